@@ -1,1 +1,33 @@
-//! (in the making)
+//! The words of Volward as plain data: what a thing is called, what it is made of, how it is
+//! written down. Nothing here decides or does anything.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`] | who and what: LVM UUIDs, volumes, instances, nodes, pools |
+//! | [`units`] | bytes and sectors, never mixed up |
+//! | [`attachment`] | volume x instance x node, with a sharing and an access |
+//! | [`home`] | where a volume's current data is |
+//! | [`facts`] | what a policy is told |
+//! | [`answer`] | what a policy answers, and how answers combine |
+//! | [`decision`] | the record of one decision: also the scenario format |
+
+pub mod answer;
+pub mod attachment;
+pub mod decision;
+pub mod facts;
+pub mod home;
+pub mod ids;
+pub mod units;
+
+pub use answer::{Answer, CopyFate, CopyMode, CopyPlan, Denial, DiskAnswer, Note};
+pub use attachment::{Access, Attachment, AttachmentKey, AttachmentState, Sharing};
+pub use decision::{Combined, DecisionRecord, Fault, FaultKind, PluginVerdict, Verdict};
+pub use facts::{
+    DiskFacts, Facts, HydrationFacts, NodeFacts, Origin, Purpose, RequestFacts, Space,
+};
+pub use home::{Home, HomeState};
+pub use ids::{
+    InstanceId, LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, RequestId, VgUuid, VolumeId,
+    VolumeName,
+};
+pub use units::{Bytes, Sectors};

@@ -1,0 +1,178 @@
+//! The record of one decision: everything needed to understand it, and to make it again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, CopyFate, Denial};
+use crate::facts::Facts;
+use crate::ids::VolumeId;
+
+/// One decision, as the log holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRecord {
+    /// Which hook was asked: `attach` or `detach`.
+    pub hook: String,
+    /// What they were told.
+    pub facts: Facts,
+    /// What each plugin said, in the order they were asked; the baseline is the first.
+    pub plugins: Vec<PluginVerdict>,
+    /// What came out.
+    pub combined: Combined,
+    /// The whole chain's time.
+    pub micros: u64,
+}
+
+/// What one plugin said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginVerdict {
+    /// Its name: the file name without number and ending; `baseline` for the built-in.
+    pub plugin: String,
+    /// SHA-256 of the component, lower-case hex.
+    pub digest: String,
+    /// The interface it was built against.
+    pub interface: String,
+    /// Monitored: logged, but without effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub monitored: bool,
+    /// Its configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// Its answer.
+    pub verdict: Verdict,
+    /// Lines it logged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
+    /// Its time, instantiation included.
+    pub micros: u64,
+}
+
+/// The four outcomes of asking one plugin. A fault is never shown as a denial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It agrees, perhaps narrowed.
+    Granted(Answer),
+    /// Detach only: what it advises for each copy.
+    Advised(Vec<(VolumeId, Option<CopyFate>)>),
+    /// It refuses.
+    Denied(Denial),
+    /// It broke.
+    Faulted(Fault),
+    /// It has no such hook.
+    Absent,
+}
+
+/// How a plugin broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// The kind.
+    pub kind: FaultKind,
+    /// One sentence for whoever is on call.
+    pub message: String,
+}
+
+/// Kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The code trapped: unreachable, out-of-bounds, division by zero, panic.
+    Trap,
+    /// It took too long. The one kind that a replay cannot repeat.
+    Deadline,
+    /// Memory or table limit.
+    Memory,
+    /// Stack limit.
+    Stack,
+    /// It passed or asked for too much data in a call.
+    Hostcall,
+    /// It logged too much.
+    LogFlood,
+    /// It could not be instantiated.
+    Link,
+    /// The runtime itself failed, or had no free slot in time.
+    Runtime,
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Hostcall => "hostcall",
+            Self::LogFlood => "log flood",
+            Self::Link => "link",
+            Self::Runtime => "runtime",
+        })
+    }
+}
+
+/// What the chain came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combined {
+    /// All agree; the strictest of their answers.
+    Granted(Answer),
+    /// Detach only: the fate of each copy (I24: write-back unless somebody said otherwise).
+    Advised(Vec<(VolumeId, CopyFate)>),
+    /// At least one refuses; the first leads.
+    Denied(Vec<(String, Denial)>),
+    /// None refuses, but at least one broke, so nobody can say it is allowed.
+    Faulted(Vec<(String, Fault)>),
+}
+
+impl Combined {
+    /// Combines the attach verdicts of a chain, in file order, monitored ones left out of account.
+    /// A denial outranks a fault: it is the clearer news.
+    #[must_use]
+    pub fn attach(facts: &Facts, plugins: &[PluginVerdict]) -> Self {
+        let mut answer = Answer::as_asked(facts);
+        let (mut denials, mut faults) = (Vec::new(), Vec::new());
+        for plugin in plugins.iter().filter(|p| !p.monitored) {
+            match &plugin.verdict {
+                Verdict::Granted(theirs) => answer.narrow_by(theirs),
+                Verdict::Denied(denial) => denials.push((plugin.plugin.clone(), denial.clone())),
+                Verdict::Faulted(fault) => faults.push((plugin.plugin.clone(), fault.clone())),
+                Verdict::Absent | Verdict::Advised(_) => {}
+            }
+        }
+        if !denials.is_empty() {
+            Self::Denied(denials)
+        } else if !faults.is_empty() {
+            Self::Faulted(faults)
+        } else {
+            Self::Granted(answer)
+        }
+    }
+
+    /// Combines the detach advice of a chain for the given copies, each with the fate its grant
+    /// named. A fault or silence leaves that fate; detach itself cannot be refused.
+    #[must_use]
+    pub fn detach(granted: &[(VolumeId, CopyFate)], plugins: &[PluginVerdict]) -> Self {
+        let advice = |volume: VolumeId| {
+            let said = plugins
+                .iter()
+                .filter(|p| !p.monitored)
+                .filter_map(move |p| {
+                    let Verdict::Advised(advice) = &p.verdict else {
+                        return None;
+                    };
+                    advice
+                        .iter()
+                        .find(|(v, _)| *v == volume)
+                        .and_then(|(_, fate)| *fate)
+                });
+            CopyFate::safest(said)
+        };
+        let fates = granted
+            .iter()
+            .map(|(volume, fate)| (*volume, advice(*volume).unwrap_or(*fate)));
+        Self::Advised(fates.collect())
+    }
+}
