@@ -1,0 +1,118 @@
+//! Device-mapper, by ioctl.
+
+use std::time::Duration;
+
+use volward_model::{CloneStatus, DeviceId, DeviceInfo, InstanceId, PoolName, Table, VolumeName};
+
+use super::{Applied, PortResult};
+
+/// Where a guest finds an attachment's device: `/dev/volward/<instance>/<pool>/<volume>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkPath {
+    /// The virtual machine.
+    pub instance: InstanceId,
+    /// Pool, for people.
+    pub pool: PoolName,
+    /// Volume, for people.
+    pub volume: VolumeName,
+}
+
+/// Conversation with device-mapper about devices of ours; it never touches another's.
+pub trait Devices: Send + Sync {
+    /// Makes a device with a live table; foreign udev rules are off for it. A device that is
+    /// there with the same table and mode is taken as it is; resumed, if it was suspended.
+    /// `discards: false` makes the kernel refuse discards on it (`discard_max_bytes` 0), before
+    /// anybody can open it by its link (I21).
+    ///
+    /// # Errors
+    /// [`Identity`](super::PortError::Identity) if a device of the name has another UUID or
+    /// another table; [`Missing`](super::PortError::Missing) if a backing device is not there.
+    fn create(
+        &self,
+        id: DeviceId,
+        table: &Table,
+        read_only: bool,
+        discards: bool,
+    ) -> PortResult<Applied>;
+
+    /// Removes a device.
+    ///
+    /// # Errors
+    /// [`Busy`](super::PortError::Busy) if somebody has it open.
+    fn remove(&self, id: DeviceId) -> PortResult<Applied>;
+
+    /// Puts another table under a live device: load, suspend (without freezing filesystems),
+    /// resume. If the suspended device cannot be given the new table, the old one is resumed
+    /// (I22).
+    ///
+    /// # Errors
+    /// If the table cannot be loaded; the old one is live then.
+    fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()>;
+
+    /// Resumes a device that a crash left suspended.
+    ///
+    /// # Errors
+    /// If it is not there.
+    fn resume(&self, id: DeviceId) -> PortResult<Applied>;
+
+    /// All devices of ours, recognised by their dm UUID.
+    ///
+    /// # Errors
+    /// If device-mapper does not answer.
+    fn list(&self) -> PortResult<Vec<DeviceInfo>>;
+
+    /// One device; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If device-mapper does not answer.
+    fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>>;
+
+    /// The status of a clone, or `None` if its live table is no clone (any more).
+    ///
+    /// # Errors
+    /// If the device is not there or its status cannot be understood.
+    fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>>;
+
+    /// Switches background hydration on or off.
+    ///
+    /// # Errors
+    /// If the device is no clone.
+    fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()>;
+
+    /// Allows or refuses discards on a live device.
+    ///
+    /// # Errors
+    /// If the device is not there.
+    fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()>;
+
+    /// Waits until the device's event counter leaves `event`, at most `at_most`. Says whether it
+    /// did.
+    ///
+    /// # Errors
+    /// If the device is not there.
+    fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool>;
+
+    /// Flushes everything written to the device to its backing.
+    ///
+    /// # Errors
+    /// If the flush fails.
+    fn flush(&self, id: DeviceId) -> PortResult<()>;
+
+    /// Publishes the device's path.
+    ///
+    /// # Errors
+    /// If the link cannot be made, or something that is no link of ours is in its place.
+    fn link(&self, path: &LinkPath, id: DeviceId) -> PortResult<Applied>;
+
+    /// Withdraws the path, and directories that became empty.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    fn unlink(&self, path: &LinkPath) -> PortResult<Applied>;
+
+    /// All paths that are published.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    fn links(&self) -> PortResult<Vec<LinkPath>>;
+}

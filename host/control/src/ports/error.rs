@@ -1,0 +1,85 @@
+//! How a port fails.
+
+use std::time::Duration;
+
+/// What went wrong, in terms the callers act upon. The display is one line for people; what a
+/// program printed is kept whole for the log and for `volward explain`.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PortError {
+    /// A program ran and failed. Nothing is concluded from its stderr (I29).
+    #[error("`{command}` failed with {status}{}", first_line(stderr))]
+    Command {
+        /// The whole command line.
+        command: String,
+        /// Exit code or signal, in words.
+        status: String,
+        /// What it printed.
+        stdout: String,
+        /// What it complained about.
+        stderr: String,
+    },
+    /// It did not finish in time and was killed.
+    #[error("{what} did not finish within {} s and was stopped", after.as_secs())]
+    Deadline {
+        /// The command line or operation.
+        what: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// A system call or library call failed.
+    #[error("{what}: {reason}")]
+    Io {
+        /// What was being done, with the path or device.
+        what: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// It is in use (EBUSY): trying again may help.
+    #[error("{what} is in use")]
+    Busy {
+        /// The device or volume.
+        what: String,
+    },
+    /// It is not there.
+    #[error("{what} does not exist")]
+    Missing {
+        /// The volume, pool or device.
+        what: String,
+    },
+    /// What was found under that name is not what was meant (I12).
+    #[error("{what} is not what it was: expected {expected}, found {found}")]
+    Identity {
+        /// The path or name.
+        what: String,
+        /// UUID, size or table expected.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A typed answer could not be understood.
+    #[error("{what} answered in a way this version does not understand: {reason}")]
+    Unreadable {
+        /// The source.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A condition for the operation does not hold.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl PortError {
+    /// Whether trying the same again shortly may help.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+fn first_line(stderr: &str) -> String {
+    match stderr.lines().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => format!(": {line}"),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,35 @@
+//! What `control` needs from the world. The adapters are in `storage` and `daemon`; a fake stands
+//! beside each.
+//!
+//! All calls are synchronous and bounded in time by their adapter (I27). All that change
+//! something are idempotent: they say with [`Applied`] whether there was anything to do, so a
+//! retry after a crash is harmless.
+
+mod clock;
+mod devices;
+mod error;
+mod leases;
+mod policy;
+mod registry;
+mod volumes;
+
+pub use clock::{Clock, Machine};
+pub use devices::{Devices, LinkPath};
+pub use error::PortError;
+pub use leases::Leases;
+pub use policy::Policy;
+pub use registry::Registry;
+pub use volumes::{NewVolume, Volumes};
+
+/// Whether a call changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Applied {
+    /// It was so already.
+    Identity,
+    /// It is so now.
+    Changed,
+}
+
+/// The answer of a port.
+pub type PortResult<T> = Result<T, PortError>;

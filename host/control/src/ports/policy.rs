@@ -1,0 +1,12 @@
+//! The policy chain.
+
+use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
+
+/// Conversation with the policies. A fault is an outcome, not an error.
+pub trait Policy: Send + Sync {
+    /// Asks every policy, the baseline first, with a fresh instance each.
+    fn attach(&self, facts: &Facts) -> DecisionRecord;
+
+    /// Asks for the fate of each copy; `granted` is what its grant named. Cannot refuse.
+    fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord;
+}

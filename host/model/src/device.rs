@@ -1,0 +1,246 @@
+//! Device-mapper devices of ours: what they are called and what is in their tables.
+//!
+//! A device's dm UUID is `LVM-<VG uuid><LV uuid>-volward-<role>`: LVM takes a device with such a
+//! suffix for an internal layer of its own and never looks inside (I15). The name repeats the
+//! role for people; the UUID is the identity (I12).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{InstanceId, LvmUuid, VolumeId};
+use crate::units::Sectors;
+
+/// What a device of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceRole {
+    /// The device one guest opens.
+    Attachment(InstanceId),
+    /// The node's one dm-clone device of a volume: reads go to copy or shared LV as the case is.
+    Clone,
+    /// The reverse clone that writes a copy back to the shared LV.
+    Return,
+}
+
+/// One device of ours: volume and role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeviceId {
+    /// The volume it belongs to.
+    pub volume: VolumeId,
+    /// What for.
+    pub role: DeviceRole,
+}
+
+impl DeviceId {
+    /// The device an instance opens for a volume.
+    #[must_use]
+    pub fn attachment(volume: VolumeId, instance: InstanceId) -> Self {
+        Self {
+            volume,
+            role: DeviceRole::Attachment(instance),
+        }
+    }
+
+    /// Device-mapper's name of it: at most 77 bytes, dm allows 127.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let lv = self.volume.lv.compact();
+        match self.role {
+            DeviceRole::Attachment(instance) => format!("volward-{instance}-{lv}"),
+            DeviceRole::Clone => format!("volward-clone-{lv}"),
+            DeviceRole::Return => format!("volward-return-{lv}"),
+        }
+    }
+
+    /// Its dm UUID: at most 109 bytes, dm allows 128.
+    #[must_use]
+    pub fn dm_uuid(&self) -> String {
+        let layer = match self.role {
+            DeviceRole::Attachment(instance) => instance.0.simple().to_string(),
+            DeviceRole::Clone => "clone".to_owned(),
+            DeviceRole::Return => "return".to_owned(),
+        };
+        format!("{}-volward-{layer}", lv_dm_uuid(self.volume))
+    }
+
+    /// The device a dm UUID belongs to; `None` if it is not one of ours.
+    #[must_use]
+    pub fn from_dm_uuid(uuid: &str) -> Option<Self> {
+        let (lv, layer) = uuid.strip_prefix("LVM-")?.split_once("-volward-")?;
+        let (vg, lv) = lv.split_at_checked(32)?;
+        let volume = VolumeId {
+            vg: vg.parse::<LvmUuid>().ok()?,
+            lv: lv.parse().ok()?,
+        };
+        let role = match layer {
+            "clone" => DeviceRole::Clone,
+            "return" => DeviceRole::Return,
+            instance => DeviceRole::Attachment(InstanceId(Uuid::try_parse(instance).ok()?)),
+        };
+        Some(Self { volume, role })
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name())
+    }
+}
+
+/// The dm UUID LVM gives the device of an LV.
+#[must_use]
+pub fn lv_dm_uuid(volume: VolumeId) -> String {
+    format!("LVM-{}{}", volume.vg.compact(), volume.lv.compact())
+}
+
+/// What a table stands on, by identity; resolved to a device number when the table is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backing {
+    /// An active LV.
+    Volume(VolumeId),
+    /// Another device of ours.
+    Device(DeviceId),
+}
+
+/// A device's table: one target over its whole length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Table {
+    /// One to one.
+    Linear {
+        /// Onto this.
+        on: Backing,
+        /// Length.
+        size: Sectors,
+    },
+    /// dm-clone; always with `no_discard_passdown`: a discard must not reach the source.
+    Clone(CloneTable),
+    /// Every I/O fails: a fenced attachment.
+    Error {
+        /// Length.
+        size: Sectors,
+    },
+}
+
+/// A dm-clone table, in the kernel's units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloneTable {
+    /// Where dm-clone keeps its bitmap.
+    pub metadata: Backing,
+    /// Where the copy goes.
+    pub destination: Backing,
+    /// What is copied.
+    pub source: Backing,
+    /// Length.
+    pub size: Sectors,
+    /// Copied as one piece.
+    pub region: Sectors,
+    /// Background hydration from the start.
+    pub hydrating: bool,
+    /// Regions being copied at once (`hydration_threshold`); never 0: nothing would hydrate.
+    pub threshold: u32,
+    /// Regions copied in one piece (`hydration_batch_size`); never 0.
+    pub batch: u32,
+}
+
+/// A dm-clone's status line, parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloneStatus {
+    /// Size of a region.
+    pub region: Sectors,
+    /// Regions in the destination.
+    pub hydrated: u64,
+    /// Regions of the volume.
+    pub total: u64,
+    /// Regions being copied at this moment.
+    pub in_flight: u64,
+    /// Background hydration is on.
+    pub hydrating: bool,
+    /// What the metadata device can do.
+    pub mode: CloneMode,
+}
+
+/// The last word of a dm-clone's status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloneMode {
+    /// Works.
+    ReadWrite,
+    /// The metadata became read-only after an error.
+    ReadOnly,
+    /// The metadata failed.
+    Fail,
+}
+
+impl CloneStatus {
+    /// Everything is copied and nothing is on its way: the condition for the switch to linear (I22).
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.hydrated == self.total && self.in_flight == 0 && self.mode == CloneMode::ReadWrite
+    }
+}
+
+/// A device of ours as the kernel has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// Which.
+    pub id: DeviceId,
+    /// Its number.
+    pub number: crate::volume::DeviceNumber,
+    /// Somebody has it open (device-mapper's own layers count too).
+    pub open: bool,
+    /// I/O waits.
+    pub suspended: bool,
+    /// The kernel refuses writes.
+    pub read_only: bool,
+    /// The live table's target type (`linear`, `clone`, `error`); `None` without a table.
+    pub target: Option<String>,
+    /// dm's event counter, for waiting.
+    pub event: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume() -> VolumeId {
+        VolumeId {
+            vg: "a".repeat(32).parse().unwrap(),
+            lv: "b".repeat(32).parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn i12_the_dm_uuid_names_the_device_and_is_read_back() {
+        let instance = "11111111-2222-3333-4444-555555555555".parse().unwrap();
+        for role in [
+            DeviceRole::Attachment(instance),
+            DeviceRole::Clone,
+            DeviceRole::Return,
+        ] {
+            let id = DeviceId {
+                volume: volume(),
+                role,
+            };
+            assert_eq!(DeviceId::from_dm_uuid(&id.dm_uuid()), Some(id));
+            assert!(id.dm_uuid().len() <= 128 && id.name().len() <= 127);
+        }
+    }
+
+    #[test]
+    fn other_devices_are_not_ours() {
+        let lv = lv_dm_uuid(volume());
+        for uuid in [
+            lv.as_str(),
+            "",
+            "mpath-1",
+            &format!("{lv}-volward-x"),
+            "LVM-ä-volward-clone",
+        ] {
+            assert_eq!(DeviceId::from_dm_uuid(uuid), None, "{uuid}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! A volume as LVM and sanlock report it, as opposed to as a policy sees it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::home::Home;
+use crate::ids::{NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
+use crate::units::Bytes;
+
+/// The tag that marks a volume as shareable; set by `volward volume set` (I18).
+pub const SHAREABLE_TAG: &str = "volward.shareable";
+/// Starts the tag that names, on a copy's LVs in a local pool, the volume they belong to.
+pub const COPY_OF_TAG_PREFIX: &str = "volward.copy-of=";
+/// Every tag of Volward's own starts so; policies are not shown them.
+pub const OWN_TAG_PREFIX: &str = "volward.";
+
+/// The LV in each shared pool that holds the nodes' slots.
+pub const REGISTRY_VOLUME: &str = "volward-registry";
+
+/// A lease's mode. Ordered by strength.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaseMode {
+    /// Other nodes may hold it shared too.
+    Shared,
+    /// No other node holds it.
+    Exclusive,
+}
+
+impl fmt::Display for LeaseMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Shared => "shared",
+            Self::Exclusive => "exclusive",
+        })
+    }
+}
+
+/// A lease this node holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLease {
+    /// How.
+    pub mode: LeaseMode,
+    /// sanlock's lease version: it changes when the lease was lost and taken again.
+    pub version: u64,
+    /// lvmlockd died and has not adopted it: it keeps others out, but nothing can be done with it.
+    pub orphan: bool,
+}
+
+/// A block device's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeviceNumber {
+    /// Driver.
+    pub major: u32,
+    /// Device of that driver.
+    pub minor: u32,
+}
+
+impl fmt::Display for DeviceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// Which volume, with the names LVM's commands want. The UUIDs are what counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VolumeRef {
+    /// Identity.
+    pub id: VolumeId,
+    /// The pool it was found in.
+    pub pool: PoolName,
+    /// The name it had.
+    pub name: VolumeName,
+}
+
+impl fmt::Display for VolumeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/{}", self.pool, self.name))
+    }
+}
+
+/// One logical volume, as LVM's JSON report has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeInfo {
+    /// Which.
+    pub volume: VolumeRef,
+    /// Size.
+    pub size: Bytes,
+    /// All tags, Volward's own included.
+    pub tags: Vec<String>,
+    /// LVM's segment type (`linear`, `striped`, ...); several are joined by `,`.
+    pub segment_type: String,
+    /// sanlock's address of the lease within the lockspace's LV, as LVM writes it
+    /// (`1.0.0:70254592`); `None` for volumes without a lease of their own.
+    pub lock_args: Option<String>,
+    /// The LV is mapped on this node.
+    pub active: bool,
+    /// LVM would activate it at boot by itself (I4 wants this off).
+    pub autoactivation: bool,
+}
+
+impl VolumeInfo {
+    /// Where its data is.
+    ///
+    /// # Errors
+    /// If its home tag cannot be understood.
+    pub fn home(&self) -> Result<Home, ParseIdError> {
+        Home::from_tags(self.tags.iter().map(String::as_str))
+    }
+
+    /// Marked shareable.
+    #[must_use]
+    pub fn shareable(&self) -> bool {
+        self.tags.iter().any(|tag| tag == SHAREABLE_TAG)
+    }
+
+    /// One of Volward's own LVs (registry, copies): never a guest's.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.volume.name.as_str() == REGISTRY_VOLUME
+            || self
+                .tags
+                .iter()
+                .any(|tag| tag.starts_with(COPY_OF_TAG_PREFIX))
+    }
+}
+
+/// A volume group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolInfo {
+    /// Its name.
+    pub name: PoolName,
+    /// Its identity.
+    pub vg: VgUuid,
+    /// LVM's lock type: `sanlock` for a shared pool, empty or `none` for a local one.
+    pub lock_type: String,
+    /// Size of the volume group.
+    pub size: Bytes,
+    /// Not allocated to any LV.
+    pub free: Bytes,
+    /// LVM's allocation unit.
+    pub extent: Bytes,
+    /// A physical volume is missing.
+    pub partial: bool,
+    /// Its logical volumes, LVM's hidden ones excepted.
+    pub volumes: Vec<VolumeInfo>,
+}
+
+impl PoolInfo {
+    /// The volume of that identity.
+    #[must_use]
+    pub fn volume(&self, id: VolumeId) -> Option<&VolumeInfo> {
+        self.volumes.iter().find(|v| v.volume.id == id)
+    }
+
+    /// The volume of that name.
+    #[must_use]
+    pub fn named(&self, name: &VolumeName) -> Option<&VolumeInfo> {
+        self.volumes.iter().find(|v| v.volume.name == *name)
+    }
+
+    /// Whether its volumes are leased through sanlock.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.lock_type == "sanlock"
+    }
+}
+
+/// A member of a pool's lockspace, as sanlock sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// sanlock's number of the node, from 1.
+    pub host_id: u64,
+    /// Counts the node's joins of the lockspace.
+    pub generation: u64,
+    /// Whether it is alive.
+    pub state: MemberState,
+    /// This very node.
+    pub own: bool,
+}
+
+/// sanlock's view of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberState {
+    /// Not yet known: sanlock has not watched it long enough.
+    Unknown,
+    /// Left in good order.
+    Free,
+    /// Renews.
+    Live,
+    /// Stopped renewing; may still write.
+    Fail,
+    /// Stopped renewing so long ago that its watchdog has reset it.
+    Dead,
+}
+
+impl MemberState {
+    /// Whether the node may still be using its leases; only `Free` and `Dead` are certain not to.
+    #[must_use]
+    pub fn may_be_alive(self) -> bool {
+        !matches!(self, Self::Free | Self::Dead)
+    }
+}
+
+/// A node that holds a lease, for messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseHolder {
+    /// sanlock's number of it.
+    pub host_id: u64,
+    /// Its join of the lockspace.
+    pub generation: u64,
+    /// How it holds the lease.
+    pub mode: LeaseMode,
+    /// Its name, where the registry says.
+    pub node: Option<NodeName>,
+}
