@@ -1,0 +1,144 @@
+//! What people look at.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/attachments` (`?all=true` for the cluster).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AttachmentView {
+    /// The node.
+    pub node: String,
+    /// The instance's UUID.
+    pub instance: String,
+    /// The instance's name, where known (this node's own only).
+    pub instance_name: Option<String>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name, or its UUID if the pool does not list it any more.
+    pub volume: String,
+    /// `exclusive` or `shared`.
+    pub sharing: String,
+    /// `read-write` or `read-only`.
+    pub access: String,
+    /// `intent`, `attached`, `quarantined`.
+    pub state: String,
+    /// What the guest opens (this node's own only).
+    pub device: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Why it is quarantined, each cause a sentence.
+    pub causes: Vec<String>,
+}
+
+/// `GET /v1/hydrations`: copies on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HydrationView {
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name.
+    pub volume: String,
+    /// `hydrating`, `complete`, `writes-only`, `returning`, `stalled`, `failed`.
+    pub state: String,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Estimated milliseconds to the end, where the rate allows an estimate.
+    pub remaining_ms: Option<u64>,
+    /// Milliseconds without progress while there should be some.
+    pub stalled_ms: u64,
+    /// The last trouble with it.
+    pub trouble: Option<String>,
+}
+
+/// `GET /v1/policies`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PolicyView {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of the component.
+    pub digest: String,
+    /// The interface it was built against.
+    pub interface: String,
+    /// `enforce`, `monitor`, `off`.
+    pub level: String,
+    /// `serving`, or `refused: ...`.
+    pub state: String,
+    /// The hooks found in it.
+    pub hooks: Vec<String>,
+    /// Answers since the daemon started.
+    pub granted: u64,
+    /// Denials since the daemon started.
+    pub denied: u64,
+    /// Faults since the daemon started.
+    pub faulted: u64,
+}
+
+/// `GET /v1/explain?request=...`, or `?instance=...`, or `?volume=POOL/NAME` for the latest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExplainReply {
+    /// The request.
+    pub request: String,
+    /// In a sentence: what was asked and what came of it.
+    pub summary: String,
+    /// The decision record as logged; absent when the request never reached the policies.
+    pub decision: Option<serde_json::Value>,
+    /// The plan's steps with how far each is (`done`, `undone`, `started`, `waiting`).
+    pub steps: Vec<(String, String)>,
+    /// What is in the way now.
+    pub trouble: Vec<String>,
+}
+
+/// `GET /v1/doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DoctorReply {
+    /// Every check, in the order of a bring-up.
+    pub checks: Vec<DoctorCheck>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DoctorCheck {
+    /// What is looked at.
+    pub name: String,
+    /// How it is.
+    pub verdict: DoctorVerdict,
+    /// What was found.
+    pub found: String,
+    /// What to do; absent when it is fine.
+    pub remedy: Option<String>,
+    /// Read-write attaches are refused until it is mended.
+    pub refuses_read_write: bool,
+}
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DoctorVerdict {
+    /// Fine.
+    Ok,
+    /// Works, but not as it should.
+    Warning,
+    /// Does not work.
+    Failed,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StatusReply {
+    /// The daemon's version.
+    pub version: String,
+    /// The node's name.
+    pub node: String,
+    /// Requests that wait for a remedy.
+    pub quarantined: u64,
+    /// The managed pools.
+    pub pools: Vec<String>,
+}
