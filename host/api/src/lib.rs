@@ -4,6 +4,9 @@
 //! HTTP/1.1 with JSON bodies over a unix socket; every failure has a [`Problem`] as its body.
 
 pub mod attach;
+pub mod client;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod pool;
 pub mod problem;
 pub mod view;
@@ -12,20 +15,25 @@ pub use attach::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
     Detached, DiskPath, DiskWish, StartMark,
 };
+pub use client::{Client, ClientError, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
 pub use view::{
     AttachmentView, DoctorCheck, DoctorReply, DoctorVerdict, ExplainReply, HydrationView,
     PolicyView, StatusReply,
 };
+/// The words the types are made of, so that a client needs no other crate of ours.
+pub use volward_model as model;
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/volward/volwardd.sock";
-/// One file an instance with attachments on this node: a [`StartMark`] in JSON. The hook reads it
-/// when the daemon is down.
+/// One file an instance with attachments on this node, named by its UUID: a [`StartMark`] in JSON.
+/// The hook reads it to name the start that a release is for, also when the daemon is down. So it
+/// is there before the first step of an attach and goes after the last of a detach, and the
+/// directory outlives the daemon.
 pub const MARKS_DIR: &str = "/run/volward/instances";
-/// Releases the hook could not deliver, one JSON [`DetachRequest`] a file; done at the daemon's
-/// next start.
+/// Releases the hook could not deliver, one JSON [`DetachRequest`] a file, `<instance>.json`; done
+/// and removed at the daemon's next start. Other names there are unfinished writes.
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";
 /// The daemon's configuration.
 pub const CONFIG: &str = "/etc/volward/volward.toml";

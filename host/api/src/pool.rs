@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/pools`: turns a shared volume group into a pool. Doing it twice is harmless.
+/// Answers with its [`PoolView`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -11,7 +12,7 @@ pub struct PoolInitRequest {
     pub name: String,
 }
 
-/// One pool.
+/// One pool; `GET /v1/pools` answers with all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolView {
@@ -67,7 +68,7 @@ pub struct VolumeView {
     pub home: String,
 }
 
-/// `POST /v1/volumes/set`.
+/// `POST /v1/volumes/set`. Answers with the changed [`VolumeView`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

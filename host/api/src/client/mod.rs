@@ -1,0 +1,232 @@
+//! A blocking client of the daemon, for programs that want no async runtime.
+//!
+//! One connection a call. The deadline is for the whole call, connecting included.
+
+mod connection;
+mod error;
+mod http;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use volward_model::{InstanceId, PoolName, RequestId, VolumeName};
+
+pub use error::ClientError;
+
+use crate::attach::{
+    AttachReply, AttachRequest, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
+};
+use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
+use crate::problem::Problem;
+use crate::view::{
+    AttachmentView, DoctorReply, ExplainReply, HydrationView, PolicyView, StatusReply,
+};
+use connection::{Connection, Deadline};
+use error::WireError;
+
+/// What to explain; of an instance or volume, the latest request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExplainQuery {
+    /// This request.
+    Request(RequestId),
+    /// The latest of this instance.
+    Instance(InstanceId),
+    /// The latest about this volume.
+    Volume(PoolName, VolumeName),
+}
+
+impl ExplainQuery {
+    fn target(&self) -> String {
+        let (key, value) = match self {
+            Self::Request(id) => ("request", id.to_string()),
+            Self::Instance(id) => ("instance", id.to_string()),
+            Self::Volume(pool, volume) => ("volume", format!("{pool}/{volume}")),
+        };
+        format!("/v1/explain?{key}={}", http::query_value(&value))
+    }
+}
+
+/// The daemon, as seen through its socket. Making one connects to nothing yet.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    deadline: Duration,
+}
+
+/// What every call may fail with.
+type Reply<T> = Result<T, ClientError>;
+
+impl Client {
+    /// A client of the daemon at `socket`, each of whose calls ends within `deadline`.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>, deadline: Duration) -> Self {
+        Self {
+            socket: socket.into(),
+            deadline,
+        }
+    }
+
+    /// Where the daemon is expected.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// `POST /v1/attach`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists; so for every call below.
+    pub fn attach(&self, request: &AttachRequest) -> Reply<AttachReply> {
+        self.post("/v1/attach", request)
+    }
+
+    /// `POST /v1/detach`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn detach(&self, request: &DetachRequest) -> Reply<DetachReply> {
+        self.post("/v1/detach", request)
+    }
+
+    /// `POST /v1/confirm`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn confirm(&self, request: &ConfirmRequest) -> Reply<ConfirmReply> {
+        self.post("/v1/confirm", request)
+    }
+
+    /// `POST /v1/pools`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn pool_init(&self, request: &PoolInitRequest) -> Reply<PoolView> {
+        self.post("/v1/pools", request)
+    }
+
+    /// `POST /v1/volumes/set`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn volume_set(&self, request: &VolumeSetRequest) -> Reply<VolumeView> {
+        self.post("/v1/volumes/set", request)
+    }
+
+    /// `GET /v1/attachments`: this node's, or the whole cluster's.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn attachments(&self, all: bool) -> Reply<Vec<AttachmentView>> {
+        self.get(&format!("/v1/attachments?all={all}"))
+    }
+
+    /// `GET /v1/hydrations`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn hydrations(&self) -> Reply<Vec<HydrationView>> {
+        self.get("/v1/hydrations")
+    }
+
+    /// `GET /v1/pools`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn pools(&self) -> Reply<Vec<PoolView>> {
+        self.get("/v1/pools")
+    }
+
+    /// `GET /v1/policies`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn policies(&self) -> Reply<Vec<PolicyView>> {
+        self.get("/v1/policies")
+    }
+
+    /// `GET /v1/explain`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists; an unknown request is a [`Problem`] of kind `not-found`.
+    pub fn explain(&self, what: &ExplainQuery) -> Reply<ExplainReply> {
+        self.get(&what.target())
+    }
+
+    /// `GET /v1/doctor`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists. A failed check is no error.
+    pub fn doctor(&self) -> Reply<DoctorReply> {
+        self.get("/v1/doctor")
+    }
+
+    /// `GET /v1/status`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn status(&self) -> Reply<StatusReply> {
+        self.get("/v1/status")
+    }
+
+    /// `GET /openapi.json`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn openapi(&self) -> Reply<serde_json::Value> {
+        self.get("/openapi.json")
+    }
+
+    fn get<T: DeserializeOwned>(&self, target: &str) -> Reply<T> {
+        self.call("GET", target, None)
+    }
+
+    fn post<T: DeserializeOwned>(&self, target: &str, body: &impl Serialize) -> Reply<T> {
+        let body = serde_json::to_vec(body)
+            .map_err(|e| self.unusable(format!("the request cannot be written as JSON: {e}")))?;
+        self.call("POST", target, Some(&body))
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        target: &str,
+        body: Option<&[u8]>,
+    ) -> Reply<T> {
+        let response = self
+            .exchange(&http::request(method, target, body))
+            .map_err(|e| e.at(self.socket.clone(), self.deadline))?;
+        if (200..300).contains(&response.status) {
+            return serde_json::from_slice(&response.body)
+                .map_err(|e| self.unusable(format!("{method} {target}: {e}")));
+        }
+        match serde_json::from_slice::<Problem>(&response.body) {
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Err(_) => Err(self.unusable(format!(
+                "{method} {target}: status {}: {}",
+                response.status,
+                excerpt(&response.body)
+            ))),
+        }
+    }
+
+    fn exchange(&self, request: &[u8]) -> Result<http::Response, WireError> {
+        let deadline = Deadline::after(self.deadline);
+        let mut connection = Connection::open(&self.socket, deadline)?;
+        http::exchange(&mut connection, request)
+    }
+
+    fn unusable(&self, reason: String) -> ClientError {
+        ClientError::Protocol {
+            socket: self.socket.clone(),
+            reason,
+        }
+    }
+}
+
+/// The beginning of a body that was not understood.
+fn excerpt(body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(120).collect();
+    format!("{text:?}")
+}
