@@ -1,0 +1,96 @@
+//! Write a Volward policy: implement the hooks you want as plain functions on plain data, and
+//! export them with one macro.
+//!
+//! ```
+//! use volward_sdk::{Answer, Attach, Denial, Request};
+//!
+//! struct NoTestMachines;
+//!
+//! impl Attach for NoTestMachines {
+//!     fn attach(request: &Request, _answer: &mut Answer) -> Result<(), Denial> {
+//!         if request.instance_name.starts_with("test-") {
+//!             return Err(Denial::new("test-machine", "test machines do not run in this cluster"));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! volward_sdk::export!(NoTestMachines: attach);
+//!
+//! let request = Request { instance_name: "test-1".into(), ..Request::default() };
+//! assert!(NoTestMachines::attach(&request, &mut Answer::default()).is_err());
+//! ```
+//!
+//! A policy is a function of the request and its configuration: there is no file, no network, no
+//! randomness, and the clock stands still during a call. It can refuse, narrow what was asked
+//! for, and propose local copies; it cannot widen anything. Built as a `cdylib` for
+//! `wasm32-unknown-unknown` and turned into a component, it is installed by dropping
+//! `50-name.wasm` into the policies folder.
+
+pub mod answer;
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod bridge;
+pub mod config;
+pub mod facts;
+pub mod log;
+
+pub use answer::{Answer, CopyFate, CopyMode, CopyPlan, Denial, Narrowing};
+pub use bindings::lifecycle::exports::volward::policy::lifecycle::Problem;
+pub use facts::{
+    Access, Attachment, AttachmentState, Disk, Home, Hydration, Node, Origin, Purpose, Request,
+    Sharing, Space,
+};
+
+/// Reviews an attach: all disks of the request in one call.
+pub trait Attach {
+    /// Agrees, narrows (through `answer`), or refuses.
+    ///
+    /// # Errors
+    /// The refusal; it holds for the whole request.
+    fn attach(request: &Request, answer: &mut Answer) -> Result<(), Denial>;
+}
+
+/// Advises on what becomes of a local copy at detach. Detach itself cannot be refused.
+pub trait Detach {
+    /// The fate of `disk`'s copy; `None`: no opinion.
+    fn detach(request: &Request, disk: &Disk) -> Option<CopyFate>;
+}
+
+/// What is asked when the policy is loaded.
+pub trait Lifecycle {
+    /// What is wrong with the configuration; anything refuses the policy.
+    /// [`config::unknown_keys`] is a good beginning.
+    fn check_config() -> Vec<Problem>;
+}
+
+/// Exports a policy's hooks: `export!(MyPolicy: attach, detach, lifecycle)`, those it implements.
+///
+/// Natively there is nobody to export to (and the names do not suit a native linker): there it
+/// only checks that the hooks are implemented.
+#[macro_export]
+macro_rules! export {
+    ($policy:ident: $($hook:ident),+ $(,)?) => {
+        $($crate::export!(@hook $policy $hook);)+
+    };
+    (@hook $policy:ident attach) => {
+        $crate::export!(@as $policy Attach attach export_attach);
+    };
+    (@hook $policy:ident detach) => {
+        $crate::export!(@as $policy Detach detach export_detach);
+    };
+    (@hook $policy:ident lifecycle) => {
+        $crate::export!(@as $policy Lifecycle lifecycle export_lifecycle);
+    };
+    (@as $policy:ident $hook:ident $module:ident $export:ident) => {
+        const _: () = {
+            const fn implements<P: $crate::$hook>() {}
+            implements::<$policy>();
+        };
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::bridge::Exported<$policy>;
+            $crate::bindings::$module::$export!(Exported with_types_in $crate::bindings::$module);
+        };
+    };
+}

@@ -1,0 +1,260 @@
+//! Builds the policies of `plugins/` and `examples/` to components: `target/guests/<name>.wasm`.
+//!
+//! Where cargo's own compiler has the wasm target's std, it is plain cargo. Where it has not and
+//! cannot get it, a compiler that lies beside std's sources builds that too: Debian's
+//! `rustc-web` with `rust-web-src`. The two must be of one version, so cargo's own compiler will
+//! not do with Debian's sources.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "xtask is a build tool: it runs compilers, not storage commands"
+)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// All a policy may import: it is what makes the sandbox one.
+const ALLOWED_IMPORTS: &str = "volward:policy/";
+
+/// Builds every guest whose sources changed, checks that it imports nothing but our interface,
+/// and puts it under `target/guests`.
+///
+/// # Errors
+/// If there is no way to compile for wasm on this machine, a guest does not build, or one
+/// imports something else.
+pub(crate) fn build(root: &Path) -> Result<()> {
+    let toolchain = Toolchain::find()?;
+    println!("guests: {}", toolchain.describe());
+    let out = root.join("target/guests");
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    for module in compile(root, &toolchain)? {
+        let core =
+            fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+        let component = componentize(&core).with_context(|| format!("in {}", module.display()))?;
+        let name = module.file_name().context("an artefact without a name")?;
+        place(
+            &component,
+            &out.join(name.to_string_lossy().replace('_', "-")),
+        )?;
+    }
+    Ok(())
+}
+
+/// How wasm is compiled on this machine.
+enum Toolchain {
+    /// Cargo's compiler has the target's std.
+    Installed,
+    /// A compiler that lies beside std's sources, and a linker for wasm.
+    FromSources { rustc: PathBuf, linker: PathBuf },
+}
+
+impl Toolchain {
+    fn find() -> Result<Self> {
+        let own: PathBuf = std::env::var_os("RUSTC").map_or_else(|| "rustc".into(), Into::into);
+        if has_std(&own) {
+            return Ok(Self::Installed);
+        }
+        let with_sources = [own.clone(), "/usr/bin/rustc".into()]
+            .into_iter()
+            .find(|rustc| {
+                sysroot(rustc).is_some_and(|s| s.join("lib/rustlib/src/rust/library/std").is_dir())
+            });
+        let advice = format!(
+            "run `rustup target add {TARGET}`, or on Debian `apt-get install rustc-web rust-web-src lld`"
+        );
+        let rustc = with_sources.with_context(|| {
+            format!("no compiler on this machine has std for {TARGET}: {advice}")
+        })?;
+        let linker = find_linker(&[&own, &rustc])
+            .with_context(|| format!("no linker for wasm (wasm-ld, rust-lld): {advice}"))?;
+        Ok(Self::FromSources { rustc, linker })
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Installed => format!("the installed target {TARGET}"),
+            Self::FromSources { rustc, linker } => format!(
+                "{} with std from its sources, linked by {}",
+                rustc.display(),
+                linker.display()
+            ),
+        }
+    }
+
+    fn apply(&self, cargo: &mut Command) {
+        if let Self::FromSources { rustc, linker } = self {
+            cargo
+                .arg("-Zbuild-std=std,panic_abort")
+                .env("RUSTC", rustc)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+        }
+    }
+}
+
+/// The first line a compiler prints, if it runs at all.
+fn ask(rustc: &Path, arguments: &[&str]) -> Option<PathBuf> {
+    let output = Command::new(rustc)
+        .args(arguments)
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(text.trim()))
+}
+
+fn sysroot(rustc: &Path) -> Option<PathBuf> {
+    ask(rustc, &["--print", "sysroot"])
+}
+
+/// The folder is named whether or not the target is installed: what counts is std in it.
+fn has_std(rustc: &Path) -> bool {
+    let folder = ask(rustc, &["--print", "target-libdir", "--target", TARGET]);
+    let entries = folder.and_then(|f| fs::read_dir(f).ok());
+    entries.is_some_and(|mut entries| {
+        entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("libstd-")))
+    })
+}
+
+fn find_linker(compilers: &[&Path]) -> Option<PathBuf> {
+    let bundled = compilers.iter().filter_map(|rustc| {
+        let host = format!(
+            "lib/rustlib/{}-unknown-linux-gnu/bin",
+            std::env::consts::ARCH
+        );
+        Some(sysroot(rustc)?.join(host).join("rust-lld"))
+    });
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).map(|folder| folder.join("wasm-ld"));
+    bundled.chain(installed).find(|linker| linker.is_file())
+}
+
+/// Runs cargo in the guests' workspace; the core modules it made, changed or not.
+fn compile(root: &Path, toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(root.join("plugins"))
+        .args([
+            "build",
+            "--release",
+            "--workspace",
+            "--lib",
+            "--target",
+            TARGET,
+        ])
+        .arg("--message-format=json-render-diagnostics")
+        .env("CARGO_TARGET_DIR", root.join("target/guest-build"))
+        .stderr(Stdio::inherit());
+    // The cargo that runs xtask leaves these behind, meant for another target.
+    for name in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC",
+        "RUSTC_WRAPPER",
+    ] {
+        command.env_remove(name);
+    }
+    toolchain.apply(&mut command);
+    let output = command.output().context("cannot run cargo")?;
+    ensure!(
+        output.status.success(),
+        "the guests do not build: see above"
+    );
+    let mut modules = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        let files = message["filenames"].as_array().into_iter().flatten();
+        let wasm = files
+            .filter_map(|f| f.as_str())
+            .filter(|f| f.ends_with(".wasm"));
+        modules.extend(wasm.map(PathBuf::from));
+    }
+    ensure!(!modules.is_empty(), "cargo built no guest");
+    Ok(modules)
+}
+
+fn componentize(core: &[u8]) -> Result<Vec<u8>> {
+    let component = wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(core)
+        .and_then(|encoder| encoder.encode())
+        .context("it cannot be made a component")?;
+    for import in imports(&component)? {
+        if !import.starts_with(ALLOWED_IMPORTS) {
+            bail!("it imports {import}: a policy may import {ALLOWED_IMPORTS}* only");
+        }
+    }
+    Ok(component)
+}
+
+/// The component's own imports; those of what is nested in it are satisfied inside.
+fn imports(component: &[u8]) -> Result<Vec<String>> {
+    use wasmparser::Payload;
+
+    let mut names = Vec::new();
+    let mut depth = 0usize;
+    for payload in wasmparser::Parser::new(0).parse_all(component) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    names.push(import?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+/// Leaves a file alone that holds the same already, so that nothing after it is built again.
+fn place(component: &[u8], path: &Path) -> Result<()> {
+    let name = path.display();
+    if fs::read(path).is_ok_and(|old| old == component) {
+        println!("guests: {name} unchanged");
+        return Ok(());
+    }
+    // Beside and renamed: a test that runs meanwhile sees the old one or the new one.
+    let beside = path.with_extension("new");
+    fs::write(&beside, component).with_context(|| format!("cannot write {}", beside.display()))?;
+    fs::rename(&beside, path).with_context(|| format!("cannot write {name}"))?;
+    println!("guests: {name}, {} bytes", component.len());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_outermost_imports_count() {
+        let component = wat(r#"(component (import "volward:policy/log@0.1.0" (instance))
+            (core module (import "env" "f" (func))) (component (import "inner:a/b" (instance))))"#);
+        assert_eq!(imports(&component).unwrap(), ["volward:policy/log@0.1.0"]);
+    }
+
+    #[test]
+    fn an_unchanged_component_is_not_written() {
+        let folder = std::env::temp_dir().join(format!("volward-place-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("a.wasm");
+        place(b"one", &path).unwrap();
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        place(b"one", &path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+        place(b"two", &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn wat(text: &str) -> Vec<u8> {
+        wat::parse_str(text).unwrap()
+    }
+}
