@@ -1,1 +1,32 @@
-//! (in the making)
+//! Pure planning. Facts and an answer become steps with their undo, or a refusal with a code.
+//! No clock, no file, no process: what is true of a plan is tested here, and the invariants live
+//! here.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`situation`] | (the input) what is known of node and volumes |
+//! | [`attach`] | the steps that give an instance its disks |
+//! | [`detach`] | the steps that take them back |
+//! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`recheck`] | whether what was seen before the lease still holds under it |
+//! | [`intent`] | which of two nodes that want the same goes on |
+//! | [`step`] | (the output) what can be done, and how it is taken back |
+
+pub mod attach;
+pub mod detach;
+pub mod geometry;
+pub mod home;
+pub mod intent;
+pub mod recheck;
+pub mod refusal;
+pub mod situation;
+pub mod step;
+
+pub use attach::{AttachPlan, Grant, Wish};
+pub use detach::DetachPlan;
+pub use geometry::CloneGeometry;
+pub use intent::{Standing, standing};
+pub use recheck::{Expectation, Recheck};
+pub use refusal::{Refusal, RefusalCode};
+pub use situation::{DiskForm, LocalAttachment, LocalPool, Situation, VolumeSituation, Watchdog};
+pub use step::{NextHome, Planned, Step};

@@ -1,0 +1,554 @@
+use volward_model::{
+    Bytes, CopyFate, HeldLease, LvUuid, NodeName, Space, VgUuid, VolumeInfo, home::HomeState,
+};
+
+use super::*;
+use crate::situation::{ForeignAttachment, LocalAttachment, LocalPool, Watchdog};
+
+fn uuid(letter: char) -> LvUuid {
+    letter.to_string().repeat(32).parse().unwrap()
+}
+
+fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+fn instance(n: u8) -> InstanceId {
+    format!("11111111-2222-3333-4444-5555555555{n:02}")
+        .parse()
+        .unwrap()
+}
+
+fn seen(letter: char) -> VolumeSituation {
+    let vg: VgUuid = uuid('v');
+    VolumeSituation {
+        info: VolumeInfo {
+            volume: VolumeRef {
+                id: VolumeId {
+                    vg,
+                    lv: uuid(letter),
+                },
+                pool: "vg0".parse().unwrap(),
+                name: format!("disk-{letter}").parse().unwrap(),
+            },
+            size: Bytes::mib(512),
+            tags: Vec::new(),
+            segment_type: "linear".into(),
+            lock_args: Some("1.0.0:70254592".into()),
+            active: false,
+            autoactivation: false,
+        },
+        lease: None,
+        here: Vec::new(),
+        elsewhere: Vec::new(),
+        unreadable: Vec::new(),
+        progress: None,
+        clone: None,
+        clone_loaded: false,
+    }
+}
+
+fn situation(volumes: Vec<VolumeSituation>) -> Situation {
+    Situation {
+        node: node("n1"),
+        local: Some(LocalPool {
+            name: "local".parse().unwrap(),
+            space: Space {
+                total: Bytes::mib(8192),
+                free: Bytes::mib(8192),
+                promised: Bytes(0),
+            },
+        }),
+        watchdog: Watchdog::Armed,
+        clone_unfit: None,
+        volumes,
+    }
+}
+
+fn wish(seen: &VolumeSituation) -> Wish {
+    Wish {
+        volume: seen.info.volume.id,
+        form: DiskForm::Own,
+        sharing: Sharing::Exclusive,
+        access: Access::ReadWrite,
+        accept_narrowing: false,
+    }
+}
+
+fn granted(wishes: &[Wish]) -> Answer {
+    let disks = wishes.iter().map(|w| DiskAnswer {
+        volume: w.volume,
+        sharing: w.sharing,
+        access: w.access,
+        copy_at_most: CopyMode::BeforeStart,
+        copy: None,
+    });
+    Answer {
+        disks: disks.collect(),
+        notes: Vec::new(),
+    }
+}
+
+fn who() -> Requester {
+    Requester {
+        instance: instance(1),
+        own_host_id: 1,
+        now_ms: 1_000,
+    }
+}
+
+fn copy(mode: CopyMode) -> Option<CopyPlan> {
+    Some(CopyPlan {
+        mode,
+        in_flight: None,
+        batch: None,
+        fate: CopyFate::WriteBack,
+    })
+}
+
+fn names(plan: &AttachPlan) -> Vec<&'static str> {
+    plan.steps.iter().map(|p| p.step.name()).collect()
+}
+
+/// Plans one volume as wished.
+fn one(
+    seen: VolumeSituation,
+    change: impl FnOnce(&mut Wish, &mut Answer),
+) -> Result<AttachPlan, Refusal> {
+    let mut wishes = vec![wish(&seen)];
+    let mut answer = granted(&wishes);
+    change(&mut wishes[0], &mut answer);
+    attach(&situation(vec![seen]), who(), &wishes, &answer)
+}
+
+fn refused(seen: VolumeSituation, change: impl FnOnce(&mut Wish, &mut Answer)) -> RefusalCode {
+    one(seen, change).unwrap_err().code
+}
+
+fn as_is(_: &mut Wish, _: &mut Answer) {}
+
+fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
+    LocalAttachment {
+        instance: instance(n),
+        instance_name: format!("guest{n}"),
+        form: DiskForm::Own,
+        sharing,
+        access: Access::ReadWrite,
+        state: AttachmentState::Attached,
+    }
+}
+
+fn elsewhere(
+    seen: &VolumeSituation,
+    sharing: Sharing,
+    state: AttachmentState,
+) -> ForeignAttachment {
+    ForeignAttachment {
+        host_id: 2,
+        attachment: Attachment {
+            volume: seen.info.volume.id,
+            instance: instance(9),
+            node: node("n2"),
+            sharing,
+            access: Access::ReadWrite,
+            since_ms: 5,
+            state,
+        },
+    }
+}
+
+fn with_home(mut seen: VolumeSituation, state: HomeState) -> VolumeSituation {
+    seen.info.tags.push(
+        Home {
+            state,
+            generation: 3,
+        }
+        .tag(),
+    );
+    seen
+}
+
+#[test]
+fn i1_lease_then_second_look_then_device_then_path() {
+    let plan = one(seen('a'), as_is).unwrap();
+    assert_eq!(
+        names(&plan),
+        ["lease", "look-again", "create-device", "publish", "link"]
+    );
+    assert_eq!(plan.commit_at, 4);
+}
+
+#[test]
+fn i1_undo_runs_in_reverse_to_the_lease() {
+    let plan = one(seen('a'), as_is).unwrap();
+    let undo: Vec<_> = plan
+        .steps
+        .iter()
+        .rev()
+        .flat_map(|p| &p.undo)
+        .map(Step::name)
+        .collect();
+    assert_eq!(undo, ["unlink", "withdraw", "remove-device", "release"]);
+}
+
+#[test]
+fn undo_restores_the_recorded_state_volume_by_volume() {
+    let mut held = seen('b');
+    held.lease = Some(HeldLease {
+        mode: LeaseMode::Shared,
+        version: 1,
+        orphan: false,
+    });
+    let volumes = vec![seen('a'), held];
+    let wishes: Vec<_> = volumes.iter().map(wish).collect();
+    let plan = attach(&situation(volumes), who(), &wishes, &granted(&wishes)).unwrap();
+    let Step::Lease { volumes, mode, .. } = &plan.steps[0].step else {
+        panic!("{plan:?}")
+    };
+    assert_eq!((volumes.len(), *mode), (2, LeaseMode::Exclusive));
+    assert_eq!(plan.steps[0].undo.len(), 2);
+    let Step::Release { volumes, .. } = &plan.steps[0].undo[0] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(volumes[0].name.as_str(), "disk-a");
+    let Step::Lease { volumes, mode, .. } = &plan.steps[0].undo[1] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(
+        (volumes[0].name.as_str(), *mode),
+        ("disk-b", LeaseMode::Shared)
+    );
+}
+
+#[test]
+fn i4_autoactivation_is_switched_off_where_it_is_on() {
+    let mut volume = seen('a');
+    volume.info.autoactivation = true;
+    assert!(names(&one(volume, as_is).unwrap()).contains(&"disable-autoactivation"));
+}
+
+#[test]
+fn i17_read_only_is_in_the_device_and_takes_a_lease() {
+    let mut volume = seen('a');
+    volume
+        .info
+        .tags
+        .push(volward_model::volume::SHAREABLE_TAG.into());
+    let plan = one(volume, |w, a| {
+        (w.access, w.sharing) = (Access::ReadOnly, Sharing::Shared);
+        *a = granted(std::slice::from_ref(w));
+    })
+    .unwrap();
+    let lease = plan.steps.iter().any(|p| {
+        matches!(
+            &p.step,
+            Step::Lease {
+                mode: LeaseMode::Shared,
+                ..
+            }
+        )
+    });
+    let read_only = plan.steps.iter().any(|p| {
+        matches!(
+            &p.step,
+            Step::CreateDevice {
+                read_only: true,
+                ..
+            }
+        )
+    });
+    assert!(lease && read_only, "{plan:?}");
+}
+
+#[test]
+fn i18_shared_read_write_needs_the_mark() {
+    let shared = |w: &mut Wish, a: &mut Answer| {
+        w.sharing = Sharing::Shared;
+        *a = granted(std::slice::from_ref(w));
+    };
+    assert_eq!(refused(seen('a'), shared), RefusalCode::NotShareable);
+    let mut marked = seen('a');
+    marked
+        .info
+        .tags
+        .push(volward_model::volume::SHAREABLE_TAG.into());
+    assert!(one(marked, shared).is_ok());
+}
+
+#[test]
+fn i26_read_write_without_a_watchdog_is_refused() {
+    let volume = seen('a');
+    let mut situation = situation(vec![volume.clone()]);
+    situation.watchdog = Watchdog::Missing;
+    let mut wishes = vec![wish(&volume)];
+    let error = attach(&situation, who(), &wishes, &granted(&wishes)).unwrap_err();
+    assert_eq!(error.code, RefusalCode::NoWatchdog);
+    wishes[0].access = Access::ReadOnly;
+    assert!(attach(&situation, who(), &wishes, &granted(&wishes)).is_ok());
+    situation.watchdog = Watchdog::MissingInLab;
+    wishes[0].access = Access::ReadWrite;
+    assert!(attach(&situation, who(), &wishes, &granted(&wishes)).is_ok());
+}
+
+#[test]
+fn i6_a_holder_elsewhere_or_a_slot_nobody_can_read_refuses() {
+    let mut held = seen('a');
+    held.elsewhere.push(elsewhere(
+        &held,
+        Sharing::Exclusive,
+        AttachmentState::Attached,
+    ));
+    let error = one(held, as_is).unwrap_err();
+    assert_eq!(error.code, RefusalCode::HeldElsewhere);
+    assert!(
+        error.message.contains("node n2") && error.message.contains("555509"),
+        "{error}"
+    );
+
+    let mut blind = seen('a');
+    blind
+        .unreadable
+        .push("the slot of host-id 3 is broken".into());
+    assert_eq!(refused(blind, as_is), RefusalCode::SlotUnreadable);
+
+    let mut intent = seen('a');
+    intent.elsewhere.push(elsewhere(
+        &intent,
+        Sharing::Exclusive,
+        AttachmentState::Intent,
+    ));
+    assert!(
+        one(intent, as_is).is_ok(),
+        "an intent is settled under the lease"
+    );
+}
+
+#[test]
+fn i6_an_instance_that_runs_elsewhere_is_refused_even_where_sharing_would_allow_it() {
+    let mut shared = seen('a');
+    shared
+        .info
+        .tags
+        .push(volward_model::volume::SHAREABLE_TAG.into());
+    let mut other = elsewhere(&shared, Sharing::Shared, AttachmentState::Attached);
+    other.attachment.instance = instance(1);
+    shared.elsewhere.push(other);
+    let code = refused(shared, |w, a| {
+        w.sharing = Sharing::Shared;
+        *a = granted(std::slice::from_ref(w));
+    });
+    assert_eq!(code, RefusalCode::HeldElsewhere);
+}
+
+#[test]
+fn another_instance_on_this_node_refuses_and_is_named() {
+    let mut held = seen('a');
+    held.here.push(held_by(2, Sharing::Exclusive));
+    let error = one(held, as_is).unwrap_err();
+    assert_eq!(error.code, RefusalCode::HeldHere);
+    assert!(error.message.contains("guest2"), "{error}");
+}
+
+#[test]
+fn attach_is_idempotent_per_instance_and_volume() {
+    let mut mine = seen('a');
+    mine.here.push(held_by(1, Sharing::Exclusive));
+    let plan = one(mine.clone(), as_is).unwrap();
+    assert!(plan.steps.is_empty() && plan.grants[0].already);
+    let code = refused(mine, |w, a| {
+        w.access = Access::ReadOnly;
+        *a = granted(std::slice::from_ref(w));
+    });
+    assert_eq!(code, RefusalCode::AttachedDifferently);
+}
+
+#[test]
+fn less_than_asked_for_must_be_welcome() {
+    let narrow = |a: &mut Answer| a.disks[0].access = Access::ReadOnly;
+    assert_eq!(refused(seen('a'), |_, a| narrow(a)), RefusalCode::Narrowed);
+    let welcome = one(seen('a'), |w, a| {
+        w.accept_narrowing = true;
+        narrow(a);
+    });
+    assert!(welcome.is_ok());
+}
+
+#[test]
+fn i19_home_is_split_before_the_clone_is_loaded() {
+    let plan = one(seen('a'), |_, a| {
+        a.disks[0].copy = copy(CopyMode::Background)
+    })
+    .unwrap();
+    assert_eq!(
+        names(&plan),
+        [
+            "lease",
+            "look-again",
+            "make-copy",
+            "zero-metadata",
+            "set-home",
+            "load-clone",
+            "create-device",
+            "publish",
+            "link"
+        ]
+    );
+    let refuses_discards = plan.steps.iter().any(|p| {
+        matches!(
+            p.step,
+            Step::CreateDevice {
+                discards: false,
+                ..
+            }
+        )
+    });
+    assert!(
+        refuses_discards,
+        "I21: a discard would bring old content back"
+    );
+}
+
+#[test]
+fn i21_nothing_is_zeroed_unless_home_is_pool() {
+    let split = HomeState::Split {
+        node: node("n1"),
+        copy: uuid('c'),
+    };
+    let plan = one(with_home(seen('a'), split), |_, a| {
+        a.disks[0].copy = copy(CopyMode::Background);
+    })
+    .unwrap();
+    assert_eq!(
+        names(&plan),
+        [
+            "lease",
+            "look-again",
+            "load-clone",
+            "create-device",
+            "publish",
+            "link"
+        ]
+    );
+}
+
+#[test]
+fn a_copy_that_cannot_be_had_is_a_note_not_a_refusal() {
+    let volume = seen('a');
+    let wishes = vec![wish(&volume)];
+    let mut answer = granted(&wishes);
+    answer.disks[0].copy = copy(CopyMode::Background);
+    let mut full = situation(vec![volume.clone()]);
+    if let Some(local) = &mut full.local {
+        local.space.free = Bytes::mib(100);
+    }
+    let mut unfit = situation(vec![volume.clone()]);
+    unfit.clone_unfit = Some("no module".into());
+    let mut none = situation(vec![volume]);
+    none.local = None;
+    for situation in [full, unfit, none] {
+        let plan = attach(&situation, who(), &wishes, &answer).unwrap();
+        assert_eq!(plan.notes.len(), 1, "{plan:?}");
+        assert!(!names(&plan).contains(&"make-copy"));
+    }
+}
+
+#[test]
+fn data_elsewhere_or_on_its_way_refuses_and_says_where() {
+    let (n2, copy) = (node("n2"), uuid('c'));
+    for (state, code) in [
+        (
+            HomeState::Split {
+                node: n2.clone(),
+                copy,
+            },
+            RefusalCode::HomeElsewhere,
+        ),
+        (
+            HomeState::Returning {
+                node: n2.clone(),
+                copy,
+            },
+            RefusalCode::Returning,
+        ),
+        (
+            HomeState::Returning {
+                node: node("n1"),
+                copy,
+            },
+            RefusalCode::Returning,
+        ),
+        (HomeState::Node { node: n2, copy }, RefusalCode::CopyKept),
+    ] {
+        let error = one(with_home(seen('a'), state), as_is).unwrap_err();
+        assert_eq!(error.code, code);
+        assert!(error.message.contains(" n"), "{error}");
+    }
+    let mut two = seen('a');
+    two.info.tags = vec!["volward.home=x".into()];
+    assert_eq!(refused(two, as_is), RefusalCode::HomeUnreadable);
+}
+
+#[test]
+fn an_lv_path_can_have_neither_read_only_nor_copy_nor_company() {
+    let lv = |w: &mut Wish| w.form = DiskForm::Lv;
+    assert_eq!(
+        names(&one(seen('a'), |w, _| lv(w)).unwrap()),
+        ["lease", "look-again", "publish"]
+    );
+    let mut marked = seen('a');
+    marked
+        .info
+        .tags
+        .push(volward_model::volume::SHAREABLE_TAG.into());
+    marked.here.push(held_by(2, Sharing::Shared));
+    let shared = refused(marked, |w, a| {
+        lv(w);
+        w.sharing = Sharing::Shared;
+        *a = granted(std::slice::from_ref(w));
+    });
+    let read_only = refused(seen('a'), |w, a| {
+        lv(w);
+        w.access = Access::ReadOnly;
+        *a = granted(std::slice::from_ref(w));
+    });
+    let copied = refused(seen('a'), |w, a| {
+        lv(w);
+        a.disks[0].copy = copy(CopyMode::Background);
+    });
+    assert_eq!([shared, read_only, copied], [RefusalCode::LvPath; 3]);
+}
+
+#[test]
+fn an_orphaned_lease_refuses() {
+    let mut orphan = seen('a');
+    orphan.lease = Some(HeldLease {
+        mode: LeaseMode::Exclusive,
+        version: 1,
+        orphan: true,
+    });
+    assert_eq!(refused(orphan, as_is), RefusalCode::LeaseOrphaned);
+}
+
+#[test]
+fn the_lease_mode_follows_from_all_attachments_of_the_node() {
+    let mut held = seen('a');
+    held.info
+        .tags
+        .push(volward_model::volume::SHAREABLE_TAG.into());
+    held.info.active = true;
+    held.lease = Some(HeldLease {
+        mode: LeaseMode::Exclusive,
+        version: 1,
+        orphan: false,
+    });
+    held.here.push(held_by(2, Sharing::Shared));
+    let plan = one(held, |w, a| {
+        w.sharing = Sharing::Shared;
+        *a = granted(std::slice::from_ref(w));
+    })
+    .unwrap();
+    assert!(
+        !names(&plan).contains(&"lease"),
+        "an exclusive lease is not weakened: {plan:?}"
+    );
+}

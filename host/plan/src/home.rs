@@ -1,0 +1,172 @@
+//! Where the data goes: writing a copy back, and the switch to linear.
+//!
+//! The state machine of a volume's home on the node that has the copy:
+//!
+//! ```text
+//!            attach with a copy                 detach
+//!   pool ---------------------------> split ------------> returning
+//!     ^                                                       |
+//!     +------- reverse clone complete and flushed ------------+
+//! ```
+//!
+//! A write-back is planned from the home as it is found, so it can be begun anew at any time: after
+//! a crash it is simply planned again.
+
+use volward_model::{
+    CloneStatus, CopyFate, CopyMode, CopyPlan, HomeState, LeaseMode, NodeName, ParseIdError,
+    PoolName, VolumeId, VolumeName, volume::COPY_OF_TAG_PREFIX,
+};
+
+use crate::geometry::{geometry, metadata_size};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::situation::VolumeSituation;
+use crate::step::{NextHome, Step};
+
+/// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
+/// there is nothing to do.
+///
+/// # Errors
+/// If the home cannot be read, or the copy is another node's.
+pub fn write_back(
+    node: &NodeName,
+    local: &PoolName,
+    seen: &VolumeSituation,
+    release: bool,
+) -> Result<Vec<Step>, Refusal> {
+    let volume = seen.info.volume.clone();
+    let unreadable = |reason: String| Refusal::of(RefusalCode::HomeUnreadable, &volume, reason);
+    let home = seen
+        .info
+        .home()
+        .map_err(|error| unreadable(error.to_string()))?;
+    if home.copy().is_some_and(|(owner, _)| owner != node) {
+        let message = format!("the copy of {volume} is another node's ({home})");
+        return Err(Refusal::of(RefusalCode::HomeElsewhere, &volume, message));
+    }
+    let clean_up = || {
+        let mut steps = vec![
+            Step::UnloadReturn {
+                volume: volume.clone(),
+            },
+            Step::UnloadClone {
+                volume: volume.clone(),
+            },
+            Step::RemoveCopy {
+                volume: volume.clone(),
+                local: local.clone(),
+            },
+        ];
+        if release {
+            steps.push(Step::Release {
+                pool: volume.pool.clone(),
+                volumes: vec![volume.clone()],
+            });
+        }
+        steps
+    };
+    let generation = match home.state {
+        HomeState::Pool => return Ok(clean_up()),
+        HomeState::Node { .. } => {
+            let message =
+                format!("the copy of {volume} was kept; writing it back is not supported");
+            return Err(Refusal::of(RefusalCode::CopyKept, &volume, message));
+        }
+        HomeState::Split { .. } | HomeState::Returning { .. } => home.generation,
+    };
+    let whole = CopyPlan {
+        mode: CopyMode::Background,
+        in_flight: None,
+        batch: None,
+        fate: CopyFate::WriteBack,
+    };
+    let geometry = geometry(seen.info.size, &whole).map_err(unreadable)?;
+    let size = seen
+        .info
+        .size
+        .sectors()
+        .ok_or_else(|| unreadable(format!("{volume} has a size that is no multiple of 512")))?;
+    let (pool, mode) = (volume.pool.clone(), LeaseMode::Exclusive);
+    let mut steps = vec![
+        Step::Lease {
+            pool,
+            volumes: vec![volume.clone()],
+            mode,
+        },
+        // Only what is in the metadata counts; nothing more is copied from the shared LV into
+        // the copy than reads of the write-back need.
+        Step::LoadClone {
+            volume: volume.clone(),
+            local: local.clone(),
+            size,
+            geometry,
+            hydrating: false,
+        },
+    ];
+    let set = |from_generation, to| Step::SetHome {
+        volume: volume.clone(),
+        from_generation,
+        to,
+        local: local.clone(),
+    };
+    let mut at = generation;
+    if matches!(home.state, HomeState::Split { .. }) {
+        // Made and zeroed before the tag says `returning`: afterwards nothing is zeroed (I21).
+        steps.push(Step::MakeReturnMetadata {
+            volume: volume.clone(),
+            local: local.clone(),
+            size: metadata_size(seen.info.size, geometry.region),
+        });
+        steps.push(set(at, NextHome::Returning(node.clone())));
+        at += 1;
+    }
+    let v = volume.clone();
+    steps.push(Step::LoadReturn {
+        volume: v,
+        local: local.clone(),
+        size,
+        geometry,
+    });
+    steps.push(Step::AwaitReturn {
+        volume: volume.clone(),
+    });
+    steps.push(set(at, NextHome::Pool));
+    steps.extend(clean_up());
+    Ok(steps)
+}
+
+/// Whether the node's clone device may be switched to linear on the copy now (I22).
+#[must_use]
+pub fn may_switch(status: Option<&CloneStatus>) -> bool {
+    status.is_some_and(CloneStatus::complete)
+}
+
+/// The names of a volume's LVs in the local pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyNames {
+    /// The copy itself.
+    pub copy: VolumeName,
+    /// The forward clone's metadata.
+    pub metadata: VolumeName,
+    /// The reverse clone's metadata; made with the copy, so that writing back never fails for want
+    /// of space.
+    pub return_metadata: VolumeName,
+    /// The tag they all carry.
+    pub tag: String,
+}
+
+/// The names of the LVs that belong to a volume's copy: they follow from its identity.
+///
+/// # Errors
+/// Never in practice: an LV UUID has only letters that LVM names may have, but for `!` and `#`.
+pub fn copy_names(volume: VolumeId) -> Result<CopyNames, ParseIdError> {
+    let lv = volume.lv;
+    Ok(CopyNames {
+        copy: format!("volward-copy-{lv}").parse()?,
+        metadata: format!("volward-meta-{lv}").parse()?,
+        return_metadata: format!("volward-back-{lv}").parse()?,
+        tag: format!("{COPY_OF_TAG_PREFIX}{volume}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

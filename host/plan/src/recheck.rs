@@ -1,0 +1,92 @@
+//! The second look, under the lease (I1, I9): whatever changed since the facts were gathered
+//! undoes the attach.
+
+use serde::{Deserialize, Serialize};
+use volward_model::{Attachment, Bytes, Home, LeaseMode, VolumeRef};
+
+use crate::intent::{Standing, standing};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::situation::VolumeSituation;
+
+/// What was seen of one volume when it was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// Which, with the name it had.
+    pub volume: VolumeRef,
+    /// Its size.
+    pub size: Bytes,
+    /// Its home.
+    pub home: Home,
+    /// Settled attachments on other nodes.
+    pub others: Vec<Attachment>,
+    /// The lease that must be held now.
+    pub lease: LeaseMode,
+    /// sanlock's number of this node, for [`standing`].
+    pub own_host_id: u64,
+}
+
+/// What the second look says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recheck {
+    /// Go on.
+    Same,
+    /// Undo and decide again; the sentence says what changed.
+    Changed(String),
+    /// Undo; asking again will not help.
+    Refused(Refusal),
+}
+
+/// Compares. `now` is `None` if the volume is gone.
+#[must_use]
+pub fn recheck(expected: &Expectation, now: Option<&VolumeSituation>) -> Recheck {
+    let what = &expected.volume;
+    let Some(now) = now else {
+        return Recheck::Changed(format!("{what} vanished"));
+    };
+    if let Some(reason) = now.unreadable.first() {
+        let message = format!("{what} cannot be attached: {reason}");
+        return Recheck::Refused(Refusal::of(RefusalCode::SlotUnreadable, what, message));
+    }
+    if now.info.volume != *what {
+        return Recheck::Changed(format!("{what} is called {} now", now.info.volume));
+    }
+    if now.info.size != expected.size {
+        return Recheck::Changed(format!(
+            "{what} was {} and is {} now",
+            expected.size, now.info.size
+        ));
+    }
+    match now.info.home() {
+        Ok(home) if home == expected.home => {}
+        Ok(home) => {
+            return Recheck::Changed(format!(
+                "the home of {what} was {} and is {home} now",
+                expected.home
+            ));
+        }
+        Err(error) => {
+            let message = format!("the home of {what} cannot be read: {error}");
+            return Recheck::Refused(Refusal::of(RefusalCode::HomeUnreadable, what, message));
+        }
+    }
+    match now.lease {
+        Some(lease) if lease.orphan => {
+            return Recheck::Changed(format!("the lease of {what} became an orphan"));
+        }
+        Some(lease) if lease.mode >= expected.lease && now.info.active => {}
+        _ => return Recheck::Changed(format!("the lease of {what} is not held any more")),
+    }
+    let mut others: Vec<_> = now.settled_elsewhere().map(|f| &f.attachment).collect();
+    let mut before: Vec<_> = expected.others.iter().collect();
+    others.sort_by_key(|a| (a.node.clone(), a.key()));
+    before.sort_by_key(|a| (a.node.clone(), a.key()));
+    if others != before {
+        return Recheck::Changed(format!("other nodes' attachments of {what} changed"));
+    }
+    match standing(expected.own_host_id, [now]) {
+        Standing::GoOn => Recheck::Same,
+        Standing::Yield { host_id, .. } => {
+            Recheck::Changed(format!("the node with host-id {host_id} wants {what} too"))
+        }
+    }
+}
