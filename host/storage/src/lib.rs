@@ -1,1 +1,24 @@
-//! (in the making)
+//! The adapters behind `control`'s ports, and a fake beside each.
+//!
+//! | module | port | speaks to |
+//! |---|---|---|
+//! | [`exec`] | | programs: the only place that starts one (I27) |
+//! | [`lvm`] | [`Volumes`](volward_control::ports::Volumes) | LVM's commands, by their JSON reports |
+//! | [`dm`] | [`Devices`](volward_control::ports::Devices) | device-mapper, by ioctl |
+//! | [`lease`] | [`Leases`](volward_control::ports::Leases) | sanlock |
+//! | [`registry`] | [`Registry`](volward_control::ports::Registry) | the LV on the LUN, by direct I/O |
+//! | [`machine`] | [`Machine`](volward_control::ports::Machine) | the kernel |
+//! | [`fake`] | all of them | a cluster in memory |
+//!
+//! The adapters do not import each other: [`exec`], the private `blockdev` (which device has
+//! which dm UUID) and `deadline` are what they share.
+
+mod blockdev;
+mod deadline;
+pub mod dm;
+pub mod exec;
+pub mod fake;
+pub mod lease;
+pub mod lvm;
+pub mod machine;
+pub mod registry;

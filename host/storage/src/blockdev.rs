@@ -1,0 +1,186 @@
+//! Which block device has which dm UUID, by sysfs; and opening it without being fooled (I12).
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use volward_control::ports::{PortError, PortResult};
+use volward_model::device::lv_dm_uuid;
+use volward_model::{Bytes, DeviceNumber, VolumeId};
+
+/// Builds an [`PortError::Io`]; to be used in `map_err`.
+pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> PortError {
+    let what = what.into();
+    move |error| PortError::Io {
+        what,
+        reason: error.to_string(),
+    }
+}
+
+/// A mapped device as sysfs shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapped {
+    pub(crate) number: DeviceNumber,
+    /// The kernel's name, `dm-N`.
+    pub(crate) kernel_name: String,
+}
+
+/// The device with that dm UUID; `None` if there is none.
+pub(crate) fn find(dm_uuid: &str) -> PortResult<Option<Mapped>> {
+    let entries = match fs::read_dir("/sys/block") {
+        Ok(entries) => entries,
+        Err(error) => return Err(io("cannot read /sys/block")(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(io("cannot read /sys/block"))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with("dm-")) else {
+            continue;
+        };
+        // A device that goes away while we look is not the one we look for.
+        if attribute(&entry.path().join("dm/uuid")).is_some_and(|uuid| uuid == dm_uuid) {
+            let number = attribute(&entry.path().join("dev"))
+                .as_deref()
+                .and_then(parse_number);
+            if let Some(number) = number {
+                return Ok(Some(Mapped {
+                    number,
+                    kernel_name: name.to_owned(),
+                }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The dm UUID of the device with that number, if it is there and has one.
+pub(crate) fn dm_uuid(number: DeviceNumber) -> Option<String> {
+    attribute(&sysfs(number).join("dm/uuid"))
+}
+
+/// The size of the device with that number.
+pub(crate) fn size(number: DeviceNumber) -> PortResult<Bytes> {
+    let path = sysfs(number).join("size");
+    let text = fs::read_to_string(&path).map_err(io(format!("cannot read {}", path.display())))?;
+    let sectors: u64 = text.trim().parse().map_err(|_| PortError::Unreadable {
+        what: path.display().to_string(),
+        reason: format!("{text:?} is no number"),
+    })?;
+    Ok(Bytes(sectors * 512))
+}
+
+/// sysfs' folder of a block device.
+pub(crate) fn sysfs(number: DeviceNumber) -> PathBuf {
+    PathBuf::from(format!("/sys/dev/block/{number}"))
+}
+
+/// An open device that was checked to be the one meant.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) file: File,
+    pub(crate) number: DeviceNumber,
+    pub(crate) path: PathBuf,
+}
+
+/// Opens the device with that dm UUID and checks number and UUID again on the open file: while it
+/// is open, its number cannot become another device's.
+pub(crate) fn open(dm_uuid: &str, write: bool, flags: OFlags) -> PortResult<Checked> {
+    let missing = || PortError::Missing {
+        what: format!("an active device with dm UUID {dm_uuid}"),
+    };
+    let mapped = find(dm_uuid)?.ok_or_else(missing)?;
+    let path = Path::new("/dev").join(&mapped.kernel_name);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(write)
+        .custom_flags((flags | OFlags::CLOEXEC).bits().cast_signed())
+        .open(&path)
+        .map_err(|error| {
+            match error
+                .raw_os_error()
+                .map(rustix::io::Errno::from_raw_os_error)
+            {
+                Some(rustix::io::Errno::BUSY) => PortError::Busy {
+                    what: path.display().to_string(),
+                },
+                _ => io(format!("cannot open {}", path.display()))(error),
+            }
+        })?;
+    let opened = number_of(&file, &path)?;
+    let found = self::dm_uuid(opened).unwrap_or_else(|| "no dm UUID".to_owned());
+    if opened != mapped.number || found != dm_uuid {
+        return Err(PortError::Identity {
+            what: path.display().to_string(),
+            expected: dm_uuid.to_owned(),
+            found,
+        });
+    }
+    Ok(Checked {
+        file,
+        number: opened,
+        path,
+    })
+}
+
+/// Opens the device of an active LV.
+pub(crate) fn open_lv(volume: VolumeId, write: bool, flags: OFlags) -> PortResult<Checked> {
+    open(&lv_dm_uuid(volume), write, flags)
+}
+
+/// The number of an open block device.
+fn number_of(file: &File, path: &Path) -> PortResult<DeviceNumber> {
+    let meta = file
+        .metadata()
+        .map_err(io(format!("cannot look at {}", path.display())))?;
+    if !meta.file_type().is_block_device() {
+        return Err(PortError::Identity {
+            what: path.display().to_string(),
+            expected: "a block device".to_owned(),
+            found: "something else".to_owned(),
+        });
+    }
+    Ok(from_dev(meta.rdev()))
+}
+
+/// A device number out of the kernel's `dev_t`.
+pub(crate) fn from_dev(dev: u64) -> DeviceNumber {
+    DeviceNumber {
+        major: rustix::fs::major(dev),
+        minor: rustix::fs::minor(dev),
+    }
+}
+
+fn attribute(path: &Path) -> Option<String> {
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim_end().to_owned())
+        .filter(|text| !text.is_empty())
+}
+
+fn parse_number(text: &str) -> Option<DeviceNumber> {
+    let (major, minor) = text.split_once(':')?;
+    Some(DeviceNumber {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_nobody_has_is_not_found() {
+        assert_eq!(find("LVM-nobody").unwrap(), None);
+        let error = open("LVM-nobody", false, OFlags::empty()).unwrap_err();
+        assert!(matches!(error, PortError::Missing { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_no_device() {
+        let file = tempfile::tempfile().unwrap();
+        let error = number_of(&file, Path::new("x")).unwrap_err();
+        assert!(matches!(error, PortError::Identity { .. }), "{error}");
+    }
+}

@@ -1,0 +1,370 @@
+//! Device-mapper, by ioctl. Devices are found by dm UUID, never by name (I12); their backing is
+//! resolved to a number when a table is loaded and checked again when the kernel holds it.
+
+mod discards;
+mod links;
+mod status;
+mod table;
+mod wait;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use devicemapper::{
+    DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid, errors::Error as CoreError,
+};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use volward_control::ports::{Applied, Devices, LinkPath, PortError, PortResult};
+use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Table};
+
+use crate::blockdev::{self, io};
+use links::Links;
+use table::Line;
+
+/// Device-mapper.
+#[derive(Debug)]
+pub struct Dm {
+    links: Links,
+}
+
+impl Dm {
+    /// Publishes attachments under `root`, which is `/dev/volward` outside tests.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            links: Links::new(root.into(), PathBuf::from("/dev/mapper")),
+        }
+    }
+}
+
+/// What the kernel says of a device of ours.
+struct Found {
+    raw: devicemapper::DeviceInfo,
+    info: DeviceInfo,
+}
+
+fn control() -> PortResult<DM> {
+    DM::new().map_err(|error| failed("cannot open device-mapper's control device", &error))
+}
+
+fn failed(what: impl Into<String>, error: &DmError) -> PortError {
+    let what = what.into();
+    match errno(error) {
+        Some(Errno::BUSY) => PortError::Busy { what },
+        Some(errno) => PortError::Io {
+            what,
+            reason: std::io::Error::from(errno).to_string(),
+        },
+        None => PortError::Io {
+            what,
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn errno(error: &DmError) -> Option<Errno> {
+    match error {
+        DmError::Core(CoreError::Ioctl(_, _, _, errno)) => {
+            Some(Errno::from_raw_os_error(**errno as i32))
+        }
+        _ => None,
+    }
+}
+
+/// Runs `call` with the device's UUID in the crate's form.
+fn by_uuid<T>(
+    id: DeviceId,
+    call: impl FnOnce(&DevId<'_>) -> Result<T, DmError>,
+) -> Result<T, DmError> {
+    let uuid = id.dm_uuid();
+    call(&DevId::Uuid(DmUuid::new(&uuid)?))
+}
+
+/// Foreign udev rules off: no symlinks by content, no scanning (I15).
+fn options(flags: DmFlags) -> DmOptions {
+    DmOptions::private().set_flags(flags)
+}
+
+fn missing(id: DeviceId) -> PortError {
+    PortError::Missing {
+        what: format!("device {id}"),
+    }
+}
+
+fn find(dm: &DM, id: DeviceId) -> PortResult<Option<Found>> {
+    let raw = match by_uuid(id, |dev| dm.device_info(dev)) {
+        Ok(raw) => raw,
+        Err(error) if errno(&error) == Some(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(failed(format!("cannot ask about device {id}"), &error)),
+    };
+    let info = describe(dm, id, &raw)?;
+    Ok(Some(Found { raw, info }))
+}
+
+fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult<DeviceInfo> {
+    let device = raw.device();
+    Ok(DeviceInfo {
+        id,
+        number: DeviceNumber {
+            major: device.major,
+            minor: device.minor,
+        },
+        open: raw.open_count() > 0,
+        suspended: raw.flags().contains(DmFlags::DM_SUSPEND),
+        read_only: raw.flags().contains(DmFlags::DM_READONLY),
+        target: live_lines(dm, id)?.into_iter().next().map(|line| line.2),
+        event: raw.event_nr(),
+    })
+}
+
+/// The live table's lines; none if there is no live table.
+fn live_lines(dm: &DM, id: DeviceId) -> PortResult<Vec<Line>> {
+    let flags = options(DmFlags::DM_STATUS_TABLE | DmFlags::DM_NOFLUSH);
+    by_uuid(id, |dev| dm.table_status(dev, flags))
+        .map(|(_, lines)| lines)
+        .map_err(|error| failed(format!("cannot read the table of device {id}"), &error))
+}
+
+fn access(read_only: bool) -> DmFlags {
+    if read_only {
+        DmFlags::DM_READONLY
+    } else {
+        DmFlags::empty()
+    }
+}
+
+fn load(dm: &DM, id: DeviceId, resolved: &table::Resolved, read_only: bool) -> PortResult<()> {
+    let flags = options(access(read_only));
+    by_uuid(id, |dev| dm.table_load(dev, &resolved.lines, flags))
+        .map_err(|error| failed(format!("cannot load the table of device {id}"), &error))?;
+    // The inactive table holds its devices open now: their numbers cannot pass to others.
+    resolved.check()
+}
+
+fn suspend(dm: &DM, id: DeviceId, flags: DmFlags) -> PortResult<()> {
+    by_uuid(id, |dev| dm.device_suspend(dev, options(flags)))
+        .map(drop)
+        .map_err(|error| failed(format!("cannot suspend or resume device {id}"), &error))
+}
+
+fn remove(dm: &DM, id: DeviceId) -> PortResult<Applied> {
+    match by_uuid(id, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
+        Ok(_) => Ok(Applied::Changed),
+        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(Applied::Identity),
+        Err(error) => Err(failed(format!("device {id}"), &error)),
+    }
+}
+
+/// Makes a device without a table; its name must be free.
+fn make(dm: &DM, id: DeviceId) -> PortResult<()> {
+    let (name, uuid) = (id.name(), id.dm_uuid());
+    let made = DmName::new(&name).and_then(|dm_name| {
+        let dm_uuid = DmUuid::new(&uuid)?;
+        dm.device_create(dm_name, Some(dm_uuid), options(DmFlags::empty()))
+    });
+    made.map(drop).map_err(|error| match errno(&error) {
+        Some(Errno::BUSY) => PortError::Identity {
+            what: format!("device-mapper's name {name}"),
+            expected: format!("free, or a device with UUID {uuid}"),
+            found: "a device with another UUID".to_owned(),
+        },
+        _ => failed(format!("cannot make device {id}"), &error),
+    })
+}
+
+/// Gives a device without a live table its first one, and makes it usable.
+fn start(
+    dm: &DM,
+    id: DeviceId,
+    resolved: &table::Resolved,
+    read_only: bool,
+    discards: bool,
+) -> PortResult<()> {
+    load(dm, id, resolved, read_only)?;
+    suspend(dm, id, DmFlags::empty())?;
+    let found = find(dm, id)?.ok_or_else(|| missing(id))?;
+    discards::set(found.info.number, discards)
+}
+
+impl Devices for Dm {
+    fn create(
+        &self,
+        id: DeviceId,
+        table: &Table,
+        read_only: bool,
+        discards: bool,
+    ) -> PortResult<Applied> {
+        let dm = control()?;
+        let resolved = table::resolve(table)?;
+        if let Some(found) = find(&dm, id)? {
+            let live = live_lines(&dm, id)?;
+            if live.is_empty() {
+                // A crash between making it and loading its table.
+                start(&dm, id, &resolved, read_only, discards)?;
+                return Ok(Applied::Changed);
+            }
+            if !resolved.same_as(&live) || found.info.read_only != read_only {
+                return Err(PortError::Identity {
+                    what: format!("device {id}"),
+                    expected: table::text(&resolved.lines, read_only),
+                    found: table::text(&live, found.info.read_only),
+                });
+            }
+            let resumed = found.info.suspended;
+            if resumed {
+                suspend(&dm, id, DmFlags::empty())?;
+            }
+            discards::set(found.info.number, discards)?;
+            return Ok(if resumed {
+                Applied::Changed
+            } else {
+                Applied::Identity
+            });
+        }
+        make(&dm, id)?;
+        if let Err(error) = start(&dm, id, &resolved, read_only, discards) {
+            // No half-made device stays (I13).
+            return Err(match remove(&dm, id) {
+                Ok(_) => error,
+                Err(undo) => PortError::Refused(format!("{error}; and it is left over: {undo}")),
+            });
+        }
+        Ok(Applied::Changed)
+    }
+
+    fn remove(&self, id: DeviceId) -> PortResult<Applied> {
+        remove(&control()?, id)
+    }
+
+    fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
+        let dm = control()?;
+        let found = find(&dm, id)?.ok_or_else(|| missing(id))?;
+        let discards = discards::allowed(found.info.number)?;
+        let resolved = table::resolve(table)?;
+        let clear = |error: PortError| match by_uuid(id, |dev| dm.table_clear(dev)) {
+            Ok(_) => error,
+            Err(undo) => failed(format!("{error}; and its new table is left loaded"), &undo),
+        };
+        load(&dm, id, &resolved, read_only).map_err(clear)?;
+        let mut flags = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
+        if matches!(table, Table::Error { .. }) {
+            // A fence: what is queued must meet the error table, not the old one.
+            flags |= DmFlags::DM_NOFLUSH;
+        }
+        suspend(&dm, id, flags).map_err(clear)?;
+        if let Err(error) = suspend(&dm, id, DmFlags::empty()) {
+            // The new table was refused at the last moment: the old one goes on (I22).
+            let error = clear(error);
+            suspend(&dm, id, DmFlags::empty())?;
+            return Err(error);
+        }
+        // A new table brings its own limits; a refusal stays one.
+        if discards {
+            Ok(())
+        } else {
+            discards::set(found.info.number, false)
+        }
+    }
+
+    fn resume(&self, id: DeviceId) -> PortResult<Applied> {
+        let dm = control()?;
+        let found = find(&dm, id)?.ok_or_else(|| missing(id))?;
+        if !found.info.suspended {
+            return Ok(Applied::Identity);
+        }
+        if found.raw.flags().contains(DmFlags::DM_INACTIVE_PRESENT) {
+            // A crash in the middle of a reload: the caller decides about the new table again.
+            by_uuid(id, |dev| dm.table_clear(dev))
+                .map_err(|error| failed(format!("cannot clear device {id}"), &error))?;
+        }
+        suspend(&dm, id, DmFlags::empty())?;
+        Ok(Applied::Changed)
+    }
+
+    fn list(&self) -> PortResult<Vec<DeviceInfo>> {
+        let dm = control()?;
+        let all = dm
+            .list_devices()
+            .map_err(|error| failed("cannot list mapped devices", &error))?;
+        let mut ours = Vec::new();
+        for (name, _, _) in all {
+            let raw = match dm.device_info(&DevId::Name(&name)) {
+                Ok(raw) => raw,
+                // Gone since.
+                Err(error) if errno(&error) == Some(Errno::NXIO) => continue,
+                Err(error) => return Err(failed("cannot ask about a mapped device", &error)),
+            };
+            let id = raw
+                .uuid()
+                .and_then(|uuid| DeviceId::from_dm_uuid(&uuid.to_string()));
+            if let Some(id) = id
+                && let Some(found) = find(&dm, id)?
+            {
+                ours.push(found.info);
+            }
+        }
+        Ok(ours)
+    }
+
+    fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>> {
+        Ok(find(&control()?, id)?.map(|found| found.info))
+    }
+
+    fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
+        let dm = control()?;
+        // Without NOFLUSH a status would commit dm-clone's metadata each time.
+        let (_, lines) = by_uuid(id, |dev| dm.table_status(dev, options(DmFlags::DM_NOFLUSH)))
+            .map_err(|error| match errno(&error) {
+                Some(Errno::NXIO) => missing(id),
+                _ => failed(format!("cannot read the status of device {id}"), &error),
+            })?;
+        match lines.as_slice() {
+            [(_, _, target, words)] if target == "clone" => status::parse(words).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {
+        let message = if on {
+            "enable_hydration"
+        } else {
+            "disable_hydration"
+        };
+        let dm = control()?;
+        by_uuid(id, |dev| dm.target_msg(dev, None, message))
+            .map(drop)
+            .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))
+    }
+
+    fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {
+        let found = find(&control()?, id)?.ok_or_else(|| missing(id))?;
+        discards::set(found.info.number, allowed)
+    }
+
+    fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool> {
+        wait::event(id, event, at_most)
+    }
+
+    fn flush(&self, id: DeviceId) -> PortResult<()> {
+        let device = blockdev::open(&id.dm_uuid(), false, OFlags::empty())?;
+        device
+            .file
+            .sync_all()
+            .map_err(io(format!("cannot flush device {id}")))
+    }
+
+    fn link(&self, path: &LinkPath, id: DeviceId) -> PortResult<Applied> {
+        let found = find(&control()?, id)?.ok_or_else(|| missing(id))?;
+        self.links.check_node(id, found.info.number)?;
+        self.links.link(path, id)
+    }
+
+    fn unlink(&self, path: &LinkPath) -> PortResult<Applied> {
+        self.links.unlink(path)
+    }
+
+    fn links(&self) -> PortResult<Vec<LinkPath>> {
+        self.links.list()
+    }
+}

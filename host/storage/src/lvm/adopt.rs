@@ -1,0 +1,95 @@
+//! A devices file for a pool: `pool init` makes it, once per node.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use volward_control::ports::{Applied, PortError, PortResult};
+
+use super::{DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, REPORT_DEADLINE, config};
+
+#[derive(Deserialize)]
+struct Reports {
+    report: Vec<Report>,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    pv: Vec<Pv>,
+}
+
+#[derive(Deserialize)]
+struct Pv {
+    pv_name: String,
+    vg_name: String,
+}
+
+impl Lvm {
+    /// Makes the pool's devices file from the physical volumes LVM finds for it by its own
+    /// configuration. The system's devices file is read, never written (I16).
+    ///
+    /// # Errors
+    /// If the pool has no devices file configured, or no physical volume is found; a file that
+    /// could only be made in part is removed again.
+    pub fn adopt_devices(&self, pool: &PoolSettings) -> PortResult<Applied> {
+        let file = pool.devices_file.as_deref().ok_or_else(|| {
+            PortError::Refused(format!("pool {} has no devices file configured", pool.name))
+        })?;
+        if file == "system.devices" {
+            return Err(PortError::Refused(
+                "system.devices is the system's own devices file: name another".to_owned(),
+            ));
+        }
+        let path = PathBuf::from(DEVICES_FOLDER).join(file);
+        let listed = self.listed(pool, path.exists().then_some(file))?;
+        let wanted = self.listed(pool, None)?;
+        if wanted.is_empty() {
+            return Err(PortError::Missing {
+                what: format!("a physical volume of volume group {}", pool.name),
+            });
+        }
+        if path.exists() && wanted.iter().all(|device| listed.contains(device)) {
+            return Ok(Applied::Identity);
+        }
+        let fresh = !path.exists();
+        std::fs::create_dir_all(DEVICES_FOLDER).map_err(|error| PortError::Io {
+            what: format!("cannot make {DEVICES_FOLDER}"),
+            reason: error.to_string(),
+        })?;
+        for device in &wanted {
+            let line = ["lvmdevices", "--devicesfile", file, "--adddev", device];
+            let line = line.map(str::to_owned).into();
+            if let Err(error) = self.lvm(pool.name.as_str(), LEASE_DEADLINE, line) {
+                if fresh && path.exists() {
+                    std::fs::remove_file(&path).map_err(|cause| PortError::Io {
+                        what: format!("{error}; and cannot remove {}", path.display()),
+                        reason: cause.to_string(),
+                    })?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(Applied::Changed)
+    }
+
+    /// The devices of the pool's physical volumes, as a devices file (or LVM's own choice) has
+    /// them.
+    fn listed(&self, pool: &PoolSettings, file: Option<&str>) -> PortResult<Vec<String>> {
+        let mut line = vec!["pvs", "--reportformat", "json", "-o", "pv_name,vg_name"];
+        line.extend(["--config", config(pool.kind)]);
+        line.extend(file.into_iter().flat_map(|file| ["--devicesfile", file]));
+        let line = line.into_iter().map(str::to_owned).collect();
+        let output = self.lvm(pool.name.as_str(), REPORT_DEADLINE, line)?;
+        let reports: Reports =
+            serde_json::from_slice(&output.stdout).map_err(|error| PortError::Unreadable {
+                what: "LVM's report of physical volumes".to_owned(),
+                reason: error.to_string(),
+            })?;
+        let all = reports.report.into_iter().flat_map(|report| report.pv);
+        // A missing physical volume has no device: `[unknown]`.
+        Ok(all
+            .filter(|pv| pv.vg_name == pool.name.as_str() && pv.pv_name.starts_with('/'))
+            .map(|pv| pv.pv_name)
+            .collect())
+    }
+}

@@ -1,0 +1,296 @@
+//! LVM, by its own commands and their JSON reports.
+//!
+//! Shared pools go through lvmlockd (`use_lvmlockd=1`), local ones do not: with lvmlockd down a
+//! local pool works on. Each pool has a devices file of its own, so that a command looks at that
+//! pool's disks only, and the system's is never written (I16).
+
+mod adopt;
+mod report;
+mod zero;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use devicemapper::{DM, DevId, DmUuid};
+use volward_control::ports::{Applied, NewVolume, PortError, PortResult, Volumes};
+use volward_model::device::lv_dm_uuid;
+use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
+
+use crate::exec::{Exec, Invocation, Output, Tools};
+
+/// Where LVM keeps devices files.
+const DEVICES_FOLDER: &str = "/etc/lvm/devices";
+
+/// Time for commands that take leases: sanlock needs up to 8 x io_timeout (10 s) to find out
+/// whether another holder is alive, and lvmlockd retries a shared lease for 5 s.
+const LEASE_DEADLINE: Duration = Duration::from_secs(120);
+/// Time for reports; 1.4 s with 5000 LVs on an emulated node.
+const REPORT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Whose disks a pool is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// A LUN that all nodes see; leases through lvmlockd.
+    Shared,
+    /// This node's own.
+    Local,
+}
+
+/// A pool as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// The VG's name.
+    pub name: PoolName,
+    /// The name of its devices file under /etc/lvm/devices; `None` leaves LVM's own choice of
+    /// devices in force.
+    pub devices_file: Option<String>,
+    /// Shared or local.
+    pub kind: PoolKind,
+}
+
+/// LVM's commands.
+#[derive(Debug)]
+pub struct Lvm {
+    exec: Arc<Exec>,
+    lvm: PathBuf,
+    pools: Vec<PoolSettings>,
+}
+
+impl Lvm {
+    /// Serves these pools and no others.
+    #[must_use]
+    pub fn new(exec: Arc<Exec>, tools: &Tools, pools: Vec<PoolSettings>) -> Self {
+        Self {
+            exec,
+            lvm: tools.lvm.clone(),
+            pools,
+        }
+    }
+
+    fn settings(&self, pool: &PoolName) -> PortResult<&PoolSettings> {
+        self.pools
+            .iter()
+            .find(|settings| settings.name == *pool)
+            .ok_or_else(|| PortError::Missing {
+                what: format!("pool {pool} in the configuration"),
+            })
+    }
+
+    /// Runs an LVM command for a pool, in its lane, on its devices.
+    fn run(
+        &self,
+        pool: &PoolSettings,
+        deadline: Duration,
+        command: &str,
+        args: &[String],
+    ) -> PortResult<Output> {
+        let mut line = vec![command.to_owned()];
+        if let Some(file) = &pool.devices_file {
+            // LVM takes a devices file that does not exist for none at all, and looks everywhere.
+            let path = PathBuf::from(DEVICES_FOLDER).join(file);
+            if !path.exists() {
+                return Err(PortError::Missing {
+                    what: format!(
+                        "{} (pool {}; `volward pool init` makes it)",
+                        path.display(),
+                        pool.name
+                    ),
+                });
+            }
+            line.extend(["--devicesfile".to_owned(), file.clone()]);
+        }
+        line.extend(["--config".to_owned(), config(pool.kind).to_owned()]);
+        line.extend_from_slice(args);
+        self.lvm(pool.name.as_str(), deadline, line)
+    }
+
+    fn lvm(&self, lane: &str, deadline: Duration, line: Vec<String>) -> PortResult<Output> {
+        let invocation = Invocation::new(&self.lvm)
+            .args(line)
+            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
+            .deadline(deadline);
+        Ok(self.exec.run(lane, &invocation)?)
+    }
+
+    /// One command that changes several volumes.
+    fn change(&self, pool: &PoolName, options: &[&str], volumes: &[VolumeRef]) -> PortResult<()> {
+        let settings = self.settings(pool)?;
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        let mut args: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        args.extend(volumes.iter().map(path));
+        self.run(settings, LEASE_DEADLINE, "lvchange", &args)
+            .map(drop)
+    }
+
+    /// Whether the VG is there, asked in a way that succeeds either way.
+    fn exists(&self, settings: &PoolSettings) -> PortResult<bool> {
+        let args = ["--reportformat", "json", "-o", "vg_name"].map(str::to_owned);
+        let output = self.run(settings, REPORT_DEADLINE, "vgs", &args)?;
+        Ok(report::vg_names(&output.stdout)?.contains(&settings.name.to_string()))
+    }
+}
+
+/// What overrides lvm.conf, whatever the node's says.
+fn config(kind: PoolKind) -> &'static str {
+    // issue_discards off: lvremove would hold the VG's lease while the LUN discards (I27).
+    match kind {
+        PoolKind::Shared => "global/use_lvmlockd=1 devices/issue_discards=0",
+        PoolKind::Local => "global/use_lvmlockd=0 devices/issue_discards=0",
+    }
+}
+
+/// `VG/LV`, as LVM's commands want it.
+fn path(volume: &VolumeRef) -> String {
+    volume.to_string()
+}
+
+impl Volumes for Lvm {
+    fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+        let settings = self.settings(pool)?;
+        let mut args: Vec<String> = report::ARGS.iter().map(|&arg| arg.to_owned()).collect();
+        args.push(pool.to_string());
+        match self.run(settings, REPORT_DEADLINE, "fullreport", &args) {
+            Ok(output) => report::pool(pool, &output.stdout),
+            // The exit code is the same for every failure: whether the VG is gone is asked.
+            Err(error @ PortError::Command { .. }) => match self.exists(settings) {
+                Ok(false) => Err(PortError::Missing {
+                    what: format!("volume group {pool}"),
+                }),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn activate(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
+        let how = match (self.settings(pool)?.kind, mode) {
+            (PoolKind::Local, _) => "-ay",
+            (PoolKind::Shared, LeaseMode::Exclusive) => "-aey",
+            (PoolKind::Shared, LeaseMode::Shared) => "-asy",
+        };
+        self.change(pool, &[how], volumes)
+    }
+
+    fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        self.change(pool, &["-an"], volumes).map_err(|error| {
+            match volumes.iter().find(|volume| is_open(volume.id)) {
+                Some(open) => PortError::Busy {
+                    what: open.to_string(),
+                },
+                None => error,
+            }
+        })
+    }
+
+    fn disable_autoactivation(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        self.change(pool, &["--setautoactivation", "n"], volumes)
+    }
+
+    fn change_tags(&self, volume: &VolumeRef, remove: &[String], add: &[String]) -> PortResult<()> {
+        let mut options = Vec::new();
+        options.extend(remove.iter().flat_map(|tag| ["--deltag", tag.as_str()]));
+        options.extend(add.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
+        if options.is_empty() {
+            return Ok(());
+        }
+        self.change(&volume.pool, &options, std::slice::from_ref(volume))
+    }
+
+    fn create(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
+        let settings = self.settings(&new.pool)?;
+        if let Some(existing) = self.pool(&new.pool)?.named(&new.name) {
+            let id = same_volume(existing, new)?;
+            self.activate(
+                &new.pool,
+                std::slice::from_ref(&existing.volume),
+                LeaseMode::Exclusive,
+            )?;
+            return Ok((id, Applied::Identity));
+        }
+        self.run(
+            settings,
+            LEASE_DEADLINE,
+            "lvcreate",
+            &create_args(settings, new),
+        )?;
+        let made = self.pool(&new.pool)?;
+        let made = made.named(&new.name).ok_or_else(|| PortError::Missing {
+            what: format!("{}/{}, which LVM said it made,", new.pool, new.name),
+        })?;
+        Ok((made.volume.id, Applied::Changed))
+    }
+
+    fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
+        let settings = self.settings(&volume.pool)?;
+        if self
+            .pool(&volume.pool)?
+            .volume(volume.id)
+            .map(|info| &info.volume)
+            != Some(volume)
+        {
+            return Ok(Applied::Identity);
+        }
+        // lvremove asks no question about an LV that is not active.
+        self.deactivate(&volume.pool, std::slice::from_ref(volume))?;
+        self.run(settings, LEASE_DEADLINE, "lvremove", &[path(volume)])?;
+        Ok(Applied::Changed)
+    }
+
+    fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()> {
+        zero::zero(volume, amount)
+    }
+}
+
+fn create_args(settings: &PoolSettings, new: &NewVolume) -> Vec<String> {
+    let mut args: Vec<String> = [
+        "--type",
+        "linear",
+        "--setautoactivation",
+        "n",
+        // Nobody scans it: neither wipe signatures nor zero what is about to be overwritten.
+        "-Wn",
+        "-Zn",
+        match settings.kind {
+            PoolKind::Shared => "-aey",
+            PoolKind::Local => "-ay",
+        },
+        "-L",
+    ]
+    .map(str::to_owned)
+    .into();
+    args.push(format!("{}b", new.size.0));
+    for tag in &new.tags {
+        args.extend(["--addtag".to_owned(), tag.clone()]);
+    }
+    args.extend(["-n".to_owned(), new.name.to_string(), new.pool.to_string()]);
+    args
+}
+
+/// Whether an LV that has the name already is the one to be made.
+fn same_volume(existing: &VolumeInfo, new: &NewVolume) -> PortResult<VolumeId> {
+    let sorted = |tags: &[String]| {
+        let mut tags = tags.to_vec();
+        tags.sort();
+        tags
+    };
+    if existing.size >= new.size && sorted(&existing.tags) == sorted(&new.tags) {
+        return Ok(existing.volume.id);
+    }
+    Err(PortError::Identity {
+        what: existing.volume.to_string(),
+        expected: format!("at least {} with tags {:?}", new.size, new.tags),
+        found: format!("{} with tags {:?}", existing.size, existing.tags),
+    })
+}
+
+/// Whether the LV is mapped and somebody has it open: asked of the kernel.
+fn is_open(volume: VolumeId) -> bool {
+    let uuid = lv_dm_uuid(volume);
+    let count = DmUuid::new(&uuid)
+        .and_then(|uuid| DM::new()?.device_info(&DevId::Uuid(uuid)))
+        .map(|info| info.open_count());
+    count.is_ok_and(|count| count > 0)
+}

@@ -1,0 +1,202 @@
+//! LVM's JSON report of one pool, in one command: `fullreport` also shows a VG without LVs.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use volward_control::ports::{PortError, PortResult};
+use volward_model::{Bytes, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
+
+/// The fields of [`Report`]; the physical parts cannot be left out, so they are kept short.
+pub(super) const ARGS: [&str; 25] = [
+    "--reportformat",
+    "json",
+    "--units",
+    "b",
+    "--nosuffix",
+    "--configreport",
+    "vg",
+    "-o",
+    "vg_name,vg_uuid,vg_lock_type,vg_size,vg_free,vg_extent_size,vg_missing_pv_count",
+    "--configreport",
+    "lv",
+    "-o",
+    "lv_uuid,lv_name,lv_size,lv_tags,lv_lockargs,lv_active,lv_autoactivation",
+    "--configreport",
+    "seg",
+    "-o",
+    "lv_uuid,segtype",
+    "--configreport",
+    "pv",
+    "-o",
+    "pv_uuid",
+    "--configreport",
+    "pvseg",
+    "-o",
+    "pv_uuid",
+];
+
+#[derive(Deserialize)]
+struct Reports {
+    report: Vec<Report>,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    vg: Vec<Vg>,
+    #[serde(default)]
+    lv: Vec<Lv>,
+    #[serde(default)]
+    seg: Vec<Seg>,
+}
+
+#[derive(Deserialize)]
+struct Vg {
+    vg_name: String,
+    vg_uuid: String,
+    vg_lock_type: String,
+    vg_size: String,
+    vg_free: String,
+    vg_extent_size: String,
+    vg_missing_pv_count: String,
+}
+
+#[derive(Deserialize)]
+struct Lv {
+    lv_uuid: String,
+    lv_name: String,
+    lv_size: String,
+    lv_tags: String,
+    lv_lockargs: String,
+    lv_active: String,
+    lv_autoactivation: String,
+}
+
+#[derive(Deserialize)]
+struct Seg {
+    lv_uuid: String,
+    segtype: String,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    report: Vec<NamesReport>,
+}
+
+#[derive(Deserialize)]
+struct NamesReport {
+    #[serde(default)]
+    vg: Vec<VgName>,
+}
+
+#[derive(Deserialize)]
+struct VgName {
+    vg_name: String,
+}
+
+fn unreadable(reason: impl Into<String>) -> PortError {
+    PortError::Unreadable {
+        what: "LVM's report".to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> PortResult<T> {
+    serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
+}
+
+fn number(field: &str, text: &str) -> PortResult<u64> {
+    text.parse()
+        .map_err(|_| unreadable(format!("{field} is {text:?}, not a number")))
+}
+
+fn id<T: std::str::FromStr>(field: &str, text: &str) -> PortResult<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse()
+        .map_err(|error| unreadable(format!("{field}: {error}")))
+}
+
+/// The names in a report of VG names.
+pub(super) fn vg_names(text: &[u8]) -> PortResult<Vec<String>> {
+    let names: Names = json(text)?;
+    let all = names.report.into_iter().flat_map(|report| report.vg);
+    Ok(all.map(|vg| vg.vg_name).collect())
+}
+
+/// The pool in the answer to [`ARGS`].
+pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<PoolInfo> {
+    let reports: Reports = json(text)?;
+    let found = reports.report.into_iter().find_map(|mut report| {
+        let index = report
+            .vg
+            .iter()
+            .position(|vg| vg.vg_name == name.as_str())?;
+        let vg = report.vg.swap_remove(index);
+        Some((vg, report))
+    });
+    let (vg, report) = found.ok_or_else(|| PortError::Missing {
+        what: format!("volume group {name}"),
+    })?;
+    let vg_uuid = id("vg_uuid", &vg.vg_uuid)?;
+    let types = segment_types(report.seg);
+    let mut volumes = Vec::with_capacity(report.lv.len());
+    // LVM writes the names of its hidden LVs in brackets.
+    for lv in report.lv.iter().filter(|lv| !lv.lv_name.starts_with('[')) {
+        let volume = VolumeRef {
+            id: VolumeId {
+                vg: vg_uuid,
+                lv: id("lv_uuid", &lv.lv_uuid)?,
+            },
+            pool: name.clone(),
+            name: id("lv_name", &lv.lv_name)?,
+        };
+        volumes.push(info(volume, lv, types.get(&lv.lv_uuid))?);
+    }
+    Ok(PoolInfo {
+        name: name.clone(),
+        vg: vg_uuid,
+        lock_type: vg.vg_lock_type,
+        size: Bytes(number("vg_size", &vg.vg_size)?),
+        free: Bytes(number("vg_free", &vg.vg_free)?),
+        extent: Bytes(number("vg_extent_size", &vg.vg_extent_size)?),
+        partial: number("vg_missing_pv_count", &vg.vg_missing_pv_count)? > 0,
+        volumes,
+    })
+}
+
+fn info(volume: VolumeRef, lv: &Lv, types: Option<&Vec<String>>) -> PortResult<VolumeInfo> {
+    let active = match lv.lv_active.as_str() {
+        "active" | "local exclusive" => true,
+        "" => false,
+        // `unknown`: LVM cannot speak to device-mapper; nothing must be concluded from that.
+        other => return Err(unreadable(format!("{volume} has lv_active {other:?}"))),
+    };
+    Ok(VolumeInfo {
+        volume,
+        size: Bytes(number("lv_size", &lv.lv_size)?),
+        tags: lv
+            .lv_tags
+            .split(',')
+            .filter(|tag| !tag.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        segment_type: types.map(|types| types.join(",")).unwrap_or_default(),
+        lock_args: Some(lv.lv_lockargs.clone()).filter(|args| !args.is_empty()),
+        active,
+        autoactivation: lv.lv_autoactivation == "enabled",
+    })
+}
+
+/// The different segment types of each LV, in their order.
+fn segment_types(segments: Vec<Seg>) -> HashMap<String, Vec<String>> {
+    let mut types: HashMap<String, Vec<String>> = HashMap::new();
+    for segment in segments {
+        let of = types.entry(segment.lv_uuid).or_default();
+        if !of.contains(&segment.segtype) {
+            of.push(segment.segtype);
+        }
+    }
+    types
+}
