@@ -1,1 +1,38 @@
-//! (in the making)
+//! The lab: emulated nodes that share a LUN, on a real kernel with real LVM, sanlock and libvirt.
+//!
+//! [`Lab`] finds its folder and builds what nodes boot from, [`Cluster`] boots nodes or restores
+//! a cluster that was brought up before, [`Node`] runs commands and can be broken in the ways
+//! nodes break. Nothing here knows the product: tests copy it in from `/host`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test tool: it starts programs and measures time itself, with deadlines of its own"
+)]
+
+mod accel;
+mod agent;
+mod cache;
+mod cluster;
+mod command;
+mod debian;
+mod error;
+mod fault;
+mod fixture;
+mod image;
+mod kernel;
+mod lab;
+mod launch;
+mod node;
+mod progress;
+mod qmp;
+
+pub use agent::Output;
+pub use cluster::{Cluster, ClusterSpec};
+pub use error::LabError;
+pub use fault::Cut;
+pub use image::Image;
+pub use lab::Lab;
+pub use node::Node;
+pub use progress::{Progress, Stage};
+
+/// What the lab's functions answer.
+pub type Result<T, E = LabError> = std::result::Result<T, E>;

@@ -1,0 +1,275 @@
+//! Nodes that share a LUN.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::accel::Accel;
+use crate::error::IoContext;
+use crate::launch::Machine;
+use crate::node::Record;
+use crate::{Lab, LabError, Node, Progress, Result, fixture};
+
+/// What a cluster is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSpec {
+    /// How many nodes.
+    pub nodes: u8,
+    /// Memory of each, in MiB.
+    pub memory_mib: u32,
+    /// Size of the shared LUN, in GiB (sparse).
+    pub lun_gib: u64,
+    /// Size of each node's own disk, in GiB (sparse).
+    pub local_gib: u64,
+    /// Whether sanlock arms the watchdog. Then its I/O timeout is 2 s, without it 1 s: with 1 s
+    /// the watchdog would reset healthy nodes.
+    pub watchdog: bool,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self {
+            nodes: 2,
+            memory_mib: 1536,
+            lun_gib: 8,
+            local_gib: 8,
+            watchdog: false,
+        }
+    }
+}
+
+/// A running cluster. Dropped, its nodes are killed and its disks removed, unless it was made to
+/// outlive us.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    folder: PathBuf,
+    outlives_us: bool,
+}
+
+impl Cluster {
+    /// Boots bare nodes: no sanlock, no VG, no libvirtd.
+    ///
+    /// # Errors
+    /// When a node does not come up.
+    pub fn boot(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        let cluster = Self::prepare(lab, spec, lab.run_folder()?, false, progress)?;
+        cluster.make_disks(spec)?;
+        progress.during(format!("boot {} nodes", spec.nodes), || {
+            cluster.on_all(Node::start)
+        })?;
+        Ok(cluster)
+    }
+
+    /// A cluster in working order, restored in about a second: sanlock and lvmlockd joined in the
+    /// shared VG `vg0` on the LUN, a VG `local` on each node's own disk, libvirtd running. The
+    /// first call ever boots it and saves it.
+    ///
+    /// # Errors
+    /// When a node does not come up or a step of the bring-up fails.
+    pub fn ready(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        let saved = fixture::saved(lab, spec, progress)?;
+        let cluster = Self::prepare(lab, spec, lab.run_folder()?, false, progress)?;
+        fixture::restore(&cluster, &saved, progress)?;
+        Ok(cluster)
+    }
+
+    /// As [`Cluster::ready`], but the nodes go on after this process; [`Cluster::by_hand`] finds
+    /// them again.
+    ///
+    /// # Errors
+    /// As [`Cluster::ready`], and when such a cluster runs already.
+    pub fn up(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        let folder = lab.by_hand();
+        if folder.exists() {
+            return Err(LabError::Machine(
+                "a cluster is up already; `cargo xtask lab down` ends it".into(),
+            ));
+        }
+        let saved = fixture::saved(lab, spec, progress)?;
+        fs::create_dir_all(&folder).at("create", &folder)?;
+        let cluster = Self::prepare(lab, spec, folder, true, progress)?;
+        let restored = fixture::restore(&cluster, &saved, progress);
+        cluster.remember()?;
+        if restored.is_err() {
+            Self::down(lab)?;
+        }
+        restored.map(|()| cluster)
+    }
+
+    /// The cluster that [`Cluster::up`] left running.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn by_hand(lab: &Lab) -> Result<Self> {
+        let folder = lab.by_hand();
+        let path = folder.join(RECORD);
+        let Ok(text) = fs::read(&path) else {
+            return Err(LabError::Machine(
+                "no cluster is up; `cargo xtask lab up` starts one".into(),
+            ));
+        };
+        let records: Vec<Record> = serde_json::from_slice(&text)
+            .map_err(std::io::Error::from)
+            .at("read", &path)?;
+        Ok(Self {
+            nodes: records.into_iter().map(Node::from_record).collect(),
+            folder,
+            outlives_us: true,
+        })
+    }
+
+    /// Writes down which processes the nodes are, for [`Cluster::by_hand`].
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remember(&self) -> Result<()> {
+        let records: Vec<Record> = self.nodes.iter().map(Node::record).collect();
+        let path = self.folder.join(RECORD);
+        let text = serde_json::to_vec_pretty(&records)
+            .map_err(std::io::Error::from)
+            .at("describe", &path)?;
+        fs::write(&path, text).at("write", &path)
+    }
+
+    /// Kills the cluster that [`Cluster::up`] left running, and removes its disks. Harmless when
+    /// there is none.
+    ///
+    /// # Errors
+    /// When a node cannot be killed.
+    pub fn down(lab: &Lab) -> Result<()> {
+        let folder = lab.by_hand();
+        if folder.join(RECORD).exists() {
+            Self::by_hand(lab)?.on_all(Node::kill)?;
+        }
+        if folder.exists() {
+            fs::remove_dir_all(&folder).at("remove", &folder)?;
+        }
+        Ok(())
+    }
+
+    /// A node by its number, from 1.
+    ///
+    /// # Panics
+    /// When the cluster has no such node: a mistake in the test.
+    #[expect(
+        clippy::panic,
+        reason = "a wrong number is a mistake in the test's own text"
+    )]
+    pub fn node(&self, number: u8) -> &Node {
+        self.nodes
+            .iter()
+            .find(|node| node.number() == number)
+            .unwrap_or_else(|| panic!("there is no node {number}: nodes are counted from 1"))
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The folder with disks, consoles and QEMU's own words.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Does the same on all nodes at once; answers the first error.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn on_all(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| scope.spawn(|| work(node)))
+                .collect();
+            // All are joined before the first error is answered.
+            let answers: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
+            answers.into_iter().try_for_each(|answer| {
+                answer.unwrap_or_else(|_| Err(LabError::Machine("work on a node panicked".into())))
+            })
+        })
+    }
+
+    /// The nodes, none of them started.
+    pub(crate) fn prepare(
+        lab: &Lab,
+        spec: &ClusterSpec,
+        folder: PathBuf,
+        outlives_us: bool,
+        progress: Progress,
+    ) -> Result<Self> {
+        let image = lab.image(progress)?;
+        let accel = Accel::choose(&image, &lab.cache(), progress)?;
+        let network = free_network();
+        let machine = |node| Machine {
+            node,
+            nodes: spec.nodes,
+            folder: folder.clone(),
+            memory_mib: spec.memory_mib,
+            accel,
+            kernel: image.kernel.clone(),
+            initrd: image.initrd.clone(),
+            packages: image.packages.clone(),
+            layer: image.layer.clone(),
+            share: lab.share().to_owned(),
+            network: network.clone(),
+            outlives_us,
+        };
+        let nodes = (1..=spec.nodes)
+            .map(|node| Node::new(machine(node)))
+            .collect();
+        Ok(Self {
+            nodes,
+            folder,
+            outlives_us,
+        })
+    }
+
+    /// Empty disks.
+    pub(crate) fn make_disks(&self, spec: &ClusterSpec) -> Result<()> {
+        self.make_disk("lun.img", spec.lun_gib)?;
+        self.nodes.iter().try_for_each(|node| {
+            self.make_disk(&format!("node{}.local", node.number()), spec.local_gib)
+        })
+    }
+
+    fn make_disk(&self, name: &str, gib: u64) -> Result<()> {
+        let path = self.folder.join(name);
+        let file = File::create(&path).at("create", &path)?;
+        file.set_len(gib << 30).at("size", &path)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.outlives_us {
+            return;
+        }
+        if std::thread::panicking() {
+            for node in &self.nodes {
+                let console = crate::command::tail(&node.console(), 20);
+                eprintln!("--- console of node {}\n{console}", node.number());
+            }
+        }
+        // What stays behind is removed by the next one (Lab::run_folder).
+        drop(self.on_all(Node::kill));
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+const RECORD: &str = "cluster.json";
+
+/// A multicast group and port for the nodes' network, unlikely to be another lab's on this
+/// machine: drawn from the process and the time.
+fn free_network() -> String {
+    let time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos() as u64;
+    let draw = (time ^ (u64::from(std::process::id()) << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let [_, _, _, a, b, c, d, e] = draw.to_be_bytes();
+    let port = 20000 + u16::from_be_bytes([d, e]) % 20000;
+    format!("239.{}.{b}.{c}:{port}", 192 + a % 60)
+}

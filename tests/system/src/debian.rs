@@ -1,0 +1,154 @@
+//! Debian's archive, as this machine is set up to reach it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use crate::command::run;
+use crate::{LabError, Result};
+
+/// The release nodes are made of; the machine's own must be the same, because its kernel headers,
+/// compiler and apt keys are used.
+pub(crate) const RELEASE: &str = "bookworm";
+
+/// The machine's own Debian sources as `deb ...` lines, other vendors' left out.
+pub(crate) fn sources() -> Result<Vec<String>> {
+    let targets = run(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN)|$(CODENAME)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)",
+        "Created-By: Packages",
+    ]))?;
+    let lines: BTreeSet<String> = targets.lines().filter_map(source_line).collect();
+    if lines.is_empty() {
+        return Err(LabError::Machine(format!(
+            "apt knows no Debian {RELEASE} packages: `cargo xtask setup` runs apt-get update"
+        )));
+    }
+    Ok(lines.into_iter().collect())
+}
+
+fn source_line(target: &str) -> Option<String> {
+    let mut fields = target.split('|');
+    let (origin, codename) = (fields.next()?, fields.next()?);
+    let (release, component, uri) = (fields.next()?, fields.next()?, fields.next()?);
+    (origin == "Debian" && codename.starts_with(RELEASE))
+        .then(|| format!("deb {uri} {release} {component}"))
+}
+
+/// The versions apt would install, as `name=version` lines, in the order asked.
+pub(crate) fn candidates(packages: &[&str]) -> Result<String> {
+    let policy = run(Command::new("apt-cache")
+        .arg("policy")
+        .args(packages)
+        .env("LC_ALL", "C"))?;
+    let mut found = Vec::new();
+    let mut name = "";
+    for line in policy.lines() {
+        if let Some(version) = line.trim().strip_prefix("Candidate: ") {
+            found.push(format!("{name}={version}"));
+        } else if !line.starts_with(' ') {
+            name = line.trim_end_matches(':');
+        }
+    }
+    if found.len() == packages.len() && !found.iter().any(|line| line.ends_with("=(none)")) {
+        return Ok(found.join("\n"));
+    }
+    Err(LabError::Machine(format!(
+        "apt does not know all packages a node is made of; found only:\n{}",
+        found.join("\n")
+    )))
+}
+
+/// A kernel in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KernelVersion {
+    /// As `uname -r` says: `6.1.0-56-amd64`.
+    pub(crate) release: String,
+    /// The packages' version: `6.1.192-2`.
+    pub(crate) package: String,
+}
+
+impl KernelVersion {
+    /// The stock kernel that `linux-image-amd64` stands for now.
+    pub(crate) fn stock() -> Result<Self> {
+        let shown = run(Command::new("apt-cache").args([
+            "show",
+            "--no-all-versions",
+            "linux-image-amd64",
+        ]))?;
+        Self::from_depends(&shown).ok_or_else(|| {
+            LabError::Machine(format!(
+                "cannot read the kernel's version from linux-image-amd64:\n{shown}"
+            ))
+        })
+    }
+
+    fn from_depends(shown: &str) -> Option<Self> {
+        let depends = shown
+            .lines()
+            .find_map(|line| line.strip_prefix("Depends: "))?;
+        let (name, rest) = depends.split_once(" (= ")?;
+        Some(Self {
+            release: name.strip_prefix("linux-image-")?.to_owned(),
+            package: rest.split_once(')')?.0.to_owned(),
+        })
+    }
+
+    /// `6.1.0-56`, in the names of the packages.
+    pub(crate) fn abi(&self) -> &str {
+        self.release.trim_end_matches("-amd64")
+    }
+
+    /// `6.1`, in the names of the packages.
+    pub(crate) fn series(&self) -> String {
+        self.release
+            .split('.')
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+}
+
+/// Downloads `package=version` files into `folder` without installing them.
+pub(crate) fn download(packages: &[String], folder: &Path) -> Result<()> {
+    // Without the sandbox option apt warns that its own user may not write here.
+    run(Command::new("apt-get")
+        .args(["download", "-q", "-o", "APT::Sandbox::User=root"])
+        .args(packages)
+        .current_dir(folder))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_vendors_sources_are_left_out() {
+        let debian = "Debian|bookworm|bookworm-updates|main|http://archive.example/debian/";
+        assert_eq!(
+            source_line(debian).unwrap(),
+            "deb http://archive.example/debian/ bookworm-updates main"
+        );
+        assert_eq!(
+            source_line("Node|nodistro|nodistro|main|https://n.example/"),
+            None
+        );
+        assert_eq!(
+            source_line("Debian|trixie|trixie|main|http://a.example/"),
+            None
+        );
+    }
+
+    #[test]
+    fn kernel_version_comes_from_the_meta_package() {
+        let shown =
+            "Package: linux-image-amd64\nDepends: linux-image-6.1.0-56-amd64 (= 6.1.192-2)\n";
+        let version = KernelVersion::from_depends(shown).unwrap();
+        assert_eq!(version.release, "6.1.0-56-amd64");
+        assert_eq!(version.package, "6.1.192-2");
+        assert_eq!(version.abi(), "6.1.0-56");
+        assert_eq!(version.series(), "6.1");
+    }
+}

@@ -1,0 +1,116 @@
+//! A cluster brought up once and kept: booting and joining a lockspace takes half a minute,
+//! going on from a saved state a second.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::accel::qemu_version;
+use crate::cache::Recipe;
+use crate::command::run;
+use crate::error::IoContext;
+use crate::launch::MACHINE_VERSION;
+use crate::{Cluster, ClusterSpec, Lab, Node, Progress, Result};
+
+const BRING_UP: &str = include_str!("guest/bring-up");
+const POOL_CREATE: &str = include_str!("guest/pool-create");
+const POOL_JOIN: &str = include_str!("guest/pool-join");
+
+/// `vgcreate --shared` alone waits for 8 I/O timeouts of sanlock, and emulation is slow.
+const STEP: Duration = Duration::from_secs(240);
+
+/// The folder with the saved cluster for this spec; brought up and saved now if there is none.
+pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<PathBuf> {
+    let image = lab.image(progress)?;
+    let key = Recipe::new("fixture", MACHINE_VERSION)
+        .with(&image.key)
+        .with(&qemu_version()?)
+        .with(&format!("{spec:?}"))
+        .with(BRING_UP)
+        .with(POOL_CREATE)
+        .with(POOL_JOIN)
+        .key();
+    let watched = if spec.watchdog { "-watchdog" } else { "" };
+    let kind = format!("fixture-{}{watched}", spec.nodes);
+    lab.cache().entry(&kind, &key, |folder| {
+        let cluster = Cluster::prepare(lab, spec, lab.run_folder()?, false, progress)?;
+        cluster.make_disks(spec)?;
+        progress.during(format!("cluster: boot {} nodes", spec.nodes), || {
+            cluster.on_all(Node::start)
+        })?;
+        bring_up(&cluster, spec, progress)?;
+        progress.during("cluster: save", || save(&cluster, folder))
+    })
+}
+
+fn bring_up(cluster: &Cluster, spec: &ClusterSpec, progress: Progress) -> Result<()> {
+    let (io_timeout, watchdog) = if spec.watchdog { (2, "yes") } else { (1, "no") };
+    let stage = progress.stage("cluster: sanlock, lvmlockd, libvirtd");
+    cluster.on_all(|node| {
+        let number = node.number();
+        let settings = format!("node={number} io_timeout={io_timeout} watchdog={watchdog}\n");
+        node.run_ok_within(STEP, &(settings + BRING_UP)).map(drop)
+    })?;
+    stage.done();
+    let stage = progress.stage("cluster: shared VG vg0");
+    cluster.node(1).run_ok_within(STEP, POOL_CREATE)?;
+    cluster.on_all(|node| node.run_ok_within(STEP, POOL_JOIN).map(drop))?;
+    stage.done();
+    Ok(())
+}
+
+/// Saves all nodes at one moment, and their disks as they are then.
+fn save(cluster: &Cluster, folder: &Path) -> Result<()> {
+    cluster.on_all(|node| node.run_ok("sync; umount /host").map(drop))?;
+    cluster.on_all(Node::pause)?;
+    cluster.on_all(|node| node.save(&state_file(node)))?;
+    cluster.on_all(Node::kill)?;
+    for name in disks(cluster) {
+        copy_sparse(&cluster.folder().join(&name), &folder.join(&name))?;
+    }
+    for node in cluster.nodes() {
+        let name = state_file(node);
+        let from = cluster.folder().join(&name);
+        fs::rename(&from, folder.join(&name)).at("keep", &from)?;
+    }
+    Ok(())
+}
+
+/// Lets a prepared cluster go on from what was saved in `folder`.
+pub(crate) fn restore(cluster: &Cluster, folder: &Path, progress: Progress) -> Result<()> {
+    let stage = progress.stage(format!("cluster: restore {} nodes", cluster.nodes().len()));
+    for name in disks(cluster) {
+        copy_sparse(&folder.join(&name), &cluster.folder().join(&name))?;
+    }
+    for node in cluster.nodes() {
+        let name = state_file(node);
+        let link = cluster.folder().join(&name);
+        symlink(folder.join(&name), &link).at("create", &link)?;
+    }
+    cluster.on_all(|node| node.restore(&state_file(node)))?;
+    cluster.on_all(Node::resume)?;
+    cluster.on_all(Node::settle)?;
+    stage.done();
+    Ok(())
+}
+
+fn state_file(node: &Node) -> String {
+    format!("node{}.state", node.number())
+}
+
+fn disks(cluster: &Cluster) -> Vec<String> {
+    let local = cluster
+        .nodes()
+        .iter()
+        .map(|node| format!("node{}.local", node.number()));
+    std::iter::once("lun.img".to_owned()).chain(local).collect()
+}
+
+fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp")
+        .args(["--sparse=auto", "--reflink=auto"])
+        .args([from, to]))
+    .map(drop)
+}
