@@ -1,0 +1,127 @@
+//! The managed disks of a guest, and what is wrong with them.
+
+use volward_api::model::{Access, InstanceId, PoolName, Sharing};
+use volward_api::{DiskPath, DiskWish};
+
+use crate::domain::{Disk, Domain, PathUse, User};
+use crate::path::{self, Device};
+use crate::place::Place;
+
+/// What a guest has to do with Volward. Empty for a guest without managed disks.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Managed {
+    /// What is to be attached, in the XML's order, each volume once.
+    pub(crate) disks: Vec<DiskWish>,
+    /// Why it cannot be attached as written, a sentence each.
+    pub(crate) troubles: Vec<String>,
+}
+
+impl Managed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.disks.is_empty() && self.troubles.is_empty()
+    }
+}
+
+/// Finds them.
+pub(crate) fn managed(
+    domain: &Domain,
+    instance: Option<InstanceId>,
+    pools: &[PoolName],
+    place: &Place,
+) -> Managed {
+    let mut found = Managed::default();
+    for path_use in &domain.paths {
+        let result = match path::device(&path_use.path, pools, place) {
+            Ok(None) => continue,
+            Ok(Some(device)) => wish(domain, instance, path_use, device),
+            Err(trouble) => Err(trouble.to_string()),
+        };
+        if let Err(trouble) = result.and_then(|wish| add(&mut found.disks, wish)) {
+            found.troubles.push(at(&path_use.by, &trouble));
+        }
+    }
+    if !found.is_empty() {
+        found.troubles.extend_from_slice(&domain.wishes.troubles);
+    }
+    found
+}
+
+/// Names the disk before the trouble.
+fn at(user: &User, trouble: &str) -> String {
+    match user {
+        User::Disk(disk) if !disk.target.is_empty() => format!("disk {}: {trouble}", disk.target),
+        _ => trouble.to_owned(),
+    }
+}
+
+fn wish(
+    domain: &Domain,
+    instance: Option<InstanceId>,
+    path_use: &PathUse,
+    device: Device,
+) -> Result<DiskWish, String> {
+    let path = &path_use.path;
+    let disk = match &path_use.by {
+        User::Disk(disk) => disk,
+        User::Other(element) => {
+            return Err(format!(
+                "{path} is a managed device in an element ({element}) that Volward cannot attach \
+                 for: only the <source> of a <disk> can name one"
+            ));
+        }
+    };
+    let (pool, volume, form) = match device {
+        Device::Lv { pool, volume } => (pool, volume, DiskPath::Lv),
+        Device::Own {
+            instance: theirs,
+            pool,
+            volume,
+        } => {
+            if let Some(own) = instance.filter(|own| *own != theirs) {
+                return Err(format!(
+                    "{path} is the device of another instance: for this guest it is \
+                     /dev/volward/{own}/{pool}/{volume}"
+                ));
+            }
+            (pool, volume, DiskPath::Own)
+        }
+    };
+    Ok(DiskWish {
+        pool,
+        volume,
+        path: form,
+        access: access(disk),
+        sharing: disk.shareable.then_some(Sharing::Shared),
+        accept_narrowing: domain.wishes.accept_narrowing.contains(&disk.target),
+    })
+}
+
+fn access(disk: &Disk) -> Access {
+    if disk.read_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    }
+}
+
+/// A volume named twice (a backing file of two disks, say) is wished for once, as widely as the
+/// wider of the two needs it.
+fn add(disks: &mut Vec<DiskWish>, new: DiskWish) -> Result<(), String> {
+    let known = disks
+        .iter_mut()
+        .find(|d| d.pool == new.pool && d.volume == new.volume);
+    let Some(known) = known else {
+        disks.push(new);
+        return Ok(());
+    };
+    if known.path != new.path {
+        return Err(format!(
+            "the guest names {}/{} both as /dev/volward/... and as /dev/{}/...: write one of them",
+            new.pool, new.volume, new.pool
+        ));
+    }
+    known.access = known.access.min(new.access);
+    known.sharing = known.sharing.or(new.sharing);
+    known.accept_narrowing &= new.accept_narrowing;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! What libvirt says, and what is to be done about it.
+
+/// One call of the hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// The guest's name.
+    pub(crate) guest: String,
+    /// libvirt's word.
+    pub(crate) operation: String,
+    /// `begin`, `end` or `-`.
+    pub(crate) stage: String,
+}
+
+/// What the hook does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing: not even stdin is read.
+    None,
+    /// Attaches all managed disks, or the guest does not start.
+    Attach,
+    /// Looks whether the XML is one that could be attached.
+    Check,
+    /// Detaches everything the guest has.
+    Detach,
+    /// Tells the daemon, which looks whether what should be attached is.
+    Confirm,
+}
+
+impl Call {
+    /// From the arguments after the program's name.
+    pub(crate) fn parse(arguments: &[String]) -> Option<Self> {
+        let [guest, operation, stage, ..] = arguments else {
+            return None;
+        };
+        Some(Self {
+            guest: guest.clone(),
+            operation: operation.clone(),
+            stage: stage.clone(),
+        })
+    }
+
+    /// Operations that libvirt may invent later have no effect.
+    pub(crate) fn effect(&self) -> Effect {
+        match (self.operation.as_str(), self.stage.as_str()) {
+            ("prepare", "begin") => Effect::Attach,
+            ("migrate" | "restore", "begin") => Effect::Check,
+            ("release", "end") => Effect::Detach,
+            ("start" | "started" | "reconnect" | "attach", "begin") | ("stopped", "end") => {
+                Effect::Confirm
+            }
+            _ => Effect::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effect(words: &str) -> Option<Effect> {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        Call::parse(&words).map(|call| call.effect())
+    }
+
+    #[test]
+    fn every_operation_of_libvirts_documentation_has_its_effect() {
+        for (words, expected) in [
+            ("vm prepare begin -", Effect::Attach),
+            ("vm start begin -", Effect::Confirm),
+            ("vm started begin -", Effect::Confirm),
+            ("vm stopped end -", Effect::Confirm),
+            ("vm release end -", Effect::Detach),
+            ("vm release end migrated", Effect::Detach),
+            ("vm migrate begin -", Effect::Check),
+            ("vm restore begin -", Effect::Check),
+            ("vm reconnect begin -", Effect::Confirm),
+            ("vm attach begin -", Effect::Confirm),
+            ("vm invented begin -", Effect::None),
+            ("vm prepare end -", Effect::None),
+        ] {
+            assert_eq!(effect(words), Some(expected), "{words}");
+        }
+        assert_eq!(effect("vm prepare"), None);
+    }
+}

@@ -1,0 +1,364 @@
+//! The hook as libvirt runs it, against a fake daemon.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop the test")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Node, assert_golden, xml};
+use volward_api::fake::{Canned, Seen};
+use volward_api::{AttachReply, ConfirmReply, DetachReply, Problem, ProblemCode};
+
+const WEB1: &str = "11111111-2222-3333-4444-555555555555";
+const PLAIN: &str = "22222222-2222-3333-4444-555555555555";
+const MARK: &str = r#"{"boot_id":"b007","sequence":7}"#;
+const REQUEST: &str = "00000000-0000-4000-8000-000000000001";
+
+fn attached(_: &Seen) -> Canned {
+    Canned::json(&AttachReply {
+        request: REQUEST.parse().unwrap(),
+        attached: Vec::new(),
+        plan: Vec::new(),
+        notes: Vec::new(),
+    })
+}
+
+fn detached(_: &Seen) -> Canned {
+    Canned::json(&DetachReply::default())
+}
+
+fn problem(kind: ProblemCode, code: &str, message: &str) -> Problem {
+    Problem {
+        kind,
+        code: code.into(),
+        message: message.into(),
+        details: Vec::new(),
+        retry_after_ms: None,
+        request: Some(REQUEST.into()),
+    }
+}
+
+fn body(seen: &Seen) -> Value {
+    serde_json::from_str(&seen.body).unwrap()
+}
+
+/// Every operation libvirt documents, with the arguments it passes.
+const OPERATIONS: [&str; 9] = [
+    "prepare begin -",
+    "start begin -",
+    "started begin -",
+    "stopped end -",
+    "release end -",
+    "migrate begin -",
+    "restore begin -",
+    "reconnect begin -",
+    "attach begin -",
+];
+
+/// I31: a guest without managed disks is never refused, with the daemon down and whatever its
+/// XML is like.
+#[test]
+fn i31_a_guest_without_managed_disks_needs_no_daemon() {
+    let node = Node::new();
+    let huge = [b"<domain>".to_vec(), vec![b' '; 5 << 20]].concat();
+    for operation in OPERATIONS {
+        for xml in [&xml("unmanaged")[..], b"", b"<domain>\xff\xfe", &huge] {
+            let ended = node.hook(&format!("plain {operation}"), xml);
+            assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{operation}");
+            assert_eq!(ended.stdout, "", "an empty output is unchanged XML");
+        }
+    }
+    assert!(node.spooled().is_empty());
+}
+
+#[test]
+fn i31_nor_does_it_ask_a_daemon_that_runs() {
+    let node = Node::new();
+    let daemon = node.daemon(attached);
+    for operation in OPERATIONS {
+        assert_eq!(
+            node.hook(&format!("plain {operation}"), &xml("unmanaged"))
+                .code,
+            0
+        );
+    }
+    assert!(daemon.seen().is_empty());
+}
+
+#[test]
+fn i31_a_broken_configuration_is_said_and_harms_nobody() {
+    let node = Node::new();
+    node.configure("[[pool]\nname =");
+    let ended = node.hook("plain prepare begin -", &xml("unmanaged"));
+    assert_eq!(ended.code, 0);
+    assert_golden("config-broken", &ended.stderr);
+    let _daemon = node.daemon(attached);
+    assert_eq!(node.hook("web1 prepare begin -", &xml("two-disks")).code, 0);
+}
+
+#[test]
+fn prepare_asks_for_all_disks_in_one_request() {
+    let node = Node::new();
+    let daemon = node.daemon(attached);
+    let ended = node.hook("web1 prepare begin -", &xml("two-disks"));
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    let seen = daemon.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].line, "POST /v1/attach");
+    assert_eq!(
+        body(&seen[0]),
+        json!({
+            "instance": WEB1,
+            "instance_name": "web1",
+            "purpose": "boot",
+            "hints": [["tenant", "blue & green"]],
+            "disks": [
+                {"pool": "vg0", "volume": "root", "path": "own", "access": "read-write",
+                 "accept_narrowing": false},
+                {"pool": "vg0", "volume": "common", "path": "own", "access": "read-only",
+                 "sharing": "shared", "accept_narrowing": true},
+            ],
+            "dry_run": false,
+        })
+    );
+}
+
+#[test]
+fn plain_lv_paths_are_managed_too_when_the_pool_is() {
+    let node = Node::new();
+    let daemon = node.daemon(attached);
+    assert_eq!(node.hook("db1 prepare begin -", &xml("lv-paths")).code, 0);
+    let disks = body(&daemon.seen()[0])["disks"].clone();
+    let text = |disk: &Value, key: &str| disk[key].as_str().unwrap().to_owned();
+    let asked: Vec<[String; 3]> = disks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|disk| ["volume", "path", "access"].map(|key| text(disk, key)))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            ["db1-data", "lv", "read-write"],
+            ["golden-image", "lv", "read-only"],
+            ["target", "lv", "read-write"],
+        ]
+    );
+}
+
+#[test]
+fn a_denial_tells_who_why_and_when() {
+    let node = Node::new();
+    let refusal = Problem {
+        details: vec![
+            "vg0/root: exclusive, read-write, attached since 2026-11-21 09:00:00 UTC".into(),
+            "a policy's line\nwith a break".into(),
+        ],
+        retry_after_ms: Some(4200),
+        ..problem(
+            ProblemCode::Refused,
+            "held-elsewhere",
+            "vg0/root is attached on node n2 by instance 99999999-2222-3333-4444-555555555555",
+        )
+    };
+    let daemon = node.daemon(move |_| Canned::problem(&refusal));
+    let ended = node.hook("web1 prepare begin -", &xml("two-disks"));
+    assert_eq!(ended.code, 1);
+    assert_golden("prepare-refused", &ended.stderr);
+    drop(daemon);
+
+    let denial = problem(
+        ProblemCode::Denied,
+        "tenant-unknown",
+        "tenant blue has no volumes here",
+    );
+    let _daemon = node.daemon(move |_| Canned::problem(&denial));
+    let ended = node.hook("web1 prepare begin -", &xml("two-disks"));
+    assert_eq!(ended.code, 1);
+    assert_golden("prepare-denied", &ended.stderr);
+}
+
+#[test]
+fn without_a_daemon_prepare_fails_with_one_sentence() {
+    let node = Node::new();
+    let ended = node.hook("web1 prepare begin -", &xml("two-disks"));
+    assert_eq!(ended.code, 1);
+    assert_golden("prepare-no-daemon", &ended.stderr);
+}
+
+#[test]
+fn xml_that_cannot_be_attached_is_refused_without_asking() {
+    let node = Node::new();
+    let daemon = node.daemon(attached);
+    let other = |xml: &str| xml.replacen(&format!("<uuid>{WEB1}"), &format!("<uuid>{PLAIN}"), 1);
+    let good = String::from_utf8(xml("two-disks")).unwrap();
+    let cases = [
+        ("another-instances-device", other(&good)),
+        ("cut-off", good[..good.len() - 200].to_owned()),
+        (
+            "parent-directories",
+            good.replace("/vg0/root", "/vg0/../vg0/root"),
+        ),
+        (
+            "metadata-typo",
+            good.replace("accept-narrowing", "accept-narowing"),
+        ),
+        (
+            "outside-a-disk",
+            good.replace("/dev/pts/3", "/dev/vg0/console"),
+        ),
+    ];
+    for (name, xml) in cases {
+        for operation in ["prepare", "migrate", "restore"] {
+            let ended = node.hook(&format!("web1 {operation} begin -"), xml.as_bytes());
+            assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{name}");
+            if operation != "restore" {
+                assert_golden(&format!("{operation}-{name}"), &ended.stderr);
+            }
+        }
+    }
+    assert!(daemon.seen().is_empty());
+}
+
+#[test]
+fn migrate_and_restore_leave_good_xml_as_it_is() {
+    let node = Node::new();
+    for operation in ["migrate begin -", "restore begin -"] {
+        let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
+        assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
+    }
+}
+
+#[test]
+fn release_detaches_what_this_start_has_whatever_the_xml_says() {
+    let node = Node::new();
+    let daemon = node.daemon(detached);
+    node.mark(PLAIN, MARK);
+    assert_eq!(node.hook("plain release end -", &xml("unmanaged")).code, 0);
+    assert_eq!(
+        body(&daemon.seen()[0]),
+        json!({"instance": PLAIN, "not_after": {"boot_id": "b007", "sequence": 7},
+               "dry_run": false})
+    );
+}
+
+#[test]
+fn release_without_a_daemon_is_spooled_durably_and_lets_libvirt_go_on() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    // Twice: the second takes the first one's place.
+    for _ in 0..2 {
+        let ended = node.hook("web1 release end -", &xml("two-disks"));
+        assert_eq!(ended.code, 0);
+        assert_golden("release-spooled", &ended.stderr);
+    }
+    let spooled = node.spooled();
+    assert_eq!(spooled.len(), 1);
+    assert_eq!(spooled[0].0, format!("{WEB1}.json"));
+    assert_eq!(
+        serde_json::from_str::<Value>(&spooled[0].1).unwrap(),
+        json!({"instance": WEB1, "not_after": {"boot_id": "b007", "sequence": 7},
+               "dry_run": false})
+    );
+}
+
+#[test]
+fn release_of_broken_xml_still_finds_what_to_release() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    let whole = xml("two-disks");
+    assert_eq!(node.hook("web1 release end -", &whole[..400]).code, 0);
+    assert_eq!(node.spooled().len(), 1);
+}
+
+/// libvirt calls release right after a refused prepare.
+#[test]
+fn release_after_a_refused_prepare_leaves_nothing_behind() {
+    let node = Node::new();
+    assert_eq!(node.hook("web1 prepare begin -", &xml("two-disks")).code, 1);
+    assert_eq!(node.hook("web1 stopped end -", &xml("two-disks")).code, 0);
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert!(node.spooled().is_empty());
+}
+
+#[test]
+fn a_release_that_cannot_be_noted_says_what_to_do() {
+    let node = Node::new();
+    node.mark(WEB1, "not json");
+    let ended = node.hook("web1 release end -", &xml("two-disks"));
+    assert_eq!(ended.code, 0);
+    assert_golden("release-by-hand", &ended.stderr);
+    assert!(node.spooled().is_empty());
+}
+
+#[test]
+fn what_the_daemon_remembers_itself_is_not_spooled() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    let busy = problem(ProblemCode::Quarantined, "busy", "vg0/root is still open");
+    let daemon = node.daemon(move |_| Canned::problem(&busy));
+    let ended = node.hook("web1 release end -", &xml("two-disks"));
+    assert_eq!(ended.code, 0);
+    assert_golden("release-quarantined", &ended.stderr);
+    assert!(node.spooled().is_empty());
+    drop(daemon);
+
+    let full = problem(
+        ProblemCode::Internal,
+        "disk-full",
+        "no space in /var/lib/volward",
+    );
+    let _daemon = node.daemon(move |_| Canned::problem(&full));
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert_eq!(node.spooled().len(), 1);
+}
+
+#[test]
+fn only_start_is_refused_when_a_disk_is_missing() {
+    let node = Node::new();
+    let daemon = node.daemon(|_| {
+        Canned::json(&ConfirmReply {
+            missing: vec![("vg0".parse().unwrap(), "root".parse().unwrap())],
+        })
+    });
+    for (operation, code) in [
+        ("start begin -", 1),
+        ("started begin -", 0),
+        ("reconnect begin -", 0),
+        ("attach begin -", 0),
+        ("stopped end -", 0),
+    ] {
+        let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
+        assert_eq!(ended.code, code, "{operation}");
+        if operation == "start begin -" {
+            assert_golden("start-missing", &ended.stderr);
+        }
+    }
+    assert_eq!(
+        body(&daemon.seen()[0]),
+        json!({"instance": WEB1, "event": "start",
+               "volumes": [["vg0", "root"], ["vg0", "common"]]})
+    );
+}
+
+#[test]
+fn no_confirmation_fails_for_want_of_a_daemon() {
+    let node = Node::new();
+    for operation in [
+        "start begin -",
+        "started begin -",
+        "reconnect begin -",
+        "stopped end -",
+    ] {
+        let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
+        assert_eq!(ended.code, 0, "{operation}");
+        assert!(ended.stderr.contains("not running"), "{operation}");
+    }
+}
+
+#[test]
+fn run_by_hand_it_says_what_it_is() {
+    let ended = Node::new().hook("--help", b"");
+    assert_eq!(ended.code, 2);
+    assert_golden("usage", &ended.stderr);
+}
