@@ -1,10 +1,53 @@
-//! (in the making)
+//! The one entry for everything: `cargo xtask setup|guests|lab|demo|test|bench`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a build tool: it starts programs and measures time itself"
+)]
+
 mod guests;
+mod lab;
+mod setup;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// Set-up, guests, lab, demo, test and bench of Volward.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what is missing on this machine (Debian 12, as root)
+    Setup,
+    /// Build the policies of plugins/ and examples/ to target/guests
+    Guests,
+    /// Emulated nodes with a shared LUN, to use by hand
+    #[command(subcommand)]
+    Lab(lab::Verb),
+}
 
 fn main() -> anyhow::Result<()> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    match std::env::args().nth(1).as_deref() {
-        Some("guests") => guests::build(root.parent().unwrap_or(root)),
-        _ => anyhow::bail!("commands: guests"),
+    let root = workspace()?;
+    match Arguments::parse().verb {
+        Verb::Setup => setup::run(),
+        Verb::Guests => {
+            setup::run()?;
+            guests::build(&root)
+        }
+        Verb::Lab(verb) => lab::run(verb),
     }
+}
+
+/// The workspace's root folder.
+fn workspace() -> anyhow::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_owned)
+        .context("xtask has no folder above it")
 }

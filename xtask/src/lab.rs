@@ -1,0 +1,185 @@
+//! `cargo xtask lab`: a cluster for a person to use.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress};
+
+use crate::setup;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Build what nodes boot from (again only when something changed)
+    Build,
+    /// Start nodes: lvmlockd and sanlock joined in vg0 on the shared LUN, vg local, libvirtd;
+    /// the workspace's target folder is /host there
+    Up {
+        /// How many
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+        nodes: u8,
+        /// Arm sanlock's watchdog (and its slower timing)
+        #[arg(long)]
+        watchdog: bool,
+    },
+    /// A login shell on a node
+    Ssh {
+        /// Its number
+        node: u8,
+    },
+    /// Run a command on a node, as root under sh; exits as the command did
+    Run {
+        /// Its number
+        node: u8,
+        /// Seconds until it is killed
+        #[arg(long, default_value_t = 300)]
+        deadline: u64,
+        /// The command; none: a script from stdin
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Power-cut a node
+    Kill {
+        /// Its number
+        node: u8,
+    },
+    /// Boot a killed node; it comes up bare, as after a power cut
+    Start {
+        /// Its number
+        node: u8,
+    },
+    /// Cut a node's path to the LUN
+    Cut {
+        /// Its number
+        node: u8,
+        /// Requests fail at once instead of hanging
+        #[arg(long)]
+        errors: bool,
+    },
+    /// Heal a node's path to the LUN
+    Heal {
+        /// Its number
+        node: u8,
+    },
+    /// What a node's kernel said
+    Console {
+        /// Its number
+        node: u8,
+    },
+    /// End the nodes and remove their disks
+    Down,
+}
+
+pub(crate) fn run(verb: Verb) -> Result<()> {
+    let lab = Lab::open()?;
+    let on = |number, work: &dyn Fn(&Cluster, &Node) -> Result<()>| {
+        let cluster = Cluster::by_hand(&lab)?;
+        let found = cluster.nodes().iter().find(|node| node.number() == number);
+        work(&cluster, found.with_context(|| format!("there is no node {number}"))?)
+    };
+    match verb {
+        Verb::Build => {
+            setup::run()?;
+            lab.image(Progress::shown())?;
+            Ok(())
+        }
+        Verb::Up { nodes, watchdog } => up(&lab, nodes, watchdog),
+        Verb::Ssh { node } => on(node, &|_, node| shell(node)),
+        Verb::Run { node, deadline, command } => {
+            let script = script(&command)?;
+            on(node, &|_, node| execute(node, &script, deadline))
+        }
+        Verb::Kill { node } => on(node, &|cluster, node| {
+            node.kill()?;
+            Ok(cluster.remember()?)
+        }),
+        Verb::Start { node } => on(node, &|cluster, node| {
+            Progress::shown().during(format!("boot node {}", node.number()), || node.start())?;
+            Ok(cluster.remember()?)
+        }),
+        Verb::Cut { node, errors } => {
+            let how = if errors { Cut::Errors } else { Cut::Hang };
+            on(node, &|_, node| Ok(node.cut_lun(how)?))
+        }
+        Verb::Heal { node } => on(node, &|_, node| Ok(node.restore_lun()?)),
+        Verb::Console { node } => on(node, &|_, node| {
+            print!("{}", node.console());
+            Ok(())
+        }),
+        Verb::Down => Ok(Cluster::down(&lab)?),
+    }
+}
+
+fn up(lab: &Lab, nodes: u8, watchdog: bool) -> Result<()> {
+    setup::run()?;
+    let spec = ClusterSpec {
+        nodes,
+        watchdog,
+        ..ClusterSpec::default()
+    };
+    Cluster::up(lab, &spec, Progress::shown())?;
+    eprintln!("  `cargo xtask lab ssh 1` for a shell, `cargo xtask lab down` to end it");
+    Ok(())
+}
+
+/// The words as a script, or stdin's text.
+fn script(command: &[String]) -> Result<String> {
+    if !command.is_empty() {
+        return Ok(command.join(" "));
+    }
+    let mut text = String::new();
+    io::stdin()
+        .read_to_string(&mut text)
+        .context("cannot read the script from stdin")?;
+    Ok(text)
+}
+
+fn execute(node: &Node, script: &str, deadline: u64) -> Result<()> {
+    let output = node.run_within(Duration::from_secs(deadline), script)?;
+    io::stdout().write_all(output.stdout.as_bytes())?;
+    io::stderr().write_all(output.stderr.as_bytes())?;
+    if output.ok() {
+        return Ok(());
+    }
+    std::process::exit(output.status)
+}
+
+/// Joins this terminal with the node's. The terminal is raw meanwhile, so that Ctrl-C and
+/// arrow keys reach the node.
+fn shell(node: &Node) -> Result<()> {
+    if !io::stdin().is_terminal() {
+        bail!("a shell wants a terminal; `cargo xtask lab run N command` does not");
+    }
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, node.shell_port()?))
+        .context("cannot reach the node's shell")?;
+    let mut keys = stream.try_clone()?;
+    let before = stty(&["-g"])?;
+    stty(&["raw", "-echo"])?;
+    std::thread::spawn(move || io::copy(&mut io::stdin(), &mut keys));
+    let mut screen = io::stdout();
+    let mut buffer = [0; 4096];
+    let ended = loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break Ok(()),
+            Ok(count) => {
+                screen.write_all(&buffer[..count])?;
+                screen.flush()?;
+            }
+            Err(error) => break Err(error.into()),
+        }
+    };
+    stty(&[before.trim()])?;
+    ended
+}
+
+fn stty(words: &[&str]) -> Result<String> {
+    let output = Command::new("stty")
+        .args(words)
+        .stdin(Stdio::inherit())
+        .output()
+        .context("cannot run stty")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
