@@ -8,22 +8,28 @@
 mod clock;
 mod devices;
 mod error;
+mod journal;
 mod leases;
 mod policy;
 mod registry;
+mod tasks;
 mod volumes;
 
 pub use clock::{Clock, Machine};
 pub use devices::{Devices, LinkPath};
 pub use error::PortError;
+pub use journal::{
+    Finish, Journal, JournalEntry, JournalKind, JournalQuery, JournalState, StepMark,
+    StoredAttachment,
+};
 pub use leases::Leases;
-pub use policy::Policy;
+pub use policy::{Decisions, Policy};
 pub use registry::Registry;
+pub use tasks::{Interruptions, Tasks, Uninterrupted};
 pub use volumes::{NewVolume, Volumes};
 
 /// Whether a call changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Applied {
     /// It was so already.
     Identity,

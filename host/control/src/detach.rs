@@ -1,0 +1,340 @@
+//! Detach, from ask to answer. It is never refused, works with a full state disk, and asks
+//! policies for nothing but advice on copies (I32).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use volward_model::{
+    AttachmentKey, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin, PoolInfo, PoolName,
+    Purpose, RequestFacts, RequestId, VolumeId, VolumeName, VolumeRef,
+};
+use volward_plan::DetachPlan;
+use volward_plan::Planned;
+use volward_plan::detach::{Leaving, detach};
+
+use crate::error::ControlError;
+use crate::execute::{Broken, Run, StepError};
+use crate::node::Node;
+use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment};
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetachAsk {
+    /// Its number.
+    pub request: RequestId,
+    /// From the socket's peer credentials.
+    pub origin: Origin,
+    /// From the socket's peer credentials.
+    pub caller_uid: u32,
+    /// The virtual machine.
+    pub instance: InstanceId,
+    /// These only; empty: everything it has on this node.
+    pub volumes: Vec<(PoolName, VolumeName)>,
+    /// Nothing that is newer than this.
+    pub not_after: Option<NotAfter>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// A release delivered late must not take a newer start's disks away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAfter {
+    /// The boot it belongs to.
+    pub boot_id: String,
+    /// The attach request it belongs to.
+    pub sequence: u64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DetachDone {
+    /// What is gone, and whether its copy is being written back.
+    pub detached: Vec<(VolumeRef, bool)>,
+    /// The plan's steps, a line each, for a dry run.
+    pub plan: Vec<String>,
+}
+
+impl Node {
+    /// Detaches. What is not attached is no error.
+    ///
+    /// # Errors
+    /// If a device stays in use or a lease cannot be given up: then the attachments are
+    /// quarantined, and detaching them again tries again.
+    pub fn detach(&self, ask: &DetachAsk) -> Result<DetachDone, ControlError> {
+        let volumes: BTreeSet<VolumeId> = self.selected(ask).iter().map(|a| a.volume.id).collect();
+        if volumes.is_empty() {
+            return Ok(DetachDone::default());
+        }
+        let ids: Vec<_> = volumes.into_iter().collect();
+        let wait = self.settings.wait_for_turn;
+        let turn = self
+            .queue
+            .take(&ids, wait)
+            .map_err(|busy| ControlError::Waiting {
+                volume: busy.to_string(),
+                seconds: wait.as_secs(),
+            })?;
+        // Chosen again: another request may have been first.
+        let selected = self.selected(ask);
+        let done = self.detach_these(ask, &selected);
+        drop(turn);
+        done
+    }
+
+    fn selected(&self, ask: &DetachAsk) -> Vec<StoredAttachment> {
+        let boot_id = self.ports.machine.boot_id();
+        let wanted = |a: &&StoredAttachment| {
+            let named = ask.volumes.is_empty()
+                || ask
+                    .volumes
+                    .iter()
+                    .any(|(p, v)| *p == a.volume.pool && *v == a.volume.name);
+            let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
+                mark.boot_id == boot_id && a.boot_id == boot_id && a.sequence <= mark.sequence
+            });
+            named && old_enough
+        };
+        self.roster()
+            .of_instance(ask.instance)
+            .filter(wanted)
+            .cloned()
+            .collect()
+    }
+
+    fn detach_these(
+        &self,
+        ask: &DetachAsk,
+        selected: &[StoredAttachment],
+    ) -> Result<DetachDone, ControlError> {
+        let leaving = self.leaving(ask.instance, selected);
+        let plan = detach(&self.settings.node, ask.instance, &leaving);
+        if ask.dry_run {
+            let plan = plan.steps.iter().map(ToString::to_string).collect();
+            return Ok(DetachDone {
+                detached: Vec::new(),
+                plan,
+            });
+        }
+        self.take_advice(ask, selected);
+        let entry = self.detach_entry(ask, &plan, selected);
+        let id = match self.ports.journal.begin(&entry) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                tracing::error!(%error, "detaching without a journal: the state cannot be written");
+                None
+            }
+        };
+        let run = Run {
+            entry: id,
+            kind: JournalKind::Detach,
+        };
+        match self.run(run, &plan.steps, 0) {
+            Ok(()) => {
+                self.finish_detach(id, &entry, selected);
+                let detached = selected
+                    .iter()
+                    .map(|a| (a.volume.clone(), plan.write_back.contains(&a.volume)));
+                Ok(DetachDone {
+                    detached: detached.collect(),
+                    plan: Vec::new(),
+                })
+            }
+            Err(broken) => Err(self.detach_broke(ask.request, id, selected, &broken)),
+        }
+    }
+
+    fn leaving(&self, instance: InstanceId, selected: &[StoredAttachment]) -> Vec<Leaving> {
+        let mut pools: BTreeMap<PoolName, Option<PoolInfo>> = BTreeMap::new();
+        let mut leaving = Vec::new();
+        for attachment in selected {
+            let volume = &attachment.volume;
+            let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
+                let info = self.ports.volumes.pool(&volume.pool);
+                info.inspect_err(|error| tracing::warn!(%error, "detaching without the pool"))
+                    .ok()
+            });
+            let home = info
+                .as_ref()
+                .and_then(|i| i.volume(volume.id))
+                .and_then(|v| v.home().ok());
+            let others_stay = self
+                .roster()
+                .of_volume(volume.id)
+                .any(|a| a.instance != instance);
+            // Where the pool cannot be read, what was granted tells whether there is a copy: its
+            // data must not be given up.
+            let home = home.or_else(|| attachment.copy.map(|_| self.assumed_split(volume)));
+            leaving.push(Leaving {
+                volume: volume.clone(),
+                form: attachment.form,
+                others_stay,
+                home,
+            });
+        }
+        leaving
+    }
+
+    fn assumed_split(&self, volume: &VolumeRef) -> Home {
+        let state = volward_model::HomeState::Split {
+            node: self.settings.node.clone(),
+            copy: volume.id.lv,
+        };
+        Home {
+            state,
+            generation: 0,
+        }
+    }
+
+    /// Asks what becomes of the copies, for the record: keeping and discarding are not built
+    /// yet, so every copy is written back, which loses nothing.
+    fn take_advice(&self, ask: &DetachAsk, selected: &[StoredAttachment]) {
+        let granted: Vec<(VolumeId, CopyFate)> = selected
+            .iter()
+            .filter_map(|a| a.copy.map(|copy| (a.volume.id, copy.fate)))
+            .collect();
+        if granted.is_empty() {
+            return;
+        }
+        let Some(facts) = self.detach_facts(ask, selected) else {
+            return;
+        };
+        let decision: DecisionRecord = self.ports.policy.detach(&facts, &granted);
+        let outcome = "detached; copies are written back";
+        if let Err(error) = self.ports.decisions.record(&decision, outcome) {
+            tracing::warn!(%error, "a decision is missing from the log");
+        }
+    }
+
+    fn detach_facts(&self, ask: &DetachAsk, selected: &[StoredAttachment]) -> Option<Facts> {
+        let mut disks = Vec::new();
+        for attachment in selected.iter().filter(|a| a.copy.is_some()) {
+            let facts = self.look(&attachment.volume.pool).and_then(|sight| {
+                let Some(info) = sight.info.volume(attachment.volume.id) else {
+                    return Ok(None);
+                };
+                let seen = self.volume_situation(&sight, info)?;
+                let asked = (attachment.sharing, attachment.access);
+                self.disk_facts(&seen, ask.instance, asked).map(Some)
+            });
+            match facts {
+                Ok(facts) => disks.extend(facts),
+                Err(error) => {
+                    tracing::warn!(%error, "no policy is asked for advice");
+                    return None;
+                }
+            }
+        }
+        let local = self.local_pool().ok().flatten();
+        let name = selected
+            .first()
+            .map(|a| a.instance_name.clone())
+            .unwrap_or_default();
+        Some(Facts {
+            request: RequestFacts {
+                id: ask.request,
+                origin: ask.origin.clone(),
+                caller_uid: ask.caller_uid,
+                purpose: Purpose::Other("detach".into()),
+                instance: ask.instance,
+                instance_name: name,
+                hints: Vec::new(),
+            },
+            node: self.node_facts(local.as_ref()),
+            peer: None,
+            disks,
+            held: Vec::new(),
+            now_ms: self.ports.clock.now_ms(),
+            utc_offset_minutes: self.ports.clock.utc_offset_minutes(),
+        })
+    }
+
+    fn detach_entry(
+        &self,
+        ask: &DetachAsk,
+        plan: &DetachPlan,
+        selected: &[StoredAttachment],
+    ) -> JournalEntry {
+        let steps: Vec<Planned> = plan
+            .steps
+            .iter()
+            .map(|s| Planned {
+                step: s.clone(),
+                undo: Vec::new(),
+            })
+            .collect();
+        JournalEntry {
+            id: 0,
+            request: ask.request,
+            kind: JournalKind::Detach,
+            boot_id: self.ports.machine.boot_id(),
+            started_ms: self.ports.clock.now_ms(),
+            instance: Some(ask.instance),
+            volumes: selected.iter().map(|a| a.volume.clone()).collect(),
+            marks: vec![StepMark::Waiting; steps.len()],
+            steps,
+            commit_at: 0,
+            puts: Vec::new(),
+            removes: selected.iter().map(StoredAttachment::key).collect(),
+            write_back: plan.write_back.clone(),
+            state: JournalState::Open,
+            causes: Vec::new(),
+        }
+    }
+
+    /// Ends a detach: attachments forgotten, write-backs journalled, in one transaction.
+    pub(crate) fn finish_detach(
+        &self,
+        id: Option<u64>,
+        entry: &JournalEntry,
+        selected: &[StoredAttachment],
+    ) {
+        let keys: Vec<AttachmentKey> = entry.removes.clone();
+        let follow: Vec<JournalEntry> = entry
+            .write_back
+            .iter()
+            .map(|v| self.write_back_entry(entry.request, v))
+            .collect();
+        let finished = match id {
+            Some(id) => {
+                let end = Finish {
+                    state: JournalState::Done,
+                    causes: Vec::new(),
+                    put: Vec::new(),
+                    remove: keys.clone(),
+                    follow: follow.clone(),
+                };
+                self.ports.journal.finish(id, &end)
+            }
+            None => self
+                .ports
+                .journal
+                .change_attachments(&[], &keys)
+                .map(|()| Vec::new()),
+        };
+        if let Err(error) = &finished {
+            // The next start finds neither device nor lease, and forgets it then.
+            tracing::error!(%error, "cannot record a detach");
+        }
+        self.roster().remove(&keys);
+        let numbers = finished.unwrap_or_default();
+        for (n, write_back) in follow.into_iter().enumerate() {
+            self.start_write_back(numbers.get(n).copied(), &write_back);
+        }
+        tracing::info!(count = selected.len(), "detached");
+    }
+
+    fn detach_broke(
+        &self,
+        request: RequestId,
+        id: Option<u64>,
+        selected: &[StoredAttachment],
+        broken: &Broken,
+    ) -> ControlError {
+        let cause = match &broken.error {
+            StepError::Port(error) => format!("{}: {error}", broken.what),
+            other => format!("{}: {other:?}", broken.what),
+        };
+        let causes = vec![cause];
+        self.quarantine(id, selected, &causes);
+        ControlError::Quarantined { request, causes }
+    }
+}

@@ -1,0 +1,140 @@
+//! One node: its ports, its settings, and what is going on.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use volward_model::{NodeName, PoolName, VolumeId};
+
+use crate::copies::Watched;
+use crate::ports::{
+    Clock, Decisions, Devices, Interruptions, Journal, Leases, Machine, Policy, PortResult,
+    Registry, Tasks, Volumes,
+};
+use crate::queue::Queue;
+use crate::roster::{Identity, Roster};
+
+/// The world.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is the port its type names")]
+pub struct Ports {
+    pub volumes: Arc<dyn Volumes>,
+    pub leases: Arc<dyn Leases>,
+    pub devices: Arc<dyn Devices>,
+    pub registry: Arc<dyn Registry>,
+    pub journal: Arc<dyn Journal>,
+    pub policy: Arc<dyn Policy>,
+    pub decisions: Arc<dyn Decisions>,
+    pub clock: Arc<dyn Clock>,
+    pub machine: Arc<dyn Machine>,
+    pub tasks: Arc<dyn Tasks>,
+    pub interruptions: Arc<dyn Interruptions>,
+}
+
+/// What the operator configured, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This node's name: sanlock's, stable over reboots.
+    pub node: NodeName,
+    /// Free words about the node, for policies.
+    pub labels: Vec<(String, String)>,
+    /// The shared pools.
+    pub pools: Vec<PoolName>,
+    /// The local pool.
+    pub local: Option<PoolName>,
+    /// The configuration says in so many words that this is a lab that may do without a watchdog.
+    pub lab_without_watchdog: bool,
+    /// How long a request waits for another one on the same volume.
+    pub wait_for_turn: Duration,
+    /// How long a request waits for another node's intent to be settled.
+    pub wait_for_intent: Duration,
+    /// How long a device that is still open is tried to be removed.
+    pub busy_for: Duration,
+    /// After so long without progress a hydration is called stalled (I23).
+    pub stall_after: Duration,
+}
+
+/// One node. Shared by all requests.
+pub struct Node {
+    pub(crate) settings: Settings,
+    pub(crate) ports: Ports,
+    pub(crate) queue: Queue,
+    roster: Mutex<Roster>,
+    /// One writer of a slot at a time, so that an older content never replaces a newer one.
+    slot_writer: Mutex<()>,
+    pub(crate) watched: Mutex<BTreeMap<VolumeId, Watched>>,
+    /// Bytes of the local pool that are granted and not allocated yet.
+    pub(crate) promised: AtomicU64,
+    stopping: AtomicBool,
+    /// For background work, which outlives the request that started it.
+    me: Weak<Self>,
+}
+
+impl Node {
+    /// A node that has not looked at anything yet; [`Node::recover`] comes first.
+    #[must_use]
+    pub fn new(settings: Settings, ports: Ports) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            settings,
+            ports,
+            queue: Queue::default(),
+            roster: Mutex::default(),
+            slot_writer: Mutex::default(),
+            watched: Mutex::default(),
+            promised: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            me: me.clone(),
+        })
+    }
+
+    /// What was configured.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Background work ends at its next stop; what it was doing goes on in the kernel, and is
+    /// taken up again at the next start.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// `None` when the node is on its way out: then nothing new is begun.
+    pub(crate) fn handle(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    pub(crate) fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn watched(&self) -> MutexGuard<'_, BTreeMap<VolumeId, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes this node's slot as the roster is now.
+    pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
+        let own = self.own_member(pool)?;
+        let identity = Identity {
+            node: self.settings.node.clone(),
+            boot_id: self.ports.machine.boot_id(),
+            host_id: own.host_id,
+            generation: own.generation,
+        };
+        let writer = self
+            .slot_writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let slot = self
+            .roster()
+            .slot(pool, &identity, self.ports.clock.now_ms());
+        let written = self.ports.registry.write(pool, &slot);
+        drop(writer);
+        written
+    }
+}

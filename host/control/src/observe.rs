@@ -1,0 +1,268 @@
+//! Reading pools, leases and slots; making a situation (for the plan) and facts (for policies)
+//! of one and the same look.
+
+use std::collections::BTreeMap;
+
+use volward_model::volume::OWN_TAG_PREFIX;
+use volward_model::{
+    Access, Attachment, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole, DiskFacts,
+    HeldLease, HydrationFacts, InstanceId, LvUuid, Member, NodeFacts, NumberedSlot, PoolInfo,
+    PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
+};
+use volward_plan::situation::ForeignAttachment;
+use volward_plan::{LocalPool, VolumeSituation};
+
+use crate::error::ControlError;
+use crate::node::Node;
+use crate::ports::{PortError, PortResult};
+
+/// One look at a shared pool.
+#[derive(Clone, Debug)]
+pub struct PoolSight {
+    /// As LVM has it.
+    pub info: PoolInfo,
+    /// Leases this node holds.
+    pub held: BTreeMap<LvUuid, HeldLease>,
+    /// Members of its lockspace.
+    pub members: Vec<Member>,
+    /// This node among them.
+    pub own: Member,
+    /// The registry.
+    pub slots: Vec<NumberedSlot>,
+}
+
+impl PoolSight {
+    /// Good slots of other nodes that may be alive, written in their present lockspace
+    /// generation. A slot of a dead node, or of an earlier life of a node, holds nothing.
+    pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter_map(|place| {
+            let SlotReading::Good { slot, .. } = &place.reading else {
+                return None;
+            };
+            let member = self.live_member(place.host_id)?;
+            (slot.generation == member.generation).then_some(slot)
+        })
+    }
+
+    /// Sentences: whose slot cannot be read although the node may be alive.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<String> {
+        let broken = self.slots.iter().filter_map(|place| {
+            let SlotReading::Broken { reason } = &place.reading else { return None };
+            self.live_member(place.host_id)?;
+            Some(format!(
+                "the registry slot of host-id {} in pool {} cannot be read ({reason}), and that node \
+                 may be alive; restart volwardd there",
+                place.host_id, self.info.name
+            ))
+        });
+        broken.collect()
+    }
+
+    fn live_member(&self, host_id: u64) -> Option<&Member> {
+        self.members
+            .iter()
+            .find(|m| m.host_id == host_id && !m.own && m.state.may_be_alive())
+    }
+
+    /// How far the copy of a volume is, by the node that has it.
+    fn progress(&self, volume: VolumeId) -> Option<CopyProgress> {
+        self.live_slots()
+            .flat_map(|s| &s.copies)
+            .find(|c| c.volume == volume)
+            .copied()
+    }
+}
+
+impl Node {
+    /// Looks at a shared pool.
+    ///
+    /// # Errors
+    /// If LVM, sanlock or the registry do not answer.
+    pub fn look(&self, pool: &PoolName) -> PortResult<PoolSight> {
+        let info = self.ports.volumes.pool(pool)?;
+        let held = self.ports.leases.held(pool)?;
+        let members = self.ports.leases.members(pool)?;
+        let own = own_of(pool, &members)?;
+        let slots = self.ports.registry.read(pool)?;
+        Ok(PoolSight {
+            info,
+            held,
+            members,
+            own,
+            slots,
+        })
+    }
+
+    pub(crate) fn own_member(&self, pool: &PoolName) -> PortResult<Member> {
+        own_of(pool, &self.ports.leases.members(pool)?)
+    }
+
+    /// The pool, if it is one of this node's shared ones.
+    pub(crate) fn managed(&self, pool: &PoolName) -> Result<(), ControlError> {
+        if self.settings.pools.contains(pool) {
+            return Ok(());
+        }
+        let known: Vec<_> = self
+            .settings
+            .pools
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        Err(ControlError::NotFound(format!(
+            "pool {pool} is not managed on node {} (managed: {}); add a [[pool]] section to \
+             /etc/volward/volward.toml",
+            self.settings.node,
+            if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            }
+        )))
+    }
+
+    /// One volume for the plan.
+    pub(crate) fn volume_situation(
+        &self,
+        sight: &PoolSight,
+        info: &VolumeInfo,
+    ) -> PortResult<VolumeSituation> {
+        let id = info.volume.id;
+        let clone_id = DeviceId {
+            volume: id,
+            role: DeviceRole::Clone,
+        };
+        // Asked for only where a copy can be: an ioctl for every volume would be felt.
+        let has_copy = info.home().is_ok_and(|h| h.copy().is_some());
+        let loaded = has_copy && self.ports.devices.get(clone_id)?.is_some();
+        let clone = if loaded {
+            self.ports.devices.clone_status(clone_id)?
+        } else {
+            None
+        };
+        let elsewhere = sight.live_slots().flat_map(|slot| {
+            let of_volume = slot.attachments.iter().filter(|a| a.volume == id);
+            of_volume.map(|a| ForeignAttachment {
+                host_id: slot.host_id,
+                attachment: a.clone(),
+            })
+        });
+        let roster = self.roster();
+        Ok(VolumeSituation {
+            info: info.clone(),
+            lease: sight.held.get(&id.lv).copied(),
+            here: roster
+                .of_volume(id)
+                .map(crate::ports::StoredAttachment::local)
+                .collect(),
+            elsewhere: elsewhere.collect(),
+            unreadable: sight.unreadable(),
+            progress: roster.copy(id).or_else(|| sight.progress(id)),
+            clone,
+            clone_loaded: loaded,
+        })
+    }
+
+    /// One volume for the policies.
+    pub(crate) fn disk_facts(
+        &self,
+        seen: &VolumeSituation,
+        instance: InstanceId,
+        asked: (Sharing, Access),
+    ) -> Result<DiskFacts, PortError> {
+        let volume = &seen.info.volume;
+        let home = seen.info.home().map_err(|error| PortError::Unreadable {
+            what: format!("the home tag of {volume}"),
+            reason: error.to_string(),
+        })?;
+        let roster = self.roster();
+        let here = roster
+            .of_volume(volume.id)
+            .filter(|a| a.instance != instance)
+            .map(|a| a.published(&self.settings.node));
+        let elsewhere = seen.elsewhere.iter().map(|f| f.attachment.clone());
+        let attachments: Vec<Attachment> = here.chain(elsewhere).collect();
+        let tags = seen
+            .info
+            .tags
+            .iter()
+            .filter(|t| !t.starts_with(OWN_TAG_PREFIX));
+        Ok(DiskFacts {
+            id: volume.id,
+            pool: volume.pool.clone(),
+            name: volume.name.clone(),
+            size: seen.info.size,
+            shareable: seen.info.shareable(),
+            tags: tags.cloned().collect(),
+            home,
+            attachments,
+            hydration: seen
+                .clone
+                .as_ref()
+                .map(|status| self.hydration_facts(volume.id, status)),
+            asked_sharing: asked.0,
+            asked_access: asked.1,
+        })
+    }
+
+    fn hydration_facts(&self, volume: VolumeId, status: &CloneStatus) -> HydrationFacts {
+        let stalled = self.watched().get(&volume).map_or(0, |w| w.stalled_ms);
+        HydrationFacts {
+            regions_total: status.total,
+            regions_hydrated: status.hydrated,
+            region_bytes: u32::try_from(status.region.bytes().0).unwrap_or(u32::MAX),
+            running: status.hydrating,
+            stalled_ms: stalled,
+        }
+    }
+
+    /// The local pool, if one is configured.
+    pub(crate) fn local_pool(&self) -> PortResult<Option<LocalPool>> {
+        let Some(name) = &self.settings.local else {
+            return Ok(None);
+        };
+        let info = self.ports.volumes.pool(name)?;
+        let promised = Bytes(self.promised.load(std::sync::atomic::Ordering::SeqCst));
+        let space = Space {
+            total: info.size,
+            free: info.free,
+            promised,
+        };
+        Ok(Some(LocalPool {
+            name: name.clone(),
+            space,
+        }))
+    }
+
+    /// This node for the policies.
+    pub(crate) fn node_facts(&self, local: Option<&LocalPool>) -> NodeFacts {
+        NodeFacts {
+            name: self.settings.node.clone(),
+            labels: self.settings.labels.clone(),
+            local: local.map(|l| l.space),
+            io_pressure: self.ports.machine.io_pressure(),
+        }
+    }
+}
+
+fn own_of(pool: &PoolName, members: &[Member]) -> PortResult<Member> {
+    members.iter().find(|m| m.own).cloned().ok_or_else(|| {
+        PortError::Refused(format!(
+            "this node has not joined the lockspace of pool {pool}; `vgchange --lock-start {pool}` \
+             joins it"
+        ))
+    })
+}
+
+/// The volume of that name, or a sentence.
+pub(crate) fn find<'a>(
+    sight: &'a PoolSight,
+    name: &volward_model::VolumeName,
+) -> Result<&'a VolumeInfo, ControlError> {
+    sight.info.named(name).ok_or_else(|| {
+        ControlError::NotFound(format!(
+            "there is no volume {name} in pool {}",
+            sight.info.name
+        ))
+    })
+}

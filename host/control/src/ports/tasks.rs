@@ -1,0 +1,21 @@
+//! Work that goes on when the request is answered, and the seams where tests interrupt.
+
+/// Starts work in the background.
+pub trait Tasks: Send + Sync {
+    /// Runs `work` on a thread of its own (or, in a test, when the test says so).
+    fn spawn(&self, name: String, work: Box<dyn FnOnce() + Send>);
+}
+
+/// Called before and after every step. The product's does nothing unless a test asked for it.
+pub trait Interruptions: Send + Sync {
+    /// `point` is `<kind>/<step name>/<before|after>`.
+    fn at(&self, point: &str);
+}
+
+/// No interruptions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uninterrupted;
+
+impl Interruptions for Uninterrupted {
+    fn at(&self, _point: &str) {}
+}

@@ -1,0 +1,169 @@
+//! What this node has and is about to have; what its slot in each pool's registry says.
+//!
+//! The roster is the node's memory while the daemon runs; the journal is what survives it.
+
+use std::collections::BTreeMap;
+
+use volward_model::{
+    Access, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId, NodeName,
+    PoolName, Sharing, Slot, VolumeId,
+};
+
+use crate::ports::StoredAttachment;
+
+/// Attachments, intents and copies of this node.
+#[derive(Debug, Default)]
+pub struct Roster {
+    attachments: BTreeMap<AttachmentKey, StoredAttachment>,
+    /// Attachments of plans under way that are published already, with their pool.
+    published: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
+    intents: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
+    copies: BTreeMap<VolumeId, (PoolName, CopyProgress)>,
+}
+
+/// Who this node is in a pool's lockspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub node: NodeName,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// sanlock's number.
+    pub host_id: u64,
+    /// The lockspace generation.
+    pub generation: u64,
+}
+
+impl Roster {
+    /// Everything attached or quarantined on this node.
+    pub fn attachments(&self) -> impl Iterator<Item = &StoredAttachment> {
+        self.attachments.values()
+    }
+
+    /// The attachments of one volume.
+    pub fn of_volume(&self, volume: VolumeId) -> impl Iterator<Item = &StoredAttachment> {
+        self.attachments
+            .values()
+            .filter(move |a| a.volume.id == volume)
+    }
+
+    /// The attachments of one instance.
+    pub fn of_instance(&self, instance: InstanceId) -> impl Iterator<Item = &StoredAttachment> {
+        self.attachments
+            .values()
+            .filter(move |a| a.instance == instance)
+    }
+
+    /// Remembers attachments.
+    pub fn put(&mut self, attachments: impl IntoIterator<Item = StoredAttachment>) {
+        for attachment in attachments {
+            self.published.remove(&attachment.key());
+            self.intents.remove(&attachment.key());
+            self.attachments.insert(attachment.key(), attachment);
+        }
+    }
+
+    /// Forgets attachments.
+    pub fn remove(&mut self, keys: &[AttachmentKey]) {
+        for key in keys {
+            self.attachments.remove(key);
+            self.published.remove(key);
+        }
+    }
+
+    /// Announces what is going to be asked for.
+    pub fn intend(&mut self, pool: &PoolName, intent: Attachment) {
+        self.intents.insert(intent.key(), (pool.clone(), intent));
+    }
+
+    /// Takes announcements back; the pools whose slots changed.
+    pub fn drop_intents(&mut self, keys: &[AttachmentKey]) -> Vec<PoolName> {
+        let mut pools: Vec<PoolName> = keys
+            .iter()
+            .filter_map(|key| self.intents.remove(key).map(|(pool, _)| pool))
+            .collect();
+        pools.sort();
+        pools.dedup();
+        pools
+    }
+
+    /// Shows attachments of a plan under way, instead of their intents.
+    pub fn publish(&mut self, pool: &PoolName, attachments: &[Attachment]) {
+        for attachment in attachments {
+            self.published
+                .insert(attachment.key(), (pool.clone(), attachment.clone()));
+        }
+    }
+
+    /// Hides them again.
+    pub fn withdraw(&mut self, keys: &[AttachmentKey]) {
+        for key in keys {
+            self.published.remove(key);
+            // What is withdrawn is not shown any more, also while the journal still has it.
+            self.attachments.remove(key);
+        }
+    }
+
+    /// Records how far a copy is.
+    pub fn set_copy(&mut self, pool: &PoolName, progress: CopyProgress) {
+        self.copies
+            .insert(progress.volume, (pool.clone(), progress));
+    }
+
+    /// Forgets a copy.
+    pub fn drop_copy(&mut self, volume: VolumeId) {
+        self.copies.remove(&volume);
+    }
+
+    /// How far a copy on this node is.
+    #[must_use]
+    pub fn copy(&self, volume: VolumeId) -> Option<CopyProgress> {
+        self.copies.get(&volume).map(|(_, progress)| *progress)
+    }
+
+    /// This node's slot in a pool's registry.
+    #[must_use]
+    pub fn slot(&self, pool: &PoolName, identity: &Identity, now_ms: u64) -> Slot {
+        let mut shown: BTreeMap<AttachmentKey, Attachment> = BTreeMap::new();
+        let of_pool = |(p, a): &(PoolName, Attachment)| (p == pool).then(|| a.clone());
+        // Later ones replace earlier ones: what is attached is more than an intent.
+        shown.extend(
+            self.intents
+                .values()
+                .filter_map(of_pool)
+                .map(|a| (a.key(), a)),
+        );
+        shown.extend(
+            self.published
+                .values()
+                .filter_map(of_pool)
+                .map(|a| (a.key(), a)),
+        );
+        let stored = self.attachments.values().filter(|a| a.volume.pool == *pool);
+        shown.extend(stored.map(|a| (a.key(), a.published(&identity.node))));
+        let copies = self.copies.values().filter(|(p, _)| p == pool);
+        Slot {
+            node: identity.node.clone(),
+            boot_id: identity.boot_id.clone(),
+            host_id: identity.host_id,
+            generation: identity.generation,
+            written_ms: now_ms,
+            attachments: shown.into_values().collect(),
+            copies: copies.map(|(_, progress)| *progress).collect(),
+        }
+    }
+}
+
+/// An intent as the registry shows it: the strictest there is, since nothing is granted yet.
+#[must_use]
+pub fn intent(node: &NodeName, key: AttachmentKey, now_ms: u64) -> Attachment {
+    Attachment {
+        volume: key.volume,
+        instance: key.instance,
+        node: node.clone(),
+        sharing: Sharing::Exclusive,
+        access: Access::ReadWrite,
+        since_ms: now_ms,
+        state: AttachmentState::Intent,
+    }
+}
