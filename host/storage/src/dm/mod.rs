@@ -2,6 +2,7 @@
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
 mod discards;
+mod fake;
 mod links;
 mod status;
 mod table;

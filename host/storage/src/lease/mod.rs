@@ -1,1 +1,3 @@
-//! (being written)
+//! sanlock: who holds what.
+
+mod fake;

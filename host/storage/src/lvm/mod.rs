@@ -5,6 +5,7 @@
 //! pool's disks only, and the system's is never written (I16).
 
 mod adopt;
+mod fake;
 mod report;
 mod zero;
 

@@ -1,1 +1,3 @@
-//! (being written)
+//! What the node knows of itself.
+
+mod fake;

@@ -1,1 +1,3 @@
-//! (being written)
+//! The registry on the LUN.
+
+mod fake;

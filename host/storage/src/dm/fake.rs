@@ -1,0 +1,332 @@
+//! Device-mapper in memory, dm-clone included.
+
+use std::time::Duration;
+
+use volward_control::ports::{Applied, Devices, LinkPath, PortError, PortResult};
+use volward_model::{
+    Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber, NodeName,
+    Sectors, Table, VolumeId,
+};
+
+use crate::fake::{Device, FakeNode, World};
+
+fn missing(id: DeviceId) -> PortError {
+    PortError::Missing {
+        what: format!("device {id}"),
+    }
+}
+
+fn device(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Device> {
+    let found = world.node(node).devices.get(&id).cloned();
+    found.ok_or_else(|| missing(id))
+}
+
+fn device_mut<'a>(
+    world: &'a mut World,
+    node: &NodeName,
+    id: DeviceId,
+) -> PortResult<&'a mut Device> {
+    let found = world.node_mut(node).devices.get_mut(&id);
+    found.ok_or_else(|| missing(id))
+}
+
+fn backing(table: &Table) -> Vec<Backing> {
+    match table {
+        Table::Linear { on, .. } => vec![*on],
+        Table::Clone(clone) => vec![clone.metadata, clone.destination, clone.source],
+        Table::Error { .. } => Vec::new(),
+    }
+}
+
+fn size(table: &Table) -> Sectors {
+    match table {
+        Table::Linear { size, .. } | Table::Error { size } => *size,
+        Table::Clone(clone) => clone.size,
+    }
+}
+
+/// The metadata LV of a clone; a device of ours has none on another device of ours.
+fn metadata(clone: &CloneTable) -> PortResult<VolumeId> {
+    match clone.metadata {
+        Backing::Volume(volume) => Ok(volume),
+        Backing::Device(_) => Err(PortError::Refused(
+            "a clone's metadata is on an LV".to_owned(),
+        )),
+    }
+}
+
+/// What loading a table checks.
+fn check(world: &mut World, node: &NodeName, table: &Table) -> PortResult<()> {
+    for on in backing(table) {
+        let (there, length) = match on {
+            Backing::Volume(volume) => (
+                world.node(node).active.contains(&volume),
+                lv_size(world, volume),
+            ),
+            Backing::Device(id) => match world.node(node).devices.get(&id) {
+                Some(device) => (true, Some(size(&device.table))),
+                None => (false, None),
+            },
+        };
+        if !there {
+            return Err(PortError::Missing {
+                what: format!("the device {on:?} a table stands on"),
+            });
+        }
+        let metadata_of_clone = matches!(table, Table::Clone(clone) if clone.metadata == on);
+        if !metadata_of_clone && length.is_none_or(|length| length < size(table)) {
+            return Err(PortError::Io {
+                what: "cannot load a table".to_owned(),
+                reason: format!("{on:?} is smaller than the table"),
+            });
+        }
+    }
+    if let Table::Clone(clone) = table {
+        let metadata = metadata(clone)?;
+        if !world.clone_metadata.contains_key(&metadata) {
+            let zeroed = world
+                .contents
+                .get(&metadata)
+                .is_some_and(|contents| contents.starts_with_zero());
+            if !zeroed {
+                return Err(PortError::Io {
+                    what: "cannot load a table".to_owned(),
+                    reason: "dm-clone's metadata is neither zeroed nor its own (I21)".to_owned(),
+                });
+            }
+            world.clone_metadata.insert(metadata, Default::default());
+        }
+    }
+    Ok(())
+}
+
+fn lv_size(world: &World, volume: VolumeId) -> Option<Sectors> {
+    let mut volumes = world.pools.values().flat_map(|pool| pool.volumes.values());
+    volumes.find(|lv| lv.id == volume)?.size.sectors()
+}
+
+fn used_by_device(world: &World, node: &NodeName, id: DeviceId) -> bool {
+    let on = Backing::Device(id);
+    let devices = world.node(node).devices.values();
+    devices
+        .into_iter()
+        .any(|device| backing(&device.table).contains(&on))
+}
+
+fn info(world: &World, node: &NodeName, id: DeviceId, device: &Device) -> DeviceInfo {
+    DeviceInfo {
+        id,
+        number: DeviceNumber {
+            major: 253,
+            minor: device.minor,
+        },
+        open: device.opened || used_by_device(world, node, id),
+        suspended: device.suspended,
+        read_only: device.read_only,
+        target: Some(
+            match device.table {
+                Table::Linear { .. } => "linear",
+                Table::Clone(_) => "clone",
+                Table::Error { .. } => "error",
+            }
+            .to_owned(),
+        ),
+        event: device.event,
+    }
+}
+
+/// The same device, whatever a clone's knobs are by now.
+fn same(a: &Table, b: &Table) -> bool {
+    match (a, b) {
+        (Table::Clone(a), Table::Clone(b)) => {
+            let core = |c: &CloneTable| (c.metadata, c.destination, c.source, c.size, c.region);
+            core(a) == core(b)
+        }
+        _ => a == b,
+    }
+}
+
+fn create(
+    world: &mut World,
+    node: &NodeName,
+    id: DeviceId,
+    table: &Table,
+    (read_only, discards): (bool, bool),
+) -> PortResult<Applied> {
+    check(world, node, table)?;
+    if let Some(device) = world.node_mut(node).devices.get_mut(&id) {
+        if !same(&device.table, table) || device.read_only != read_only {
+            return Err(PortError::Identity {
+                what: format!("device {id}"),
+                expected: format!("{table:?}"),
+                found: format!("{:?}", device.table),
+            });
+        }
+        let resumed = std::mem::take(&mut device.suspended);
+        device.discards = discards;
+        return Ok(if resumed {
+            Applied::Changed
+        } else {
+            Applied::Identity
+        });
+    }
+    let minor = u32::try_from(world.next_number()).unwrap_or(u32::MAX);
+    let device = Device {
+        table: table.clone(),
+        read_only,
+        discards,
+        suspended: false,
+        opened: false,
+        event: 0,
+        minor,
+        hydrating: matches!(table, Table::Clone(clone) if clone.hydrating),
+    };
+    world.node_mut(node).devices.insert(id, device);
+    Ok(Applied::Changed)
+}
+
+impl Devices for FakeNode {
+    fn create(
+        &self,
+        id: DeviceId,
+        table: &Table,
+        read_only: bool,
+        discards: bool,
+    ) -> PortResult<Applied> {
+        self.changes("create-device", id, |world, node| {
+            create(world, node, id, table, (read_only, discards))
+        })
+    }
+
+    fn remove(&self, id: DeviceId) -> PortResult<Applied> {
+        self.changes("remove-device", id, |world, node| {
+            let Some(device) = world.node(node).devices.get(&id) else {
+                return Ok(Applied::Identity);
+            };
+            if device.opened || used_by_device(world, node, id) {
+                return Err(PortError::Busy {
+                    what: format!("device {id}"),
+                });
+            }
+            world.node_mut(node).devices.remove(&id);
+            Ok(Applied::Changed)
+        })
+    }
+
+    fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
+        self.changes("reload", id, |world, node| {
+            device(world, node, id)?;
+            check(world, node, table)?;
+            let device = device_mut(world, node, id)?;
+            device.table = table.clone();
+            device.read_only = read_only;
+            device.suspended = false;
+            device.hydrating = matches!(table, Table::Clone(clone) if clone.hydrating);
+            Ok(())
+        })
+    }
+
+    fn resume(&self, id: DeviceId) -> PortResult<Applied> {
+        self.changes("resume", id, |world, node| {
+            let device = device_mut(world, node, id)?;
+            Ok(if std::mem::take(&mut device.suspended) {
+                Applied::Changed
+            } else {
+                Applied::Identity
+            })
+        })
+    }
+
+    fn list(&self) -> PortResult<Vec<DeviceInfo>> {
+        self.reads("list-devices", "", |world, node| {
+            let devices = world.node(node).devices.iter();
+            Ok(devices
+                .map(|(id, device)| info(world, node, *id, device))
+                .collect())
+        })
+    }
+
+    fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>> {
+        self.reads("get-device", id, |world, node| {
+            let device = world.node(node).devices.get(&id);
+            Ok(device.map(|device| info(world, node, id, device)))
+        })
+    }
+
+    fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
+        self.reads("clone-status", id, |world, node| {
+            let device = device(world, node, id)?;
+            let Table::Clone(clone) = &device.table else {
+                return Ok(None);
+            };
+            let hydrated = world.clone_metadata.get(&metadata(clone)?);
+            Ok(Some(CloneStatus {
+                region: clone.region,
+                hydrated: hydrated.map_or(0, |regions| regions.len() as u64),
+                total: clone.size.0.div_ceil(clone.region.0),
+                in_flight: 0,
+                hydrating: device.hydrating,
+                mode: CloneMode::ReadWrite,
+            }))
+        })
+    }
+
+    fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {
+        self.changes("set-hydration", format!("{id} {on}"), |world, node| {
+            let device = device_mut(world, node, id)?;
+            if !matches!(device.table, Table::Clone(_)) {
+                return Err(PortError::Refused(format!("device {id} is no clone")));
+            }
+            device.hydrating = on;
+            Ok(())
+        })
+    }
+
+    fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {
+        self.changes("set-discards", format!("{id} {allowed}"), |world, node| {
+            device_mut(world, node, id)?.discards = allowed;
+            Ok(())
+        })
+    }
+
+    /// Fake time passes only where a test lets it: answers at once.
+    fn wait_event(&self, id: DeviceId, event: u32, _at_most: Duration) -> PortResult<bool> {
+        self.reads("wait-event", id, |world, node| {
+            Ok(device(world, node, id)?.event != event)
+        })
+    }
+
+    fn flush(&self, id: DeviceId) -> PortResult<()> {
+        self.changes("flush", id, |world, node| device(world, node, id).map(drop))
+    }
+
+    fn link(&self, path: &LinkPath, id: DeviceId) -> PortResult<Applied> {
+        let detail = format!("{}/{}/{}", path.instance, path.pool, path.volume);
+        self.changes("link", detail, |world, node| {
+            device(world, node, id)?;
+            let before = world.node_mut(node).links.insert(path.clone(), id);
+            Ok(if before == Some(id) {
+                Applied::Identity
+            } else {
+                Applied::Changed
+            })
+        })
+    }
+
+    fn unlink(&self, path: &LinkPath) -> PortResult<Applied> {
+        let detail = format!("{}/{}/{}", path.instance, path.pool, path.volume);
+        self.changes("unlink", detail, |world, node| {
+            let before = world.node_mut(node).links.remove(path);
+            Ok(match before {
+                Some(_) => Applied::Changed,
+                None => Applied::Identity,
+            })
+        })
+    }
+
+    fn links(&self) -> PortResult<Vec<LinkPath>> {
+        self.reads("links", "", |world, node| {
+            Ok(world.node(node).links.keys().cloned().collect())
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! What a test does to the cluster as a whole.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use volward_model::{
+    Bytes, MemberState, NodeName, PoolName, SlotReading, VolumeId, VolumeName, VolumeRef,
+};
+
+use super::world::{EXTENT, Node, Place};
+use super::{Contents, FakeClock, FakeNode, Lv, Pool, World};
+use crate::fake::faults::Faults;
+
+/// Several nodes and one LUN, in memory. Clones share it.
+#[derive(Clone, Debug)]
+pub struct FakeCluster {
+    world: Arc<Mutex<World>>,
+}
+
+/// Names in tests are written by the test: one that LVM would refuse is a mistake there.
+pub(super) fn name<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Display,
+{
+    match text.parse() {
+        Ok(name) => name,
+        Err(error) => unreachable!("a test's name: {error}"),
+    }
+}
+
+impl FakeCluster {
+    /// A cluster of live nodes, with host-ids from 1 in the order given, each with an armed
+    /// watchdog.
+    #[must_use]
+    pub fn new(nodes: &[&str]) -> Self {
+        let mut world = World::default();
+        // Some time in 2023: that it is not the epoch shows what forgets to ask.
+        world.now_ms = 1_700_000_000_000;
+        for (index, node) in (1..).zip(nodes) {
+            world.nodes.insert(
+                name(node),
+                Node {
+                    host_id: index,
+                    generation: 1,
+                    boot: 1,
+                    state: MemberState::Live,
+                    watchdog: true,
+                    dm_clone_unfit: None,
+                    io_pressure: Some(0),
+                    active: Default::default(),
+                    leases: Default::default(),
+                    devices: Default::default(),
+                    links: Default::default(),
+                    faults: Faults::default(),
+                },
+            );
+        }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+        }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One node's ports.
+    #[must_use]
+    pub fn node(&self, node: &str) -> FakeNode {
+        FakeNode::new(self.clone(), name(node))
+    }
+
+    /// The cluster's clock; all nodes have the same time.
+    #[must_use]
+    pub fn clock(&self) -> FakeClock {
+        FakeClock::new(self.clone())
+    }
+
+    /// Makes a shared pool, its registry formatted and active (shared) on every node.
+    pub fn shared_pool(&self, pool: &str, size: Bytes) -> PoolName {
+        let pool_name = self.pool(pool, size, None);
+        let registry = self.volume(&pool_name, volward_model::volume::REGISTRY_VOLUME, EXTENT);
+        let mut world = self.world();
+        if let Some(pool) = world.pools.get_mut(&pool_name) {
+            pool.places = Some(Default::default());
+        }
+        let version = world.next_number();
+        for node in world.nodes.values_mut() {
+            node.active.insert(registry.id);
+            let lease = volward_model::HeldLease {
+                mode: volward_model::LeaseMode::Shared,
+                version,
+                orphan: false,
+            };
+            node.leases.insert(registry.id, lease);
+        }
+        drop(world);
+        pool_name
+    }
+
+    /// Makes a local pool on a node's own disks.
+    pub fn local_pool(&self, node: &str, pool: &str, size: Bytes) -> PoolName {
+        self.pool(pool, size, Some(name(node)))
+    }
+
+    fn pool(&self, pool: &str, size: Bytes, local_to: Option<NodeName>) -> PoolName {
+        let pool_name: PoolName = name(pool);
+        let mut world = self.world();
+        let vg = world.uuid();
+        let pool = Pool {
+            vg,
+            size,
+            local_to,
+            volumes: Default::default(),
+            places: None,
+        };
+        world.pools.insert(pool_name.clone(), pool);
+        drop(world);
+        pool_name
+    }
+
+    /// Makes a volume as an operator would: inactive, autoactivation on, no tags, zeroes in it.
+    ///
+    /// # Panics
+    /// Never: a pool that is not there is the test's mistake, and ends it.
+    pub fn volume(&self, pool: &PoolName, volume: &str, size: Bytes) -> VolumeRef {
+        let volume_name: VolumeName = name(volume);
+        let mut world = self.world();
+        let lv = world.uuid();
+        let offset = 70_254_592 + (world.next_number() << 20);
+        let Some(entry) = world.pools.get_mut(pool) else {
+            unreachable!("pool {pool} was made before");
+        };
+        let id = VolumeId { vg: entry.vg, lv };
+        let made = Lv {
+            id,
+            size,
+            tags: Vec::new(),
+            segment_type: "linear".to_owned(),
+            lock_args: entry.local_to.is_none().then(|| format!("1.0.0:{offset}")),
+            autoactivation: true,
+        };
+        entry.volumes.insert(volume_name.clone(), made);
+        world.contents.insert(id, Contents::zeroes(size));
+        VolumeRef {
+            id,
+            pool: pool.clone(),
+            name: volume_name,
+        }
+    }
+
+    /// Changes an LV behind everybody's back (size, tags, segment type): what another node's
+    /// administrator might do at the wrong moment.
+    pub fn tamper(
+        &self,
+        volume: &VolumeRef,
+        change: impl FnOnce(&mut Bytes, &mut Vec<String>, &mut String),
+    ) {
+        let mut world = self.world();
+        let pool = world.pools.get_mut(&volume.pool);
+        if let Some(lv) = pool.and_then(|pool| pool.volumes.get_mut(&volume.name)) {
+            change(&mut lv.size, &mut lv.tags, &mut lv.segment_type);
+        }
+    }
+
+    /// Removes an LV behind everybody's back.
+    pub fn vanish(&self, volume: &VolumeRef) {
+        if let Some(pool) = self.world().pools.get_mut(&volume.pool) {
+            pool.volumes.remove(&volume.name);
+        }
+    }
+
+    /// The tags of a volume; none if it is not there.
+    #[must_use]
+    pub fn tags(&self, volume: &VolumeRef) -> Vec<String> {
+        let world = self.world();
+        let pool = world.pools.get(&volume.pool);
+        pool.and_then(|pool| pool.volumes.get(&volume.name))
+            .map(|lv| lv.tags.clone())
+            .unwrap_or_default()
+    }
+
+    /// The names of a pool's volumes.
+    #[must_use]
+    pub fn volumes(&self, pool: &PoolName) -> Vec<VolumeName> {
+        let world = self.world();
+        let names = world.pools.get(pool).map(|pool| pool.volumes.keys());
+        names
+            .map(|names| names.cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// What readers of a node's registry place see from now on instead of what it writes; `None`
+    /// undoes it.
+    pub fn show_place_as(&self, pool: &PoolName, node: &str, reading: Option<SlotReading>) {
+        let mut world = self.world();
+        let host_id = world.node(&name(node)).host_id;
+        let places = world
+            .pools
+            .get_mut(pool)
+            .and_then(|pool| pool.places.as_mut());
+        if let Some(places) = places {
+            let place: &mut Place = places.entry(host_id).or_default();
+            place.shown_as = reading;
+        }
+    }
+
+    /// How sanlock sees a node; `Dead` and `Free` take its leases away.
+    pub fn set_member(&self, node: &str, state: MemberState) {
+        let mut world = self.world();
+        let node = world.node_mut(&name(node));
+        node.state = state;
+        if !state.may_be_alive() {
+            node.leases.clear();
+        }
+    }
+
+    /// Everything on a volume, block by block ([`BLOCK`](super::BLOCK)): for whole-volume
+    /// comparisons.
+    #[must_use]
+    pub fn contents(&self, volume: VolumeId) -> Vec<u64> {
+        let world = self.world();
+        let contents = world.contents.get(&volume);
+        contents.map(Contents::all).unwrap_or_default()
+    }
+
+    /// Fills a volume, block by block.
+    pub fn fill(&self, volume: VolumeId, value: impl Fn(u64) -> u64) {
+        if let Some(contents) = self.world().contents.get_mut(&volume) {
+            contents.fill(value);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! I/O through fake devices, as a guest and dm-clone do it.
+
+use std::collections::BTreeSet;
+
+use volward_control::ports::{PortError, PortResult};
+use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table, VolumeId};
+
+use super::data::BLOCK;
+use super::node::FakeNode;
+use super::world::World;
+
+fn io(id: DeviceId, reason: &str) -> PortError {
+    PortError::Io {
+        what: format!("I/O on device {id}"),
+        reason: reason.to_owned(),
+    }
+}
+
+/// What a device does with I/O at this moment.
+enum Live {
+    Linear(Backing),
+    Clone(Box<CloneTable>, VolumeId),
+}
+
+fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
+    let device = world.node(node).devices.get(&id);
+    let device = device.ok_or_else(|| io(id, "there is no such device"))?;
+    if device.suspended {
+        return Err(io(id, "it is suspended"));
+    }
+    match &device.table {
+        Table::Error { .. } => Err(io(id, "its table is an error table")),
+        Table::Linear { on, .. } => Ok(Live::Linear(*on)),
+        Table::Clone(clone) => match clone.metadata {
+            Backing::Volume(metadata) => Ok(Live::Clone(Box::new(clone.clone()), metadata)),
+            Backing::Device(_) => Err(io(id, "its metadata is on no LV")),
+        },
+    }
+}
+
+fn region(clone: &CloneTable, block: u64) -> u64 {
+    block * BLOCK.0 / clone.region.bytes().0
+}
+
+/// The blocks of a region: regions are at least a block in the fake.
+fn blocks(clone: &CloneTable, region: u64) -> std::ops::Range<u64> {
+    let per = (clone.region.bytes().0 / BLOCK.0).max(1);
+    let end = (clone.size.bytes().0).div_ceil(BLOCK.0);
+    region * per..((region + 1) * per).min(end)
+}
+
+fn hydrated(world: &World, metadata: VolumeId, region: u64) -> bool {
+    let regions = world.clone_metadata.get(&metadata);
+    regions.is_some_and(|regions| regions.contains(&region))
+}
+
+fn mark(world: &mut World, metadata: VolumeId, region: u64) -> &mut BTreeSet<u64> {
+    let regions = world.clone_metadata.entry(metadata).or_default();
+    regions.insert(region);
+    regions
+}
+
+fn read_backing(world: &World, node: &NodeName, on: Backing, block: u64) -> PortResult<u64> {
+    match on {
+        Backing::Device(id) => read(world, node, id, block),
+        Backing::Volume(volume) if !world.node(node).active.contains(&volume) => {
+            Err(PortError::Missing {
+                what: format!("an active LV {volume}"),
+            })
+        }
+        Backing::Volume(volume) => {
+            let contents = world.contents.get(&volume);
+            Ok(contents.map_or(0, |contents| contents.get(block)))
+        }
+    }
+}
+
+fn write_backing(
+    world: &mut World,
+    node: &NodeName,
+    on: Backing,
+    block: u64,
+    value: u64,
+) -> PortResult<()> {
+    match on {
+        Backing::Device(id) => write(world, node, id, block, value),
+        Backing::Volume(volume) if !world.node(node).active.contains(&volume) => {
+            Err(PortError::Missing {
+                what: format!("an active LV {volume}"),
+            })
+        }
+        Backing::Volume(volume) => {
+            if let Some(contents) = world.contents.get_mut(&volume) {
+                contents.set(block, value);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn read(world: &World, node: &NodeName, id: DeviceId, block: u64) -> PortResult<u64> {
+    match live(world, node, id)? {
+        Live::Linear(on) => read_backing(world, node, on, block),
+        Live::Clone(clone, metadata) => {
+            let from = if hydrated(world, metadata, region(&clone, block)) {
+                clone.destination
+            } else {
+                clone.source
+            };
+            read_backing(world, node, from, block)
+        }
+    }
+}
+
+fn write(
+    world: &mut World,
+    node: &NodeName,
+    id: DeviceId,
+    block: u64,
+    value: u64,
+) -> PortResult<()> {
+    if world
+        .node(node)
+        .devices
+        .get(&id)
+        .is_some_and(|device| device.read_only)
+    {
+        return Err(io(id, "it is read-only"));
+    }
+    match live(world, node, id)? {
+        Live::Linear(on) => write_backing(world, node, on, block, value),
+        Live::Clone(clone, metadata) => {
+            // A partial write hydrates its region first.
+            hydrate_region(world, node, id, &clone, metadata, region(&clone, block))?;
+            write_backing(world, node, clone.destination, block, value)
+        }
+    }
+}
+
+/// Copies one region; raises the event when it was the last.
+fn hydrate_region(
+    world: &mut World,
+    node: &NodeName,
+    id: DeviceId,
+    clone: &CloneTable,
+    metadata: VolumeId,
+    region: u64,
+) -> PortResult<()> {
+    if hydrated(world, metadata, region) {
+        return Ok(());
+    }
+    for block in blocks(clone, region) {
+        let value = read_backing(world, node, clone.source, block)?;
+        write_backing(world, node, clone.destination, block, value)?;
+    }
+    finish(world, node, id, clone, metadata, region);
+    Ok(())
+}
+
+fn finish(
+    world: &mut World,
+    node: &NodeName,
+    id: DeviceId,
+    clone: &CloneTable,
+    metadata: VolumeId,
+    region: u64,
+) {
+    let total = clone.size.0.div_ceil(clone.region.0);
+    let done = mark(world, metadata, region).len() as u64;
+    if done == total
+        && let Some(device) = world.node_mut(node).devices.get_mut(&id)
+    {
+        device.event += 1;
+    }
+}
+
+/// A discard of a whole region counts it as hydrated without copying: from then on it reads as
+/// the destination's old content (seen on real nodes; I21).
+fn discard(world: &mut World, node: &NodeName, id: DeviceId, block: u64) -> PortResult<()> {
+    let device = world.node(node).devices.get(&id);
+    if device.is_some_and(|device| !device.discards || device.read_only) {
+        return Err(io(id, "it takes no discards"));
+    }
+    match live(world, node, id)? {
+        Live::Linear(Backing::Device(below)) => discard(world, node, below, block),
+        Live::Linear(Backing::Volume(_)) => Ok(()),
+        Live::Clone(clone, metadata) => {
+            let region = region(&clone, block);
+            if !hydrated(world, metadata, region) {
+                finish(world, node, id, &clone, metadata, region);
+            }
+            Ok(())
+        }
+    }
+}
+
+impl FakeNode {
+    /// A guest reads a block ([`BLOCK`]) of a device.
+    ///
+    /// # Errors
+    /// As the kernel: no device, an error table, an inactive LV below.
+    pub fn guest_read(&self, id: DeviceId, block: u64) -> PortResult<u64> {
+        read(&self.cluster().world(), self.name(), id, block)
+    }
+
+    /// A guest writes a block of a device.
+    ///
+    /// # Errors
+    /// As [`FakeNode::guest_read`]; or if the device is read-only.
+    pub fn guest_write(&self, id: DeviceId, block: u64, value: u64) -> PortResult<()> {
+        write(&mut self.cluster().world(), self.name(), id, block, value)
+    }
+
+    /// A guest discards the region a block is in.
+    ///
+    /// # Errors
+    /// As [`FakeNode::guest_write`]; or if the device takes no discards.
+    pub fn guest_discard(&self, id: DeviceId, block: u64) -> PortResult<()> {
+        discard(&mut self.cluster().world(), self.name(), id, block)
+    }
+
+    /// Lets dm-clone hydrate at most that many regions in the background, if that is on; says how
+    /// many it did.
+    ///
+    /// # Errors
+    /// If the device is no live clone, or its source cannot be read.
+    pub fn hydrate(&self, id: DeviceId, at_most: u64) -> PortResult<u64> {
+        let mut world = self.cluster().world();
+        let Live::Clone(clone, metadata) = live(&world, self.name(), id)? else {
+            return Err(io(id, "it is no clone"));
+        };
+        let node = world.node(self.name());
+        if !node.devices.get(&id).is_some_and(|device| device.hydrating) {
+            return Ok(0);
+        }
+        let missing: Vec<u64> = (0..clone.size.0.div_ceil(clone.region.0))
+            .filter(|region| !hydrated(&world, metadata, *region))
+            .take(usize::try_from(at_most).unwrap_or(usize::MAX))
+            .collect();
+        for region in &missing {
+            hydrate_region(&mut world, self.name(), id, &clone, metadata, *region)?;
+        }
+        Ok(missing.len() as u64)
+    }
+}

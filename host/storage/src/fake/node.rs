@@ -1,0 +1,227 @@
+//! One node: the ports are implemented on it, and a test breaks it here.
+
+use volward_control::ports::{PortError, PortResult};
+use volward_model::{DeviceId, LeaseMode, MemberState, NodeName, VolumeId};
+
+use super::cluster::FakeCluster;
+use super::faults::{Crash, Kind};
+use super::world::{Node, World};
+
+/// One node of a [`FakeCluster`]; clones are the same node. Implements every port of storage,
+/// and `Machine`.
+#[derive(Clone, Debug)]
+pub struct FakeNode {
+    cluster: FakeCluster,
+    name: NodeName,
+}
+
+impl FakeNode {
+    pub(super) fn new(cluster: FakeCluster, name: NodeName) -> Self {
+        Self { cluster, name }
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    pub(crate) fn cluster(&self) -> &FakeCluster {
+        &self.cluster
+    }
+
+    /// Notes a call that only looks, lets it fail if it is to, and makes it.
+    pub(crate) fn reads<T>(
+        &self,
+        name: &str,
+        detail: impl std::fmt::Display,
+        call: impl FnOnce(&mut World, &NodeName) -> PortResult<T>,
+    ) -> PortResult<T> {
+        self.call(name, &detail.to_string(), Kind::Reads, call)
+    }
+
+    /// Notes a call that changes something, lets it fail or crash if it is to, and makes it.
+    pub(crate) fn changes<T>(
+        &self,
+        name: &str,
+        detail: impl std::fmt::Display,
+        call: impl FnOnce(&mut World, &NodeName) -> PortResult<T>,
+    ) -> PortResult<T> {
+        self.call(name, &detail.to_string(), Kind::Changes, call)
+    }
+
+    fn call<T>(
+        &self,
+        name: &str,
+        detail: &str,
+        kind: Kind,
+        call: impl FnOnce(&mut World, &NodeName) -> PortResult<T>,
+    ) -> PortResult<T> {
+        let hooks = self.with(|node| node.faults.take_hooks(name));
+        for hook in hooks {
+            hook(&self.cluster);
+        }
+        let mut world = self.cluster.world();
+        let faults = &mut world.node_mut(&self.name).faults;
+        faults.enter(name, detail, kind)?;
+        let result = call(&mut world, &self.name);
+        world.node_mut(&self.name).faults.leave(kind)?;
+        result
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Node) -> T) -> T {
+        look(self.cluster.world().node_mut(&self.name))
+    }
+
+    /// The calls that changed something, in their order: name and what it was about.
+    #[must_use]
+    pub fn journal(&self) -> Vec<String> {
+        self.with(|node| node.faults.journal.clone())
+    }
+
+    /// How many changing calls there were: the range for [`FakeNode::fail_at`] and the crashes.
+    #[must_use]
+    pub fn changes_made(&self) -> usize {
+        self.with(|node| node.faults.changes)
+    }
+
+    /// The `n`th changing call from now on (from 1) fails and has no effect.
+    pub fn fail_at(&self, n: usize) {
+        self.with(|node| node.faults.fail_change(n));
+    }
+
+    /// The next call of that name (`"activate"`, `"pool"`, ...) fails so.
+    pub fn fail_on(&self, name: &str, error: PortError) {
+        self.with(|node| node.faults.fail_named(name, error));
+    }
+
+    /// The daemon dies just before the `n`th changing call from now on.
+    pub fn crash_before(&self, n: usize) {
+        self.with(|node| node.faults.crash_at(n, Crash::Before));
+    }
+
+    /// The daemon dies just after the `n`th changing call from now on: it had its effect, and the
+    /// caller gets an error.
+    pub fn crash_after(&self, n: usize) {
+        self.with(|node| node.faults.crash_at(n, Crash::After));
+    }
+
+    /// Whether a crash has happened.
+    #[must_use]
+    pub fn crashed(&self) -> bool {
+        self.with(|node| node.faults.crashed)
+    }
+
+    /// The daemon is started again, over the leases, LVs and devices that are there; nothing is
+    /// to fail any more.
+    pub fn restart(&self) {
+        self.with(|node| node.faults.clear());
+    }
+
+    /// Runs `hook` once, before the next call of that name: what another node does meanwhile.
+    pub fn before(&self, name: &str, hook: impl FnOnce(&FakeCluster) + Send + 'static) {
+        self.with(|node| node.faults.hook(name, Box::new(hook)));
+    }
+
+    /// Power is cut: devices, links and activations are gone, sanlock's leases on the LUN are
+    /// not, and the other nodes see it fail.
+    pub fn power_cut(&self) {
+        self.with(|node| {
+            node.state = MemberState::Fail;
+            node.faults.crashed = true;
+            node.active.clear();
+            node.devices.clear();
+            node.links.clear();
+        });
+    }
+
+    /// The node is started again after [`FakeNode::power_cut`], and joins under a new generation:
+    /// its old leases are void. Registry LVs are active again, as the node's start does it.
+    pub fn boot(&self) {
+        let mut world = self.cluster.world();
+        let registries: Vec<VolumeId> = world
+            .pools
+            .values()
+            .filter(|pool| pool.places.is_some())
+            .flat_map(|pool| pool.volumes.iter())
+            .filter(|(name, _)| name.as_str() == volward_model::volume::REGISTRY_VOLUME)
+            .map(|(_, lv)| lv.id)
+            .collect();
+        let node = world.node_mut(&self.name);
+        node.generation += 1;
+        node.boot += 1;
+        node.state = MemberState::Live;
+        node.leases.clear();
+        node.faults.clear();
+        node.active.extend(&registries);
+        for registry in registries {
+            let lease = volward_model::HeldLease {
+                mode: LeaseMode::Shared,
+                version: node.generation,
+                orphan: false,
+            };
+            node.leases.insert(registry, lease);
+        }
+    }
+
+    /// A guest opens or closes a device: what is open cannot be removed.
+    pub fn set_open(&self, id: DeviceId, open: bool) {
+        self.with(|node| {
+            if let Some(device) = node.devices.get_mut(&id) {
+                device.opened = open;
+            }
+        });
+    }
+
+    /// Whether sanlock runs under a watchdog.
+    pub fn set_watchdog(&self, armed: bool) {
+        self.with(|node| node.watchdog = armed);
+    }
+
+    /// Why dm-clone cannot be used here.
+    pub fn set_dm_clone_unfit(&self, reason: Option<&str>) {
+        self.with(|node| node.dm_clone_unfit = reason.map(str::to_owned));
+    }
+
+    /// What `/proc/pressure/io` says.
+    pub fn set_io_pressure(&self, hundredths: Option<u32>) {
+        self.with(|node| node.io_pressure = hundredths);
+    }
+
+    /// lvmlockd died on this node: its leases are orphans.
+    pub fn orphan_leases(&self) {
+        self.with(|node| {
+            for lease in node.leases.values_mut() {
+                lease.orphan = true;
+            }
+        });
+    }
+
+    /// A lease is lost without anybody being told (I2).
+    pub fn lose_lease(&self, volume: VolumeId) {
+        self.with(|node| node.leases.remove(&volume));
+    }
+
+    /// Volumes active on the node, registries included: for "nothing is left over".
+    #[must_use]
+    pub fn active(&self) -> Vec<VolumeId> {
+        self.with(|node| node.active.iter().copied().collect())
+    }
+
+    /// Leases the node holds, registries included.
+    #[must_use]
+    pub fn leases_held(&self) -> Vec<(VolumeId, LeaseMode)> {
+        self.with(|node| {
+            let leases = node.leases.iter();
+            leases
+                .map(|(volume, lease)| (*volume, lease.mode))
+                .collect()
+        })
+    }
+
+    /// Mapped devices of ours on the node.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceId> {
+        self.with(|node| node.devices.keys().copied().collect())
+    }
+}

@@ -1,0 +1,176 @@
+//! What there is in a fake cluster, without behaviour.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use volward_control::ports::{LinkPath, PortError, PortResult};
+use volward_model::{
+    Bytes, DeviceId, HeldLease, LeaseMode, LvUuid, MemberState, NodeName, PoolName, Slot,
+    SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName, VolumeRef,
+};
+
+use super::data::Contents;
+use super::faults::Faults;
+
+/// LVM's default allocation unit.
+pub(crate) const EXTENT: Bytes = Bytes::mib(4);
+
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) pools: BTreeMap<PoolName, Pool>,
+    pub(crate) nodes: BTreeMap<NodeName, Node>,
+    /// sanlock's counter on disk, per LV.
+    pub(crate) lease_versions: BTreeMap<LvUuid, u64>,
+    pub(crate) contents: BTreeMap<VolumeId, Contents>,
+    /// What dm-clone keeps on a metadata LV: the regions hydrated. Outlives devices and nodes.
+    pub(crate) clone_metadata: BTreeMap<VolumeId, BTreeSet<u64>>,
+    pub(crate) now_ms: u64,
+    next_uuid: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) vg: VgUuid,
+    pub(crate) size: Bytes,
+    /// The node whose disks it is on; `None` for a shared pool.
+    pub(crate) local_to: Option<NodeName>,
+    pub(crate) volumes: BTreeMap<VolumeName, Lv>,
+    /// Registry places by host-id, once formatted.
+    pub(crate) places: Option<BTreeMap<u64, Place>>,
+}
+
+/// One place of a registry: what was written, and what a reader makes of it instead, if a test
+/// says so.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) slot: Option<Slot>,
+    pub(crate) shown_as: Option<SlotReading>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Lv {
+    pub(crate) id: VolumeId,
+    pub(crate) size: Bytes,
+    pub(crate) tags: Vec<String>,
+    pub(crate) segment_type: String,
+    pub(crate) lock_args: Option<String>,
+    pub(crate) autoactivation: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) host_id: u64,
+    pub(crate) generation: u64,
+    pub(crate) boot: u64,
+    pub(crate) state: MemberState,
+    pub(crate) watchdog: bool,
+    pub(crate) dm_clone_unfit: Option<String>,
+    pub(crate) io_pressure: Option<u32>,
+    pub(crate) active: BTreeSet<VolumeId>,
+    pub(crate) leases: BTreeMap<VolumeId, HeldLease>,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    pub(crate) links: BTreeMap<LinkPath, DeviceId>,
+    pub(crate) faults: Faults,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    pub(crate) table: Table,
+    pub(crate) read_only: bool,
+    pub(crate) discards: bool,
+    pub(crate) suspended: bool,
+    /// A guest has it open.
+    pub(crate) opened: bool,
+    pub(crate) event: u32,
+    pub(crate) minor: u32,
+    /// A clone's background hydration is on.
+    pub(crate) hydrating: bool,
+}
+
+impl World {
+    /// A UUID nobody had before; readable in failures.
+    pub(crate) fn uuid<T: std::str::FromStr>(&mut self) -> T
+    where
+        T::Err: std::fmt::Debug,
+    {
+        self.next_uuid += 1;
+        let text = format!("{:0>32}", self.next_uuid);
+        match text.parse() {
+            Ok(uuid) => uuid,
+            Err(error) => unreachable!("32 digits are a UUID: {error:?}"),
+        }
+    }
+
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.next_uuid += 1;
+        self.next_uuid
+    }
+
+    /// The pool, as that node may see it.
+    pub(crate) fn pool(&self, name: &PoolName, node: &NodeName) -> PortResult<&Pool> {
+        self.pools
+            .get(name)
+            .filter(|pool| pool.local_to.as_ref().is_none_or(|owner| owner == node))
+            .ok_or_else(|| PortError::Missing {
+                what: format!("volume group {name}"),
+            })
+    }
+
+    pub(crate) fn pool_mut(&mut self, name: &PoolName, node: &NodeName) -> PortResult<&mut Pool> {
+        self.pool(name, node)?;
+        self.pools.get_mut(name).ok_or_else(|| PortError::Missing {
+            what: format!("volume group {name}"),
+        })
+    }
+
+    pub(crate) fn node(&self, name: &NodeName) -> &Node {
+        match self.nodes.get(name) {
+            Some(node) => node,
+            None => unreachable!("node {name} is in the cluster"),
+        }
+    }
+
+    pub(crate) fn node_mut(&mut self, name: &NodeName) -> &mut Node {
+        match self.nodes.get_mut(name) {
+            Some(node) => node,
+            None => unreachable!("node {name} is in the cluster"),
+        }
+    }
+
+    /// Whether another node's lease stands in the way.
+    pub(crate) fn conflict(&self, volume: VolumeId, node: &NodeName, mode: LeaseMode) -> bool {
+        self.nodes
+            .iter()
+            .filter(|(name, other)| *name != node && other.state.may_be_alive())
+            .filter_map(|(_, other)| other.leases.get(&volume))
+            .any(|lease| lease.mode == LeaseMode::Exclusive || mode == LeaseMode::Exclusive)
+    }
+
+    pub(crate) fn volume_info(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        lv: &Lv,
+        node: &NodeName,
+    ) -> VolumeInfo {
+        VolumeInfo {
+            volume: VolumeRef {
+                id: lv.id,
+                pool: pool.clone(),
+                name: name.clone(),
+            },
+            size: lv.size,
+            tags: lv.tags.clone(),
+            segment_type: lv.segment_type.clone(),
+            lock_args: lv.lock_args.clone(),
+            active: self.node(node).active.contains(&lv.id),
+            autoactivation: lv.autoactivation,
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn free(&self) -> Bytes {
+        let used: u64 = self.volumes.values().map(|lv| lv.size.0).sum();
+        Bytes(self.size.0.saturating_sub(used))
+    }
+}

@@ -1,0 +1,83 @@
+//! The registry in memory.
+
+use volward_control::ports::{PortError, PortResult, Registry};
+use volward_model::volume::REGISTRY_VOLUME;
+use volward_model::{NodeName, NumberedSlot, PoolName, Slot, SlotReading};
+
+use crate::fake::{FakeNode, World};
+
+/// The registry LV must be active here.
+fn check_active(world: &World, pool: &PoolName, node: &NodeName) -> PortResult<()> {
+    let volumes = &world.pool(pool, node)?.volumes;
+    let active = volumes
+        .iter()
+        .find(|(name, _)| name.as_str() == REGISTRY_VOLUME)
+        .is_some_and(|(_, lv)| world.node(node).active.contains(&lv.id));
+    if active {
+        Ok(())
+    } else {
+        Err(PortError::Missing {
+            what: format!("an active {pool}/{REGISTRY_VOLUME}"),
+        })
+    }
+}
+
+fn unformatted(pool: &PoolName) -> PortError {
+    PortError::Refused(format!("{pool}/{REGISTRY_VOLUME} holds no registry"))
+}
+
+impl Registry for FakeNode {
+    fn read(&self, pool: &PoolName) -> PortResult<Vec<NumberedSlot>> {
+        self.reads("read-registry", pool, |world, node| {
+            check_active(world, pool, node)?;
+            let places = &world.pool(pool, node)?.places;
+            let places = places.as_ref().ok_or_else(|| unformatted(pool))?;
+            Ok(places
+                .iter()
+                .map(|(host_id, place)| NumberedSlot {
+                    host_id: *host_id,
+                    reading: match (&place.shown_as, &place.slot) {
+                        (Some(shown), _) => shown.clone(),
+                        (None, Some(slot)) => SlotReading::Good {
+                            slot: slot.clone(),
+                            torn: false,
+                        },
+                        (None, None) => SlotReading::Empty,
+                    },
+                })
+                .collect())
+        })
+    }
+
+    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<()> {
+        let detail = format!("{pool} {} attachments", slot.attachments.len());
+        self.changes("write-registry", detail, |world, node| {
+            check_active(world, pool, node)?;
+            let host_id = world.node(node).host_id;
+            if slot.host_id != host_id {
+                return Err(PortError::Refused(format!(
+                    "slot {} is not this node's ({host_id})",
+                    slot.host_id
+                )));
+            }
+            let places = world.pool_mut(pool, node)?.places.as_mut();
+            let places = places.ok_or_else(|| unformatted(pool))?;
+            places.entry(host_id).or_default().slot = Some(slot.clone());
+            Ok(())
+        })
+    }
+
+    fn format(&self, pool: &PoolName) -> PortResult<()> {
+        self.changes("format-registry", pool, |world, node| {
+            check_active(world, pool, node)?;
+            let places = &mut world.pool_mut(pool, node)?.places;
+            if places.is_some() {
+                return Err(PortError::Refused(format!(
+                    "{pool}/{REGISTRY_VOLUME} already holds a registry"
+                )));
+            }
+            *places = Some(Default::default());
+            Ok(())
+        })
+    }
+}
