@@ -1,1 +1,46 @@
-//! (in the making)
+//! The sandbox in which policies run: WebAssembly components of the interface `wit/policy.wit`,
+//! each decision with a fresh instance, under limits of time, memory, stack and data.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`Runtime`] | loads policies: trust, hash, compile (by [`Compiler`]), link, try out |
+//! | [`Chain`] | asks them all and combines their answers to a [`volward_model::DecisionRecord`] |
+//! | [`DecisionLog`] | keeps the records |
+//!
+//! A policy's answer becomes a model answer and nothing else: this crate knows neither plans nor
+//! storage, and has no compiler in it.
+
+mod artefact;
+mod bindings;
+mod call;
+mod chain;
+mod compiler;
+mod convert;
+mod decision_log;
+mod engine;
+mod fault;
+mod gate;
+mod handles;
+mod limits;
+mod plugin;
+mod runtime;
+mod sandbox;
+mod source;
+mod stopwatch;
+mod ticker;
+mod trusted;
+mod view;
+
+pub use artefact::ArtefactError;
+pub use chain::{Chain, PluginState, PluginStatus};
+pub use compiler::{CompileError, Compiler};
+pub use decision_log::{DecisionLog, LogEntry, LogLimits, Outcome};
+pub use engine::code_config;
+pub use limits::Limits;
+pub use plugin::{Counters, INTERFACE};
+pub use runtime::{LoadError, Runtime, RuntimeError, Sources, digest};
+pub use source::{Level, Settings, SettingsError};
+pub use trusted::TrustError;
+
+/// The name of the built-in policy; no file can have it.
+pub const BASELINE: &str = "baseline";

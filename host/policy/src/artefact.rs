@@ -1,0 +1,143 @@
+//! Compiled policies. A compiled artefact is native code that runs in the daemon: it is loaded
+//! only from a folder that root alone can write, where only the daemon puts what its own compiler
+//! made of a component it had hashed itself.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::engine::CODE_SETTINGS;
+use crate::trusted::{self, TrustError};
+use crate::{CompileError, Compiler};
+
+/// Native code is some five times as big as the component it came from.
+const ARTEFACT_BYTES: u64 = 512 << 20;
+
+/// Why there is no artefact.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtefactError {
+    /// The cache is not to be trusted.
+    #[error("the cache of compiled policies cannot be used")]
+    Cache(#[source] TrustError),
+    /// It cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It did not compile.
+    #[error(transparent)]
+    Compile(CompileError),
+    /// What the compiler made is not for this engine.
+    #[error(
+        "the compiled policy does not fit this daemon ({reason}): is volward-policy of the same version?"
+    )]
+    Unfit {
+        /// wasmtime's reason.
+        reason: String,
+    },
+}
+
+/// The cache.
+pub(crate) struct Cache {
+    folder: PathBuf,
+    owner: u32,
+}
+
+impl Cache {
+    /// A cache in a folder that must exist when it is used, and be writable by `owner` only.
+    pub(crate) fn new(folder: &Path, owner: u32) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            owner,
+        }
+    }
+
+    /// The compiled form of a component: from the cache, or compiled and put there.
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        compiler: &dyn Compiler,
+        component: &[u8],
+        digest: &str,
+    ) -> Result<Component, ArtefactError> {
+        trusted::folder(&self.folder, self.owner).map_err(ArtefactError::Cache)?;
+        let path = self.folder.join(format!("{digest}-{CODE_SETTINGS}.cwasm"));
+        match trusted::file(&path, self.owner, ARTEFACT_BYTES) {
+            Ok(bytes) => match deserialize(engine, &bytes) {
+                Ok(component) => return Ok(component),
+                // Another version's or another processor's: normal after an update.
+                Err(error) => tracing::info!(%digest, %error, "compiling a policy again"),
+            },
+            Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(other) => return Err(ArtefactError::Cache(other)),
+        }
+        let (bytes, compiled) = compile(engine, compiler, component)?;
+        write(&path, &bytes).map_err(|source| ArtefactError::Write { path, source })?;
+        Ok(compiled)
+    }
+
+    /// The compiled form of a component where nothing is kept.
+    pub(crate) fn without(
+        engine: &Engine,
+        compiler: &dyn Compiler,
+        component: &[u8],
+    ) -> Result<Component, ArtefactError> {
+        compile(engine, compiler, component).map(|(_, compiled)| compiled)
+    }
+}
+
+fn compile(
+    engine: &Engine,
+    compiler: &dyn Compiler,
+    component: &[u8],
+) -> Result<(Vec<u8>, Component), ArtefactError> {
+    let bytes = compiler
+        .compile(component)
+        .map_err(ArtefactError::Compile)?;
+    let compiled = deserialize(engine, &bytes).map_err(|error| ArtefactError::Unfit {
+        reason: error.root_cause().to_string(),
+    })?;
+    Ok((bytes, compiled))
+}
+
+/// Whole or not at all, and readable by its owner only.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc_nofollow());
+    let mut file = options.open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+/// As the `custom_flags` of the standard library wants it.
+fn libc_nofollow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
+
+/// wasmtime checks that version, settings and processor fit; that the bytes are what a compiler
+/// made, it cannot check.
+#[expect(
+    unsafe_code,
+    reason = "the one place where compiled policies become code"
+)]
+fn deserialize(engine: &Engine, artefact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes come from our own compiler (through `Compiler`), or from a file that only
+    // the owner can write, in a folder that only the owner can write, both checked on the opened
+    // file; nothing else puts files there.
+    unsafe { Component::deserialize(engine, artefact) }
+}

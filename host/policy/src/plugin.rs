@@ -1,0 +1,316 @@
+//! One loaded policy: which hooks it has, and how each is asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use volward_model::{
+    DiskFacts, Facts, Fault, FaultKind, NodeFacts, NodeName, Origin, ParseIdError, PluginVerdict,
+    Purpose, RequestFacts, RequestId, Verdict, VolumeId,
+};
+use wasmtime::Store;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Resource,
+    TypedFunc,
+};
+
+use crate::bindings::answers;
+use crate::call::Call;
+use crate::convert;
+use crate::handles::{AnswerHandle, DiskHandle, RequestHandle};
+use crate::sandbox::{Outcome, Sandbox};
+use crate::source::Level;
+use crate::stopwatch::Stopwatch;
+use crate::view::THE_ONLY;
+
+/// The interface this runtime offers and asks for.
+pub const INTERFACE: &str = "volward:policy@0.1.0-draft";
+
+/// Who a policy is, in records and in status.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    /// Empty where the file could not be read.
+    pub(crate) digest: String,
+    pub(crate) level: Level,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+}
+
+/// How often it answered what, since it was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Agreed, narrowed or advised.
+    pub granted: u64,
+    /// Refused.
+    pub denied: u64,
+    /// Broke.
+    pub faulted: u64,
+}
+
+/// The hooks a component exports.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    attach: Option<ComponentExportIndex>,
+    detach: Option<ComponentExportIndex>,
+    check_config: Option<ComponentExportIndex>,
+}
+
+/// A policy that passed everything loading asks.
+pub(crate) struct Plugin {
+    pub(crate) identity: Identity,
+    hooks: Hooks,
+    pre: InstancePre<Call>,
+    sandbox: Arc<Sandbox>,
+    granted: AtomicU64,
+    denied: AtomicU64,
+    faulted: AtomicU64,
+}
+
+/// What `lifecycle.problem` is in the interface.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Problem {
+    key: String,
+    message: String,
+}
+
+type Review = (Result<(), answers::Denial>,);
+type Fate = (Option<answers::CopyFate>,);
+
+impl Hooks {
+    /// Probes a component's exports.
+    pub(crate) fn of(component: &Component) -> Self {
+        let function = |interface: &str, function: &str| {
+            let (package, version) = INTERFACE.split_once('@')?;
+            let name = format!("{package}/{interface}@{version}");
+            let interface = component.get_export_index(None, &name)?;
+            component.get_export_index(Some(&interface), function)
+        };
+        Self {
+            attach: function("attach", "review"),
+            detach: function("detach", "review"),
+            check_config: function("lifecycle", "check-config"),
+        }
+    }
+
+    /// Names of those found.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("attach", &self.attach),
+            ("detach", &self.detach),
+            ("lifecycle", &self.check_config),
+        ];
+        let found = all.into_iter().filter(|(_, index)| index.is_some());
+        found.map(|(name, _)| name).collect()
+    }
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        identity: Identity,
+        hooks: Hooks,
+        pre: InstancePre<Call>,
+        sandbox: Arc<Sandbox>,
+    ) -> Self {
+        let [granted, denied, faulted] = Default::default();
+        Self {
+            identity,
+            hooks,
+            pre,
+            sandbox,
+            granted,
+            denied,
+            faulted,
+        }
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            granted: self.granted.load(Ordering::Relaxed),
+            denied: self.denied.load(Ordering::Relaxed),
+            faulted: self.faulted.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tries an instance, checks the types of the hooks, and asks what is wrong with the
+    /// configuration.
+    pub(crate) fn try_out(&self) -> Result<Vec<String>, Fault> {
+        let node = "loading".parse().map_err(|error: ParseIdError| Fault {
+            kind: FaultKind::Runtime,
+            message: error.to_string(),
+        })?;
+        let facts = Arc::new(nobodys_facts(node));
+        let deadline = self.sandbox.limits.load_deadline_ms;
+        let outcome = self.run(facts, deadline, |store, instance| {
+            self.attach_function(store, instance)?;
+            self.detach_function(store, instance)?;
+            let Some(index) = &self.hooks.check_config else {
+                return Ok(Vec::new());
+            };
+            let check = instance.get_typed_func::<(), (Vec<Problem>,)>(&mut *store, index)?;
+            Ok(check.call(&mut *store, ())?.0)
+        });
+        let problems = outcome.result?.into_iter();
+        Ok(problems
+            .map(|p| format!("{}: {}", p.key, p.message))
+            .collect())
+    }
+
+    /// Asks the attach hook.
+    pub(crate) fn attach(&self, facts: &Arc<Facts>) -> PluginVerdict {
+        let watch = Stopwatch::start();
+        if self.hooks.attach.is_none() {
+            return self.verdict(Verdict::Absent, Vec::new(), &watch);
+        }
+        let deadline = self.sandbox.limits.deadline_ms;
+        let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
+            let Some(review) = self.attach_function(store, instance)? else {
+                return Ok(Ok(()));
+            };
+            let (request, answer) = (
+                Resource::new_borrow(THE_ONLY),
+                Resource::new_borrow(THE_ONLY),
+            );
+            Ok(review.call(&mut *store, (request, answer))?.0)
+        });
+        let verdict = match outcome.result {
+            Ok(Ok(())) => Verdict::Granted(outcome.answer),
+            Ok(Err(denial)) => Verdict::Denied(convert::denial(denial)),
+            Err(fault) => Verdict::Faulted(fault),
+        };
+        self.verdict(verdict, outcome.log, &watch)
+    }
+
+    /// Asks the detach hook about each of the volumes, one after the other in one instance.
+    pub(crate) fn detach(&self, facts: &Arc<Facts>, volumes: &[VolumeId]) -> PluginVerdict {
+        let watch = Stopwatch::start();
+        if self.hooks.detach.is_none() {
+            return self.verdict(Verdict::Absent, Vec::new(), &watch);
+        }
+        let deadline = self.sandbox.limits.deadline_ms;
+        let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
+            let Some(review) = self.detach_function(store, instance)? else {
+                return Ok(Vec::new());
+            };
+            let advise = |volume: &VolumeId| {
+                let Some(disk) = place(facts, volume)? else {
+                    return Ok((*volume, None));
+                };
+                let arguments = (Resource::new_borrow(THE_ONLY), Resource::new_borrow(disk));
+                let (fate,) = review.call(&mut *store, arguments)?;
+                Ok((*volume, fate.map(convert::copy_fate)))
+            };
+            volumes.iter().map(advise).collect()
+        });
+        let verdict = outcome
+            .result
+            .map_or_else(Verdict::Faulted, Verdict::Advised);
+        self.verdict(verdict, outcome.log, &watch)
+    }
+
+    fn run<T>(
+        &self,
+        facts: Arc<Facts>,
+        deadline_ms: u32,
+        body: impl FnOnce(&mut Store<Call>, &Instance) -> wasmtime::Result<T>,
+    ) -> Outcome<T> {
+        let config = Arc::clone(&self.identity.config);
+        self.sandbox
+            .run(&self.pre, facts, config, deadline_ms, body)
+    }
+
+    #[expect(clippy::type_complexity, reason = "the hook's signature, said once")]
+    fn attach_function(
+        &self,
+        store: &mut Store<Call>,
+        instance: &Instance,
+    ) -> wasmtime::Result<
+        Option<TypedFunc<(Resource<RequestHandle>, Resource<AnswerHandle>), Review>>,
+    > {
+        let index = self.hooks.attach.as_ref();
+        index
+            .map(|index| instance.get_typed_func(store, index))
+            .transpose()
+    }
+
+    #[expect(clippy::type_complexity, reason = "the hook's signature, said once")]
+    fn detach_function(
+        &self,
+        store: &mut Store<Call>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Option<TypedFunc<(Resource<RequestHandle>, Resource<DiskHandle>), Fate>>>
+    {
+        let index = self.hooks.detach.as_ref();
+        index
+            .map(|index| instance.get_typed_func(store, index))
+            .transpose()
+    }
+
+    fn verdict(&self, verdict: Verdict, log: Vec<String>, watch: &Stopwatch) -> PluginVerdict {
+        let counter = match &verdict {
+            Verdict::Granted(_) | Verdict::Advised(_) => Some(&self.granted),
+            Verdict::Denied(_) => Some(&self.denied),
+            Verdict::Faulted(_) => Some(&self.faulted),
+            Verdict::Absent => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.identity.verdict(verdict, log, watch.micros())
+    }
+}
+
+impl Identity {
+    /// The entry of this policy in a decision's record.
+    pub(crate) fn verdict(&self, verdict: Verdict, log: Vec<String>, micros: u64) -> PluginVerdict {
+        PluginVerdict {
+            plugin: self.name.clone(),
+            digest: self.digest.clone(),
+            interface: INTERFACE.to_owned(),
+            monitored: self.level == Level::Monitor,
+            config: BTreeMap::clone(&self.config),
+            verdict,
+            log,
+            micros,
+        }
+    }
+}
+
+/// The place of a volume among a request's disks, asked for and held.
+fn place(facts: &Facts, volume: &VolumeId) -> wasmtime::Result<Option<u32>> {
+    let mut disks = facts.disks.iter().chain(&facts.held);
+    let place = disks.position(|disk: &DiskFacts| disk.id == *volume);
+    Ok(place.map(u32::try_from).transpose()?)
+}
+
+/// What a policy is told while it is loaded, when nobody asks for anything.
+fn nobodys_facts(node: NodeName) -> Facts {
+    let nobody = uuid::Uuid::nil();
+    Facts {
+        request: RequestFacts {
+            id: RequestId(nobody),
+            origin: Origin::Other("loading".to_owned()),
+            caller_uid: 0,
+            purpose: Purpose::Other("loading".to_owned()),
+            instance: volward_model::InstanceId(nobody),
+            instance_name: String::new(),
+            hints: Vec::new(),
+        },
+        node: NodeFacts {
+            name: node,
+            labels: Vec::new(),
+            local: None,
+            io_pressure: None,
+        },
+        peer: None,
+        disks: Vec::new(),
+        held: Vec::new(),
+        now_ms: 0,
+        utc_offset_minutes: 0,
+    }
+}

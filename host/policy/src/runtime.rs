@@ -1,0 +1,288 @@
+//! Loads policies: hash, compile, link, try out, check the configuration. What fails anywhere is
+//! refused with its reason, and stands in the chain as refused.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use volward_model::Fault;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::artefact::{ArtefactError, Cache};
+use crate::bindings::Imports;
+use crate::call::Call;
+use crate::chain::{Chain, Member, PluginStatus};
+use crate::plugin::{Hooks, INTERFACE, Identity, Plugin};
+use crate::sandbox::Sandbox;
+use crate::source::{self, Found, Level, Settings, SettingsError};
+use crate::trusted::{self, TrustError};
+use crate::{BASELINE, Compiler, Limits, engine};
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// wasmtime refuses the limits or this machine.
+    #[error("cannot set up the policy sandbox with these limits: {reason}")]
+    Engine {
+        /// wasmtime's reason.
+        reason: String,
+    },
+    /// No thread.
+    #[error("cannot start the policy ticker")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// Why a policy is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its file's name says neither its place nor its name.
+    #[error(
+        "its file must be called NN-name.wasm: two digits, a dash, letters, digits, `-` or `_`, and not `baseline`"
+    )]
+    Name,
+    /// Two files have one name.
+    #[error("another policy is called {name} too: rename one")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// The file or folder is not trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Its settings are not understood.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// There is no compiled form of it.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// It imports something that does not exist here.
+    #[error("it does not fit {INTERFACE}: {reason}")]
+    Link {
+        /// wasmtime's reason, which names the import.
+        reason: String,
+    },
+    /// It has nothing to ask.
+    #[error("it exports no hook of {INTERFACE}; it exports: {exports}")]
+    NoHook {
+        /// The names of its exports.
+        exports: String,
+    },
+    /// It broke when it was tried.
+    #[error("it broke when it was tried ({}): {}", .0.kind, .0.message)]
+    Fault(Fault),
+    /// It does not accept its configuration.
+    #[error("its configuration is wrong: {}", .problems.join("; "))]
+    Config {
+        /// `key: what is wrong`.
+        problems: Vec<String>,
+    },
+}
+
+/// Where policies come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The built-in policy's component; `None` only where the operator removed it.
+    pub baseline: Option<&'a [u8]>,
+    /// The policies folder.
+    pub folder: &'a Path,
+}
+
+/// Loads policies, and owns what they run in.
+pub struct Runtime {
+    sandbox: Arc<Sandbox>,
+    linker: Linker<Call>,
+    cache: Option<Cache>,
+    compiler: Box<dyn Compiler>,
+    owner: u32,
+}
+
+impl Runtime {
+    /// A runtime that trusts files of `owner` (root, but in tests) and keeps compiled policies
+    /// in `cache`, a folder that exists and only `owner` can write; without one everything is
+    /// compiled whenever it is loaded.
+    ///
+    /// # Errors
+    /// If wasmtime cannot work with these limits on this machine.
+    pub fn new(
+        limits: Limits,
+        cache: Option<&Path>,
+        owner: u32,
+        compiler: Box<dyn Compiler>,
+    ) -> Result<Self, RuntimeError> {
+        let failed = |error: wasmtime::Error| RuntimeError::Engine {
+            reason: format!("{error:#}"),
+        };
+        let engine = engine::runtime_engine(&limits).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call).map_err(failed)?;
+        Ok(Self {
+            sandbox: Arc::new(Sandbox::new(engine, limits).map_err(RuntimeError::Ticker)?),
+            linker,
+            cache: cache.map(|folder| Cache::new(folder, owner)),
+            compiler,
+            owner,
+        })
+    }
+
+    /// Loads the baseline and then the folder's policies in file-name order. It always makes a
+    /// chain: what is refused is part of it, and faults.
+    #[must_use]
+    pub fn load(&self, sources: Sources<'_>) -> Chain {
+        let mut members = Vec::new();
+        if let Some(component) = sources.baseline {
+            members.push(self.member(BASELINE, Settings::default(), Ok(component.to_vec())));
+        }
+        match source::scan(sources.folder, self.owner) {
+            Ok(found) => {
+                for (n, one) in found.iter().enumerate() {
+                    let twice = found[..n].iter().any(|earlier| earlier.name == one.name);
+                    members.push(self.load_file(one, twice));
+                }
+            }
+            Err(error) => {
+                // Nobody knows what should have been enforced.
+                let name = sources.folder.display().to_string();
+                members.push(self.member(&name, Settings::default(), Err(error.into())));
+            }
+        }
+        Chain::new(members)
+    }
+
+    /// Goes through everything loading does, but for the file's owner, and says what it found.
+    ///
+    /// # Errors
+    /// Why the policy would be refused.
+    pub fn check(
+        &self,
+        name: &str,
+        component: &[u8],
+        settings: &Settings,
+    ) -> Result<PluginStatus, LoadError> {
+        let identity = identity(name, settings, digest(component));
+        self.plugin(identity, component)
+            .map(|plugin| Member::Serving(plugin).status())
+    }
+
+    fn load_file(&self, found: &Found, twice: bool) -> Member {
+        if twice {
+            let error = LoadError::Twice {
+                name: found.name.clone(),
+            };
+            return self.member(&found.name, Settings::default(), Err(error));
+        }
+        let limit = self.sandbox.limits.component_bytes;
+        // Without its settings nobody knows whether it should be enforced: then it is.
+        match source::settings(&found.path, self.owner) {
+            Err(error) => self.member(&found.name, Settings::default(), Err(error.into())),
+            Ok(settings) if !found.well_named => {
+                self.member(&found.name, settings, Err(LoadError::Name))
+            }
+            Ok(settings) => {
+                let component = trusted::file(&found.path, self.owner, limit);
+                self.member(&found.name, settings, component.map_err(LoadError::from))
+            }
+        }
+    }
+
+    fn member(
+        &self,
+        name: &str,
+        settings: Settings,
+        component: Result<Vec<u8>, LoadError>,
+    ) -> Member {
+        let digest = component
+            .as_ref()
+            .map(|bytes| digest(bytes))
+            .unwrap_or_default();
+        let identity = identity(name, &settings, digest);
+        if settings.level == Level::Off {
+            return Member::Off(identity);
+        }
+        let loaded = component.and_then(|bytes| self.plugin(identity.clone(), &bytes));
+        match loaded {
+            Ok(plugin) => Member::Serving(plugin),
+            Err(error) => {
+                let reason = with_causes(&error);
+                tracing::error!(policy = name, level = %identity.level, %reason, "policy refused");
+                Member::Refused { identity, reason }
+            }
+        }
+    }
+
+    fn plugin(&self, identity: Identity, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        let component = self.compiled(bytes, &identity.digest)?;
+        let hooks = Hooks::of(&component);
+        if hooks.names().is_empty() {
+            let exports = export_names(&component);
+            return Err(LoadError::NoHook { exports });
+        }
+        let pre = self.linker.instantiate_pre(&component);
+        let pre = pre.map_err(|error| LoadError::Link {
+            reason: format!("{error:#}"),
+        })?;
+        let plugin = Plugin::new(identity, hooks, pre, Arc::clone(&self.sandbox));
+        let problems = plugin.try_out().map_err(LoadError::Fault)?;
+        if problems.is_empty() {
+            Ok(plugin)
+        } else {
+            Err(LoadError::Config { problems })
+        }
+    }
+
+    fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, ArtefactError> {
+        let engine = &self.sandbox.engine;
+        match &self.cache {
+            Some(cache) => cache.component(engine, &*self.compiler, bytes, digest),
+            None => Cache::without(engine, &*self.compiler, bytes),
+        }
+    }
+}
+
+/// SHA-256, lower-case hex.
+#[must_use]
+pub fn digest(component: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(component) {
+        // Writing to a String does not fail.
+        let _ok = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn identity(name: &str, settings: &Settings, digest: String) -> Identity {
+    let config: BTreeMap<String, String> = settings.config.clone();
+    Identity {
+        name: name.to_owned(),
+        digest,
+        level: settings.level,
+        config: Arc::new(config),
+    }
+}
+
+fn export_names(component: &Component) -> String {
+    let ty = component.component_type();
+    let names: Vec<String> = ty
+        .exports(component.engine())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! What a component says about itself.
+
+use std::fmt::Write as _;
+
+use volward_policy::{CompileError, INTERFACE, digest};
+use wasmtime::component::Component;
+
+use crate::{InProcess, one_line};
+
+/// Size, digest, interface, exports and imports, as text for people.
+///
+/// # Errors
+/// If it is not a component.
+pub fn describe(compiler: &InProcess, bytes: &[u8]) -> Result<String, CompileError> {
+    let engine = compiler.engine();
+    let component = Component::new(engine, bytes).map_err(|error| CompileError::Refused {
+        reason: one_line(&format!("{error:#}")),
+    })?;
+    let ty = component.component_type();
+    let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
+    let imports: Vec<&str> = ty.imports(engine).map(|(name, _)| name).collect();
+
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a String does not fail.
+        let _ok = writeln!(text, "{key:<10} {value}");
+    };
+    line("size", &format!("{} bytes", bytes.len()));
+    line("digest", &digest(bytes));
+    line("interface", &interfaces(&exports));
+    exports.iter().for_each(|name| line("export", name));
+    imports.iter().for_each(|name| line("import", name));
+    Ok(text)
+}
+
+/// The versions of our interface among exported names, and whether they are this runtime's.
+fn interfaces(exports: &[&str]) -> String {
+    let version = |name: &&str| {
+        let (interface, version) = name.rsplit_once('@')?;
+        let (package, _) = interface.split_once('/')?;
+        Some(format!("{package}@{version}"))
+    };
+    let mut found: Vec<String> = exports.iter().filter_map(version).collect();
+    found.sort();
+    found.dedup();
+    match &found[..] {
+        [] => format!("none (this runtime asks by {INTERFACE})"),
+        [one] if one == INTERFACE => one.clone(),
+        other => format!("{} (this runtime asks by {INTERFACE})", other.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interface_is_read_from_the_exports() {
+        assert_eq!(
+            interfaces(&["volward:policy/attach@0.1.0-draft"]),
+            INTERFACE
+        );
+        assert!(interfaces(&["volward:policy/attach@9.0.0"]).starts_with("volward:policy@9.0.0 ("));
+        assert!(interfaces(&["run"]).starts_with("none"));
+    }
+}

@@ -1,0 +1,54 @@
+//! What the program `volward-policy` is made of. The compiler of policies is here and nowhere
+//! else: the daemon runs `volward-policy compile` as a child.
+
+pub mod inspect;
+pub mod rlimits;
+
+use volward_policy::{CompileError, Compiler};
+use wasmtime::Engine;
+
+/// Compiles in this process.
+pub struct InProcess(Engine);
+
+impl InProcess {
+    /// A compiler with the settings the daemon loads with.
+    ///
+    /// # Errors
+    /// If the compiler does not know this machine.
+    pub fn new() -> Result<Self, CompileError> {
+        let mut config = volward_policy::code_config();
+        // The bits of a NaN differ between processors; a decision must not.
+        config.cranelift_nan_canonicalization(true);
+        let engine = Engine::new(&config);
+        engine.map(Self).map_err(|error| CompileError::Failed {
+            reason: one_line(&format!("{error:#}")),
+        })
+    }
+
+    /// The engine, to look at components with.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0
+    }
+}
+
+impl Compiler for InProcess {
+    fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+        // wasmtime would take text too, and an artefact is not to be compiled again.
+        if !component.starts_with(b"\0asm") {
+            let reason = "it is not WebAssembly".to_owned();
+            return Err(CompileError::Refused { reason });
+        }
+        self.0
+            .precompile_component(component)
+            .map_err(|error| CompileError::Refused {
+                reason: one_line(&format!("{error:#}")),
+            })
+    }
+}
+
+/// The first line: wasmtime explains itself in paragraphs.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
