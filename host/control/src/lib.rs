@@ -12,6 +12,7 @@
 //! | [`copies`] | hydration, the switch to linear, writing back |
 //! | [`recover`] | after a crash: completes, undoes or quarantines |
 //! | [`roster`] | what this node tells the others through the registry |
+//! | [`pools`], [`views`] | making pools, marking volumes; what there is to see |
 //! | [`queue`] | one request at a time on a volume |
 
 pub mod attach;
@@ -21,10 +22,12 @@ pub mod error;
 pub mod execute;
 pub mod node;
 pub mod observe;
+pub mod pools;
 pub mod ports;
 pub mod queue;
 pub mod recover;
 pub mod roster;
+pub mod views;
 
 pub use attach::{AttachAsk, AttachDone, DiskAsk};
 pub use copies::CopyView;

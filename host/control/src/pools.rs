@@ -1,0 +1,167 @@
+//! Pools: making a shared volume group one, marking volumes, and what there is to see.
+
+use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
+use volward_model::{
+    Bytes, LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName,
+    VolumeRef,
+};
+
+use crate::attach::storage;
+use crate::error::ControlError;
+use crate::node::Node;
+use crate::observe::PoolSight;
+use crate::ports::{Applied, NewVolume, PortError, PortResult};
+
+/// Room for 512 nodes: two copies of 64 KiB each; sanlock's lockspaces made by LVM take 2000
+/// host-ids, but nobody has seen a hundred nodes on one LUN.
+pub const REGISTRY_SIZE: Bytes = Bytes::mib(64);
+
+/// A place of the registry with what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotTrouble {
+    /// Whose place.
+    pub host_id: u64,
+    /// A sentence.
+    pub trouble: String,
+}
+
+impl Node {
+    /// Makes a shared volume group a pool: its registry. Doing it twice is harmless; on a second
+    /// node it only opens the registry.
+    ///
+    /// # Errors
+    /// If the volume group is not shared, has no space, or LVM fails.
+    pub fn init_pool(&self, request: RequestId, pool: &PoolName) -> Result<Applied, ControlError> {
+        self.managed(pool)?;
+        let failed = |error| storage(request, &format!("making {pool} a pool"), error);
+        let info = self.ports.volumes.pool(pool).map_err(failed)?;
+        if !info.is_shared() {
+            return Err(failed(PortError::Refused(format!(
+                "volume group {pool} has lock type {:?}, not sanlock; make it with `vgcreate \
+                 --shared {pool} DEVICE`",
+                info.lock_type
+            ))));
+        }
+        let name: VolumeName =
+            REGISTRY_VOLUME
+                .parse()
+                .map_err(|error: volward_model::ParseIdError| {
+                    failed(PortError::Refused(error.to_string()))
+                })?;
+        let applied = match info.named(&name) {
+            Some(_) => Applied::Identity,
+            None => {
+                self.make_registry(pool, name).map_err(failed)?;
+                Applied::Changed
+            }
+        };
+        self.open_registry(pool).map_err(failed)?;
+        Ok(applied)
+    }
+
+    /// Made under the exclusive lease, so that two nodes never format it at once.
+    fn make_registry(&self, pool: &PoolName, name: VolumeName) -> PortResult<()> {
+        let new = NewVolume {
+            pool: pool.clone(),
+            name: name.clone(),
+            size: REGISTRY_SIZE,
+            tags: vec![],
+        };
+        let (id, _) = self.ports.volumes.create(&new)?;
+        let volume = VolumeRef {
+            id,
+            pool: pool.clone(),
+            name,
+        };
+        let volumes = [volume];
+        self.ports
+            .volumes
+            .activate(pool, &volumes, LeaseMode::Exclusive)?;
+        self.ports.registry.format(pool)?;
+        self.ports
+            .volumes
+            .activate(pool, &volumes, LeaseMode::Shared)
+    }
+
+    /// Marks a volume as shareable, or takes the mark away (I18).
+    ///
+    /// # Errors
+    /// If there is no such volume, or it is in use while the mark is taken away.
+    pub fn set_shareable(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        name: &VolumeName,
+        shareable: bool,
+    ) -> Result<Applied, ControlError> {
+        self.managed(pool)?;
+        let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
+        let sight = self.look(pool).map_err(failed)?;
+        let info = crate::observe::find(&sight, name)?;
+        if info.shareable() == shareable {
+            return Ok(Applied::Identity);
+        }
+        let seen = self.volume_situation(&sight, info).map_err(failed)?;
+        if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
+            return Err(failed(PortError::Refused(format!(
+                "{pool}/{name} is attached; detach it before the mark is taken away"
+            ))));
+        }
+        let tag = [SHAREABLE_TAG.to_owned()];
+        let (add, remove): (&[String], &[String]) =
+            if shareable { (&tag, &[]) } else { (&[], &tag) };
+        self.ports
+            .volumes
+            .change_tags(&info.volume, remove, add)
+            .map_err(failed)?;
+        Ok(Applied::Changed)
+    }
+
+    /// A pool as LVM has it, for listing.
+    ///
+    /// # Errors
+    /// If LVM does not answer.
+    pub fn pool_info(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+        self.ports.volumes.pool(pool)
+    }
+}
+
+impl PoolSight {
+    /// What is wrong with the slots: broken, torn, or of an earlier life of their node.
+    #[must_use]
+    pub fn slot_troubles(&self) -> Vec<SlotTrouble> {
+        let trouble = |place: &NumberedSlot| {
+            let member = self.members.iter().find(|m| m.host_id == place.host_id);
+            let trouble = match &place.reading {
+                SlotReading::Empty => return None,
+                SlotReading::Broken { reason } => format!("cannot be read: {reason}"),
+                SlotReading::Good { torn: true, .. } => {
+                    "its newer copy is torn; the one before it is used".to_owned()
+                }
+                SlotReading::Good { slot, .. } => match member {
+                    Some(m) if m.state.may_be_alive() && m.generation != slot.generation => {
+                        format!(
+                            "stale: written in lockspace generation {}, the node is in {}",
+                            slot.generation, m.generation
+                        )
+                    }
+                    _ => return None,
+                },
+            };
+            Some(SlotTrouble {
+                host_id: place.host_id,
+                trouble,
+            })
+        };
+        self.slots.iter().filter_map(trouble).collect()
+    }
+
+    /// The name a member gives itself.
+    #[must_use]
+    pub fn name_of(&self, host_id: u64) -> Option<&volward_model::NodeName> {
+        self.slots.iter().find_map(|place| match &place.reading {
+            SlotReading::Good { slot, .. } if place.host_id == host_id => Some(&slot.node),
+            _ => None,
+        })
+    }
+}
