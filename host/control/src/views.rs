@@ -1,6 +1,8 @@
 //! What people and programs ask to see.
 
-use volward_model::{Attachment, InstanceId, RequestId, VolumeId, VolumeRef};
+use std::collections::BTreeSet;
+
+use volward_model::{Attachment, InstanceId, PoolName, RequestId, VolumeId, VolumeName, VolumeRef};
 
 use crate::node::Node;
 use crate::ports::{JournalEntry, JournalQuery, PortResult, StoredAttachment};
@@ -48,17 +50,16 @@ impl Node {
     pub fn missing(
         &self,
         instance: InstanceId,
-        disks: &[(volward_model::PoolName, volward_model::VolumeName)],
-    ) -> Vec<(volward_model::PoolName, volward_model::VolumeName)> {
-        let roster = self.roster();
-        let has = |pool, name| {
-            roster
-                .of_instance(instance)
-                .any(|a| a.volume.pool == *pool && a.volume.name == *name)
-        };
+        disks: &[(PoolName, VolumeName)],
+    ) -> Vec<(PoolName, VolumeName)> {
+        let has: BTreeSet<(PoolName, VolumeName)> = self
+            .roster()
+            .of_instance(instance)
+            .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
+            .collect();
         disks
             .iter()
-            .filter(|(pool, name)| !has(pool, name))
+            .filter(|disk| !has.contains(disk))
             .cloned()
             .collect()
     }
