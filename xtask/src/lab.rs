@@ -78,7 +78,10 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
     let on = |number, work: &dyn Fn(&Cluster, &Node) -> Result<()>| {
         let cluster = Cluster::by_hand(&lab)?;
         let found = cluster.nodes().iter().find(|node| node.number() == number);
-        work(&cluster, found.with_context(|| format!("there is no node {number}"))?)
+        work(
+            &cluster,
+            found.with_context(|| format!("there is no node {number}"))?,
+        )
     };
     match verb {
         Verb::Build => {
@@ -88,7 +91,11 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
         }
         Verb::Up { nodes, watchdog } => up(&lab, nodes, watchdog),
         Verb::Ssh { node } => on(node, &|_, node| shell(node)),
-        Verb::Run { node, deadline, command } => {
+        Verb::Run {
+            node,
+            deadline,
+            command,
+        } => {
             let script = script(&command)?;
             on(node, &|_, node| execute(node, &script, deadline))
         }

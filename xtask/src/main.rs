@@ -9,6 +9,7 @@ mod lab;
 mod setup;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -32,9 +33,19 @@ enum Verb {
     Lab(lab::Verb),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
     let root = workspace()?;
-    match Arguments::parse().verb {
+    match verb {
         Verb::Setup => setup::run(),
         Verb::Guests => {
             setup::run()?;

@@ -9,7 +9,10 @@ use volward_system::Progress;
 
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[
-    ("gcc-12", "the compiler Debian's kernel modules are built with"),
+    (
+        "gcc-12",
+        "the compiler Debian's kernel modules are built with",
+    ),
     ("make", "to build the dm-clone module"),
     ("xz-utils", "to unpack the kernel's source"),
     ("kmod", "depmod, for the nodes' modules"),
@@ -64,7 +67,11 @@ pub(crate) fn run() -> Result<()> {
 
 fn missing() -> Result<Vec<(&'static str, &'static str)>> {
     let installed = installed()?;
-    let wasm: &[_] = if has_wasm_target()? { &[] } else { WASM_PACKAGES };
+    let wasm: &[_] = if has_wasm_target()? {
+        &[]
+    } else {
+        WASM_PACKAGES
+    };
     let wanted = PACKAGES.iter().chain(wasm);
     Ok(wanted
         .filter(|(name, _)| !installed.contains(*name))
@@ -80,13 +87,20 @@ fn installed() -> Result<BTreeSet<String>> {
         other => other.context("cannot run dpkg-query")?,
     };
     let text = String::from_utf8_lossy(&output.stdout);
-    let names = text.lines().filter_map(|line| line.strip_prefix("installed "));
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed "));
     Ok(names.map(str::to_owned).collect())
 }
 
 fn has_wasm_target() -> Result<bool> {
     let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"])
+        .args([
+            "--print",
+            "target-libdir",
+            "--target",
+            "wasm32-unknown-unknown",
+        ])
         .output()
         .context("cannot run rustc")?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -5,6 +5,9 @@ use serde_json::json;
 use crate::qmp::Qmp;
 use crate::{Node, Result};
 
+/// The device that holds the disk; `lun` itself is only its PCI shell.
+const BACKEND: &str = "/machine/peripheral/lun/virtio-backend";
+
 /// How a path breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
@@ -25,7 +28,7 @@ impl Node {
             Cut::Hang => {
                 throttle(&mut qmp, 1)?;
                 // A fresh throttle lets one request pass. Let it be ours and not the node's.
-                qmp.human("qemu-io -d lun \"aio_read -q 0 512\"")?;
+                qmp.human(&format!("qemu-io -d {BACKEND} \"aio_read -q 0 512\""))?;
             }
             Cut::Errors => {
                 qmp.execute(
@@ -63,7 +66,7 @@ impl Node {
 /// Bytes per second; 0 is no limit, and lets go what was held.
 fn throttle(qmp: &mut Qmp, rate: u32) -> Result<()> {
     let limits = json!({
-        "id": "lun", "bps": rate, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+        "id": BACKEND, "bps": rate, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
     });
     qmp.execute("block_set_io_throttle", limits)?;
     Ok(())

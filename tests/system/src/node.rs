@@ -222,7 +222,7 @@ impl Node {
             .unwrap_or_default();
         let script = format!(
             "date -u -s @{}.{:03} > /dev/null && mount -t 9p -o \
-             trans=virtio,version=9p2000.L,ro,msize=1048576,cache=mmap host /host",
+             trans=virtio,version=9p2000.L,ro,msize=512000,cache=mmap host /host",
             now.as_secs(),
             now.subsec_millis()
         );
