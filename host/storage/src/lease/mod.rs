@@ -1,3 +1,157 @@
 //! sanlock: who holds what.
+//!
+//! Members and owners come from libsanlock. What this node holds comes from `sanlock client
+//! status -D`, because libsanlock has no call for it: `sanlock_inquire` wants the process that
+//! holds the leases, and an orphan has none. `-D` prints one `key=value` a line and is parsed
+//! strictly ([`status`]); it is also the only place that shows a shared lease's version and
+//! whether the running daemon uses the watchdog.
 
 mod fake;
+mod ffi;
+mod status;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use volward_control::ports::{Leases, PortError, PortResult};
+use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo};
+
+use crate::exec::{Exec, Invocation, Tools};
+use status::Status;
+use worker::Worker;
+
+/// sanlock answers from memory; a daemon that takes longer does not answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The lane of sanlock's own command line: it does not touch a disk.
+const LANE: &str = "sanlock";
+
+/// Conversation with the node's sanlock.
+#[derive(Debug)]
+pub struct Sanlock {
+    exec: Arc<Exec>,
+    sanlock: PathBuf,
+    library: Arc<ffi::Library>,
+    /// A conversation per pool (I3): reading a lease area of a hanging LUN blocks, and must not
+    /// block another pool's.
+    workers: Mutex<HashMap<PoolName, Arc<Worker>>>,
+}
+
+impl Sanlock {
+    /// Loads libsanlock.
+    ///
+    /// # Errors
+    /// If the library is not installed; the sentence names the package.
+    pub fn new(exec: Arc<Exec>, tools: &Tools) -> PortResult<Self> {
+        Ok(Self {
+            exec,
+            sanlock: tools.sanlock.clone(),
+            library: Arc::new(ffi::Library::load()?),
+            workers: Mutex::default(),
+        })
+    }
+
+    fn status(&self) -> PortResult<Status> {
+        let invocation = Invocation::new(&self.sanlock)
+            .args(["client", "status", "-D"])
+            .deadline(DEADLINE);
+        let output = self.exec.run(LANE, &invocation)?;
+        status::parse(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Has the library called in the pool's thread.
+    fn call<T: Send + 'static>(
+        &self,
+        pool: &PoolName,
+        what: &str,
+        call: impl FnOnce(&ffi::Library) -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        let worker = {
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let worker = workers
+                .entry(pool.clone())
+                .or_insert_with(|| Arc::new(Worker::start(Arc::clone(&self.library))));
+            Arc::clone(worker)
+        };
+        worker.call(what, DEADLINE, call)
+    }
+}
+
+/// lvmlockd's name of a VG's lockspace.
+fn lockspace(pool: &PoolName) -> String {
+    format!("lvm_{pool}")
+}
+
+/// The device of the LV in which lvmlockd keeps a VG's leases: dm doubles the dashes of names.
+fn lease_device(pool: &PoolName) -> String {
+    format!("/dev/mapper/{}-lvmlock", pool.as_str().replace('-', "--"))
+}
+
+/// Where in the lease LV a volume's lease is: `1.0.0:70254592`.
+fn lease_offset(volume: &VolumeInfo) -> PortResult<u64> {
+    let args = volume.lock_args.as_deref().ok_or_else(|| {
+        PortError::Refused(format!("volume {} has no lease of its own", volume.volume))
+    })?;
+    let offset = args
+        .split_once(':')
+        .and_then(|(_, offset)| offset.parse().ok());
+    offset.ok_or_else(|| PortError::Unreadable {
+        what: format!("the lease address of {}", volume.volume),
+        reason: format!("{args:?}"),
+    })
+}
+
+impl Leases for Sanlock {
+    fn held(&self, pool: &PoolName) -> PortResult<BTreeMap<LvUuid, HeldLease>> {
+        let status = self.status()?;
+        let lockspace = lockspace(pool);
+        if !status.lockspaces.contains(&lockspace) {
+            return Err(not_joined(pool));
+        }
+        let resources = status.resources.into_iter();
+        Ok(resources
+            .filter(|resource| resource.lockspace == lockspace)
+            // lvmlockd's other leases are named VGLK and GLLK.
+            .filter_map(|resource| Some((resource.name.parse().ok()?, resource.lease)))
+            .collect())
+    }
+
+    fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
+        let lockspace = lockspace(pool);
+        let found = self.call(pool, "asking sanlock for its members", move |library| {
+            library.members(&lockspace)
+        })?;
+        found.ok_or_else(|| not_joined(pool))
+    }
+
+    fn holders(&self, pool: &PoolName, volume: &VolumeInfo) -> PortResult<Vec<LeaseHolder>> {
+        let (lockspace, device) = (lockspace(pool), lease_device(pool));
+        let (name, offset) = (volume.volume.id.lv.to_string(), lease_offset(volume)?);
+        self.call(pool, "reading a lease's owners", move |library| {
+            library.owners(&lockspace, &name, &device, offset)
+        })
+    }
+
+    fn watchdog_armed(&self) -> PortResult<bool> {
+        Ok(self.status()?.use_watchdog)
+    }
+}
+
+fn not_joined(pool: &PoolName) -> PortError {
+    PortError::Refused(format!(
+        "the lockspace of pool {pool} is not joined on this node (`vgchange --lock-start {pool}`)"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lease_device_is_named_as_device_mapper_does() {
+        let pool = "a-b".parse().unwrap();
+        assert_eq!(lease_device(&pool), "/dev/mapper/a--b-lvmlock");
+    }
+}

@@ -1,0 +1,170 @@
+//! Tries the real adapters on a node, by hand: what they read of the node's own pools, and with
+//! `attach POOL VOLUME` one whole round of lease, activation, device, link and back.
+//!
+//! Run as root on a node of the lab: `probe show POOL...` or `probe attach POOL VOLUME`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "an example for a person: stops where something is wrong"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use volward_control::ports::{Devices, Leases, LinkPath, Machine, Volumes};
+use volward_model::{Backing, DeviceId, LeaseMode, PoolName, Table, VolumeInfo};
+use volward_storage::dm::Dm;
+use volward_storage::exec::{Exec, Tools};
+use volward_storage::lease::Sanlock;
+use volward_storage::lvm::{Lvm, PoolKind, PoolSettings};
+use volward_storage::machine::Kernel;
+
+struct Node {
+    lvm: Lvm,
+    dm: Dm,
+    sanlock: Sanlock,
+}
+
+/// `NAME` is a shared pool, `NAME@local` one of this node's disks.
+fn settings(word: &str) -> PoolSettings {
+    let (name, kind) = match word.split_once('@') {
+        Some((name, _)) => (name, PoolKind::Local),
+        None => (word, PoolKind::Shared),
+    };
+    PoolSettings {
+        name: name.parse().unwrap(),
+        devices_file: Some(format!("volward-{name}.devices")),
+        kind,
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let tools = Tools::find().unwrap();
+    let exec = Arc::new(Exec::new(2));
+    let node = |pools: Vec<PoolSettings>| Node {
+        lvm: Lvm::new(Arc::clone(&exec), &tools, pools),
+        dm: Dm::new("/dev/volward"),
+        sanlock: Sanlock::new(Arc::clone(&exec), &tools).unwrap(),
+    };
+    match words.as_slice() {
+        ["show", pools @ ..] => {
+            let pools: Vec<PoolSettings> = pools.iter().map(|word| settings(word)).collect();
+            show(&node(pools.clone()), &pools);
+        }
+        ["attach", pool, volume] => {
+            let settings = settings(pool);
+            attach(&node(vec![settings.clone()]), &settings.name, volume);
+        }
+        _ => {
+            eprintln!("probe show POOL... | probe attach POOL VOLUME");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn show(node: &Node, pools: &[PoolSettings]) {
+    let machine = Kernel::new();
+    println!(
+        "boot {} pressure {:?}",
+        machine.boot_id(),
+        machine.io_pressure()
+    );
+    println!("dm-clone unfit: {:?}", machine.dm_clone_unfit());
+    println!("watchdog armed: {:?}", node.sanlock.watchdog_armed());
+    println!("devices: {:#?}", node.dm.list());
+    println!("links: {:?}", node.dm.links());
+    for pool in pools {
+        println!("adopt {}: {:?}", pool.name, node.lvm.adopt_devices(pool));
+        println!("{:#?}", node.lvm.pool(&pool.name));
+        if pool.kind == PoolKind::Shared {
+            leases(node, &pool.name);
+        }
+    }
+}
+
+fn leases(node: &Node, pool: &PoolName) {
+    println!("held: {:?}", node.sanlock.held(pool));
+    println!("members: {:?}", node.sanlock.members(pool));
+}
+
+fn attach(node: &Node, pool: &PoolName, name: &str) {
+    let find = || -> VolumeInfo {
+        let info = node.lvm.pool(pool).unwrap();
+        info.named(&name.parse().unwrap()).unwrap().clone()
+    };
+    let info = find();
+    let one = std::slice::from_ref(&info.volume);
+    node.lvm.disable_autoactivation(pool, one).unwrap();
+    node.lvm.disable_autoactivation(pool, one).unwrap();
+    node.lvm.activate(pool, one, LeaseMode::Exclusive).unwrap();
+    println!("active: {:?}", find());
+    leases(node, pool);
+    println!("holders: {:?}", node.sanlock.holders(pool, &info));
+    node.lvm.activate(pool, one, LeaseMode::Shared).unwrap();
+    leases(node, pool);
+    println!("holders: {:?}", node.sanlock.holders(pool, &info));
+    node.lvm.activate(pool, one, LeaseMode::Exclusive).unwrap();
+    leases(node, pool);
+    let id = DeviceId::attachment(
+        info.volume.id,
+        "11111111-2222-3333-4444-555555555555".parse().unwrap(),
+    );
+    let size = info.size.sectors().unwrap();
+    let table = Table::Linear {
+        on: Backing::Volume(info.volume.id),
+        size,
+    };
+    println!("create: {:?}", node.dm.create(id, &table, true, false));
+    println!("again: {:?}", node.dm.create(id, &table, true, false));
+    println!("other mode: {:?}", node.dm.create(id, &table, false, false));
+    println!("get: {:?}", node.dm.get(id));
+    let path = LinkPath {
+        instance: "11111111-2222-3333-4444-555555555555".parse().unwrap(),
+        pool: pool.clone(),
+        volume: info.volume.name.clone(),
+    };
+    println!("link: {:?} {:?}", node.dm.link(&path, id), node.dm.links());
+    let public = format!("/dev/volward/{}/{pool}/{name}", path.instance);
+    println!(
+        "opens for writing: {:?}",
+        std::fs::OpenOptions::new().write(true).open(&public)
+    );
+    println!("busy: {:?}", node.lvm.deactivate(pool, one));
+    println!(
+        "reload: {:?}",
+        node.dm.reload(id, &Table::Error { size }, true)
+    );
+    println!("get: {:?}", node.dm.get(id));
+    println!("reads: {:?}", std::fs::read(&public).map(|_| ()));
+    println!("reload: {:?}", node.dm.reload(id, &table, false));
+    println!("flush: {:?}", node.dm.flush(id));
+    let event = node.dm.get(id).unwrap().unwrap().event;
+    println!(
+        "wait: {:?}",
+        node.dm.wait_event(id, event, Duration::from_millis(300))
+    );
+    println!("status: {:?}", node.dm.clone_status(id));
+    println!("unlink: {:?} {:?}", node.dm.unlink(&path), node.dm.links());
+    println!("remove: {:?} {:?}", node.dm.remove(id), node.dm.remove(id));
+    println!(
+        "zero: {:?}",
+        node.lvm.zero(&info.volume, volward_model::Bytes::mib(1))
+    );
+    let tag = || vec!["volward.probe=1".to_owned()];
+    println!("tag: {:?}", node.lvm.change_tags(&info.volume, &[], &tag()));
+    println!("tags: {:?}", find().tags);
+    println!(
+        "untag: {:?}",
+        node.lvm
+            .change_tags(&info.volume, &tag(), &["volward.x".to_owned()])
+    );
+    println!("tags: {:?}", find().tags);
+    println!(
+        "untag: {:?}",
+        node.lvm
+            .change_tags(&info.volume, &["volward.x".to_owned()], &[])
+    );
+    println!("deactivate: {:?}", node.lvm.deactivate(pool, one));
+    leases(node, pool);
+}
