@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::accel::Accel;
+use crate::command::tail;
 use crate::error::IoContext;
 use crate::launch::Machine;
 use crate::node::Record;
@@ -249,8 +250,10 @@ impl Drop for Cluster {
         }
         if std::thread::panicking() {
             for node in &self.nodes {
-                let console = crate::command::tail(&node.console(), 20);
-                eprintln!("--- console of node {}\n{console}", node.number());
+                let console = tail(&node.console(), 20);
+                if !console.is_empty() {
+                    eprintln!("--- console of node {}\n{console}", node.number());
+                }
             }
         }
         // What stays behind is removed by the next one (Lab::run_folder).

@@ -1,10 +1,13 @@
 //! Debian's archive, as this machine is set up to reach it.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::cache::{Cache, Recipe};
 use crate::command::run;
+use crate::error::IoContext;
 use crate::{LabError, Result};
 
 /// The release nodes are made of; the machine's own must be the same, because its kernel headers,
@@ -36,8 +39,64 @@ fn source_line(target: &str) -> Option<String> {
         .then(|| format!("deb {uri} {release} {component}"))
 }
 
+/// What nodes would be made of now.
+#[derive(Debug, Clone)]
+pub(crate) struct Versions {
+    /// `name=version` lines of the packages.
+    pub(crate) packages: String,
+    pub(crate) kernel: KernelVersion,
+}
+
+impl Versions {
+    /// Asks apt; or, as that takes seconds, remembers what it said for the same package lists.
+    pub(crate) fn current(cache: &Cache, packages: &[&str]) -> Result<Self> {
+        let mut recipe = Recipe::new("versions", 1).with(&packages.join(" "));
+        for list in lists()? {
+            recipe = recipe.with(&list);
+        }
+        let folder = cache.entry("versions", &recipe.key(), |folder| {
+            let kernel = KernelVersion::stock()?;
+            let words = [&kernel.release, " ", &kernel.package].concat();
+            for (name, text) in [("packages", candidates(packages)?), ("kernel", words)] {
+                fs::write(folder.join(name), text).at("write", folder)?;
+            }
+            Ok(())
+        })?;
+        let read = |name| fs::read_to_string(folder.join(name)).at("read", &folder);
+        let (packages, kernel) = (read("packages")?, read("kernel")?);
+        let (release, package) = kernel.split_once(' ').unwrap_or((&kernel, ""));
+        Ok(Self {
+            packages,
+            kernel: KernelVersion {
+                release: release.to_owned(),
+                package: package.to_owned(),
+            },
+        })
+    }
+}
+
+/// apt's package lists, each with size and time: they change with `apt-get update` only.
+fn lists() -> Result<Vec<String>> {
+    let folder = Path::new("/var/lib/apt/lists");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).at("list", folder)? {
+        let entry = entry.at("list", folder)?;
+        let data = entry.metadata().at("look at", &entry.path())?;
+        let modified = data.modified().at("look at", &entry.path())?;
+        if data.is_file() {
+            found.push(format!(
+                "{:?} {} {modified:?}",
+                entry.file_name(),
+                data.len()
+            ));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// The versions apt would install, as `name=version` lines, in the order asked.
-pub(crate) fn candidates(packages: &[&str]) -> Result<String> {
+fn candidates(packages: &[&str]) -> Result<String> {
     let policy = run(Command::new("apt-cache")
         .arg("policy")
         .args(packages)
@@ -71,7 +130,7 @@ pub(crate) struct KernelVersion {
 
 impl KernelVersion {
     /// The stock kernel that `linux-image-amd64` stands for now.
-    pub(crate) fn stock() -> Result<Self> {
+    fn stock() -> Result<Self> {
         let shown = run(Command::new("apt-cache").args([
             "show",
             "--no-all-versions",

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::cache::{Cache, Recipe};
 use crate::command::{line, run};
-use crate::debian::{self, RELEASE};
+use crate::debian::{RELEASE, Versions, sources};
 use crate::error::IoContext;
 use crate::kernel::{BOOT_MODULES, Dependencies, Kernel};
 use crate::{LabError, Progress, Result};
@@ -66,12 +66,11 @@ impl Image {
     /// # Errors
     /// When apt, the archive or a tool fails; without root.
     pub(crate) fn ready(cache: &Cache, progress: Progress) -> Result<Self> {
-        let key = Recipe::new("packages", 2)
-            .with(&debian::candidates(PACKAGES)?)
-            .key();
+        let versions = Versions::current(cache, PACKAGES)?;
+        let key = Recipe::new("packages", 2).with(&versions.packages).key();
         // The kernel's download and compile run beside mmdebstrap: most of either is waiting.
         let (packages, kernel) = std::thread::scope(|scope| {
-            let kernel = scope.spawn(|| Kernel::ready(cache, progress));
+            let kernel = scope.spawn(|| Kernel::ready(versions.kernel, cache, progress));
             let packages = cache.entry("packages", &key, |folder| build(folder, progress));
             let kernel = kernel
                 .join()
@@ -151,7 +150,7 @@ fn bootstrap(tree: &Path) -> Result<()> {
         source,
     })?;
     if let Some(mut stdin) = child.stdin.take() {
-        let sources = debian::sources()?.join("\n") + "\n";
+        let sources = sources()?.join("\n") + "\n";
         stdin
             .write_all(sources.as_bytes())
             .at("write to mmdebstrap", tree)?;

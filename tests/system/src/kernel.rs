@@ -45,8 +45,7 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// Finds the kernel in the cache, or downloads and builds it.
-    pub(crate) fn ready(cache: &Cache, progress: Progress) -> Result<Self> {
-        let version = KernelVersion::stock()?;
+    pub(crate) fn ready(version: KernelVersion, cache: &Cache, progress: Progress) -> Result<Self> {
         let key = Recipe::new("kernel", 1)
             .with(&version.release)
             .with(&version.package)
