@@ -289,8 +289,9 @@ impl Devices for FakeNode {
         })
     }
 
-    /// Fake time passes only where a test lets it: answers at once.
+    /// Fake time passes only where a test lets it ([`FakeNode::while_waiting`]).
     fn wait_event(&self, id: DeviceId, event: u32, _at_most: Duration) -> PortResult<bool> {
+        self.wait_a_moment(id);
         self.reads("wait-event", id, |world, node| {
             Ok(device(world, node, id)?.event != event)
         })

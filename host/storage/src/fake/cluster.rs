@@ -11,9 +11,19 @@ use super::{Contents, FakeClock, FakeNode, Lv, Pool, World};
 use crate::fake::faults::Faults;
 
 /// Several nodes and one LUN, in memory. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FakeCluster {
     world: Arc<Mutex<World>>,
+    pace: Arc<Mutex<Option<Pace>>>,
+}
+
+/// Called before every call of every node, with the node and the call's name.
+pub(super) type Pace = Arc<dyn Fn(&FakeNode, &str) + Send + Sync>;
+
+impl std::fmt::Debug for FakeCluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeCluster").finish_non_exhaustive()
+    }
 }
 
 /// Names in tests are written by the test: one that LVM would refuse is a mistake there.
@@ -56,7 +66,18 @@ impl FakeCluster {
         }
         Self {
             world: Arc::new(Mutex::new(world)),
+            pace: Arc::default(),
         }
+    }
+
+    /// Has `pace` called before every call of every node: a scheduler decides there who goes on.
+    pub fn set_pace(&self, pace: impl Fn(&FakeNode, &str) + Send + Sync + 'static) {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(pace));
+    }
+
+    pub(super) fn pace(&self) -> Option<Pace> {
+        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.clone()
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {

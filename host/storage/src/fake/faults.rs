@@ -1,12 +1,15 @@
 //! The journal of a node's calls, and what is to go wrong at which of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use volward_control::ports::{PortError, PortResult};
+use volward_model::DeviceId;
 
-use super::FakeCluster;
+use super::{FakeCluster, FakeNode};
 
 type Hook = Box<dyn FnOnce(&FakeCluster) + Send>;
+type Waiting = Arc<dyn Fn(&FakeNode, DeviceId) + Send + Sync>;
 
 /// What a call does to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub(crate) struct Faults {
     crash: Option<(usize, Crash)>,
     pub(crate) crashed: bool,
     hooks: Vec<(String, Hook)>,
+    pub(crate) waiting: Option<Waiting>,
 }
 
 impl fmt::Debug for Faults {
@@ -78,9 +82,11 @@ impl Faults {
     pub(crate) fn clear(&mut self) {
         let journal = std::mem::take(&mut self.journal);
         let changes = self.changes;
+        let waiting = self.waiting.take();
         *self = Self {
             journal,
             changes,
+            waiting,
             ..Self::default()
         };
     }

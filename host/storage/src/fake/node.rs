@@ -57,6 +57,10 @@ impl FakeNode {
         kind: Kind,
         call: impl FnOnce(&mut World, &NodeName) -> PortResult<T>,
     ) -> PortResult<T> {
+        let pace = self.cluster.pace();
+        if let Some(pace) = pace {
+            pace(self, name);
+        }
         let hooks = self.with(|node| node.faults.take_hooks(name));
         for hook in hooks {
             hook(&self.cluster);
@@ -104,6 +108,34 @@ impl FakeNode {
     /// caller gets an error.
     pub fn crash_after(&self, n: usize) {
         self.with(|node| node.faults.crash_at(n, Crash::After));
+    }
+
+    /// The daemon dies now: from here on every call fails.
+    pub fn crash(&self) {
+        self.with(|node| node.faults.crashed = true);
+    }
+
+    /// A durable write that is no storage call (a journal's): it counts, fails and crashes like
+    /// every other change.
+    ///
+    /// # Errors
+    /// If it is to fail, or the daemon is dead.
+    pub fn note(&self, name: &str) -> PortResult<()> {
+        self.changes(name, "", |_, _| Ok(()))
+    }
+
+    /// What happens while somebody waits for a device's event: time passes, a clone hydrates, a
+    /// guest writes. Without it a wait returns at once and nothing has happened.
+    pub fn while_waiting(&self, happens: impl Fn(&Self, DeviceId) + Send + Sync + 'static) {
+        self.with(|node| node.faults.waiting = Some(std::sync::Arc::new(happens)));
+    }
+
+    /// See [`FakeNode::while_waiting`].
+    pub(crate) fn wait_a_moment(&self, id: DeviceId) {
+        let happens = self.with(|node| node.faults.waiting.clone());
+        if let Some(happens) = happens {
+            happens(self, id);
+        }
     }
 
     /// Whether a crash has happened.
