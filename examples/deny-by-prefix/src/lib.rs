@@ -22,11 +22,10 @@ impl Lifecycle for DenyByPrefix {
     fn check_config() -> Vec<Problem> {
         let mut problems = config::unknown_keys(&["prefix"]);
         if config::get("prefix").is_none_or(|prefix| prefix.is_empty()) {
-            let message = "give the beginning of the names to refuse".to_owned();
-            problems.push(Problem {
-                key: "prefix".to_owned(),
-                message,
-            });
+            problems.push(Problem::new(
+                "prefix",
+                "give the beginning of the names to refuse",
+            ));
         }
         problems
     }

@@ -35,9 +35,11 @@ pub struct Limits {
     pub handles: u32,
     /// Size of a component file, in bytes. Python's is 18 MB.
     pub component_bytes: u64,
-    /// Decisions that run at once; more wait, up to `deadline-ms`. Twice a small node's cores:
-    /// a decision is all computation.
+    /// Policies that run at once. Twice a small node's cores: a decision is all computation, and
+    /// a policy that hangs must not be the only one that has a turn.
     pub concurrency: u32,
+    /// Longest wait for a turn, in milliseconds: eight deadlines.
+    pub patience_ms: u32,
 }
 
 impl Default for Limits {
@@ -55,14 +57,15 @@ impl Default for Limits {
             handles: 4_096,
             component_bytes: 32 << 20,
             concurrency: 8,
+            patience_ms: 2_000,
         }
     }
 }
 
 impl Limits {
-    /// How long a call may take.
-    pub(crate) fn deadline(&self) -> Duration {
-        Duration::from_millis(self.deadline_ms.into())
+    /// How long a policy may wait for its turn.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience_ms.into())
     }
 
     /// How often deadlines are looked at.

@@ -65,10 +65,10 @@ impl Sandbox {
         deadline_ms: u32,
         body: impl FnOnce(&mut Store<Call>, &Instance) -> wasmtime::Result<T>,
     ) -> Outcome<T> {
-        let Some(_place) = self.gate.enter(self.limits.deadline()) else {
+        let Some(_place) = self.gate.enter(self.limits.patience()) else {
             let message = format!(
-                "{} other decisions were running for all of {} ms",
-                self.limits.concurrency, self.limits.deadline_ms
+                "it had no turn in {} ms: {} others were running all the while",
+                self.limits.patience_ms, self.limits.concurrency
             );
             return Outcome::broken(Fault {
                 kind: FaultKind::Runtime,

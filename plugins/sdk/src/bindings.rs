@@ -59,5 +59,6 @@ pub mod lifecycle {
         pub_export_macro: true,
         export_macro_name: "export_lifecycle",
         default_bindings_module: "volward_sdk::bindings::lifecycle",
+        additional_derives: [PartialEq],
     });
 }

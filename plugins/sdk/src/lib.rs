@@ -64,6 +64,16 @@ pub trait Lifecycle {
     fn check_config() -> Vec<Problem>;
 }
 
+impl Problem {
+    /// What is wrong with a key of the configuration.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+}
+
 /// Exports a policy's hooks: `export!(MyPolicy: attach, detach, lifecycle)`, those it implements.
 ///
 /// Natively there is nobody to export to (and the names do not suit a native linker): there it

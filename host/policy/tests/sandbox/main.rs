@@ -1,0 +1,12 @@
+//! The sandbox over real components: what `cargo xtask guests` built, compiled in process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy does not take helpers of tests for tests"
+)]
+
+mod chain;
+mod common;
+mod decision_log;
+mod folder;
+mod hostile;
