@@ -4,9 +4,15 @@
     reason = "a build tool: it starts programs and measures time itself"
 )]
 
+mod bench;
+mod build;
+mod demo;
 mod guests;
 mod lab;
+mod sets;
 mod setup;
+mod steps;
+mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +37,15 @@ enum Verb {
     /// Emulated nodes with a shared LUN, to use by hand
     #[command(subcommand)]
     Lab(lab::Verb),
+    /// What Volward does, told on two nodes
+    Demo,
+    /// Run the tests: fast and lab, or one part
+    Test {
+        /// Which part
+        part: Option<test::Part>,
+    },
+    /// Measure the figures of SPECIFICATION.md
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +67,9 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             guests::build(&root)
         }
         Verb::Lab(verb) => lab::run(verb),
+        Verb::Demo => demo::run(&root),
+        Verb::Test { part } => test::run(&root, part),
+        Verb::Bench => bench::run(&root),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cache::Cache;
 use crate::error::IoContext;
-use crate::{Image, Progress, Result};
+use crate::{ClusterSpec, Image, Progress, Result, fixture};
 
 /// The lab's folder, `target/lab`: a cache of what was built, and the running clusters.
 #[derive(Debug, Clone)]
@@ -36,6 +36,14 @@ impl Lab {
     /// When apt, the archive or a tool fails; without root.
     pub fn image(&self, progress: Progress) -> Result<Image> {
         Image::ready(&self.cache(), progress)
+    }
+
+    /// Makes what [`crate::Cluster::ready`] restores, so that no test's time contains it.
+    ///
+    /// # Errors
+    /// As [`crate::Cluster::ready`].
+    pub fn prepare(&self, spec: &ClusterSpec, progress: Progress) -> Result<()> {
+        fixture::saved(self, spec, progress).map(drop)
     }
 
     /// The workspace's target folder, which nodes see read-only as `/host`.

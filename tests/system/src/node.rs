@@ -235,7 +235,7 @@ impl Node {
     /// When it still runs after `deadline`.
     pub fn wait_ended(&self, deadline: Duration) -> Result<()> {
         let begun = Instant::now();
-        while begun.elapsed() < deadline {
+        loop {
             let mut running = self.lock();
             let Some(alive) = running.as_mut() else {
                 return Ok(());
@@ -245,9 +245,11 @@ impl Node {
                 return Ok(());
             }
             drop(running);
+            if begun.elapsed() >= deadline {
+                return Err(self.too_late("its end", deadline));
+            }
             std::thread::sleep(POLL);
         }
-        Err(self.too_late("its end", deadline))
     }
 
     /// What the node's kernel and init said on the console, over all its boots.

@@ -1,0 +1,177 @@
+//! `cargo xtask test`: everything CI runs, the same way here.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use volward_system::{ClusterSpec, Lab, Progress};
+
+use crate::steps::{Count, Steps};
+use crate::{build, guests, setup};
+
+/// Which part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Without a node: formatting, lints, licences, unit tests, documentation
+    Fast,
+    /// On emulated nodes: the lab's own tests and the stories
+    Lab,
+    /// What takes minutes of waiting: watchdog resets, dead nodes' leases
+    Long,
+}
+
+/// cargo-deny as tested; `cargo install` builds it from crates.io once.
+const DENY: &str = "0.20.2";
+
+/// Runs one part, or fast and lab; ends with one line that counts.
+pub(crate) fn run(root: &Path, part: Option<Part>) -> Result<()> {
+    setup::run()?;
+    let parts = part.map_or(vec![Part::Fast, Part::Lab], |part| vec![part]);
+    let done: Vec<Steps> = parts
+        .into_iter()
+        .map(|part| match part {
+            Part::Fast => fast(root),
+            Part::Lab => system(root, "lab"),
+            Part::Long => system(root, "long"),
+        })
+        .collect();
+    let summaries: Vec<String> = done.iter().map(Steps::summary).collect();
+    println!("volward: {}", summaries.join("; "));
+    if !done.iter().all(Steps::ok) {
+        bail!("some tests failed, see above");
+    }
+    Ok(())
+}
+
+fn fast(root: &Path) -> Steps {
+    let mut steps = Steps::new("fast");
+    for (what, folder) in [("fmt", "."), ("fmt, plugins", "plugins")] {
+        steps.command(
+            what,
+            cargo(&root.join(folder)).args(["fmt", "--all", "--check"]),
+        );
+    }
+    // The policies' components are embedded in, or read by, some of what follows.
+    steps.work("guests", || guests::build(root).map(well));
+    let lints = [
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    steps.command("clippy", cargo(root).arg("clippy").args(lints));
+    steps.work("deny: install", || install_deny(root).map(well));
+    // Advisories live in a git repository, which not every machine may fetch: `cargo deny check
+    // advisories` by hand.
+    steps.command(
+        "deny: bans, licences, sources (advisories are not checked here)",
+        Command::new(root.join("target/tools/bin/cargo-deny"))
+            .args(["check", "bans", "licenses", "sources"])
+            .current_dir(root),
+    );
+    let everything_else = ["--workspace", "--exclude", "volward-system"];
+    steps.command("tests", test_runner(root).args(everything_else));
+    steps.command(
+        "doctests",
+        cargo(root).args(["test", "--doc"]).args(everything_else),
+    );
+    steps.command(
+        "documentation",
+        cargo(root)
+            .args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    );
+    steps
+}
+
+fn system(root: &Path, name: &'static str) -> Steps {
+    let mut steps = Steps::new(name);
+    steps.work("programs", || build::all(root).map(well));
+    steps.work("guests", || guests::build(root).map(well));
+    if !steps.ok() {
+        // Nodes would run what was built some other day.
+        return steps;
+    }
+    steps.work("nodes", || {
+        Lab::open()?.prepare(&ClusterSpec::default(), Progress::shown())?;
+        Ok(well(()))
+    });
+    let mut tests = test_runner(root);
+    tests.args(["--package", "volward-system"]);
+    if name == "long" {
+        tests.args(["--features", "long", "--test", "long"]);
+    }
+    // Each test has two emulated nodes: more at once only slow each other down.
+    if has_nextest() {
+        tests.arg("--test-threads=1");
+    } else {
+        tests.args(["--", "--test-threads=1"]);
+    }
+    steps.command("tests", &mut tests);
+    steps
+}
+
+fn well(_: ()) -> (bool, Count) {
+    (true, Count::default())
+}
+
+/// cargo-nextest where it is installed: a process per test, and times.
+fn test_runner(root: &Path) -> Command {
+    let mut command = cargo(root);
+    if has_nextest() {
+        command.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]);
+    } else {
+        command.args(["test", "--no-fail-fast"]);
+    }
+    command
+}
+
+fn has_nextest() -> bool {
+    Command::new("cargo-nextest")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+fn install_deny(root: &Path) -> Result<()> {
+    let tools = root.join("target/tools");
+    let version = Command::new(tools.join("bin/cargo-deny"))
+        .arg("--version")
+        .output();
+    if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(DENY)) {
+        return Ok(());
+    }
+    let status = cargo(root)
+        .args([
+            "install",
+            "cargo-deny",
+            "--quiet",
+            "--locked",
+            "--version",
+            DENY,
+            "--root",
+        ])
+        .arg(&tools)
+        // Its own target folder: no lock to wait for.
+        .env("CARGO_TARGET_DIR", tools.join("build"))
+        .status()
+        .context("cannot run cargo install")?;
+    if !status.success() {
+        bail!("cargo-deny {DENY} could not be installed from crates.io");
+    }
+    Ok(())
+}
+
+fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(folder);
+    command
+}

@@ -1,0 +1,235 @@
+//! The rules of dependency (design: rooms), read from cargo and from the sources.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start cargo, and end at the first surprise"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+#[path = "../src/sets.rs"]
+mod sets;
+
+/// Who may import whom among our own crates. The daemon sees everything.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("plan", &["model"]),
+    ("control", &["model", "plan"]),
+    // The ports it serves are control's.
+    ("storage", &["model", "control"]),
+    // A plugin's answer becomes a model answer and nothing else.
+    ("policy", &["model"]),
+    ("api", &["model"]),
+    ("cli", &["api", "model"]),
+    ("hook", &["api", "model"]),
+    ("workbench", &["model", "policy"]),
+    (
+        "daemon",
+        &["model", "plan", "control", "storage", "policy", "api"],
+    ),
+    // The lab knows nothing of the product: it only carries its programs to a node.
+    ("system", &[]),
+    // The real plan and control over a simulated cluster, storage's fakes.
+    ("simulation", &["model", "plan", "control", "storage"]),
+];
+
+/// Rooms that may use these crates only, of all the world's.
+const FRUGAL: &[(&str, &[&str])] = &[
+    ("model", &["serde", "uuid", "thiserror"]),
+    ("plan", &["serde", "uuid", "thiserror"]),
+];
+
+/// What must not be anywhere in a room's tree: it gets clock, disk and threads as ports.
+const BANNED: &[(&str, &[&str])] = &[
+    ("plan", &["tokio", "wasmtime", "rustix", "devicemapper"]),
+    (
+        "control",
+        &["tokio", "wasmtime", "rustix", "devicemapper", "rusqlite"],
+    ),
+    ("policy", &["tokio", "devicemapper", "rusqlite"]),
+    ("storage", &["tokio", "wasmtime"]),
+    ("api", &["tokio", "wasmtime"]),
+    ("hook", &["tokio", "wasmtime", "devicemapper", "rusqlite"]),
+    ("cli", &["wasmtime", "devicemapper", "rusqlite"]),
+];
+
+/// Crates that turn wasm into machine code. (cranelift-entity and -bitset are plain containers
+/// that the runtime needs too.)
+const COMPILERS: &[&str] = &[
+    "cranelift-codegen",
+    "cranelift-frontend",
+    "cranelift-native",
+    "wasmtime-internal-cranelift",
+    "wasmtime-internal-winch",
+    "winch-codegen",
+    "regalloc2",
+];
+
+/// The only files that may lift the ban on unsafe code.
+const UNSAFE: &[&str] = &[
+    "host/storage/src/lease/ffi.rs",
+    "host/policy/src/artefact.rs",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn cargo(words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(words)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {words:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Direct dependencies (dev-dependencies aside) of each of our crates, `volward-` taken off.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let text = cargo(&["metadata", "--format-version=1", "--no-deps"]);
+    let metadata: Value = serde_json::from_str(&text).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let of = |package: &Value| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        all.filter(|one| one["kind"] != "dev")
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    packages
+        .iter()
+        .filter_map(|package| {
+            let name = package["name"].as_str()?.strip_prefix("volward-")?;
+            Some((name.to_owned(), of(package)))
+        })
+        .collect()
+}
+
+/// Names of all crates that one `cargo build` of these packages compiles into them.
+fn tree(packages: &[&str]) -> BTreeSet<String> {
+    let mut words = vec![
+        "tree",
+        "--edges=normal,build",
+        "--prefix=none",
+        "--format={p}",
+    ];
+    words.extend(packages.iter().flat_map(|package| ["--package", *package]));
+    cargo(&words)
+        .lines()
+        .filter_map(|line| line.split(' ').next().map(str::to_owned))
+        .collect()
+}
+
+fn allowed(table: &[(&str, &[&str])], room: &str) -> Option<BTreeSet<String>> {
+    let (_, names) = table.iter().find(|(name, _)| *name == room)?;
+    Some(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+#[test]
+fn every_room_imports_only_what_it_may() {
+    for (room, needs) in dependencies() {
+        let may = allowed(ROOMS, &room)
+            .unwrap_or_else(|| panic!("volward-{room} is a new room: say here whom it may import"));
+        let ours = needs
+            .iter()
+            .filter_map(|name| name.strip_prefix("volward-"));
+        for name in ours {
+            assert!(may.contains(name), "{room} must not import {name}");
+        }
+        if let Some(may) = allowed(FRUGAL, &room) {
+            for name in needs.iter().filter(|name| !name.starts_with("volward-")) {
+                assert!(may.contains(name), "{room} must not use {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_room_has_what_it_must_not_have_anywhere_in_its_tree() {
+    for (room, banned) in BANNED {
+        let tree = tree(&[&format!("volward-{room}")]);
+        let found: Vec<_> = banned.iter().filter(|name| tree.contains(**name)).collect();
+        assert!(
+            found.is_empty(),
+            "volward-{room} must not depend on {found:?}"
+        );
+    }
+}
+
+#[test]
+fn the_daemon_has_no_compiler() {
+    let found_in = |packages: &[&str]| -> Vec<&str> {
+        let tree = tree(packages);
+        let all = COMPILERS.iter().copied();
+        all.filter(|name| tree.contains(*name)).collect()
+    };
+    let [daemon_set, workbench_set] = sets::SETS;
+    assert!(daemon_set.contains(&"volward-daemon"));
+    assert_eq!(found_in(daemon_set), [""; 0], "as xtask builds it");
+    assert_eq!(found_in(&["volward-daemon"]), [""; 0], "alone");
+    // The same question finds one where one is.
+    assert!(found_in(workbench_set).contains(&"cranelift-codegen"));
+}
+
+#[test]
+fn adapters_of_storage_do_not_import_each_other() {
+    let source = root().join("host/storage/src");
+    let adapters = ["dm", "lvm", "lease", "registry", "machine"];
+    for adapter in adapters {
+        let mut files = Vec::new();
+        rust_files(&source.join(adapter), &mut files);
+        assert!(
+            !files.is_empty(),
+            "storage has no adapter {adapter} any more"
+        );
+        // A fake stands in for several of them at once.
+        for file in files.iter().filter(|file| !file.ends_with("fake.rs")) {
+            let text = fs::read_to_string(file).unwrap();
+            for other in adapters.iter().filter(|other| **other != adapter) {
+                let import = format!("crate::{other}");
+                assert!(!text.contains(&import), "{} uses {import}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_where_it_may_be() {
+    let mut files = Vec::new();
+    for folder in ["host", "tests", "xtask/src"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let lifts = |file: &&PathBuf| {
+        fs::read_to_string(file)
+            .unwrap()
+            .lines()
+            .any(|line| line.contains("unsafe_code") && !line.trim_start().starts_with("//"))
+    };
+    let found: BTreeSet<String> = files
+        .iter()
+        .filter(lifts)
+        .map(|file| file.strip_prefix(root()).unwrap().display().to_string())
+        .collect();
+    let may: BTreeSet<String> = UNSAFE.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(found, may);
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
