@@ -10,13 +10,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use volward_control::ports::{Devices, Leases, LinkPath, Machine, Volumes};
-use volward_model::{Backing, DeviceId, LeaseMode, PoolName, Table, VolumeInfo};
+use volward_control::ports::{Devices, Leases, LinkPath, Machine, NewVolume, Registry, Volumes};
+use volward_model::{
+    Backing, CloneTable, DeviceId, DeviceRole, LeaseMode, PoolName, Sectors, Slot, Table,
+    VolumeInfo, VolumeRef,
+};
 use volward_storage::dm::Dm;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::lease::Sanlock;
 use volward_storage::lvm::{Lvm, PoolKind, PoolSettings};
 use volward_storage::machine::Kernel;
+use volward_storage::registry::LunRegistry;
 
 struct Node {
     lvm: Lvm,
@@ -56,8 +60,16 @@ fn main() {
             let settings = settings(pool);
             attach(&node(vec![settings.clone()]), &settings.name, volume);
         }
+        ["registry", pool, host_id] => registry(&settings(pool).name, host_id.parse().unwrap()),
+        ["clone", pool, volume, local] => {
+            let (pool, local) = (settings(pool), settings(local));
+            let names = (pool.name.clone(), local.name.clone());
+            clone(&node(vec![pool, local]), &names.0, volume, &names.1);
+        }
         _ => {
-            eprintln!("probe show POOL... | probe attach POOL VOLUME");
+            eprintln!(
+                "probe show POOL... | probe attach POOL VOLUME | probe registry POOL HOST-ID | probe clone POOL VOLUME LOCAL@local"
+            );
             std::process::exit(2);
         }
     }
@@ -167,4 +179,107 @@ fn attach(node: &Node, pool: &PoolName, name: &str) {
     );
     println!("deactivate: {:?}", node.lvm.deactivate(pool, one));
     leases(node, pool);
+}
+
+/// Formats the registry if it is fresh, writes this node's place, reads all.
+fn registry(pool: &PoolName, host_id: u64) {
+    let registry = LunRegistry::new();
+    println!("format: {:?}", registry.format(pool));
+    let slot = Slot {
+        node: format!("n{host_id}").parse().unwrap(),
+        boot_id: Kernel::new().boot_id(),
+        host_id,
+        generation: 1,
+        written_ms: 1,
+        attachments: Vec::new(),
+        copies: Vec::new(),
+    };
+    println!("write: {:?}", registry.write(pool, &slot));
+    println!("read: {:?}", registry.read(pool));
+    println!("read again: {:?}", registry.read(pool).unwrap().len());
+}
+
+/// Hydrates a volume onto a copy, switches to linear, and compares.
+fn clone(node: &Node, pool: &PoolName, name: &str, local: &PoolName) {
+    let info = node.lvm.pool(pool).unwrap();
+    let info = info.named(&name.parse().unwrap()).unwrap().clone();
+    let one = std::slice::from_ref(&info.volume);
+    node.lvm.activate(pool, one, LeaseMode::Exclusive).unwrap();
+    let [copy, meta] = ["copy", "meta"].map(|kind| {
+        let new = NewVolume {
+            pool: local.clone(),
+            name: format!("probe-{kind}").parse().unwrap(),
+            size: info.size,
+            tags: vec!["volward.probe=1".to_owned(), format!("volward.{kind}")],
+        };
+        let made = node.lvm.create(&new);
+        println!("create: {made:?} again: {:?}", node.lvm.create(&new));
+        VolumeRef {
+            id: made.unwrap().0,
+            pool: local.clone(),
+            name: new.name,
+        }
+    });
+    node.lvm.zero(&meta, volward_model::Bytes::mib(1)).unwrap();
+    let size = info.size.sectors().unwrap();
+    let id = DeviceId {
+        volume: info.volume.id,
+        role: DeviceRole::Clone,
+    };
+    let table = Table::Clone(CloneTable {
+        metadata: Backing::Volume(meta.id),
+        destination: Backing::Volume(copy.id),
+        source: Backing::Volume(info.volume.id),
+        size,
+        region: Sectors(128),
+        hydrating: false,
+        threshold: 4,
+        batch: 4,
+    });
+    println!("clone: {:?}", node.dm.create(id, &table, false, false));
+    println!("again: {:?}", node.dm.create(id, &table, false, false));
+    println!("status: {:?}", node.dm.clone_status(id));
+    let limit = |info: &volward_model::DeviceInfo| {
+        std::fs::read_to_string(format!(
+            "/sys/dev/block/{}/queue/discard_max_bytes",
+            info.number
+        ))
+    };
+    let found = node.dm.get(id).unwrap().unwrap();
+    println!("{found:?} discards {:?}", limit(&found));
+    println!(
+        "zero in use: {:?}",
+        node.lvm.zero(&meta, volward_model::Bytes::mib(1))
+    );
+    println!("hydrate: {:?}", node.dm.set_hydration(id, true));
+    let done = node.dm.wait_event(id, found.event, Duration::from_secs(30));
+    println!("event: {done:?} {:?}", node.dm.clone_status(id));
+    let linear = Table::Linear {
+        on: Backing::Volume(copy.id),
+        size,
+    };
+    println!("switch: {:?}", node.dm.reload(id, &linear, false));
+    let found = node.dm.get(id).unwrap().unwrap();
+    println!("{found:?} discards {:?}", limit(&found));
+    println!(
+        "allow: {:?} {:?}",
+        node.dm.set_discards(id, true),
+        limit(&found)
+    );
+    println!(
+        "hydrate what is no clone: {:?}",
+        node.dm.set_hydration(id, true)
+    );
+    let read = |path: String| std::fs::read(path).unwrap();
+    let same = read(format!("/dev/{pool}/{name}")) == read(format!("/dev/mapper/{id}"));
+    println!("same: {same}");
+    println!("remove: {:?}", node.dm.remove(id));
+    for volume in [&copy, &meta] {
+        println!(
+            "remove: {:?} {:?}",
+            node.lvm.remove(volume),
+            node.lvm.remove(volume)
+        );
+    }
+    println!("deactivate: {:?}", node.lvm.deactivate(pool, one));
 }

@@ -28,6 +28,21 @@ pub(crate) struct Mapped {
 
 /// The device with that dm UUID; `None` if there is none.
 pub(crate) fn find(dm_uuid: &str) -> PortResult<Option<Mapped>> {
+    search("dm/uuid", dm_uuid)
+}
+
+/// The dm UUID of the LV of that name, if it is active; by the name LVM gives its device.
+pub(crate) fn lv_uuid_named(vg: &str, lv: &str) -> PortResult<Option<String>> {
+    // Device-mapper doubles the dashes within names.
+    let name = format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"));
+    let Some(found) = search("dm/name", &name)? else {
+        return Ok(None);
+    };
+    // `LVM-`, VG, LV: anything longer is a layer of LVM's or a device of ours.
+    Ok(dm_uuid(found.number).filter(|uuid| uuid.starts_with("LVM-") && uuid.len() == 68))
+}
+
+fn search(attribute_name: &str, wanted: &str) -> PortResult<Option<Mapped>> {
     let entries = match fs::read_dir("/sys/block") {
         Ok(entries) => entries,
         Err(error) => return Err(io("cannot read /sys/block")(error)),
@@ -39,7 +54,7 @@ pub(crate) fn find(dm_uuid: &str) -> PortResult<Option<Mapped>> {
             continue;
         };
         // A device that goes away while we look is not the one we look for.
-        if attribute(&entry.path().join("dm/uuid")).is_some_and(|uuid| uuid == dm_uuid) {
+        if attribute(&entry.path().join(attribute_name)).is_some_and(|value| value == wanted) {
             let number = attribute(&entry.path().join("dev"))
                 .as_deref()
                 .and_then(parse_number);

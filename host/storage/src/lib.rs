@@ -10,8 +10,9 @@
 //! | [`machine`] | [`Machine`](volward_control::ports::Machine) | the kernel |
 //! | [`fake`] | all of them | a cluster in memory |
 //!
-//! The adapters do not import each other: [`exec`], the private `blockdev` (which device has
-//! which dm UUID) and `deadline` are what they share.
+//! The adapters do not import each other. They share [`exec`] and three private modules that are
+//! no adapters: `blockdev` (which device has which dm UUID), `worker` (a thread per conversation)
+//! and `deadline`.
 
 mod blockdev;
 mod deadline;
@@ -22,3 +23,4 @@ pub mod lease;
 pub mod lvm;
 pub mod machine;
 pub mod registry;
+mod worker;

@@ -9,7 +9,6 @@
 mod fake;
 mod ffi;
 mod status;
-mod worker;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -20,8 +19,8 @@ use volward_control::ports::{Leases, PortError, PortResult};
 use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo};
 
 use crate::exec::{Exec, Invocation, Tools};
+use crate::worker::Worker;
 use status::Status;
-use worker::Worker;
 
 /// sanlock answers from memory; a daemon that takes longer does not answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -36,7 +35,7 @@ pub struct Sanlock {
     library: Arc<ffi::Library>,
     /// A conversation per pool (I3): reading a lease area of a hanging LUN blocks, and must not
     /// block another pool's.
-    workers: Mutex<HashMap<PoolName, Arc<Worker>>>,
+    workers: Mutex<HashMap<PoolName, Arc<Worker<Arc<ffi::Library>>>>>,
 }
 
 impl Sanlock {
@@ -75,7 +74,7 @@ impl Sanlock {
                 .or_insert_with(|| Arc::new(Worker::start(Arc::clone(&self.library))));
             Arc::clone(worker)
         };
-        worker.call(what, DEADLINE, call)
+        worker.call(what, DEADLINE, move |library| call(library))
     }
 }
 

@@ -1,3 +1,121 @@
-//! The registry on the LUN.
+//! The registry on the LUN: a small LV that every node reads and in which each writes its own
+//! place.
+//!
+//! On disk, in blocks of 4096 bytes: a superblock; an index with two headers per place; two
+//! payloads of 64 KiB per place. A place's two copies are written in turn, so that the one before
+//! survives a torn write. The headers lie together so that one read of the index tells which
+//! places changed; only those are read further.
+//!
+//! Everything goes past the page cache (O_DIRECT): other nodes write too.
 
+mod buffer;
 mod fake;
+mod header;
+mod store;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use volward_control::ports::{PortError, PortResult, Registry};
+use volward_model::volume::REGISTRY_VOLUME;
+use volward_model::{Bytes, NumberedSlot, PoolName, Slot};
+
+use crate::blockdev;
+use crate::worker::Worker;
+use store::{Cache, Store};
+
+/// The size `pool init` gives the registry: 86 nodes.
+pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
+
+/// A LUN that does not answer for so long hangs.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The registries of all pools, each with a thread of its own: a hanging LUN blocks nobody else.
+#[derive(Debug, Default)]
+pub struct LunRegistry {
+    workers: Mutex<HashMap<PoolName, Arc<Worker<Conversation>>>>,
+}
+
+/// What a pool's thread keeps: the slots it has read, by dm UUID of the LV they came from.
+#[derive(Debug)]
+struct Conversation {
+    pool: PoolName,
+    cache: HashMap<String, Cache>,
+}
+
+impl Conversation {
+    /// Opens the registry's LV anew each time, by its identity (I12).
+    fn open(&self, write: bool) -> PortResult<(String, File, Bytes)> {
+        let what = || PortError::Missing {
+            what: format!("an active {}/{REGISTRY_VOLUME}", self.pool),
+        };
+        let uuid =
+            blockdev::lv_uuid_named(self.pool.as_str(), REGISTRY_VOLUME)?.ok_or_else(what)?;
+        let device = blockdev::open(&uuid, write, OFlags::DIRECT)?;
+        let size = blockdev::size(device.number)?;
+        Ok((uuid, device.file, size))
+    }
+
+    fn store<T>(
+        &mut self,
+        write: bool,
+        call: impl FnOnce(&Store, &mut Cache) -> PortResult<T>,
+    ) -> PortResult<T> {
+        let (uuid, file, size) = self.open(write)?;
+        let store = Store::open(file, size, &format!("{}/{REGISTRY_VOLUME}", self.pool))?;
+        call(&store, self.cache.entry(uuid).or_default())
+    }
+}
+
+impl LunRegistry {
+    /// No registry is opened before it is used.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        pool: &PoolName,
+        doing: &str,
+        call: impl FnOnce(&mut Conversation) -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        let worker = {
+            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+            let worker = workers.entry(pool.clone()).or_insert_with(|| {
+                Arc::new(Worker::start(Conversation {
+                    pool: pool.clone(),
+                    cache: HashMap::new(),
+                }))
+            });
+            Arc::clone(worker)
+        };
+        worker.call(&format!("{doing} the registry of {pool}"), DEADLINE, call)
+    }
+}
+
+impl Registry for LunRegistry {
+    fn read(&self, pool: &PoolName) -> PortResult<Vec<NumberedSlot>> {
+        self.call(pool, "reading", |conversation| {
+            conversation.store(false, |store, cache| store.read(cache))
+        })
+    }
+
+    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<()> {
+        let slot = slot.clone();
+        self.call(pool, "writing", move |conversation| {
+            conversation.store(true, |store, _| store.write(&slot))
+        })
+    }
+
+    fn format(&self, pool: &PoolName) -> PortResult<()> {
+        self.call(pool, "formatting", |conversation| {
+            let (_, file, size) = conversation.open(true)?;
+            let name = format!("{}/{REGISTRY_VOLUME}", conversation.pool);
+            Store::format(file, size, &name)
+        })
+    }
+}
