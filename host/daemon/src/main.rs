@@ -1,2 +1,96 @@
-//! (in the making)
-fn main() {}
+//! volwardd, the daemon of a node: wiring, configuration, HTTP, signals.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`config`] | /etc/volward/volward.toml |
+//! | [`wiring`] | adapters into ports, the policy chain, the state |
+//! | [`state`] | attachments and journal in SQLite |
+//! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
+//! | [`http`] | the socket, and the OpenAPI document of what is served there |
+//! | [`doctor`] | what is missing on this node, with the remedy |
+//! | [`releases`] | start marks for the hook, and releases it could not deliver |
+
+mod config;
+mod doctor;
+mod glue;
+mod http;
+mod policies;
+mod releases;
+mod state;
+mod wiring;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The Volward daemon: leases, activates and hands out volumes on this node.
+#[derive(Debug, Parser)]
+#[command(name = "volwardd", version)]
+struct Args {
+    /// The configuration.
+    #[arg(long, default_value = volward_api::CONFIG)]
+    config: PathBuf,
+    /// Only check the configuration.
+    #[arg(long)]
+    check: bool,
+    /// Print the OpenAPI document and end.
+    #[arg(long)]
+    openapi: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, causes included: the first thing somebody sees in the journal at night.
+            tracing::error!("{error:#}");
+            eprintln!("volwardd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    if args.openapi {
+        println!("{:#}", http::openapi::document());
+        return Ok(());
+    }
+    let config = config::Config::load(&args.config)?;
+    if args.check {
+        println!("{} is fine", args.config.display());
+        return Ok(());
+    }
+    start_log()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Requests wait for LVM on these; each has a stack of 2 MiB of address space only.
+        .max_blocking_threads(64)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(http::serve(config))
+}
+
+/// To journald where systemd started us, to stderr elsewhere. `VOLWARD_LOG` filters as
+/// `RUST_LOG` does for others.
+fn start_log() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("VOLWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        let journald = tracing_journald::layer().context("connecting to journald")?;
+        registry.with(journald).init();
+    } else {
+        let stderr = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
+        registry.with(stderr).init();
+    }
+    Ok(())
+}

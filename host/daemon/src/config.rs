@@ -1,0 +1,298 @@
+//! The configuration. Unknown keys are refused: a typo must not silently mean the default.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use volward_model::{NodeName, PoolName};
+use volward_policy::Limits;
+
+/// /etc/volward/volward.toml. The operator guide shows one with every key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Config {
+    /// This node.
+    #[serde(default)]
+    pub(crate) node: NodeSection,
+    /// The pools; at most one of them local.
+    #[serde(default)]
+    pub(crate) pool: Vec<PoolSection>,
+    /// Policies.
+    #[serde(default)]
+    pub(crate) policy: PolicySection,
+    /// The socket.
+    #[serde(default)]
+    pub(crate) api: ApiSection,
+    /// Patience.
+    #[serde(default)]
+    pub(crate) timeouts: Timeouts,
+    /// Where things are.
+    #[serde(default)]
+    pub(crate) paths: Paths,
+    /// What only a lab may do.
+    #[serde(default)]
+    pub(crate) lab: LabSection,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct NodeSection {
+    /// Stable over reboots, the same as sanlock's; absent: the machine's host name.
+    pub(crate) name: Option<NodeName>,
+    /// Free words for policies.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// `[[pool]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PoolSection {
+    /// The volume group.
+    pub(crate) name: PoolName,
+    /// On a LUN all nodes see, or on this node's own disks.
+    #[serde(default)]
+    pub(crate) kind: PoolKind,
+    /// LVM devices file of its own under /etc/lvm/devices; absent: `volward-<name>.devices`.
+    pub(crate) devices_file: Option<String>,
+}
+
+/// `kind` of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PoolKind {
+    #[default]
+    Shared,
+    Local,
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PolicySection {
+    /// The built-in policy; only `off` in so many words removes it.
+    #[serde(default)]
+    pub(crate) baseline: Switch,
+    /// What a policy may use.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+}
+
+/// `on` or `off`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ApiSection {
+    /// User ids, besides root, that may ask; they are OpenStack's.
+    #[serde(default)]
+    pub(crate) openstack_uids: Vec<u32>,
+}
+
+/// `[timeouts]`, in seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Timeouts {
+    /// A request waits so long for another one on the same volume.
+    pub(crate) turn: u64,
+    /// A request waits so long for another node's intent to be settled.
+    pub(crate) intent: u64,
+    /// A device that is still open is tried to be removed for so long.
+    pub(crate) busy: u64,
+    /// After so long without progress a copy is called stalled.
+    pub(crate) stall: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        // A guest's stop must not wait longer than libvirt's own patience with QEMU (30 s);
+        // an attach takes a second or two, so 20 s mean that a node hangs, not that it is slow.
+        Self {
+            turn: 30,
+            intent: 20,
+            busy: 10,
+            stall: 60,
+        }
+    }
+}
+
+/// `[paths]`: for tests, and for unusual installations.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Paths {
+    pub(crate) socket: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) policies: PathBuf,
+    pub(crate) devices: PathBuf,
+    pub(crate) marks: PathBuf,
+    /// The policy compiler; absent: `volward-policy` beside the daemon.
+    pub(crate) workbench: Option<PathBuf>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            socket: volward_api::SOCKET.into(),
+            state: "/var/lib/volward".into(),
+            policies: "/etc/volward/policies.d".into(),
+            devices: "/dev/volward".into(),
+            marks: volward_api::MARKS_DIR.into(),
+            workbench: None,
+        }
+    }
+}
+
+/// `[lab]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LabSection {
+    /// "This is a lab: hand out volumes read-write although no watchdog would reset this node
+    /// when its leases are lost. Data may be destroyed."
+    #[serde(default)]
+    pub(crate) read_write_without_watchdog: bool,
+}
+
+impl Config {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// With file, line and what was expected there.
+    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!(
+                "cannot read {} (the operator guide shows one)",
+                path.display()
+            )
+        })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .map_or(1, |s| text[..s.start].matches('\n').count() + 1);
+            let reason = error.message().lines().collect::<Vec<_>>().join(" ");
+            anyhow::anyhow!("{} line {line}: {reason}", path.display())
+        })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> anyhow::Result<()> {
+        let file = path.display();
+        let mut names: Vec<_> = self.pool.iter().map(|p| &p.name).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("{file}: pool {} is there twice; name each once", twice[0]);
+        }
+        if self
+            .pool
+            .iter()
+            .filter(|p| p.kind == PoolKind::Local)
+            .count()
+            > 1
+        {
+            bail!("{file}: there are several pools of kind \"local\"; a node has at most one");
+        }
+        for pool in &self.pool {
+            let devices_file = pool.devices_file();
+            if devices_file.contains('/') || devices_file == "system.devices" {
+                bail!(
+                    "{file}: devices-file of pool {} must be the name of a file of Volward's own \
+                     under /etc/lvm/devices, not {devices_file:?}",
+                    pool.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The node's name.
+    ///
+    /// # Errors
+    /// If neither the configuration nor the machine has one that can stand in a tag.
+    pub(crate) fn node_name(&self) -> anyhow::Result<NodeName> {
+        if let Some(name) = &self.node.name {
+            return Ok(name.clone());
+        }
+        let name = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        name.parse()
+            .context("the machine's host name cannot be the node's name; set node.name")
+    }
+}
+
+impl PoolSection {
+    /// The devices file's name.
+    pub(crate) fn devices_file(&self) -> String {
+        let default = || format!("volward-{}.devices", self.name);
+        self.devices_file.clone().unwrap_or_else(default)
+    }
+}
+
+impl Timeouts {
+    pub(crate) fn seconds(amount: u64) -> Duration {
+        Duration::from_secs(amount)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> anyhow::Result<Config> {
+        Config::parse(text, Path::new("volward.toml"))
+    }
+
+    #[test]
+    fn a_typo_is_refused_with_file_line_and_what_was_expected() {
+        let error = parse("[node]\nname = \"n1\"\n\n[[pool]]\nname = \"vg0\"\nkund = \"shared\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("volward.toml line 6"), "{error}");
+        assert!(
+            error.contains("kund") && error.contains("expected"),
+            "{error}"
+        );
+        assert!(!error.contains('\n'), "one line: {error}");
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration_without_pools() {
+        let config = parse("").unwrap();
+        assert!(config.pool.is_empty() && config.policy.baseline == Switch::On);
+        assert!(!config.lab.read_write_without_watchdog, "I26");
+    }
+
+    #[test]
+    fn the_same_pool_twice_and_two_local_pools_are_refused() {
+        let pool = |kind| format!("[[pool]]\nname = \"a\"\nkind = \"{kind}\"\n");
+        assert!(parse(&format!("{}{}", pool("shared"), pool("shared"))).is_err());
+        let two = "[[pool]]\nname=\"a\"\nkind=\"local\"\n[[pool]]\nname=\"b\"\nkind=\"local\"\n";
+        assert!(parse(two).is_err());
+    }
+
+    #[test]
+    fn i16_the_systems_devices_file_cannot_be_configured() {
+        let text = "[[pool]]\nname=\"a\"\ndevices-file=\"system.devices\"\n";
+        assert!(
+            parse(text)
+                .unwrap_err()
+                .to_string()
+                .contains("devices-file")
+        );
+    }
+}

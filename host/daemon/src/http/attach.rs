@@ -1,0 +1,167 @@
+//! Attach, detach, confirm: from the protocol to `control` and back.
+
+use axum::Json;
+use axum::extract::{ConnectInfo, State};
+use volward_api::{
+    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
+    Detached, DiskPath, StartMark,
+};
+use volward_control::{AttachAsk, AttachDone, DetachAsk, DiskAsk, NotAfter};
+use volward_model::{InstanceId, RequestId};
+use volward_plan::{DiskForm, Grant};
+
+use super::Peer;
+use super::peer::Caller;
+use super::problem::Failure;
+use super::routes::{Shared, blocking};
+use crate::wiring::Daemon;
+
+pub(super) async fn attach(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<AttachRequest>,
+) -> Result<Json<AttachReply>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let ask = attach_ask(caller, body);
+        tracing::info!(
+            request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
+            uid = ask.caller_uid, origin = ?ask.origin, disks = ask.disks.len(), "attach"
+        );
+        let done = daemon.node.attach(&ask);
+        if !ask.dry_run {
+            daemon.marks.refresh(&daemon.node, ask.instance);
+        }
+        let done =
+            done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "attach"))?;
+        Ok(attach_reply(&daemon, ask.request, ask.instance, done))
+    })
+    .await
+}
+
+fn attach_ask(caller: Caller, body: AttachRequest) -> AttachAsk {
+    let disks = body.disks.into_iter().map(|wish| DiskAsk {
+        pool: wish.pool,
+        volume: wish.volume,
+        form: match wish.path {
+            DiskPath::Own => DiskForm::Own,
+            DiskPath::Lv => DiskForm::Lv,
+        },
+        access: wish.access,
+        sharing: wish.sharing,
+        accept_narrowing: wish.accept_narrowing,
+    });
+    AttachAsk {
+        request: RequestId(uuid::Uuid::new_v4()),
+        origin: caller.origin,
+        caller_uid: caller.uid,
+        purpose: body.purpose,
+        instance: body.instance,
+        instance_name: body.instance_name,
+        hints: body.hints,
+        disks: disks.collect(),
+        dry_run: body.dry_run,
+    }
+}
+
+fn attach_reply(
+    daemon: &Daemon,
+    request: RequestId,
+    instance: InstanceId,
+    done: AttachDone,
+) -> AttachReply {
+    let attached = done.grants.into_iter().map(|grant| Attached {
+        device: device_path(daemon, instance, &grant),
+        pool: grant.volume.pool,
+        volume: grant.volume.name,
+        access: grant.access,
+        sharing: grant.sharing,
+        copy: grant.copy,
+        already: grant.already,
+    });
+    AttachReply {
+        request,
+        attached: attached.collect(),
+        plan: done.plan,
+        notes: done.notes,
+    }
+}
+
+fn device_path(daemon: &Daemon, instance: InstanceId, grant: &Grant) -> String {
+    match grant.form {
+        DiskForm::Own => {
+            format!(
+                "{}/{instance}/{}",
+                daemon.config.paths.devices.display(),
+                grant.volume
+            )
+        }
+        DiskForm::Lv => format!("/dev/{}", grant.volume),
+    }
+}
+
+pub(super) async fn detach(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<DetachRequest>,
+) -> Result<Json<DetachReply>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let ask = DetachAsk {
+            request: RequestId(uuid::Uuid::new_v4()),
+            origin: caller.origin,
+            caller_uid: caller.uid,
+            instance: body.instance,
+            volumes: body.volumes,
+            not_after: body.not_after.map(not_after),
+            dry_run: body.dry_run,
+        };
+        tracing::info!(
+            request = %ask.request, instance = %ask.instance, uid = ask.caller_uid,
+            origin = ?ask.origin, "detach"
+        );
+        let done = daemon.node.detach(&ask);
+        daemon.marks.refresh(&daemon.node, ask.instance);
+        let done =
+            done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "detach"))?;
+        let detached = done
+            .detached
+            .into_iter()
+            .map(|(volume, writing_back)| Detached {
+                pool: volume.pool,
+                volume: volume.name,
+                writing_back,
+            });
+        Ok(DetachReply {
+            detached: detached.collect(),
+            plan: done.plan,
+        })
+    })
+    .await
+}
+
+pub(super) fn not_after(mark: StartMark) -> NotAfter {
+    NotAfter {
+        boot_id: mark.boot_id,
+        sequence: mark.sequence,
+    }
+}
+
+pub(super) async fn confirm(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<ConfirmRequest>,
+) -> Result<Json<ConfirmReply>, Failure> {
+    peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let missing = daemon.node.missing(body.instance, &body.volumes);
+        if !missing.is_empty() && body.event != "stopped" {
+            tracing::error!(
+                instance = %body.instance, event = %body.event, ?missing,
+                "an instance uses disks that are not attached"
+            );
+        }
+        Ok(ConfirmReply { missing })
+    })
+    .await
+}

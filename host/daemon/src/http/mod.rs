@@ -1,0 +1,163 @@
+//! The socket: start, routes, stop.
+
+mod attach;
+pub(crate) mod openapi;
+mod peer;
+mod problem;
+mod routes;
+mod views;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use volward_control::DetachAsk;
+use volward_model::{Origin, RequestId};
+
+use crate::config::Config;
+use crate::releases::spooled;
+use crate::wiring::Daemon;
+pub(crate) use peer::Peer;
+
+/// A pool that is not ready at start (its lockspace is joined later) is tried again so often.
+const POOL_RETRY: Duration = Duration::from_secs(3);
+/// Requests under way at shutdown get so long; an LVM command's own deadline is 60 s.
+const GRACE: Duration = Duration::from_secs(70);
+
+/// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    let daemon = tokio::task::spawn_blocking(move || start(config))
+        .await
+        .context("starting")??;
+    let socket = daemon.config.paths.socket.clone();
+    let listener = listen(&socket)?;
+    let app: IntoMakeServiceWithConnectInfo<_, Peer> =
+        routes::router(Arc::clone(&daemon)).into_make_service_with_connect_info();
+    tracing::info!(socket = %socket.display(), node = %daemon.node.settings().node, "ready");
+    let ready = [sd_notify::NotifyState::Ready];
+    sd_notify::notify(&ready).context("telling systemd that we are ready")?;
+    let background = Arc::clone(&daemon);
+    std::thread::Builder::new()
+        .name("open-pools".into())
+        .spawn(move || open_pools(&background))
+        .context("starting a thread")?;
+
+    let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is a stop as well.
+        drop(stopped.wait_for(|stop| *stop).await);
+    });
+    let server = tokio::spawn(server.into_future());
+    wait_for_signal().await?;
+    tracing::info!("stopping; attachments stay as they are");
+    sd_notify::notify(&[sd_notify::NotifyState::Stopping]).context("telling systemd")?;
+    daemon.node.stop();
+    stopping.send_replace(true);
+    match tokio::time::timeout(GRACE, server).await {
+        Ok(ended) => ended.context("serving")?.context("serving")?,
+        Err(_) => tracing::warn!("requests were still under way; the next start takes them up"),
+    }
+    remove_socket(&socket)?;
+    Ok(())
+}
+
+/// The slow part of a start: recovery, marks, releases that came while we were away.
+fn start(config: Config) -> anyhow::Result<Arc<Daemon>> {
+    let spool = config.paths.state.join("spool");
+    let daemon = Arc::new(Daemon::new(config)?);
+    let recovered = daemon.node.recover().context("taking up what was left")?;
+    tracing::info!(?recovered, "recovered");
+    daemon.marks.rebuild(&daemon.node)?;
+    deliver_spool(&daemon, &spool)?;
+    Ok(daemon)
+}
+
+fn deliver_spool(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
+    for (path, request) in spooled(folder)? {
+        let ask = DetachAsk {
+            request: RequestId(uuid::Uuid::new_v4()),
+            origin: Origin::Libvirt,
+            caller_uid: 0,
+            instance: request.instance,
+            volumes: request.volumes,
+            not_after: request.not_after.map(attach::not_after),
+            dry_run: false,
+        };
+        match daemon.node.detach(&ask) {
+            Ok(done) => tracing::info!(
+                instance = %ask.instance, count = done.detached.len(), "late release delivered"
+            ),
+            // Quarantined: it is remembered with its causes, the spool has done its part.
+            Err(error) => tracing::error!(instance = %ask.instance, %error, "late release"),
+        }
+        daemon.marks.refresh(&daemon.node, ask.instance);
+        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Pools whose lockspace was not joined at start: until each is open.
+fn open_pools(daemon: &Daemon) {
+    let mut waiting = daemon.node.settings().pools.clone();
+    loop {
+        waiting.retain(|pool| match daemon.node.open_registry(pool) {
+            Ok(()) => {
+                tracing::info!(%pool, "pool open");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%pool, %error, "pool not open yet");
+                true
+            }
+        });
+        if waiting.is_empty() {
+            return;
+        }
+        std::thread::sleep(POOL_RETRY);
+    }
+}
+
+/// Root only; whoever else may ask is in the configuration and checked by credentials.
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        anyhow::bail!(
+            "another volwardd listens on {}; stop it first",
+            path.display()
+        );
+    }
+    remove_socket(path)?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    // Everybody may connect; what he may ask is decided by who he is.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+    Ok(listener)
+}
+
+fn remove_socket(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! The OpenAPI document, made from the same table as the router.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+use volward_api::{Problem, ProblemCode};
+
+use super::routes::{Route, table};
+
+/// The document (OpenAPI 3.1).
+pub(crate) fn document() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    let mut generator = settings.into_generator();
+    let problem = generator.subschema_for::<Problem>();
+    let mut paths: Map<String, Value> = Map::new();
+    for route in table() {
+        let body = route.body.map(|schema| schema(&mut generator));
+        let reply = (route.reply)(&mut generator);
+        let operation = operation(
+            &route,
+            body.map(Value::from),
+            reply.into(),
+            problem.clone().into(),
+        );
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method] = operation;
+    }
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "volwardd",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "HTTP over a unix socket; origin and uid of a caller come from its \
+                            credentials. Every failure has a Problem as its body.",
+        },
+        "paths": paths,
+        "components": { "schemas": schemas },
+    })
+}
+
+fn operation(route: &Route, body: Option<Value>, reply: Value, problem: Value) -> Value {
+    let content = |schema: Value| json!({ "application/json": { "schema": schema } });
+    let parameters: Vec<Value> = route
+        .query
+        .iter()
+        .map(|(name, meaning)| {
+            json!({
+                "name": name, "in": "query", "required": false, "description": meaning,
+                "schema": { "type": "string" },
+            })
+        })
+        .collect();
+    let mut responses = json!({ "200": { "description": "Done", "content": content(reply) } });
+    for (status, meaning) in failures() {
+        responses[status.to_string()] =
+            json!({ "description": meaning, "content": content(problem.clone()) });
+    }
+    let mut operation = json!({
+        "summary": route.summary,
+        "operationId": format!("{}{}", route.method, route.path.replace('/', "_")),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Some(body) = body {
+        operation["requestBody"] = json!({ "required": true, "content": content(body) });
+    }
+    operation
+}
+
+/// Status and meaning, of all problem kinds.
+fn failures() -> std::collections::BTreeMap<u16, String> {
+    let kinds = [
+        ProblemCode::BadRequest,
+        ProblemCode::Forbidden,
+        ProblemCode::Denied,
+        ProblemCode::NotFound,
+        ProblemCode::Refused,
+        ProblemCode::Quarantined,
+        ProblemCode::Internal,
+        ProblemCode::Storage,
+        ProblemCode::Faulted,
+    ];
+    let mut failures = std::collections::BTreeMap::new();
+    for kind in kinds {
+        let meaning: &mut String = failures.entry(kind.http_status()).or_default();
+        if !meaning.is_empty() {
+            meaning.push_str(", or ");
+        }
+        meaning.push_str(&kind.to_string());
+    }
+    failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_document_and_every_reference_resolves() {
+        let document = document();
+        for route in table() {
+            assert!(
+                document["paths"][route.path][route.method].is_object(),
+                "{}",
+                route.path
+            );
+        }
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+}

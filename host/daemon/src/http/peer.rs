@@ -1,0 +1,82 @@
+//! Who is on the other end of the socket. Origin and uid come from the kernel, never from the
+//! message.
+
+use std::path::PathBuf;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::net::UnixListener;
+use volward_api::{Problem, ProblemCode};
+use volward_model::Origin;
+
+use crate::config::ApiSection;
+
+/// The peer's credentials at the time it connected.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    credentials: Option<(u32, i32)>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let credentials = stream.io().peer_cred().ok();
+        Self {
+            credentials: credentials.map(|c| (c.uid(), c.pid().unwrap_or(0))),
+        }
+    }
+}
+
+/// Who asks, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Derived from uid and program.
+    pub(crate) origin: Origin,
+    /// The kernel's word.
+    pub(crate) uid: u32,
+}
+
+impl Peer {
+    /// Checks that the peer may ask anything at all.
+    ///
+    /// # Errors
+    /// With the problem to answer.
+    pub(crate) fn caller(&self, api: &ApiSection) -> Result<Caller, Problem> {
+        let Some((uid, pid)) = self.credentials else {
+            return Err(forbidden("the caller's credentials cannot be read"));
+        };
+        let origin = match uid {
+            0 => origin_of_root(pid),
+            _ if api.openstack_uids.contains(&uid) => Origin::Openstack,
+            _ => {
+                return Err(forbidden(&format!(
+                    "user id {uid} may not ask the daemon; run as root, or add it to \
+                     api.openstack-uids in /etc/volward/volward.toml"
+                )));
+            }
+        };
+        Ok(Caller { origin, uid })
+    }
+}
+
+/// Root is either libvirt's hook or a person; the program's name tells. Root could lie, but root
+/// could also do without us.
+fn origin_of_root(pid: i32) -> Origin {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_else(|_| PathBuf::new());
+    match program.file_name().and_then(|n| n.to_str()) {
+        Some("volward-hook") => Origin::Libvirt,
+        Some("volward") => Origin::Operator,
+        Some(other) => Origin::Other(other.to_owned()),
+        None => Origin::Other("unknown".into()),
+    }
+}
+
+fn forbidden(message: &str) -> Problem {
+    Problem {
+        kind: ProblemCode::Forbidden,
+        code: "forbidden".into(),
+        message: message.to_owned(),
+        details: Vec::new(),
+        retry_after_ms: None,
+        request: None,
+    }
+}

@@ -1,0 +1,111 @@
+//! From `control`'s errors to what travels.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use volward_api::{Problem, ProblemCode};
+use volward_control::ControlError;
+use volward_control::ports::PortError;
+use volward_model::RequestId;
+
+/// A problem as an axum reply.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) Problem);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.kind.http_status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.0)).into_response()
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        Self(problem(&error))
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        Self(plain(ProblemCode::Storage, "storage", error.to_string()))
+    }
+}
+
+/// A problem of one sentence.
+pub(crate) fn plain(kind: ProblemCode, code: &str, message: String) -> Problem {
+    Problem {
+        kind,
+        code: code.to_owned(),
+        message,
+        details: Vec::new(),
+        retry_after_ms: None,
+        request: None,
+    }
+}
+
+fn problem(error: &ControlError) -> Problem {
+    let message = error.to_string();
+    let about = |kind, code: &str, request: &RequestId| Problem {
+        request: Some(request.to_string()),
+        ..plain(kind, code, message.clone())
+    };
+    match error {
+        ControlError::NotFound(_) => plain(ProblemCode::NotFound, "not-found", message),
+        ControlError::Denied { request, denials } => {
+            let first = denials.first().map(|(_, d)| d);
+            let code = first.map_or("denied", |d| d.code.as_str());
+            Problem {
+                details: denials
+                    .iter()
+                    .map(|(p, d)| format!("policy {p}: {d}"))
+                    .collect(),
+                retry_after_ms: first.and_then(|d| d.retry_after_ms).map(u64::from),
+                ..about(ProblemCode::Denied, code, request)
+            }
+        }
+        ControlError::Faulted { request, faults } => Problem {
+            details: faults
+                .iter()
+                .map(|(p, f)| format!("policy {p}: {}: {}", f.kind, f.message))
+                .collect(),
+            ..about(ProblemCode::Faulted, "policy-fault", request)
+        },
+        ControlError::Refused { request, refusal } => Problem {
+            retry_after_ms: refusal.retry_after_ms,
+            ..about(ProblemCode::Refused, refusal.code.as_str(), request)
+        },
+        ControlError::Storage { request, error, .. } => Problem {
+            details: command_output(error),
+            ..about(ProblemCode::Storage, "storage", request)
+        },
+        ControlError::Quarantined { request, causes } => Problem {
+            details: causes.clone(),
+            ..about(ProblemCode::Quarantined, "quarantined", request)
+        },
+        ControlError::State { .. } => plain(ProblemCode::Internal, "state", message),
+        ControlError::Waiting { .. } => Problem {
+            retry_after_ms: Some(2_000),
+            ..plain(ProblemCode::Refused, "busy", message)
+        },
+    }
+}
+
+/// What a failed command printed: for whoever is on call.
+fn command_output(error: &PortError) -> Vec<String> {
+    match error {
+        PortError::Command { stdout, stderr, .. } => stderr
+            .lines()
+            .chain(stdout.lines())
+            .map(str::to_owned)
+            .take(20)
+            .collect(),
+        _ => Vec::new(),
+    }
+}

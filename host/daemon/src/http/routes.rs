@@ -1,0 +1,193 @@
+//! What is served where: one table, for the router and for the OpenAPI document.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router, middleware};
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
+use volward_api::{
+    AttachReply, AttachRequest, AttachmentView, ConfirmReply, ConfirmRequest, DetachReply,
+    DetachRequest, DoctorReply, ExplainReply, HydrationView, PolicyView, PoolInitRequest, PoolView,
+    ProblemCode, StatusReply, VolumeSetRequest,
+};
+
+use super::problem::{Failure, plain};
+use super::{attach, openapi, views};
+use crate::wiring::Daemon;
+
+/// What handlers share.
+pub(super) type Shared = Arc<Daemon>;
+
+/// One entry of the table.
+pub(super) struct Route {
+    pub(super) path: &'static str,
+    pub(super) method: &'static str,
+    pub(super) summary: &'static str,
+    /// Name and meaning of each query parameter.
+    pub(super) query: &'static [(&'static str, &'static str)],
+    pub(super) body: Option<fn(&mut SchemaGenerator) -> Schema>,
+    pub(super) reply: fn(&mut SchemaGenerator) -> Schema,
+    handler: MethodRouter<Shared>,
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// A route that is asked for.
+fn reads<T: JsonSchema>(
+    path: &'static str,
+    summary: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    handler: MethodRouter<Shared>,
+) -> Route {
+    Route {
+        path,
+        method: "get",
+        summary,
+        query,
+        body: None,
+        reply: schema::<T>,
+        handler,
+    }
+}
+
+/// A route that is told something.
+fn does<B: JsonSchema, T: JsonSchema>(
+    path: &'static str,
+    summary: &'static str,
+    handler: MethodRouter<Shared>,
+) -> Route {
+    let body: fn(&mut SchemaGenerator) -> Schema = schema::<B>;
+    Route {
+        path,
+        method: "post",
+        summary,
+        query: &[],
+        body: Some(body),
+        reply: schema::<T>,
+        handler,
+    }
+}
+
+/// Everything that is served but the document itself.
+pub(super) fn table() -> Vec<Route> {
+    vec![
+        does::<AttachRequest, AttachReply>(
+            "/v1/attach",
+            "Attach all disks of an instance, or none",
+            post(attach::attach),
+        ),
+        does::<DetachRequest, DetachReply>(
+            "/v1/detach",
+            "Detach an instance's disks; what is not attached is no error",
+            post(attach::detach),
+        ),
+        does::<ConfirmRequest, ConfirmReply>(
+            "/v1/confirm",
+            "Tell what became of an instance; nothing is changed",
+            post(attach::confirm),
+        ),
+        does::<PoolInitRequest, PoolView>(
+            "/v1/pools",
+            "Make a volume group a pool",
+            post(views::pool_init),
+        ),
+        reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
+        does::<VolumeSetRequest, PoolView>(
+            "/v1/volumes/set",
+            "Mark a volume as shareable, or take the mark away",
+            post(views::volume_set),
+        ),
+        reads::<Vec<AttachmentView>>(
+            "/v1/attachments",
+            "Attachments on this node",
+            &[("all", "true: of the whole cluster, from the registry")],
+            get(views::attachments),
+        ),
+        reads::<Vec<HydrationView>>(
+            "/v1/hydrations",
+            "Copies on this node",
+            &[],
+            get(views::hydrations),
+        ),
+        reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(views::policies)),
+        reads::<ExplainReply>(
+            "/v1/explain",
+            "Why something was granted, refused, or where it is stuck",
+            &[
+                ("request", "a request id"),
+                ("instance", "an instance UUID: its latest request"),
+                ("volume", "POOL/NAME: the latest request that touched it"),
+            ],
+            get(views::explain),
+        ),
+        reads::<DoctorReply>(
+            "/v1/doctor",
+            "What is missing here",
+            &[],
+            get(views::doctor),
+        ),
+        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status)),
+    ]
+}
+
+/// The router over the table.
+pub(super) fn router(daemon: Shared) -> Router {
+    let mut router = Router::new();
+    for route in table() {
+        router = router.route(route.path, route.handler);
+    }
+    router
+        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
+        .fallback(|| async {
+            let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
+            Failure(plain(ProblemCode::NotFound, "no-such-path", message))
+        })
+        .layer(middleware::map_response(plain_rejections))
+        .with_state(daemon)
+}
+
+/// axum's own refusals (a body that is no JSON, say) are text; ours are problems.
+async fn plain_rejections(response: Response) -> Response {
+    let json = response
+        .headers()
+        .get("content-type")
+        .is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
+    if !response.status().is_client_error() || json {
+        return response;
+    }
+    let status = response.status();
+    let (_, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, 64 << 10)
+        .await
+        .unwrap_or_default();
+    let message = String::from_utf8_lossy(&text).into_owned();
+    let message = if message.is_empty() {
+        status.to_string()
+    } else {
+        message
+    };
+    let kind = match status {
+        StatusCode::NOT_FOUND => ProblemCode::NotFound,
+        _ => ProblemCode::BadRequest,
+    };
+    (status, Json(plain(kind, "bad-request", message))).into_response()
+}
+
+/// Runs a use case where blocking is allowed.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<Json<T>, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map(Json),
+        Err(error) => {
+            tracing::error!(%error, "a request broke off");
+            let message = "the daemon failed at this request; its log says more".to_owned();
+            Err(Failure(plain(ProblemCode::Internal, "internal", message)))
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The policy chain and its log behind `control`'s ports; the compiler as a child.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use volward_control::ports::{Decisions, Policy, PortError, PortResult};
+use volward_model::{Combined, CopyFate, DecisionRecord, Facts, RequestId, VolumeId};
+use volward_policy::{
+    Chain, CompileError, Compiler, DecisionLog, LogEntry, Outcome, PluginStatus, Runtime, Sources,
+};
+use volward_storage::exec::{Exec, ExecError, Invocation};
+
+/// A policy of a megabyte compiles in a second, Python's 18 MB in five; emulated nodes take ten
+/// times as long.
+const COMPILE_DEADLINE: Duration = Duration::from_secs(90);
+/// Compiled code is some five times its component; the largest admitted is 32 MiB.
+const ARTEFACT_LIMIT: usize = 256 << 20;
+
+/// The chain that serves, and what it was made of.
+pub(crate) struct Policies {
+    runtime: Runtime,
+    baseline: Option<&'static [u8]>,
+    folder: PathBuf,
+    serving: RwLock<Serving>,
+    /// One reload at a time; whoever comes meanwhile waits for its result.
+    reloading: Mutex<()>,
+}
+
+struct Serving {
+    folder: Vec<FileMark>,
+    chain: Arc<Chain>,
+}
+
+/// Tells one content of the folder from another: name, device, inode, size, last change.
+type FileMark = (OsString, u64, u64, u64, i64, i64);
+
+impl Policies {
+    /// Loads the baseline and what is in the folder.
+    pub(crate) fn load(runtime: Runtime, baseline: Option<&'static [u8]>, folder: PathBuf) -> Self {
+        let marks = marks(&folder);
+        let chain = Arc::new(runtime.load(Sources {
+            baseline,
+            folder: &folder,
+        }));
+        let serving = RwLock::new(Serving {
+            folder: marks,
+            chain,
+        });
+        Self {
+            runtime,
+            baseline,
+            folder,
+            serving,
+            reloading: Mutex::default(),
+        }
+    }
+
+    /// The chain for what is in the folder now: a policy dropped in or removed counts from the next
+    /// decision on.
+    fn chain(&self) -> Arc<Chain> {
+        let serving = || self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        if serving().folder == marks(&self.folder) {
+            return Arc::clone(&serving().chain);
+        }
+        let turn = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = marks(&self.folder);
+        if serving().folder != now {
+            tracing::info!(folder = %self.folder.display(), "the policies changed; loading them");
+            let sources = Sources {
+                baseline: self.baseline,
+                folder: &self.folder,
+            };
+            let chain = Arc::new(self.runtime.load(sources));
+            let fresh = Serving { folder: now, chain };
+            *self.serving.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        drop(turn);
+        Arc::clone(&serving().chain)
+    }
+
+    pub(crate) fn status(&self) -> Vec<PluginStatus> {
+        self.chain().status()
+    }
+}
+
+fn marks(folder: &Path) -> Vec<FileMark> {
+    // A folder that is not there or cannot be read is told of by the loading itself.
+    let entries = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let mut marks: Vec<FileMark> = entries
+        .filter_map(|entry| {
+            let meta = entry.metadata().ok()?;
+            let changed = (meta.ctime(), meta.ctime_nsec());
+            Some((
+                entry.file_name(),
+                meta.dev(),
+                meta.ino(),
+                meta.size(),
+                changed.0,
+                changed.1,
+            ))
+        })
+        .collect();
+    marks.sort();
+    marks
+}
+
+impl Policy for Policies {
+    fn attach(&self, facts: &Facts) -> DecisionRecord {
+        self.chain().attach(facts)
+    }
+
+    fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord {
+        self.chain().detach(facts, granted)
+    }
+}
+
+/// The decision log behind `control`'s port.
+pub(crate) struct Log(Mutex<DecisionLog>);
+
+impl Log {
+    pub(crate) fn new(log: DecisionLog) -> Self {
+        Self(Mutex::new(log))
+    }
+
+    pub(crate) fn find(&self, request: RequestId) -> std::io::Result<Option<LogEntry>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .find(request)
+    }
+}
+
+impl Decisions for Log {
+    fn record(&self, decision: &DecisionRecord, outcome: &str) -> PortResult<()> {
+        let outcome = match &decision.combined {
+            _ if outcome.starts_with("attached") || outcome.starts_with("detached") => {
+                Outcome::Done
+            }
+            Combined::Denied(denials) => Outcome::Refused {
+                code: denials
+                    .first()
+                    .map(|(_, d)| d.code.clone())
+                    .unwrap_or_default(),
+                message: outcome.to_owned(),
+            },
+            _ => Outcome::Failed {
+                message: outcome.to_owned(),
+            },
+        };
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.append(decision, &outcome)
+            .map_err(|error| PortError::Io {
+                what: "writing the decision log".into(),
+                reason: error.to_string(),
+            })
+    }
+}
+
+/// `volward-policy compile`, as a child under limits: no compiler lives in the daemon.
+pub(crate) struct Workbench {
+    pub(crate) exec: Arc<Exec>,
+    pub(crate) program: PathBuf,
+}
+
+impl Compiler for Workbench {
+    fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+        let invocation = Invocation::new(&self.program)
+            .args(["compile"])
+            .deadline(COMPILE_DEADLINE)
+            .output_limit(ARTEFACT_LIMIT);
+        let ran = self
+            .exec
+            .run_with_input("policy-compiler", invocation, component);
+        ran.map_err(|error| match error {
+            // 3: the component is at fault, the reason on stderr is meant for its author.
+            ExecError::Failed { output, .. } if output.status.code() == Some(3) => {
+                CompileError::Refused {
+                    reason: output.stderr.trim().to_owned(),
+                }
+            }
+            other => CompileError::Failed {
+                reason: PortError::from(other).to_string(),
+            },
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! What the hook needs when the daemon is down: marks of what each instance started with, and a
+//! spool of releases it could not deliver.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use volward_api::{DetachRequest, StartMark};
+use volward_control::Node;
+use volward_model::InstanceId;
+
+/// The folder of marks, one file an instance.
+pub(crate) struct Marks {
+    folder: PathBuf,
+}
+
+impl Marks {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Makes the mark of an instance say what it has now; no file where it has nothing.
+    pub(crate) fn refresh(&self, node: &Node, instance: InstanceId) {
+        let newest = newest_marks(node).remove(&instance);
+        if let Err(error) = self.write(instance, newest.as_ref()) {
+            tracing::warn!(
+                %instance, %error,
+                "the start mark cannot be written; a release while the daemon is down would be \
+                 lost"
+            );
+        }
+    }
+
+    /// Makes the whole folder say what is attached now.
+    pub(crate) fn rebuild(&self, node: &Node) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let marks = newest_marks(node);
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let stale = name
+                .parse::<InstanceId>()
+                .map_or(true, |i| !marks.contains_key(&i));
+            if stale {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        for (instance, mark) in &marks {
+            self.write(*instance, Some(mark))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, instance: InstanceId, mark: Option<&StartMark>) -> io::Result<()> {
+        let path = self.folder.join(instance.to_string());
+        let Some(mark) = mark else {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        };
+        // Renamed into place: the hook never reads half of one.
+        let fresh = self.folder.join(format!(".{instance}"));
+        fs::write(&fresh, serde_json::to_vec(mark)?)?;
+        fs::rename(&fresh, &path)
+    }
+}
+
+fn newest_marks(node: &Node) -> BTreeMap<InstanceId, StartMark> {
+    let mut marks: BTreeMap<InstanceId, StartMark> = BTreeMap::new();
+    for attachment in node.attachments() {
+        let mark = StartMark {
+            boot_id: attachment.boot_id,
+            sequence: attachment.sequence,
+        };
+        let newest = marks
+            .entry(attachment.instance)
+            .or_insert_with(|| mark.clone());
+        newest.sequence = newest.sequence.max(mark.sequence);
+    }
+    marks
+}
+
+/// Releases that were spooled while the daemon was down, oldest first.
+pub(crate) fn spooled(folder: &Path) -> anyhow::Result<Vec<(PathBuf, DetachRequest)>> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect();
+    files.sort();
+    let mut requests = Vec::new();
+    for path in files {
+        match fs::read(&path)
+            .map_err(anyhow::Error::from)
+            .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
+        {
+            Ok(request) => requests.push((path, request)),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a spooled release cannot be read");
+            }
+        }
+    }
+    Ok(requests)
+}

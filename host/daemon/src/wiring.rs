@@ -1,0 +1,166 @@
+//! From configuration to a running node: adapters into ports, the chain, the state.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use volward_control::{Node, Ports, Settings};
+use volward_model::PoolName;
+use volward_policy::{DecisionLog, LogLimits, Runtime};
+use volward_storage::dm::Dm;
+use volward_storage::exec::{Exec, Tools};
+use volward_storage::lease::Sanlock;
+use volward_storage::lvm::{Lvm, PoolKind as LvmKind, PoolSettings};
+use volward_storage::machine::Kernel;
+use volward_storage::registry::LunRegistry;
+
+use crate::config::{Config, PoolKind, Switch, Timeouts};
+use crate::glue::{SystemClock, TestSeams, Threads};
+use crate::policies::{Log, Policies, Workbench};
+use crate::releases::Marks;
+use crate::state::State;
+
+/// The built-in policy, as the build made it.
+const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
+
+/// LVM commands of one pool that run at once: they wait for each other on the VG's lock anyway;
+/// two, so that a report does not wait for a slow activation.
+const COMMANDS_PER_POOL: usize = 2;
+
+/// Everything that serves requests.
+pub(crate) struct Daemon {
+    pub(crate) config: Config,
+    pub(crate) node: Arc<Node>,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) decisions: Arc<Log>,
+    pub(crate) marks: Marks,
+    pub(crate) lvm: Arc<Lvm>,
+    pub(crate) machine: Arc<Kernel>,
+    pub(crate) leases: Arc<Sanlock>,
+}
+
+impl Daemon {
+    /// Builds it. Nothing of storage is touched yet; [`Node::recover`] is the first that does.
+    ///
+    /// # Errors
+    /// If a tool or library is missing, or the state or policies folder cannot be used.
+    pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
+        let name = config.node_name()?;
+        let tools = Tools::find()?;
+        let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
+        let state_dir = private_folder(&config.paths.state)?;
+        let state = State::open(&state_dir.join("state.db"))
+            .with_context(|| format!("{}/state.db", state_dir.display()))?;
+        let log_dir = private_folder(&state_dir.join("decisions"))?;
+        let log = DecisionLog::open(&log_dir, LogLimits::default())
+            .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
+        let decisions = Arc::new(Log::new(log));
+        let policies = Arc::new(load_policies(&config, &exec, &state_dir)?);
+
+        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pool_settings(&config)));
+        let leases = Arc::new(Sanlock::new(Arc::clone(&exec), &tools)?);
+        let machine = Arc::new(Kernel::new());
+        let ports = Ports {
+            volumes: lvm.clone(),
+            leases: leases.clone(),
+            devices: Arc::new(Dm::new(&config.paths.devices)),
+            registry: Arc::new(LunRegistry::default()),
+            journal: Arc::new(state),
+            policy: policies.clone(),
+            decisions: decisions.clone(),
+            clock: Arc::new(SystemClock::new()),
+            machine: machine.clone(),
+            tasks: Arc::new(Threads),
+            interruptions: Arc::new(TestSeams::from_environment()),
+        };
+        let node = Node::new(settings(&config, name), ports);
+        let marks = Marks::new(&config.paths.marks);
+        Ok(Self {
+            config,
+            node,
+            policies,
+            decisions,
+            marks,
+            lvm,
+            machine,
+            leases,
+        })
+    }
+
+    /// How the pool is configured, if it is.
+    pub(crate) fn pool_settings(&self, pool: &PoolName) -> Option<PoolSettings> {
+        pool_settings(&self.config)
+            .into_iter()
+            .find(|p| p.name == *pool)
+    }
+}
+
+fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
+    let of_kind = |kind| config.pool.iter().filter(move |p| p.kind == kind);
+    Settings {
+        node,
+        labels: config.node.labels.clone().into_iter().collect(),
+        pools: of_kind(PoolKind::Shared).map(|p| p.name.clone()).collect(),
+        local: of_kind(PoolKind::Local).map(|p| p.name.clone()).next(),
+        lab_without_watchdog: config.lab.read_write_without_watchdog,
+        wait_for_turn: Timeouts::seconds(config.timeouts.turn),
+        wait_for_intent: Timeouts::seconds(config.timeouts.intent),
+        busy_for: Timeouts::seconds(config.timeouts.busy),
+        stall_after: Timeouts::seconds(config.timeouts.stall),
+    }
+}
+
+fn pool_settings(config: &Config) -> Vec<PoolSettings> {
+    let settings = config.pool.iter().map(|pool| PoolSettings {
+        name: pool.name.clone(),
+        devices_file: Some(pool.devices_file()),
+        kind: match pool.kind {
+            PoolKind::Shared => LvmKind::Shared,
+            PoolKind::Local => LvmKind::Local,
+        },
+    });
+    settings.collect()
+}
+
+fn load_policies(config: &Config, exec: &Arc<Exec>, state: &Path) -> anyhow::Result<Policies> {
+    let program = match &config.paths.workbench {
+        Some(path) => path.clone(),
+        None => beside_us("volward-policy")?,
+    };
+    let cache = private_folder(&state.join("compiled"))?;
+    let compiler = Box::new(Workbench {
+        exec: Arc::clone(exec),
+        program,
+    });
+    let owner = rustix::process::geteuid().as_raw();
+    let runtime = Runtime::new(config.policy.limits.clone(), Some(&cache), owner, compiler)
+        .context("starting the policy runtime")?;
+    if config.policy.baseline == Switch::Off {
+        tracing::warn!("the baseline policy is switched off: only what is in the folder decides");
+    }
+    let baseline = (config.policy.baseline == Switch::On).then_some(BASELINE);
+    let policies = Policies::load(runtime, baseline, config.paths.policies.clone());
+    for plugin in policies.status() {
+        tracing::info!(policy = %plugin.name, state = ?plugin.state, digest = %plugin.digest, "policy");
+    }
+    Ok(policies)
+}
+
+fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("finding the daemon's own path")?;
+    Ok(own.parent().unwrap_or(Path::new("/usr/sbin")).join(name))
+}
+
+/// A folder only we can read: it holds decisions, and compiled code that runs in the daemon.
+fn private_folder(path: &Path) -> anyhow::Result<PathBuf> {
+    let what = || format!("cannot use {}", path.display());
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(what)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).with_context(what)?;
+    Ok(path.to_owned())
+}
