@@ -295,3 +295,6 @@ fn is_open(volume: VolumeId) -> bool {
         .map(|info| info.open_count());
     count.is_ok_and(|count| count > 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,68 @@ fn segment_types(segments: Vec<Seg>) -> HashMap<String, Vec<String>> {
     }
     types
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Printed by LVM 2.03.16, with a lock type, a hidden LV and a second segment type written in.
+    const REAL: &str = include_str!("testdata/fullreport.json");
+
+    fn name() -> PoolName {
+        "tvg".parse().unwrap()
+    }
+
+    #[test]
+    fn a_pool_is_read_whole_and_hidden_volumes_are_left_out() {
+        let pool = pool(&name(), REAL.as_bytes()).unwrap();
+        assert!(pool.is_shared() && !pool.partial);
+        assert_eq!(
+            (pool.size, pool.free),
+            (Bytes(205_520_896), Bytes(192_937_984))
+        );
+        let names: Vec<&str> = pool
+            .volumes
+            .iter()
+            .map(|v| v.volume.name.as_str())
+            .collect();
+        assert_eq!(names, ["a", "b"]);
+        let [a, b] = &pool.volumes[..] else { panic!() };
+        assert!(a.active && a.autoactivation && !b.active && !b.autoactivation);
+        assert_eq!(a.segment_type, "linear,striped");
+        assert_eq!(a.lock_args.as_deref(), Some("1.0.0:70254592"));
+        assert_eq!((b.lock_args.as_deref(), a.tags.len()), (None, 0));
+        assert_eq!(b.tags, ["volward.home=split:a:b:1", "x"]);
+    }
+
+    #[test]
+    fn another_pools_report_is_not_taken_for_this_ones() {
+        for text in [REAL, r#"{"report":[]}"#, r#"{"report":[{"vg":[]}]}"#] {
+            let error = pool(&"other".parse().unwrap(), text.as_bytes()).unwrap_err();
+            assert!(matches!(error, PortError::Missing { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn i29_what_is_not_understood_is_no_answer() {
+        for (from, to) in [
+            (r#""lv_active":"active""#, r#""lv_active":"unknown""#),
+            (r#""lv_size":"8388608""#, r#""lv_size":"8m""#),
+            (r#""lv_name":"a""#, r#""lv_name":"a/b""#),
+            (r#""vg_uuid":"Sm"#, r#""vg_uuid":""#),
+            (r#""vg_missing_pv_count":"0""#, r#""pv_count":"0""#),
+            ("]\n          }", "]"),
+        ] {
+            let text = REAL.replace(from, to);
+            assert_ne!(text, REAL);
+            let error = pool(&name(), text.as_bytes()).unwrap_err();
+            assert!(matches!(error, PortError::Unreadable { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_disk_makes_the_pool_partial() {
+        let text = REAL.replace(r#"missing_pv_count":"0""#, r#"missing_pv_count":"1""#);
+        assert!(pool(&name(), text.as_bytes()).unwrap().partial);
+    }
+}

@@ -27,7 +27,7 @@ use crate::blockdev;
 use crate::worker::Worker;
 use store::{Cache, Store};
 
-/// The size `pool init` gives the registry: 86 nodes.
+/// The size `pool init` gives the registry: 89 places.
 pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
 
 /// A LUN that does not answer for so long hangs.

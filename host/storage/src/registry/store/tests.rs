@@ -223,3 +223,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_size_pool_init_gives_holds_as_many_places_as_documented() {
+    assert_eq!(places_in(crate::registry::REGISTRY_SIZE), 89);
+    assert_eq!(places_in(Bytes::mib(1 << 20)), MOST_PLACES);
+    assert_eq!(places_in(Bytes(0)), 0);
+}
+
+#[test]
+fn the_last_place_ends_within_the_device() {
+    for mib in 1..64 {
+        let size = Bytes::mib(mib);
+        let file = NamedTempFile::new().unwrap();
+        file.as_file().set_len(size.0).unwrap();
+        if Store::format(file.reopen().unwrap(), size, "r").is_ok() {
+            let store = Store::open(file.reopen().unwrap(), size, "r").unwrap();
+            let end = store.payload_at(u64::from(store.places), 1) + PAYLOAD as u64;
+            assert!(end <= size.0, "{size}: {end}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The command lines, by a script in LVM's place that writes down how it was called.
+
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use super::*;
+
+struct Script {
+    folder: TempDir,
+    lvm: Lvm,
+}
+
+/// `body` answers; its arguments are noted before.
+fn script(body: &str) -> Script {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lvm");
+    let calls = folder.path().join("calls");
+    let text = format!("#!/bin/sh\necho \"$@\" >> {}\n{body}\n", calls.display());
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let pool = |name: &str, kind| PoolSettings {
+        name: name.parse().unwrap(),
+        devices_file: None,
+        kind,
+    };
+    let tools = Tools {
+        lvm: path.clone(),
+        sanlock: path.clone(),
+        lvmlockctl: path,
+    };
+    let pools = vec![pool("san", PoolKind::Shared), pool("nvme", PoolKind::Local)];
+    Script {
+        lvm: Lvm::new(Arc::new(Exec::new(1)), &tools, pools),
+        folder,
+    }
+}
+
+impl Script {
+    fn calls(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+fn pool(name: &str) -> PoolName {
+    name.parse().unwrap()
+}
+
+fn volumes(in_pool: &str) -> Vec<VolumeRef> {
+    let volume = |name: &str, lv: &str| VolumeRef {
+        id: VolumeId {
+            vg: "v".repeat(32).parse().unwrap(),
+            lv: lv.repeat(32).parse().unwrap(),
+        },
+        pool: pool(in_pool),
+        name: name.parse().unwrap(),
+    };
+    vec![volume("a", "1"), volume("b", "2")]
+}
+
+const SHARED: &str = "--config global/use_lvmlockd=1 devices/issue_discards=0";
+const LOCAL: &str = "--config global/use_lvmlockd=0 devices/issue_discards=0";
+
+#[test]
+fn one_command_takes_all_leases_of_a_request() {
+    let script = script("exit 0");
+    let (san, nvme) = (pool("san"), pool("nvme"));
+    let lvm = &script.lvm;
+    lvm.activate(&san, &volumes("san"), LeaseMode::Exclusive)
+        .unwrap();
+    lvm.activate(&san, &volumes("san"), LeaseMode::Shared)
+        .unwrap();
+    lvm.activate(&nvme, &volumes("nvme"), LeaseMode::Exclusive)
+        .unwrap();
+    lvm.deactivate(&san, &volumes("san")).unwrap();
+    lvm.activate(&san, &[], LeaseMode::Exclusive).unwrap();
+    assert_eq!(
+        script.calls(),
+        [
+            format!("lvchange {SHARED} -aey san/a san/b"),
+            format!("lvchange {SHARED} -asy san/a san/b"),
+            format!("lvchange {LOCAL} -ay nvme/a nvme/b"),
+            format!("lvchange {SHARED} -an san/a san/b"),
+        ]
+    );
+}
+
+#[test]
+fn tags_change_in_one_commit() {
+    let script = script("exit 0");
+    let volume = &volumes("san")[0];
+    let words = |text: &str| vec![text.to_owned()];
+    script
+        .lvm
+        .change_tags(volume, &words("x"), &words("y"))
+        .unwrap();
+    script.lvm.change_tags(volume, &[], &[]).unwrap();
+    assert_eq!(
+        script.calls(),
+        [format!("lvchange {SHARED} --deltag x --addtag y san/a")]
+    );
+}
+
+#[test]
+fn i29_exit_5_says_nothing_so_whether_the_pool_is_there_is_asked() {
+    let gone = script("[ \"$1\" = vgs ] && echo '{\"report\":[{\"vg\":[]}]}' || exit 5");
+    let error = gone.lvm.pool(&pool("san")).unwrap_err();
+    assert!(matches!(error, PortError::Missing { .. }), "{error}");
+    let there = r#"{"report":[{"vg":[{"vg_name":"san"}]}]}"#;
+    let ill = script(&format!("[ \"$1\" = vgs ] && echo '{there}' || exit 5"));
+    let error = ill.lvm.pool(&pool("san")).unwrap_err();
+    assert!(matches!(error, PortError::Command { .. }), "{error}");
+}
+
+#[test]
+fn i4_what_is_made_is_never_activated_at_boot() {
+    let settings = PoolSettings {
+        name: pool("nvme"),
+        devices_file: None,
+        kind: PoolKind::Local,
+    };
+    let new = NewVolume {
+        pool: pool("nvme"),
+        name: "copy".parse().unwrap(),
+        size: Bytes(5),
+        tags: vec!["t".to_owned()],
+    };
+    assert_eq!(
+        create_args(&settings, &new).join(" "),
+        "--type linear --setautoactivation n -Wn -Zn -ay -L 5b --addtag t -n copy nvme"
+    );
+}
+
+#[test]
+fn pools_that_are_not_configured_are_not_touched() {
+    let script = script("exit 0");
+    let error = script.lvm.pool(&pool("other")).unwrap_err();
+    assert!(matches!(error, PortError::Missing { .. }), "{error}");
+    assert!(script.calls().is_empty());
+}
+
+#[test]
+fn i16_the_systems_devices_file_is_refused_and_a_missing_one_is_said() {
+    let script = script("exit 0");
+    let mut settings = PoolSettings {
+        name: pool("san"),
+        devices_file: Some("system.devices".to_owned()),
+        kind: PoolKind::Shared,
+    };
+    assert!(script.lvm.adopt_devices(&settings).is_err());
+    // Without the check LVM would look at every disk of the node.
+    settings.devices_file = Some("volward-test-nobody-has-this".to_owned());
+    let error = script
+        .lvm
+        .run(&settings, REPORT_DEADLINE, "vgs", &[])
+        .unwrap_err();
+    assert!(error.to_string().contains("pool init"), "{error}");
+    assert!(script.calls().is_empty());
+}
