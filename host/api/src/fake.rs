@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use rustix::net::{Shutdown, shutdown};
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -56,6 +57,7 @@ impl Canned {
 /// Listens until dropped.
 pub struct FakeDaemon {
     socket: PathBuf,
+    listener: Arc<UnixListener>,
     seen: Arc<Mutex<Vec<Seen>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -70,11 +72,12 @@ impl FakeDaemon {
         socket: &Path,
         answer: impl Fn(&Seen) -> Canned + Send + 'static,
     ) -> io::Result<Self> {
-        let listener = UnixListener::bind(socket)?;
+        let listener = Arc::new(UnixListener::bind(socket)?);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            let listener = Arc::clone(&listener);
             move || {
                 let mut silent = Vec::new();
                 for stream in listener.incoming() {
@@ -90,6 +93,7 @@ impl FakeDaemon {
         });
         Ok(Self {
             socket: socket.to_owned(),
+            listener,
             seen,
             stop,
             thread: Some(thread),
@@ -109,8 +113,8 @@ impl FakeDaemon {
 impl Drop for FakeDaemon {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes the thread; if nobody listens any more it has ended already.
-        drop(UnixStream::connect(&self.socket));
+        // Wakes the thread, also when the socket's folder is gone already.
+        shutdown(&self.listener, Shutdown::Both).ok();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }

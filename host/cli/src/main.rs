@@ -1,2 +1,24 @@
-//! (in the making)
-fn main() {}
+//! `volward`: what the daemon can do, for people and for scripts.
+
+mod args;
+mod exit;
+mod output;
+mod run;
+mod show;
+mod table;
+mod time;
+mod watch;
+mod workbench;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let json = cli.json;
+    match run::run(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => output::complain(&error, json).into(),
+    }
+}

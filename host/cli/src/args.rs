@@ -1,0 +1,257 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use volward_api::model::{Access, InstanceId, PoolName, Purpose, RequestId, Sharing, VolumeName};
+use volward_api::{DiskPath, DiskWish};
+
+use crate::exit;
+
+/// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
+#[derive(Debug, Parser)]
+#[command(name = "volward", version, after_help = exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Where the daemon listens
+    #[arg(long, global = true, default_value = volward_api::SOCKET, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// Answer in JSON, for programs; a failure is JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How long to wait for the daemon
+    #[arg(long, global = true, default_value_t = 120, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Pools: the volume groups Volward manages
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Volumes
+    #[command(subcommand)]
+    Volume(VolumeCommand),
+    /// Attach volumes to an instance on this node: all or none
+    Attach(AttachArgs),
+    /// Detach an instance's volumes from this node: those named, or all
+    Detach(DetachArgs),
+    /// What is attached on this node
+    Ls {
+        /// On every node of the cluster
+        #[arg(long)]
+        all: bool,
+    },
+    /// Why a request was granted or refused, and where it is stuck
+    Explain(ExplainArgs),
+    /// Local copies on this node
+    #[command(subcommand)]
+    Hydration(HydrationCommand),
+    /// Policies; everything but `ls` is handed to volward-policy
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Look whether this node can serve, and say what to mend
+    Doctor,
+    /// The daemon in a few lines
+    Status,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Turn a shared volume group into a pool
+    Init {
+        /// The volume group
+        #[arg(value_name = "VG")]
+        name: PoolName,
+    },
+    /// Pools with their space, nodes and volumes
+    Ls,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VolumeCommand {
+    /// Change what is allowed with a volume
+    Set {
+        /// The volume
+        #[arg(value_name = "POOL/VOLUME")]
+        volume: VolumePath,
+        /// Whether several guests may write to it at once
+        #[arg(long)]
+        shareable: YesNo,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HydrationCommand {
+    /// List them
+    Ls,
+    /// Watch them until all are done
+    Watch,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// The policies the daemon asks, with what they answered
+    Ls,
+    #[command(external_subcommand)]
+    Workbench(Vec<OsString>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum YesNo {
+    Yes,
+    No,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// The instance's UUID
+    pub(crate) instance: InstanceId,
+    /// Volumes. WORDS, joined by commas: `rw` (default) or `ro`; `exclusive` or `shared`; `lv` for
+    /// /dev/POOL/VOLUME in place of a device of its own; `narrow` to accept less than wished
+    #[arg(required = true, value_name = "POOL/VOLUME[:WORDS]")]
+    pub(crate) disks: Vec<DiskSpec>,
+    /// The instance's name, for people
+    #[arg(long, default_value = "")]
+    pub(crate) name: String,
+    /// What for: boot, hot-plug, restore, or a word of your own
+    #[arg(long, default_value = "hot-plug", value_parser = purpose)]
+    pub(crate) purpose: Purpose,
+    /// Words for policies
+    #[arg(long = "hint", value_name = "KEY=VALUE", value_parser = hint)]
+    pub(crate) hints: Vec<(String, String)>,
+    /// Only print what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DetachArgs {
+    /// The instance's UUID
+    pub(crate) instance: InstanceId,
+    /// These only; none: everything the instance has on this node
+    #[arg(value_name = "POOL/VOLUME")]
+    pub(crate) volumes: Vec<VolumePath>,
+    /// Only print what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ExplainArgs {
+    /// This request
+    pub(crate) request: Option<RequestId>,
+    /// The latest request of this instance
+    #[arg(long, value_name = "UUID")]
+    pub(crate) instance: Option<InstanceId>,
+    /// The latest request about this volume
+    #[arg(long, value_name = "POOL/VOLUME")]
+    pub(crate) volume: Option<VolumePath>,
+}
+
+/// `POOL/VOLUME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VolumePath {
+    pub(crate) pool: PoolName,
+    pub(crate) volume: VolumeName,
+}
+
+impl FromStr for VolumePath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (pool, volume) = text
+            .split_once('/')
+            .ok_or("write it as POOL/VOLUME".to_owned())?;
+        Ok(Self {
+            pool: pool.parse().map_err(|e| format!("{e}"))?,
+            volume: volume.parse().map_err(|e| format!("{e}"))?,
+        })
+    }
+}
+
+/// `POOL/VOLUME[:WORDS]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DiskSpec(pub(crate) DiskWish);
+
+impl FromStr for DiskSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (path, words) = text.split_once(':').unwrap_or((text, ""));
+        let VolumePath { pool, volume } = path.parse()?;
+        let mut wish = DiskWish {
+            pool,
+            volume,
+            path: DiskPath::Own,
+            access: Access::ReadWrite,
+            sharing: None,
+            accept_narrowing: false,
+        };
+        for word in words.split(',').filter(|word| !word.is_empty()) {
+            match word {
+                "rw" => wish.access = Access::ReadWrite,
+                "ro" => wish.access = Access::ReadOnly,
+                "exclusive" => wish.sharing = Some(Sharing::Exclusive),
+                "shared" => wish.sharing = Some(Sharing::Shared),
+                "lv" => wish.path = DiskPath::Lv,
+                "narrow" => wish.accept_narrowing = true,
+                _ => {
+                    return Err(format!(
+                        "{word:?} is none of rw, ro, exclusive, shared, lv, narrow"
+                    ));
+                }
+            }
+        }
+        Ok(Self(wish))
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a Result")]
+fn purpose(text: &str) -> Result<Purpose, String> {
+    Ok(match text {
+        "boot" => Purpose::Boot,
+        "hot-plug" => Purpose::HotPlug,
+        "restore" => Purpose::Restore,
+        other => Purpose::Other(other.to_owned()),
+    })
+}
+
+fn hint(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write it as KEY=VALUE".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn disks_are_understood_with_their_words() {
+        let DiskSpec(disk) = "vg0/a+b:ro,shared,narrow".parse().unwrap();
+        assert_eq!(disk.volume.as_str(), "a+b");
+        assert_eq!(disk.access, Access::ReadOnly);
+        assert_eq!(disk.sharing, Some(Sharing::Shared));
+        assert!(disk.accept_narrowing && disk.path == DiskPath::Own);
+        for bad in ["vg0", "vg0/", "/a", "vg0/a:r", "vg0/a/b"] {
+            assert!(bad.parse::<DiskSpec>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Exit codes. Part of the interface: scripts depend on them.
+
+use std::process;
+
+use volward_api::{ClientError, ProblemCode};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Anything that has no code of its own.
+    Failure = 1,
+    /// The command line, or what it asks for, makes no sense.
+    Usage = 2,
+    /// A policy refused.
+    Denied = 3,
+    /// An invariant refused: held elsewhere, data elsewhere, no watchdog.
+    Refused = 4,
+    /// A policy broke, so nobody can say it is allowed.
+    Fault = 5,
+    /// Storage failed; what was begun has been undone.
+    Storage = 6,
+    /// Storage failed and could not be undone: somebody has to look.
+    Quarantined = 7,
+    /// The daemon does not run, or did not answer in time.
+    Unreachable = 8,
+    /// This user may not ask that.
+    Forbidden = 9,
+    /// No such pool, volume, instance or request.
+    NotFound = 10,
+    /// `doctor` found something that does not work.
+    Unhealthy = 11,
+}
+
+/// Shown at the end of `--help`; docs/cli.md has the same table.
+pub(crate) const HELP: &str = "\
+Exit codes:
+   0  done
+   1  failed in a way that has no code of its own
+   2  the command line, or what it asks for, makes no sense
+   3  denied by a policy
+   4  refused: held elsewhere, data elsewhere, no watchdog
+   5  a policy broke, so nobody can say it is allowed
+   6  storage failed; what was begun has been undone
+   7  storage failed and could not be undone: somebody has to look
+   8  the daemon does not run, or did not answer in time
+   9  this user may not ask that
+  10  no such pool, volume, instance or request
+  11  doctor found something that does not work";
+
+impl From<Exit> for process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The code for a failed call.
+    pub(crate) fn of(error: &ClientError) -> Self {
+        match error {
+            ClientError::NoDaemon { .. } | ClientError::TimedOut { .. } => Self::Unreachable,
+            ClientError::NotAllowed { .. } => Self::Forbidden,
+            ClientError::Protocol { .. } => Self::Failure,
+            ClientError::Problem(problem) => Self::of_kind(problem.kind),
+        }
+    }
+
+    fn of_kind(kind: ProblemCode) -> Self {
+        match kind {
+            ProblemCode::BadRequest => Self::Usage,
+            ProblemCode::Forbidden => Self::Forbidden,
+            ProblemCode::NotFound => Self::NotFound,
+            ProblemCode::Denied => Self::Denied,
+            ProblemCode::Refused => Self::Refused,
+            ProblemCode::Faulted => Self::Fault,
+            ProblemCode::Storage => Self::Storage,
+            ProblemCode::Quarantined => Self::Quarantined,
+            ProblemCode::Internal => Self::Failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The help and the document name every code with the same words.
+    #[test]
+    fn help_and_document_agree() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<_> = HELP.lines().skip(1).collect();
+        assert_eq!(lines.len(), Exit::Unhealthy as usize + 1);
+        for (code, line) in lines.iter().enumerate() {
+            let (number, words) = line.trim().split_once("  ").unwrap();
+            assert_eq!(number, code.to_string());
+            let row = format!("| {number} | {words} |");
+            assert!(document.contains(&row), "docs/cli.md lacks {row}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! From arguments to calls.
+
+use std::time::Duration;
+
+use clap::CommandFactory;
+use volward_api::{
+    AttachRequest, Client, DetachRequest, ExplainQuery, PoolInitRequest, VolumeSetRequest,
+};
+
+use crate::args::{
+    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, HydrationCommand, PolicyCommand,
+    PoolCommand, VolumeCommand, YesNo,
+};
+use crate::exit::Exit;
+use crate::output::{answer, print};
+use crate::{show, watch, workbench};
+
+/// Runs the command; the exit code where that is not a matter of failure.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let client = Client::new(cli.socket, Duration::from_secs(cli.timeout));
+    let json = cli.json;
+    match cli.command {
+        Command::Pool(command) => pool(&client, json, command)?,
+        Command::Volume(VolumeCommand::Set { volume, shareable }) => {
+            let request = VolumeSetRequest {
+                pool: volume.pool.to_string(),
+                volume: volume.volume.to_string(),
+                shareable: shareable == YesNo::Yes,
+            };
+            let set = client.volume_set(&request)?;
+            answer(json, &set, |set| show::volume_set(&volume.pool, set))?;
+        }
+        Command::Attach(args) => attach(&client, json, args)?,
+        Command::Detach(args) => detach(&client, json, args)?,
+        Command::Ls { all } => {
+            answer(json, &client.attachments(all)?, |found| {
+                show::attachments(found, all)
+            })?;
+        }
+        Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
+        Command::Hydration(HydrationCommand::Ls) => {
+            answer(json, &client.hydrations()?, |found| show::hydrations(found))?;
+        }
+        Command::Hydration(HydrationCommand::Watch) => return watch::watch(&client, json),
+        Command::Policy(PolicyCommand::Ls) => {
+            answer(json, &client.policies()?, |found| show::policies(found))?;
+        }
+        Command::Policy(PolicyCommand::Workbench(arguments)) => {
+            return Err(workbench::exec(&arguments));
+        }
+        Command::Doctor => {
+            let reply = client.doctor()?;
+            answer(json, &reply, show::doctor)?;
+            return Ok(show::verdict(&reply));
+        }
+        Command::Status => answer(json, &client.status()?, show::status)?,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "volward", &mut text);
+            print(&String::from_utf8(text)?)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {
+    match command {
+        PoolCommand::Init { name } => {
+            let request = PoolInitRequest {
+                name: name.to_string(),
+            };
+            let pool = client.pool_init(&request)?;
+            answer(json, &pool, |pool| show::pools(std::slice::from_ref(pool)))
+        }
+        PoolCommand::Ls => answer(json, &client.pools()?, |found| show::pools(found)),
+    }
+}
+
+fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
+    let request = AttachRequest {
+        instance: args.instance,
+        instance_name: args.name,
+        purpose: args.purpose,
+        hints: args.hints,
+        disks: args.disks.into_iter().map(|disk| disk.0).collect(),
+        dry_run: args.dry_run,
+    };
+    answer(json, &client.attach(&request)?, |reply| {
+        show::attached(reply, request.dry_run)
+    })
+}
+
+fn detach(client: &Client, json: bool, args: DetachArgs) -> anyhow::Result<()> {
+    let volumes = args.volumes.into_iter();
+    let request = DetachRequest {
+        instance: args.instance,
+        volumes: volumes.map(|v| (v.pool, v.volume)).collect(),
+        not_after: None,
+        dry_run: args.dry_run,
+    };
+    answer(json, &client.detach(&request)?, |reply| {
+        show::detached(reply, request.dry_run)
+    })
+}
+
+/// clap has seen to it that there is exactly one.
+fn query(args: ExplainArgs) -> ExplainQuery {
+    match (args.request, args.instance, args.volume) {
+        (Some(request), _, _) => ExplainQuery::Request(request),
+        (_, Some(instance), _) => ExplainQuery::Instance(instance),
+        (_, _, Some(volume)) => ExplainQuery::Volume(volume.pool, volume.volume),
+        (None, None, None) => unreachable!("the argument group is required"),
+    }
+}

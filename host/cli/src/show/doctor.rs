@@ -1,0 +1,64 @@
+//! `volward doctor`.
+
+use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
+
+use crate::exit::Exit;
+
+/// The checks, each with its remedy, and in the end whether read-write attaches are served.
+pub(crate) fn doctor(reply: &DoctorReply) -> String {
+    let width = reply.checks.iter().map(|c| c.name.len()).max().unwrap_or(0);
+    let mut lines: Vec<String> = Vec::new();
+    for check in &reply.checks {
+        lines.push(format!(
+            "{:7}  {:width$}  {}",
+            word(check.verdict),
+            check.name,
+            check.found
+        ));
+        if let Some(remedy) = &check.remedy {
+            lines.push(format!("{:9}{:width$}  -> {remedy}", "", ""));
+        }
+    }
+    lines.push(String::new());
+    lines.push(read_write(reply));
+    lines.join("\n")
+}
+
+fn word(verdict: DoctorVerdict) -> &'static str {
+    match verdict {
+        DoctorVerdict::Ok => "ok",
+        DoctorVerdict::Warning => "warning",
+        DoctorVerdict::Failed => "FAILED",
+    }
+}
+
+fn read_write(reply: &DoctorReply) -> String {
+    let in_the_way: Vec<&str> = reply
+        .checks
+        .iter()
+        .filter(|check| refuses(check))
+        .map(|check| check.name.as_str())
+        .collect();
+    if in_the_way.is_empty() {
+        "read-write attaches are served on this node".to_owned()
+    } else {
+        format!(
+            "read-write attaches are REFUSED on this node until mended: {}",
+            in_the_way.join(", ")
+        )
+    }
+}
+
+fn refuses(check: &DoctorCheck) -> bool {
+    check.refuses_read_write && check.verdict == DoctorVerdict::Failed
+}
+
+/// The program's end: a warning is no failure.
+pub(crate) fn verdict(reply: &DoctorReply) -> Exit {
+    let failed = |check: &DoctorCheck| check.verdict == DoctorVerdict::Failed;
+    if reply.checks.iter().any(failed) {
+        Exit::Unhealthy
+    } else {
+        Exit::Ok
+    }
+}

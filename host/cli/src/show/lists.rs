@@ -1,0 +1,265 @@
+//! Everything that is a table.
+
+use volward_api::model::{Bytes, PoolName};
+use volward_api::{
+    AttachReply, Attached, AttachmentView, DetachReply, HydrationView, PolicyView, PoolMember,
+    PoolView, StatusReply, VolumeView,
+};
+
+use crate::show::facts::copy;
+use crate::table::table;
+use crate::time::{span, utc};
+
+/// Pools, their nodes and their volumes.
+pub(crate) fn pools(pools: &[PoolView]) -> String {
+    if pools.is_empty() {
+        return "no pools: name a volume group in /etc/volward/volward.toml, then `volward pool \
+                init` it"
+            .to_owned();
+    }
+    let rows = pools.iter().map(|pool| {
+        [
+            pool.name.clone(),
+            pool.kind.clone(),
+            or_none(&pool.lock_type),
+            Bytes(pool.size).to_string(),
+            Bytes(pool.free).to_string(),
+            nodes(&pool.members),
+        ]
+    });
+    let header = ["POOL", "KIND", "LOCK TYPE", "SIZE", "FREE", "NODES"];
+    let mut parts = vec![table(header, &["SIZE", "FREE"], rows)];
+    for pool in pools {
+        if let Some(trouble) = &pool.trouble {
+            parts.push(format!("{}: {trouble}", pool.name));
+        }
+        for member in &pool.members {
+            if let Some(trouble) = &member.slot_trouble {
+                let who = member_name(member);
+                parts.push(format!("{}: the slot of {who}: {trouble}", pool.name));
+            }
+        }
+    }
+    if pools.iter().any(|pool| !pool.volumes.is_empty()) {
+        parts.push(String::new());
+        parts.push(volumes(pools));
+    }
+    parts.join("\n")
+}
+
+fn volumes(pools: &[PoolView]) -> String {
+    let rows = pools.iter().flat_map(|pool| {
+        pool.volumes.iter().map(|volume| {
+            [
+                format!("{}/{}", pool.name, volume.name),
+                Bytes(volume.size).to_string(),
+                yes(volume.shareable),
+                volume.home.clone(),
+            ]
+        })
+    });
+    table(["VOLUME", "SIZE", "SHAREABLE", "HOME"], &["SIZE"], rows)
+}
+
+/// `n1 (this node), n2, 3 dead`.
+fn nodes(members: &[PoolMember]) -> String {
+    let shown = members.iter().map(|member| {
+        let name = member_name(member);
+        match (member.own, member.state.as_str()) {
+            (true, "live") => format!("{name} (this node)"),
+            (true, state) => format!("{name} (this node, {state})"),
+            (false, "live") => name,
+            (false, state) => format!("{name} ({state})"),
+        }
+    });
+    or_none(&shown.collect::<Vec<_>>().join(", "))
+}
+
+fn member_name(member: &PoolMember) -> String {
+    let number = || format!("host-id {}", member.host_id);
+    member.node.clone().unwrap_or_else(number)
+}
+
+/// After `volume set`.
+pub(crate) fn volume_set(pool: &PoolName, volume: &VolumeView) -> String {
+    let not = if volume.shareable { "" } else { "not " };
+    format!("{pool}/{} is {not}shareable", volume.name)
+}
+
+/// `volward ls`.
+pub(crate) fn attachments(found: &[AttachmentView], all: bool) -> String {
+    if found.is_empty() {
+        let place = if all {
+            "in the cluster"
+        } else {
+            "on this node"
+        };
+        return format!("nothing is attached {place}");
+    }
+    let rows = found.iter().map(|a| {
+        [
+            a.node.clone(),
+            format!("{}/{}", a.pool, a.volume),
+            a.instance_name.clone().unwrap_or_else(|| "-".to_owned()),
+            a.instance.clone(),
+            a.sharing.clone(),
+            a.access.clone(),
+            a.state.clone(),
+            utc(a.since_ms),
+        ]
+    });
+    let header = [
+        "NODE", "VOLUME", "NAME", "INSTANCE", "SHARING", "ACCESS", "STATE", "SINCE",
+    ];
+    let mut parts = vec![table(header, &[], rows)];
+    for a in found.iter().filter(|a| !a.causes.is_empty()) {
+        parts.push(format!("{}/{} on {}:", a.pool, a.volume, a.node));
+        parts.extend(a.causes.iter().map(|cause| format!("  {cause}")));
+    }
+    parts.join("\n")
+}
+
+/// After `attach`: a line a disk, the device first, for scripts.
+pub(crate) fn attached(reply: &AttachReply, dry_run: bool) -> String {
+    let mut lines: Vec<String> = reply.attached.iter().map(attached_line).collect();
+    lines.extend(reply.notes.iter().map(|note| format!("note: {note}")));
+    if dry_run {
+        lines.push(plan(&reply.plan));
+    }
+    lines.join("\n")
+}
+
+fn attached_line(disk: &Attached) -> String {
+    let copied = disk.copy.map(|plan| format!(", {}", copy(&plan)));
+    format!(
+        "{}  {}/{}, {}, {}{}{}",
+        disk.device,
+        disk.pool,
+        disk.volume,
+        disk.sharing,
+        disk.access,
+        copied.unwrap_or_default(),
+        if disk.already { ", as before" } else { "" },
+    )
+}
+
+fn plan(steps: &[String]) -> String {
+    if steps.is_empty() {
+        return "nothing would be done".to_owned();
+    }
+    let numbered = steps.iter().enumerate();
+    let lines = numbered.map(|(n, step)| format!("{:>3}. {step}", n + 1));
+    format!("would be done:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// After `detach`.
+pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
+    if dry_run {
+        return plan(&reply.plan);
+    }
+    if reply.detached.is_empty() {
+        return "nothing was attached".to_owned();
+    }
+    let lines = reply.detached.iter().map(|disk| {
+        let rest = if disk.writing_back {
+            ", its copy is being written back: see `volward hydration watch`"
+        } else {
+            ""
+        };
+        format!("{}/{} detached{rest}", disk.pool, disk.volume)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `hydration ls`.
+pub(crate) fn hydrations(found: &[HydrationView]) -> String {
+    if found.is_empty() {
+        return "no copies on this node".to_owned();
+    }
+    let rows = found.iter().map(|h| {
+        [
+            format!("{}/{}", h.pool, h.volume),
+            h.state.clone(),
+            percent(h.done, h.total),
+            Bytes(h.done).to_string(),
+            Bytes(h.total).to_string(),
+            hydration_remark(h),
+        ]
+    });
+    let header = ["VOLUME", "STATE", "DONE", "BYTES", "OF", "REMARK"];
+    table(header, &["DONE", "BYTES", "OF"], rows)
+}
+
+/// What there is to say besides the numbers.
+pub(crate) fn hydration_remark(h: &HydrationView) -> String {
+    if let Some(trouble) = &h.trouble {
+        return trouble.clone();
+    }
+    if h.stalled_ms > 0 {
+        return format!("no progress for {}", span(h.stalled_ms));
+    }
+    h.remaining_ms
+        .map(|ms| format!("about {} left", span(ms)))
+        .unwrap_or_default()
+}
+
+/// Rounded down: 100 % is only what is complete.
+fn percent(done: u64, total: u64) -> String {
+    let hundredths = u128::from(done) * 100;
+    let percent = hundredths.checked_div(u128::from(total));
+    percent.map_or_else(|| "-".to_owned(), |p| format!("{p} %"))
+}
+
+/// `policy ls`.
+pub(crate) fn policies(found: &[PolicyView]) -> String {
+    if found.is_empty() {
+        return "no policies, not even the baseline: see `volward doctor`".to_owned();
+    }
+    let rows = found.iter().map(|p| {
+        [
+            p.name.clone(),
+            p.level.clone(),
+            p.state.clone(),
+            or_none(&p.hooks.join(", ")),
+            p.interface.clone(),
+            p.digest.chars().take(12).collect(),
+            p.granted.to_string(),
+            p.denied.to_string(),
+            p.faulted.to_string(),
+        ]
+    });
+    let header = [
+        "POLICY",
+        "LEVEL",
+        "STATE",
+        "HOOKS",
+        "INTERFACE",
+        "DIGEST",
+        "GRANTED",
+        "DENIED",
+        "FAULTS",
+    ];
+    table(header, &["GRANTED", "DENIED", "FAULTS"], rows)
+}
+
+/// `volward status`.
+pub(crate) fn status(status: &StatusReply) -> String {
+    let quarantined = match status.quarantined {
+        0 => "none".to_owned(),
+        n => format!("{n}: see `volward ls`"),
+    };
+    format!(
+        "node         {}\nversion      {}\npools        {}\nquarantined  {quarantined}",
+        status.node,
+        status.version,
+        or_none(&status.pools.join(", ")),
+    )
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "-" } else { text }.to_owned()
+}
+
+fn yes(is: bool) -> String {
+    if is { "yes" } else { "no" }.to_owned()
+}

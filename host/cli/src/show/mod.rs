@@ -1,0 +1,14 @@
+//! What the daemon says, as people read it. Pure text: the golden files in tests/golden are what
+//! comes out of here.
+
+mod doctor;
+mod explain;
+mod facts;
+mod lists;
+
+pub(crate) use doctor::{doctor, verdict};
+pub(crate) use explain::explain;
+pub(crate) use lists::{
+    attached, attachments, detached, hydration_remark, hydrations, policies, pools, status,
+    volume_set,
+};

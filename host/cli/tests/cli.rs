@@ -1,0 +1,252 @@
+//! What `volward` prints and how it ends, against a fake daemon.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests stop the test"
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use support::replies::{REQUEST, WEB1, doctor, healthy, hydrations};
+use support::{Node, assert_golden};
+use volward_api::fake::Canned;
+use volward_api::{Problem, ProblemCode};
+
+#[test]
+fn tables_and_stories_read_as_reviewed() {
+    let node = Node::with(healthy);
+    let disks = "vg0/root vg0/common:ro,shared";
+    for (name, arguments) in [
+        ("pool-init", "pool init vg0"),
+        ("pool-ls", "pool ls"),
+        ("volume-set", "volume set vg0/common --shareable yes"),
+        ("attach", &format!("attach {WEB1} {disks}")),
+        ("attach-plan", &format!("attach {WEB1} {disks} --dry-run")),
+        ("detach", &format!("detach {WEB1}")),
+        ("detach-plan", &format!("detach {WEB1} --dry-run")),
+        ("ls", "ls --all"),
+        ("explain", &format!("explain {REQUEST}")),
+        ("hydration-ls", "hydration ls"),
+        ("policy-ls", "policy ls"),
+        ("doctor", "doctor"),
+        ("status", "status"),
+    ] {
+        let ended = node.volward(arguments);
+        assert_eq!(ended.code, 0, "{arguments}: {}", ended.stderr);
+        assert_golden(name, arguments, &ended);
+    }
+}
+
+#[test]
+fn nothing_is_said_plainly() {
+    let node = Node::with(|_| Canned::json(&json!([])));
+    for (name, arguments) in [
+        ("pool-ls-empty", "pool ls"),
+        ("ls-empty", "ls"),
+        ("hydration-ls-empty", "hydration ls"),
+        ("policy-ls-empty", "policy ls"),
+    ] {
+        assert_golden(name, arguments, &node.volward(arguments));
+    }
+}
+
+#[test]
+fn json_is_what_the_daemon_said() {
+    let node = Node::with(healthy);
+    let ended = node.volward("--json hydration ls");
+    assert_eq!(
+        serde_json::from_str::<Value>(&ended.stdout).unwrap(),
+        hydrations()
+    );
+}
+
+#[test]
+fn requests_say_what_was_typed() {
+    let node = Node::with(healthy);
+    node.volward(&format!(
+        "attach {WEB1} vg0/a:ro,narrow vg0/b:shared,lv --name web1 --purpose boot --hint t=blue"
+    ));
+    node.volward(&format!("detach {WEB1} vg0/a"));
+    node.volward("explain --volume vg0/a+b");
+    node.volward(&format!("explain --instance {WEB1}"));
+    node.volward("ls");
+    let seen = node.seen();
+    let body = |n: usize| serde_json::from_str::<Value>(&seen[n].body).unwrap();
+    assert_eq!(
+        body(0),
+        json!({
+            "instance": WEB1, "instance_name": "web1", "purpose": "boot",
+            "hints": [["t", "blue"]], "dry_run": false,
+            "disks": [
+                {"pool": "vg0", "volume": "a", "path": "own", "access": "read-only",
+                 "accept_narrowing": true},
+                {"pool": "vg0", "volume": "b", "path": "lv", "access": "read-write",
+                 "sharing": "shared", "accept_narrowing": false},
+            ],
+        })
+    );
+    assert_eq!(
+        body(1),
+        json!({"instance": WEB1, "volumes": [["vg0", "a"]], "dry_run": false})
+    );
+    let targets: Vec<_> = seen[2..].iter().map(|s| s.line.as_str()).collect();
+    assert_eq!(
+        targets,
+        [
+            "GET /v1/explain?volume=vg0%2Fa%2Bb",
+            &format!("GET /v1/explain?instance={WEB1}"),
+            "GET /v1/attachments?all=false",
+        ]
+    );
+}
+
+fn problem(kind: ProblemCode) -> Problem {
+    Problem {
+        kind,
+        code: "some-code".into(),
+        message: "vg0/root is attached on n2".into(),
+        details: vec!["since 2026-11-21 10:39:14 UTC".into()],
+        retry_after_ms: Some(4200),
+        request: Some(REQUEST.into()),
+    }
+}
+
+#[test]
+fn every_kind_of_problem_has_its_exit_code() {
+    for (kind, code) in [
+        (ProblemCode::BadRequest, 2),
+        (ProblemCode::Forbidden, 9),
+        (ProblemCode::NotFound, 10),
+        (ProblemCode::Denied, 3),
+        (ProblemCode::Refused, 4),
+        (ProblemCode::Faulted, 5),
+        (ProblemCode::Storage, 6),
+        (ProblemCode::Quarantined, 7),
+        (ProblemCode::Internal, 1),
+    ] {
+        let node = Node::with(move |_| Canned::problem(&problem(kind)));
+        let ended = node.volward("status");
+        assert_eq!((ended.code, ended.stdout.as_str()), (code, ""), "{kind}");
+        if kind == ProblemCode::Refused {
+            assert_golden("problem", "status", &ended);
+            let json = node.volward("status --json").stderr;
+            let json: Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(json["problem"]["code"], "some-code");
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_is_not_there_or_silent_is_code_8() {
+    let ended = Node::without_daemon().volward("status");
+    assert_eq!(ended.code, 8);
+    assert_golden("no-daemon", "status", &ended);
+
+    let silent = Node::with(|_| Canned::Silence);
+    let ended = silent.volward("--timeout 1 status");
+    assert_eq!(ended.code, 8);
+    assert_golden("silent-daemon", "--timeout 1 status", &ended);
+}
+
+#[test]
+fn nonsense_on_the_command_line_is_code_2() {
+    let node = Node::with(healthy);
+    for arguments in [
+        "",
+        "fly",
+        "attach",
+        "attach web1 vg0/a",
+        &format!("attach {WEB1}"),
+        &format!("attach {WEB1} vg0/a:x"),
+        "volume set vg0/a",
+        "explain",
+        &format!("explain {REQUEST} --instance {WEB1}"),
+    ] {
+        assert_eq!(node.volward(arguments).code, 2, "{arguments}");
+    }
+    assert!(node.seen().is_empty());
+}
+
+#[test]
+fn doctor_fails_when_something_does_not_work() {
+    let node = Node::with(|_| Canned::json(&doctor("failed")));
+    let ended = node.volward("doctor");
+    assert_eq!(ended.code, 11);
+    assert_golden("doctor-failed", "doctor", &ended);
+}
+
+#[test]
+fn a_record_of_a_newer_daemon_is_shown_raw() {
+    let node = Node::with(|_| {
+        Canned::json(&json!({
+            "request": REQUEST, "summary": "web1 was granted", "steps": [], "trouble": [],
+            "decision": {"shape": "unknown"},
+        }))
+    });
+    assert_golden(
+        "explain-raw",
+        "explain",
+        &node.volward(&format!("explain {REQUEST}")),
+    );
+}
+
+/// A copy at `done` of 100 bytes.
+fn at(done: u64, state: &str) -> Canned {
+    Canned::json(&json!([{
+        "pool": "vg0", "volume": "root", "state": state, "done": done, "total": 100,
+        "remaining_ms": null, "stalled_ms": 0, "trouble": null,
+    }]))
+}
+
+#[test]
+fn watch_ends_when_the_copy_is_complete() {
+    let calls = AtomicUsize::new(0);
+    let node = Node::with(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => at(40, "hydrating"),
+        _ => at(100, "complete"),
+    });
+    let ended = node.volward("hydration watch");
+    assert_golden("hydration-watch", "hydration watch", &ended);
+    assert_eq!((ended.code, node.seen().len()), (0, 2));
+
+    let failed = Node::with(|_| at(40, "failed"));
+    assert_eq!(failed.volward("hydration watch").code, 6);
+}
+
+#[test]
+fn policy_hands_over_to_the_workbench_beside_it() {
+    let node = Node::without_daemon();
+    let alone = tempfile::tempdir().unwrap();
+    let volward = alone.path().join("volward");
+    fs::copy(env!("CARGO_BIN_EXE_volward"), &volward).unwrap();
+    let ended = node.run(&volward, "policy test a.wasm");
+    assert_eq!(ended.code, 1);
+    assert_golden("policy-no-workbench", "policy test a.wasm", &ended);
+
+    let workbench = alone.path().join("volward-policy");
+    fs::write(
+        &workbench,
+        "#!/bin/sh\necho workbench: \"$1 $2\"\nexit 42\n",
+    )
+    .unwrap();
+    fs::set_permissions(&workbench, fs::Permissions::from_mode(0o755)).unwrap();
+    let ended = node.run(&volward, "policy test --flag");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (42, "workbench: test --flag\n")
+    );
+}
+
+#[test]
+fn completions_and_help_need_no_daemon() {
+    let node = Node::without_daemon();
+    assert!(node.volward("completions bash").stdout.contains("_volward"));
+    let help = node.volward("--help");
+    assert_golden("help", "--help", &help);
+}

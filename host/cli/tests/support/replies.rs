@@ -1,0 +1,288 @@
+//! A small cluster's replies: node n1 is asked, node n2 has a volume n1 wants.
+
+use serde_json::{Value, json};
+use volward_api::fake::{Canned, Seen};
+use volward_api::model::{
+    Access, Answer, Attachment, AttachmentState, Bytes, Combined, CopyFate, CopyMode, CopyPlan,
+    DecisionRecord, Denial, DiskFacts, Facts, Fault, FaultKind, Home, HomeState, NodeFacts, Note,
+    Origin, PluginVerdict, Purpose, RequestFacts, Sharing, Space, Verdict, VolumeId,
+};
+
+pub(crate) const WEB1: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const DB1: &str = "99999999-2222-3333-4444-555555555555";
+pub(crate) const REQUEST: &str = "00000000-0000-4000-8000-000000000001";
+/// 2026-11-21 10:39:14 UTC.
+const NOW: u64 = 1_795_257_554_000;
+
+/// A daemon in good order.
+pub(crate) fn healthy(seen: &Seen) -> Canned {
+    let (path, _) = seen.line.split_once('?').unwrap_or((&seen.line, ""));
+    Canned::json(&match path {
+        "POST /v1/attach" if seen.body.contains("\"dry_run\":true") => plan(),
+        "POST /v1/attach" => attached(),
+        "POST /v1/detach" if seen.body.contains("\"dry_run\":true") => json!({
+            "detached": [], "plan": ["withdraw /dev/volward/...", "deactivate vg0/root"],
+        }),
+        "POST /v1/detach" => json!({"detached": [
+            {"pool": "vg0", "volume": "root"},
+            {"pool": "vg0", "volume": "data", "writing_back": true},
+        ]}),
+        "POST /v1/pools" => pool(),
+        "POST /v1/volumes/set" => json!({
+            "name": "common", "id": "x:y", "size": 1, "shareable": true, "home": "pool",
+        }),
+        "GET /v1/pools" => json!([pool(), broken_pool()]),
+        "GET /v1/attachments" => attachments(),
+        "GET /v1/hydrations" => hydrations(),
+        "GET /v1/policies" => policies(),
+        "GET /v1/explain" => json!({
+            "request": REQUEST,
+            "summary": "web1 (boot, 2 disks) was denied by policy tenants",
+            "decision": decision(),
+            "steps": [["publish the intent", "undone"], ["take vg0/root exclusive", "waiting"]],
+            "trouble": ["vg0/root is attached on n2"],
+        }),
+        "GET /v1/doctor" => doctor("ok"),
+        "GET /v1/status" => json!({
+            "version": "0.1.0", "node": "n1", "quarantined": 1, "pools": ["vg0", "nvme"],
+        }),
+        other => panic!("no reply for {other}"),
+    })
+}
+
+fn attached() -> Value {
+    json!({
+        "request": REQUEST,
+        "attached": [
+            {"pool": "vg0", "volume": "root", "device": format!("/dev/volward/{WEB1}/vg0/root"),
+             "access": "read-write", "sharing": "exclusive",
+             "copy": {"mode": "background", "fate": "write-back"}},
+            {"pool": "vg0", "volume": "common", "already": true,
+             "device": format!("/dev/volward/{WEB1}/vg0/common"),
+             "access": "read-only", "sharing": "shared"},
+        ],
+        "notes": ["vg0/common: read-only was granted for read-write"],
+    })
+}
+
+fn plan() -> Value {
+    json!({
+        "request": REQUEST, "attached": [],
+        "plan": ["take vg0/root exclusive and activate it", "look again under the lease"],
+    })
+}
+
+fn pool() -> Value {
+    json!({
+        "name": "vg0", "vg_uuid": "x", "kind": "shared", "lock_type": "sanlock",
+        "size": 107_374_182_400_u64, "free": 53_687_091_200_u64,
+        "members": [
+            {"host_id": 1, "node": "n1", "state": "live", "own": true, "slot_trouble": null},
+            {"host_id": 2, "node": "n2", "state": "fail", "own": false,
+             "slot_trouble": "the newer copy is torn, the one before it is used"},
+            {"host_id": 7, "node": null, "state": "dead", "own": false, "slot_trouble": null},
+        ],
+        "volumes": [
+            {"name": "root", "id": "x:a", "size": 10_737_418_240_u64, "shareable": false,
+             "home": "split on n1"},
+            {"name": "common", "id": "x:b", "size": 1_610_612_736, "shareable": true,
+             "home": "pool"},
+        ],
+        "trouble": null,
+    })
+}
+
+fn broken_pool() -> Value {
+    json!({
+        "name": "vg9", "vg_uuid": null, "kind": "shared", "lock_type": "", "size": 0, "free": 0,
+        "members": [], "volumes": [],
+        "trouble": "there is no such volume group on this node: check the LUN",
+    })
+}
+
+fn attachments() -> Value {
+    let attachment = |node: &str, name: Option<&str>, instance: &str, volume: &str| {
+        json!({
+            "node": node, "instance": instance, "instance_name": name, "pool": "vg0",
+            "volume": volume, "sharing": "exclusive", "access": "read-write",
+            "state": "attached", "device": null, "since_ms": NOW, "causes": [],
+        })
+    };
+    let mut bad = attachment("n1", Some("web1"), WEB1, "old");
+    bad["state"] = json!("quarantined");
+    bad["causes"] = json!(["removing the device failed: in use", "undo failed: in use"]);
+    json!([
+        attachment("n1", Some("web1"), WEB1, "root"),
+        attachment("n2", None, DB1, "db-data"),
+        bad,
+    ])
+}
+
+pub(crate) fn hydrations() -> Value {
+    let hydration = |volume: &str, state: &str, done: u64| {
+        json!({
+            "pool": "vg0", "volume": volume, "state": state, "done": done,
+            "total": 10_737_418_240_u64, "remaining_ms": null, "stalled_ms": 0, "trouble": null,
+        })
+    };
+    let mut moving = hydration("root", "hydrating", 10_737_418_239);
+    moving["remaining_ms"] = json!(125_000);
+    let mut stalled = hydration("data", "stalled", 1 << 30);
+    stalled["stalled_ms"] = json!(61_000);
+    json!([moving, stalled, hydration("log", "writes-only", 0)])
+}
+
+fn policies() -> Value {
+    json!([
+        {"name": "baseline", "digest": "ab".repeat(32), "interface": "0.1.0", "level": "enforce",
+         "state": "serving", "hooks": ["attach", "detach"], "granted": 41, "denied": 2,
+         "faulted": 0},
+        {"name": "tenants", "digest": "cd".repeat(32), "interface": "0.1.0", "level": "monitor",
+         "state": "refused: the file is writable by others", "hooks": [], "granted": 0,
+         "denied": 0, "faulted": 3},
+    ])
+}
+
+/// A doctor's reply; the watchdog is as given.
+pub(crate) fn doctor(watchdog: &str) -> Value {
+    let fine = watchdog == "ok";
+    json!({"checks": [
+        {"name": "tools", "verdict": "ok", "found": "lvm2 2.03.16, sanlock 3.8.5",
+         "remedy": null, "refuses_read_write": true},
+        {"name": "dm-clone", "verdict": "warning", "found": "the module is not there",
+         "remedy": "copies are not offered; everything else is. Install a kernel with dm-clone",
+         "refuses_read_write": false},
+        {"name": "watchdog", "verdict": watchdog,
+         "found": if fine { "armed" } else { "sanlock runs with -w 0" },
+         "remedy": if fine { None } else { Some("take `-w 0` out of /etc/default/sanlock") },
+         "refuses_read_write": true},
+    ]})
+}
+
+fn volume(letter: &str) -> VolumeId {
+    VolumeId {
+        vg: "v".repeat(32).parse().unwrap(),
+        lv: letter.repeat(32).parse().unwrap(),
+    }
+}
+
+fn decision() -> DecisionRecord {
+    let facts = facts();
+    let mut granted = Answer::as_asked(&facts);
+    granted.disks[0].copy = Some(CopyPlan {
+        mode: CopyMode::Background,
+        in_flight: None,
+        batch: Some(Bytes::mib(1)),
+        fate: CopyFate::WriteBack,
+    });
+    granted.notes.push(Note {
+        key: "space".into(),
+        value: "enough".into(),
+    });
+    let denial = Denial {
+        code: "tenant-unknown".into(),
+        message: "tenant blue has no volumes here".into(),
+        retry_after_ms: Some(60_000),
+    };
+    let fault = Fault {
+        kind: FaultKind::Deadline,
+        message: "no answer within 20 ms".into(),
+    };
+    let mut audit = said("audit", Verdict::Faulted(fault));
+    audit.monitored = true;
+    let mut baseline = said("baseline", Verdict::Granted(granted));
+    baseline.log.push("two disks".into());
+    let plugins = vec![
+        baseline,
+        said("tenants", Verdict::Denied(denial)),
+        audit,
+        said("hydrate-local", Verdict::Absent),
+    ];
+    DecisionRecord {
+        hook: "attach".into(),
+        combined: Combined::attach(&facts, &plugins),
+        facts,
+        plugins,
+        micros: 412,
+    }
+}
+
+fn said(plugin: &str, verdict: Verdict) -> PluginVerdict {
+    PluginVerdict {
+        plugin: plugin.into(),
+        digest: "ab".repeat(32),
+        interface: "0.1.0".into(),
+        monitored: false,
+        config: std::collections::BTreeMap::new(),
+        verdict,
+        log: Vec::new(),
+        micros: 100,
+    }
+}
+
+fn facts() -> Facts {
+    let root = DiskFacts {
+        id: volume("a"),
+        pool: "vg0".parse().unwrap(),
+        name: "root".parse().unwrap(),
+        size: Bytes::mib(10_240),
+        shareable: false,
+        tags: vec!["gold".into()],
+        home: Home {
+            state: HomeState::Split {
+                node: "n2".parse().unwrap(),
+                copy: "c".repeat(32).parse().unwrap(),
+            },
+            generation: 3,
+        },
+        attachments: vec![Attachment {
+            volume: volume("a"),
+            instance: DB1.parse().unwrap(),
+            node: "n2".parse().unwrap(),
+            sharing: Sharing::Exclusive,
+            access: Access::ReadWrite,
+            since_ms: NOW - 3_600_000,
+            state: AttachmentState::Attached,
+        }],
+        hydration: None,
+        asked_sharing: Sharing::Exclusive,
+        asked_access: Access::ReadWrite,
+    };
+    let common = DiskFacts {
+        id: volume("b"),
+        name: "common".parse().unwrap(),
+        shareable: true,
+        tags: Vec::new(),
+        home: Home::POOL,
+        attachments: Vec::new(),
+        asked_sharing: Sharing::Shared,
+        asked_access: Access::ReadOnly,
+        ..root.clone()
+    };
+    Facts {
+        request: RequestFacts {
+            id: REQUEST.parse().unwrap(),
+            origin: Origin::Libvirt,
+            caller_uid: 0,
+            purpose: Purpose::Boot,
+            instance: WEB1.parse().unwrap(),
+            instance_name: "web1".into(),
+            hints: vec![("tenant".into(), "blue".into())],
+        },
+        node: NodeFacts {
+            name: "n1".parse().unwrap(),
+            labels: vec![("rack".into(), "r1".into())],
+            local: Some(Space {
+                total: Bytes::mib(102_400),
+                free: Bytes::mib(51_200),
+                promised: Bytes::mib(10_240),
+            }),
+            io_pressure: Some(205),
+        },
+        peer: None,
+        disks: vec![root, common],
+        held: Vec::new(),
+        now_ms: NOW,
+        utc_offset_minutes: 60,
+    }
+}
