@@ -1,0 +1,257 @@
+//! Story g: the daemon dies between any two steps, or before or after any single call that
+//! changes something; or the node dies with it. Afterwards every attachment is whole, gone or
+//! quarantined, nothing is left over, and no guest's write is lost (I19, I21, I24, I30, I32).
+//!
+//! The points come from an uninterrupted run: a new step joins by itself.
+
+use volward_model::{CopyMode, InstanceId, VolumeRef};
+use volward_simulation::{
+    Daemon, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
+};
+
+/// What is interrupted, and what comes before it.
+struct Story {
+    policy: Say,
+    prepare: fn(&Lab, &Daemon, &[VolumeRef]),
+    act: fn(&Lab, &Daemon, &[VolumeRef]),
+}
+
+/// How the daemon ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Point(usize),
+    Before(usize),
+    After(usize),
+}
+
+const GUEST: u8 = 1;
+
+fn guest() -> InstanceId {
+    instance(GUEST)
+}
+
+struct Stage {
+    lab: Lab,
+    volumes: Vec<VolumeRef>,
+    daemon: Daemon,
+}
+
+fn stage(story: &Story) -> Stage {
+    let lab = Lab::new(&["n1", "n2"]);
+    let volumes = vec![lab.volume("a"), lab.volume("b"), lab.shareable("c")];
+    lab.policy.say(story.policy.clone());
+    // The other nodes have joined: their slots are there to be read.
+    lab.start("n2").kill();
+    let daemon = lab.start("n1");
+    (story.prepare)(&lab, &daemon, &volumes);
+    Stage {
+        lab,
+        volumes,
+        daemon,
+    }
+}
+
+fn every_end(story: &Story) -> Vec<End> {
+    let stage = stage(story);
+    let points = stage.daemon.points.passed().len();
+    let changes = stage.daemon.kernel.changes_made();
+    (story.act)(&stage.lab, &stage.daemon, &stage.volumes);
+    assert_eq!(
+        check::settled(&stage.lab, &stage.daemon),
+        [""; 0],
+        "uninterrupted"
+    );
+    let points = 0..stage.daemon.points.passed().len() - points;
+    let changes = 1..=stage.daemon.kernel.changes_made() - changes;
+    assert!(!points.is_empty() && !changes.is_empty());
+    points
+        .map(End::Point)
+        .chain(changes.clone().map(End::Before))
+        .chain(changes.map(End::After))
+        .collect()
+}
+
+fn interrupted(story: &Story, end: End, reboot: bool) {
+    let Stage {
+        lab,
+        volumes,
+        daemon,
+    } = stage(story);
+    match end {
+        End::Point(n) => daemon.points.die_at(n),
+        End::Before(n) => daemon.kernel.crash_before(n),
+        End::After(n) => daemon.kernel.crash_after(n),
+    }
+    (story.act)(&lab, &daemon, &volumes);
+    assert!(daemon.kernel.crashed(), "{end:?} was not reached");
+    daemon.kill();
+    if reboot {
+        lab.journal("n1").forget_marks();
+        lab.reboot("n1");
+    }
+    let asked = lab.policy.asked().len();
+    let daemon = lab.start("n1");
+    daemon.tasks.run_all();
+    assert_eq!(lab.policy.asked().len(), asked, "I32: no plugin is asked");
+    let case = format!("{end:?}, reboot: {reboot}");
+    assert_eq!(check::settled(&lab, &daemon), [""; 0], "{case}");
+    // Nothing but the daemon broke, so there is nothing that could not be mended.
+    let attachments = daemon.node.attachments();
+    assert!(
+        attachments.iter().all(|a| a.causes.is_empty()),
+        "{case}: {attachments:?}"
+    );
+
+    // It works on: the guest starts again with all it had, writes, and stops.
+    let disks = [disk(&volumes[0]), disk(&volumes[1]), read_only(&volumes[2])];
+    if let Some(Err(error)) = daemon.try_attach(&ask(guest(), &disks)) {
+        // Interrupted after the point of no return, a disk is there as it was asked for first.
+        let different = error
+            .to_string()
+            .contains("attached to this instance already");
+        assert!(different, "{case}: {error}");
+    }
+    assert_eq!(check::data(&lab, &daemon), [""; 0], "{case}, started again");
+    let detached = daemon.node.detach(&detach_ask(guest()));
+    assert!(detached.is_ok(), "{case}: {detached:?}");
+    daemon.tasks.run_all();
+    assert_eq!(check::clean(&lab, &daemon), [""; 0], "{case}, stopped");
+
+    lab.policy.say(Say::AsAsked);
+    let other = lab.start("n2");
+    let disks: Vec<_> = volumes.iter().map(disk).collect();
+    let moved = other.node.attach(&ask(instance(2), &disks));
+    assert!(moved.is_ok(), "{case}: {moved:?}");
+    assert_eq!(
+        check::settled(&lab, &other),
+        [""; 0],
+        "{case}, on the other node"
+    );
+}
+
+fn survives_everywhere(story: &Story) {
+    for end in every_end(story) {
+        for reboot in [false, true] {
+            interrupted(story, end, reboot);
+        }
+    }
+}
+
+fn nothing(_: &Lab, _: &Daemon, _: &[VolumeRef]) {}
+
+fn attach_two(_: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    let disks = [disk(&volumes[0]), disk(&volumes[1])];
+    daemon.try_attach(&ask(guest(), &disks));
+}
+
+fn attach_one(_: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    daemon.try_attach(&ask(guest(), &[disk(&volumes[0])]));
+}
+
+fn attach_mixed(_: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    let disks = [disk(&volumes[0]), shared(&volumes[2])];
+    daemon.try_attach(&ask(guest(), &disks));
+}
+
+fn detach_all(_: &Lab, daemon: &Daemon, _: &[VolumeRef]) {
+    daemon.try_detach(&detach_ask(guest()));
+}
+
+fn write_some(lab: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    for (block, value) in [(0, 5), (7, 6), (31, 7)] {
+        let written = lab.write(&daemon.kernel, volumes[0].id, guest(), (block, value));
+        written.unwrap();
+    }
+}
+
+/// Attached, a few regions written, hydration not begun.
+fn with_copy(lab: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    attach_one(lab, daemon, volumes);
+    write_some(lab, daemon, volumes);
+}
+
+fn with_whole_copy(lab: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    with_copy(lab, daemon, volumes);
+    daemon.tasks.run_all();
+}
+
+fn run_tasks(_: &Lab, daemon: &Daemon, _: &[VolumeRef]) {
+    daemon.tasks.run_all();
+}
+
+fn detach_and_write_back(lab: &Lab, daemon: &Daemon, volumes: &[VolumeRef]) {
+    detach_all(lab, daemon, volumes);
+    run_tasks(lab, daemon, volumes);
+}
+
+#[test]
+fn i30_attach_of_two_volumes() {
+    survives_everywhere(&Story {
+        policy: Say::AsAsked,
+        prepare: nothing,
+        act: attach_two,
+    });
+}
+
+#[test]
+fn i30_attach_of_exclusive_and_shared() {
+    survives_everywhere(&Story {
+        policy: Say::AsAsked,
+        prepare: nothing,
+        act: attach_mixed,
+    });
+}
+
+#[test]
+fn i30_attach_of_two_volumes_with_copies() {
+    survives_everywhere(&Story {
+        policy: Say::Copy(CopyMode::Background),
+        prepare: nothing,
+        act: attach_two,
+    });
+}
+
+#[test]
+fn i30_attach_with_a_copy_before_start() {
+    survives_everywhere(&Story {
+        policy: Say::Copy(CopyMode::BeforeStart),
+        prepare: nothing,
+        act: attach_one,
+    });
+}
+
+#[test]
+fn i30_detach_of_two_volumes() {
+    survives_everywhere(&Story {
+        policy: Say::AsAsked,
+        prepare: attach_two,
+        act: detach_all,
+    });
+}
+
+#[test]
+fn i22_hydration_and_the_switch() {
+    survives_everywhere(&Story {
+        policy: Say::Copy(CopyMode::Background),
+        prepare: with_copy,
+        act: run_tasks,
+    });
+}
+
+#[test]
+fn i24_write_back_of_a_copy_that_is_not_whole() {
+    survives_everywhere(&Story {
+        policy: Say::Copy(CopyMode::WritesOnly),
+        prepare: with_copy,
+        act: detach_and_write_back,
+    });
+}
+
+#[test]
+fn i24_write_back_of_a_whole_copy() {
+    survives_everywhere(&Story {
+        policy: Say::Copy(CopyMode::Background),
+        prepare: with_whole_copy,
+        act: detach_and_write_back,
+    });
+}

@@ -1,0 +1,181 @@
+//! The node's durable state in memory: survives the daemon, and with it the node.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use volward_control::ports::{
+    Finish, Journal, JournalEntry, JournalQuery, JournalState, PortError, PortResult, StepMark,
+    StoredAttachment,
+};
+use volward_model::AttachmentKey;
+use volward_storage::fake::FakeNode;
+
+/// A journal on a disk that a test can fill up; clones are the same journal.
+#[derive(Clone, Debug)]
+pub struct FakeJournal {
+    kernel: FakeNode,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sequence: u64,
+    entries: BTreeMap<u64, JournalEntry>,
+    attachments: BTreeMap<AttachmentKey, StoredAttachment>,
+    full: bool,
+}
+
+impl FakeJournal {
+    /// An empty one, on that node's own disk.
+    #[must_use]
+    pub fn new(kernel: FakeNode) -> Self {
+        Self {
+            kernel,
+            state: Arc::default(),
+        }
+    }
+
+    /// The disk is full, or has space again.
+    pub fn set_full(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    /// What a power cut may do to marks, which need not be durable: they are lost.
+    pub fn forget_marks(&self) {
+        for entry in self.state().entries.values_mut() {
+            if entry.state == JournalState::Open {
+                entry.marks.fill(StepMark::Waiting);
+            }
+        }
+    }
+
+    /// Every entry there ever was.
+    #[must_use]
+    pub fn entries(&self) -> Vec<JournalEntry> {
+        self.state().entries.values().cloned().collect()
+    }
+
+    /// What is remembered as attached.
+    #[must_use]
+    pub fn remembered(&self) -> Vec<StoredAttachment> {
+        self.state().attachments.values().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One transaction: whole or not at all, and a daemon can die before it or after it.
+    fn change<T>(&self, what: &str, change: impl FnOnce(&mut State) -> T) -> PortResult<T> {
+        self.kernel.note(&format!("journal-{what}"))?;
+        let mut state = self.state();
+        if state.full {
+            return Err(PortError::Io {
+                what: format!("writing the journal ({what})"),
+                reason: "no space left on device".to_owned(),
+            });
+        }
+        Ok(change(&mut state))
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> PortResult<T> {
+        if self.kernel.crashed() {
+            return Err(PortError::Refused("the daemon is dead".to_owned()));
+        }
+        Ok(look(&self.state()))
+    }
+}
+
+fn next_id(state: &State) -> u64 {
+    state.entries.keys().next_back().map_or(1, |last| last + 1)
+}
+
+fn insert(state: &mut State, entry: &JournalEntry) -> u64 {
+    let id = next_id(state);
+    state.entries.insert(
+        id,
+        JournalEntry {
+            id,
+            ..entry.clone()
+        },
+    );
+    id
+}
+
+fn apply(state: &mut State, put: &[StoredAttachment], remove: &[AttachmentKey]) {
+    for key in remove {
+        state.attachments.remove(key);
+    }
+    for attachment in put {
+        state
+            .attachments
+            .insert(attachment.key(), attachment.clone());
+    }
+}
+
+impl Journal for FakeJournal {
+    fn next_sequence(&self) -> PortResult<u64> {
+        self.change("sequence", |state| {
+            state.sequence += 1;
+            state.sequence
+        })
+    }
+
+    fn begin(&self, entry: &JournalEntry) -> PortResult<u64> {
+        self.change("begin", |state| insert(state, entry))
+    }
+
+    fn mark(&self, entry: u64, step: usize, mark: StepMark) -> PortResult<()> {
+        self.change("mark", |state| {
+            let marks = state.entries.get_mut(&entry).map(|e| &mut e.marks);
+            if let Some(place) = marks.and_then(|marks| marks.get_mut(step)) {
+                *place = mark;
+            }
+        })
+    }
+
+    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<u64>> {
+        self.change("finish", |state| {
+            if let Some(entry) = state.entries.get_mut(&entry) {
+                entry.state = end.state;
+                entry.causes.clone_from(&end.causes);
+            }
+            apply(state, &end.put, &end.remove);
+            end.follow
+                .iter()
+                .map(|entry| insert(state, entry))
+                .collect()
+        })
+    }
+
+    fn open_entries(&self) -> PortResult<Vec<JournalEntry>> {
+        self.look(|state| {
+            let open = |e: &&JournalEntry| e.state == JournalState::Open;
+            state.entries.values().filter(open).cloned().collect()
+        })
+    }
+
+    fn find(&self, what: &JournalQuery, limit: usize) -> PortResult<Vec<JournalEntry>> {
+        let wanted = |e: &&JournalEntry| match what {
+            JournalQuery::Request(request) => e.request == *request,
+            JournalQuery::Instance(instance) => e.instance == Some(*instance),
+            JournalQuery::Volume(volume) => e.volumes.contains(volume),
+        };
+        self.look(|state| {
+            let newest = state.entries.values().rev().filter(wanted);
+            newest.take(limit).cloned().collect()
+        })
+    }
+
+    fn attachments(&self) -> PortResult<Vec<StoredAttachment>> {
+        self.look(|state| state.attachments.values().cloned().collect())
+    }
+
+    fn change_attachments(
+        &self,
+        put: &[StoredAttachment],
+        remove: &[AttachmentKey],
+    ) -> PortResult<()> {
+        self.change("attachments", |state| apply(state, put, remove))
+    }
+}

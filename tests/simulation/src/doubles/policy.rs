@@ -1,0 +1,146 @@
+//! A policy that says what a test wants, and a decision log in memory.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use volward_control::ports::{Decisions, Policy, PortResult};
+use volward_model::decision::{Combined, DecisionRecord};
+use volward_model::{
+    Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Sharing, VolumeId,
+};
+
+/// What the policy says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Say {
+    /// What was asked for.
+    #[default]
+    AsAsked,
+    /// That, with a copy.
+    Copy(CopyMode),
+    /// That, but read-only at most.
+    ReadOnly,
+    /// That, but exclusive.
+    Exclusive,
+    /// No.
+    Deny,
+    /// One writer of a shared volume in the cluster at a time, any number of readers.
+    OneWriter,
+}
+
+/// A policy in memory.
+#[derive(Debug, Default)]
+pub struct FakePolicy {
+    says: Mutex<Say>,
+    asked: Mutex<Vec<Facts>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FakePolicy {
+    /// What it says from now on.
+    pub fn say(&self, say: Say) {
+        *lock(&self.says) = say;
+    }
+
+    /// The facts of every attach it was asked about.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Facts> {
+        lock(&self.asked).clone()
+    }
+}
+
+fn denied(code: &str, message: String) -> Combined {
+    let denial = Denial {
+        code: code.to_owned(),
+        message,
+        retry_after_ms: None,
+    };
+    Combined::Denied(vec![("test".to_owned(), denial)])
+}
+
+fn one_writer(facts: &Facts, answer: Answer) -> Combined {
+    for disk in &facts.disks {
+        let writer = disk
+            .attachments
+            .iter()
+            .find(|a| a.access == Access::ReadWrite);
+        if let (Access::ReadWrite, Some(writer)) = (disk.asked_access, writer) {
+            let message = format!("{} writes on {}", writer.instance, writer.node);
+            return denied("one-writer", message);
+        }
+    }
+    Combined::Granted(answer)
+}
+
+impl Policy for FakePolicy {
+    fn attach(&self, facts: &Facts) -> DecisionRecord {
+        lock(&self.asked).push(facts.clone());
+        let mut answer = Answer::as_asked(facts);
+        let says = lock(&self.says).clone();
+        let combined = match says {
+            Say::AsAsked => Combined::Granted(answer),
+            Say::Deny => denied("no", "the test says no".to_owned()),
+            Say::OneWriter => one_writer(facts, answer),
+            Say::Copy(mode) => {
+                for disk in &mut answer.disks {
+                    disk.copy = Some(CopyPlan {
+                        mode,
+                        in_flight: None,
+                        batch: None,
+                        fate: CopyFate::WriteBack,
+                    });
+                }
+                Combined::Granted(answer)
+            }
+            Say::ReadOnly => {
+                for disk in &mut answer.disks {
+                    disk.access = Access::ReadOnly;
+                }
+                Combined::Granted(answer)
+            }
+            Say::Exclusive => {
+                for disk in &mut answer.disks {
+                    disk.sharing = Sharing::Exclusive;
+                }
+                Combined::Granted(answer)
+            }
+        };
+        record("attach", facts, combined)
+    }
+
+    fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord {
+        record("detach", facts, Combined::detach(granted, &[]))
+    }
+}
+
+fn record(hook: &str, facts: &Facts, combined: Combined) -> DecisionRecord {
+    DecisionRecord {
+        hook: hook.to_owned(),
+        facts: facts.clone(),
+        plugins: Vec::new(),
+        combined,
+        micros: 0,
+    }
+}
+
+/// The decision log in memory.
+#[derive(Debug, Default)]
+pub struct FakeDecisions {
+    outcomes: Mutex<Vec<String>>,
+}
+
+impl FakeDecisions {
+    /// The outcomes recorded so far.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<String> {
+        lock(&self.outcomes).clone()
+    }
+}
+
+impl Decisions for FakeDecisions {
+    fn record(&self, _decision: &DecisionRecord, outcome: &str) -> PortResult<()> {
+        lock(&self.outcomes).push(outcome.to_owned());
+        Ok(())
+    }
+}

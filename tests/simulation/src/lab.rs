@@ -1,0 +1,337 @@
+//! A cluster with daemons on it, and guests that remember what they wrote.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use uuid::Uuid;
+use volward_control::ports::{Clock, PortResult, Tasks};
+use volward_control::{
+    AttachAsk, AttachDone, ControlError, DetachAsk, DetachDone, DiskAsk, Node, Ports, Settings,
+};
+use volward_model::{
+    Access, Bytes, DeviceId, InstanceId, MemberState, Origin, PoolName, Purpose, RequestId,
+    Sharing, VolumeId, VolumeRef,
+};
+use volward_plan::DiskForm;
+use volward_storage::fake::{FakeCluster, FakeNode};
+
+use crate::doubles::{
+    Death, FakeDecisions, FakeJournal, FakePolicy, Idle, LabClock, Points, TaskQueue,
+};
+
+/// 32 regions of 64 KiB: enough to be stopped in the middle, little enough for thousands of runs.
+const SIZE: Bytes = Bytes::mib(2);
+/// Regions that are copied while somebody waits once.
+const REGIONS_PER_WAIT: u64 = 8;
+/// Waits of 5 s in which nothing happens before background work is ended: longer than
+/// `stall_after`.
+const PATIENCE: usize = 30;
+
+/// A cluster with the shared pool `san`, and on each node a local pool `nvme-<node>`.
+pub struct Lab {
+    /// The fakes.
+    pub cluster: FakeCluster,
+    /// `san`.
+    pub pool: PoolName,
+    /// What every daemon asks.
+    pub policy: Arc<FakePolicy>,
+    journals: BTreeMap<String, FakeJournal>,
+    truth: Mutex<BTreeMap<VolumeId, Vec<u64>>>,
+    /// Real time a sleep takes; zero unless threads race.
+    pub pause: Duration,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    /// What is tested.
+    pub node: Arc<Node>,
+    /// Its kernel, LVM and sanlock.
+    pub kernel: FakeNode,
+    /// Its background work, held.
+    pub tasks: Arc<TaskQueue>,
+    /// The points it passes.
+    pub points: Arc<Points>,
+    /// Its disk.
+    pub journal: FakeJournal,
+    /// Its decision log.
+    pub decisions: Arc<FakeDecisions>,
+}
+
+impl Lab {
+    /// A cluster of these nodes, without volumes.
+    #[must_use]
+    pub fn new(nodes: &[&str]) -> Self {
+        let cluster = FakeCluster::new(nodes);
+        let pool = cluster.shared_pool("san", Bytes::mib(1024));
+        for node in nodes {
+            cluster.local_pool(node, &format!("nvme-{node}"), Bytes::mib(256));
+            let (clock, idle) = (cluster.clock(), AtomicUsize::new(0));
+            cluster.node(node).while_waiting(move |kernel, id| {
+                clock.sleep(Duration::from_secs(5));
+                match kernel.hydrate(id, REGIONS_PER_WAIT) {
+                    Ok(1..) => idle.store(0, Ordering::SeqCst),
+                    _ if idle.fetch_add(1, Ordering::SeqCst) > PATIENCE => {
+                        idle.store(0, Ordering::SeqCst);
+                        Idle::now();
+                    }
+                    _ => {}
+                }
+            });
+        }
+        let journal = |node: &&str| ((*node).to_owned(), FakeJournal::new(cluster.node(node)));
+        Self {
+            journals: nodes.iter().map(journal).collect(),
+            cluster,
+            pool,
+            policy: Arc::default(),
+            truth: Mutex::default(),
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// Makes a volume with data of its own on it.
+    pub fn volume(&self, name: &str) -> VolumeRef {
+        let volume = self.cluster.volume(&self.pool, name, SIZE);
+        let seed = name.bytes().fold(7, |n, b| n * 31 + u64::from(b));
+        self.cluster
+            .fill(volume.id, |block| seed * 1000 + block + 1);
+        let data = self.cluster.contents(volume.id);
+        self.truth().insert(volume.id, data);
+        volume
+    }
+
+    /// Makes a volume that is marked shareable.
+    pub fn shareable(&self, name: &str) -> VolumeRef {
+        let volume = self.volume(name);
+        self.cluster.tamper(&volume, |_, tags, _| {
+            tags.push(volward_model::volume::SHAREABLE_TAG.to_owned());
+        });
+        volume
+    }
+
+    /// What a guest must read from the volume, block by block.
+    #[must_use]
+    pub fn expected(&self, volume: VolumeId) -> Vec<u64> {
+        self.truth().get(&volume).cloned().unwrap_or_default()
+    }
+
+    /// Every volume that was made.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<VolumeId> {
+        self.truth().keys().copied().collect()
+    }
+
+    fn truth(&self) -> MutexGuard<'_, BTreeMap<VolumeId, Vec<u64>>> {
+        self.truth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The local pool of a node.
+    #[must_use]
+    pub fn local(&self, node: &str) -> Option<PoolName> {
+        format!("nvme-{node}").parse().ok()
+    }
+
+    /// The journal on a node's disk.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    #[must_use]
+    pub fn journal(&self, node: &str) -> FakeJournal {
+        let journal = self.journals.get(node).cloned();
+        journal.unwrap_or_else(|| unreachable!("{node} is in the lab"))
+    }
+
+    /// A daemon that has not recovered yet; whatever was to go wrong on the node is forgotten.
+    #[must_use]
+    pub fn daemon(&self, node: &str, tasks: Option<Arc<dyn Tasks>>) -> Daemon {
+        let kernel = self.cluster.node(node);
+        kernel.restart();
+        let held = Arc::new(TaskQueue::default());
+        let points = Arc::new(Points::new(kernel.clone()));
+        let decisions = Arc::new(FakeDecisions::default());
+        let port = Arc::new(kernel.clone());
+        let ports = Ports {
+            volumes: port.clone(),
+            leases: port.clone(),
+            devices: port.clone(),
+            registry: port.clone(),
+            journal: Arc::new(self.journal(node)),
+            policy: self.policy.clone(),
+            decisions: decisions.clone(),
+            clock: Arc::new(LabClock {
+                clock: self.cluster.clock(),
+                kernel: kernel.clone(),
+                pause: self.pause,
+            }),
+            machine: port,
+            tasks: tasks.unwrap_or_else(|| held.clone()),
+            interruptions: points.clone(),
+        };
+        let settings = Settings {
+            node: kernel.name().clone(),
+            labels: Vec::new(),
+            pools: vec![self.pool.clone()],
+            local: self.local(node),
+            lab_without_watchdog: false,
+            wait_for_turn: self.pause * 10_000,
+            wait_for_intent: Duration::from_secs(60),
+            busy_for: Duration::from_secs(2),
+            stall_after: Duration::from_secs(60),
+        };
+        Daemon {
+            node: Node::new(settings, ports),
+            journal: self.journal(node),
+            kernel,
+            tasks: held,
+            points,
+            decisions,
+        }
+    }
+
+    /// Starts a daemon over whatever is there.
+    ///
+    /// # Panics
+    /// If its state cannot be read.
+    #[must_use]
+    pub fn start(&self, node: &str) -> Daemon {
+        let daemon = self.daemon(node, None);
+        let recovered = daemon.node.recover();
+        assert!(recovered.is_ok(), "{recovered:?}");
+        daemon
+    }
+
+    /// The node loses its power, is found dead by the others, and boots again.
+    pub fn reboot(&self, node: &str) {
+        let kernel = self.cluster.node(node);
+        kernel.power_cut();
+        self.cluster.set_member(node, MemberState::Dead);
+        kernel.boot();
+    }
+
+    /// A guest writes.
+    ///
+    /// # Errors
+    /// As the kernel; then nothing was written.
+    pub fn write(
+        &self,
+        kernel: &FakeNode,
+        volume: VolumeId,
+        instance: InstanceId,
+        (block, value): (u64, u64),
+    ) -> PortResult<()> {
+        // Under one lock: two writers of a shared volume are remembered in the kernel's order.
+        let mut truth = self.truth();
+        kernel.guest_write(DeviceId::attachment(volume, instance), block, value)?;
+        let at = usize::try_from(block).unwrap_or(usize::MAX);
+        if let Some(place) = truth.get_mut(&volume).and_then(|data| data.get_mut(at)) {
+            *place = value;
+        }
+        Ok(())
+    }
+
+    /// Everything a guest reads from its device.
+    ///
+    /// # Errors
+    /// As the kernel.
+    pub fn read(
+        &self,
+        kernel: &FakeNode,
+        volume: VolumeId,
+        instance: InstanceId,
+    ) -> PortResult<Vec<u64>> {
+        let id = DeviceId::attachment(volume, instance);
+        (0..SIZE.0 / volward_storage::fake::BLOCK.0)
+            .map(|block| kernel.guest_read(id, block))
+            .collect()
+    }
+}
+
+impl Daemon {
+    /// Attaches; `None` if the daemon died in it.
+    pub fn try_attach(&self, ask: &AttachAsk) -> Option<Result<AttachDone, ControlError>> {
+        Death::survive(|| self.node.attach(ask))
+    }
+
+    /// Detaches; `None` if the daemon died in it.
+    pub fn try_detach(&self, ask: &DetachAsk) -> Option<Result<DetachDone, ControlError>> {
+        Death::survive(|| self.node.detach(ask))
+    }
+
+    /// kill -9.
+    pub fn kill(self) {
+        self.kernel.crash();
+        self.node.stop();
+        self.tasks.clear();
+    }
+}
+
+/// An instance.
+#[must_use]
+pub fn instance(n: u8) -> InstanceId {
+    InstanceId(Uuid::from_u128(
+        0x1111_1111_2222_3333_4444_0000_0000_0000 + u128::from(n),
+    ))
+}
+
+/// A disk, exclusive and read-write.
+#[must_use]
+pub fn disk(volume: &VolumeRef) -> DiskAsk {
+    DiskAsk {
+        pool: volume.pool.clone(),
+        volume: volume.name.clone(),
+        form: DiskForm::Own,
+        access: Access::ReadWrite,
+        sharing: None,
+        accept_narrowing: false,
+    }
+}
+
+/// A disk, read-only.
+#[must_use]
+pub fn read_only(volume: &VolumeRef) -> DiskAsk {
+    DiskAsk {
+        access: Access::ReadOnly,
+        ..disk(volume)
+    }
+}
+
+/// A disk, shared and read-write.
+#[must_use]
+pub fn shared(volume: &VolumeRef) -> DiskAsk {
+    DiskAsk {
+        sharing: Some(Sharing::Shared),
+        ..disk(volume)
+    }
+}
+
+/// An attach request.
+#[must_use]
+pub fn ask(instance: InstanceId, disks: &[DiskAsk]) -> AttachAsk {
+    AttachAsk {
+        request: RequestId(Uuid::new_v4()),
+        origin: Origin::Libvirt,
+        caller_uid: 0,
+        purpose: Purpose::Boot,
+        instance,
+        instance_name: format!("guest-{}", instance.0.as_u128() & 0xff),
+        hints: Vec::new(),
+        disks: disks.to_vec(),
+        dry_run: false,
+    }
+}
+
+/// A detach request for everything the instance has.
+#[must_use]
+pub fn detach_ask(instance: InstanceId) -> DetachAsk {
+    DetachAsk {
+        request: RequestId(Uuid::new_v4()),
+        origin: Origin::Libvirt,
+        caller_uid: 0,
+        instance,
+        volumes: Vec::new(),
+        not_after: None,
+        dry_run: false,
+    }
+}
