@@ -152,14 +152,11 @@ fn compile(root: &Path, toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
         .env("CARGO_TARGET_DIR", root.join("target/guest-build"))
         .stderr(Stdio::inherit());
     // The cargo that runs xtask leaves these behind, meant for another target.
-    for name in [
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC",
-        "RUSTC_WRAPPER",
-    ] {
+    for name in ["RUSTFLAGS", "RUSTC", "RUSTC_WRAPPER"] {
         command.env_remove(name);
     }
+    // Panics name source files: those of this checkout would make a digest of every machine.
+    command.env("CARGO_ENCODED_RUSTFLAGS", remapped(root));
     toolchain.apply(&mut command);
     let output = command.output().context("cannot run cargo")?;
     ensure!(
@@ -177,6 +174,16 @@ fn compile(root: &Path, toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
     }
     ensure!(!modules.is_empty(), "cargo built no guest");
     Ok(modules)
+}
+
+/// Flags that replace this machine's folders in what is built; separated as cargo wants it.
+fn remapped(root: &Path) -> String {
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    let cargo = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let remap = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
+    [remap(root, "volward"), remap(&cargo, "cargo")].join("\u{1f}")
 }
 
 fn componentize(core: &[u8]) -> Result<Vec<u8>> {

@@ -125,7 +125,8 @@ impl Chain {
     }
 
     /// Asks every policy about an attach, with a fresh instance each. Blocks the calling thread;
-    /// at most as long as the deadlines of all policies together.
+    /// at most as long as the deadlines and waits of all policies together. The thread needs a
+    /// stack of 2 MiB, as Rust's threads have.
     #[must_use]
     pub fn attach(&self, facts: &Facts) -> DecisionRecord {
         let watch = Stopwatch::start();

@@ -18,6 +18,8 @@ pub(crate) enum Misuse {
     AnswerForHeldDisk,
     #[error("it asked about something that is not in the facts")]
     NoSuchThing,
+    #[error("its {hook} hook is not what the interface says: {reason}")]
+    HookType { hook: &'static str, reason: String },
 }
 
 impl Misuse {
@@ -26,6 +28,7 @@ impl Misuse {
             Self::Memory { .. } | Self::Table { .. } => FaultKind::Memory,
             Self::Lines { .. } | Self::LogBytes { .. } => FaultKind::LogFlood,
             Self::AnswerForHeldDisk | Self::NoSuchThing => FaultKind::Trap,
+            Self::HookType { .. } => FaultKind::Link,
         }
     }
 }

@@ -36,7 +36,7 @@ pub use chain::{Chain, PluginState, PluginStatus};
 pub use compiler::{CompileError, Compiler};
 pub use decision_log::{DecisionLog, LogEntry, LogLimits, Outcome};
 pub use engine::code_config;
-pub use limits::Limits;
+pub use limits::{Limits, MOST_STACK_BYTES};
 pub use plugin::{Counters, INTERFACE};
 pub use runtime::{LoadError, Runtime, RuntimeError, Sources, digest};
 pub use source::{Level, Settings, SettingsError};

@@ -22,7 +22,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Elements of a table. Python's largest has 8,000.
     pub table_elements: u32,
-    /// Stack, in bytes: wasmtime's default, and a quarter of a thread's of ours.
+    /// Stack, in bytes, at most [`MOST_STACK_BYTES`]. This is wasmtime's default, and a quarter of
+    /// what a thread of ours has.
     pub stack_bytes: u32,
     /// What a single call may pass from the policy to the daemon, in bytes. Lifting cannot be
     /// interrupted: wasmtime's default of 128 MiB costs 65 ms, this half of one.
@@ -41,6 +42,10 @@ pub struct Limits {
     /// Longest wait for a turn, in milliseconds: eight deadlines.
     pub patience_ms: u32,
 }
+
+/// Policies run on the stack of the thread that asks: Rust's threads have 2 MiB, and to go beyond
+/// that would end the daemon, not the policy.
+pub const MOST_STACK_BYTES: u32 = 1 << 20;
 
 impl Default for Limits {
     fn default() -> Self {

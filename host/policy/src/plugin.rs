@@ -11,13 +11,14 @@ use volward_model::{
 };
 use wasmtime::Store;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Resource,
-    TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, ComponentType, Instance, InstancePre,
+    Lift, Lower, Resource, TypedFunc,
 };
 
 use crate::bindings::answers;
 use crate::call::Call;
 use crate::convert;
+use crate::fault::Misuse;
 use crate::handles::{AnswerHandle, DiskHandle, RequestHandle};
 use crate::sandbox::{Outcome, Sandbox};
 use crate::source::Level;
@@ -75,8 +76,11 @@ pub(crate) struct Problem {
     message: String,
 }
 
-type Review = (Result<(), answers::Denial>,);
-type Fate = (Option<answers::CopyFate>,);
+type AttachHook =
+    TypedFunc<(Resource<RequestHandle>, Resource<AnswerHandle>), (Result<(), answers::Denial>,)>;
+type DetachHook =
+    TypedFunc<(Resource<RequestHandle>, Resource<DiskHandle>), (Option<answers::CopyFate>,)>;
+type CheckConfig = TypedFunc<(), (Vec<Problem>,)>;
 
 impl Hooks {
     /// Probes a component's exports.
@@ -104,6 +108,50 @@ impl Hooks {
         let found = all.into_iter().filter(|(_, index)| index.is_some());
         found.map(|(name, _)| name).collect()
     }
+
+    fn attach(
+        &self,
+        store: &mut Store<Call>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Option<AttachHook>> {
+        function(self.attach.as_ref(), "attach", store, instance)
+    }
+
+    fn detach(
+        &self,
+        store: &mut Store<Call>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Option<DetachHook>> {
+        function(self.detach.as_ref(), "detach", store, instance)
+    }
+
+    fn check_config(
+        &self,
+        store: &mut Store<Call>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Option<CheckConfig>> {
+        function(self.check_config.as_ref(), "lifecycle", store, instance)
+    }
+}
+
+/// An exported function, if it is there; an error if its type is not the interface's.
+fn function<Parameters, Results>(
+    index: Option<&ComponentExportIndex>,
+    hook: &'static str,
+    store: &mut Store<Call>,
+    instance: &Instance,
+) -> wasmtime::Result<Option<TypedFunc<Parameters, Results>>>
+where
+    Parameters: ComponentNamedList + Lower,
+    Results: ComponentNamedList + Lift,
+{
+    let Some(index) = index else { return Ok(None) };
+    let function = instance.get_typed_func(store, index);
+    let function = function.map_err(|error| Misuse::HookType {
+        hook,
+        reason: error.root_cause().to_string(),
+    })?;
+    Ok(Some(function))
 }
 
 impl Plugin {
@@ -147,13 +195,12 @@ impl Plugin {
         let facts = Arc::new(nobodys_facts(node));
         let deadline = self.sandbox.limits.load_deadline_ms;
         let outcome = self.run(facts, deadline, |store, instance| {
-            self.attach_function(store, instance)?;
-            self.detach_function(store, instance)?;
-            let Some(index) = &self.hooks.check_config else {
-                return Ok(Vec::new());
-            };
-            let check = instance.get_typed_func::<(), (Vec<Problem>,)>(&mut *store, index)?;
-            Ok(check.call(&mut *store, ())?.0)
+            let _: Option<AttachHook> = self.hooks.attach(store, instance)?;
+            let _: Option<DetachHook> = self.hooks.detach(store, instance)?;
+            match self.hooks.check_config(store, instance)? {
+                None => Ok(Vec::new()),
+                Some(check) => Ok(check.call(&mut *store, ())?.0),
+            }
         });
         let problems = outcome.result?.into_iter();
         Ok(problems
@@ -169,7 +216,7 @@ impl Plugin {
         }
         let deadline = self.sandbox.limits.deadline_ms;
         let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
-            let Some(review) = self.attach_function(store, instance)? else {
+            let Some(review) = self.hooks.attach(store, instance)? else {
                 return Ok(Ok(()));
             };
             let (request, answer) = (
@@ -194,7 +241,7 @@ impl Plugin {
         }
         let deadline = self.sandbox.limits.deadline_ms;
         let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
-            let Some(review) = self.detach_function(store, instance)? else {
+            let Some(review) = self.hooks.detach(store, instance)? else {
                 return Ok(Vec::new());
             };
             let advise = |volume: &VolumeId| {
@@ -222,33 +269,6 @@ impl Plugin {
         let config = Arc::clone(&self.identity.config);
         self.sandbox
             .run(&self.pre, facts, config, deadline_ms, body)
-    }
-
-    #[expect(clippy::type_complexity, reason = "the hook's signature, said once")]
-    fn attach_function(
-        &self,
-        store: &mut Store<Call>,
-        instance: &Instance,
-    ) -> wasmtime::Result<
-        Option<TypedFunc<(Resource<RequestHandle>, Resource<AnswerHandle>), Review>>,
-    > {
-        let index = self.hooks.attach.as_ref();
-        index
-            .map(|index| instance.get_typed_func(store, index))
-            .transpose()
-    }
-
-    #[expect(clippy::type_complexity, reason = "the hook's signature, said once")]
-    fn detach_function(
-        &self,
-        store: &mut Store<Call>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Option<TypedFunc<(Resource<RequestHandle>, Resource<DiskHandle>), Fate>>>
-    {
-        let index = self.hooks.detach.as_ref();
-        index
-            .map(|index| instance.get_typed_func(store, index))
-            .transpose()
     }
 
     fn verdict(&self, verdict: Verdict, log: Vec<String>, watch: &Stopwatch) -> PluginVerdict {

@@ -17,7 +17,7 @@ use crate::plugin::{Hooks, INTERFACE, Identity, Plugin};
 use crate::sandbox::Sandbox;
 use crate::source::{self, Found, Level, Settings, SettingsError};
 use crate::trusted::{self, TrustError};
-use crate::{BASELINE, Compiler, Limits, engine};
+use crate::{BASELINE, Compiler, Limits, MOST_STACK_BYTES, engine};
 
 /// Why there is no runtime.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,12 @@ pub enum RuntimeError {
     Engine {
         /// wasmtime's reason.
         reason: String,
+    },
+    /// More stack than a thread has.
+    #[error("stack-bytes is {asked}, and may be at most {MOST_STACK_BYTES}")]
+    Stack {
+        /// What the limits say.
+        asked: u32,
     },
     /// No thread.
     #[error("cannot start the policy ticker")]
@@ -110,6 +116,10 @@ impl Runtime {
         owner: u32,
         compiler: Box<dyn Compiler>,
     ) -> Result<Self, RuntimeError> {
+        if limits.stack_bytes > MOST_STACK_BYTES {
+            let asked = limits.stack_bytes;
+            return Err(RuntimeError::Stack { asked });
+        }
         let failed = |error: wasmtime::Error| RuntimeError::Engine {
             reason: format!("{error:#}"),
         };

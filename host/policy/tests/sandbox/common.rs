@@ -91,7 +91,7 @@ impl Lab {
 }
 
 /// Compiles every component once for all tests.
-struct Once;
+pub(crate) struct Once;
 
 impl Compiler for Once {
     fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {

@@ -150,7 +150,10 @@ fn what_is_no_policy_of_this_interface_is_refused() {
         (wat::parse_str("(module)").unwrap(), "it cannot be compiled"),
         (foreign.unwrap(), "exports no hook"),
         (newer.unwrap(), "it exports: volward:policy/attach@9.0.0"),
-        (wrong_type.unwrap(), "it broke when it was tried"),
+        (
+            wrong_type.unwrap(),
+            "its attach hook is not what the interface says",
+        ),
         (unknown_import.unwrap(), "volward:policy/teleport"),
     ] {
         let lab = Lab::new();

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Lab, disk, facts, fault, fault_kind, guest, verdict, volume};
+use crate::common::{Lab, Once, disk, facts, fault, fault_kind, guest, verdict, volume};
 use volward_model::{Combined, CopyFate, FaultKind, Verdict};
-use volward_policy::{Chain, PluginState, Sources};
+use volward_policy::{Chain, PluginState, Runtime, Sources};
 
 #[expect(
     clippy::disallowed_methods,
@@ -48,6 +48,26 @@ fn misbehave(what: &str) -> (FaultKind, String) {
 #[test]
 fn an_endless_loop_meets_the_deadline() {
     assert_eq!(misbehave("loop").0, FaultKind::Deadline);
+}
+
+#[test]
+fn deadlines_hold_after_a_long_rest() {
+    let mut lab = Lab::new();
+    (lab.limits.deadline_ms, lab.limits.tick_ms) = (20, 1);
+    lab.put_hostile("[config]\ndo = \"loop\"");
+    let chain = lab.load();
+    // By now the ticker has gone to sleep: it does after 200 idle ticks.
+    std::thread::sleep(Duration::from_millis(600));
+    let record = chain.attach(&facts(vec![disk("a")]));
+    assert_eq!(fault_kind(&record, "hostile"), FaultKind::Deadline);
+}
+
+#[test]
+fn a_stack_that_no_thread_has_is_refused() {
+    let mut lab = Lab::new();
+    lab.limits.stack_bytes = 8 << 20;
+    let refused = Runtime::new(lab.limits.clone(), None, 0, Box::new(Once)).err();
+    assert!(refused.is_some_and(|error| error.to_string().contains("at most 1048576")));
 }
 
 #[test]
