@@ -1,7 +1,8 @@
 //! Tries the real adapters on a node, by hand: what they read of the node's own pools, and with
 //! `attach POOL VOLUME` one whole round of lease, activation, device, link and back.
 //!
-//! Run as root on a node of the lab: `probe show POOL...` or `probe attach POOL VOLUME`.
+//! Run as root on a node of the lab: `probe show POOL...`, `probe attach POOL VOLUME`; without
+//! arguments it says what else there is.
 #![allow(
     clippy::unwrap_used,
     reason = "an example for a person: stops where something is wrong"
@@ -56,6 +57,11 @@ fn main() {
             let pools: Vec<PoolSettings> = pools.iter().map(|word| settings(word)).collect();
             show(&node(pools.clone()), &pools);
         }
+        ["pool", pool] => {
+            let settings = settings(pool);
+            let pool = node(vec![settings.clone()]).lvm.pool(&settings.name);
+            println!("{:?}", pool.map(|pool| pool.volumes.len()));
+        }
         ["attach", pool, volume] => {
             let settings = settings(pool);
             attach(&node(vec![settings.clone()]), &settings.name, volume);
@@ -68,7 +74,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "probe show POOL... | probe attach POOL VOLUME | probe registry POOL HOST-ID | probe clone POOL VOLUME LOCAL@local"
+                "probe show POOL... | probe pool POOL | probe attach POOL VOLUME | probe registry POOL HOST-ID | probe clone POOL VOLUME LOCAL@local"
             );
             std::process::exit(2);
         }
