@@ -130,7 +130,8 @@ pub struct DiskFacts {
     pub tags: Vec<String>,
     /// Where the current data is.
     pub home: Home,
-    /// Every attachment in the cluster, this instance's own excepted.
+    /// Every attachment in the cluster, intents included, but for this instance's own on this
+    /// node: what it has on another node counts (I6).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
     /// The hydration on this node, if one is loaded.

@@ -11,7 +11,7 @@ use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ConfirmReply, ConfirmRequest, DetachReply,
     DetachRequest, DoctorReply, ExplainReply, HydrationView, PolicyView, PoolInitRequest, PoolView,
-    ProblemCode, StatusReply, VolumeSetRequest,
+    ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 
 use super::problem::{Failure, plain};
@@ -97,7 +97,7 @@ pub(super) fn table() -> Vec<Route> {
             post(views::pool_init),
         ),
         reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
-        does::<VolumeSetRequest, PoolView>(
+        does::<VolumeSetRequest, VolumeView>(
             "/v1/volumes/set",
             "Mark a volume as shareable, or take the mark away",
             post(views::volume_set),

@@ -59,14 +59,18 @@ pub(super) async fn volume_set(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<VolumeSetRequest>,
-) -> Result<Json<PoolView>, Failure> {
+) -> Result<Json<VolumeView>, Failure> {
     peer.caller(&daemon.config.api)?;
     blocking(move || {
         let (pool, volume) = (parse(&body.pool)?, parse(&body.volume)?);
         daemon
             .node
             .set_shareable(request(), &pool, &volume, body.shareable)?;
-        Ok(pool_view(&daemon, &pool))
+        let info = daemon.node.pool_info(&pool)?;
+        info.named(&volume).map(volume_view).ok_or_else(|| {
+            let message = format!("{pool}/{volume} vanished while it was marked");
+            plain(ProblemCode::NotFound, "not-found", message).into()
+        })
     })
     .await
 }
