@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use volward_control::ports::{Decisions, Policy, PortError, PortResult};
-use volward_model::{Combined, CopyFate, DecisionRecord, Facts, RequestId, VolumeId};
+use volward_model::{Combined, CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, Outcome, PluginStatus, Runtime, Sources,
 };
@@ -131,11 +131,16 @@ impl Log {
         Self(Mutex::new(log))
     }
 
-    pub(crate) fn find(&self, request: RequestId) -> std::io::Result<Option<LogEntry>> {
+    /// The latest decision that matches; see [`DecisionLog::latest`].
+    pub(crate) fn latest(
+        &self,
+        needle: &str,
+        matches: impl Fn(&LogEntry) -> bool,
+    ) -> std::io::Result<Option<LogEntry>> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .find(request)
+            .latest(needle, matches)
     }
 }
 

@@ -115,12 +115,26 @@ impl DecisionLog {
         Ok(())
     }
 
-    /// The newest entry of a request; a request decided again has several.
+    /// The decision of a request, the last one if it was decided several times.
     ///
     /// # Errors
-    /// The kernel's.
+    /// If the log cannot be read.
     pub fn find(&self, request: RequestId) -> io::Result<Option<LogEntry>> {
-        let wanted = request.to_string();
+        self.latest(&request.to_string(), |entry| {
+            entry.record.facts.request.id == request
+        })
+    }
+
+    /// The latest decision that `matches`; `needle` stands in its line as text (lines without it
+    /// are not parsed: that would take seconds).
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn latest(
+        &self,
+        needle: &str,
+        matches: impl Fn(&LogEntry) -> bool,
+    ) -> io::Result<Option<LogEntry>> {
         for n in 0..self.limits.files {
             let file = match File::open(self.path(n)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
@@ -129,12 +143,10 @@ impl DecisionLog {
             let mut found = None;
             for line in BufReader::new(file).split(b'\n') {
                 let line = line?;
-                // Looked for as text first: parsing every line would take seconds.
-                if contains(&line, wanted.as_bytes()) {
+                if contains(&line, needle.as_bytes()) {
+                    // A line torn by a crash is no decision.
                     let entry: Option<LogEntry> = serde_json::from_slice(&line).ok();
-                    found = entry
-                        .filter(|e| e.record.facts.request.id == request)
-                        .or(found);
+                    found = entry.filter(&matches).or(found);
                 }
             }
             if found.is_some() {

@@ -1,6 +1,7 @@
 //! The socket: start, routes, stop.
 
 mod attach;
+mod explain;
 pub(crate) mod openapi;
 mod peer;
 mod problem;

@@ -15,7 +15,7 @@ use volward_api::{
 };
 
 use super::problem::{Failure, plain};
-use super::{attach, openapi, views};
+use super::{attach, explain, openapi, views};
 use crate::wiring::Daemon;
 
 /// What handlers share.
@@ -123,7 +123,7 @@ pub(super) fn table() -> Vec<Route> {
                 ("instance", "an instance UUID: its latest request"),
                 ("volume", "POOL/NAME: the latest request that touched it"),
             ],
-            get(views::explain),
+            get(explain::explain),
         ),
         reads::<DoctorReply>(
             "/v1/doctor",

@@ -1,14 +1,14 @@
-//! Listing, marking, explaining.
+//! Listing and marking.
 
 use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, DoctorReply, ExplainReply, HydrationView, PolicyView, PoolInitRequest,
-    PoolMember, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachmentView, DoctorReply, HydrationView, PolicyView, PoolInitRequest, PoolMember, PoolView,
+    ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
-use volward_control::ports::{JournalEntry, JournalQuery, JournalState, StoredAttachment};
-use volward_model::{AttachmentState, HomeState, InstanceId, PoolName, RequestId, VolumeInfo};
+use volward_control::ports::StoredAttachment;
+use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo};
 use volward_plan::DiskForm;
 use volward_policy::PluginState;
 
@@ -197,128 +197,6 @@ pub(super) async fn policies(
     .await
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct What {
-    request: Option<String>,
-    instance: Option<String>,
-    volume: Option<String>,
-}
-
-pub(super) async fn explain(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(what): Query<What>,
-) -> Result<Json<ExplainReply>, Failure> {
-    peer.caller(&daemon.config.api)?;
-    blocking(move || explained(&daemon, &what)).await
-}
-
-fn explained(daemon: &Daemon, what: &What) -> Result<ExplainReply, Failure> {
-    let (query, mut request) = match (&what.request, &what.instance, &what.volume) {
-        (Some(id), None, None) => {
-            let id: RequestId = parse(id)?;
-            (JournalQuery::Request(id), Some(id))
-        }
-        (None, Some(id), None) => {
-            let id: InstanceId = parse(id)?;
-            (JournalQuery::Instance(id), None)
-        }
-        (None, None, Some(path)) => (JournalQuery::Volume(volume_at(daemon, path)?), None),
-        _ => {
-            let message = "name one of request, instance or volume (POOL/NAME)".to_owned();
-            return Err(plain(ProblemCode::BadRequest, "bad-request", message).into());
-        }
-    };
-    let entry = daemon.node.history(&query, 1)?.into_iter().next();
-    request = request.or(entry.as_ref().map(|e| e.request));
-    let Some(request) = request else {
-        let message = "nothing is known of it on this node".to_owned();
-        return Err(plain(ProblemCode::NotFound, "not-found", message).into());
-    };
-    let logged = daemon.decisions.find(request).map_err(|error| {
-        plain(
-            ProblemCode::Internal,
-            "log",
-            format!("the decision log cannot be read: {error}"),
-        )
-    })?;
-    if entry.is_none() && logged.is_none() {
-        let message = format!("request {request} is not known on this node");
-        return Err(plain(ProblemCode::NotFound, "not-found", message).into());
-    }
-    let summary = summary(entry.as_ref(), logged.as_ref());
-    let decision = logged
-        .map(|l| serde_json::to_value(&l.record))
-        .transpose()
-        .map_err(|error| {
-            plain(
-                ProblemCode::Internal,
-                "log",
-                format!("the decision cannot be shown: {error}"),
-            )
-        })?;
-    let steps = entry
-        .iter()
-        .flat_map(|e| e.steps.iter().zip(&e.marks))
-        .map(|(planned, mark)| (planned.step.to_string(), format!("{mark:?}").to_lowercase()));
-    let trouble = entry
-        .iter()
-        .flat_map(|e| e.causes.clone())
-        .chain(daemon.node.inconsistencies());
-    Ok(ExplainReply {
-        request: request.to_string(),
-        summary,
-        decision,
-        steps: steps.collect(),
-        trouble: trouble.collect(),
-    })
-}
-
-fn summary(entry: Option<&JournalEntry>, logged: Option<&volward_policy::LogEntry>) -> String {
-    let volumes = |e: &JournalEntry| {
-        e.volumes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    match (entry, logged) {
-        (Some(e), _) => {
-            let state = match e.state {
-                JournalState::Open => "under way",
-                JournalState::Done => "done",
-                JournalState::Undone => "taken back",
-                JournalState::Quarantined => "quarantined",
-            };
-            let kind = format!("{:?}", e.kind).to_lowercase();
-            format!("{kind} of {}: {state}", volumes(e))
-        }
-        (None, Some(logged)) => match &logged.outcome {
-            volward_policy::Outcome::Done => "done".to_owned(),
-            volward_policy::Outcome::DryRun => "a dry run".to_owned(),
-            volward_policy::Outcome::Refused { message, .. }
-            | volward_policy::Outcome::Failed { message } => format!("refused: {message}"),
-        },
-        (None, None) => String::new(),
-    }
-}
-
-fn volume_at(daemon: &Daemon, path: &str) -> Result<volward_model::VolumeRef, Failure> {
-    let parts = path.split_once('/').ok_or_else(|| {
-        plain(
-            ProblemCode::BadRequest,
-            "bad-request",
-            format!("{path:?} is not POOL/NAME"),
-        )
-    })?;
-    let (pool, name): (PoolName, volward_model::VolumeName) = (parse(parts.0)?, parse(parts.1)?);
-    let info = daemon.node.pool_info(&pool)?;
-    info.named(&name).map(|v| v.volume.clone()).ok_or_else(|| {
-        let message = format!("there is no volume {name} in pool {pool}");
-        plain(ProblemCode::NotFound, "not-found", message).into()
-    })
-}
-
 pub(super) async fn doctor(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -441,7 +319,7 @@ fn request() -> RequestId {
     RequestId(uuid::Uuid::new_v4())
 }
 
-fn parse<T: std::str::FromStr<Err = volward_model::ParseIdError>>(
+pub(super) fn parse<T: std::str::FromStr<Err = volward_model::ParseIdError>>(
     text: &str,
 ) -> Result<T, Failure> {
     text.parse().map_err(|error: volward_model::ParseIdError| {

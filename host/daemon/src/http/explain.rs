@@ -1,0 +1,190 @@
+//! Why something was granted, refused, or where it is stuck: the journal and the decision log
+//! put together.
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Query, State};
+use serde::Deserialize;
+use volward_api::{ExplainReply, ProblemCode};
+use volward_control::ports::{JournalEntry, JournalKind, JournalQuery, JournalState};
+use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
+use volward_policy::{LogEntry, Outcome};
+
+use super::Peer;
+use super::problem::{Failure, plain};
+use super::routes::{Shared, blocking};
+use super::views::parse;
+use crate::wiring::Daemon;
+
+type Matches = Box<dyn Fn(&LogEntry) -> bool>;
+
+/// What to explain: one of the three.
+#[derive(Debug, Deserialize)]
+pub(super) struct What {
+    request: Option<String>,
+    instance: Option<String>,
+    volume: Option<String>,
+}
+
+pub(super) async fn explain(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(what): Query<What>,
+) -> Result<Json<ExplainReply>, Failure> {
+    peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let query = query(&daemon, &what)?;
+        let (entry, logged) = latest(&daemon, &query)?;
+        match entry
+            .as_ref()
+            .map(|e| e.request)
+            .or(logged.as_ref().map(request_of))
+        {
+            Some(request) => reply(&daemon, request, entry.as_ref(), logged.as_ref()),
+            None => {
+                let message = "nothing is known of it on this node".to_owned();
+                Err(plain(ProblemCode::NotFound, "not-found", message).into())
+            }
+        }
+    })
+    .await
+}
+
+fn query(daemon: &Daemon, what: &What) -> Result<JournalQuery, Failure> {
+    match (&what.request, &what.instance, &what.volume) {
+        (Some(id), None, None) => Ok(JournalQuery::Request(parse::<RequestId>(id)?)),
+        (None, Some(id), None) => Ok(JournalQuery::Instance(parse::<InstanceId>(id)?)),
+        (None, None, Some(path)) => Ok(JournalQuery::Volume(volume_at(daemon, path)?)),
+        _ => {
+            let message = "name one of request, instance or volume (POOL/NAME)".to_owned();
+            Err(plain(ProblemCode::BadRequest, "bad-request", message).into())
+        }
+    }
+}
+
+/// The latest request that matches. A refused one stands in the log only, a write-back in the
+/// journal only, a carried out one in both.
+fn latest(
+    daemon: &Daemon,
+    query: &JournalQuery,
+) -> Result<(Option<JournalEntry>, Option<LogEntry>), Failure> {
+    let entry = daemon.node.history(query, 1)?.into_iter().next();
+    let (needle, matches): (String, Matches) = match query.clone() {
+        JournalQuery::Request(id) => (id.to_string(), Box::new(move |l| request_of(l) == id)),
+        JournalQuery::Instance(id) => (
+            id.to_string(),
+            Box::new(move |l| l.record.facts.request.instance == id),
+        ),
+        JournalQuery::Volume(volume) => (
+            volume.id.to_string(),
+            Box::new(move |l| l.record.facts.disks.iter().any(|d| d.id == volume.id)),
+        ),
+    };
+    let logged = daemon.decisions.latest(&needle, matches).map_err(|error| {
+        plain(
+            ProblemCode::Internal,
+            "log",
+            format!("the decision log cannot be read: {error}"),
+        )
+    })?;
+    let same = match (&entry, &logged) {
+        (Some(e), Some(l)) => e.request == request_of(l),
+        _ => true,
+    };
+    if same {
+        return Ok((entry, logged));
+    }
+    let logged_ms = logged.as_ref().map_or(0, |l| l.record.facts.now_ms);
+    match entry {
+        Some(entry) if entry.started_ms > logged_ms => {
+            let request = entry.request;
+            let own = daemon
+                .decisions
+                .latest(&request.to_string(), |l| request_of(l) == request);
+            Ok((Some(entry), own.ok().flatten()))
+        }
+        _ => Ok((None, logged)),
+    }
+}
+
+fn request_of(logged: &LogEntry) -> RequestId {
+    logged.record.facts.request.id
+}
+
+fn reply(
+    daemon: &Daemon,
+    request: RequestId,
+    entry: Option<&JournalEntry>,
+    logged: Option<&LogEntry>,
+) -> Result<ExplainReply, Failure> {
+    let decision = logged
+        .map(|l| serde_json::to_value(&l.record))
+        .transpose()
+        .map_err(|error| {
+            plain(
+                ProblemCode::Internal,
+                "log",
+                format!("the decision cannot be shown: {error}"),
+            )
+        })?;
+    let steps = entry
+        .iter()
+        .flat_map(|e| e.steps.iter().zip(&e.marks))
+        .map(|(planned, mark)| (planned.step.to_string(), format!("{mark:?}").to_lowercase()));
+    let causes = entry.iter().flat_map(|e| e.causes.clone());
+    Ok(ExplainReply {
+        request: request.to_string(),
+        summary: summary(entry, logged),
+        decision,
+        steps: steps.collect(),
+        trouble: causes.chain(daemon.node.inconsistencies()).collect(),
+    })
+}
+
+fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
+    if let Some(entry) = entry {
+        let volumes: Vec<_> = entry.volumes.iter().map(ToString::to_string).collect();
+        let kind = match entry.kind {
+            JournalKind::Attach => "attach",
+            JournalKind::Detach => "detach",
+            JournalKind::WriteBack => "write-back",
+        };
+        let state = match entry.state {
+            JournalState::Open => "under way",
+            JournalState::Done => "done",
+            JournalState::Undone => "taken back",
+            JournalState::Quarantined => "quarantined",
+        };
+        return format!("{kind} of {}: {state}", volumes.join(", "));
+    }
+    let Some(logged) = logged else {
+        return String::new();
+    };
+    let disks = &logged.record.facts.disks;
+    let volumes: Vec<_> = disks
+        .iter()
+        .map(|d| format!("{}/{}", d.pool, d.name))
+        .collect();
+    let said = match &logged.outcome {
+        Outcome::Done => "done".to_owned(),
+        Outcome::DryRun => "a dry run".to_owned(),
+        Outcome::Refused { message, .. } => format!("refused: {message}"),
+        Outcome::Failed { message } => format!("failed: {message}"),
+    };
+    format!("{} of {}: {said}", logged.record.hook, volumes.join(", "))
+}
+
+fn volume_at(daemon: &Daemon, path: &str) -> Result<VolumeRef, Failure> {
+    let parts = path.split_once('/').ok_or_else(|| {
+        plain(
+            ProblemCode::BadRequest,
+            "bad-request",
+            format!("{path:?} is not POOL/NAME"),
+        )
+    })?;
+    let (pool, name): (PoolName, VolumeName) = (parse(parts.0)?, parse(parts.1)?);
+    let info = daemon.node.pool_info(&pool)?;
+    info.named(&name).map(|v| v.volume.clone()).ok_or_else(|| {
+        let message = format!("there is no volume {name} in pool {pool}");
+        plain(ProblemCode::NotFound, "not-found", message).into()
+    })
+}
