@@ -12,9 +12,9 @@ use crate::node::Node;
 use crate::observe::PoolSight;
 use crate::ports::{Applied, NewVolume, PortError, PortResult};
 
-/// Room for 512 nodes: two copies of 64 KiB each; sanlock's lockspaces made by LVM take 2000
-/// host-ids, but nobody has seen a hundred nodes on one LUN.
-pub const REGISTRY_SIZE: Bytes = Bytes::mib(64);
+/// Room for 89 nodes. Larger is possible (2000 places at most), but every look at the pool reads
+/// the whole index, 8 KiB a place.
+pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
 
 /// A place of the registry with what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,9 +27,6 @@ use crate::blockdev;
 use crate::worker::Worker;
 use store::{Cache, Store};
 
-/// The size `pool init` gives the registry: 89 places.
-pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
-
 /// A LUN that does not answer for so long hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
 
