@@ -11,9 +11,9 @@ use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
 use super::Peer;
+use super::handler::{Shared, blocking};
 use super::peer::Caller;
 use super::problem::Failure;
-use super::routes::{Shared, blocking};
 use crate::wiring::Daemon;
 
 pub(super) async fn attach(

@@ -10,8 +10,8 @@ use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
 
 use super::Peer;
+use super::handler::{Shared, blocking};
 use super::problem::{Failure, plain};
-use super::routes::{Shared, blocking};
 use super::views::parse;
 use crate::wiring::Daemon;
 

@@ -2,6 +2,7 @@
 
 mod attach;
 mod explain;
+mod handler;
 pub(crate) mod openapi;
 mod peer;
 mod problem;
@@ -38,7 +39,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let socket = daemon.config.paths.socket.clone();
     let listener = listen(&socket)?;
     let app: IntoMakeServiceWithConnectInfo<_, Peer> =
-        routes::router(Arc::clone(&daemon)).into_make_service_with_connect_info();
+        routes::router(Arc::clone(&daemon), document()).into_make_service_with_connect_info();
     tracing::info!(socket = %socket.display(), node = %daemon.node.settings().node, "ready");
     let ready = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&ready).context("telling systemd that we are ready")?;
@@ -65,6 +66,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     }
     remove_socket(&socket)?;
     Ok(())
+}
+
+/// The description of what is served is served too.
+fn document() -> axum::Router<handler::Shared> {
+    let document = || async { axum::Json(openapi::document()) };
+    axum::Router::new().route("/openapi.json", axum::routing::get(document))
 }
 
 /// The slow part of a start: recovery, marks, releases that came while we were away.

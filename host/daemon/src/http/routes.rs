@@ -1,7 +1,5 @@
 //! What is served where: one table, for the router and for the OpenAPI document.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -14,12 +12,9 @@ use volward_api::{
     ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 
+use super::handler::Shared;
 use super::problem::{Failure, plain};
-use super::{attach, explain, openapi, views};
-use crate::wiring::Daemon;
-
-/// What handlers share.
-pub(super) type Shared = Arc<Daemon>;
+use super::{attach, explain, views};
 
 /// One entry of the table.
 pub(super) struct Route {
@@ -135,14 +130,13 @@ pub(super) fn table() -> Vec<Route> {
     ]
 }
 
-/// The router over the table.
-pub(super) fn router(daemon: Shared) -> Router {
-    let mut router = Router::new();
+/// The router over the table, and over what is added to it.
+pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
+    let mut router = more;
     for route in table() {
         router = router.route(route.path, route.handler);
     }
     router
-        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
         .fallback(|| async {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
@@ -176,18 +170,4 @@ async fn plain_rejections(response: Response) -> Response {
         _ => ProblemCode::BadRequest,
     };
     (status, Json(plain(kind, "bad-request", message))).into_response()
-}
-
-/// Runs a use case where blocking is allowed.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<Json<T>, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map(Json),
-        Err(error) => {
-            tracing::error!(%error, "a request broke off");
-            let message = "the daemon failed at this request; its log says more".to_owned();
-            Err(Failure(plain(ProblemCode::Internal, "internal", message)))
-        }
-    }
 }

@@ -13,8 +13,8 @@ use volward_plan::DiskForm;
 use volward_policy::PluginState;
 
 use super::Peer;
+use super::handler::{Shared, blocking};
 use super::problem::{Failure, plain};
-use super::routes::{Shared, blocking};
 use crate::config::PoolKind;
 use crate::doctor;
 use crate::wiring::Daemon;
