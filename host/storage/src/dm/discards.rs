@@ -26,14 +26,19 @@ pub(super) fn allowed(number: DeviceNumber) -> PortResult<bool> {
 /// Allows what the device can do, or nothing.
 pub(super) fn set(number: DeviceNumber, allowed: bool) -> PortResult<()> {
     let most = read(number, "discard_max_hw_bytes")?;
-    let wanted = if allowed { most } else { 0 };
-    if read(number, "discard_max_bytes")? == wanted {
+    let now = read(number, "discard_max_bytes")?;
+    if (now > 0) == (allowed && most > 0) {
         return Ok(());
     }
+    let wanted = if allowed {
+        at_most(most, read(number, "discard_granularity")?)
+    } else {
+        0
+    };
     let path = sysfs(number).join("queue/discard_max_bytes");
     fs::write(&path, wanted.to_string())
         .map_err(io(format!("cannot write {wanted} to {}", path.display())))?;
-    // The kernel rounds; only whether it is zero matters.
+    // The kernel lowers it; only whether it is zero matters.
     let now = read(number, "discard_max_bytes")?;
     if (now == 0) == (wanted == 0) {
         Ok(())
@@ -42,5 +47,27 @@ pub(super) fn set(number: DeviceNumber, allowed: bool) -> PortResult<()> {
             "{} is {now} after {wanted} was written",
             path.display()
         )))
+    }
+}
+
+/// The kernel refuses what is no multiple of the granularity (64 KiB on a clone), and lowers what
+/// is more than the hardware's limit, which need not be a multiple itself.
+fn at_most(most: u64, granularity: u64) -> u64 {
+    match granularity {
+        0 => most,
+        _ => most.next_multiple_of(granularity),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_most;
+
+    #[test]
+    fn what_is_written_is_a_multiple_of_the_granularity() {
+        // A disk's limit as the kernel reports it, under a clone's region of 64 KiB.
+        assert_eq!(at_most(2_147_483_136, 65_536), 1 << 31);
+        assert_eq!(at_most(2_147_483_136, 512), 2_147_483_136);
+        assert_eq!(at_most(4096, 0), 4096);
     }
 }
