@@ -1,27 +1,22 @@
 //! Attach, from ask to answer: publish the intent, gather, decide, plan, journal, run.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use volward_model::{
-    Access, Answer, AttachmentKey, AttachmentState, Combined, DecisionRecord, DiskFacts, Facts,
-    InstanceId, Origin, PoolName, Purpose, RequestFacts, RequestId, Sharing, VolumeName, VolumeRef,
+    Access, Answer, AttachmentKey, Combined, DecisionRecord, InstanceId, Origin, PoolName, Purpose,
+    RequestId, Sharing, VolumeName, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
-use volward_plan::{
-    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Situation, Standing, Step, VolumeSituation,
-    Watchdog, Wish, standing,
-};
+use volward_plan::{AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, standing};
 
 use crate::error::ControlError;
-use crate::execute::{Broken, Run, StepError};
 use crate::node::Node;
-use crate::observe::{PoolSight, find};
-use crate::ports::{
-    Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
-};
+use crate::ports::PortError;
 use crate::roster::intent;
+use gather::Look;
+
+mod carry_out;
+mod gather;
 
 /// What changes under the hands of an attach is decided anew, so often at most.
 const ATTEMPTS: usize = 3;
@@ -81,20 +76,13 @@ pub struct AttachDone {
     pub notes: Vec<String>,
 }
 
-/// One look at everything a request needs.
-struct Look {
-    volumes: Vec<VolumeSituation>,
-    own_host_id: u64,
-    facts: Facts,
-    situation: Situation,
-    wishes: Vec<Wish>,
-}
-
 /// How one attempt ended.
 enum Attempt {
     Done(AttachDone),
     /// Decide again; the sentence says what changed.
     Again(String),
+    /// Decide again: another node has a lease, and may be about to give it up.
+    Held(Refusal),
 }
 
 impl Node {
@@ -148,12 +136,23 @@ impl Node {
 
     fn attempts(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<AttachDone, ControlError> {
         let mut why = String::new();
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             match self.announced(ask, volumes)? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Again(reason) => {
                     tracing::info!(request = %ask.request, %reason, "deciding again");
                     why = reason;
+                }
+                Attempt::Held(refusal) if attempt == ATTEMPTS => {
+                    return Err(ControlError::Refused {
+                        request: ask.request,
+                        refusal,
+                    });
+                }
+                Attempt::Held(refusal) => {
+                    tracing::info!(request = %ask.request, reason = %refusal, "deciding again");
+                    why = refusal.message;
+                    self.ports.clock.sleep(INTENT_PAUSE);
                 }
             }
         }
@@ -193,7 +192,7 @@ impl Node {
         }
         let announced = pools.iter().try_for_each(|pool| self.write_slot(pool));
         let outcome = match announced {
-            Ok(()) => self.attempt(ask),
+            Ok(()) => self.attempt(ask, volumes),
             Err(error) => Err(storage(ask.request, "announcing it in the registry", error)),
         };
         // After a success the intents have become attachments, and nothing is left to take back.
@@ -206,11 +205,20 @@ impl Node {
         outcome
     }
 
-    fn attempt(&self, ask: &AttachAsk) -> Result<Attempt, ControlError> {
+    fn attempt(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<Attempt, ControlError> {
         let look = match self.settled(ask)? {
             Ok(look) => look,
             Err(why) => return Ok(Attempt::Again(why)),
         };
+        // Turn and intents are those of the volumes that had these names then (I12).
+        let renamed = volumes
+            .iter()
+            .zip(&look.volumes)
+            .find(|(then, now)| then.id != now.info.volume.id);
+        if let Some((volume, _)) = renamed {
+            let message = format!("{volume} was replaced by another volume meanwhile; ask again");
+            return Err(ControlError::NotFound(message));
+        }
         let decision = self.ports.policy.attach(&look.facts);
         let planned =
             answer_of(ask.request, &decision).and_then(|answer| self.plan(ask, &look, &answer));
@@ -221,10 +229,11 @@ impl Node {
                 return Err(error);
             }
         };
-        let outcome = self.carry_out(ask, &plan);
+        let outcome = self.carry_out(ask, &plan, look.facts.now_ms);
         let said = match &outcome {
             Ok(Attempt::Done(_)) => "attached".to_owned(),
             Ok(Attempt::Again(why)) => format!("decided again: {why}"),
+            Ok(Attempt::Held(refusal)) => format!("decided again: {refusal}"),
             Err(error) => error.to_string(),
         };
         self.log(&decision, &said);
@@ -243,7 +252,9 @@ impl Node {
             volume: volume.id,
             instance: ask.instance,
         };
-        for pool in self.roster().drop_intents(&[key]) {
+        // Bound first: in the loop's head the roster would stay locked through its body.
+        let changed = self.roster().drop_intents(&[key]);
+        for pool in changed {
             self.write_slot(&pool)
                 .map_err(|e| storage(ask.request, "withdrawing", e))?;
         }
@@ -258,153 +269,6 @@ impl Node {
         Ok(Err(format!(
             "the node with host-id {host_id} wanted {volume} too"
         )))
-    }
-
-    /// The volumes asked for, by name, as they are now.
-    fn resolve(&self, ask: &AttachAsk) -> Result<Vec<VolumeRef>, ControlError> {
-        let mut pools: BTreeMap<&PoolName, volward_model::PoolInfo> = BTreeMap::new();
-        let mut volumes = Vec::new();
-        for disk in &ask.disks {
-            if !pools.contains_key(&disk.pool) {
-                let info = self.ports.volumes.pool(&disk.pool);
-                let info = info.map_err(|e| storage(ask.request, "reading the pool", e))?;
-                pools.insert(&disk.pool, info);
-            }
-            let info = pools[&disk.pool].named(&disk.volume).ok_or_else(|| {
-                ControlError::NotFound(format!(
-                    "there is no volume {} in pool {}",
-                    disk.volume, disk.pool
-                ))
-            })?;
-            volumes.push(info.volume.clone());
-        }
-        Ok(volumes)
-    }
-
-    fn look_for(&self, ask: &AttachAsk) -> Result<Look, ControlError> {
-        let failed = |error| storage(ask.request, "gathering the facts", error);
-        let mut sights: BTreeMap<PoolName, PoolSight> = BTreeMap::new();
-        let held: Vec<StoredAttachment> = self
-            .roster()
-            .of_instance(ask.instance)
-            .filter(|a| {
-                !ask.disks
-                    .iter()
-                    .any(|d| d.pool == a.volume.pool && d.volume == a.volume.name)
-            })
-            .cloned()
-            .collect();
-        let wanted = ask
-            .disks
-            .iter()
-            .map(|d| &d.pool)
-            .chain(held.iter().map(|a| &a.volume.pool));
-        for pool in wanted {
-            if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.look(pool).map_err(failed)?);
-            }
-        }
-        let (mut volumes, mut disks, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
-        for disk in &ask.disks {
-            let sight = &sights[&disk.pool];
-            let info = find(sight, &disk.volume)?;
-            let seen = self.volume_situation(sight, info).map_err(failed)?;
-            let wish = resolve_wish(disk, &seen);
-            disks.push(self.facts_or_refusal(ask, &seen, &wish)?);
-            volumes.push(seen);
-            wishes.push(wish);
-        }
-        let held = self
-            .held_facts(ask.instance, &held, &sights)
-            .map_err(failed)?;
-        let local = self.local_pool().map_err(failed)?;
-        let facts = Facts {
-            request: RequestFacts {
-                id: ask.request,
-                origin: ask.origin.clone(),
-                caller_uid: ask.caller_uid,
-                purpose: ask.purpose.clone(),
-                instance: ask.instance,
-                instance_name: ask.instance_name.clone(),
-                hints: ask.hints.clone(),
-            },
-            node: self.node_facts(local.as_ref()),
-            peer: None,
-            disks,
-            held,
-            now_ms: self.ports.clock.now_ms(),
-            utc_offset_minutes: self.ports.clock.utc_offset_minutes(),
-        };
-        let situation = Situation {
-            node: self.settings.node.clone(),
-            local,
-            watchdog: self.watchdog().map_err(failed)?,
-            clone_unfit: self.ports.machine.dm_clone_unfit(),
-            volumes: volumes.clone(),
-        };
-        let own_host_id = sights.values().next().map_or(0, |s| s.own.host_id);
-        Ok(Look {
-            volumes,
-            own_host_id,
-            facts,
-            situation,
-            wishes,
-        })
-    }
-
-    /// A home nobody can read has no facts: that is a refusal with a code of its own.
-    fn facts_or_refusal(
-        &self,
-        ask: &AttachAsk,
-        seen: &VolumeSituation,
-        wish: &Wish,
-    ) -> Result<DiskFacts, ControlError> {
-        let asked = (wish.sharing, wish.access);
-        self.disk_facts(seen, ask.instance, asked).map_err(|error| {
-            let refusal = Refusal {
-                code: RefusalCode::HomeUnreadable,
-                volume: Some(wish.volume),
-                message: format!("{error}; nobody knows where its data is: mend the tag by hand"),
-                retry_after_ms: None,
-            };
-            ControlError::Refused {
-                request: ask.request,
-                refusal,
-            }
-        })
-    }
-
-    fn held_facts(
-        &self,
-        instance: InstanceId,
-        held: &[StoredAttachment],
-        sights: &BTreeMap<PoolName, PoolSight>,
-    ) -> Result<Vec<DiskFacts>, PortError> {
-        let mut facts = Vec::new();
-        for attachment in held {
-            let sight = &sights[&attachment.volume.pool];
-            // A volume that vanished under its attachment is nothing a policy can judge by.
-            let Some(info) = sight.info.volume(attachment.volume.id) else {
-                continue;
-            };
-            let seen = self.volume_situation(sight, info)?;
-            let asked = (attachment.sharing, attachment.access);
-            facts.push(self.disk_facts(&seen, instance, asked)?);
-        }
-        Ok(facts)
-    }
-
-    fn watchdog(&self) -> Result<Watchdog, PortError> {
-        Ok(
-            match (
-                self.ports.leases.watchdog_armed()?,
-                self.settings.lab_without_watchdog,
-            ) {
-                (true, _) => Watchdog::Armed,
-                (false, true) => Watchdog::MissingInLab,
-                (false, false) => Watchdog::Missing,
-            },
-        )
     }
 
     fn plan(
@@ -426,245 +290,10 @@ impl Node {
         })
     }
 
-    /// Journals and runs a plan.
-    fn carry_out(&self, ask: &AttachAsk, plan: &AttachPlan) -> Result<Attempt, ControlError> {
-        let state = |error| ControlError::State { error };
-        let sequence = self.ports.journal.next_sequence().map_err(state)?;
-        let puts = self.future_attachments(ask, plan, sequence);
-        let entry = self.entry(ask, plan, &puts);
-        let id = self.ports.journal.begin(&entry).map_err(state)?;
-        let run = Run {
-            entry: Some(id),
-            kind: JournalKind::Attach,
-        };
-        let promise: u64 = plan.steps.iter().map(|p| promised(&p.step)).sum();
-        self.promised.fetch_add(promise, Ordering::SeqCst);
-        let ran = self.run(run, plan.steps.iter().map(|p| &p.step), 0);
-        self.promised.fetch_sub(promise, Ordering::SeqCst);
-        let broken = match ran {
-            Ok(()) => {
-                let end = Finish {
-                    state: JournalState::Done,
-                    causes: Vec::new(),
-                    put: puts.clone(),
-                    remove: Vec::new(),
-                    follow: Vec::new(),
-                };
-                match self.ports.journal.finish(id, &end) {
-                    Ok(_) => {
-                        self.roster().put(puts);
-                        self.tend_copies(plan);
-                        return Ok(Attempt::Done(AttachDone {
-                            sequence,
-                            grants: plan.grants.clone(),
-                            plan: Vec::new(),
-                            notes: plan.notes.clone(),
-                        }));
-                    }
-                    // What cannot be remembered must not be left behind.
-                    Err(error) => Broken {
-                        at: plan.steps.len().saturating_sub(1),
-                        what: "recording the attachment".into(),
-                        error: StepError::Port(error),
-                    },
-                }
-            }
-            Err(broken) => broken,
-        };
-        self.take_back(ask, plan, id, &puts, broken)
-    }
-
-    /// Undoes a broken plan, and says how the attempt ends.
-    fn take_back(
-        &self,
-        ask: &AttachAsk,
-        plan: &AttachPlan,
-        id: u64,
-        puts: &[StoredAttachment],
-        broken: Broken,
-    ) -> Result<Attempt, ControlError> {
-        let run = Run {
-            entry: Some(id),
-            kind: JournalKind::Attach,
-        };
-        let request = ask.request;
-        let cause = match &broken.error {
-            StepError::Port(error) => format!("{}: {error}", broken.what),
-            StepError::Changed(why) => why.clone(),
-            StepError::Refused(refusal) => refusal.message.clone(),
-            StepError::Stopping => "the daemon is stopping".into(),
-        };
-        let undone = self.undo(run, &plan.steps[..=broken.at]);
-        let mut causes = vec![cause];
-        if let Err((what, error)) = undone {
-            causes.push(format!("{what}: {error}"));
-            self.quarantine(Some(id), puts, &causes);
-            return Err(ControlError::Quarantined { request, causes });
-        }
-        let end = Finish {
-            state: JournalState::Undone,
-            causes: causes.clone(),
-            put: Vec::new(),
-            remove: Vec::new(),
-            follow: Vec::new(),
-        };
-        if let Err(error) = self.ports.journal.finish(id, &end) {
-            // Recovery will undo it once more, which changes nothing.
-            tracing::warn!(%error, "cannot record that an attach was undone");
-        }
-        match broken.error {
-            StepError::Changed(why) => Ok(Attempt::Again(why)),
-            StepError::Refused(refusal) => Err(ControlError::Refused { request, refusal }),
-            StepError::Port(error) => Err(ControlError::Storage {
-                request,
-                what: broken.what,
-                error,
-            }),
-            StepError::Stopping => {
-                let error = PortError::Refused("the daemon is stopping; ask again".into());
-                Err(ControlError::Storage {
-                    request,
-                    what: broken.what,
-                    error,
-                })
-            }
-        }
-    }
-
-    /// Remembers what could neither be finished nor taken back, with its causes.
-    pub(crate) fn quarantine(
-        &self,
-        entry: Option<u64>,
-        attachments: &[StoredAttachment],
-        causes: &[String],
-    ) {
-        let kept: Vec<StoredAttachment> = attachments
-            .iter()
-            .cloned()
-            .map(|mut a| {
-                a.state = AttachmentState::Quarantined;
-                a.causes = causes.to_vec();
-                a
-            })
-            .collect();
-        tracing::error!(?causes, "quarantined");
-        let written = match entry {
-            Some(entry) => {
-                let end = Finish {
-                    state: JournalState::Quarantined,
-                    causes: causes.to_vec(),
-                    put: kept.clone(),
-                    remove: Vec::new(),
-                    follow: Vec::new(),
-                };
-                self.ports.journal.finish(entry, &end).map(|_| ())
-            }
-            None => self.ports.journal.change_attachments(&kept, &[]),
-        };
-        if let Err(error) = written {
-            tracing::error!(%error, "a quarantine is remembered only until the daemon ends");
-        }
-        let pools: std::collections::BTreeSet<PoolName> =
-            kept.iter().map(|a| a.volume.pool.clone()).collect();
-        self.roster().put(kept);
-        for pool in pools {
-            if let Err(error) = self.write_slot(&pool) {
-                tracing::warn!(%pool, %error, "other nodes do not see a quarantine");
-            }
-        }
-    }
-
-    fn future_attachments(
-        &self,
-        ask: &AttachAsk,
-        plan: &AttachPlan,
-        sequence: u64,
-    ) -> Vec<StoredAttachment> {
-        let now = self.ports.clock.now_ms();
-        let boot_id = self.ports.machine.boot_id();
-        let roster = self.roster();
-        plan.grants
-            .iter()
-            .map(|grant| {
-                let fresh = StoredAttachment {
-                    volume: grant.volume.clone(),
-                    instance: ask.instance,
-                    instance_name: ask.instance_name.clone(),
-                    form: grant.form,
-                    sharing: grant.sharing,
-                    access: grant.access,
-                    copy: grant.copy,
-                    since_ms: now,
-                    sequence,
-                    boot_id: boot_id.clone(),
-                    state: AttachmentState::Attached,
-                    causes: Vec::new(),
-                };
-                // Asked for again: the same attachment, of a newer request.
-                let had = roster
-                    .of_instance(ask.instance)
-                    .find(|a| a.key() == fresh.key());
-                match had {
-                    Some(had) if grant.already => StoredAttachment {
-                        sequence,
-                        ..had.clone()
-                    },
-                    _ => fresh,
-                }
-            })
-            .collect()
-    }
-
-    fn entry(&self, ask: &AttachAsk, plan: &AttachPlan, puts: &[StoredAttachment]) -> JournalEntry {
-        JournalEntry {
-            id: 0,
-            request: ask.request,
-            kind: JournalKind::Attach,
-            boot_id: self.ports.machine.boot_id(),
-            started_ms: self.ports.clock.now_ms(),
-            instance: Some(ask.instance),
-            volumes: plan.grants.iter().map(|g| g.volume.clone()).collect(),
-            steps: plan.steps.clone(),
-            commit_at: plan.commit_at,
-            puts: puts.to_vec(),
-            removes: Vec::new(),
-            write_back: Vec::new(),
-            state: JournalState::Open,
-            marks: vec![StepMark::Waiting; plan.steps.len()],
-            causes: Vec::new(),
-        }
-    }
-
     fn log(&self, decision: &DecisionRecord, outcome: &str) {
         if let Err(error) = self.ports.decisions.record(decision, outcome) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
-    }
-}
-
-/// Space a step will take in the local pool.
-fn promised(step: &Step) -> u64 {
-    match step {
-        Step::MakeCopy { size, metadata, .. } => size.0 + 2 * metadata.0,
-        _ => 0,
-    }
-}
-
-/// Read-only access to a shareable volume is shared unless somebody says otherwise; everything
-/// else exclusive.
-fn resolve_wish(disk: &DiskAsk, seen: &VolumeSituation) -> Wish {
-    let shared = disk.access == Access::ReadOnly && seen.info.shareable();
-    let default = if shared {
-        Sharing::Shared
-    } else {
-        Sharing::Exclusive
-    };
-    Wish {
-        volume: seen.info.volume.id,
-        form: disk.form,
-        sharing: disk.sharing.unwrap_or(default),
-        access: disk.access,
-        accept_narrowing: disk.accept_narrowing,
     }
 }
 

@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
-    AttachmentKey, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin, PoolInfo, PoolName,
-    Purpose, RequestFacts, RequestId, VolumeId, VolumeName, VolumeRef,
+    AttachmentKey, AttachmentState, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin,
+    PoolInfo, PoolName, Purpose, RequestFacts, RequestId, VolumeId, VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
 use volward_plan::Planned;
 use volward_plan::detach::{Leaving, detach};
 
 use crate::error::ControlError;
-use crate::execute::{Broken, Run, StepError};
+use crate::execute::{Broken, Run};
 use crate::node::Node;
 use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment};
 
@@ -105,9 +105,9 @@ impl Node {
         ask: &DetachAsk,
         selected: &[StoredAttachment],
     ) -> Result<DetachDone, ControlError> {
-        let leaving = self.leaving(ask.instance, selected);
-        let plan = detach(&self.settings.node, ask.instance, &leaving);
         if ask.dry_run {
+            let leaving = self.leaving(ask.instance, selected);
+            let plan = detach(&self.settings.node, ask.instance, &leaving);
             let plan = plan.steps.iter().map(ToString::to_string).collect();
             return Ok(DetachDone {
                 detached: Vec::new(),
@@ -115,8 +115,23 @@ impl Node {
             });
         }
         self.take_advice(ask, selected);
-        let entry = self.detach_entry(ask, &plan, selected);
-        let id = match self.ports.journal.begin(&entry) {
+        self.carry_out_detach(ask.request, ask.instance, selected)
+    }
+
+    /// Plans, journals and runs a detach; asks nobody (I32).
+    pub(crate) fn carry_out_detach(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+        selected: &[StoredAttachment],
+    ) -> Result<DetachDone, ControlError> {
+        let leaving = self.leaving(instance, selected);
+        let plan = detach(&self.settings.node, instance, &leaving);
+        let entry = self.detach_entry(request, instance, &plan, selected);
+        let begun = self
+            .record_ends()
+            .and_then(|()| self.ports.journal.begin(&entry));
+        let id = match begun {
             Ok(id) => Some(id),
             Err(error) => {
                 tracing::error!(%error, "detaching without a journal: the state cannot be written");
@@ -138,7 +153,7 @@ impl Node {
                     plan: Vec::new(),
                 })
             }
-            Err(broken) => Err(self.detach_broke(ask.request, id, selected, &broken)),
+            Err(broken) => Err(self.detach_broke(request, id, selected, &broken)),
         }
     }
 
@@ -168,6 +183,8 @@ impl Node {
                 form: attachment.form,
                 others_stay,
                 home,
+                remains: attachment.state == AttachmentState::Quarantined
+                    && attachment.copy.is_some(),
             });
         }
         leaving
@@ -249,7 +266,8 @@ impl Node {
 
     fn detach_entry(
         &self,
-        ask: &DetachAsk,
+        request: RequestId,
+        instance: InstanceId,
         plan: &DetachPlan,
         selected: &[StoredAttachment],
     ) -> JournalEntry {
@@ -263,11 +281,11 @@ impl Node {
             .collect();
         JournalEntry {
             id: 0,
-            request: ask.request,
+            request,
             kind: JournalKind::Detach,
             boot_id: self.ports.machine.boot_id(),
             started_ms: self.ports.clock.now_ms(),
-            instance: Some(ask.instance),
+            instance: Some(instance),
             volumes: selected.iter().map(|a| a.volume.clone()).collect(),
             marks: vec![StepMark::Waiting; steps.len()],
             steps,
@@ -293,26 +311,18 @@ impl Node {
             .iter()
             .map(|v| self.write_back_entry(entry.request, v))
             .collect();
-        let finished = match id {
-            Some(id) => {
-                let end = Finish {
-                    state: JournalState::Done,
-                    causes: Vec::new(),
-                    put: Vec::new(),
-                    remove: keys.clone(),
-                    follow: follow.clone(),
-                };
-                self.ports.journal.finish(id, &end)
-            }
-            None => self
-                .ports
-                .journal
-                .change_attachments(&[], &keys)
-                .map(|()| Vec::new()),
+        let end = Finish {
+            state: JournalState::Done,
+            causes: Vec::new(),
+            put: Vec::new(),
+            remove: keys.clone(),
+            follow: follow.clone(),
         };
+        let finished = self.end(id, end);
         if let Err(error) = &finished {
-            // The next start finds neither device nor lease, and forgets it then.
-            tracing::error!(%error, "cannot record a detach");
+            // If the daemon ends before it can be, the next start finds no device, and
+            // completes it.
+            tracing::error!(%error, "cannot record a detach yet");
         }
         self.roster().remove(&keys);
         let numbers = finished.unwrap_or_default();
@@ -329,11 +339,7 @@ impl Node {
         selected: &[StoredAttachment],
         broken: &Broken,
     ) -> ControlError {
-        let cause = match &broken.error {
-            StepError::Port(error) => format!("{}: {error}", broken.what),
-            other => format!("{}: {other:?}", broken.what),
-        };
-        let causes = vec![cause];
+        let causes = vec![broken.error.cause(&broken.what)];
         self.quarantine(id, selected, &causes);
         ControlError::Quarantined { request, causes }
     }

@@ -9,7 +9,7 @@ use volward_model::{NodeName, PoolName, VolumeId};
 
 use crate::copies::Watched;
 use crate::ports::{
-    Clock, Decisions, Devices, Interruptions, Journal, Leases, Machine, Policy, PortResult,
+    Clock, Decisions, Devices, Finish, Interruptions, Journal, Leases, Machine, Policy, PortResult,
     Registry, Tasks, Volumes,
 };
 use crate::queue::Queue;
@@ -67,6 +67,8 @@ pub struct Node {
     /// Bytes of the local pool that are granted and not allocated yet.
     pub(crate) promised: AtomicU64,
     stopping: AtomicBool,
+    /// Ends that could not be written to the journal when they came.
+    unrecorded: Mutex<Vec<(Option<u64>, Finish)>>,
     /// For background work, which outlives the request that started it.
     me: Weak<Self>,
 }
@@ -84,6 +86,7 @@ impl Node {
             watched: Mutex::default(),
             promised: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            unrecorded: Mutex::default(),
             me: me.clone(),
         })
     }
@@ -115,6 +118,58 @@ impl Node {
 
     pub(crate) fn watched(&self) -> MutexGuard<'_, BTreeMap<VolumeId, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a journal entry, or what went on without one. What cannot be written is kept, and
+    /// written before anything new is begun: else the next start would take up an old request
+    /// over a newer one.
+    ///
+    /// # Errors
+    /// If it could not be written now.
+    pub(crate) fn end(&self, entry: Option<u64>, end: Finish) -> PortResult<Vec<u64>> {
+        let written = match self.record_ends() {
+            Ok(()) => self.record(entry, &end),
+            Err(error) => Err(error),
+        };
+        if written.is_err() {
+            // What follows goes on without an entry of its own.
+            let end = Finish {
+                follow: Vec::new(),
+                ..end
+            };
+            self.unrecorded().push((entry, end));
+        }
+        written
+    }
+
+    /// Writes the ends that are still missing, oldest first.
+    ///
+    /// # Errors
+    /// If there are some that still cannot be written.
+    pub(crate) fn record_ends(&self) -> PortResult<()> {
+        let mut unrecorded = self.unrecorded();
+        while let Some((entry, end)) = unrecorded.first() {
+            self.record(*entry, end)?;
+            unrecorded.remove(0);
+        }
+        Ok(())
+    }
+
+    fn record(&self, entry: Option<u64>, end: &Finish) -> PortResult<Vec<u64>> {
+        let journal = &self.ports.journal;
+        match entry {
+            Some(entry) => journal.finish(entry, end),
+            None => {
+                journal.change_attachments(&end.put, &end.remove)?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn unrecorded(&self) -> MutexGuard<'_, Vec<(Option<u64>, Finish)>> {
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes this node's slot as the roster is now.

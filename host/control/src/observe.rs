@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole, DiskFacts,
-    HeldLease, HydrationFacts, InstanceId, LvUuid, Member, NodeFacts, NumberedSlot, PoolInfo,
-    PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
+    HeldLease, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts, NumberedSlot,
+    PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo, VolumeRef,
 };
 use volward_plan::situation::ForeignAttachment;
-use volward_plan::{LocalPool, VolumeSituation};
+use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeSituation};
 
 use crate::error::ControlError;
 use crate::node::Node;
@@ -121,6 +121,45 @@ impl Node {
         )))
     }
 
+    /// Another node's lease that stands in the way, as a refusal that names node and instance as
+    /// far as they are known. `None` if there is none, or nobody can tell.
+    pub(crate) fn holder_elsewhere(
+        &self,
+        pool: &PoolName,
+        volumes: &[VolumeRef],
+        mode: LeaseMode,
+    ) -> Option<Refusal> {
+        let sight = self.look(pool).ok()?;
+        let excludes =
+            |theirs: LeaseMode| theirs == LeaseMode::Exclusive || mode == LeaseMode::Exclusive;
+        for volume in volumes {
+            let info = sight.info.volume(volume.id)?;
+            let holders = self.ports.leases.holders(pool, info).ok()?;
+            let holder = holders
+                .iter()
+                .find(|h| h.host_id != sight.own.host_id && excludes(h.mode));
+            let Some(holder) = holder else { continue };
+            let slot = sight.live_slots().find(|s| s.host_id == holder.host_id);
+            let node = slot.map_or_else(
+                || format!("host-id {}", holder.host_id),
+                |slot| slot.node.to_string(),
+            );
+            let instance = slot
+                .and_then(|s| s.attachments.iter().find(|a| a.volume == volume.id))
+                .map_or_else(String::new, |a| format!(" for instance {}", a.instance));
+            return Some(Refusal {
+                code: RefusalCode::HeldElsewhere,
+                volume: Some(volume.id),
+                message: format!(
+                    "{volume} is leased {} by node {node}{instance}",
+                    holder.mode
+                ),
+                retry_after_ms: None,
+            });
+        }
+        None
+    }
+
     /// One volume for the plan.
     pub(crate) fn volume_situation(
         &self,
@@ -175,13 +214,14 @@ impl Node {
             what: format!("the home tag of {volume}"),
             reason: error.to_string(),
         })?;
-        let roster = self.roster();
-        let here = roster
+        let mut attachments: Vec<Attachment> = self
+            .roster()
             .of_volume(volume.id)
             .filter(|a| a.instance != instance)
-            .map(|a| a.published(&self.settings.node));
-        let elsewhere = seen.elsewhere.iter().map(|f| f.attachment.clone());
-        let attachments: Vec<Attachment> = here.chain(elsewhere).collect();
+            .map(|a| a.published(&self.settings.node))
+            .collect();
+        // Intents are settled among the nodes, not by policies: nothing is granted yet.
+        attachments.extend(seen.settled_elsewhere().map(|f| f.attachment.clone()));
         let tags = seen
             .info
             .tags

@@ -1,13 +1,8 @@
 //! After a crash, or a reboot: every attachment is whole, gone, or quarantined with its causes
 //! (I30). No plugin is asked (I32).
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use volward_model::{
-    AttachmentKey, AttachmentState, DeviceInfo, DeviceRole, HomeState, LeaseMode, PoolName,
-    RequestId, Sharing, VolumeRef,
-};
-use volward_plan::{DiskForm, Step};
+use volward_model::{AttachmentKey, HomeState, LeaseMode, PoolName, RequestId};
+use volward_plan::Step;
 
 use crate::execute::Run;
 use crate::node::Node;
@@ -15,6 +10,8 @@ use crate::ports::{
     Finish, JournalEntry, JournalKind, JournalState, PortError, PortResult, StepMark,
     StoredAttachment,
 };
+
+mod left_over;
 
 /// What recovery did, for the log and for tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,22 +46,41 @@ impl Node {
             .partition(|a| a.boot_id == boot_id);
         recovered.forgotten = gone.iter().map(StoredAttachment::key).collect();
         if !recovered.forgotten.is_empty() {
-            self.ports
-                .journal
-                .change_attachments(&[], &recovered.forgotten)?;
+            let mut end = finish(JournalState::Done, Vec::new());
+            end.remove.clone_from(&recovered.forgotten);
+            if let Err(error) = self.end(None, end) {
+                tracing::warn!(%error, "attachments of an earlier boot are still remembered");
+            }
         }
         self.roster().put(ours);
+        let entries = self.ports.journal.open_entries()?;
+        // What an interrupted attach has told the others stays told until it is taken back.
+        for entry in entries.iter().filter(|e| e.boot_id == boot_id) {
+            self.tell_again(entry);
+        }
         for pool in &self.settings.pools {
             if let Err(error) = self.open_registry(pool) {
                 tracing::error!(%pool, %error, "this pool cannot be used yet");
             }
         }
-        let entries = self.ports.journal.open_entries()?;
-        for entry in entries {
+        // Write-backs last: until every attachment is known, a guest may be using the copy.
+        let (write_backs, requests): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .partition(|e| e.kind == JournalKind::WriteBack);
+        for entry in requests {
             self.recover_entry(&entry, &boot_id, &mut recovered);
         }
+        self.complete_lost();
         recovered.strays = self.remove_strays();
+        for entry in write_backs {
+            self.start_write_back(Some(entry.id), &entry);
+        }
         self.take_up_copies();
+        for pool in &self.settings.pools {
+            if let Err(error) = self.write_slot(pool) {
+                tracing::error!(%pool, %error, "other nodes do not see what this node has");
+            }
+        }
         Ok(recovered)
     }
 
@@ -103,10 +119,8 @@ impl Node {
         let request = entry.request;
         tracing::warn!(%request, kind = ?entry.kind, same_boot, "taking up an interrupted request");
         let outcome = match entry.kind {
-            JournalKind::WriteBack => {
-                self.start_write_back(Some(entry.id), entry);
-                return;
-            }
+            // Never here: they are started when all else is done.
+            JournalKind::WriteBack => return,
             JournalKind::Detach => self.complete_detach(entry).map(|()| true),
             JournalKind::Attach if !same_boot => self.clear_attach(entry).map(|()| false),
             JournalKind::Attach if entry.committed() => self.complete_attach(entry).map(|()| true),
@@ -122,9 +136,19 @@ impl Node {
         }
     }
 
+    fn tell_again(&self, entry: &JournalEntry) {
+        for (planned, mark) in entry.steps.iter().zip(&entry.marks) {
+            if let (Step::Publish { pool, attachments }, StepMark::Started | StepMark::Done) =
+                (&planned.step, mark)
+            {
+                self.roster().publish(pool, attachments);
+            }
+        }
+    }
+
     fn attachments_of(&self, entry: &JournalEntry) -> Vec<StoredAttachment> {
         match entry.kind {
-            JournalKind::Attach => entry.puts.clone(),
+            JournalKind::Attach => self.not_attached_yet(&entry.puts),
             JournalKind::Detach | JournalKind::WriteBack => {
                 let wanted = |a: &&StoredAttachment| entry.removes.contains(&a.key());
                 self.roster()
@@ -146,11 +170,9 @@ impl Node {
             entry.steps.iter().map(|p| &p.step),
             entry.first_not_done(),
         )
-        .map_err(|b| vec![format!("{}: {:?}", b.what, b.error)])?;
+        .map_err(|b| vec![b.error.cause(&b.what)])?;
         let end = finish(JournalState::Done, entry.puts.clone());
-        self.ports
-            .journal
-            .finish(entry.id, &end)
+        self.end(Some(entry.id), end)
             .map_err(|e| vec![e.to_string()])?;
         self.roster().put(entry.puts.clone());
         Ok(())
@@ -168,22 +190,32 @@ impl Node {
             .count();
         self.undo(run, &entry.steps[..begun.min(entry.steps.len())])
             .map_err(|(what, error)| vec![format!("{what}: {error}")])?;
-        self.end_undone(entry, "the daemon died before it was done")
+        self.end_undone(entry, "the daemon died before it was done", Vec::new())
     }
 
-    fn end_undone(&self, entry: &JournalEntry, why: &str) -> Result<(), Vec<String>> {
+    fn end_undone(
+        &self,
+        entry: &JournalEntry,
+        why: &str,
+        follow: Vec<JournalEntry>,
+    ) -> Result<(), Vec<String>> {
         let mut end = finish(JournalState::Undone, Vec::new());
         end.causes = vec![why.to_owned()];
-        self.ports
-            .journal
-            .finish(entry.id, &end)
+        end.follow.clone_from(&follow);
+        let numbers = self
+            .end(Some(entry.id), end)
             .map_err(|e| vec![e.to_string()])?;
+        for (number, write_back) in numbers.into_iter().zip(&follow) {
+            self.start_write_back(Some(number), write_back);
+        }
         Ok(())
     }
 
     /// An attach of an earlier boot: its devices and leases went with it. What is left is a
-    /// copy's LVs; they go if home is still `pool`, else the data may be in them.
+    /// copy's LVs; they go if home is still `pool`, else the data may be in them, and is written
+    /// back: nobody was told of the attachment, so nobody will detach it.
     fn clear_attach(&self, entry: &JournalEntry) -> Result<(), Vec<String>> {
+        let mut follow = Vec::new();
         for planned in &entry.steps {
             let Step::MakeCopy { volume, local, .. } = &planned.step else {
                 continue;
@@ -195,10 +227,13 @@ impl Node {
                     local: local.clone(),
                 };
                 self.step(&step)
-                    .map_err(|e| vec![format!("{step}: {e:?}")])?;
+                    .map_err(|e| vec![e.cause(&step.to_string())])?;
+            } else {
+                follow.push(self.write_back_entry(entry.request, volume));
             }
         }
-        self.end_undone(entry, "the node was restarted before it was done")
+        let why = "the node was restarted before it was done";
+        self.end_undone(entry, why, follow)
     }
 
     fn complete_detach(&self, entry: &JournalEntry) -> Result<(), Vec<String>> {
@@ -212,146 +247,9 @@ impl Node {
             entry.steps.iter().map(|p| &p.step),
             entry.first_not_done(),
         )
-        .map_err(|b| vec![format!("{}: {:?}", b.what, b.error)])?;
+        .map_err(|b| vec![b.error.cause(&b.what)])?;
         self.finish_detach(Some(entry.id), entry, &leaving);
         Ok(())
-    }
-
-    /// I13: no stale device survives. One that is open is somebody's: it is kept, and said.
-    fn remove_strays(&self) -> Vec<String> {
-        let known: BTreeSet<AttachmentKey> = self
-            .roster()
-            .attachments()
-            .map(StoredAttachment::key)
-            .collect();
-        let mut strays = Vec::new();
-        let is_stray = |key: &AttachmentKey| !known.contains(key);
-        for link in self.ports.devices.links().unwrap_or_default() {
-            let of_known = self.roster().of_instance(link.instance).any(|a| {
-                a.volume.pool == link.pool
-                    && a.volume.name == link.volume
-                    && a.form == DiskForm::Own
-            });
-            if of_known {
-                continue;
-            }
-            match self.ports.devices.unlink(&link) {
-                Ok(_) => strays.push(format!("{}/{}", link.pool, link.volume)),
-                Err(error) => tracing::error!(%error, "a stray path cannot be withdrawn"),
-            }
-        }
-        for device in self.ports.devices.list().unwrap_or_default() {
-            let DeviceRole::Attachment(instance) = device.id.role else {
-                continue;
-            };
-            if is_stray(&AttachmentKey {
-                volume: device.id.volume,
-                instance,
-            }) {
-                strays.extend(self.remove_stray(&device));
-            }
-        }
-        strays
-    }
-
-    fn remove_stray(&self, device: &DeviceInfo) -> Option<String> {
-        match self.ports.devices.remove(device.id) {
-            Ok(_) => {
-                tracing::warn!(device = %device.id, "removed a device nobody knew of");
-                Some(device.id.to_string())
-            }
-            Err(error) => {
-                tracing::error!(
-                    device = %device.id, %error,
-                    "a device that no attachment belongs to is in use; stop its user and restart \
-                     volwardd"
-                );
-                None
-            }
-        }
-    }
-
-    /// Hydrations that went on in the kernel while the daemon was away.
-    fn take_up_copies(&self) {
-        let clones: BTreeMap<_, _> = self
-            .ports
-            .devices
-            .list()
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|d| d.id.role == DeviceRole::Clone)
-            .map(|d| (d.id.volume, d))
-            .collect();
-        let attached: BTreeMap<_, VolumeRef> = self
-            .roster()
-            .attachments()
-            .map(|a| (a.volume.id, a.volume.clone()))
-            .collect();
-        for volume in clones.keys() {
-            let Some(volume) = attached.get(volume) else {
-                continue;
-            };
-            if self.is_returning(volume.id) {
-                continue;
-            }
-            let hydrating = self
-                .roster()
-                .of_volume(volume.id)
-                .filter_map(|a| a.copy)
-                .any(|c| c.mode >= volward_model::CopyMode::Background);
-            self.watch(volume, false, hydrating);
-            if let Err(error) = self.allow_discards_if_linear(volume) {
-                tracing::warn!(%volume, %error, "discards stay refused");
-            }
-        }
-    }
-
-    fn allow_discards_if_linear(&self, volume: &VolumeRef) -> PortResult<()> {
-        let id = crate::execute::clone_of(volume);
-        if self.ports.devices.clone_status(id)?.is_none() {
-            self.allow_discards(volume)?;
-        }
-        Ok(())
-    }
-
-    /// Attachments, leases and sharing of this node that cannot all be true at once; empty when
-    /// all is well. For `doctor`.
-    #[must_use]
-    pub fn inconsistencies(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for pool in &self.settings.pools {
-            let Ok(held) = self.ports.leases.held(pool) else {
-                continue;
-            };
-            for attachment in self
-                .roster()
-                .attachments()
-                .filter(|a| a.volume.pool == *pool)
-            {
-                let volume = &attachment.volume;
-                let needed = match attachment.sharing {
-                    Sharing::Exclusive => LeaseMode::Exclusive,
-                    Sharing::Shared => LeaseMode::Shared,
-                };
-                let quarantined = attachment.state == AttachmentState::Quarantined;
-                match held.get(&volume.id.lv) {
-                    _ if quarantined => found.push(format!(
-                        "{volume} is quarantined for instance {}: {}",
-                        attachment.instance,
-                        attachment.causes.join("; then: ")
-                    )),
-                    Some(lease) if lease.orphan => {
-                        found.push(format!("the lease of {volume} is an orphan"));
-                    }
-                    Some(lease) if lease.mode >= needed => {}
-                    _ => found.push(format!(
-                        "{volume} is attached {} to instance {}, but its lease is not held so",
-                        attachment.sharing, attachment.instance
-                    )),
-                }
-            }
-        }
-        found
     }
 }
 

@@ -40,6 +40,12 @@ impl Roster {
         self.attachments.values()
     }
 
+    /// Whether that is attached or quarantined here.
+    #[must_use]
+    pub fn has(&self, key: AttachmentKey) -> bool {
+        self.attachments.contains_key(&key)
+    }
+
     /// The attachments of one volume.
     pub fn of_volume(&self, volume: VolumeId) -> impl Iterator<Item = &StoredAttachment> {
         self.attachments

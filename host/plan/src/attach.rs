@@ -124,13 +124,14 @@ pub fn attach(
         });
     }
     lease_steps(&disks, &mut plan.steps);
+    publish_steps(situation, who, &disks, &mut plan.steps);
     look_again(&disks, who, &mut plan.steps);
     if let Some(local) = &situation.local {
         for disk in &disks {
             clone_steps(situation, disk, &local.name, &mut plan.steps)?;
         }
     }
-    device_steps(situation, who, &disks, &mut plan);
+    device_steps(who, &disks, &mut plan);
     Ok(plan)
 }
 
@@ -269,6 +270,45 @@ fn lease_undo(pool: &PoolName, group: &[&Disk<'_>]) -> Vec<Step> {
     undo
 }
 
+/// Told before the last look, never after it: of two nodes that want a shared lease at once,
+/// either the later one finds this, or its intent is found by the look that follows. An intent
+/// alone does not do: the node with the lower host-id goes on past it.
+fn publish_steps(
+    situation: &Situation,
+    who: Requester,
+    disks: &[Disk<'_>],
+    steps: &mut Vec<Planned>,
+) {
+    let mut news: BTreeMap<PoolName, Vec<Attachment>> = BTreeMap::new();
+    for disk in disks {
+        let volume = &disk.seen.info.volume;
+        news.entry(volume.pool.clone())
+            .or_default()
+            .push(Attachment {
+                volume: volume.id,
+                instance: who.instance,
+                node: situation.node.clone(),
+                sharing: disk.answer.sharing,
+                access: disk.answer.access,
+                since_ms: who.now_ms,
+                state: AttachmentState::Attached,
+            });
+    }
+    for (pool, attachments) in news {
+        let keys: Vec<AttachmentKey> = attachments.iter().map(Attachment::key).collect();
+        steps.push(Planned::new(
+            Step::Publish {
+                pool: pool.clone(),
+                attachments,
+            },
+            vec![Step::Withdraw {
+                pool,
+                attachments: keys,
+            }],
+        ));
+    }
+}
+
 fn look_again(disks: &[Disk<'_>], who: Requester, steps: &mut Vec<Planned>) {
     if disks.is_empty() {
         return;
@@ -340,30 +380,34 @@ fn clone_steps(
             vec![set(from + 1, NextHome::Pool)],
         ));
     }
-    if !disk.seen.clone_loaded {
-        let hydrating = mode >= CopyMode::Background;
-        let (v, l) = (volume.clone(), local.clone());
-        steps.push(Planned::new(
-            Step::LoadClone {
-                volume: v,
-                local: l,
-                size,
-                geometry,
-                hydrating,
-            },
-            vec![Step::UnloadClone {
-                volume: volume.clone(),
-            }],
-        ));
+    // Also where it is loaded already: whether it hydrates is this grant's to say, unless another
+    // attachment stands on it.
+    if disk.seen.clone_loaded && !disk.seen.here.is_empty() {
+        return Ok(());
     }
+    let load = Step::LoadClone {
+        volume: volume.clone(),
+        local: local.clone(),
+        size,
+        geometry,
+        hydrating: mode >= CopyMode::Background,
+    };
+    let unload = Step::UnloadClone {
+        volume: volume.clone(),
+    };
+    let undo = match disk.seen.clone_loaded {
+        true => Vec::new(),
+        false => vec![unload],
+    };
+    steps.push(Planned::new(load, undo));
     if mode == CopyMode::BeforeStart {
         steps.push(Planned::only(Step::AwaitHydration { volume }));
     }
     Ok(())
 }
 
-/// Devices, then the news, then the paths: what a path leads to is whole when somebody finds it.
-fn device_steps(situation: &Situation, who: Requester, disks: &[Disk<'_>], plan: &mut AttachPlan) {
+/// Devices, then the paths: what a path leads to is whole when somebody finds it.
+fn device_steps(who: Requester, disks: &[Disk<'_>], plan: &mut AttachPlan) {
     let instance = who.instance;
     for disk in disks.iter().filter(|d| d.wish.form == DiskForm::Own) {
         let Some(size) = disk.seen.info.size.sectors() else {
@@ -383,34 +427,6 @@ fn device_steps(situation: &Situation, who: Requester, disks: &[Disk<'_>], plan:
         plan.steps.push(Planned::new(
             create,
             vec![Step::RemoveDevice { volume, instance }],
-        ));
-    }
-    let mut news: BTreeMap<PoolName, Vec<Attachment>> = BTreeMap::new();
-    for disk in disks {
-        let volume = &disk.seen.info.volume;
-        news.entry(volume.pool.clone())
-            .or_default()
-            .push(Attachment {
-                volume: volume.id,
-                instance,
-                node: situation.node.clone(),
-                sharing: disk.answer.sharing,
-                access: disk.answer.access,
-                since_ms: who.now_ms,
-                state: AttachmentState::Attached,
-            });
-    }
-    for (pool, attachments) in news {
-        let keys: Vec<AttachmentKey> = attachments.iter().map(Attachment::key).collect();
-        plan.steps.push(Planned::new(
-            Step::Publish {
-                pool: pool.clone(),
-                attachments,
-            },
-            vec![Step::Withdraw {
-                pool,
-                attachments: keys,
-            }],
         ));
     }
     plan.commit_at = plan.steps.len();

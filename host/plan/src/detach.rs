@@ -20,6 +20,9 @@ pub struct Leaving {
     pub others_stay: bool,
     /// Where the data is; `None` if the pool cannot be read now.
     pub home: Option<Home>,
+    /// A copy was begun and not taken back whole: its LVs or devices may be left, also with the
+    /// data at home. Writing back is what clears them away.
+    pub remains: bool,
 }
 
 /// What a detach will do. Its steps have no undo: once begun it is completed.
@@ -56,7 +59,7 @@ pub fn detach(node: &NodeName, instance: InstanceId, leaving: &[Leaving]) -> Det
         if one.others_stay {
             continue;
         }
-        if has_copy_here(node, one.home.as_ref()) {
+        if one.remains || has_copy_here(node, one.home.as_ref()) {
             plan.write_back.push(one.volume.clone());
         } else {
             releases.entry(pool).or_default().push(one.volume.clone());

@@ -173,7 +173,7 @@ fn i1_lease_then_second_look_then_device_then_path() {
     let plan = one(seen('a'), as_is).unwrap();
     assert_eq!(
         names(&plan),
-        ["lease", "look-again", "create-device", "publish", "link"]
+        ["lease", "publish", "look-again", "create-device", "link"]
     );
     assert_eq!(plan.commit_at, 4);
 }
@@ -188,7 +188,7 @@ fn i1_undo_runs_in_reverse_to_the_lease() {
         .flat_map(|p| &p.undo)
         .map(Step::name)
         .collect();
-    assert_eq!(undo, ["unlink", "withdraw", "remove-device", "release"]);
+    assert_eq!(undo, ["unlink", "remove-device", "withdraw", "release"]);
 }
 
 #[test]
@@ -383,13 +383,13 @@ fn i19_home_is_split_before_the_clone_is_loaded() {
         names(&plan),
         [
             "lease",
+            "publish",
             "look-again",
             "make-copy",
             "zero-metadata",
             "set-home",
             "load-clone",
             "create-device",
-            "publish",
             "link"
         ]
     );
@@ -422,10 +422,10 @@ fn i21_nothing_is_zeroed_unless_home_is_pool() {
         names(&plan),
         [
             "lease",
+            "publish",
             "look-again",
             "load-clone",
             "create-device",
-            "publish",
             "link"
         ]
     );

@@ -1,0 +1,237 @@
+//! A plan is journalled and run; what breaks is taken back, or quarantined.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use volward_model::{AttachmentState, PoolName};
+use volward_plan::{AttachPlan, Step};
+
+use super::{AttachAsk, AttachDone, Attempt};
+use crate::error::ControlError;
+use crate::execute::{Broken, Run, StepError};
+use crate::node::Node;
+use crate::ports::{
+    Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
+};
+
+impl Node {
+    /// Journals and runs a plan.
+    pub(super) fn carry_out(
+        &self,
+        ask: &AttachAsk,
+        plan: &AttachPlan,
+        now_ms: u64,
+    ) -> Result<Attempt, ControlError> {
+        let state = |error| ControlError::State { error };
+        self.record_ends().map_err(state)?;
+        let sequence = self.ports.journal.next_sequence().map_err(state)?;
+        let puts = self.future_attachments(ask, plan, sequence, now_ms);
+        let entry = self.entry(ask, plan, &puts);
+        let id = self.ports.journal.begin(&entry).map_err(state)?;
+        let run = Run {
+            entry: Some(id),
+            kind: JournalKind::Attach,
+        };
+        let promise: u64 = plan.steps.iter().map(|p| promised(&p.step)).sum();
+        self.promised.fetch_add(promise, Ordering::SeqCst);
+        let ran = self.run(run, plan.steps.iter().map(|p| &p.step), 0);
+        self.promised.fetch_sub(promise, Ordering::SeqCst);
+        let broken = match ran {
+            Ok(()) => {
+                let end = Finish {
+                    state: JournalState::Done,
+                    causes: Vec::new(),
+                    put: puts.clone(),
+                    remove: Vec::new(),
+                    follow: Vec::new(),
+                };
+                match self.ports.journal.finish(id, &end) {
+                    Ok(_) => {
+                        self.roster().put(puts);
+                        self.tend_copies(plan);
+                        return Ok(Attempt::Done(AttachDone {
+                            sequence,
+                            grants: plan.grants.clone(),
+                            plan: Vec::new(),
+                            notes: plan.notes.clone(),
+                        }));
+                    }
+                    // What cannot be remembered must not be left behind.
+                    Err(error) => Broken {
+                        at: plan.steps.len().saturating_sub(1),
+                        what: "recording the attachment".into(),
+                        error: StepError::Port(error),
+                    },
+                }
+            }
+            Err(broken) => broken,
+        };
+        self.take_back(ask, plan, id, &puts, broken)
+    }
+
+    /// Undoes a broken plan, and says how the attempt ends.
+    fn take_back(
+        &self,
+        ask: &AttachAsk,
+        plan: &AttachPlan,
+        id: u64,
+        puts: &[StoredAttachment],
+        broken: Broken,
+    ) -> Result<Attempt, ControlError> {
+        let run = Run {
+            entry: Some(id),
+            kind: JournalKind::Attach,
+        };
+        let request = ask.request;
+        // A plan for what is attached already has no steps, and nothing to take back.
+        let begun = plan.steps.len().min(broken.at + 1);
+        let undone = self.undo(run, &plan.steps[..begun]);
+        let mut causes = vec![broken.error.cause(&broken.what)];
+        if let Err((what, error)) = undone {
+            causes.push(format!("{what}: {error}"));
+            self.quarantine(Some(id), &self.not_attached_yet(puts), &causes);
+            return Err(ControlError::Quarantined { request, causes });
+        }
+        let end = Finish {
+            state: JournalState::Undone,
+            causes: causes.clone(),
+            put: Vec::new(),
+            remove: Vec::new(),
+            follow: Vec::new(),
+        };
+        if let Err(error) = self.end(Some(id), end) {
+            tracing::warn!(%error, "cannot record yet that an attach was undone");
+        }
+        match broken.error {
+            StepError::Changed(why) => Ok(Attempt::Again(why)),
+            StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
+            StepError::Refused(refusal) => Err(ControlError::Refused { request, refusal }),
+            StepError::Port(error) => Err(ControlError::Storage {
+                request,
+                what: broken.what,
+                error,
+            }),
+            StepError::Stopping => {
+                let error = PortError::Refused("the daemon is stopping; ask again".into());
+                Err(ControlError::Storage {
+                    request,
+                    what: broken.what,
+                    error,
+                })
+            }
+        }
+    }
+
+    /// Remembers what could neither be finished nor taken back, with its causes.
+    pub(crate) fn quarantine(
+        &self,
+        entry: Option<u64>,
+        attachments: &[StoredAttachment],
+        causes: &[String],
+    ) {
+        let kept: Vec<StoredAttachment> = attachments
+            .iter()
+            .cloned()
+            .map(|mut a| {
+                a.state = AttachmentState::Quarantined;
+                a.causes = causes.to_vec();
+                a
+            })
+            .collect();
+        tracing::error!(?causes, "quarantined");
+        let end = Finish {
+            state: JournalState::Quarantined,
+            causes: causes.to_vec(),
+            put: kept.clone(),
+            remove: Vec::new(),
+            follow: Vec::new(),
+        };
+        if let Err(error) = self.end(entry, end) {
+            tracing::error!(%error, "a quarantine is remembered by the daemon alone for now");
+        }
+        let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
+        self.roster().put(kept);
+        for pool in pools {
+            if let Err(error) = self.write_slot(&pool) {
+                tracing::warn!(%pool, %error, "other nodes do not see a quarantine");
+            }
+        }
+    }
+
+    /// Of the attachments of a request, those it was to make: what the instance had before is
+    /// whole, whatever becomes of the request.
+    pub(crate) fn not_attached_yet(&self, puts: &[StoredAttachment]) -> Vec<StoredAttachment> {
+        let roster = self.roster();
+        let fresh = |put: &&StoredAttachment| !roster.has(put.key());
+        puts.iter().filter(fresh).cloned().collect()
+    }
+
+    fn future_attachments(
+        &self,
+        ask: &AttachAsk,
+        plan: &AttachPlan,
+        sequence: u64,
+        since_ms: u64,
+    ) -> Vec<StoredAttachment> {
+        let boot_id = self.ports.machine.boot_id();
+        let roster = self.roster();
+        plan.grants
+            .iter()
+            .map(|grant| {
+                let fresh = StoredAttachment {
+                    volume: grant.volume.clone(),
+                    instance: ask.instance,
+                    instance_name: ask.instance_name.clone(),
+                    form: grant.form,
+                    sharing: grant.sharing,
+                    access: grant.access,
+                    copy: grant.copy,
+                    since_ms,
+                    sequence,
+                    boot_id: boot_id.clone(),
+                    state: AttachmentState::Attached,
+                    causes: Vec::new(),
+                };
+                // Asked for again: the same attachment, of a newer request.
+                let had = roster
+                    .of_instance(ask.instance)
+                    .find(|a| a.key() == fresh.key());
+                match had {
+                    Some(had) if grant.already => StoredAttachment {
+                        sequence,
+                        ..had.clone()
+                    },
+                    _ => fresh,
+                }
+            })
+            .collect()
+    }
+
+    fn entry(&self, ask: &AttachAsk, plan: &AttachPlan, puts: &[StoredAttachment]) -> JournalEntry {
+        JournalEntry {
+            id: 0,
+            request: ask.request,
+            kind: JournalKind::Attach,
+            boot_id: self.ports.machine.boot_id(),
+            started_ms: self.ports.clock.now_ms(),
+            instance: Some(ask.instance),
+            volumes: plan.grants.iter().map(|g| g.volume.clone()).collect(),
+            steps: plan.steps.clone(),
+            commit_at: plan.commit_at,
+            puts: puts.to_vec(),
+            removes: Vec::new(),
+            write_back: Vec::new(),
+            state: JournalState::Open,
+            marks: vec![StepMark::Waiting; plan.steps.len()],
+            causes: Vec::new(),
+        }
+    }
+}
+
+/// Space a step will take in the local pool.
+fn promised(step: &Step) -> u64 {
+    match step {
+        Step::MakeCopy { size, metadata, .. } => size.0 + 2 * metadata.0,
+        _ => 0,
+    }
+}

@@ -1,0 +1,115 @@
+//! How far a copy is, how fast, and whether it is stuck (I23).
+
+use std::time::Duration;
+
+use volward_model::{Bytes, CloneMode, CloneStatus, CopyProgress, VolumeRef};
+
+/// What is remembered of a copy under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Which volume.
+    pub volume: VolumeRef,
+    /// Being written back (else: being hydrated).
+    pub returning: bool,
+    /// The latest status; `None` when the switch to linear is done.
+    pub status: Option<CloneStatus>,
+    /// Background copying is meant to go on.
+    pub wants_progress: bool,
+    /// Milliseconds since the count last changed.
+    pub stalled_ms: u64,
+    /// Estimate, from the rate since it was first seen.
+    pub remaining_ms: Option<u64>,
+    /// The latest trouble.
+    pub trouble: Option<String>,
+    pub(super) first: (u64, Duration),
+    pub(super) changed: Duration,
+}
+
+/// A copy as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyView {
+    /// Which volume.
+    pub volume: VolumeRef,
+    /// `hydrating`, `complete`, `writes-only`, `returning`, `stalled`, `failed`.
+    pub state: &'static str,
+    /// Done.
+    pub done: Bytes,
+    /// In all.
+    pub total: Bytes,
+    /// Estimate.
+    pub remaining_ms: Option<u64>,
+    /// Milliseconds without progress while there should be some.
+    pub stalled_ms: u64,
+    /// The latest trouble.
+    pub trouble: Option<String>,
+}
+
+impl Watched {
+    pub(super) fn see(&mut self, now: Duration, status: &CloneStatus, stall_after: Duration) {
+        let before = self.status.map(|s| s.hydrated);
+        if before.is_none() {
+            self.first = (status.hydrated, now);
+        }
+        if before != Some(status.hydrated) {
+            self.changed = now;
+        }
+        self.status = Some(*status);
+        let idle = now.saturating_sub(self.changed);
+        let stalled = self.wants_progress && !status.complete() && idle >= stall_after;
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        if stalled && self.stalled_ms == 0 {
+            tracing::error!(
+                volume = %self.volume, hydrated = status.hydrated, total = status.total, idle_ms,
+                "copying makes no progress: the source or the copy fails, or the guest's own I/O \
+                 leaves it no time"
+            );
+        }
+        self.stalled_ms = if stalled { idle_ms } else { 0 };
+        self.remaining_ms = self.estimate(now, status);
+    }
+
+    fn estimate(&self, now: Duration, status: &CloneStatus) -> Option<u64> {
+        let (count, since) = self.first;
+        let done = status.hydrated.checked_sub(count).filter(|d| *d > 0)?;
+        let spent = u64::try_from(now.saturating_sub(since).as_millis()).ok()?;
+        Some(spent.saturating_mul(status.total.saturating_sub(status.hydrated)) / done)
+    }
+
+    pub(super) fn progress(&self) -> CopyProgress {
+        CopyProgress {
+            volume: self.volume.id,
+            returning: self.returning,
+            done: self.status.map_or(0, |s| s.hydrated),
+            total: self.status.map_or(0, |s| s.total),
+            remaining_ms: self.remaining_ms,
+        }
+    }
+
+    pub(super) fn view(&self) -> CopyView {
+        let region = self.status.map_or(0, |s| s.region.bytes().0);
+        let (done, total) = self.status.map_or((0, 0), |s| (s.hydrated, s.total));
+        let broken = self.status.is_some_and(|s| s.mode != CloneMode::ReadWrite);
+        let state = if broken {
+            "failed"
+        } else if self.stalled_ms > 0 {
+            "stalled"
+        } else if self.returning {
+            "returning"
+        } else if total > 0 && done == total {
+            "complete"
+        } else if self.wants_progress {
+            "hydrating"
+        } else {
+            "writes-only"
+        };
+        CopyView {
+            volume: self.volume.clone(),
+            state,
+            done: Bytes(done * region),
+            total: Bytes(total * region),
+            remaining_ms: self.remaining_ms,
+            stalled_ms: self.stalled_ms,
+            trouble: self.trouble.clone(),
+        }
+    }
+}

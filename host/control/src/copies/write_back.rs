@@ -1,0 +1,125 @@
+//! Writing a copy back to the shared volume.
+
+use volward_model::{RequestId, VolumeRef};
+use volward_plan::Step;
+use volward_plan::home::write_back;
+
+use super::RETRY;
+use crate::execute::{Broken, Run, StepError, return_of};
+use crate::node::Node;
+use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark};
+
+impl Node {
+    /// The journal entry of a write-back.
+    pub(crate) fn write_back_entry(&self, request: RequestId, volume: &VolumeRef) -> JournalEntry {
+        JournalEntry {
+            id: 0,
+            request,
+            kind: JournalKind::WriteBack,
+            boot_id: self.ports.machine.boot_id(),
+            started_ms: self.ports.clock.now_ms(),
+            instance: None,
+            volumes: vec![volume.clone()],
+            steps: Vec::new(),
+            commit_at: 0,
+            puts: Vec::new(),
+            removes: Vec::new(),
+            write_back: Vec::new(),
+            state: JournalState::Open,
+            marks: Vec::<StepMark>::new(),
+            causes: Vec::new(),
+        }
+    }
+
+    /// Starts a journalled write-back in the background.
+    pub(crate) fn start_write_back(&self, entry: Option<u64>, what: &JournalEntry) {
+        let Some(volume) = what.volumes.first().cloned() else {
+            return;
+        };
+        self.watch(&volume, true, true);
+        let Some(node) = self.handle() else { return };
+        let work = Box::new(move || node.write_back_until_done(entry, &volume));
+        self.ports.tasks.spawn("write-back".into(), work);
+    }
+
+    fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
+        while !self.is_stopping() {
+            match self.write_back_once(entry, volume) {
+                Ok(()) => return,
+                Err(Broken {
+                    error: StepError::Stopping,
+                    ..
+                }) => return,
+                Err(broken) => {
+                    let trouble = broken.error.cause(&broken.what);
+                    tracing::warn!(%volume, %trouble, "write-back; trying again");
+                    self.note_trouble(volume.id, &trouble);
+                    self.ports.clock.sleep(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Plans from the home as it is, and runs that. A volume that was attached again while it
+    /// was still `split` has its data in use: the write-back is over for now.
+    fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), Broken> {
+        let broken = |error| Broken {
+            at: 0,
+            what: format!("writing {volume} back"),
+            error,
+        };
+        let wait = self.settings.wait_for_turn;
+        let turn = self.queue.take(&[volume.id], wait).map_err(|_| {
+            broken(StepError::Changed(format!(
+                "another request works on {volume}"
+            )))
+        })?;
+        if self.roster().of_volume(volume.id).next().is_none() {
+            let steps = self.write_back_steps(volume).map_err(broken)?;
+            let run = Run {
+                entry,
+                kind: JournalKind::WriteBack,
+            };
+            self.run(run, &steps, 0)?;
+        }
+        if let Some(entry) = entry {
+            let end = Finish {
+                state: JournalState::Done,
+                causes: Vec::new(),
+                put: Vec::new(),
+                remove: Vec::new(),
+                follow: Vec::new(),
+            };
+            if let Err(error) = self.end(Some(entry), end) {
+                // Begun anew by the next start, it finds the data at home.
+                tracing::warn!(%volume, %error, "cannot record yet that it is written back");
+            }
+        }
+        self.forget(volume);
+        drop(turn);
+        tracing::info!(%volume, "written back");
+        Ok(())
+    }
+
+    fn write_back_steps(&self, volume: &VolumeRef) -> Result<Vec<Step>, StepError> {
+        let Some(local) = &self.settings.local else {
+            let reason = format!("the copy of {volume} is in a local pool that is not configured");
+            return Err(StepError::Port(PortError::Refused(reason)));
+        };
+        let sight = self.look(&volume.pool)?;
+        let info = sight.info.volume(volume.id);
+        let info = info.ok_or_else(|| PortError::Missing {
+            what: volume.to_string(),
+        })?;
+        let seen = self.volume_situation(&sight, info)?;
+        write_back(&self.settings.node, local, &seen, true).map_err(StepError::Refused)
+    }
+
+    /// `Step::AwaitReturn`: everything written back, and flushed.
+    pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
+        let id = return_of(volume);
+        self.await_clone(volume, id)?;
+        self.ports.devices.flush(id)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,316 @@
+//! Copies and homes: the LVs, the clones over them, and the tag that says where the data is.
+
+use volward_model::{
+    Backing, Bytes, CloneTable, DeviceId, Home, HomeState, LeaseMode, PoolName, Sectors, Table,
+    VolumeInfo, VolumeRef,
+};
+use volward_plan::home::{CopyNames, copy_names};
+use volward_plan::{CloneGeometry, NextHome};
+
+use super::{clone_of, return_of};
+use crate::node::Node;
+use crate::ports::{NewVolume, PortError, PortResult};
+
+/// Zeroed at the start of fresh clone metadata: dm-clone makes new metadata where the first
+/// 4 KiB are zero; a whole MiB also wipes an older layout's remains.
+pub(super) const ZEROED: Bytes = Bytes::mib(1);
+
+/// The LVs of a copy.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyVolumes {
+    pub(crate) copy: VolumeInfo,
+    pub(crate) metadata: VolumeInfo,
+    pub(crate) return_metadata: VolumeInfo,
+}
+
+impl Node {
+    pub(super) fn make_copy(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+        size: Bytes,
+        metadata: Bytes,
+    ) -> PortResult<()> {
+        let names = names(volume)?;
+        let lvs = [
+            (names.copy, size),
+            (names.metadata, metadata),
+            (names.return_metadata, metadata),
+        ];
+        for (name, size) in lvs {
+            let tags = vec![names.tag.clone()];
+            let new = NewVolume {
+                pool: local.clone(),
+                name,
+                size,
+                tags,
+            };
+            self.ports.volumes.create(&new)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<()> {
+        let names = names(volume)?;
+        let pool = self.ports.volumes.pool(local)?;
+        for name in [&names.return_metadata, &names.metadata, &names.copy] {
+            let Some(info) = pool.named(name) else {
+                continue;
+            };
+            if !info.tags.contains(&names.tag) {
+                return Err(not_ours(info, &names.tag));
+            }
+            self.ports.volumes.remove(&info.volume)?;
+        }
+        Ok(())
+    }
+
+    /// One metadata commit, under the exclusive lease, read back.
+    pub(super) fn set_home(
+        &self,
+        volume: &VolumeRef,
+        from_generation: u64,
+        to: &NextHome,
+        local: &PoolName,
+    ) -> PortResult<()> {
+        let before = self.home_of(volume)?;
+        let state = match to {
+            NextHome::Pool => HomeState::Pool,
+            NextHome::Split(node) => {
+                let copy = self.copy_volumes(volume, local)?.copy.volume.id.lv;
+                HomeState::Split {
+                    node: node.clone(),
+                    copy,
+                }
+            }
+            NextHome::Returning(node) => {
+                let copy = self.copy_volumes(volume, local)?.copy.volume.id.lv;
+                HomeState::Returning {
+                    node: node.clone(),
+                    copy,
+                }
+            }
+        };
+        let after = Home {
+            state,
+            generation: from_generation + 1,
+        };
+        if before == after {
+            return Ok(());
+        }
+        // The first step of an undo may find that the change was never made.
+        let never_left = matches!(to, NextHome::Pool) && before.state == HomeState::Pool;
+        if never_left {
+            return Ok(());
+        }
+        if before.generation != from_generation {
+            return Err(PortError::Identity {
+                what: format!("the home of {volume}"),
+                expected: format!("generation {from_generation}"),
+                found: before.to_string(),
+            });
+        }
+        self.must_hold_exclusive(volume)?;
+        let tags = &self.volume_info(volume)?.tags;
+        let old: Vec<String> = tags
+            .iter()
+            .filter(|t| t.starts_with(volward_model::home::HOME_TAG_PREFIX))
+            .cloned()
+            .collect();
+        self.ports
+            .volumes
+            .change_tags(volume, &old, &[after.tag()])?;
+        let now = self.home_of(volume)?;
+        if now == after {
+            return Ok(());
+        }
+        Err(PortError::Identity {
+            what: format!("the home of {volume}"),
+            expected: after.to_string(),
+            found: now.to_string(),
+        })
+    }
+
+    /// I1, I19: what changes a home re-checks its lease.
+    fn must_hold_exclusive(&self, volume: &VolumeRef) -> PortResult<()> {
+        match self.ports.leases.held(&volume.pool)?.get(&volume.id.lv) {
+            Some(lease) if lease.mode == LeaseMode::Exclusive && !lease.orphan => Ok(()),
+            _ => Err(PortError::Refused(format!(
+                "the exclusive lease of {volume} is not held, so its home must not change"
+            ))),
+        }
+    }
+
+    fn volume_info(&self, volume: &VolumeRef) -> PortResult<VolumeInfo> {
+        let pool = self.ports.volumes.pool(&volume.pool)?;
+        let info = pool.volume(volume.id).cloned();
+        info.ok_or_else(|| PortError::Missing {
+            what: volume.to_string(),
+        })
+    }
+
+    pub(crate) fn home_of(&self, volume: &VolumeRef) -> PortResult<Home> {
+        self.volume_info(volume)?
+            .home()
+            .map_err(|error| PortError::Unreadable {
+                what: format!("the home tag of {volume}"),
+                reason: error.to_string(),
+            })
+    }
+
+    /// The copy's LVs, by name and tag; active.
+    pub(crate) fn copy_volumes(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+    ) -> PortResult<CopyVolumes> {
+        let names = names(volume)?;
+        let pool = self.ports.volumes.pool(local)?;
+        let find = |name| {
+            let info = pool.named(name).cloned();
+            let info = info.ok_or_else(|| PortError::Missing {
+                what: format!("{local}/{name}"),
+            })?;
+            if info.tags.contains(&names.tag) {
+                Ok(info)
+            } else {
+                Err(not_ours(&info, &names.tag))
+            }
+        };
+        Ok(CopyVolumes {
+            copy: find(&names.copy)?,
+            metadata: find(&names.metadata)?,
+            return_metadata: find(&names.return_metadata)?,
+        })
+    }
+
+    pub(super) fn load_clone(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+        size: Sectors,
+        geometry: CloneGeometry,
+        hydrating: bool,
+    ) -> PortResult<()> {
+        let id = clone_of(volume);
+        if self.is_loaded(id)? {
+            // Switched to linear, there is nothing left to copy.
+            return match self.ports.devices.clone_status(id)? {
+                Some(status) if status.hydrating != hydrating => {
+                    self.ports.devices.set_hydration(id, hydrating)
+                }
+                _ => Ok(()),
+            };
+        }
+        let lvs = self.current_copy(volume, local)?;
+        self.activate_copy(local, &lvs)?;
+        let table = CloneTable {
+            metadata: Backing::Volume(lvs.metadata.volume.id),
+            destination: Backing::Volume(lvs.copy.volume.id),
+            source: Backing::Volume(volume.id),
+            size,
+            region: geometry.region,
+            hydrating,
+            threshold: geometry.threshold,
+            batch: geometry.batch,
+        };
+        let applied = self
+            .ports
+            .devices
+            .create(id, &Table::Clone(table), false, true)?;
+        tracing::info!(%volume, ?applied, "clone loaded");
+        Ok(())
+    }
+
+    pub(super) fn load_return(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+        size: Sectors,
+        geometry: CloneGeometry,
+    ) -> PortResult<()> {
+        let id = return_of(volume);
+        if self.is_loaded(id)? {
+            return Ok(());
+        }
+        let lvs = self.current_copy(volume, local)?;
+        self.activate_copy(local, &lvs)?;
+        let table = CloneTable {
+            metadata: Backing::Volume(lvs.return_metadata.volume.id),
+            destination: Backing::Volume(volume.id),
+            // Never the copy itself: what is not in it is read through the forward clone (I24).
+            source: Backing::Device(clone_of(volume)),
+            size,
+            region: geometry.region,
+            hydrating: true,
+            threshold: geometry.threshold,
+            batch: geometry.batch,
+        };
+        let applied = self
+            .ports
+            .devices
+            .create(id, &Table::Clone(table), false, true)?;
+        tracing::info!(%volume, ?applied, "write-back started");
+        Ok(())
+    }
+
+    /// The copy's LVs, of which the copy must be the one that the home names (I12): an LV of an
+    /// earlier copy is not current, and is never a source (I19).
+    fn current_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<CopyVolumes> {
+        let lvs = self.copy_volumes(volume, local)?;
+        let home = self.home_of(volume)?;
+        match home.copy() {
+            Some((node, copy)) if *node == self.settings.node && *copy == lvs.copy.volume.id.lv => {
+                Ok(lvs)
+            }
+            _ => Err(PortError::Identity {
+                what: format!("the copy {}", lvs.copy.volume),
+                expected: home.to_string(),
+                found: lvs.copy.volume.id.lv.to_string(),
+            }),
+        }
+    }
+
+    fn activate_copy(&self, local: &PoolName, lvs: &CopyVolumes) -> PortResult<()> {
+        let all = [&lvs.copy, &lvs.metadata, &lvs.return_metadata];
+        let asleep: Vec<VolumeRef> = all
+            .iter()
+            .filter(|i| !i.active)
+            .map(|i| i.volume.clone())
+            .collect();
+        if asleep.is_empty() {
+            return Ok(());
+        }
+        self.ports
+            .volumes
+            .activate(local, &asleep, LeaseMode::Exclusive)
+    }
+
+    /// Whether a device of ours is there already; a suspended one is resumed.
+    fn is_loaded(&self, id: DeviceId) -> PortResult<bool> {
+        let Some(info) = self.ports.devices.get(id)? else {
+            return Ok(false);
+        };
+        if info.suspended {
+            tracing::warn!(device = %id, "was left suspended; resuming it");
+            self.ports.devices.resume(id)?;
+        }
+        // A crash between making the device and loading its table leaves it empty.
+        Ok(info.target.is_some())
+    }
+}
+
+pub(super) fn names(volume: &VolumeRef) -> PortResult<CopyNames> {
+    copy_names(volume.id).map_err(|error| PortError::Unreadable {
+        what: format!("the UUID of {volume}"),
+        reason: error.to_string(),
+    })
+}
+
+fn not_ours(info: &VolumeInfo, tag: &str) -> PortError {
+    PortError::Identity {
+        what: info.volume.to_string(),
+        expected: format!("the tag {tag}"),
+        found: info.tags.join(", "),
+    }
+}

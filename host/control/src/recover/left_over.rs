@@ -1,0 +1,210 @@
+//! What was left in the kernel and on the LUN, beside what the journal tells of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+use volward_model::{
+    AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
+    InstanceId, LeaseMode, RequestId, Sharing, VolumeRef,
+};
+use volward_plan::DiskForm;
+
+use crate::execute::clone_of;
+use crate::node::Node;
+use crate::ports::{PortResult, StoredAttachment};
+
+impl Node {
+    /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
+    /// record that. Nobody can have open what is not there, so the detach is completed.
+    pub(super) fn complete_lost(&self) {
+        let Ok(devices) = self.ports.devices.list() else {
+            return;
+        };
+        let there: BTreeSet<DeviceId> = devices.into_iter().map(|d| d.id).collect();
+        let mut lost: BTreeMap<InstanceId, Vec<StoredAttachment>> = BTreeMap::new();
+        for attachment in self.roster().attachments() {
+            let id = DeviceId::attachment(attachment.volume.id, attachment.instance);
+            let settled = attachment.state == AttachmentState::Attached;
+            if settled && attachment.form == DiskForm::Own && !there.contains(&id) {
+                lost.entry(attachment.instance)
+                    .or_default()
+                    .push(attachment.clone());
+            }
+        }
+        for (instance, attachments) in lost {
+            tracing::warn!(%instance, count = attachments.len(), "completing a lost detach");
+            let request = RequestId(Uuid::new_v4());
+            if let Err(error) = self.carry_out_detach(request, instance, &attachments) {
+                tracing::error!(%instance, %error, "a lost detach cannot be completed");
+            }
+        }
+    }
+
+    /// I13: no stale device survives. One that is open is somebody's: it is kept, and said.
+    pub(super) fn remove_strays(&self) -> Vec<String> {
+        let known: BTreeSet<AttachmentKey> = self
+            .roster()
+            .attachments()
+            .map(StoredAttachment::key)
+            .collect();
+        let mut strays = Vec::new();
+        let is_stray = |key: &AttachmentKey| !known.contains(key);
+        for link in self.ports.devices.links().unwrap_or_default() {
+            let of_known = self.roster().of_instance(link.instance).any(|a| {
+                a.volume.pool == link.pool
+                    && a.volume.name == link.volume
+                    && a.form == DiskForm::Own
+            });
+            if of_known {
+                continue;
+            }
+            match self.ports.devices.unlink(&link) {
+                Ok(_) => strays.push(format!("{}/{}", link.pool, link.volume)),
+                Err(error) => tracing::error!(%error, "a stray path cannot be withdrawn"),
+            }
+        }
+        for device in self.ports.devices.list().unwrap_or_default() {
+            let DeviceRole::Attachment(instance) = device.id.role else {
+                continue;
+            };
+            if is_stray(&AttachmentKey {
+                volume: device.id.volume,
+                instance,
+            }) {
+                strays.extend(self.remove_stray(&device));
+            }
+        }
+        strays
+    }
+
+    fn remove_stray(&self, device: &DeviceInfo) -> Option<String> {
+        match self.ports.devices.remove(device.id) {
+            Ok(_) => {
+                tracing::warn!(device = %device.id, "removed a device nobody knew of");
+                Some(device.id.to_string())
+            }
+            Err(error) => {
+                tracing::error!(
+                    device = %device.id, %error,
+                    "a device that no attachment belongs to is in use; stop its user and restart \
+                     volwardd"
+                );
+                None
+            }
+        }
+    }
+
+    /// Hydrations that went on in the kernel while the daemon was away.
+    pub(super) fn take_up_copies(&self) {
+        self.write_back_unspoken();
+        let clones: BTreeMap<_, _> = self
+            .ports
+            .devices
+            .list()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|d| d.id.role == DeviceRole::Clone)
+            .map(|d| (d.id.volume, d))
+            .collect();
+        let attached: BTreeMap<_, VolumeRef> = self
+            .roster()
+            .attachments()
+            .map(|a| (a.volume.id, a.volume.clone()))
+            .collect();
+        for volume in clones.keys() {
+            let Some(volume) = attached.get(volume) else {
+                continue;
+            };
+            if self.is_returning(volume.id) {
+                continue;
+            }
+            let hydrating = self
+                .roster()
+                .of_volume(volume.id)
+                .filter_map(|a| a.copy)
+                .any(|c| c.mode >= CopyMode::Background);
+            self.watch(volume, false, hydrating);
+            if let Err(error) = self.allow_discards_if_linear(volume) {
+                tracing::warn!(%volume, %error, "discards stay refused");
+            }
+        }
+    }
+
+    /// Copies that no attachment and no journal entry speaks of: of a detach that could not be
+    /// recorded. One that was on its way home goes on; a split one is written back if this boot
+    /// was at work on it. After a reboot a split one waits for its guest to start here again.
+    fn write_back_unspoken(&self) {
+        for pool in &self.settings.pools {
+            let Ok(sight) = self.look(pool) else { continue };
+            for info in &sight.info.volumes {
+                let volume = &info.volume;
+                let Ok(home) = info.home() else { continue };
+                let here = home
+                    .copy()
+                    .is_some_and(|(node, _)| *node == self.settings.node);
+                let attached = self.roster().of_volume(volume.id).next().is_some();
+                let spoken_of = attached || self.is_returning(volume.id);
+                if !here || spoken_of {
+                    continue;
+                }
+                let goes_on = match home.state {
+                    HomeState::Returning { .. } => true,
+                    HomeState::Split { .. } => sight.held.contains_key(&volume.id.lv),
+                    HomeState::Node { .. } | HomeState::Pool => false,
+                };
+                if goes_on {
+                    let entry = self.write_back_entry(RequestId(Uuid::new_v4()), volume);
+                    self.start_write_back(None, &entry);
+                }
+            }
+        }
+    }
+
+    fn allow_discards_if_linear(&self, volume: &VolumeRef) -> PortResult<()> {
+        let id = clone_of(volume);
+        if self.ports.devices.clone_status(id)?.is_none() {
+            self.allow_discards(volume)?;
+        }
+        Ok(())
+    }
+
+    /// Attachments, leases and sharing of this node that cannot all be true at once; empty when
+    /// all is well. For `doctor`.
+    #[must_use]
+    pub fn inconsistencies(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for pool in &self.settings.pools {
+            let Ok(held) = self.ports.leases.held(pool) else {
+                continue;
+            };
+            for attachment in self
+                .roster()
+                .attachments()
+                .filter(|a| a.volume.pool == *pool)
+            {
+                let volume = &attachment.volume;
+                let needed = match attachment.sharing {
+                    Sharing::Exclusive => LeaseMode::Exclusive,
+                    Sharing::Shared => LeaseMode::Shared,
+                };
+                let quarantined = attachment.state == AttachmentState::Quarantined;
+                match held.get(&volume.id.lv) {
+                    _ if quarantined => found.push(format!(
+                        "{volume} is quarantined for instance {}: {}",
+                        attachment.instance,
+                        attachment.causes.join("; then: ")
+                    )),
+                    Some(lease) if lease.orphan => {
+                        found.push(format!("the lease of {volume} is an orphan"));
+                    }
+                    Some(lease) if lease.mode >= needed => {}
+                    _ => found.push(format!(
+                        "{volume} is attached {} to instance {}, but its lease is not held so",
+                        attachment.sharing, attachment.instance
+                    )),
+                }
+            }
+        }
+        found
+    }
+}
