@@ -1,5 +1,6 @@
 //! Which block device has which dm UUID, by sysfs; and opening it without being fooled (I12).
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,17 @@ pub(crate) fn lv_uuid_named(vg: &str, lv: &str) -> PortResult<Option<String>> {
     };
     // `LVM-`, VG, LV: anything longer is a layer of LVM's or a device of ours.
     Ok(dm_uuid(found.number).filter(|uuid| uuid.starts_with("LVM-") && uuid.len() == 68))
+}
+
+/// The dm UUIDs of all mapped devices.
+pub(crate) fn dm_uuids() -> PortResult<HashSet<String>> {
+    let entries = fs::read_dir("/sys/block").map_err(io("cannot read /sys/block"))?;
+    let mut uuids = HashSet::new();
+    for entry in entries {
+        let entry = entry.map_err(io("cannot read /sys/block"))?;
+        uuids.extend(attribute(&entry.path().join("dm/uuid")));
+    }
+    Ok(uuids)
 }
 
 fn search(attribute_name: &str, wanted: &str) -> PortResult<Option<Mapped>> {

@@ -10,11 +10,12 @@
 //! | [`machine`] | [`Machine`](volward_control::ports::Machine) | the kernel |
 //! | [`fake`] | all of them | a cluster in memory |
 //!
-//! The adapters do not import each other. They share [`exec`] and three private modules that are
-//! no adapters: `blockdev` (which device has which dm UUID), `worker` (a thread per conversation)
-//! and `deadline`.
+//! The adapters do not import each other. They share [`exec`] and four private modules that are
+//! no adapters: `blockdev` (which device has which dm UUID), `buffer` (memory for direct I/O),
+//! `worker` (a thread per conversation) and `deadline`.
 
 mod blockdev;
+mod buffer;
 mod deadline;
 pub mod dm;
 pub mod exec;

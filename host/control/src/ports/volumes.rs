@@ -28,6 +28,16 @@ pub trait Volumes: Send + Sync {
     /// [`Missing`](super::PortError::Missing) if there is no such VG; others as they come.
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo>;
 
+    /// The same, for deciding whether to take a lease at all: an earlier report will do where
+    /// the metadata on the disks was checked not to have changed since (I10). What counts is
+    /// looked at again under the lease, by [`pool`](Volumes::pool) (I9).
+    ///
+    /// # Errors
+    /// As [`pool`](Volumes::pool).
+    fn glance(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+        self.pool(pool)
+    }
+
     /// Takes (or converts) the lease and activates, one command for all (`-aey`, `-asy`);
     /// for a local pool plain activation. May succeed for some and fail for others: then it is
     /// an error, and the caller looks.

@@ -6,6 +6,8 @@
 
 mod adopt;
 mod fake;
+mod mark;
+mod memory;
 mod report;
 mod zero;
 
@@ -18,7 +20,9 @@ use volward_control::ports::{Applied, NewVolume, PortError, PortResult, Volumes}
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
 
+use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
+use memory::Memory;
 
 /// Where LVM keeps devices files.
 const DEVICES_FOLDER: &str = "/etc/lvm/devices";
@@ -56,6 +60,7 @@ pub struct Lvm {
     exec: Arc<Exec>,
     lvm: PathBuf,
     pools: Vec<PoolSettings>,
+    memory: Memory,
 }
 
 impl Lvm {
@@ -66,6 +71,7 @@ impl Lvm {
             exec,
             lvm: tools.lvm.clone(),
             pools,
+            memory: Memory::default(),
         }
     }
 
@@ -153,8 +159,13 @@ impl Volumes for Lvm {
         let settings = self.settings(pool)?;
         let mut args: Vec<String> = report::ARGS.iter().map(|&arg| arg.to_owned()).collect();
         args.push(pool.to_string());
+        let mark = self.memory.mark(pool);
         match self.run(settings, REPORT_DEADLINE, "fullreport", &args) {
-            Ok(output) => report::pool(pool, &output.stdout),
+            Ok(output) => {
+                let (info, pvs) = report::pool(pool, &output.stdout)?;
+                self.memory.keep(&info, pvs, mark);
+                Ok(info)
+            }
             // The exit code is the same for every failure: whether the VG is gone is asked.
             Err(error @ PortError::Command { .. }) => match self.exists(settings) {
                 Ok(false) => Err(PortError::Missing {
@@ -164,6 +175,18 @@ impl Volumes for Lvm {
             },
             Err(error) => Err(error),
         }
+    }
+
+    fn glance(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+        let Some(mut info) = self.memory.unchanged(pool) else {
+            return self.pool(pool);
+        };
+        // Metadata does not know what is active: the kernel does.
+        let mapped = blockdev::dm_uuids()?;
+        for volume in &mut info.volumes {
+            volume.active = mapped.contains(&lv_dm_uuid(volume.volume.id));
+        }
+        Ok(info)
     }
 
     fn activate(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {

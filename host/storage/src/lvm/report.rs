@@ -1,6 +1,7 @@
 //! LVM's JSON report of one pool, in one command: `fullreport` also shows a VG without LVs.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use volward_control::ports::{PortError, PortResult};
@@ -28,7 +29,7 @@ pub(super) const ARGS: [&str; 25] = [
     "--configreport",
     "pv",
     "-o",
-    "pv_uuid",
+    "pv_uuid,pv_name",
     "--configreport",
     "pvseg",
     "-o",
@@ -48,6 +49,8 @@ struct Report {
     lv: Vec<Lv>,
     #[serde(default)]
     seg: Vec<Seg>,
+    #[serde(default)]
+    pv: Vec<Pv>,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +79,11 @@ struct Lv {
 struct Seg {
     lv_uuid: String,
     segtype: String,
+}
+
+#[derive(Deserialize)]
+struct Pv {
+    pv_name: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -125,8 +133,8 @@ pub(super) fn vg_names(text: &[u8]) -> PortResult<Vec<String>> {
     Ok(all.map(|vg| vg.vg_name).collect())
 }
 
-/// The pool in the answer to [`ARGS`].
-pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<PoolInfo> {
+/// The pool in the answer to [`ARGS`], and the disks it is on.
+pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<(PoolInfo, Vec<PathBuf>)> {
     let reports: Reports = json(text)?;
     let found = reports.report.into_iter().find_map(|mut report| {
         let index = report
@@ -154,7 +162,9 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<PoolInfo> {
         };
         volumes.push(info(volume, lv, types.get(&lv.lv_uuid))?);
     }
-    Ok(PoolInfo {
+    let mut disks: Vec<PathBuf> = report.pv.into_iter().map(|pv| pv.pv_name).collect();
+    disks.sort();
+    let info = PoolInfo {
         name: name.clone(),
         vg: vg_uuid,
         lock_type: vg.vg_lock_type,
@@ -163,7 +173,8 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<PoolInfo> {
         extent: Bytes(number("vg_extent_size", &vg.vg_extent_size)?),
         partial: number("vg_missing_pv_count", &vg.vg_missing_pv_count)? > 0,
         volumes,
-    })
+    };
+    Ok((info, disks))
 }
 
 fn info(volume: VolumeRef, lv: &Lv, types: Option<&Vec<String>>) -> PortResult<VolumeInfo> {
@@ -214,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_pool_is_read_whole_and_hidden_volumes_are_left_out() {
-        let pool = pool(&name(), REAL.as_bytes()).unwrap();
+        let (pool, disks) = pool(&name(), REAL.as_bytes()).unwrap();
+        assert_eq!(disks, [PathBuf::from("/dev/loop0")]);
         assert!(pool.is_shared() && !pool.partial);
         assert_eq!(
             (pool.size, pool.free),
@@ -262,6 +274,6 @@ mod tests {
     #[test]
     fn a_missing_disk_makes_the_pool_partial() {
         let text = REAL.replace(r#"missing_pv_count":"0""#, r#"missing_pv_count":"1""#);
-        assert!(pool(&name(), text.as_bytes()).unwrap().partial);
+        assert!(pool(&name(), text.as_bytes()).unwrap().0.partial);
     }
 }

@@ -158,3 +158,41 @@ fn i16_the_systems_devices_file_is_refused_and_a_missing_one_is_said() {
     assert!(error.to_string().contains("pool init"), "{error}");
     assert!(script.calls().is_empty());
 }
+
+#[test]
+fn i10_a_report_is_used_again_while_no_commit_was_made() {
+    // Direct I/O is not for every /tmp.
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let disk = folder.path().join("pv");
+    std::fs::write(&disk, mark::tests::disk(1)).unwrap();
+    let report = include_str!("testdata/fullreport.json")
+        .replace("\"tvg\"", "\"san\"")
+        .replace("/dev/loop0", disk.to_str().unwrap());
+    let script = script(&format!("cat <<'END'\n{report}\nEND"));
+    let san = pool("san");
+
+    let told = script.lvm.glance(&san).unwrap();
+    assert_eq!(script.calls().len(), 1, "nothing is known at first");
+    script.lvm.glance(&san).unwrap();
+    assert_eq!(
+        script.calls().len(),
+        2,
+        "the mark must be older than its report"
+    );
+    let again = script.lvm.glance(&san).unwrap();
+    assert_eq!(script.calls().len(), 2);
+    assert_eq!(again.volumes.len(), told.volumes.len());
+    assert!(
+        told.volumes[0].active && !again.volumes[0].active,
+        "what is active is the kernel's to say, and here it has no such volume"
+    );
+    script.lvm.pool(&san).unwrap();
+    assert_eq!(script.calls().len(), 3, "a real look is one");
+
+    std::fs::write(&disk, mark::tests::disk(2)).unwrap();
+    script.lvm.glance(&san).unwrap();
+    assert_eq!(script.calls().len(), 4, "somebody has changed it");
+    std::fs::remove_file(&disk).unwrap();
+    script.lvm.glance(&san).unwrap();
+    assert_eq!(script.calls().len(), 5, "a disk that is gone says nothing");
+}

@@ -1,6 +1,6 @@
 //! The headers on disk: little-endian numbers, a checksum of the payload, one of the header.
 
-use super::buffer::BLOCK;
+use crate::buffer::BLOCK;
 
 /// What a copy's header starts with; its last digit is the version of this layout.
 const MAGIC: &[u8; 8] = b"VWSLOT01";

@@ -8,7 +8,6 @@
 //!
 //! Everything goes past the page cache (O_DIRECT): other nodes write too.
 
-mod buffer;
 mod fake;
 mod header;
 mod store;

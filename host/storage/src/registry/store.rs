@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 use volward_control::ports::{PortError, PortResult};
 use volward_model::{Bytes, NumberedSlot, Slot, SlotReading};
 
-use super::buffer::{BLOCK, Buffer};
 use super::header::{self, Found, Header};
 use crate::blockdev::io;
+use crate::buffer::{BLOCK, Buffer};
 
 /// Most bytes of a slot.
 pub(super) const PAYLOAD: usize = 64 << 10;

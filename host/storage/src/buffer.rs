@@ -3,9 +3,9 @@
 use std::ops::{Deref, DerefMut};
 
 /// A logical block of any disk we may meet.
-pub(super) const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     len: usize,
@@ -13,7 +13,7 @@ pub(super) struct Buffer {
 
 impl Buffer {
     /// Zeroes; whole blocks, at least `len` bytes.
-    pub(super) fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         let len = len.div_ceil(BLOCK) * BLOCK;
         let bytes = vec![0; len + BLOCK];
         let start = bytes.as_ptr().align_offset(BLOCK);
@@ -21,7 +21,7 @@ impl Buffer {
     }
 
     /// The bytes, and zeroes up to the end of their last block.
-    pub(super) fn holding(bytes: &[u8]) -> Self {
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
         let mut buffer = Self::zeroed(bytes.len());
         buffer[..bytes.len()].copy_from_slice(bytes);
         buffer

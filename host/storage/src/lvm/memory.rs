@@ -1,0 +1,83 @@
+//! What was read of each pool, and whether it still holds.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use volward_control::ports::{PortError, PortResult};
+use volward_model::{PoolInfo, PoolName};
+
+use super::mark::Mark;
+use crate::worker::Worker;
+
+/// A disk that does not answer so long hangs; then LVM is asked, under a deadline of its own.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The last report of each pool.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: Mutex<HashMap<PoolName, Known>>,
+    /// A thread per pool reads disks: one that hangs must not hold up another's (I27).
+    readers: Mutex<HashMap<PoolName, Arc<Worker<()>>>>,
+}
+
+/// A report.
+#[derive(Debug)]
+struct Known {
+    pvs: Vec<PathBuf>,
+    /// The mark from before the report was made; `None` if it could not be had.
+    mark: Option<Mark>,
+    info: PoolInfo,
+}
+
+impl Memory {
+    /// The last report, if the metadata on all disks is what it was then. Which volumes are
+    /// active is as it was: metadata does not say.
+    pub(super) fn unchanged(&self, pool: &PoolName) -> Option<PoolInfo> {
+        let now = self.mark(pool)?;
+        let known = self.known();
+        let known = known.get(pool)?;
+        (known.mark.as_ref() == Some(&now)).then(|| known.info.clone())
+    }
+
+    /// The present mark of the disks the pool was on; to be had before a report is made.
+    pub(super) fn mark(&self, pool: &PoolName) -> Option<Mark> {
+        let pvs = self.known().get(pool)?.pvs.clone();
+        let reader = {
+            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = readers.entry(pool.clone());
+            Arc::clone(reader.or_insert_with(|| Arc::new(Worker::start(()))))
+        };
+        let what = format!("reading the metadata headers of pool {pool}");
+        let read = reader.call(&what, DEADLINE, move |()| read(&pvs));
+        // Without one the pool is reported in full, and that says what is wrong.
+        read.inspect_err(|error| tracing::debug!(%error, "no mark"))
+            .unwrap_or_default()
+    }
+
+    /// Keeps a report. `mark` is that of the disks known before; it counts for this report if
+    /// the pool is still on the same ones.
+    pub(super) fn keep(&self, info: &PoolInfo, pvs: Vec<PathBuf>, mark: Option<Mark>) {
+        let mut known = self.known();
+        let same = known.get(&info.name).is_some_and(|k| k.pvs == pvs);
+        let report = Known {
+            mark: mark.filter(|_| same && !info.partial),
+            pvs,
+            info: info.clone(),
+        };
+        known.insert(info.name.clone(), report);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PoolName, Known>> {
+        // A report is put in whole or not at all.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(pvs: &[PathBuf]) -> PortResult<Option<Mark>> {
+    Mark::read(pvs).map_err(|error| PortError::Io {
+        what: "reading LVM's metadata headers".to_owned(),
+        reason: error.to_string(),
+    })
+}
