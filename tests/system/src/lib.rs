@@ -2,7 +2,8 @@
 //!
 //! [`Lab`] finds its folder and builds what nodes boot from, [`Cluster`] boots nodes or restores
 //! a cluster that was brought up before, [`Node`] runs commands and can be broken in the ways
-//! nodes break. Nothing here knows the product: tests copy it in from `/host`.
+//! nodes break. [`volward`] and [`guest`] put the product on them, by its programs and their
+//! replies alone: nothing of it is linked in here.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test tool: it starts programs and measures time itself, with deadlines of its own"
@@ -17,6 +18,7 @@ mod debian;
 mod error;
 mod fault;
 mod fixture;
+pub mod guest;
 mod image;
 mod kernel;
 mod lab;
@@ -24,6 +26,7 @@ mod launch;
 mod node;
 mod progress;
 mod qmp;
+pub mod volward;
 
 pub use agent::Output;
 pub use cluster::{Cluster, ClusterSpec};

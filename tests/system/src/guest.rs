@@ -1,0 +1,148 @@
+//! Libvirt guests: small, without an operating system. Their disks are read and written by QEMU
+//! itself on the device it has open, which is all that a guest's own requests would do.
+
+use crate::volward::{POOL, VIRSH};
+use crate::{Node, Output, Result};
+
+/// A guest's definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// libvirt's name of it.
+    pub name: String,
+    /// Its domain UUID.
+    pub uuid: String,
+    disks: Vec<Disk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Disk {
+    source: String,
+    elements: &'static str,
+}
+
+/// What stands in the guest's XML about a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing: exclusive, read-write.
+    Plain,
+    /// `<shareable/>`: shared, read-write.
+    Shareable,
+    /// `<readonly/>`.
+    ReadOnly,
+    /// `<readonly/>` and `<shareable/>`: shared, read-only.
+    SharedReadOnly,
+}
+
+impl Guest {
+    /// A guest without disks. `number` makes its UUID.
+    pub fn new(name: &str, number: u8) -> Self {
+        Self {
+            name: name.to_owned(),
+            uuid: format!("c0ffee{number:02x}-0000-4000-8000-000000000000"),
+            disks: Vec::new(),
+        }
+    }
+
+    /// Adds a volume of the shared pool, by the path of the attachment's own device.
+    #[must_use]
+    pub fn disk(self, volume: &str, wish: Wish) -> Self {
+        let source = self.device(volume);
+        self.disk_at(source, wish)
+    }
+
+    /// Adds a disk by its path.
+    #[must_use]
+    pub fn disk_at(mut self, source: impl Into<String>, wish: Wish) -> Self {
+        let elements = match wish {
+            Wish::Plain => "",
+            Wish::Shareable => "<shareable/>",
+            Wish::ReadOnly => "<readonly/>",
+            Wish::SharedReadOnly => "<readonly/><shareable/>",
+        };
+        self.disks.push(Disk {
+            source: source.into(),
+            elements,
+        });
+        self
+    }
+
+    /// Where its device of a volume is.
+    pub fn device(&self, volume: &str) -> String {
+        format!("/dev/volward/{}/{POOL}/{volume}", self.uuid)
+    }
+
+    /// Its domain XML. Disks are vda, vdb, ...
+    pub fn xml(&self) -> String {
+        let mut disks = String::new();
+        for (disk, letter) in self.disks.iter().zip('a'..) {
+            disks += &format!(
+                "<disk type='block' device='disk'>\
+                 <driver name='qemu' type='raw' cache='none' discard='unmap'/>\
+                 <source dev='{}'/><target dev='vd{letter}' bus='virtio'/>{}</disk>",
+                disk.source, disk.elements
+            );
+        }
+        format!(
+            "<domain type='qemu'><name>{}</name><uuid>{}</uuid>\
+             <memory unit='MiB'>32</memory><vcpu>1</vcpu>\
+             <os><type arch='x86_64' machine='pc'>hvm</type></os>\
+             <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{disks}\
+             <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
+            self.name, self.uuid
+        )
+    }
+
+    /// Defines it on a node.
+    ///
+    /// # Errors
+    /// When libvirt does not take the XML.
+    pub fn define(&self, node: &Node) -> Result<()> {
+        let path = format!("/run/lab/{}.xml", self.name);
+        node.put_file(&path, 0o644, self.xml())?;
+        node.run_ok_within(VIRSH, &format!("virsh define {path}"))
+            .map(drop)
+    }
+
+    /// `virsh start`, once it is defined there.
+    ///
+    /// # Errors
+    /// When the node is down; a refusal is none.
+    pub fn try_start(&self, node: &Node) -> Result<Output> {
+        self.define(node)?;
+        node.run_within(VIRSH, &format!("virsh start {}", self.name))
+    }
+
+    /// `virsh start`, which must succeed.
+    ///
+    /// # Errors
+    /// When it does not, with what virsh said.
+    pub fn start(&self, node: &Node) -> Result<()> {
+        self.define(node)?;
+        node.run_ok_within(VIRSH, &format!("virsh start {}", self.name))
+            .map(drop)
+    }
+
+    /// `virsh destroy`: returns when the hook has released the disks.
+    ///
+    /// # Errors
+    /// When libvirt refuses.
+    pub fn stop(&self, node: &Node) -> Result<()> {
+        node.run_ok_within(VIRSH, &format!("virsh destroy {}", self.name))
+            .map(drop)
+    }
+
+    /// Lets QEMU do `command` (as of `qemu-io`: `write -P 0xaa 0 64k`, `read -P 0xaa 0 64k`,
+    /// `discard 1M 64k`) on the disk it has open, vda being 0; answers what it said, which for a
+    /// failure contains `failed`.
+    ///
+    /// # Errors
+    /// When the guest does not run.
+    pub fn io(&self, node: &Node, disk: u8, command: &str) -> Result<String> {
+        let device = format!("/machine/peripheral/virtio-disk{disk}/virtio-backend");
+        let script = format!(
+            "virsh qemu-monitor-command {} --hmp 'qemu-io -d {device} \"{command}\"'",
+            self.name
+        );
+        node.run_ok_within(VIRSH, &script)
+    }
+}

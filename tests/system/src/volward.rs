@@ -1,0 +1,322 @@
+//! Volward on the nodes of a cluster: installing it as an operator would, starting and killing
+//! its daemon, making volumes, asking its command line.
+//!
+//! Nothing of the product is linked in here: programs come from `/host`, replies are JSON.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Cluster, LabError, Node, Output, Result};
+
+/// The shared pool of every cluster.
+pub const POOL: &str = "vg0";
+/// The pool on each node's own disk.
+pub const LOCAL: &str = "local";
+/// Where a node's daemon writes what it says, over all its starts.
+pub const LOG: &str = "/var/log/volwardd.log";
+/// What virsh waits for: hooks answer within a minute, QEMU needs some seconds in emulation.
+pub const VIRSH: Duration = Duration::from_secs(120);
+
+/// How Volward is set up on the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// Read-write without an armed watchdog, which a [`crate::ClusterSpec`] lacks by default.
+    pub lab_switch: bool,
+    /// More lines of volward.toml: tables of their own.
+    pub config: String,
+    /// `NAME=value` for the daemon.
+    pub environment: Vec<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            lab_switch: true,
+            config: String::new(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// Volward, installed on all nodes of a cluster.
+#[derive(Debug)]
+pub struct Volward<'a> {
+    cluster: &'a Cluster,
+}
+
+impl<'a> Volward<'a> {
+    /// Installs it on all nodes, starts the daemons, and turns `vg0` into a pool.
+    ///
+    /// # Errors
+    /// When a step fails on a node; with the daemon's last words.
+    pub fn install(cluster: &'a Cluster) -> Result<Self> {
+        Self::install_with(cluster, &Setup::default())
+    }
+
+    /// As [`Volward::install`], set up otherwise.
+    ///
+    /// # Errors
+    /// As [`Volward::install`].
+    pub fn install_with(cluster: &'a Cluster, setup: &Setup) -> Result<Self> {
+        let volward = Self { cluster };
+        cluster.on_all(|node| volward.install_node(node.number(), setup))?;
+        // The first makes the registry; each makes itself a devices file.
+        for node in cluster.nodes() {
+            volward.cli_ok(node.number(), &format!("pool init {POOL}"))?;
+        }
+        cluster.on_all(|node| volward.wait_pool(node.number()))?;
+        Ok(volward)
+    }
+
+    /// Puts programs, hook and configuration onto a node and starts daemon and libvirtd: what is
+    /// needed of a node that was booted again, too.
+    ///
+    /// # Errors
+    /// As [`Volward::install`].
+    pub fn install_node(&self, node: u8, setup: &Setup) -> Result<()> {
+        let install = format!(
+            "for name in volward volwardd volward-hook volward-policy; do
+                 ln -sf /host/debug/$name /usr/sbin/$name
+             done
+             mkdir -p /etc/libvirt/hooks/qemu.d /etc/volward/policies.d
+             ln -sf /host/debug/volward-hook /etc/libvirt/hooks/qemu.d/volward
+             touch {LOG}"
+        );
+        self.node(node).run_ok(&install)?;
+        self.configure(node, setup)?;
+        // libvirt looks for hooks when it starts.
+        std::thread::scope(|scope| {
+            let libvirtd = scope.spawn(|| self.restart_libvirtd(node));
+            self.start(node, &setup.environment)?;
+            libvirtd
+                .join()
+                .unwrap_or_else(|_| Err(LabError::Machine("restarting libvirtd panicked".into())))
+        })
+    }
+
+    /// Writes a node's volward.toml. A running daemon does not read it again.
+    ///
+    /// # Errors
+    /// When the node is down.
+    pub fn configure(&self, node: u8, setup: &Setup) -> Result<()> {
+        let switch = if setup.lab_switch {
+            "[lab]\nread-write-without-watchdog = true\n"
+        } else {
+            ""
+        };
+        let text = format!(
+            "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n\n\
+             [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{switch}\n{}",
+            setup.config
+        );
+        self.node(node)
+            .put_file("/etc/volward/volward.toml", 0o644, text)
+    }
+
+    /// Starts a node's daemon and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not, with its last words.
+    pub fn start(&self, node: u8, environment: &[String]) -> Result<()> {
+        let begin = format!(
+            "env VOLWARD_LOG=debug {} setsid volwardd < /dev/null >> {LOG} 2>&1 &\n\
+             echo $! > /run/volwardd.pid",
+            environment.join(" ")
+        );
+        self.node(node).run_ok(&begin)?;
+        self.wait(
+            node,
+            "its volwardd answering",
+            Duration::from_secs(90),
+            || {
+                if !self.runs(node)? {
+                    let log = self.node(node).run_ok(&format!("tail -n 20 {LOG}"))?;
+                    let why = format!("volwardd of node {node} ended at its start:\n{log}");
+                    return Err(LabError::Machine(why));
+                }
+                Ok(self.cli(node, "status")?.ok())
+            },
+        )
+    }
+
+    /// Whether a node's daemon is alive.
+    ///
+    /// # Errors
+    /// When the node is down.
+    pub fn runs(&self, node: u8) -> Result<bool> {
+        // A dead child nobody has waited for is a zombie, and not alive.
+        let script = "grep -q '^State:.[^Z]' /proc/$(cat /run/volwardd.pid)/status";
+        Ok(self.node(node).run(script)?.ok())
+    }
+
+    /// Stops a node's daemon as systemd would, and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&self, node: u8) -> Result<()> {
+        self.end(node, "TERM")
+    }
+
+    /// Kills a node's daemon (`kill -9`).
+    ///
+    /// # Errors
+    /// When the node is down.
+    pub fn crash(&self, node: u8) -> Result<()> {
+        self.end(node, "KILL")
+    }
+
+    /// Waits until a node's daemon has ended by itself, as a test seam asked it to.
+    ///
+    /// # Errors
+    /// When it still runs after a minute.
+    pub fn wait_ended(&self, node: u8) -> Result<()> {
+        self.wait(
+            node,
+            "the end of its volwardd",
+            Duration::from_secs(60),
+            || Ok(!self.runs(node)?),
+        )
+    }
+
+    /// What a node's daemon said so far.
+    ///
+    /// # Errors
+    /// When the node is down.
+    pub fn log(&self, node: u8) -> Result<String> {
+        self.node(node).run_ok(&format!("cat {LOG}"))
+    }
+
+    /// Runs `volward WORDS` on a node.
+    ///
+    /// # Errors
+    /// When the node is down or the command hangs; its failure is no error.
+    pub fn cli(&self, node: u8, words: &str) -> Result<Output> {
+        self.node(node)
+            .run_within(Duration::from_secs(180), &format!("volward {words}"))
+    }
+
+    /// Runs `volward WORDS` on a node, which must succeed; answers its stdout.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn cli_ok(&self, node: u8, words: &str) -> Result<String> {
+        self.node(node)
+            .run_ok_within(Duration::from_secs(180), &format!("volward {words}"))
+    }
+
+    /// The daemon's reply to `volward --json WORDS`.
+    ///
+    /// # Errors
+    /// When the command fails or its reply is not JSON.
+    pub fn json(&self, node: u8, words: &str) -> Result<Value> {
+        let text = self.cli_ok(node, &format!("--json {words}"))?;
+        parse(&text)
+    }
+
+    /// The problem with which `volward --json WORDS` must fail: what stands in `problem`.
+    ///
+    /// # Errors
+    /// When the command succeeds, or fails without saying so in JSON.
+    pub fn problem(&self, node: u8, words: &str) -> Result<Value> {
+        let output = self.cli(node, &format!("--json {words}"))?;
+        if output.ok() {
+            let what = format!("`volward {words}` succeeded: {}", output.stdout);
+            return Err(LabError::Machine(what));
+        }
+        Ok(parse(&output.stderr)?["problem"].clone())
+    }
+
+    /// Makes a volume in the shared pool, active nowhere, with its whole content known: that of
+    /// [`content`] for its name.
+    ///
+    /// # Errors
+    /// When LVM refuses.
+    pub fn volume(&self, name: &str, mib: u64) -> Result<()> {
+        let script = format!(
+            "lvcreate -qq -an -n {name} -L {mib}M {POOL} && lvchange -aey {POOL}/{name} && \
+             {} | dd of=/dev/{POOL}/{name} bs=1M iflag=fullblock oflag=direct status=none && \
+             lvchange -an {POOL}/{name}",
+            content(name, mib)
+        );
+        self.node(1)
+            .run_ok_within(Duration::from_secs(120), &script)
+            .map(drop)
+    }
+
+    /// Restarts a node's libvirtd and waits until it answers. Guests go on.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn restart_libvirtd(&self, node: u8) -> Result<()> {
+        let script = "pid=$(cat /run/libvirtd.pid)
+            kill $pid
+            for _ in $(seq 300); do [ -e /proc/$pid ] || break; sleep 0.1; done
+            libvirtd -d --listen
+            for _ in $(seq 300); do virsh version > /dev/null 2>&1 && exit; sleep 0.1; done
+            echo 'libvirtd does not answer' >&2; exit 1";
+        self.node(node)
+            .run_ok_within(Duration::from_secs(90), script)
+            .map(drop)
+    }
+
+    /// Polls `done` until it says so.
+    ///
+    /// # Errors
+    /// Those of `done`, and when the deadline is over.
+    pub fn wait(
+        &self,
+        node: u8,
+        what: &str,
+        deadline: Duration,
+        mut done: impl FnMut() -> Result<bool>,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        while !done()? {
+            if begun.elapsed() > deadline {
+                let log = self.node(node).run(&format!("tail -n 30 {LOG}"))?.stdout;
+                let why = format!(
+                    "node {node}: no {what} after {} s; its volwardd said:\n{log}",
+                    deadline.as_secs()
+                );
+                return Err(LabError::Machine(why));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// A node by its number.
+    pub fn node(&self, number: u8) -> &'a Node {
+        self.cluster.node(number)
+    }
+
+    fn wait_pool(&self, node: u8) -> Result<()> {
+        self.wait(node, "pool", Duration::from_secs(60), || {
+            let pools = self.json(node, "pool ls")?;
+            let pool = pools.as_array().into_iter().flatten();
+            let mut shared = pool.filter(|pool| pool["name"] == POOL);
+            Ok(shared.any(|pool| pool["trouble"].is_null()))
+        })
+    }
+
+    fn end(&self, node: u8, signal: &str) -> Result<()> {
+        let script = format!("kill -{signal} $(cat /run/volwardd.pid)");
+        self.node(node).run_ok(&script)?;
+        self.wait_ended(node)
+    }
+}
+
+/// A shell command that writes `mib` MiB which no other seed's and no other place's are like: each
+/// MiB begins with 16 bytes of seed and number, the rest is letters of the seed.
+pub fn content(seed: &str, mib: u64) -> String {
+    format!(
+        "for i in $(seq {mib}); do printf '%-8.8s%08d' {seed} $i; \
+         yes {seed}.$i | head -c 1048560; done"
+    )
+}
+
+fn parse(text: &str) -> Result<Value> {
+    serde_json::from_str(text)
+        .map_err(|error| LabError::Machine(format!("volward's reply is no JSON ({error}): {text}")))
+}
