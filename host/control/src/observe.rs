@@ -80,7 +80,16 @@ impl Node {
     /// # Errors
     /// If LVM, sanlock or the registry do not answer.
     pub fn look(&self, pool: &PoolName) -> PortResult<PoolSight> {
-        let info = self.ports.volumes.pool(pool)?;
+        self.sight(pool, self.ports.volumes.pool(pool)?)
+    }
+
+    /// The same for deciding, before a lease is taken: see
+    /// [`glance`](crate::ports::Volumes::glance).
+    pub(crate) fn glance(&self, pool: &PoolName) -> PortResult<PoolSight> {
+        self.sight(pool, self.ports.volumes.glance(pool)?)
+    }
+
+    fn sight(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSight> {
         let held = self.ports.leases.held(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
@@ -261,7 +270,7 @@ impl Node {
         let Some(name) = &self.settings.local else {
             return Ok(None);
         };
-        let info = self.ports.volumes.pool(name)?;
+        let info = self.ports.volumes.glance(name)?;
         let promised = Bytes(self.promised.load(std::sync::atomic::Ordering::SeqCst));
         let space = Space {
             total: info.size,

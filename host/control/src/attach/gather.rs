@@ -29,7 +29,7 @@ impl Node {
         let mut volumes = Vec::new();
         for disk in &ask.disks {
             if !pools.contains_key(&disk.pool) {
-                let info = self.ports.volumes.pool(&disk.pool);
+                let info = self.ports.volumes.glance(&disk.pool);
                 let info = info.map_err(|e| storage(ask.request, "reading the pool", e))?;
                 pools.insert(&disk.pool, info);
             }
@@ -64,7 +64,7 @@ impl Node {
             .chain(held.iter().map(|a| &a.volume.pool));
         for pool in wanted {
             if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.look(pool).map_err(failed)?);
+                sights.insert(pool.clone(), self.glance(pool).map_err(failed)?);
             }
         }
         let (mut volumes, mut disks, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
