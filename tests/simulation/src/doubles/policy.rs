@@ -43,6 +43,12 @@ impl FakePolicy {
         *lock(&self.says) = say;
     }
 
+    /// What it says now.
+    #[must_use]
+    pub fn says(&self) -> Say {
+        lock(&self.says).clone()
+    }
+
     /// The facts of every attach it was asked about.
     #[must_use]
     pub fn asked(&self) -> Vec<Facts> {

@@ -1,0 +1,312 @@
+//! Local copies: hydrated under a writing guest, switched, detached in the middle, written back;
+//! compared over whole volumes (I19, I21, I24).
+
+use volward_control::ControlError;
+use volward_control::ports::{Devices, PortError, Tasks};
+use volward_model::home::HomeState;
+use volward_model::{CopyMode, DeviceId, DeviceRole, VolumeRef};
+use volward_plan::RefusalCode;
+use volward_simulation::check::{clean, settled};
+use volward_simulation::doubles::Death;
+use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
+use volward_storage::fake::OLD_CONTENT;
+
+fn attached(mode: CopyMode) -> (Lab, Daemon, VolumeRef) {
+    let lab = Lab::new(&["n1", "n2"]);
+    lab.policy.say(Say::Copy(mode));
+    lab.start("n2").kill();
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    (lab, n1, volume)
+}
+
+/// Background work that overtakes whoever starts it.
+struct AtOnce;
+
+impl Tasks for AtOnce {
+    fn spawn(&self, _name: String, work: Box<dyn FnOnce() + Send>) {
+        Death::survive(work);
+    }
+}
+
+fn clone_of(volume: &VolumeRef) -> DeviceId {
+    DeviceId {
+        volume: volume.id,
+        role: DeviceRole::Clone,
+    }
+}
+
+fn target(daemon: &Daemon, id: DeviceId) -> Option<String> {
+    Devices::get(&daemon.kernel, id).unwrap()?.target
+}
+
+fn home(lab: &Lab, volume: &VolumeRef) -> HomeState {
+    let tags = lab.cluster.tags(volume);
+    let home = volward_model::Home::from_tags(tags.iter().map(String::as_str));
+    home.unwrap().state
+}
+
+/// Writes everywhere, some blocks twice, while the copy hydrates step by step.
+fn busy_guest(lab: &Lab, n1: &Daemon, volume: &VolumeRef, steps: u64) {
+    for step in 0..steps {
+        for block in [step * 3 % 32, step * 7 % 32] {
+            let write = (block, 50_000 + step * 100 + block);
+            lab.write(&n1.kernel, volume.id, instance(1), write)
+                .unwrap();
+        }
+        n1.kernel.hydrate(clone_of(volume), 3).unwrap();
+        assert_eq!(settled(lab, n1), [""; 0], "step {step}");
+    }
+}
+
+#[test]
+fn i19_i22_hydration_under_writes_becomes_linear_and_comes_home() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    busy_guest(&lab, &n1, &volume, 6);
+    assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("clone"));
+    n1.tasks.run_all();
+    assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
+    let view = n1.node.copies();
+    assert_eq!((view[0].state, view[0].done), ("complete", view[0].total));
+    lab.write(&n1.kernel, volume.id, instance(1), (9, 77))
+        .unwrap();
+    n1.kernel
+        .guest_discard(DeviceId::attachment(volume.id, instance(1)), 20)
+        .unwrap();
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+    let gone = n1.node.detach(&detach_ask(instance(1))).unwrap();
+    assert_eq!(gone.detached, [(volume, true)]);
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn i24_detached_in_the_middle_of_hydration_nothing_is_lost() {
+    for steps in 0..10 {
+        let (lab, n1, volume) = attached(CopyMode::Background);
+        busy_guest(&lab, &n1, &volume, steps);
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        n1.tasks.run_all();
+        assert_eq!(clean(&lab, &n1), [""; 0], "{steps}");
+        assert_eq!(lab.cluster.contents(volume.id), lab.expected(volume.id));
+    }
+}
+
+#[test]
+fn i21_discards_are_refused_until_the_copy_is_whole() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    let id = DeviceId::attachment(volume.id, instance(1));
+    assert!(n1.kernel.guest_discard(id, 5).is_err());
+    n1.tasks.run_all();
+    n1.kernel.guest_discard(id, 5).unwrap();
+    let read = lab.read(&n1.kernel, volume.id, instance(1)).unwrap();
+    assert!(!read.contains(&OLD_CONTENT));
+}
+
+#[test]
+fn a_copy_before_start_is_whole_when_the_guest_gets_it() {
+    let (lab, n1, volume) = attached(CopyMode::BeforeStart);
+    let status = n1.kernel.clone_status(clone_of(&volume)).unwrap().unwrap();
+    assert!(status.complete());
+    n1.tasks.run_all();
+    assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn after_a_reboot_the_guest_starts_again_on_its_split_copy() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    busy_guest(&lab, &n1, &volume, 3);
+    n1.kill();
+    lab.reboot("n1");
+    let n2 = lab.start("n2");
+    let elsewhere = n2.node.attach(&ask(instance(1), &[disk(&volume)]));
+    let Err(ControlError::Refused { refusal, .. }) = elsewhere else {
+        panic!("{elsewhere:?}");
+    };
+    assert_eq!(refusal.code, RefusalCode::HomeElsewhere);
+
+    // Whatever policies think of copies now: the data is there.
+    lab.policy.say(Say::AsAsked);
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+    let status = n1.kernel.clone_status(clone_of(&volume)).unwrap().unwrap();
+    assert!(!status.hydrating && status.hydrated > 0, "writes only");
+    lab.write(&n1.kernel, volume.id, instance(1), (30, 3))
+        .unwrap();
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn started_again_before_the_write_back_began_it_hydrates_on() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    busy_guest(&lab, &n1, &volume, 2);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+    assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
+    assert!(matches!(home(&lab, &volume), HomeState::Split { .. }));
+    assert_eq!(n1.node.copies()[0].state, "complete");
+}
+
+#[test]
+fn a_write_back_waits_until_recovery_knows_who_is_attached() {
+    let (lab, n1, volume) = attached(CopyMode::WritesOnly);
+    busy_guest(&lab, &n1, &volume, 2);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    // The write-back is in the journal; the daemon dies publishing the path of a new start.
+    let point = n1.points.passed().len();
+    n1.points.die_at(9);
+    assert!(n1.try_attach(&ask(instance(1), &[disk(&volume)])).is_none());
+    let last = n1.points.passed()[point..].last().cloned();
+    assert_eq!(last.as_deref(), Some("attach/link/after"));
+    n1.kill();
+    let n1 = lab.start("n1");
+    lab.write(&n1.kernel, volume.id, instance(1), (1, 1))
+        .unwrap();
+    n1.tasks.run_all();
+    assert_eq!(n1.node.attachments().len(), 1);
+    assert!(matches!(home(&lab, &volume), HomeState::Split { .. }));
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn while_it_returns_it_is_refused_at_once_with_progress() {
+    let (lab, n1, volume) = attached(CopyMode::WritesOnly);
+    busy_guest(&lab, &n1, &volume, 2);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    let (node, here) = (n1.node.clone(), volume.clone());
+    let other = std::sync::Arc::new(lab.start("n2"));
+    let there = other.clone();
+    let refused = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = refused.clone();
+    // In the middle of the write-back: asked here and on the other node.
+    n1.kernel.while_waiting(move |kernel, id| {
+        kernel.hydrate(id, 8).unwrap();
+        for node in [&node, &there.node] {
+            let asked = node.attach(&ask(instance(1), &[disk(&here)]));
+            seen.lock().unwrap().push(asked.map(|_| ()));
+        }
+    });
+    n1.tasks.run_all();
+    let refused = refused.lock().unwrap();
+    assert!(refused.len() >= 6);
+    for (n, outcome) in refused.iter().enumerate() {
+        let Err(ControlError::Refused { refusal, .. }) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(refusal.code, RefusalCode::Returning);
+        assert!(refusal.message.contains("% done"), "{refusal}");
+        assert!(n < 2 || refusal.retry_after_ms.is_some() || refusal.message.contains("0 %"));
+    }
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+    other
+        .node
+        .attach(&ask(instance(1), &[disk(&volume)]))
+        .unwrap();
+    assert_eq!(settled(&lab, &other), [""; 0]);
+}
+
+#[test]
+fn i23_a_hydration_that_stands_still_is_called_stalled() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    let (clock, seen) = (
+        lab.cluster.clock(),
+        std::sync::Arc::new(std::sync::Mutex::new(0)),
+    );
+    let (node, count) = (n1.node.clone(), seen.clone());
+    n1.kernel.while_waiting(move |kernel, id| {
+        clock.advance(std::time::Duration::from_secs(5));
+        let waits = {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        let state = node.copies()[0].state;
+        // The source fails for 20 waits of 5 s, which is more than `stall_after`.
+        assert!(waits > 8 || state == "hydrating", "{waits}: {state}");
+        assert!(waits != 20 || state == "stalled", "{waits}: {state}");
+        if waits > 20 {
+            kernel.hydrate(id, 8).unwrap();
+        }
+    });
+    n1.tasks.run_all();
+    assert!(*seen.lock().unwrap() > 20);
+    assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
+    assert_eq!(n1.node.copies()[0].state, "complete");
+}
+
+#[test]
+fn i22_a_switch_that_fails_keeps_the_clone_and_is_tried_again() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    n1.kernel.fail_on(
+        "reload",
+        PortError::Io {
+            what: "load".into(),
+            reason: "a test's failure".into(),
+        },
+    );
+    let kernel = n1.kernel.clone();
+    let clone = clone_of(&volume);
+    let early = kernel.clone();
+    n1.kernel.before("reload", move |_| {
+        let status = early.clone_status(clone).unwrap().unwrap();
+        assert!(status.complete(), "I22: never before it is complete");
+        let after = early.clone();
+        early.before("reload", move |_| {
+            let target = Devices::get(&after, clone).unwrap().unwrap().target;
+            assert_eq!(target.as_deref(), Some("clone"), "the old table is live");
+        });
+    });
+    n1.tasks.run_all();
+    assert_eq!(target(&n1, clone).as_deref(), Some("linear"));
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn i24_an_error_table_is_no_finished_write_back() {
+    let (lab, n1, volume) = attached(CopyMode::WritesOnly);
+    busy_guest(&lab, &n1, &volume, 2);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.kernel.while_waiting(move |kernel, id| {
+        let size = volward_model::Sectors(4096);
+        Devices::reload(kernel, id, &volward_model::Table::Error { size }, false).unwrap();
+        // The daemon ends here: it would try for ever.
+        kernel.while_waiting(|_, _| {});
+        kernel.crash();
+    });
+    n1.tasks.run_all();
+    assert!(matches!(home(&lab, &volume), HomeState::Returning { .. }));
+    n1.kernel.restart();
+    assert_ne!(home(&lab, &volume), HomeState::Pool);
+}
+
+#[test]
+fn with_a_full_state_disk_the_copy_still_comes_home() {
+    for dies in [false, true] {
+        let (lab, n1, volume) = attached(CopyMode::WritesOnly);
+        busy_guest(&lab, &n1, &volume, 3);
+        n1.journal.set_full(true);
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        let n1 = if dies {
+            n1.kill();
+            lab.start("n1")
+        } else {
+            n1
+        };
+        n1.tasks.run_all();
+        assert_eq!(lab.cluster.contents(volume.id), lab.expected(volume.id));
+        n1.journal.set_full(false);
+        // The next request writes what is missing first.
+        n1.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+        n1.node.detach(&detach_ask(instance(2))).unwrap();
+        n1.tasks.run_all();
+        assert_eq!(clean(&lab, &n1), [""; 0], "dies: {dies}");
+    }
+}

@@ -1,0 +1,270 @@
+//! A few hundred seeds: nodes attach, detach, crash, reboot and lose power in an order that the
+//! seed decides, down to every single call; after every event the invariants are looked at.
+//! A failure names its seed; `VOLWARD_SEED=<n>` runs that one alone, `VOLWARD_SEEDS=<n>` so many.
+
+use std::sync::Arc;
+
+use volward_model::{Access, AttachmentState, CopyMode, MemberState, Sharing, VolumeRef};
+use volward_simulation::random::Random;
+use volward_simulation::schedule::{Baton, Workers};
+use volward_simulation::{
+    Daemon, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
+};
+use volward_storage::fake::FakeNode;
+
+const NODES: [&str; 3] = ["n1", "n2", "n3"];
+const EVENTS: usize = 500;
+/// So many requests and background works at most at once.
+const AT_ONCE: usize = 6;
+/// Far more than any run needs to come to rest.
+const REST: usize = 60_000;
+
+struct Cluster {
+    lab: Lab,
+    baton: Arc<Baton>,
+    random: Random,
+    volumes: Vec<VolumeRef>,
+    kernels: Vec<FakeNode>,
+    daemons: Vec<Daemon>,
+    /// The node without power, and the event at which it boots.
+    dark: Option<(usize, usize)>,
+    log: Vec<String>,
+}
+
+impl Cluster {
+    fn new(seed: u64) -> Self {
+        let lab = Lab::new(&NODES);
+        let mut random = Random::new(seed);
+        let says = [
+            Say::AsAsked,
+            Say::Copy(CopyMode::Background),
+            Say::Copy(CopyMode::WritesOnly),
+            Say::OneWriter,
+        ];
+        lab.policy.say(random.pick(&says).cloned().unwrap());
+        let volumes = vec![lab.volume("a"), lab.volume("b"), lab.shareable("c")];
+        let baton = Baton::over(&lab.cluster);
+        let kernels = NODES.map(|n| lab.cluster.node(n)).to_vec();
+        let mut cluster = Self {
+            lab,
+            baton,
+            random,
+            volumes,
+            kernels,
+            daemons: Vec::new(),
+            dark: None,
+            log: Vec::new(),
+        };
+        for n in 0..NODES.len() {
+            let daemon = cluster.started(n);
+            cluster.daemons.push(daemon);
+        }
+        cluster
+    }
+
+    fn started(&self, n: usize) -> Daemon {
+        let workers = Workers {
+            baton: self.baton.clone(),
+            node: NODES[n].to_owned(),
+        };
+        let daemon = self.lab.daemon(NODES[n], Some(Arc::new(workers)));
+        daemon.node.recover().unwrap();
+        daemon
+    }
+
+    fn is_dark(&self, n: usize) -> bool {
+        self.dark.is_some_and(|(dark, _)| dark == n)
+    }
+
+    fn event(&mut self, at: usize) {
+        if let Some((n, until)) = self.dark
+            && at >= until
+        {
+            self.boot(n);
+        }
+        let n = self.random.below(NODES.len());
+        let room = self.baton.alive(None).len() < AT_ONCE;
+        match self.random.below(100) {
+            0..6 if room && !self.is_dark(n) => self.attach(n),
+            6..10 if room && !self.is_dark(n) => self.detach(n),
+            10..18 => self.write(n),
+            18 if !self.is_dark(n) => self.crash(n),
+            19 if self.dark.is_none() => self.cut(n, at),
+            _ => {
+                let alive = self.baton.alive(None);
+                if let Some(worker) = self.random.pick(&alive) {
+                    self.baton.step(*worker);
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, n: usize) {
+        let guest = instance(u8::try_from(self.random.below(4)).unwrap() + 1);
+        let first = self.random.below(3);
+        let mut disks = vec![match (first, self.random.below(3)) {
+            (2, 0) => shared(&self.volumes[2]),
+            (2, 1) => read_only(&self.volumes[2]),
+            _ => disk(&self.volumes[first]),
+        }];
+        if self.random.below(3) == 0 {
+            disks.push(disk(&self.volumes[(first + 1) % 3]));
+        }
+        self.log.push(format!("attach {guest} on {}", NODES[n]));
+        let (node, request) = (self.daemons[n].node.clone(), ask(guest, &disks));
+        self.baton
+            .start(NODES[n], move || drop(node.attach(&request)));
+    }
+
+    fn detach(&mut self, n: usize) {
+        let guest = instance(u8::try_from(self.random.below(4)).unwrap() + 1);
+        self.log.push(format!("detach {guest} on {}", NODES[n]));
+        let node = self.daemons[n].node.clone();
+        self.baton
+            .start(NODES[n], move || drop(node.detach(&detach_ask(guest))));
+    }
+
+    /// A guest that has a disk writes to it.
+    fn write(&mut self, n: usize) {
+        let writers: Vec<_> = self.daemons[n]
+            .node
+            .attachments()
+            .into_iter()
+            .filter(|a| a.access == Access::ReadWrite && a.state == AttachmentState::Attached)
+            .collect();
+        let Some(writer) = self.random.pick(&writers) else {
+            return;
+        };
+        let (volume, guest) = (writer.volume.id, writer.instance);
+        let write = (self.random.next_number() % 32, self.random.next_number());
+        // A detach may have taken the device already.
+        drop(self.lab.write(&self.kernels[n], volume, guest, write));
+    }
+
+    fn end_workers(&self, n: usize) {
+        for worker in self.baton.alive(Some(NODES[n])) {
+            while self.baton.alive(Some(NODES[n])).contains(&worker) {
+                self.baton.step(worker);
+            }
+        }
+    }
+
+    fn crash(&mut self, n: usize) {
+        self.log
+            .push(format!("kill -9 of the daemon on {}", NODES[n]));
+        self.kernels[n].crash();
+        self.end_workers(n);
+        self.daemons[n] = self.started(n);
+    }
+
+    fn cut(&mut self, n: usize, at: usize) {
+        self.log.push(format!("power cut of {}", NODES[n]));
+        self.kernels[n].power_cut();
+        self.end_workers(n);
+        self.lab.journal(NODES[n]).forget_marks();
+        self.dark = Some((n, at + self.random.below(80)));
+    }
+
+    fn boot(&mut self, n: usize) {
+        self.log.push(format!("{} boots", NODES[n]));
+        self.lab.cluster.set_member(NODES[n], MemberState::Dead);
+        self.kernels[n].boot();
+        self.daemons[n] = self.started(n);
+        self.dark = None;
+    }
+
+    fn wrong(&self, deep: bool) -> Vec<String> {
+        let mut wrong = check::always(&self.lab, &self.kernels);
+        let mut writers = [0; 3];
+        for (n, daemon) in self.daemons.iter().enumerate() {
+            if self.is_dark(n) {
+                continue;
+            }
+            for attachment in daemon.node.attachments() {
+                let place = self.volumes.iter().position(|v| *v == attachment.volume);
+                let shared = attachment.sharing == Sharing::Shared;
+                if attachment.access == Access::ReadWrite && place == Some(2) {
+                    writers[n] += 1;
+                }
+                if shared && place != Some(2) {
+                    wrong.push(format!("{} is shared without its mark", attachment.volume));
+                }
+            }
+            if deep {
+                let settling = !self.baton.alive(Some(NODES[n])).is_empty();
+                let data = if settling {
+                    Vec::new()
+                } else {
+                    check::data(&self.lab, daemon)
+                };
+                wrong.extend(data);
+            }
+        }
+        if self.one_writer() && writers.iter().sum::<usize>() > 1 {
+            wrong.push(format!("more than one writer: {writers:?}"));
+        }
+        wrong
+    }
+
+    fn one_writer(&self) -> bool {
+        self.lab.policy.says() == Say::OneWriter
+    }
+
+    /// Everything that was begun ends.
+    fn rest(&mut self) {
+        if let Some((n, _)) = self.dark {
+            self.boot(n);
+        }
+        for _ in 0..REST {
+            let alive = self.baton.alive(None);
+            let Some(worker) = self.random.pick(&alive) else {
+                return;
+            };
+            self.baton.step(*worker);
+        }
+        panic!("it never comes to rest");
+    }
+}
+
+fn run(seed: u64) -> Vec<String> {
+    let mut cluster = Cluster::new(seed);
+    for at in 0..EVENTS {
+        cluster.event(at);
+        let wrong = cluster.wrong(at % 16 == 0);
+        if !wrong.is_empty() {
+            cluster.log.extend(wrong);
+            return cluster.log;
+        }
+    }
+    cluster.rest();
+    let daemons = cluster.daemons.iter();
+    let wrong: Vec<String> = daemons
+        .flat_map(|d| check::settled(&cluster.lab, d))
+        .collect();
+    if wrong.is_empty() {
+        return wrong;
+    }
+    cluster.log.push("at rest:".into());
+    cluster.log.extend(wrong);
+    cluster.log
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[test]
+fn invariants_hold_under_every_seed() {
+    let seeds = match number("VOLWARD_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("VOLWARD_SEEDS").unwrap_or(200),
+    };
+    for seed in seeds {
+        let wrong = run(seed);
+        assert!(
+            wrong.is_empty(),
+            "VOLWARD_SEED={seed}:\n{}",
+            wrong.join("\n")
+        );
+    }
+}
