@@ -75,6 +75,17 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Boots a killed node of a cluster of this spec and makes it a member again, as its boot
+    /// would: sanlock, lvmlockd, libvirtd, lockspace.
+    ///
+    /// # Errors
+    /// When it does not come up or cannot join.
+    pub fn rejoin(&self, number: u8, spec: &ClusterSpec) -> Result<()> {
+        let node = self.node(number);
+        node.start()?;
+        fixture::rejoin(node, spec)
+    }
+
     /// As [`Cluster::ready`], but the nodes go on after this process; [`Cluster::by_hand`] finds
     /// them again.
     ///

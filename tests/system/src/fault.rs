@@ -44,7 +44,16 @@ impl Node {
         Ok(())
     }
 
-    /// Heals what [`Node::cut_lun`] cut; of a path that was not cut, nothing changes.
+    /// Slows this node's path to the LUN down to so many bytes a second: what copies gigabytes
+    /// in practice takes as long with megabytes.
+    ///
+    /// # Errors
+    /// When QEMU refuses.
+    pub fn slow_lun(&self, bytes_per_second: u32) -> Result<()> {
+        throttle(&mut self.qmp()?, bytes_per_second)
+    }
+
+    /// Heals what [`Node::cut_lun`] cut or [`Node::slow_lun`] slowed; of a path that was not cut, nothing changes.
     ///
     /// # Errors
     /// When QEMU refuses.

@@ -46,19 +46,27 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
 }
 
 fn bring_up(cluster: &Cluster, spec: &ClusterSpec, progress: Progress) -> Result<()> {
-    let (io_timeout, watchdog) = if spec.watchdog { (2, "yes") } else { (1, "no") };
     let stage = progress.stage("cluster: sanlock, lvmlockd, libvirtd");
-    cluster.on_all(|node| {
-        let number = node.number();
-        let settings = format!("node={number} io_timeout={io_timeout} watchdog={watchdog}\n");
-        node.run_ok_within(STEP, &(settings + BRING_UP)).map(drop)
-    })?;
+    cluster.on_all(|node| start_services(node, spec))?;
     stage.done();
     let stage = progress.stage("cluster: shared VG vg0");
     cluster.node(1).run_ok_within(STEP, POOL_CREATE)?;
     cluster.on_all(|node| node.run_ok_within(STEP, POOL_JOIN).map(drop))?;
     stage.done();
     Ok(())
+}
+
+fn start_services(node: &Node, spec: &ClusterSpec) -> Result<()> {
+    let (io_timeout, watchdog) = if spec.watchdog { (2, "yes") } else { (1, "no") };
+    let number = node.number();
+    let settings = format!("node={number} io_timeout={io_timeout} watchdog={watchdog}\n");
+    node.run_ok_within(STEP, &(settings + BRING_UP)).map(drop)
+}
+
+/// Makes a node that was booted again a member of the cluster.
+pub(crate) fn rejoin(node: &Node, spec: &ClusterSpec) -> Result<()> {
+    start_services(node, spec)?;
+    node.run_ok_within(STEP, POOL_JOIN).map(drop)
 }
 
 /// Saves all nodes at one moment, and their disks as they are then.

@@ -26,6 +26,7 @@ mod launch;
 mod node;
 mod progress;
 mod qmp;
+pub mod sight;
 pub mod volward;
 
 pub use agent::Output;
