@@ -132,16 +132,26 @@ impl Guest {
     }
 
     /// Lets QEMU do `command` (as of `qemu-io`: `write -P 0xaa 0 64k`, `read -P 0xaa 0 64k`,
-    /// `discard 1M 64k`) on the disk it has open, vda being 0; answers what it said, which for a
-    /// failure contains `failed`.
+    /// `discard 1M 64k`) on the disk it has open, vda being 0; answers what it said: `... bytes at
+    /// offset ...`, and `failed` or `read-only` where it could not.
     ///
     /// # Errors
-    /// When the guest does not run.
+    /// When the guest does not run, or nothing is said in time.
     pub fn io(&self, node: &Node, disk: u8, command: &str) -> Result<String> {
+        let name = &self.name;
         let device = format!("/machine/peripheral/virtio-disk{disk}/virtio-backend");
+        let monitor = format!("virsh qemu-monitor-command {name} --hmp");
+        // QEMU prints results to its stdout, which libvirt logs, and which is buffered: its help
+        // texts fill the buffer until what we want comes out.
         let script = format!(
-            "virsh qemu-monitor-command {} --hmp 'qemu-io -d {device} \"{command}\"'",
-            self.name
+            "log=/var/log/libvirt/qemu/{name}.log; before=$(stat -c %s $log)
+             {monitor} 'qemu-io -d {device} \"{command}\"' | grep -i -e read-only -e error && exit
+             for _ in $(seq 40); do
+                 {monitor} 'qemu-io -d {device} help' > /dev/null || exit
+                 tail -c +$((before + 1)) $log | grep -a -A 1 \
+                     -e 'bytes at offset' -e failed -e 'Read-only' && exit
+             done
+             echo 'QEMU says nothing' >&2; exit 1"
         );
         node.run_ok_within(VIRSH, &script)
     }

@@ -13,6 +13,8 @@ use crate::{Cluster, LabError, Node, Output, Result};
 pub const POOL: &str = "vg0";
 /// The pool on each node's own disk.
 pub const LOCAL: &str = "local";
+/// Where policies are dropped.
+pub const POLICIES: &str = "/etc/volward/policies.d";
 /// Where a node's daemon writes what it says, over all its starts.
 pub const LOG: &str = "/var/log/volwardd.log";
 /// What virsh waits for: hooks answer within a minute, QEMU needs some seconds in emulation.
@@ -64,6 +66,7 @@ impl<'a> Volward<'a> {
         // The first makes the registry; each makes itself a devices file.
         for node in cluster.nodes() {
             volward.cli_ok(node.number(), &format!("pool init {POOL}"))?;
+            volward.cli_ok(node.number(), &format!("pool init {LOCAL}"))?;
         }
         cluster.on_all(|node| volward.wait_pool(node.number()))?;
         Ok(volward)
@@ -79,7 +82,7 @@ impl<'a> Volward<'a> {
             "for name in volward volwardd volward-hook volward-policy; do
                  ln -sf /host/debug/$name /usr/sbin/$name
              done
-             mkdir -p /etc/libvirt/hooks/qemu.d /etc/volward/policies.d
+             mkdir -p /etc/libvirt/hooks/qemu.d {POLICIES}
              ln -sf /host/debug/volward-hook /etc/libvirt/hooks/qemu.d/volward
              touch {LOG}"
         );
@@ -112,6 +115,27 @@ impl<'a> Volward<'a> {
         );
         self.node(node)
             .put_file("/etc/volward/volward.toml", 0o644, text)
+    }
+
+    /// Drops a policy of `target/guests` into a node's folder, with the lines of its
+    /// configuration, and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not come to serve.
+    pub fn add_policy(&self, node: u8, name: &str, config: &str) -> Result<()> {
+        let at = format!("/etc/volward/policies.d/50-{name}");
+        let settings = format!("[config]\n{config}\n");
+        self.node(node)
+            .put_file(&format!("{at}.toml"), 0o644, settings)?;
+        // Renamed into place: half a file would be refused, loudly.
+        self.node(node).run_ok(&format!(
+            "cp /host/guests/{name}.wasm {at}.new && mv {at}.new {at}.wasm"
+        ))?;
+        self.wait(node, "policy", Duration::from_secs(60), || {
+            let policies = self.json(node, "policy ls")?;
+            let mut policies = policies.as_array().into_iter().flatten();
+            Ok(policies.any(|p| p["name"] == name && p["state"] == "serving"))
+        })
     }
 
     /// Starts a node's daemon and waits until it answers.
@@ -242,6 +266,41 @@ impl<'a> Volward<'a> {
         self.node(1)
             .run_ok_within(Duration::from_secs(120), &script)
             .map(drop)
+    }
+
+    /// What a node has of attachments, in lines; empty when nothing is left of any: recorded ones,
+    /// leases on volumes, devices, links, marks, spooled releases.
+    ///
+    /// # Errors
+    /// When the node is down.
+    pub fn left_over(&self, node: u8) -> Result<String> {
+        let script = "volward --json ls | grep -v '^\\[\\]$'
+            find /dev/volward ! -type d
+            find /run/volward/instances /var/lib/volward/spool -type f
+            dmsetup info -c --noheadings -o name,uuid | grep -e -volward
+            true";
+        let found = self.node(node).run_ok(script)?;
+        Ok(self.leases(node)? + &found)
+    }
+
+    /// The leases a node holds on volumes of the shared pool, a line each, in order: `web
+    /// exclusive`, `common shared`. Volward's own registry is left out.
+    ///
+    /// # Errors
+    /// When the node is down or sanlock does not answer.
+    pub fn leases(&self, node: u8) -> Result<String> {
+        let script = format!(
+            "sanlock client status > /run/lab/leases
+             lvs --noheadings -o lv_uuid,lv_name --sort lv_name {POOL} | while read uuid name; do
+                 [ $name != volward-registry ] || continue
+                 line=$(grep \"^r lvm_{POOL}:$uuid:\" /run/lab/leases) || continue
+                 case $line in
+                     *:SH\\ *) echo $name shared ;;
+                     *) echo $name exclusive ;;
+                 esac
+             done"
+        );
+        self.node(node).run_ok(&script)
     }
 
     /// Restarts a node's libvirtd and waits until it answers. Guests go on.

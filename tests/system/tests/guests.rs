@@ -1,0 +1,146 @@
+//! Stories a, b and c: guests start and stop through Volward, on two nodes that share a LUN.
+#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+
+use volward_system::guest::{Guest, Wish};
+use volward_system::volward::Volward;
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Output, Progress};
+
+fn ready() -> Cluster {
+    let lab = Lab::open().unwrap();
+    Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
+}
+
+/// Starts it, which must be refused with these words at virsh.
+#[track_caller]
+fn refused(guest: &Guest, node: &Node, words: &[&str]) {
+    let Output { status, stderr, .. } = guest.try_start(node).unwrap();
+    println!("{stderr}");
+    assert_eq!(status, 1, "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "no {word:?} in {stderr}");
+    }
+}
+
+#[track_caller]
+fn succeeded(said: &str) {
+    let good = said.contains("bytes at offset") && !said.contains("failed");
+    assert!(good, "{said}");
+}
+
+#[test]
+fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
+    let cluster = ready();
+    let volward = Volward::install(&cluster).unwrap();
+    let (one, two) = (cluster.node(1), cluster.node(2));
+    volward.volume("root", 32).unwrap();
+    volward.volume("common", 32).unwrap();
+    volward
+        .cli_ok(1, "volume set vg0/common --shareable yes")
+        .unwrap();
+
+    // a: the guest has both, with their leases.
+    let web = Guest::new("web", 1)
+        .disk("root", Wish::Plain)
+        .disk("common", Wish::SharedReadOnly);
+    web.start(one).unwrap();
+    let held = volward.leases(1).unwrap();
+    assert_eq!(held, "common shared\nroot exclusive\n");
+    // It writes and reads what it may, sees what was on the LUN, and nothing more.
+    succeeded(&web.io(one, 0, "write -P 0xaa 0 64k").unwrap());
+    succeeded(&web.io(one, 0, "read -P 0xaa 0 64k").unwrap());
+    let first = web.io(one, 1, "read -v 0 16").unwrap();
+    assert!(first.contains("common  00000001"), "{first}");
+    let written = web.io(one, 1, "write -P 0xaa 0 64k").unwrap();
+    assert!(written.contains("read-only"), "{written}");
+
+    // The kernel says no to the node's root, whatever QEMU does.
+    let device = web.device("common");
+    let read_only = one.run_ok(&format!("blockdev --getro {device}")).unwrap();
+    assert_eq!(read_only, "1\n");
+    let try_write = format!(
+        "blockdev --setrw {device}; dd if=/dev/zero of={device} bs=4k count=1 oflag=direct"
+    );
+    let answer = one.run(&try_write).unwrap();
+    assert!(
+        !answer.ok() && answer.stderr.contains("Operation not permitted"),
+        "{answer:?}"
+    );
+
+    // b: others are told which node and instance have it, on both nodes.
+    let holder = format!(
+        "vg0/root is attached exclusively on node node1 for instance {}",
+        web.uuid
+    );
+    let other = Guest::new("other", 2).disk("root", Wish::Plain);
+    refused(&web, two, &["guest web was not started", &holder]);
+    refused(&other, two, &["guest other was not started", &holder]);
+    refused(&other, one, &["guest other was not started", &holder]);
+    assert_eq!(volward.left_over(2).unwrap(), "");
+    // Refusing took nothing from who has it.
+    succeeded(&web.io(one, 0, "read -P 0xaa 0 64k").unwrap());
+    assert_eq!(volward.leases(1).unwrap(), held);
+
+    // The shareable volume is there for readers elsewhere.
+    let reader = Guest::new("reader", 3).disk("common", Wish::SharedReadOnly);
+    reader.start(two).unwrap();
+    assert_eq!(volward.leases(2).unwrap(), "common shared\n");
+    let all = volward.json(2, "ls --all").unwrap();
+    assert_eq!(all.as_array().map(Vec::len), Some(3), "{all}");
+
+    // At stop all goes, and the next guest finds what the last one wrote.
+    web.stop(one).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+    other.start(two).unwrap();
+    succeeded(&other.io(two, 0, "read -P 0xaa 0 64k").unwrap());
+    let beside = other.io(two, 0, "read -v 1M 16").unwrap();
+    assert!(beside.contains("root    00000002"), "{beside}");
+    other.stop(two).unwrap();
+    reader.stop(two).unwrap();
+    assert_eq!(volward.left_over(2).unwrap(), "");
+}
+
+#[test]
+fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
+    let cluster = ready();
+    let volward = Volward::install(&cluster).unwrap();
+    let (one, two) = (cluster.node(1), cluster.node(2));
+    volward.volume("data", 32).unwrap();
+    let left = Guest::new("left", 1).disk("data", Wish::Shareable);
+    let right = Guest::new("right", 2).disk("data", Wish::Shareable);
+
+    // The guest's wish alone does not make it so.
+    refused(&left, one, &["guest left was not started", "shareable"]);
+    assert_eq!(volward.left_over(1).unwrap(), "");
+
+    volward
+        .cli_ok(2, "volume set vg0/data --shareable yes")
+        .unwrap();
+    left.start(one).unwrap();
+    right.start(two).unwrap();
+    succeeded(&left.io(one, 0, "write -P 0x11 0 64k").unwrap());
+    succeeded(&right.io(two, 0, "read -P 0x11 0 64k").unwrap());
+    succeeded(&right.io(two, 0, "write -P 0x22 64k 64k").unwrap());
+    succeeded(&left.io(one, 0, "read -P 0x22 64k 64k").unwrap());
+    for node in [1, 2] {
+        assert_eq!(volward.leases(node).unwrap(), "data shared\n");
+    }
+    // The mark stays while somebody relies on it; who wants it for himself has to wait.
+    let taken = volward
+        .problem(1, "volume set vg0/data --shareable no")
+        .unwrap();
+    println!("{taken}");
+    let alone = Guest::new("alone", 3).disk("data", Wish::Plain);
+    refused(&alone, two, &["guest alone was not started", "vg0/data"]);
+
+    left.stop(one).unwrap();
+    right.stop(two).unwrap();
+    volward
+        .cli_ok(1, "volume set vg0/data --shareable no")
+        .unwrap();
+    refused(&right, two, &["guest right was not started", "shareable"]);
+    alone.start(two).unwrap();
+    alone.stop(two).unwrap();
+    for node in [1, 2] {
+        assert_eq!(volward.left_over(node).unwrap(), "");
+    }
+}

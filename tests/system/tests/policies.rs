@@ -1,0 +1,114 @@
+//! Story f, and the part of story i about policies: a policy dropped into the folder counts, one
+//! that is broken or hostile lets nothing start, and either is over when it is removed.
+#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+
+use volward_system::guest::{Guest, Wish};
+use volward_system::volward::{POLICIES, Volward};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
+
+/// Starts it, which must be refused with these words at virsh and leave nothing behind.
+#[track_caller]
+fn refused(volward: &Volward<'_>, guest: &Guest, words: &[&str]) {
+    let node = volward.node(1);
+    let answer = guest.try_start(node).unwrap();
+    println!("{}", answer.stderr);
+    assert!(!answer.ok(), "it started");
+    for word in words {
+        assert!(answer.stderr.contains(word), "no {word:?} in {answer:?}");
+    }
+    assert_eq!(volward.left_over(1).unwrap(), "");
+}
+
+fn put(node: &Node, script: &str) {
+    node.run_ok(&format!("cd {POLICIES} && {script}")).unwrap();
+}
+
+#[test]
+fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::install(&cluster).unwrap();
+    let node = cluster.node(1);
+    volward.volume("root", 32).unwrap();
+    let test = Guest::new("test-1", 1).disk("root", Wish::Plain);
+    let web = Guest::new("web-1", 2).disk("root", Wish::Plain);
+
+    // f: a policy from examples/ refuses by its configuration.
+    node.put_file(
+        &format!("{POLICIES}/50-names.toml"),
+        0o644,
+        "[config]\nprefix = \"test-\"\n",
+    )
+    .unwrap();
+    put(node, "cp /host/guests/deny-by-prefix.wasm 50-names.wasm");
+    refused(
+        &volward,
+        &test,
+        &[
+            "volward: guest test-1 was not started (denied, name-refused): instance test-1 may not \
+             start: names that begin with \"test-\" are refused here",
+            "volward explain",
+        ],
+    );
+    let why = volward
+        .cli_ok(1, &format!("explain --instance {}", test.uuid))
+        .unwrap();
+    println!("{why}");
+    assert!(
+        why.contains("50-names") && why.contains("name-refused"),
+        "{why}"
+    );
+    web.start(node).unwrap();
+    web.stop(node).unwrap();
+    put(node, "rm 50-names.*");
+    test.start(node).unwrap();
+    test.stop(node).unwrap();
+
+    // i: what is no policy of ours, or not to be trusted. Its name and the reason are said.
+    for (put_there, reason) in [
+        ("echo hello > 50-x.wasm", "it is not WebAssembly"),
+        (
+            "sed s/@0.1.0-draft/@0.9.0-draft/g /host/guests/baseline.wasm > 50-x.wasm",
+            "0.9.0-draft",
+        ),
+        (
+            "cp /host/guests/baseline.wasm 50-x.wasm; chmod 666 50-x.wasm",
+            "can be written by others (mode 666)",
+        ),
+        (
+            "cp /host/guests/deny-by-prefix.wasm 50-x.wasm; \
+             printf '[config]\\nprefx = \"a\"\\n' > 50-x.toml",
+            "prefx",
+        ),
+    ] {
+        put(node, put_there);
+        refused(&volward, &web, &["(policy fault, ", "50-x", reason]);
+        let listed = volward.cli_ok(1, "policy ls").unwrap();
+        println!("{listed}");
+        assert!(listed.contains("refused: "), "{listed}");
+        put(node, "rm 50-x.*");
+    }
+
+    // i: what misbehaves when it is asked.
+    put(node, "cp /host/guests/hostile.wasm 50-x.wasm");
+    for (misdeed, reason) in [
+        ("loop", "it did not answer in time"),
+        ("memory", "it needs more than 134217728 bytes of memory"),
+    ] {
+        put(
+            node,
+            &format!("printf '[config]\\ndo = \"{misdeed}\"\\n' > 50-x.toml"),
+        );
+        refused(&volward, &web, &["(policy fault, ", "50-x", reason]);
+    }
+    // A policy that hangs at detach does not keep a guest's disks.
+    put(
+        node,
+        "printf '[config]\\ndo-at-detach = \"loop\"\\n' > 50-x.toml",
+    );
+    web.start(node).unwrap();
+    web.stop(node).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+    put(node, "rm 50-x.*");
+    web.start(node).unwrap();
+}
