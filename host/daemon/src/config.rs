@@ -270,6 +270,28 @@ mod tests {
         assert!(!error.contains('\n'), "one line: {error}");
     }
 
+    /// Also with every key that is commented out: what stands there is the default.
+    #[test]
+    fn the_packaged_example_is_accepted_and_shows_the_defaults() {
+        let example = include_str!("../../../packaging/volward.toml");
+        let key = |line: &str| {
+            let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
+            let plain = key.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            plain.then(|| line["# ".len()..].to_owned())
+        };
+        let whole: Vec<String> = example
+            .lines()
+            .map(|line| key(line).unwrap_or_else(|| line.to_owned()))
+            .collect();
+        assert_ne!(whole.join("\n").trim(), example.trim());
+        let shown = parse(example).unwrap();
+        let mut whole = parse(&whole.join("\n")).unwrap();
+        assert_eq!(whole.pool[0].devices_file(), shown.pool[0].devices_file());
+        whole.pool = shown.pool.clone();
+        whole.paths.workbench = None;
+        assert_eq!(format!("{whole:?}"), format!("{shown:?}"));
+    }
+
     #[test]
     fn an_empty_file_is_a_configuration_without_pools() {
         let config = parse("").unwrap();
