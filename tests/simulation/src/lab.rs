@@ -160,6 +160,7 @@ impl Lab {
             journal: Arc::new(self.journal(node)),
             policy: self.policy.clone(),
             decisions: decisions.clone(),
+            marks: Arc::new(Unmarked),
             clock: Arc::new(LabClock {
                 clock: self.cluster.clock(),
                 kernel: kernel.clone(),

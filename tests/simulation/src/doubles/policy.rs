@@ -139,14 +139,14 @@ pub struct FakeDecisions {
 impl FakeDecisions {
     /// The outcomes recorded so far.
     #[must_use]
-    pub fn outcomes(&self) -> Vec<String> {
+    pub fn outcomes(&self) -> Vec<Became> {
         lock(&self.outcomes).clone()
     }
 }
 
 impl Decisions for FakeDecisions {
-    fn record(&self, _decision: &DecisionRecord, outcome: &str) -> PortResult<()> {
-        lock(&self.outcomes).push(outcome.to_owned());
+    fn record(&self, _decision: &DecisionRecord, became: &Became) -> PortResult<()> {
+        lock(&self.outcomes).push(became.clone());
         Ok(())
     }
 }
