@@ -45,7 +45,7 @@ enum Verb {
         part: Option<test::Part>,
     },
     /// Measure the figures of SPECIFICATION.md
-    Bench,
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,7 +69,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lab(verb) => lab::run(verb),
         Verb::Demo => demo::run(&root),
         Verb::Test { part } => test::run(&root, part),
-        Verb::Bench => bench::run(&root),
+        Verb::Bench(options) => bench::run(&root, &options),
     }
 }
 

@@ -34,6 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // The lab knows nothing of the product: it only carries its programs to a node.
     ("system", &[]),
+    // What it measures, and what a client and a compiler are.
+    ("bench", &["model", "policy", "api", "workbench"]),
     // The real plan and control over a simulated cluster, storage's fakes.
     ("simulation", &["model", "plan", "control", "storage"]),
 ];

@@ -1,0 +1,83 @@
+//! Measures pairs: Volward, and the least that would do the same, in turn. `cargo xtask bench`
+//! builds it in release, runs it here and on a node of the lab, and makes a table of its answers.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "measures: it reads the clock and starts programs itself"
+)]
+
+mod attach;
+mod bare;
+mod decision;
+mod hook;
+mod samples;
+mod start;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures, and writes its samples as JSON.
+#[derive(Parser)]
+#[command(name = "volward-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Decisions through the chain, against wasmtime alone
+    Decision {
+        /// The baseline policy's component
+        component: PathBuf,
+        /// Pairs
+        #[arg(long, default_value_t = 20_000)]
+        rounds: usize,
+    },
+    /// Attaches through the daemon, against the same by hand (on a node, as root)
+    Attach {
+        /// A free volume of a shared pool, POOL/NAME
+        volume: String,
+        /// Pairs
+        #[arg(long, default_value_t = 30)]
+        rounds: usize,
+    },
+    /// The hook on a guest without managed disks, against /bin/true
+    Hook {
+        /// volward-hook
+        program: PathBuf,
+        /// Pairs
+        #[arg(long, default_value_t = 300)]
+        rounds: usize,
+    },
+    /// The daemon from start to ready without pools, and its memory idle (as root)
+    Start {
+        /// volwardd
+        program: PathBuf,
+        /// volward-policy, which compiles the baseline before anything is measured
+        #[arg(long)]
+        workbench: PathBuf,
+        /// How often
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let answer = match Arguments::parse().what {
+        What::Decision { component, rounds } => {
+            serde_json::to_string(&decision::measure(&component, rounds)?)
+        }
+        What::Attach { volume, rounds } => {
+            serde_json::to_string(&attach::measure(&volume, rounds)?)
+        }
+        What::Hook { program, rounds } => serde_json::to_string(&hook::measure(&program, rounds)?),
+        What::Start {
+            program,
+            workbench,
+            rounds,
+        } => serde_json::to_string(&start::measure(&program, &workbench, rounds)?),
+    };
+    println!("{}", answer?);
+    Ok(())
+}

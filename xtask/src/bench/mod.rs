@@ -1,0 +1,125 @@
+//! `cargo xtask bench`: the figures of SPECIFICATION.md, as ratios of one run: Volward and the
+//! least that would do the same are measured in turn, so that a machine's speed and its other
+//! work meet both.
+
+mod figure;
+mod native;
+mod on_node;
+mod record;
+mod report;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use volward_system::volward::Volward;
+use volward_system::{Cluster, ClusterSpec, Lab, Progress};
+
+use crate::sets::SETS;
+use crate::{build, guests, setup};
+use figure::Figure;
+
+/// What is measured and where the figures go.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Figures and samples' summaries as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write the figures into SPECIFICATION.md, between its markers
+    #[arg(long, conflicts_with = "only")]
+    record: bool,
+    /// Measure what was built last
+    #[arg(long)]
+    no_build: bool,
+    /// These only
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+/// A measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// A policy decision, here
+    Decision,
+    /// The hook on a guest without managed disks, here
+    Hook,
+    /// An attach, on a node of the lab
+    Attach,
+    /// The daemon's start and memory, on a node
+    Start,
+    /// A local copy's hydration, on a node
+    Hydration,
+}
+
+const ON_NODE: [Part; 3] = [Part::Attach, Part::Start, Part::Hydration];
+
+/// Measures and prints.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    setup::run()?;
+    if !options.no_build {
+        build_all(root)?;
+    }
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    let mut figures = Vec::new();
+    let mut places = vec![report::this_machine()];
+    if wanted(Part::Decision) {
+        figures.push(native::decision(root)?);
+    }
+    if wanted(Part::Hook) {
+        figures.push(native::hook(root)?);
+    }
+    if ON_NODE.into_iter().any(wanted) {
+        let cluster = Cluster::ready(&Lab::open()?, &ClusterSpec::default(), Progress::shown())?;
+        figures.extend(on_nodes(&cluster, wanted)?);
+        places.push(report::node(cluster.node(1))?);
+    }
+    if options.json {
+        println!("{}", report::json(&figures, &places)?);
+    } else {
+        print!("{}", report::table(&figures, &places));
+    }
+    if options.record {
+        record::write(&root.join("SPECIFICATION.md"), &figures, &places)?;
+    }
+    Ok(())
+}
+
+fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let volward = Volward::install(cluster)?;
+    on_node::use_release(&volward)?;
+    if wanted(Part::Attach) {
+        figures.push(on_node::attach(&volward)?);
+    }
+    if wanted(Part::Start) {
+        figures.extend(on_node::start(&volward)?);
+    }
+    if wanted(Part::Hydration) {
+        figures.push(on_node::hydration(&volward)?);
+    }
+    Ok(figures)
+}
+
+fn build_all(root: &Path) -> Result<()> {
+    guests::build(root)?;
+    // Debug builds are what Volward is installed from on nodes; of them only the compiler of
+    // policies stays, which no figure is about.
+    build::all(root)?;
+    release(root, SETS[0])?;
+    release(root, &["volward-bench"])
+}
+
+/// As it is shipped: each set of packages by a cargo of its own.
+fn release(root: &Path, packages: &[&str]) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.current_dir(root).args(["build", "--release"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    let status = command.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("building {} failed, see above", packages.join(", "));
+    }
+    Ok(())
+}
