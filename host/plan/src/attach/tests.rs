@@ -493,7 +493,7 @@ fn an_lv_path_can_have_neither_read_only_nor_copy_nor_company() {
     let lv = |w: &mut Wish| w.form = DiskForm::Lv;
     assert_eq!(
         names(&one(seen('a'), |w, _| lv(w)).unwrap()),
-        ["lease", "look-again", "publish"]
+        ["lease", "publish", "look-again"]
     );
     let mut marked = seen('a');
     marked
