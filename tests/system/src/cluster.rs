@@ -22,9 +22,12 @@ pub struct ClusterSpec {
     pub lun_gib: u64,
     /// Size of each node's own disk, in GiB (sparse).
     pub local_gib: u64,
-    /// Whether sanlock arms the watchdog. Then its I/O timeout is 2 s, without it 1 s: with 1 s
-    /// the watchdog would reset healthy nodes.
+    /// Whether sanlock arms the watchdog.
     pub watchdog: bool,
+    /// sanlock's I/O timeout in seconds; it gives a LUN up after eight of them. `None` is the
+    /// quickest that works: 2 s with the watchdog, for with 1 s it would reset healthy nodes, and
+    /// 1 s without. Production has 10 s.
+    pub io_timeout: Option<u8>,
 }
 
 impl Default for ClusterSpec {
@@ -35,6 +38,7 @@ impl Default for ClusterSpec {
             lun_gib: 8,
             local_gib: 8,
             watchdog: false,
+            io_timeout: None,
         }
     }
 }

@@ -33,7 +33,10 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
         .with(POOL_JOIN)
         .key();
     let watched = if spec.watchdog { "-watchdog" } else { "" };
-    let kind = format!("fixture-{}{watched}", spec.nodes);
+    let patience = spec
+        .io_timeout
+        .map_or(String::new(), |seconds| format!("-{seconds}s"));
+    let kind = format!("fixture-{}{watched}{patience}", spec.nodes);
     lab.cache().entry(&kind, &key, |folder| {
         let cluster = Cluster::prepare(lab, spec, lab.run_folder()?, false, progress)?;
         cluster.make_disks(spec)?;
@@ -57,7 +60,8 @@ fn bring_up(cluster: &Cluster, spec: &ClusterSpec, progress: Progress) -> Result
 }
 
 fn start_services(node: &Node, spec: &ClusterSpec) -> Result<()> {
-    let (io_timeout, watchdog) = if spec.watchdog { (2, "yes") } else { (1, "no") };
+    let (quickest, watchdog) = if spec.watchdog { (2, "yes") } else { (1, "no") };
+    let io_timeout = spec.io_timeout.unwrap_or(quickest);
     let number = node.number();
     let settings = format!("node={number} io_timeout={io_timeout} watchdog={watchdog}\n");
     node.run_ok_within(STEP, &(settings + BRING_UP)).map(drop)

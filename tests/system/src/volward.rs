@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::sight::Sight;
 use crate::{Cluster, LabError, Node, Output, Result};
 
 /// The shared pool of every cluster.
@@ -268,39 +269,30 @@ impl<'a> Volward<'a> {
             .map(drop)
     }
 
-    /// What a node has of attachments, in lines; empty when nothing is left of any: recorded ones,
-    /// leases on volumes, devices, links, marks, spooled releases.
+    /// What a node has of attachments, in lines; empty when nothing is left of any: what
+    /// [`Sight`] sees, and the daemon's records, marks and spooled releases.
     ///
     /// # Errors
-    /// When the node is down.
+    /// When the node is down or a tool fails.
     pub fn left_over(&self, node: u8) -> Result<String> {
+        let sight = Sight::of(self.node(node))?;
+        let seen = if sight.is_empty() {
+            String::new()
+        } else {
+            format!("{sight:#?}\n")
+        };
         let script = "volward --json ls | grep -v '^\\[\\]$'
-            find /dev/volward ! -type d
-            find /run/volward/instances /var/lib/volward/spool -type f
-            dmsetup info -c --noheadings -o name,uuid | grep -e -volward
-            true";
-        let found = self.node(node).run_ok(script)?;
-        Ok(self.leases(node)? + &found)
+            find /run/volward/instances /var/lib/volward/spool -type f";
+        Ok(seen + &self.node(node).run(script)?.stdout)
     }
 
-    /// The leases a node holds on volumes of the shared pool, a line each, in order: `web
-    /// exclusive`, `common shared`. Volward's own registry is left out.
+    /// The leases a node holds on volumes of the shared pool, in order, each as `web exclusive` or
+    /// `common shared`. Volward's own registry is left out.
     ///
     /// # Errors
     /// When the node is down or sanlock does not answer.
-    pub fn leases(&self, node: u8) -> Result<String> {
-        let script = format!(
-            "sanlock client status > /run/lab/leases
-             lvs --noheadings -o lv_uuid,lv_name --sort lv_name {POOL} | while read uuid name; do
-                 [ $name != volward-registry ] || continue
-                 line=$(grep \"^r lvm_{POOL}:$uuid:\" /run/lab/leases) || continue
-                 case $line in
-                     *:SH\\ *) echo $name shared ;;
-                     *) echo $name exclusive ;;
-                 esac
-             done"
-        );
-        self.node(node).run_ok(&script)
+    pub fn leases(&self, node: u8) -> Result<Vec<String>> {
+        Ok(Sight::of(self.node(node))?.leases.into_iter().collect())
     }
 
     /// Restarts a node's libvirtd and waits until it answers. Guests go on.

@@ -44,7 +44,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
         .disk("common", Wish::SharedReadOnly);
     web.start(one).unwrap();
     let held = volward.leases(1).unwrap();
-    assert_eq!(held, "common shared\nroot exclusive\n");
+    assert_eq!(held, ["common shared", "root exclusive"]);
     // It writes and reads what it may, sees what was on the LUN, and nothing more.
     succeeded(&web.io(one, 0, "write -P 0xaa 0 64k").unwrap());
     succeeded(&web.io(one, 0, "read -P 0xaa 0 64k").unwrap());
@@ -83,7 +83,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
     // The shareable volume is there for readers elsewhere.
     let reader = Guest::new("reader", 3).disk("common", Wish::SharedReadOnly);
     reader.start(two).unwrap();
-    assert_eq!(volward.leases(2).unwrap(), "common shared\n");
+    assert_eq!(volward.leases(2).unwrap(), ["common shared"]);
     let all = volward.json(2, "ls --all").unwrap();
     assert_eq!(all.as_array().map(Vec::len), Some(3), "{all}");
 
@@ -122,7 +122,7 @@ fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
     succeeded(&right.io(two, 0, "write -P 0x22 64k 64k").unwrap());
     succeeded(&left.io(one, 0, "read -P 0x22 64k 64k").unwrap());
     for node in [1, 2] {
-        assert_eq!(volward.leases(node).unwrap(), "data shared\n");
+        assert_eq!(volward.leases(node).unwrap(), ["data shared"]);
     }
     // The mark stays while somebody relies on it; who wants it for himself has to wait.
     let taken = volward

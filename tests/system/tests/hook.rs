@@ -1,0 +1,118 @@
+//! libvirt's hook on a real libvirt: daemon down, hot-plug, another's device, restarts (I5, I31).
+#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+
+use volward_system::guest::{Guest, Wish};
+use volward_system::volward::{VIRSH, Volward};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
+
+const SPOOL: &str = "/var/lib/volward/spool";
+
+/// What must not change under a running guest.
+fn sight(volward: &Volward<'_>, node: &Node) -> String {
+    let devices = "dmsetup info -c --noheadings -o name,uuid,open,attr | sort; virsh list --name";
+    volward.cli_ok(1, "ls").unwrap()
+        + &volward.leases(1).unwrap().join(" ")
+        + &node.run_ok(devices).unwrap()
+}
+
+#[test]
+fn the_hook_does_its_part_whatever_runs_or_does_not() {
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::install(&cluster).unwrap();
+    let node = cluster.node(1);
+    for name in ["root", "data"] {
+        volward.volume(name, 32).unwrap();
+    }
+    let web = Guest::new("web", 1).disk("root", Wish::Plain);
+    let spooled = || node.run_ok(&format!("ls {SPOOL}")).unwrap();
+
+    // I31: with the daemon down a guest of somebody else's starts as ever.
+    volward.stop(1).unwrap();
+    node.run_ok("truncate -s 16M /run/lab/plain.img && chmod 666 /run/lab/plain.img; losetup /dev/loop7 /run/lab/plain.img")
+        .unwrap();
+    let plain = Guest::new("plain", 9).disk_at("/dev/loop7", Wish::Plain);
+    plain.start(node).unwrap();
+    plain.stop(node).unwrap();
+    // One with managed disks does not, and why is one sentence; nothing is spooled for it.
+    let refused = web.try_start(node).unwrap();
+    println!("{}", refused.stderr);
+    let ours: Vec<&str> = refused
+        .stderr
+        .lines()
+        .filter(|line| line.contains("volward: "))
+        .collect();
+    assert!(!refused.ok() && ours.len() == 1, "{refused:?}");
+    assert!(
+        ours[0].contains("start it with `systemctl start volwardd`; guest web was not started"),
+        "{refused:?}"
+    );
+    assert_eq!(spooled(), "");
+    volward.start(1, &[]).unwrap();
+
+    // Another instance's device is refused by its path.
+    let thief = Guest::new("thief", 2).disk_at(web.device("root"), Wish::Plain);
+    let refused = thief.try_start(node).unwrap();
+    println!("{}", refused.stderr);
+    assert!(!refused.ok() && refused.stderr.contains("is the device of another instance"));
+
+    // I5: daemon and libvirtd come and go under a running guest.
+    web.start(node).unwrap();
+    let before = sight(&volward, node);
+    println!("{before}");
+    volward.stop(1).unwrap();
+    volward.start(1, &[]).unwrap();
+    assert_eq!(sight(&volward, node), before);
+    volward.crash(1).unwrap();
+    volward.restart_libvirtd(1).unwrap();
+    volward.start(1, &[]).unwrap();
+    assert_eq!(sight(&volward, node), before);
+    volward.restart_libvirtd(1).unwrap();
+    assert_eq!(sight(&volward, node), before);
+    let read = web.io(node, 0, "read -v 0 16").unwrap();
+    assert!(read.contains("root    00000001"), "{read}");
+
+    // Hot-plug calls no hook: attach first; the guest's stop takes it along.
+    volward
+        .cli_ok(1, &format!("attach {} vg0/data", web.uuid))
+        .unwrap();
+    let plug = format!(
+        "virsh attach-disk web {} vdb --sourcetype block --driver qemu --subdriver raw --cache none",
+        web.device("data")
+    );
+    node.run_ok_within(VIRSH, &plug).unwrap();
+    let read = web.io(node, 1, "read -v 0 16").unwrap();
+    assert!(read.contains("data    00000001"), "{read}");
+
+    // Stopped while the daemon is down: noted, done when it is back.
+    volward.stop(1).unwrap();
+    web.stop(node).unwrap();
+    assert_eq!(spooled(), format!("{}.json\n", web.uuid));
+    assert_eq!(
+        volward.leases(1).unwrap(),
+        ["data exclusive", "root exclusive"]
+    );
+    node.run_ok(&format!("cp {SPOOL}/*.json /run/lab/late.json"))
+        .unwrap();
+    volward.start(1, &[]).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+
+    // The same note, delivered once more under a newer start, takes nothing from it.
+    web.start(node).unwrap();
+    let before = sight(&volward, node);
+    volward.stop(1).unwrap();
+    node.run_ok(&format!("cp /run/lab/late.json {SPOOL}/{}.json", web.uuid))
+        .unwrap();
+    volward.start(1, &[]).unwrap();
+    assert_eq!(spooled(), "");
+    assert_eq!(sight(&volward, node), before);
+
+    // A guest that dies is released like one that is stopped.
+    node.run_ok("kill -9 $(cat /run/libvirt/qemu/web.pid)")
+        .unwrap();
+    volward
+        .wait(1, "release of the dead guest", VIRSH, || {
+            Ok(volward.left_over(1)?.is_empty())
+        })
+        .unwrap();
+}

@@ -1,0 +1,84 @@
+//! Stories h and h2: what is inside a guest's disk stays inside, and guests run under libvirt's
+//! default mount namespaces.
+#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+
+use volward_system::guest::{Guest, Wish};
+use volward_system::volward::Volward;
+use volward_system::{Cluster, ClusterSpec, Lab, Progress};
+
+/// A disk with a PV, a VG `inner` and its LV `data` on it, as a guest makes them.
+const INNER: &str = "truncate -s 48M /run/lab/inner.img
+    loop=$(losetup --find --show /run/lab/inner.img)
+    pvcreate -q $loop && vgcreate -q inner $loop && lvcreate -q -n data -L 16M inner
+    vgs inner && vgchange -an inner && losetup -d $loop
+    ! vgs inner 2> /dev/null";
+
+#[test]
+fn h_the_node_never_sees_what_is_inside_a_guests_disk() {
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::install(&cluster).unwrap();
+    let node = cluster.node(1);
+    volward.volume("disk", 64).unwrap();
+    let guest = Guest::new("guest", 1).disk("disk", Wish::Plain);
+    guest.start(node).unwrap();
+    let device = guest.device("disk");
+
+    node.run_ok(INNER).unwrap();
+    let fill = format!("dd if=/run/lab/inner.img of={device} bs=1M oflag=direct status=none");
+    node.run_ok(&fill).unwrap();
+    // udev is told as after any writer's close, and asked once more.
+    node.run_ok(&format!(
+        "udevadm trigger --action=change $(readlink -f {device}) && udevadm settle"
+    ))
+    .unwrap();
+
+    // The node's own LVM, unmodified: neither seen nor activated, by any scan.
+    let seen = node
+        .run_ok("pvs --noheadings -o pv_name,vg_name; pvs -a --noheadings; vgs --noheadings -o vg_name; pvscan --cache -aay; vgchange -aay; lvs --noheadings -o vg_name; dmsetup ls")
+        .unwrap();
+    println!("{seen}");
+    assert!(seen.contains("vg0") && seen.contains("local"), "{seen}");
+    assert!(!seen.contains("inner"), "{seen}");
+    assert!(!node.run("vgs inner").unwrap().ok());
+    // Nor does udev know what kind of content it is.
+    let known = node
+        .run_ok(&format!("udevadm info --query=property {device}"))
+        .unwrap();
+    println!("{known}");
+    assert!(!known.contains("ID_FS_"), "{known}");
+    assert!(known.contains("DM_UUID="), "{known}");
+    println!(
+        "{}",
+        node.run_ok("udevadm info --query=property /dev/vg0/disk; ls -l /dev/disk/by-id")
+            .unwrap()
+    );
+
+    // h2: QEMU lives in a mount namespace of its own, where no other disk of the node is.
+    let namespaces = node
+        .run_ok(
+            "pid=$(cat /run/libvirt/qemu/guest.pid)
+             readlink /proc/self/ns/mnt /proc/$pid/ns/mnt
+             nsenter --mount=/proc/$pid/ns/mnt find /dev -type b | sort
+             readlink -f $(nsenter --mount=/proc/$pid/ns/mnt find /dev/volward -type l)",
+        )
+        .unwrap();
+    println!("{namespaces}");
+    let lines: Vec<&str> = namespaces.lines().collect();
+    assert_ne!(lines[0], lines[1], "{namespaces}");
+    println!("{}", node.run("cat /sys/module/apparmor/parameters/enabled; cat /sys/kernel/security/lsm; aa-status; ls /etc/apparmor.d; virsh capabilities | grep -A9 secmodel").unwrap().stdout);
+
+    // That all of it is really there shows where nothing hides it: on a plain loop device.
+    guest.stop(node).unwrap();
+    volward
+        .cli_ok(1, &format!("attach {} vg0/disk:ro", guest.uuid))
+        .unwrap();
+    node.run_ok(&format!("cmp -n 50331648 {device} /run/lab/inner.img"))
+        .unwrap();
+    node.run_ok("loop=$(losetup --find --show /run/lab/inner.img); vgs inner; losetup -d $loop")
+        .unwrap();
+    volward
+        .cli_ok(1, &format!("detach {}", guest.uuid))
+        .unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+}
