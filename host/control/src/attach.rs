@@ -11,7 +11,7 @@ use volward_plan::{AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, 
 
 use crate::error::ControlError;
 use crate::node::Node;
-use crate::ports::PortError;
+use crate::ports::{Became, PortError};
 use crate::roster::intent;
 use gather::Look;
 
@@ -225,18 +225,22 @@ impl Node {
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => {
-                self.log(&decision, &error.to_string());
+                self.log(&decision, &error.became());
                 return Err(error);
             }
         };
         let outcome = self.carry_out(ask, &plan, look.facts.now_ms);
-        let said = match &outcome {
-            Ok(Attempt::Done(_)) => "attached".to_owned(),
-            Ok(Attempt::Again(why)) => format!("decided again: {why}"),
-            Ok(Attempt::Held(refusal)) => format!("decided again: {refusal}"),
-            Err(error) => error.to_string(),
+        let became = match &outcome {
+            Ok(Attempt::Done(_)) => Became::Done,
+            Ok(Attempt::Again(why)) => Became::Failed {
+                message: format!("decided again: {why}"),
+            },
+            Ok(Attempt::Held(refusal)) => Became::Failed {
+                message: format!("decided again: {refusal}"),
+            },
+            Err(error) => error.became(),
         };
-        self.log(&decision, &said);
+        self.log(&decision, &became);
         outcome
     }
 
@@ -290,8 +294,8 @@ impl Node {
         })
     }
 
-    fn log(&self, decision: &DecisionRecord, outcome: &str) {
-        if let Err(error) = self.ports.decisions.record(decision, outcome) {
+    fn log(&self, decision: &DecisionRecord, became: &Became) {
+        if let Err(error) = self.ports.decisions.record(decision, became) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
     }

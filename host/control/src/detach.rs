@@ -2,6 +2,7 @@
 //! policies for nothing but advice on copies (I32).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use volward_model::{
     AttachmentKey, AttachmentState, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin,
@@ -14,7 +15,13 @@ use volward_plan::detach::{Leaving, detach};
 use crate::error::ControlError;
 use crate::execute::{Broken, Run};
 use crate::node::Node;
-use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment};
+use crate::ports::{
+    Became, Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment,
+};
+
+/// A detach waits so long for another request on the same volume: whoever asked may have given
+/// up long before (libvirt's hook does after 45 s), but what he asked for is still to be done.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +72,7 @@ impl Node {
             return Ok(DetachDone::default());
         }
         let ids: Vec<_> = volumes.into_iter().collect();
-        let wait = self.settings.wait_for_turn;
+        let wait = PATIENCE;
         let turn = self
             .queue
             .take(&ids, wait)
@@ -215,8 +222,8 @@ impl Node {
             return;
         };
         let decision: DecisionRecord = self.ports.policy.detach(&facts, &granted);
-        let outcome = "detached; copies are written back";
-        if let Err(error) = self.ports.decisions.record(&decision, outcome) {
+        // Whatever they advise is carried out as a write-back.
+        if let Err(error) = self.ports.decisions.record(&decision, &Became::Done) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
     }

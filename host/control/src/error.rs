@@ -3,7 +3,7 @@
 use volward_model::{Denial, Fault, RequestId};
 use volward_plan::Refusal;
 
-use crate::ports::PortError;
+use crate::ports::{Became, PortError};
 
 /// What the caller is told. Whatever was begun has been taken back, unless it says quarantined.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -70,4 +70,27 @@ pub enum ControlError {
         /// How long this one waited.
         seconds: u64,
     },
+}
+
+impl ControlError {
+    /// What a decision came to that ended so.
+    pub(crate) fn became(&self) -> Became {
+        let message = self.to_string();
+        let code = match self {
+            Self::Storage { .. } | Self::Quarantined { .. } | Self::State { .. } => {
+                return Became::Failed { message };
+            }
+            Self::NotFound(_) => "not-found",
+            Self::Denied { denials, .. } => denials
+                .first()
+                .map_or("denied", |(_, denial)| denial.code.as_str()),
+            Self::Faulted { .. } => "policy-fault",
+            Self::Refused { refusal, .. } => refusal.code.as_str(),
+            Self::Waiting { .. } => "busy",
+        };
+        Became::Refused {
+            code: code.to_owned(),
+            message,
+        }
+    }
 }

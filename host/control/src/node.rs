@@ -9,8 +9,8 @@ use volward_model::{NodeName, PoolName, VolumeId};
 
 use crate::copies::Watched;
 use crate::ports::{
-    Clock, Decisions, Devices, Finish, Interruptions, Journal, Leases, Machine, Policy, PortResult,
-    Registry, Tasks, Volumes,
+    Clock, Decisions, Devices, Finish, Interruptions, Journal, Leases, Machine, Marks, Policy,
+    PortResult, Registry, Tasks, Volumes,
 };
 use crate::queue::Queue;
 use crate::roster::{Identity, Roster};
@@ -26,6 +26,7 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     pub policy: Arc<dyn Policy>,
     pub decisions: Arc<dyn Decisions>,
+    pub marks: Arc<dyn Marks>,
     pub clock: Arc<dyn Clock>,
     pub machine: Arc<dyn Machine>,
     pub tasks: Arc<dyn Tasks>,

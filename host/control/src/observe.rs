@@ -23,6 +23,8 @@ pub struct PoolSight {
     pub info: PoolInfo,
     /// Leases this node holds.
     pub held: BTreeMap<LvUuid, HeldLease>,
+    /// Whether sanlock runs under a watchdog.
+    pub watchdog_armed: bool,
     /// Members of its lockspace.
     pub members: Vec<Member>,
     /// This node among them.
@@ -90,13 +92,14 @@ impl Node {
     }
 
     fn sight(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSight> {
-        let held = self.ports.leases.held(pool)?;
+        let leases = self.ports.leases.status(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
         let slots = self.ports.registry.read(pool)?;
         Ok(PoolSight {
             info,
-            held,
+            held: leases.held,
+            watchdog_armed: leases.watchdog_armed,
             members,
             own,
             slots,

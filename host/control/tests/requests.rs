@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use volward_control::ports::{Devices, PortError};
+use volward_control::ports::{Became, Devices, PortError};
 use volward_control::{AttachAsk, ControlError, Node, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{AttachmentState, Bytes, DeviceId, Home, LeaseMode, SlotReading, VolumeRef};
@@ -388,7 +388,9 @@ fn h4_a_home_that_changes_before_the_lease_is_undone_and_asked_again() {
     let asked = lab.policy.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[1].disks[0].home.generation, 4);
-    assert!(n1.decisions.outcomes()[0].contains("home"));
+    assert!(
+        matches!(&n1.decisions.outcomes()[0], Became::Failed { message } if message.contains("home"))
+    );
     assert_eq!(settled(&lab, &n1), [""; 0]);
 }
 
@@ -486,7 +488,11 @@ fn a_denial_leaves_nothing_and_is_recorded() {
         .attach(&ask(instance(1), &[disk(&volume)]))
         .unwrap_err();
     assert_eq!(error.to_string(), "the test says no");
-    assert_eq!(n1.decisions.outcomes(), ["the test says no"]);
+    let became = Became::Refused {
+        code: "no".into(),
+        message: "the test says no".into(),
+    };
+    assert_eq!(n1.decisions.outcomes(), [became]);
     assert_eq!(clean(&lab, &n1), [""; 0]);
     lab.policy.say(Say::ReadOnly);
     let (code, _) = refused(&n1.node, &ask(instance(1), &[disk(&volume)]));

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use volward_control::ports::{Decisions, Policy, PortError, PortResult};
-use volward_model::{Combined, CopyFate, DecisionRecord, Facts, VolumeId};
+use volward_control::ports::{Became, Decisions, Policy, PortError, PortResult};
+use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, Outcome, PluginStatus, Runtime, Sources,
 };
@@ -145,21 +145,11 @@ impl Log {
 }
 
 impl Decisions for Log {
-    fn record(&self, decision: &DecisionRecord, outcome: &str) -> PortResult<()> {
-        let outcome = match &decision.combined {
-            _ if outcome.starts_with("attached") || outcome.starts_with("detached") => {
-                Outcome::Done
-            }
-            Combined::Denied(denials) => Outcome::Refused {
-                code: denials
-                    .first()
-                    .map(|(_, d)| d.code.clone())
-                    .unwrap_or_default(),
-                message: outcome.to_owned(),
-            },
-            _ => Outcome::Failed {
-                message: outcome.to_owned(),
-            },
+    fn record(&self, decision: &DecisionRecord, became: &Became) -> PortResult<()> {
+        let outcome = match became.clone() {
+            Became::Done => Outcome::Done,
+            Became::Refused { code, message } => Outcome::Refused { code, message },
+            Became::Failed { message } => Outcome::Failed { message },
         };
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         log.append(decision, &outcome)

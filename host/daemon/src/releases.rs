@@ -14,13 +14,20 @@ use volward_model::InstanceId;
 /// The folder of marks, one file an instance.
 pub(crate) struct Marks {
     folder: PathBuf,
+    boot_id: String,
 }
 
 impl Marks {
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self {
+    /// Marks of this boot.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub(crate) fn new(folder: &Path, boot_id: String) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self {
             folder: folder.to_owned(),
-        }
+            boot_id,
+        })
     }
 
     /// Makes the mark of an instance say what it has now; no file where it has nothing.
@@ -37,8 +44,6 @@ impl Marks {
 
     /// Makes the whole folder say what is attached now.
     pub(crate) fn rebuild(&self, node: &Node) -> anyhow::Result<()> {
-        fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let marks = newest_marks(node);
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -68,6 +73,18 @@ impl Marks {
         let fresh = self.folder.join(format!(".{instance}"));
         fs::write(&fresh, serde_json::to_vec(mark)?)?;
         fs::rename(&fresh, &path)
+    }
+}
+
+impl volward_control::ports::Marks for Marks {
+    fn announce(&self, instance: InstanceId, sequence: u64) {
+        let mark = StartMark {
+            boot_id: self.boot_id.clone(),
+            sequence,
+        };
+        if let Err(error) = self.write(instance, Some(&mark)) {
+            tracing::warn!(%instance, %error, "the start mark cannot be written");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
 use volward_model::PoolName;
 use volward_policy::{DecisionLog, LogLimits, Runtime};
@@ -35,7 +36,7 @@ pub(crate) struct Daemon {
     pub(crate) node: Arc<Node>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) decisions: Arc<Log>,
-    pub(crate) marks: Marks,
+    pub(crate) marks: Arc<Marks>,
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
     pub(crate) leases: Arc<Sanlock>,
@@ -62,6 +63,7 @@ impl Daemon {
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pool_settings(&config)));
         let leases = Arc::new(Sanlock::new(Arc::clone(&exec), &tools)?);
         let machine = Arc::new(Kernel::new());
+        let marks = Arc::new(Marks::new(&config.paths.marks, machine.boot_id())?);
         let ports = Ports {
             volumes: lvm.clone(),
             leases: leases.clone(),
@@ -70,13 +72,13 @@ impl Daemon {
             journal: Arc::new(state),
             policy: policies.clone(),
             decisions: decisions.clone(),
+            marks: marks.clone(),
             clock: Arc::new(SystemClock::new()),
             machine: machine.clone(),
             tasks: Arc::new(Threads),
             interruptions: Arc::new(TestSeams::from_environment()),
         };
         let node = Node::new(settings(&config, name), ports);
-        let marks = Marks::new(&config.paths.marks);
         Ok(Self {
             config,
             node,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
-use volward_control::ports::{Clock, PortResult, Tasks};
+use volward_control::ports::{Clock, PortResult, Tasks, Unmarked};
 use volward_control::{
     AttachAsk, AttachDone, ControlError, DetachAsk, DetachDone, DiskAsk, Node, Ports, Settings,
 };

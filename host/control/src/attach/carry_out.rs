@@ -28,6 +28,7 @@ impl Node {
         let puts = self.future_attachments(ask, plan, sequence, now_ms);
         let entry = self.entry(ask, plan, &puts);
         let id = self.ports.journal.begin(&entry).map_err(state)?;
+        self.ports.marks.announce(ask.instance, sequence);
         let run = Run {
             entry: Some(id),
             kind: JournalKind::Attach,

@@ -101,7 +101,7 @@ impl Node {
         let situation = Situation {
             node: self.settings.node.clone(),
             local,
-            watchdog: self.watchdog().map_err(failed)?,
+            watchdog: self.watchdog(&sights).map_err(failed)?,
             clone_unfit: self.ports.machine.dm_clone_unfit(),
             volumes: volumes.clone(),
         };
@@ -157,17 +157,17 @@ impl Node {
         Ok(facts)
     }
 
-    fn watchdog(&self) -> Result<Watchdog, PortError> {
-        Ok(
-            match (
-                self.ports.leases.watchdog_armed()?,
-                self.settings.lab_without_watchdog,
-            ) {
-                (true, _) => Watchdog::Armed,
-                (false, true) => Watchdog::MissingInLab,
-                (false, false) => Watchdog::Missing,
-            },
-        )
+    /// The same sanlock serves all pools: any sight tells, and was asked just now.
+    fn watchdog(&self, sights: &BTreeMap<PoolName, PoolSight>) -> Result<Watchdog, PortError> {
+        let armed = match sights.values().next() {
+            Some(sight) => sight.watchdog_armed,
+            None => self.ports.leases.watchdog_armed()?,
+        };
+        Ok(match (armed, self.settings.lab_without_watchdog) {
+            (true, _) => Watchdog::Armed,
+            (false, true) => Watchdog::MissingInLab,
+            (false, false) => Watchdog::Missing,
+        })
     }
 }
 

@@ -6,6 +6,15 @@ use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo
 
 use super::PortResult;
 
+/// What sanlock says of this node, all of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// As [`Leases::held`].
+    pub held: BTreeMap<LvUuid, HeldLease>,
+    /// As [`Leases::watchdog_armed`].
+    pub watchdog_armed: bool,
+}
+
 /// Conversation with sanlock, from typed answers only.
 pub trait Leases: Send + Sync {
     /// The LV leases this node holds in the pool's lockspace, by LV. VG and global leases are
@@ -14,6 +23,17 @@ pub trait Leases: Send + Sync {
     /// # Errors
     /// If sanlock does not answer, or the lockspace is not joined.
     fn held(&self, pool: &PoolName) -> PortResult<BTreeMap<LvUuid, HeldLease>>;
+
+    /// Leases held and watchdog in one question, where sanlock answers both at once.
+    ///
+    /// # Errors
+    /// As [`Leases::held`].
+    fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
+        Ok(LeaseStatus {
+            held: self.held(pool)?,
+            watchdog_armed: self.watchdog_armed()?,
+        })
+    }
 
     /// The members of the pool's lockspace; this node is marked.
     ///

@@ -10,6 +10,7 @@ mod devices;
 mod error;
 mod journal;
 mod leases;
+mod marks;
 mod policy;
 mod registry;
 mod tasks;
@@ -22,8 +23,9 @@ pub use journal::{
     Finish, Journal, JournalEntry, JournalKind, JournalQuery, JournalState, StepMark,
     StoredAttachment,
 };
-pub use leases::Leases;
-pub use policy::{Decisions, Policy};
+pub use leases::{LeaseStatus, Leases};
+pub use marks::{Marks, Unmarked};
+pub use policy::{Became, Decisions, Policy};
 pub use registry::Registry;
 pub use tasks::{Interruptions, Tasks, Uninterrupted};
 pub use volumes::{NewVolume, Volumes};

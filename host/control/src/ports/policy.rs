@@ -15,9 +15,28 @@ pub trait Policy: Send + Sync {
 
 /// The decision log.
 pub trait Decisions: Send + Sync {
-    /// Appends a decision with what came of it, in a sentence.
+    /// Appends a decision with what came of it.
     ///
     /// # Errors
     /// If it cannot be written.
-    fn record(&self, decision: &DecisionRecord, outcome: &str) -> PortResult<()>;
+    fn record(&self, decision: &DecisionRecord, became: &Became) -> PortResult<()>;
+}
+
+/// What came of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It was carried out.
+    Done,
+    /// Nothing was begun: refused by the policies, or by the rules that hold whatever they say.
+    Refused {
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// It was granted and begun, and has been taken back, or is quarantined.
+    Failed {
+        /// For people.
+        message: String,
+    },
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use volward_control::ports::{Decisions, Policy, PortResult};
+use volward_control::ports::{Became, Decisions, Policy, PortResult};
 use volward_model::decision::{Combined, DecisionRecord};
 use volward_model::{
     Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Sharing, VolumeId,
@@ -133,7 +133,7 @@ fn record(hook: &str, facts: &Facts, combined: Combined) -> DecisionRecord {
 /// The decision log in memory.
 #[derive(Debug, Default)]
 pub struct FakeDecisions {
-    outcomes: Mutex<Vec<String>>,
+    outcomes: Mutex<Vec<Became>>,
 }
 
 impl FakeDecisions {
