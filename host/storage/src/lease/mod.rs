@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_control::ports::{Leases, PortError, PortResult};
+use volward_control::ports::{LeaseStatus, Leases, PortError, PortResult};
 use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo};
 
 use crate::exec::{Exec, Invocation, Tools};
@@ -52,7 +52,7 @@ impl Sanlock {
         })
     }
 
-    fn status(&self) -> PortResult<Status> {
+    fn ask(&self) -> PortResult<Status> {
         let invocation = Invocation::new(&self.sanlock)
             .args(["client", "status", "-D"])
             .deadline(DEADLINE);
@@ -104,17 +104,25 @@ fn lease_offset(volume: &VolumeInfo) -> PortResult<u64> {
 
 impl Leases for Sanlock {
     fn held(&self, pool: &PoolName) -> PortResult<BTreeMap<LvUuid, HeldLease>> {
-        let status = self.status()?;
+        self.status(pool).map(|status| status.held)
+    }
+
+    fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
+        let status = self.ask()?;
         let lockspace = lockspace(pool);
         if !status.lockspaces.contains(&lockspace) {
             return Err(not_joined(pool));
         }
         let resources = status.resources.into_iter();
-        Ok(resources
+        let held = resources
             .filter(|resource| resource.lockspace == lockspace)
             // lvmlockd's other leases are named VGLK and GLLK.
             .filter_map(|resource| Some((resource.name.parse().ok()?, resource.lease)))
-            .collect())
+            .collect();
+        Ok(LeaseStatus {
+            held,
+            watchdog_armed: status.use_watchdog,
+        })
     }
 
     fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
@@ -134,7 +142,7 @@ impl Leases for Sanlock {
     }
 
     fn watchdog_armed(&self) -> PortResult<bool> {
-        Ok(self.status()?.use_watchdog)
+        Ok(self.ask()?.use_watchdog)
     }
 }
 
