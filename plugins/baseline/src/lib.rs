@@ -39,7 +39,7 @@ fn may_be_shared(disk: &Disk) -> Result<(), Denial> {
     }
     let name = disk.full_name();
     let message = format!(
-        "{name} is asked for shared, but is not marked shareable: mark it with `volward volume set {name} --shareable`, or ask for it exclusively"
+        "{name} is asked for shared, but is not marked shareable: mark it with `volward volume set {name} --shareable yes`, or ask for it exclusively"
     );
     Err(Denial::new("not-shareable", message))
 }
