@@ -103,11 +103,10 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
 
 fn build_all(root: &Path) -> Result<()> {
     guests::build(root)?;
-    // Debug builds are what Volward is installed from on nodes; of them only the compiler of
-    // policies stays, which no figure is about.
+    // Volward is installed on nodes from debug builds, as the tests do it, and then exchanged.
     build::all(root)?;
     release(root, SETS[0])?;
-    release(root, &["volward-bench"])
+    release(root, &["volward-workbench", "volward-bench"])
 }
 
 /// As it is shipped: each set of packages by a cargo of its own.

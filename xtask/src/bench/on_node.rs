@@ -24,7 +24,7 @@ const BENCH: &str = "/host/release/volward-bench";
 pub(crate) fn use_release(volward: &Volward<'_>) -> Result<()> {
     volward.stop(NODE)?;
     volward.node(NODE).run_ok(
-        "for name in volward volwardd volward-hook; do \
+        "for name in volward volwardd volward-hook volward-policy; do \
              ln -sf /host/release/$name /usr/sbin/$name; \
          done",
     )?;
@@ -53,7 +53,7 @@ struct Started {
 }
 
 pub(crate) fn start(volward: &Volward<'_>) -> Result<Vec<Figure>> {
-    let words = "start /host/release/volwardd --workbench /host/debug/volward-policy";
+    let words = "start /host/release/volwardd --workbench /host/release/volward-policy";
     let started: Started = bench(volward, words)?;
     Ok(vec![
         Figure::alone(
