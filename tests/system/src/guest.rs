@@ -148,8 +148,10 @@ impl Guest {
              {monitor} 'qemu-io -d {device} \"{command}\"' | grep -i -e read-only -e error && exit
              for _ in $(seq 40); do
                  {monitor} 'qemu-io -d {device} help' > /dev/null || exit
-                 tail -c +$((before + 1)) $log | grep -a -A 1 \
-                     -e 'bytes at offset' -e failed -e 'Read-only' && exit
+                 tail -c +$((before + 1)) $log > /run/lab/said
+                 grep -q -a -e 'bytes at offset' -e failed -e 'Read-only' /run/lab/said || continue
+                 grep -a -v -e ' -- ' -e \"^Use 'help\" /run/lab/said
+                 exit 0
              done
              echo 'QEMU says nothing' >&2; exit 1"
         );

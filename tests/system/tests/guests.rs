@@ -49,7 +49,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
     succeeded(&web.io(one, 0, "write -P 0xaa 0 64k").unwrap());
     succeeded(&web.io(one, 0, "read -P 0xaa 0 64k").unwrap());
     let first = web.io(one, 1, "read -v 0 16").unwrap();
-    assert!(first.contains("common  00000001"), "{first}");
+    assert!(first.contains("common..00000001"), "{first}");
     let written = web.io(one, 1, "write -P 0xaa 0 64k").unwrap();
     assert!(written.contains("read-only"), "{written}");
 
@@ -93,7 +93,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
     other.start(two).unwrap();
     succeeded(&other.io(two, 0, "read -P 0xaa 0 64k").unwrap());
     let beside = other.io(two, 0, "read -v 1M 16").unwrap();
-    assert!(beside.contains("root    00000002"), "{beside}");
+    assert!(beside.contains("root....00000002"), "{beside}");
     other.stop(two).unwrap();
     reader.stop(two).unwrap();
     assert_eq!(volward.left_over(2).unwrap(), "");
@@ -109,7 +109,14 @@ fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
     let right = Guest::new("right", 2).disk("data", Wish::Shareable);
 
     // The guest's wish alone does not make it so.
-    refused(&left, one, &["guest left was not started", "shareable"]);
+    refused(
+        &left,
+        one,
+        &[
+            "guest left was not started",
+            "`volward volume set vg0/data --shareable yes`",
+        ],
+    );
     assert_eq!(volward.left_over(1).unwrap(), "");
 
     volward

@@ -82,3 +82,34 @@ fn h_the_node_never_sees_what_is_inside_a_guests_disk() {
         .unwrap();
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
+
+/// The profiles Debian ships, loaded, and libvirtd started under its own.
+const CONFINE: &str = "apparmor_parser -r /etc/apparmor.d/usr.sbin.libvirtd \
+         /etc/apparmor.d/usr.lib.libvirt.virt-aa-helper
+     aa-status --json; ls /etc/apparmor.d /etc/apparmor.d/libvirt; cat /sys/kernel/security/lsm";
+
+#[test]
+fn h2_guests_start_and_do_io_under_apparmor_as_debian_ships_it() {
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::install(&cluster).unwrap();
+    let node = cluster.node(1);
+    volward.volume("root", 32).unwrap();
+    let enabled = node
+        .run("cat /sys/module/apparmor/parameters/enabled")
+        .unwrap();
+    println!("enabled {enabled:?}");
+    println!(
+        "{:?}",
+        node.run_within(volward_system::volward::VIRSH, CONFINE)
+            .unwrap()
+    );
+    volward.restart_libvirtd(1).unwrap();
+    println!("{}", node.run("cat /proc/$(cat /run/libvirtd.pid)/attr/current; virsh capabilities | grep -A3 secmodel").unwrap().stdout);
+    let guest = Guest::new("guest", 1).disk("root", Wish::Plain);
+    println!("{:?}", guest.try_start(node).unwrap());
+    println!("{}", node.run("cat /proc/$(cat /run/libvirt/qemu/guest.pid)/attr/current; cat /etc/apparmor.d/libvirt/libvirt-*; dmesg | grep -i apparmor | tail -20").unwrap().stdout);
+    println!("{:?}", guest.io(node, 0, "write -P 0xaa 0 64k"));
+    println!("{:?}", guest.stop(node));
+    assert_eq!(volward.left_over(1).unwrap(), "");
+}

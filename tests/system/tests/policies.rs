@@ -55,7 +55,7 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
         .unwrap();
     println!("{why}");
     assert!(
-        why.contains("50-names") && why.contains("name-refused"),
+        why.contains("names denied: ") && why.contains("name-refused"),
         "{why}"
     );
     web.start(node).unwrap();
@@ -82,7 +82,7 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
         ),
     ] {
         put(node, put_there);
-        refused(&volward, &web, &["(policy fault, ", "50-x", reason]);
+        refused(&volward, &web, &["(policy fault, ", "policy x: ", reason]);
         let listed = volward.cli_ok(1, "policy ls").unwrap();
         println!("{listed}");
         assert!(listed.contains("refused: "), "{listed}");
@@ -99,7 +99,7 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
             node,
             &format!("printf '[config]\\ndo = \"{misdeed}\"\\n' > 50-x.toml"),
         );
-        refused(&volward, &web, &["(policy fault, ", "50-x", reason]);
+        refused(&volward, &web, &["(policy fault, ", "policy x: ", reason]);
     }
     // A policy that hangs at detach does not keep a guest's disks.
     put(
