@@ -2,6 +2,7 @@
 //! interrupt.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use volward_control::ports::{Clock, Interruptions, Tasks};
@@ -60,10 +61,12 @@ impl Tasks for Threads {
 }
 
 /// What the system tests ask for, by environment variables that only root can set:
-/// `VOLWARD_TEST_CRASH=<point>` dies there as if killed; `VOLWARD_TEST_PAUSE=<point>=<file>`
-/// makes the file and waits until it is gone; `VOLWARD_TEST_TRACE=<file>` lists the points.
+/// `VOLWARD_TEST_CRASH=<point>` or `<point>#<n>` dies there, the n-th time, as if killed;
+/// `VOLWARD_TEST_PAUSE=<point>=<file>` makes the file and waits until it is gone;
+/// `VOLWARD_TEST_TRACE=<file>` lists the points.
 pub(crate) struct TestSeams {
-    crash: Option<String>,
+    /// The point, and how often it is to be passed yet, this time included.
+    crash: Option<(String, AtomicU32)>,
     pause: Option<(String, PathBuf)>,
     trace: Option<PathBuf>,
 }
@@ -72,7 +75,10 @@ impl TestSeams {
     pub(crate) fn from_environment() -> Self {
         let var = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         let seams = Self {
-            crash: var("VOLWARD_TEST_CRASH"),
+            crash: var("VOLWARD_TEST_CRASH").map(|text| match text.split_once('#') {
+                Some((point, n)) => (point.to_owned(), AtomicU32::new(n.parse().unwrap_or(1))),
+                None => (text, AtomicU32::new(1)),
+            }),
             pause: var("VOLWARD_TEST_PAUSE").and_then(|text| {
                 text.split_once('=')
                     .map(|(point, file)| (point.to_owned(), file.into()))
@@ -102,7 +108,10 @@ impl TestSeams {
 impl Interruptions for TestSeams {
     fn at(&self, point: &str) {
         self.trace(point);
-        if self.crash.as_deref() == Some(point) {
+        let dies = |(at, left): &(String, AtomicU32)| {
+            at == point && left.fetch_sub(1, Ordering::SeqCst) == 1
+        };
+        if self.crash.as_ref().is_some_and(dies) {
             // What `kill -9` does: no destructor, no flush, no answer.
             let killed = rustix::process::kill_process(
                 rustix::process::getpid(),
