@@ -2,7 +2,6 @@
 //! policies for nothing but advice on copies (I32).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use volward_model::{
     AttachmentKey, AttachmentState, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin,
@@ -18,10 +17,6 @@ use crate::node::Node;
 use crate::ports::{
     Became, Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment,
 };
-
-/// A detach waits so long for another request on the same volume: whoever asked may have given
-/// up long before (libvirt's hook does after 45 s), but what he asked for is still to be done.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +67,7 @@ impl Node {
             return Ok(DetachDone::default());
         }
         let ids: Vec<_> = volumes.into_iter().collect();
-        let wait = PATIENCE;
+        let wait = self.settings.wait_to_detach;
         let turn = self
             .queue
             .take(&ids, wait)

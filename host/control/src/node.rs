@@ -48,6 +48,9 @@ pub struct Settings {
     pub lab_without_watchdog: bool,
     /// How long a request waits for another one on the same volume.
     pub wait_for_turn: Duration,
+    /// How long a detach does. Longer: whoever asked may have given up (libvirt's hook does after
+    /// 45 s), but what he asked for is still to be done.
+    pub wait_to_detach: Duration,
     /// How long a request waits for another node's intent to be settled.
     pub wait_for_intent: Duration,
     /// How long a device that is still open is tried to be removed.

@@ -26,6 +26,9 @@ use crate::state::State;
 /// The built-in policy, as the build made it.
 const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
 
+/// No request holds a volume for so long, unless the kernel hangs beneath it.
+const DETACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// LVM commands of one pool that run at once: they wait for each other on the VG's lock anyway;
 /// two, so that a report does not wait for a slow activation.
 const COMMANDS_PER_POOL: usize = 2;
@@ -108,6 +111,7 @@ fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
         local: of_kind(PoolKind::Local).map(|p| p.name.clone()).next(),
         lab_without_watchdog: config.lab.read_write_without_watchdog,
         wait_for_turn: Timeouts::seconds(config.timeouts.turn),
+        wait_to_detach: DETACH_PATIENCE,
         wait_for_intent: Timeouts::seconds(config.timeouts.intent),
         busy_for: Timeouts::seconds(config.timeouts.busy),
         stall_after: Timeouts::seconds(config.timeouts.stall),

@@ -177,6 +177,7 @@ impl Lab {
             local: self.local(node),
             lab_without_watchdog: false,
             wait_for_turn: self.pause * 10_000,
+            wait_to_detach: self.pause * 10_000,
             wait_for_intent: Duration::from_secs(60),
             busy_for: Duration::from_secs(2),
             stall_after: Duration::from_secs(60),

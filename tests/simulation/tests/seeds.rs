@@ -268,7 +268,7 @@ fn number(variable: &str) -> Option<u64> {
 fn invariants_hold_under_every_seed() {
     let seeds = match number("VOLWARD_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("VOLWARD_SEEDS").unwrap_or(40),
+        None => 0..number("VOLWARD_SEEDS").unwrap_or(100),
     };
     let mut granted = 0;
     let count = seeds.clone().count();

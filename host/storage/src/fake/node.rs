@@ -124,6 +124,13 @@ impl FakeNode {
         self.changes(name, "", |_, _| Ok(()))
     }
 
+    /// A point where others may go on: a seeded scheduler takes it for a call.
+    pub fn give_way(&self) {
+        if let Some(pace) = self.cluster.pace() {
+            pace(self, "sleep");
+        }
+    }
+
     /// What happens while somebody waits for a device's event: time passes, a clone hydrates, a
     /// guest writes. Without it a wait returns at once and nothing has happened.
     pub fn while_waiting(&self, happens: impl Fn(&Self, DeviceId) + Send + Sync + 'static) {

@@ -37,5 +37,7 @@ impl Clock for LabClock {
             std::thread::sleep(self.pause);
         }
         self.clock.sleep(time);
+        // Whoever sleeps waits for somebody: let him go on.
+        self.kernel.give_way();
     }
 }
