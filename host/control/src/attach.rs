@@ -12,6 +12,7 @@ use volward_plan::{AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, 
 use crate::error::ControlError;
 use crate::node::Node;
 use crate::ports::{Became, PortError};
+use crate::queue::Turn;
 use crate::roster::intent;
 use gather::Look;
 
@@ -20,6 +21,8 @@ mod gather;
 
 /// What changes under the hands of an attach is decided anew, so often at most.
 const ATTEMPTS: usize = 3;
+/// Between two looks whether what is waited for is a write-back.
+const TURN_LOOK: Duration = Duration::from_secs(2);
 /// Between two looks at another node's intent.
 const INTENT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -95,22 +98,7 @@ impl Node {
             self.managed(&disk.pool)?;
         }
         let volumes = self.resolve(ask)?;
-        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
-        if volumes.iter().any(|v| self.is_returning(v.id)) {
-            // A write-back keeps its turn to the end; whoever asks meanwhile is told at once.
-            self.rehearse(ask)?;
-        }
-        let wait = self.settings.wait_for_turn;
-        let turn = self.queue.take(&ids, wait).map_err(|busy| {
-            let name = volumes
-                .iter()
-                .find(|v| v.id == busy)
-                .map(ToString::to_string);
-            ControlError::Waiting {
-                volume: name.unwrap_or_else(|| busy.to_string()),
-                seconds: wait.as_secs(),
-            }
-        })?;
+        let turn = self.turn(ask, &volumes)?;
         let outcome = if ask.dry_run {
             self.rehearse(ask)
         } else {
@@ -118,6 +106,28 @@ impl Node {
         };
         drop(turn);
         outcome
+    }
+
+    /// Waits until nobody else works on the volumes. A write-back does so to its end, which can
+    /// take hours: whoever asks meanwhile is told so, as soon as the home says it.
+    fn turn(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<Turn<'_>, ControlError> {
+        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
+        let wait = self.settings.wait_for_turn;
+        let looks = wait.as_millis().div_ceil(TURN_LOOK.as_millis()).max(1);
+        let mut busy = None;
+        for _ in 0..looks {
+            if volumes.iter().any(|v| self.is_returning(v.id)) {
+                self.rehearse(ask)?;
+            }
+            match self.queue.take(&ids, wait.min(TURN_LOOK)) {
+                Ok(turn) => return Ok(turn),
+                Err(volume) => busy = volumes.iter().find(|v| v.id == volume),
+            }
+        }
+        Err(ControlError::Waiting {
+            volume: busy.map(ToString::to_string).unwrap_or_default(),
+            seconds: wait.as_secs(),
+        })
     }
 
     /// Decides and plans; begins nothing, and is announced to nobody.
