@@ -1,13 +1,18 @@
 //! Local copies: hydrated under a writing guest, switched, detached in the middle, written back;
 //! compared over whole volumes (I19, I21, I24).
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use volward_control::ControlError;
-use volward_control::ports::{Devices, PortError, Tasks};
+use volward_control::ports::{Devices, PortError};
 use volward_model::home::HomeState;
 use volward_model::{CopyMode, DeviceId, DeviceRole, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, settled};
-use volward_simulation::doubles::Death;
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 use volward_storage::fake::OLD_CONTENT;
 
@@ -19,15 +24,6 @@ fn attached(mode: CopyMode) -> (Lab, Daemon, VolumeRef) {
     let volume = lab.volume("a");
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
     (lab, n1, volume)
-}
-
-/// Background work that overtakes whoever starts it.
-struct AtOnce;
-
-impl Tasks for AtOnce {
-    fn spawn(&self, _name: String, work: Box<dyn FnOnce() + Send>) {
-        Death::survive(work);
-    }
 }
 
 fn clone_of(volume: &VolumeRef) -> DeviceId {

@@ -4,6 +4,12 @@
 //!
 //! The points come from an uninterrupted run: a new step joins by itself.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use volward_model::{CopyMode, InstanceId, VolumeRef};
 use volward_simulation::{
     Daemon, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,

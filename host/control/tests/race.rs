@@ -1,6 +1,12 @@
 //! Story h3: two requests for one volume at the same instant, on real threads, many times over:
 //! exactly one wins, and the other is told who has it.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 

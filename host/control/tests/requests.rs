@@ -1,5 +1,11 @@
 //! Attach and detach, from ask to answer, on a healthy node and on a broken one.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::time::Duration;
 
 use volward_control::ports::{Became, Devices, PortError};

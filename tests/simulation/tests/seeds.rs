@@ -3,6 +3,12 @@
 //! A failure names its seed; `VOLWARD_SEED=<n>` runs that one alone, `VOLWARD_SEEDS=<n>` so many
 //! (40 by itself: the fast tier has seconds; some hundreds by hand).
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
