@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use volward_api::{Problem, ProblemCode};
 use volward_control::ControlError;
 use volward_control::ports::PortError;
-use volward_model::RequestId;
+use volward_model::{Denial, RequestId};
 
 /// A problem as an axum reply.
 #[derive(Debug)]
@@ -62,10 +62,7 @@ fn problem(error: &ControlError) -> Problem {
             let first = denials.first().map(|(_, d)| d);
             let code = first.map_or("denied", |d| d.code.as_str());
             Problem {
-                details: denials
-                    .iter()
-                    .map(|(p, d)| format!("policy {p}: {d}"))
-                    .collect(),
+                details: who_denied(denials),
                 retry_after_ms: first.and_then(|d| d.retry_after_ms).map(u64::from),
                 ..about(ProblemCode::Denied, code, request)
             }
@@ -97,6 +94,14 @@ fn problem(error: &ControlError) -> Problem {
     }
 }
 
+/// The first one's sentence is the problem's message already.
+fn who_denied(denials: &[(String, Denial)]) -> Vec<String> {
+    let mut denials = denials.iter();
+    let first = denials.next().map(|(p, _)| format!("says policy {p}"));
+    let others = denials.map(|(p, d)| format!("policy {p}: {d}"));
+    first.into_iter().chain(others).collect()
+}
+
 /// What a failed command printed: for whoever is on call.
 fn command_output(error: &PortError) -> Vec<String> {
     match error {
@@ -107,5 +112,30 @@ fn command_output(error: &PortError) -> Vec<String> {
             .take(20)
             .collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_denials_each_is_said_once_and_with_its_policy() {
+        let denial = |code: &str, message: &str| Denial {
+            code: code.into(),
+            message: message.into(),
+            retry_after_ms: None,
+        };
+        let said = problem(&ControlError::Denied {
+            request: RequestId(uuid::Uuid::nil()),
+            denials: vec![
+                ("names".into(), denial("name-refused", "not this name")),
+                ("hours".into(), denial("too-late", "not at night")),
+            ],
+        });
+        assert_eq!(said.code, "name-refused");
+        assert_eq!(said.message, "not this name");
+        let details = ["says policy names", "policy hours: not at night (too-late)"];
+        assert_eq!(said.details, details);
     }
 }
