@@ -107,7 +107,7 @@ fn system(root: &Path, name: &'static str) -> Steps {
     let mut tests = test_runner(root);
     tests.args(["--package", "volward-system"]);
     if name == "long" {
-        tests.args(["--features", "long", "--test", "long"]);
+        tests.args(["--features", "long", "--test", "long", "--test", "crash"]);
     }
     // Each test has two emulated nodes: more at once only slow each other down.
     if has_nextest() {

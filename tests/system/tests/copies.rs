@@ -1,0 +1,308 @@
+//! Stories d and e: a guest runs on a local copy, and what it wrote comes home whole.
+//!
+//! Beside each volume lies a model on node 1's own disk: the same content, and every write of
+//! the guest once more. In the end the whole volume is compared with it.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests measure time, and end at the first surprise"
+)]
+
+use std::time::{Duration, Instant};
+
+use volward_system::guest::{Guest, Wish};
+use volward_system::sight::{self, Sight};
+use volward_system::volward::{Setup, Volward};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
+
+const MIB: u64 = 32;
+/// The LUN's speed while a copy must take long enough to be looked at: 32 MiB in 32 s.
+const SLOW: u32 = 1 << 20;
+/// Patience with what copies 32 MiB at the speed of emulation.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn ready() -> Cluster {
+    let lab = Lab::open().unwrap();
+    Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
+}
+
+/// A guest, its volume of known content, and the model of it.
+struct Story<'a> {
+    volward: Volward<'a>,
+    guest: Guest,
+}
+
+impl<'a> Story<'a> {
+    /// Every copy is proposed, and where it will lie another tenant's data is.
+    fn begin(cluster: &'a Cluster) -> Self {
+        let one = cluster.node(1);
+        one.run_ok_within(
+            PATIENCE,
+            "lvcreate -qq -n old -L 40M local && yes OLD-TENANT | head -c 40M | \
+             dd of=/dev/local/old bs=1M iflag=fullblock oflag=direct status=none && \
+             lvchange -an local/old && lvremove -qq local/old",
+        )
+        .unwrap();
+        let volward = Volward::install(cluster).unwrap();
+        volward
+            .add_policy(1, "hydrate-local", "reserve = \"64MiB\"")
+            .unwrap();
+        volward.volume("disk", MIB).unwrap();
+        // At the end of the local pool, so that the copy comes to lie where the old data is.
+        let script = format!(
+            "lvcreate -qq -n model -L {MIB}M local $(pvs --noheadings -o pv_name -S vg_name=local | \
+             tr -d ' '):1500- && lvchange -aey vg0/disk && \
+             dd if=/dev/vg0/disk of=/dev/local/model bs=1M iflag=direct oflag=direct status=none && \
+             lvchange -an vg0/disk"
+        );
+        one.run_ok_within(PATIENCE, &script).unwrap();
+        let guest = Guest::new("web", 1).disk("disk", Wish::Plain);
+        Self { volward, guest }
+    }
+
+    fn one(&self) -> &Node {
+        self.volward.node(1)
+    }
+
+    fn two(&self) -> &Node {
+        self.volward.node(2)
+    }
+
+    /// The guest's device and the model hold the same in this MiB.
+    fn same(&self, mib: u64) {
+        let script = format!(
+            "for what in {} /dev/local/model; do dd if=$what bs=1M skip={mib} count=1 iflag=direct \
+             status=none | cksum; done | uniq | wc -l",
+            self.guest.device("disk")
+        );
+        assert_eq!(self.one().run_ok(&script).unwrap().trim(), "1", "MiB {mib}");
+    }
+
+    /// The guest writes; so does the model.
+    fn write(&self, byte: u8, offset: u64, length: u64) {
+        let command = format!("write -P {byte} {offset} {length}");
+        let said = self.guest.io(self.one(), 0, &command).unwrap();
+        assert!(said.contains(&format!("wrote {length}/{length}")), "{said}");
+        let script = format!(
+            "head -c {length} /dev/zero | tr '\\0' '\\{byte:03o}' | dd of=/dev/local/model bs=512 \
+             seek={} conv=notrunc,fsync status=none",
+            offset / 512
+        );
+        self.one().run_ok(&script).unwrap();
+    }
+
+    fn flush(&self) {
+        let device = "/machine/peripheral/virtio-disk0/virtio-backend";
+        let script = format!("virsh qemu-monitor-command web --hmp 'qemu-io -d {device} flush'");
+        self.one().run_ok(&script).unwrap();
+    }
+
+    /// What `volward hydration ls` says: state, bytes done, bytes in all.
+    fn copy(&self) -> Option<(String, u64, u64)> {
+        let copies = self.volward.json(1, "hydration ls").unwrap();
+        let copy = copies.as_array().unwrap().first()?;
+        Some((
+            copy["state"].as_str().unwrap().to_owned(),
+            copy["done"].as_u64().unwrap(),
+            copy["total"].as_u64().unwrap(),
+        ))
+    }
+
+    fn is_under_way(&self, state: &str) {
+        let (now, done, total) = self.copy().unwrap();
+        assert_eq!(now, state);
+        assert!(done < total, "{state} is over: {done} of {total}");
+    }
+
+    fn home(&self) -> String {
+        sight::home(self.two(), "disk").unwrap()
+    }
+
+    fn wait_home(&self, home: &str) {
+        self.volward
+            .wait(1, &format!("home {home}"), PATIENCE, || {
+                Ok(sight::home(self.one(), "disk")? == home)
+            })
+            .unwrap();
+    }
+
+    /// Refused on a node, with a sentence that contains all of `words`.
+    fn is_refused(&self, node: u8, code: &str, words: &[&str]) {
+        let instance = "c0ffeeff-0000-4000-8000-000000000000";
+        let problem = self
+            .volward
+            .problem(node, &format!("attach {instance} vg0/disk"))
+            .unwrap();
+        assert_eq!(problem["code"], code, "{problem}");
+        let message = problem["message"].as_str().unwrap();
+        for word in words {
+            assert!(message.contains(word), "{word:?} is not in {message:?}");
+        }
+    }
+
+    /// Home again: nothing is left of the copy, and node 2 reads what the model holds and nothing
+    /// else, nowhere what was on node 1's disk before.
+    fn comes_home_whole(&self) {
+        self.wait_home("pool");
+        self.volward
+            .wait(1, "end of the copy", PATIENCE, || {
+                Ok(Sight::of(self.one())?.is_empty())
+            })
+            .unwrap();
+        let model = self.one().run_ok("cksum < /dev/local/model").unwrap();
+        let instance = "c0ffeeff-0000-4000-8000-000000000000";
+        self.volward
+            .cli_ok(2, &format!("attach {instance} vg0/disk"))
+            .unwrap();
+        let read = format!("cat /dev/volward/{instance}/vg0/disk");
+        let found = self.two().run_ok(&format!("{read} | cksum")).unwrap();
+        let old = self
+            .two()
+            .run_ok(&format!("{read} | grep -c OLD-TENANT || true"))
+            .unwrap();
+        assert_eq!((&*found, old.trim()), (&*model, "0"));
+        self.volward
+            .cli_ok(2, &format!("detach {instance}"))
+            .unwrap();
+    }
+
+    fn no_error_was_seen(&self) {
+        let errors = self
+            .one()
+            .run_ok("virsh domblkerror web; dmesg | grep -i 'i/o error' || true")
+            .unwrap();
+        assert_eq!(errors.trim(), "No errors found");
+    }
+}
+
+#[test]
+fn d_a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote() {
+    let cluster = ready();
+    let story = Story::begin(&cluster);
+    let (one, guest) = (story.one(), &story.guest);
+    one.slow_lun(SLOW).unwrap();
+    guest.start(one).unwrap();
+    story.is_under_way("hydrating");
+    story.same(0);
+    story.same(MIB - 1);
+    // Whole regions and parts of some, copied already and not yet.
+    story.write(0xaa, 1 << 20, 64 << 10);
+    story.write(0xbb, (30 << 20) + 4096, 512);
+    story.write(0xcc, (27 << 20) - 512, 1 << 20);
+    story.same(30);
+
+    // A discard now would be taken for a copied region that reads as the old tenant's data.
+    let device = guest.device("disk");
+    let refused = one
+        .run(&format!("blkdiscard -o 24M -l 1M {device}"))
+        .unwrap();
+    assert!(!refused.ok(), "a discard while hydrating: {refused:?}");
+    guest.io(one, 0, "discard 24M 1M").unwrap();
+    story.is_under_way("hydrating");
+    story.same(24);
+    one.restore_lun().unwrap();
+
+    // Hydration ends although the guest goes on writing.
+    let begun = Instant::now();
+    let mut writes = 0;
+    while story.copy().unwrap().0 != "complete" {
+        story.write(0xd0 + writes as u8 % 16, (12 << 20) + writes * 8192, 4096);
+        writes += 1;
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "not hydrated: {:?}",
+            story.copy()
+        );
+    }
+    let clones = Sight::of(one).unwrap().clones;
+    assert_eq!(clones.len(), 1);
+    assert!(clones.iter().all(|c| c.ends_with(" linear")), "{clones:?}");
+    story.write(0xee, 5 << 20, 4096);
+    story.no_error_was_seen();
+
+    // From now on a discard goes to the copy. Zeroes or not: what the guest sees stays.
+    let said = guest.io(one, 0, "discard 16M 1M").unwrap();
+    assert!(!said.contains("failed"), "{said}");
+    let keep = "bs=1M skip=16 seek=16 count=1 iflag=direct conv=notrunc,fsync status=none";
+    one.run_ok(&format!("dd if={device} of=/dev/local/model {keep}"))
+        .unwrap();
+    guest.stop(one).unwrap();
+    story.comes_home_whole();
+}
+
+#[test]
+fn d_e_a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
+    let cluster = ready();
+    let story = Story::begin(&cluster);
+    let (one, guest) = (story.one(), &story.guest);
+    one.slow_lun(SLOW).unwrap();
+    guest.start(one).unwrap();
+    story.write(0xaa, 1 << 20, 64 << 10);
+    story.write(0xbb, (30 << 20) + 4096, 512);
+    guest.io(one, 0, "discard 24M 1M").unwrap();
+    story.is_under_way("hydrating");
+
+    // e: the data is in two places, and node 2 gets neither.
+    assert_eq!(story.home(), "split:node1");
+    story.is_refused(2, "home-elsewhere", &["node1", "stop its guest"]);
+    guest.stop(one).unwrap();
+    story.wait_home("returning:node1");
+    story
+        .volward
+        .wait(1, "progress", PATIENCE, || {
+            Ok(story.copy().is_some_and(|c| c.1 > 0))
+        })
+        .unwrap();
+    story.is_refused(2, "returning", &["node1", "% done", "again"]);
+    story.is_refused(1, "returning", &["node1", "% done", "again"]);
+
+    // The daemon dies: the kernel goes on, and the next daemon finishes it.
+    story.volward.crash(1).unwrap();
+    story.volward.start(1, &[]).unwrap();
+    story.is_under_way("returning");
+    story.is_refused(1, "returning", &["node1"]);
+    one.restore_lun().unwrap();
+    story.comes_home_whole();
+}
+
+#[test]
+fn e_a_node_that_dies_in_split_or_returning_loses_nothing() {
+    let cluster = ready();
+    let story = Story::begin(&cluster);
+    let (one, guest) = (story.one(), &story.guest);
+    let again = || {
+        cluster.rejoin(1, &ClusterSpec::default()).unwrap();
+        story.volward.install_node(1, &Setup::default()).unwrap();
+        story
+            .volward
+            .add_policy(1, "hydrate-local", "reserve = \"64MiB\"")
+            .unwrap();
+    };
+    one.slow_lun(SLOW).unwrap();
+    guest.start(one).unwrap();
+    story.write(0xaa, 1 << 20, 64 << 10);
+    story.write(0xbb, (30 << 20) + 4096, 512);
+    story.flush();
+    story.is_under_way("hydrating");
+    one.kill().unwrap();
+    // The lease may be free by now; the tag is not.
+    story.is_refused(2, "home-elsewhere", &["node1"]);
+    again();
+    one.run_ok("lvchange -ay local/model").unwrap();
+    assert_eq!(story.home(), "split:node1");
+
+    // Its guest may start there again, on what it had.
+    one.slow_lun(SLOW).unwrap();
+    guest.start(one).unwrap();
+    story.same(1);
+    story.same(30);
+    story.write(0xcc, 20 << 20, 64 << 10);
+    story.flush();
+    guest.stop(one).unwrap();
+    story.wait_home("returning:node1");
+    one.kill().unwrap();
+    story.is_refused(2, "returning", &["node1"]);
+    again();
+    one.run_ok("lvchange -ay local/model").unwrap();
+    story.comes_home_whole();
+}
