@@ -1,7 +1,7 @@
 //! After a crash, or a reboot: every attachment is whole, gone, or quarantined with its causes
 //! (I30). No plugin is asked (I32).
 
-use volward_model::{AttachmentKey, HomeState, LeaseMode, PoolName, RequestId};
+use volward_model::{AttachmentKey, LeaseMode, PoolName, RequestId};
 use volward_plan::Step;
 
 use crate::execute::Run;
@@ -121,6 +121,11 @@ impl Node {
         let outcome = match entry.kind {
             // Never here: they are started when all else is done.
             JournalKind::WriteBack => return,
+            JournalKind::Detach if !same_boot => {
+                // The node's restart has done its steps; the pool need not be there yet.
+                self.finish_detach(Some(entry.id), entry, &[]);
+                Ok(true)
+            }
             JournalKind::Detach => self.complete_detach(entry).map(|()| true),
             JournalKind::Attach if !same_boot => self.clear_attach(entry).map(|()| false),
             JournalKind::Attach if entry.committed() => self.complete_attach(entry).map(|()| true),
@@ -212,28 +217,20 @@ impl Node {
     }
 
     /// An attach of an earlier boot: its devices and leases went with it. What is left is a
-    /// copy's LVs; they go if home is still `pool`, else the data may be in them, and is written
-    /// back: nobody was told of the attachment, so nobody will detach it.
+    /// copy's LVs. They become a write-back: it is planned from the home, so it removes them where
+    /// home is still `pool` and saves what is in them where it is not; and it is tried again
+    /// until the pool, which may not be there yet, can be read. Nobody was told of the
+    /// attachment, so nobody will detach it.
     fn clear_attach(&self, entry: &JournalEntry) -> Result<(), Vec<String>> {
-        let mut follow = Vec::new();
-        for planned in &entry.steps {
-            let Step::MakeCopy { volume, local, .. } = &planned.step else {
-                continue;
-            };
-            let home = self.home_of(volume).map_err(|e| vec![e.to_string()])?;
-            if home.state == HomeState::Pool {
-                let step = Step::RemoveCopy {
-                    volume: volume.clone(),
-                    local: local.clone(),
-                };
-                self.step(&step)
-                    .map_err(|e| vec![e.cause(&step.to_string())])?;
-            } else {
-                follow.push(self.write_back_entry(entry.request, volume));
-            }
-        }
+        let follow = entry
+            .steps
+            .iter()
+            .filter_map(|planned| match &planned.step {
+                Step::MakeCopy { volume, .. } => Some(self.write_back_entry(entry.request, volume)),
+                _ => None,
+            });
         let why = "the node was restarted before it was done";
-        self.end_undone(entry, why, follow)
+        self.end_undone(entry, why, follow.collect())
     }
 
     fn complete_detach(&self, entry: &JournalEntry) -> Result<(), Vec<String>> {

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use volward_control::ports::{PortError, Volumes};
 use volward_model::{CopyMode, InstanceId, VolumeRef};
 use volward_simulation::{
     Daemon, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
@@ -77,7 +78,33 @@ fn every_end(story: &Story) -> Vec<End> {
         .collect()
 }
 
-fn interrupted(story: &Story, end: End, reboot: bool) {
+/// What comes back, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Return {
+    /// The daemon alone died.
+    Daemon,
+    /// The node was restarted.
+    Node,
+    /// The node was restarted, and the daemon is up before any pool can be read.
+    NodeBeforePools,
+}
+
+/// Starts the daemon anew while no pool can be read, and lets the pools come back.
+fn start_before_pools(lab: &Lab) -> Daemon {
+    let daemon = lab.daemon("n1", None);
+    for _ in 0..100 {
+        let error = PortError::Missing {
+            what: "a pool in a test".into(),
+        };
+        daemon.kernel.fail_on("pool", error);
+    }
+    daemon.node.recover().unwrap();
+    while Volumes::pool(&daemon.kernel, &lab.pool).is_err() {}
+    daemon.node.open_registry(&lab.pool).unwrap();
+    daemon
+}
+
+fn interrupted(story: &Story, end: End, back: Return) {
     let Stage {
         lab,
         volumes,
@@ -91,15 +118,18 @@ fn interrupted(story: &Story, end: End, reboot: bool) {
     (story.act)(&lab, &daemon, &volumes);
     assert!(daemon.kernel.crashed(), "{end:?} was not reached");
     daemon.kill();
-    if reboot {
+    if back != Return::Daemon {
         lab.journal("n1").forget_marks();
         lab.reboot("n1");
     }
     let asked = lab.policy.asked().len();
-    let daemon = lab.start("n1");
+    let daemon = match back {
+        Return::Daemon | Return::Node => lab.start("n1"),
+        Return::NodeBeforePools => start_before_pools(&lab),
+    };
     daemon.tasks.run_all();
     assert_eq!(lab.policy.asked().len(), asked, "I32: no plugin is asked");
-    let case = format!("{end:?}, reboot: {reboot}");
+    let case = format!("{end:?}, back: {back:?}");
     assert_eq!(check::settled(&lab, &daemon), [""; 0], "{case}");
     // Nothing but the daemon broke, so there is nothing that could not be mended.
     let attachments = daemon.node.attachments();
@@ -137,8 +167,8 @@ fn interrupted(story: &Story, end: End, reboot: bool) {
 
 fn survives_everywhere(story: &Story) {
     for end in every_end(story) {
-        for reboot in [false, true] {
-            interrupted(story, end, reboot);
+        for back in [Return::Daemon, Return::Node, Return::NodeBeforePools] {
+            interrupted(story, end, back);
         }
     }
 }
