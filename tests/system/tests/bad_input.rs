@@ -56,7 +56,7 @@ fn i_what_makes_no_sense_is_refused_in_a_sentence() {
     for (xml, reason) in [
         (
             format!(
-                "printf '<domain><uuid>{}</uuid><devices><disk><source dev=\"{managed}\"'",
+                "printf '<domain><uuid>{}</uuid><devices><disk><source dev=\"{managed}\"/>'",
                 web.uuid
             ),
             "it ends in the middle",
