@@ -86,7 +86,7 @@ impl Guest {
             "<domain type='qemu'><name>{}</name><uuid>{}</uuid>\
              <memory unit='MiB'>32</memory><vcpu>1</vcpu>\
              <os><type arch='x86_64' machine='pc'>hvm</type></os>\
-             <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{disks}\
+             <features><acpi/></features><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{disks}\
              <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
             self.name, self.uuid
         )
@@ -150,7 +150,7 @@ impl Guest {
                  {monitor} 'qemu-io -d {device} help' > /dev/null || exit
                  tail -c +$((before + 1)) $log > /run/lab/said
                  grep -q -a -e 'bytes at offset' -e failed -e 'Read-only' /run/lab/said || continue
-                 grep -a -v -e ' -- ' -e \"^Use 'help\" /run/lab/said
+                 grep -a -v -e ' -- ' -e 'is tainted' -e \"^Use 'help\" /run/lab/said
                  exit 0
              done
              echo 'QEMU says nothing' >&2; exit 1"
