@@ -55,7 +55,9 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
         .unwrap();
     println!("{why}");
     assert!(
-        why.contains("names denied: ") && why.contains("name-refused"),
+        why.contains("asked: libvirt's hook (uid 0)")
+            && why.contains("names denied: ")
+            && why.contains("name-refused"),
         "{why}"
     );
     web.start(node).unwrap();

@@ -1,7 +1,7 @@
 //! Who is on the other end of the socket. Origin and uid come from the kernel, never from the
 //! message.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
@@ -58,10 +58,19 @@ impl Peer {
     }
 }
 
-/// Root is either libvirt's hook or a person; the program's name tells. Root could lie, but root
-/// could also do without us.
+/// Root is either libvirt's hook or a person; the program tells. Root could lie, but root could
+/// also do without us.
 fn origin_of_root(pid: i32) -> Origin {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_else(|_| PathBuf::new());
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    origin_of_program(&program)
+}
+
+/// The hook is installed as hooks/qemu or hooks/qemu.d/volward, so its folder counts, or it is a
+/// link there to the program's own name.
+fn origin_of_program(program: &Path) -> Origin {
+    if program.starts_with("/etc/libvirt/hooks") {
+        return Origin::Libvirt;
+    }
     match program.file_name().and_then(|n| n.to_str()) {
         Some("volward-hook") => Origin::Libvirt,
         Some("volward") => Origin::Operator,
@@ -78,5 +87,31 @@ fn forbidden(message: &str) -> Problem {
         details: Vec::new(),
         retry_after_ms: None,
         request: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hook_is_known_however_it_is_installed() {
+        for hook in [
+            "/etc/libvirt/hooks/qemu",
+            "/etc/libvirt/hooks/qemu.d/volward",
+            "/usr/libexec/volward-hook",
+        ] {
+            assert_eq!(
+                origin_of_program(Path::new(hook)),
+                Origin::Libvirt,
+                "{hook}"
+            );
+        }
+        assert_eq!(
+            origin_of_program(Path::new("/usr/bin/volward")),
+            Origin::Operator
+        );
+        let other = origin_of_program(Path::new("/usr/bin/curl"));
+        assert_eq!(other, Origin::Other("curl".into()));
     }
 }
