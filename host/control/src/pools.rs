@@ -48,18 +48,23 @@ impl Node {
                 .map_err(|error: volward_model::ParseIdError| {
                     failed(PortError::Refused(error.to_string()))
                 })?;
-        let applied = match info.named(&name) {
-            Some(_) => Applied::Identity,
-            None => {
-                self.make_registry(pool, name).map_err(failed)?;
-                Applied::Changed
+        if info.named(&name).is_some() {
+            match self.open_registry(pool) {
+                Ok(()) => return Ok(Applied::Identity),
+                // Made, but not formatted: an earlier `pool init` broke off in between.
+                Err(PortError::Refused(reason)) => {
+                    tracing::warn!(%pool, %reason, "formatting the registry once more");
+                }
+                Err(error) => return Err(failed(error)),
             }
-        };
+        }
+        self.make_registry(pool, name).map_err(failed)?;
         self.open_registry(pool).map_err(failed)?;
-        Ok(applied)
+        Ok(Applied::Changed)
     }
 
-    /// Made under the exclusive lease, so that two nodes never format it at once.
+    /// Formatted under the exclusive lease, so that two nodes never do it at once; one that is
+    /// formatted already refuses, and stays as it is.
     fn make_registry(&self, pool: &PoolName, name: VolumeName) -> PortResult<()> {
         let new = NewVolume {
             pool: pool.clone(),
@@ -74,13 +79,12 @@ impl Node {
             name,
         };
         let volumes = [volume];
-        self.ports
-            .volumes
-            .activate(pool, &volumes, LeaseMode::Exclusive)?;
-        self.ports.registry.format(pool)?;
-        self.ports
-            .volumes
-            .activate(pool, &volumes, LeaseMode::Shared)
+        let lease = |mode| self.ports.volumes.activate(pool, &volumes, mode);
+        lease(LeaseMode::Exclusive)?;
+        let formatted = self.ports.registry.format(pool);
+        // Whatever came of it: held exclusively it would keep the other nodes out.
+        lease(LeaseMode::Shared)?;
+        formatted
     }
 
     /// Marks a volume as shareable, or takes the mark away (I18).

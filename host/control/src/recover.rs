@@ -105,7 +105,14 @@ impl Node {
         let registry = info.named(&name).ok_or_else(|| PortError::Missing {
             what: format!("{pool}/{name} (`volward pool init {pool}` makes it)"),
         })?;
-        if !registry.active {
+        let lease = self
+            .ports
+            .leases
+            .held(pool)?
+            .get(&registry.volume.id.lv)
+            .copied();
+        // Exclusive is what a `pool init` that broke off leaves: it keeps the other nodes out.
+        if !registry.active || lease.is_some_and(|l| l.mode == LeaseMode::Exclusive) {
             let volumes = [registry.volume.clone()];
             self.ports
                 .volumes

@@ -329,7 +329,7 @@ fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {
                 &check,
                 DoctorVerdict::Failed,
                 format!("refused: {reason}; every attach is refused while it is there"),
-                "mend or remove the file, then restart volwardd",
+                "mend or remove the file: it counts from the next decision on",
             ),
         });
     }

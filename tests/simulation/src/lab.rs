@@ -63,8 +63,18 @@ impl Lab {
     /// A cluster of these nodes, without volumes.
     #[must_use]
     pub fn new(nodes: &[&str]) -> Self {
+        Self::over(nodes, FakeCluster::shared_pool)
+    }
+
+    /// The same, but nobody has made `san` a pool yet.
+    #[must_use]
+    pub fn bare(nodes: &[&str]) -> Self {
+        Self::over(nodes, FakeCluster::shared_vg)
+    }
+
+    fn over(nodes: &[&str], make: fn(&FakeCluster, &str, Bytes) -> PoolName) -> Self {
         let cluster = FakeCluster::new(nodes);
-        let pool = cluster.shared_pool("san", Bytes::mib(1024));
+        let pool = make(&cluster, "san", Bytes::mib(1024));
         for node in nodes {
             cluster.local_pool(node, &format!("nvme-{node}"), Bytes::mib(256));
             let (clock, idle) = (cluster.clock(), AtomicUsize::new(0));

@@ -96,6 +96,11 @@ impl FakeCluster {
         FakeClock::new(self.clone())
     }
 
+    /// Makes a shared volume group that no `pool init` has seen.
+    pub fn shared_vg(&self, pool: &str, size: Bytes) -> PoolName {
+        self.pool(pool, size, None)
+    }
+
     /// Makes a shared pool, its registry formatted and active (shared) on every node.
     pub fn shared_pool(&self, pool: &str, size: Bytes) -> PoolName {
         let pool_name = self.pool(pool, size, None);

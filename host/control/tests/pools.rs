@@ -1,0 +1,59 @@
+//! Making a volume group a pool.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use volward_control::ports::{Applied, Leases, Registry, Volumes};
+use volward_model::{LeaseMode, RequestId};
+use volward_simulation::{Daemon, Lab};
+
+fn request() -> RequestId {
+    RequestId("00000000-0000-0000-0000-000000000001".parse().unwrap())
+}
+
+/// The registry can be read, and no node holds it so that another could not.
+fn is_open(lab: &Lab, node: &Daemon) {
+    assert!(Registry::read(&node.kernel, &lab.pool).is_ok());
+    let held = Leases::held(&node.kernel, &lab.pool).unwrap();
+    let pool = Volumes::pool(&node.kernel, &lab.pool).unwrap();
+    let registry = pool.volumes.iter().find(|v| v.is_internal()).unwrap();
+    assert_eq!(held[&registry.volume.id.lv].mode, LeaseMode::Shared);
+}
+
+#[test]
+fn a_volume_group_becomes_a_pool_once_and_for_all_nodes() {
+    let lab = Lab::bare(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    assert_eq!(
+        n1.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Changed
+    );
+    assert_eq!(
+        n2.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Identity
+    );
+    is_open(&lab, &n1);
+    is_open(&lab, &n2);
+}
+
+#[test]
+fn what_broke_off_anywhere_is_finished_by_asking_again() {
+    for n in 1.. {
+        let lab = Lab::bare(&["n1", "n2"]);
+        let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+        n1.kernel.fail_at(n);
+        if n1.node.init_pool(request(), &lab.pool).is_ok() {
+            assert!(n > 4, "nothing was made to fail");
+            return;
+        }
+        assert!(n1.node.init_pool(request(), &lab.pool).is_ok(), "call {n}");
+        is_open(&lab, &n1);
+        assert!(
+            n2.node.init_pool(request(), &lab.pool).is_ok(),
+            "call {n}, on the other node"
+        );
+    }
+}
