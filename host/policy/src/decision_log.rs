@@ -50,8 +50,6 @@ pub enum Outcome {
         /// For people.
         message: String,
     },
-    /// Only the plan was asked for.
-    DryRun,
 }
 
 /// A line of the log.

@@ -166,7 +166,6 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
         .collect();
     let said = match &logged.outcome {
         Outcome::Done => "done".to_owned(),
-        Outcome::DryRun => "a dry run".to_owned(),
         Outcome::Refused { message, .. } => format!("refused: {message}"),
         Outcome::Failed { message } => format!("failed: {message}"),
     };
