@@ -270,25 +270,31 @@ fn e_a_node_that_dies_in_split_or_returning_loses_nothing() {
     let cluster = ready();
     let story = Story::begin(&cluster);
     let (one, guest) = (story.one(), &story.guest);
-    let again = || {
-        cluster.rejoin(1, &ClusterSpec::default()).unwrap();
-        story.volward.install_node(1, &Setup::default()).unwrap();
-        story
-            .volward
-            .add_policy(1, "hydrate-local", "reserve = \"64MiB\"")
-            .unwrap();
+    one.run_ok("lvcreate -qq -n keep -L 64M local").unwrap();
+    // A node of the lab boots with a fresh root; a real one keeps these folders.
+    let folders = "etc/volward etc/lvm/devices var/lib/volward";
+    let cut_power = || {
+        let keep = format!("tar -C / -cf /dev/local/keep {folders} && sync");
+        one.run_ok(&keep).unwrap();
+        one.kill().unwrap();
     };
+    let boot = || {
+        cluster.rejoin(1, &ClusterSpec::default()).unwrap();
+        one.run_ok("lvchange -ay local/model local/keep && tar -C / -xf /dev/local/keep")
+            .unwrap();
+        story.volward.install_node(1, &Setup::default()).unwrap();
+    };
+
     one.slow_lun(SLOW).unwrap();
     guest.start(one).unwrap();
     story.write(0xaa, 1 << 20, 64 << 10);
     story.write(0xbb, (30 << 20) + 4096, 512);
     story.flush();
     story.is_under_way("hydrating");
-    one.kill().unwrap();
+    cut_power();
     // The lease may be free by now; the tag is not.
     story.is_refused(2, "home-elsewhere", &["node1"]);
-    again();
-    one.run_ok("lvchange -ay local/model").unwrap();
+    boot();
     assert_eq!(story.home(), "split:node1");
 
     // Its guest may start there again, on what it had.
@@ -300,9 +306,8 @@ fn e_a_node_that_dies_in_split_or_returning_loses_nothing() {
     story.flush();
     guest.stop(one).unwrap();
     story.wait_home("returning:node1");
-    one.kill().unwrap();
+    cut_power();
     story.is_refused(2, "returning", &["node1"]);
-    again();
-    one.run_ok("lvchange -ay local/model").unwrap();
+    boot();
     story.comes_home_whole();
 }
