@@ -24,6 +24,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libclang-dev", "to generate these bindings"),
     ("clang", "the headers libclang needs for that"),
     ("pkg-config", "to find them"),
+    (
+        "gcc",
+        "to compile SQLite, the nodes' module and a test of libsanlock's structures",
+    ),
+    ("libc6-dev", "its headers"),
+    ("libsanlock-dev", "the header that test compares with"),
 ];
 
 /// What builds guests where rustup has no wasm target: a compiler beside its std's sources.
