@@ -3,7 +3,7 @@
 //! Members and owners come from libsanlock. What this node holds comes from `sanlock client
 //! status -D`, because libsanlock has no call for it: `sanlock_inquire` wants the process that
 //! holds the leases, and an orphan has none. `-D` prints one `key=value` a line and is parsed
-//! strictly ([`status`]); it is also the only place that shows a shared lease's version and
+//! strictly (in `status.rs`); it is also the only place that shows a shared lease's version and
 //! whether the running daemon uses the watchdog.
 
 mod fake;
