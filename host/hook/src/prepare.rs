@@ -20,7 +20,9 @@ pub(crate) fn attach(call: &Call, guest: &Guest, place: &Place) -> bool {
         return true;
     }
     let outcome = format!("guest {} was not started", call.guest);
-    let Some(instance) = guest.instance.filter(|_| complain(guest, &outcome)) else {
+    // Also of XML that does not say whose it is.
+    let can_be = complain(guest, &outcome);
+    let Some(instance) = guest.instance.filter(|_| can_be) else {
         return false;
     };
     let request = AttachRequest {

@@ -195,6 +195,8 @@ fn xml_that_cannot_be_attached_is_refused_without_asking() {
     let cases = [
         ("another-instances-device", other(&good)),
         ("cut-off", good[..good.len() - 200].to_owned()),
+        // Nor can be said whose it is.
+        ("no-uuid", "<domain><x y='/dev/vg0/root'".to_owned()),
         (
             "parent-directories",
             good.replace("/vg0/root", "/vg0/../vg0/root"),
