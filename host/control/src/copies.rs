@@ -55,6 +55,7 @@ impl Node {
             volume: volume.clone(),
             returning,
             status: None,
+            switched: false,
             wants_progress,
             stalled_ms: 0,
             remaining_ms: None,
@@ -233,9 +234,10 @@ impl Node {
             let Some(entry) = watched.get_mut(&volume.id) else {
                 return;
             };
+            entry.switched = true;
             entry.wants_progress = false;
             entry.stalled_ms = 0;
-            entry.remaining_ms = Some(0);
+            entry.remaining_ms = None;
             if let Some(status) = &mut entry.status {
                 status.hydrated = status.total;
             }

@@ -105,7 +105,9 @@ fn a_copy_before_start_is_whole_when_the_guest_gets_it() {
     let (lab, n1, volume) = attached(CopyMode::BeforeStart);
     let status = n1.kernel.clone_status(clone_of(&volume)).unwrap().unwrap();
     assert!(status.complete());
+    assert_ne!(n1.node.copies()[0].state, "complete", "not switched yet");
     n1.tasks.run_all();
+    assert_eq!(n1.node.copies()[0].state, "complete");
     assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
     assert_eq!(settled(&lab, &n1), [""; 0]);
 }

@@ -11,8 +11,10 @@ pub struct Watched {
     pub volume: VolumeRef,
     /// Being written back (else: being hydrated).
     pub returning: bool,
-    /// The latest status; `None` when the switch to linear is done.
+    /// The latest status; `None` before the first look.
     pub status: Option<CloneStatus>,
+    /// All is copied, and the clone has become linear: no region is looked up any more.
+    pub switched: bool,
     /// Background copying is meant to go on.
     pub wants_progress: bool,
     /// Milliseconds since the count last changed.
@@ -95,7 +97,7 @@ impl Watched {
             "stalled"
         } else if self.returning {
             "returning"
-        } else if total > 0 && done == total {
+        } else if self.switched {
             "complete"
         } else if self.wants_progress {
             "hydrating"
