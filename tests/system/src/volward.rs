@@ -65,11 +65,14 @@ impl<'a> Volward<'a> {
         let volward = Self { cluster };
         cluster.on_all(|node| volward.install_node(node.number(), setup))?;
         // The first makes the registry; each makes itself a devices file.
-        for node in cluster.nodes() {
+        if let Some(first) = cluster.nodes().first() {
+            volward.cli_ok(first.number(), &format!("pool init {POOL}"))?;
+        }
+        cluster.on_all(|node| {
             volward.cli_ok(node.number(), &format!("pool init {POOL}"))?;
             volward.cli_ok(node.number(), &format!("pool init {LOCAL}"))?;
-        }
-        cluster.on_all(|node| volward.wait_pool(node.number()))?;
+            volward.wait_pool(node.number())
+        })?;
         Ok(volward)
     }
 
