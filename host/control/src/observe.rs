@@ -313,7 +313,7 @@ pub(crate) fn find<'a>(
 ) -> Result<&'a VolumeInfo, ControlError> {
     sight.info.named(name).ok_or_else(|| {
         ControlError::NotFound(format!(
-            "there is no volume {name} in pool {}",
+            "there is no volume {}/{name}; `volward pool ls` shows what there is",
             sight.info.name
         ))
     })

@@ -121,7 +121,7 @@ fn copied(stage: &Stage<'_>) -> Result<()> {
     let file = format!("{POLICIES}/50-hydrate-local");
     stage.works(
         1,
-        &format!("printf '[config]\\nreserve = \"1GiB\"\\n' > {file}.toml"),
+        &format!("echo '[config]\nreserve = \"1GiB\"' > {file}.toml"),
     )?;
     stage.works(
         1,
@@ -142,8 +142,8 @@ fn copied(stage: &Stage<'_>) -> Result<()> {
     println!();
     stage.node(1).restore_lun()?;
     stage.until(1, "volward hydration ls", "complete")?;
-    stage.say("Complete: under the guest, dm-clone has been swapped for the plain local copy.");
-    stage.until(1, "dmsetup table | grep '^volward-clone'", " linear ")?;
+    stage.say("Complete: the kernel has swapped dm-clone for a plain device under the guest.");
+    stage.works(1, "dmsetup table | grep -e '^volward-' | cut -c1-110")?;
     Ok(())
 }
 
@@ -155,8 +155,8 @@ fn elsewhere(stage: &Stage<'_>) -> Result<()> {
     stage.node(1).slow_lun(SLOW)?;
     stage.say("The guest stops. What it has is written back, and until that is done:");
     stage.works(1, "virsh destroy heavy")?;
-    stage.until(1, "volward hydration ls", " %")?;
-    stage.refused(2, "virsh start heavy", "(refused, returning)")?;
+    stage.works(1, "volward hydration ls")?;
+    stage.refused(2, "virsh start heavy", "% done")?;
     stage.node(1).restore_lun()?;
     stage.until(2, "volward pool ls | grep vg0/big", " pool")?;
     stage.works(2, "virsh start heavy")?;
@@ -198,7 +198,7 @@ fn policy(stage: &Stage<'_>) -> Result<()> {
     let file = format!("{POLICIES}/50-names");
     stage.works(
         1,
-        &format!("printf '[config]\\nprefix = \"test-\"\\n' > {file}.toml"),
+        &format!("echo '[config]\nprefix = \"test-\"' > {file}.toml"),
     )?;
     stage.works(
         1,

@@ -35,8 +35,8 @@ impl Node {
             }
             let info = pools[&disk.pool].named(&disk.volume).ok_or_else(|| {
                 ControlError::NotFound(format!(
-                    "there is no volume {} in pool {}",
-                    disk.volume, disk.pool
+                    "there is no volume {}/{}; `volward pool ls` shows what there is",
+                    disk.pool, disk.volume
                 ))
             })?;
             volumes.push(info.volume.clone());

@@ -183,7 +183,7 @@ fn volume_at(daemon: &Daemon, path: &str) -> Result<VolumeRef, Failure> {
     let (pool, name): (PoolName, VolumeName) = (parse(parts.0)?, parse(parts.1)?);
     let info = daemon.node.pool_info(&pool)?;
     info.named(&name).map(|v| v.volume.clone()).ok_or_else(|| {
-        let message = format!("there is no volume {name} in pool {pool}");
+        let message = format!("there is no volume {pool}/{name}");
         plain(ProblemCode::NotFound, "not-found", message).into()
     })
 }

@@ -4,6 +4,8 @@ use volward_model::{
 
 use super::*;
 use crate::situation::{ForeignAttachment, LocalAttachment, LocalPool, Watchdog};
+use crate::step::Step;
+use volward_model::{Attachment, AttachmentState, CopyMode};
 
 fn uuid(letter: char) -> LvUuid {
     letter.to_string().repeat(32).parse().unwrap()
