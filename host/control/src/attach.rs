@@ -7,7 +7,9 @@ use volward_model::{
     RequestId, Sharing, VolumeName, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
-use volward_plan::{AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, standing};
+use volward_plan::{
+    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, VolumeSituation, standing,
+};
 
 use crate::error::ControlError;
 use crate::node::Node;
@@ -261,13 +263,14 @@ impl Node {
         let Standing::Yield { host_id, volume } = standing(look.own_host_id, &look.volumes) else {
             return Ok(Ok(look));
         };
-        // Withdrawn while waiting: the other must not see an intent that does not go on.
-        let key = AttachmentKey {
-            volume: volume.id,
+        // All withdrawn while waiting: others must not see an intent that does not go on.
+        let key = |seen: &VolumeSituation| AttachmentKey {
+            volume: seen.info.volume.id,
             instance: ask.instance,
         };
+        let keys: Vec<AttachmentKey> = look.volumes.iter().map(key).collect();
         // Bound first: in the loop's head the roster would stay locked through its body.
-        let changed = self.roster().drop_intents(&[key]);
+        let changed = self.roster().drop_intents(&keys);
         for pool in changed {
             self.write_slot(&pool)
                 .map_err(|e| storage(ask.request, "withdrawing", e))?;

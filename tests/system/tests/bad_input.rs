@@ -1,9 +1,5 @@
 //! Story i: bad input is a clear error, and nothing is left behind. (Bad policies: policies.rs.)
 
-#![cfg_attr(
-    not(feature = "long"),
-    allow(dead_code, unused_imports, reason = "the long stories use the rest")
-)]
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -126,7 +122,6 @@ fn i_what_makes_no_sense_is_refused_in_a_sentence() {
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
 
-#[cfg(feature = "long")]
 #[test]
 fn i_a_lun_that_hangs_costs_an_attach_its_deadline_and_nothing_else() {
     let lab = Lab::open().unwrap();

@@ -214,12 +214,7 @@ impl Node {
             threshold: geometry.threshold,
             batch: geometry.batch,
         };
-        let applied = self
-            .ports
-            .devices
-            .create(id, &Table::Clone(table), false, true)?;
-        tracing::info!(%volume, ?applied, "clone loaded");
-        Ok(())
+        self.make_clone(id, table)
     }
 
     pub(super) fn load_return(
@@ -246,11 +241,16 @@ impl Node {
             threshold: geometry.threshold,
             batch: geometry.batch,
         };
+        self.make_clone(id, table)
+    }
+
+    /// Writable; discards are kept from it by the attachments' devices above.
+    fn make_clone(&self, id: DeviceId, table: CloneTable) -> PortResult<()> {
         let applied = self
             .ports
             .devices
             .create(id, &Table::Clone(table), false, true)?;
-        tracing::info!(%volume, ?applied, "write-back started");
+        tracing::info!(device = %id, ?applied, "clone loaded");
         Ok(())
     }
 
