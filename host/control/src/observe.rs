@@ -85,7 +85,7 @@ impl Node {
         self.sight(pool, self.ports.volumes.pool(pool)?)
     }
 
-    /// The same for deciding, before a lease is taken: see
+    /// The same for an attach, before and under its lease: see
     /// [`glance`](crate::ports::Volumes::glance).
     pub(crate) fn glance(&self, pool: &PoolName) -> PortResult<PoolSight> {
         self.sight(pool, self.ports.volumes.glance(pool)?)

@@ -64,7 +64,7 @@ impl Daemon {
         let policies = Arc::new(load_policies(&config, &exec, &state_dir)?);
 
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pool_settings(&config)));
-        let leases = Arc::new(Sanlock::new(Arc::clone(&exec), &tools)?);
+        let leases = Arc::new(Sanlock::new()?);
         let machine = Arc::new(Kernel::new());
         let marks = Arc::new(Marks::new(&config.paths.marks, machine.boot_id())?);
         let ports = Ports {

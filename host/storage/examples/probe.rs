@@ -50,7 +50,7 @@ fn main() {
     let node = |pools: Vec<PoolSettings>| Node {
         lvm: Lvm::new(Arc::clone(&exec), &tools, pools),
         dm: Dm::new("/dev/volward"),
-        sanlock: Sanlock::new(Arc::clone(&exec), &tools).unwrap(),
+        sanlock: Sanlock::new().unwrap(),
     };
     match words.as_slice() {
         ["show", pools @ ..] => {

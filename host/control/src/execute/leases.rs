@@ -70,7 +70,7 @@ impl Node {
         for expected in expectations {
             let pool = &expected.volume.pool;
             if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.look(pool)?);
+                sights.insert(pool.clone(), self.glance(pool)?);
             }
             let sight = &sights[pool];
             let seen = match sight.info.volume(expected.volume.id) {

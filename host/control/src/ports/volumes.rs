@@ -28,9 +28,9 @@ pub trait Volumes: Send + Sync {
     /// [`Missing`](super::PortError::Missing) if there is no such VG; others as they come.
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo>;
 
-    /// The same, for deciding whether to take a lease at all: an earlier report will do where
-    /// the metadata on the disks was checked not to have changed since (I10). What counts is
-    /// looked at again under the lease, by [`pool`](Volumes::pool) (I9).
+    /// The same, where an earlier report will do because the metadata on the disks is checked
+    /// now not to have changed since (I10): what decides and what is looked at under the lease.
+    /// What is active is asked of the kernel each time.
     ///
     /// # Errors
     /// As [`pool`](Volumes::pool).

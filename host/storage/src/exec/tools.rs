@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 pub struct Tools {
     /// LVM; every LVM command is a word after it.
     pub lvm: PathBuf,
-    /// sanlock's command line.
+    /// sanlock: the daemon itself. Not run by Volward, which asks it on its socket.
     pub sanlock: PathBuf,
-    /// lvmlockd's command line.
+    /// lvmlockd's command line. Not run either: without it lvmlockd is not installed.
     pub lvmlockctl: PathBuf,
 }
 

@@ -1,37 +1,30 @@
 //! sanlock: who holds what.
 //!
-//! Members and owners come from libsanlock. What this node holds comes from `sanlock client
-//! status -D`, because libsanlock has no call for it: `sanlock_inquire` wants the process that
-//! holds the leases, and an orphan has none. `-D` prints one `key=value` a line and is parsed
-//! strictly (in `status.rs`); it is also the only place that shows a shared lease's version and
-//! whether the running daemon uses the watchdog.
+//! Members and owners come from libsanlock. What this node holds comes from sanlock's status
+//! message (in `status.rs`), because libsanlock has no call for it: `sanlock_inquire` wants the
+//! process that holds the leases, and an orphan has none. It is also the only place that shows a
+//! shared lease's version and whether the running daemon uses the watchdog.
 
 mod fake;
 mod ffi;
 mod status;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use volward_control::ports::{LeaseStatus, Leases, PortError, PortResult};
 use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo};
 
-use crate::exec::{Exec, Invocation, Tools};
 use crate::worker::Worker;
-use status::Status;
 
 /// sanlock answers from memory; a daemon that takes longer does not answer.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The lane of sanlock's own command line: it does not touch a disk.
-const LANE: &str = "sanlock";
 
 /// Conversation with the node's sanlock.
 #[derive(Debug)]
 pub struct Sanlock {
-    exec: Arc<Exec>,
-    sanlock: PathBuf,
     library: Arc<ffi::Library>,
     /// A conversation per pool (I3): reading a lease area of a hanging LUN blocks, and must not
     /// block another pool's.
@@ -43,21 +36,11 @@ impl Sanlock {
     ///
     /// # Errors
     /// If the library is not installed; the sentence names the package.
-    pub fn new(exec: Arc<Exec>, tools: &Tools) -> PortResult<Self> {
+    pub fn new() -> PortResult<Self> {
         Ok(Self {
-            exec,
-            sanlock: tools.sanlock.clone(),
             library: Arc::new(ffi::Library::load()?),
             workers: Mutex::default(),
         })
-    }
-
-    fn ask(&self) -> PortResult<Status> {
-        let invocation = Invocation::new(&self.sanlock)
-            .args(["client", "status", "-D"])
-            .deadline(DEADLINE);
-        let output = self.exec.run(LANE, &invocation)?;
-        status::parse(&String::from_utf8_lossy(&output.stdout))
     }
 
     /// Has the library called in the pool's thread.
@@ -108,7 +91,7 @@ impl Leases for Sanlock {
     }
 
     fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
-        let status = self.ask()?;
+        let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
         let lockspace = lockspace(pool);
         if !status.lockspaces.contains(&lockspace) {
             return Err(not_joined(pool));
@@ -142,7 +125,7 @@ impl Leases for Sanlock {
     }
 
     fn watchdog_armed(&self) -> PortResult<bool> {
-        Ok(self.ask()?.use_watchdog)
+        Ok(status::ask(Path::new(status::SOCKET), DEADLINE)?.use_watchdog)
     }
 }
 

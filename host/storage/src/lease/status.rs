@@ -1,7 +1,47 @@
-//! The answer of `sanlock client status -D`: a line per thing, then indented `key=value` lines.
+//! sanlock's own account of what this node holds, read from its socket.
+//!
+//! It is what `sanlock client status -D` prints, asked for by the same message (`SM_CMD_STATUS`)
+//! without starting a process for it: an attach asks three times, and a process costs more than
+//! all else it does for itself. The message is no part of libsanlock; its version has been 1 since
+//! sanlock 3.1, and another one is refused. Answers come from memory, no disk is touched.
+//!
+//! The answer is a header and then, until the connection ends, one state after another: a fixed
+//! part, a text of `key=value` words, and for lockspaces and leases the structs of sanlock.h.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
 
 use volward_control::ports::{PortError, PortResult};
 use volward_model::{HeldLease, LeaseMode};
+
+/// Where sanlock listens.
+pub(super) const SOCKET: &str = "/run/sanlock/sanlock.sock";
+
+// sanlock_sock.h.
+const MAGIC: u32 = 0x0428_2010;
+const PROTOCOL: u32 = 1;
+const CMD_STATUS: u32 = 5;
+const HEADER: usize = 32;
+/// `struct sanlk_state`: four words, a long word, the name, the text's length, padding.
+const STATE: usize = 80;
+/// `SANLK_STATE_MAXSTR`.
+const MOST_TEXT: usize = 4096;
+const DAEMON: u32 = 1;
+const CLIENT: u32 = 2;
+const LOCKSPACE: u32 = 3;
+const RESOURCE: u32 = 4;
+// sanlock.h; `ffi` holds its structs against the system's header.
+const NAME: usize = 48;
+const LOCKSPACE_STRUCT: usize = 1104;
+const RESOURCE_STRUCT: usize = 128;
+const DISK_STRUCT: usize = 1040;
+/// `SANLK_MAX_DISKS`.
+const MOST_DISKS: u32 = 4;
+const RES_SHARED: u32 = 4;
+/// More than a node with thousands of leases has: 1.3 kB each.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// What is used of it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,105 +63,160 @@ pub(super) struct Resource {
     pub(super) lease: HeldLease,
 }
 
-/// A line that is not indented, and the values under it.
-struct Block<'a> {
-    head: &'a str,
-    values: Vec<(&'a str, &'a str)>,
-}
-
-impl Block<'_> {
-    fn value(&self, key: &str) -> PortResult<&str> {
-        let found = self.values.iter().find(|(name, _)| *name == key);
-        found
-            .map(|(_, value)| *value)
-            .ok_or_else(|| unreadable(format!("{:?} has no {key}", self.head)))
-    }
-}
-
-fn unreadable(reason: String) -> PortError {
-    PortError::Unreadable {
-        what: "`sanlock client status -D`".to_owned(),
-        reason,
-    }
-}
-
-fn blocks(text: &str) -> PortResult<Vec<Block<'_>>> {
-    let mut blocks: Vec<Block<'_>> = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        if !line.starts_with(' ') {
-            blocks.push(Block {
-                head: line,
-                values: Vec::new(),
-            });
-            continue;
-        }
-        let value = line.trim().split_once('=');
-        match (blocks.last_mut(), value) {
-            (Some(block), Some(value)) => block.values.push(value),
-            _ => return Err(unreadable(format!("{line:?}"))),
-        }
-    }
-    Ok(blocks)
-}
-
-pub(super) fn parse(text: &str) -> PortResult<Status> {
-    let blocks = blocks(text)?;
-    let daemon = blocks
-        .iter()
-        .find(|block| block.head.starts_with("daemon "));
-    let daemon = daemon.ok_or_else(|| unreadable("no daemon answered".to_owned()))?;
-    let mut status = Status {
-        use_watchdog: match daemon.value("use_watchdog")? {
-            "1" => true,
-            "0" => false,
-            other => return Err(unreadable(format!("use_watchdog={other}"))),
-        },
-        ..Status::default()
+/// Asks the sanlock that listens there; each read has `patience`.
+///
+/// # Errors
+/// When none listens, it does not answer in time, or its answer is not understood.
+pub(super) fn ask(socket: &Path, patience: Duration) -> PortResult<Status> {
+    let failed = |source: std::io::Error| match source.kind() {
+        // sanlock answers from memory: one that does not is as good as none.
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => PortError::Refused(format!(
+            "sanlock does not answer on {} within {} s",
+            socket.display(),
+            patience.as_secs()
+        )),
+        _ => PortError::Refused(format!(
+            "sanlock cannot be asked on {}: {source}; is it running? (systemctl status sanlock)",
+            socket.display()
+        )),
     };
-    for block in &blocks {
-        match block.head.split_once(' ') {
-            Some(("daemon" | "p", _)) => {}
-            Some(("s", lockspace)) => {
-                if block.value("list")? == "spaces" {
-                    let name = lockspace.split(':').next().unwrap_or_default();
-                    status.lockspaces.push(name.to_owned());
+    let mut stream = UnixStream::connect(socket).map_err(failed)?;
+    stream.set_read_timeout(Some(patience)).map_err(failed)?;
+    stream.set_write_timeout(Some(patience)).map_err(failed)?;
+    stream.write_all(&request()).map_err(failed)?;
+    let mut answer = Vec::new();
+    stream
+        .take(MOST_BYTES)
+        .read_to_end(&mut answer)
+        .map_err(failed)?;
+    parse(&answer)
+}
+
+fn request() -> Vec<u8> {
+    let length = u32::try_from(HEADER).unwrap_or_default();
+    let words = [MAGIC, PROTOCOL, CMD_STATUS, 0, length, 0, 0, 0];
+    words.into_iter().flat_map(u32::to_ne_bytes).collect()
+}
+
+fn unreadable(reason: impl Into<String>) -> PortError {
+    PortError::Unreadable {
+        what: "sanlock's status".to_owned(),
+        reason: reason.into(),
+    }
+}
+
+/// What of the answer has not been read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> PortResult<&'a [u8]> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or_else(|| unreadable("it ends in the middle"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+}
+
+/// A word of a struct that is long enough.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let found = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
+    u32::from_ne_bytes(found.unwrap_or_default())
+}
+
+/// A name is as long as its field, or ends before with a zero.
+fn name(bytes: &[u8], at: usize) -> PortResult<String> {
+    let field = bytes.get(at..at + NAME).unwrap_or_default();
+    let text = field.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = std::str::from_utf8(text).map_err(|_| unreadable("a name is not UTF-8"))?;
+    Ok(text.to_owned())
+}
+
+/// The words of a state's text.
+struct Values<'a>(&'a str);
+
+impl Values<'_> {
+    fn get(&self, key: &str) -> PortResult<&str> {
+        let mut pairs = self.0.split(' ').filter_map(|word| word.split_once('='));
+        let found = pairs.find(|(name, _)| *name == key);
+        found
+            .map(|(_, value)| value)
+            .ok_or_else(|| unreadable(format!("{:?} has no {key}", self.0)))
+    }
+}
+
+fn parse(answer: &[u8]) -> PortResult<Status> {
+    let mut rest = Rest(answer);
+    let header = rest.take(HEADER)?;
+    let (magic, protocol) = (word(header, 0), word(header, 4));
+    if (magic, protocol) != (MAGIC, PROTOCOL) {
+        return Err(unreadable(format!(
+            "protocol {protocol} ({magic:#x}), where {PROTOCOL} ({MAGIC:#x}) is known"
+        )));
+    }
+    let mut status = Status::default();
+    let mut watchdog = None;
+    while !rest.0.is_empty() {
+        let state = rest.take(STATE)?;
+        let length = usize::try_from(word(state, 72)).unwrap_or(usize::MAX);
+        if length > MOST_TEXT {
+            return Err(unreadable(format!("a text of {length} bytes")));
+        }
+        let text = std::str::from_utf8(rest.take(length)?)
+            .map_err(|_| unreadable("a text is not UTF-8"))?;
+        let values = Values(text.trim_end_matches('\0'));
+        match word(state, 0) {
+            DAEMON => {
+                watchdog = Some(match values.get("use_watchdog")? {
+                    "1" => true,
+                    "0" => false,
+                    other => return Err(unreadable(format!("use_watchdog={other}"))),
+                });
+            }
+            CLIENT => {}
+            LOCKSPACE => {
+                let space = rest.take(LOCKSPACE_STRUCT)?;
+                if values.get("list")? == "spaces" {
+                    status.lockspaces.push(name(space, 0)?);
                 }
             }
-            Some(("r", resource)) => status.resources.extend(read(block, resource)?),
-            _ => return Err(unreadable(format!("{:?}", block.head))),
+            RESOURCE => status.resources.extend(resource(&values, &mut rest)?),
+            other => return Err(unreadable(format!("a state of kind {other}"))),
         }
     }
+    status.use_watchdog = watchdog.ok_or_else(|| unreadable("no daemon answered"))?;
     Ok(status)
 }
 
-/// `LOCKSPACE:NAME:PATH:OFFSET:VERSION p PID`, or `SH` instead of the version; the version of a
-/// shared one is among the values.
-fn read(block: &Block<'_>, resource: &str) -> PortResult<Option<Resource>> {
-    let bad = || unreadable(format!("{:?}", block.head));
-    let orphan = match block.value("list")? {
+/// A lease, unless it is on its way.
+fn resource(values: &Values<'_>, rest: &mut Rest<'_>) -> PortResult<Option<Resource>> {
+    let found = rest.take(RESOURCE_STRUCT)?;
+    let (flags, disks) = (word(found, 120), word(found, 124));
+    if disks > MOST_DISKS {
+        return Err(unreadable(format!("a lease on {disks} disks")));
+    }
+    for _ in 0..disks {
+        rest.take(DISK_STRUCT)?;
+    }
+    let orphan = match values.get("list")? {
         "held" => false,
         "orphan" => true,
         // Not yet, or no more.
         "add" | "rem" => return Ok(None),
         other => return Err(unreadable(format!("list={other}"))),
     };
-    let (address, _) = resource.split_once(' ').ok_or_else(bad)?;
-    let mut parts = address.split(':');
-    let (lockspace, name) = (parts.next(), parts.next());
-    let (Some(lockspace), Some(name), Some(last)) = (lockspace, name, parts.next_back()) else {
-        return Err(bad());
-    };
-    let version = block.value("lver")?.parse().map_err(|_| bad())?;
-    let mode = if last == "SH" {
-        LeaseMode::Shared
-    } else if last.parse() == Ok(version) {
-        LeaseMode::Exclusive
-    } else {
-        return Err(bad());
+    let version = values.get("lver")?;
+    let version = version
+        .parse()
+        .map_err(|_| unreadable(format!("lver={version}")))?;
+    let mode = match flags & RES_SHARED {
+        0 => LeaseMode::Exclusive,
+        _ => LeaseMode::Shared,
     };
     Ok(Some(Resource {
-        lockspace: lockspace.to_owned(),
-        name: name.to_owned(),
+        lockspace: name(found, 0)?,
+        name: name(found, NAME)?,
         lease: HeldLease {
             mode,
             version,
@@ -132,11 +227,13 @@ fn read(block: &Block<'_>, resource: &str) -> PortResult<Option<Resource>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
-    /// Printed by sanlock 3.8.5 on a node: one exclusive, one shared lease, then lvmlockd killed.
-    const HELD: &str = include_str!("testdata/status-held.txt");
-    const ORPHAN: &str = include_str!("testdata/status-orphan.txt");
+    /// Sent by sanlock 3.8.5 on a node: one shared, one exclusive lease, then lvmlockd killed.
+    const HELD: &[u8] = include_bytes!("testdata/status-held.bin");
+    const ORPHAN: &[u8] = include_bytes!("testdata/status-orphan.bin");
 
     fn lease(mode: LeaseMode, orphan: bool) -> HeldLease {
         HeldLease {
@@ -146,62 +243,115 @@ mod tests {
         }
     }
 
+    fn replaced(from: &str, to: &str) -> Vec<u8> {
+        assert_eq!(from.len(), to.len(), "lengths stand in the answer");
+        let at = |bytes: &[u8]| bytes.windows(from.len()).position(|w| w == from.as_bytes());
+        let mut bytes = HELD.to_vec();
+        assert!(at(&bytes).is_some(), "{from}");
+        while let Some(at) = at(&bytes) {
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+        bytes
+    }
+
+    fn modes(answer: &[u8]) -> Vec<HeldLease> {
+        let status = parse(answer).unwrap();
+        status.resources.iter().map(|r| r.lease).collect()
+    }
+
     #[test]
     fn leases_held_are_read_with_mode_and_version() {
         let status = parse(HELD).unwrap();
         assert!(!status.use_watchdog);
         assert_eq!(status.lockspaces, ["lvm_vg0"]);
-        let modes: Vec<_> = status.resources.iter().map(|r| r.lease).collect();
         assert_eq!(
-            modes,
+            modes(HELD),
             [
-                lease(LeaseMode::Exclusive, false),
-                lease(LeaseMode::Shared, false)
+                lease(LeaseMode::Shared, false),
+                lease(LeaseMode::Exclusive, false)
             ]
         );
-        assert_eq!(
-            status.resources[0].name,
-            "kLwIEg-5XEo-5dn7-qHcF-gXlO-OmQN-i4sdiI"
+        let first = &status.resources[0];
+        assert_eq!(first.name, "STr3v6-iOjA-OkvE-odLS-CA5J-RlWO-v7gPkt");
+        assert_eq!(first.lockspace, "lvm_vg0");
+        assert!(
+            parse(&replaced("use_watchdog=0", "use_watchdog=1"))
+                .unwrap()
+                .use_watchdog
         );
     }
 
     #[test]
     fn i5_orphans_are_seen() {
-        let status = parse(ORPHAN).unwrap();
-        let leases: Vec<_> = status.resources.iter().map(|r| r.lease).collect();
         assert_eq!(
-            leases,
+            modes(ORPHAN),
             [
-                lease(LeaseMode::Exclusive, true),
-                lease(LeaseMode::Shared, true)
+                lease(LeaseMode::Shared, true),
+                lease(LeaseMode::Exclusive, true)
             ]
         );
     }
 
     #[test]
     fn leases_on_their_way_are_not_held() {
-        for list in ["add", "rem"] {
-            let text = HELD.replace("list=held", &format!("list={list}"));
-            assert!(parse(&text).unwrap().resources.is_empty());
+        for list in ["list=add ", "list=rem "] {
+            // A shorter word leaves a blank more, which is no word.
+            assert!(modes(&replaced("list=held", list)).is_empty());
         }
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn i29_what_is_not_understood_is_no_answer() {
         for (from, to) in [
             ("list=held", "list=kept"),
             ("use_watchdog=0", "use_watchdog=2"),
-            ("use_watchdog=0", "use=0"),
-            ("lver=1", "lver=2"),
-            ("71303168:1 p", "71303168 p"),
-            ("s lvm", "x lvm"),
-            ("    lver=1", "    lver"),
-            ("daemon node1", "p 3"),
+            ("use_watchdog=0", "use_watchpig=0"),
+            ("lver=1", "lver=x"),
         ] {
-            let text = HELD.replace(from, to);
-            assert_ne!(text, HELD);
-            assert!(parse(&text).is_err(), "{to}");
+            assert!(parse(&replaced(from, to)).is_err(), "{to}");
         }
-        assert!(parse("").is_err());
+        for at in [0, 4, HEADER] {
+            let mut other = HELD.to_vec();
+            other[at] ^= 0x10;
+            assert!(parse(&other).is_err(), "byte {at}");
+        }
+        // Cut anywhere: an answer that ends between two states looks whole, and is refused
+        // only if the daemon's own is missing. sanlock closes an answer it could not finish
+        // nowhere but where it dies.
+        for length in [0, HEADER - 1, HEADER, HEADER + 9, HELD.len() - 1] {
+            assert!(parse(&HELD[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn whoever_listens_is_asked_and_who_does_not_answer_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("sock");
+        let error = ask(&socket, Duration::from_secs(1)).unwrap_err();
+        assert!(error.to_string().contains("is it running?"), "{error}");
+
+        let listener = UnixListener::bind(&socket).unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; HEADER];
+            stream.read_exact(&mut asked).unwrap();
+            stream.write_all(HELD).unwrap();
+            drop(stream);
+            // The second is let in and told nothing.
+            let silent = listener.accept().unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            drop(silent);
+            asked
+        });
+        assert_eq!(
+            ask(&socket, Duration::from_secs(5))
+                .unwrap()
+                .resources
+                .len(),
+            2
+        );
+        let error = ask(&socket, Duration::from_millis(100)).unwrap_err();
+        assert!(error.to_string().contains("does not answer"), "{error}");
+        assert_eq!(server.join().unwrap().to_vec(), request());
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Every commit of LVM writes the header of each metadata area anew: it says where the text
 //! begins, how long it is and its checksum. As long as label and headers of all PVs are, byte by
-//! byte, what they were *before* a report was made, the report still holds (I10). Layout: LVM's
-//! lib/format_text/layout.h and lib/label/label.h, unchanged since LVM2 began.
+//! byte, what they were *before* a report was made, the report still holds (I10). LVM's own
+//! commands go by the same: what they scanned before they had the VG's lease is used under it
+//! where the header is the same. Layout: LVM's lib/format_text/layout.h and lib/label/label.h,
+//! unchanged since LVM2 began.
 
 use std::fs::{File, OpenOptions};
 use std::io;
