@@ -28,8 +28,8 @@ fn hook(node: &Node, script: &str) -> (i32, String) {
 #[test]
 fn i_what_makes_no_sense_is_refused_in_a_sentence() {
     let lab = Lab::open().unwrap();
-    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     volward.volume("root", 32).unwrap();
     let web = Guest::new("web", 1).disk("root", Wish::Plain);
@@ -130,8 +130,8 @@ fn i_a_lun_that_hangs_costs_an_attach_its_deadline_and_nothing_else() {
         io_timeout: Some(10),
         ..ClusterSpec::default()
     };
-    let cluster = Cluster::ready(&lab, &spec, Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &spec, Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     volward.volume("root", 32).unwrap();
     let web = Guest::new("web", 1).disk("root", Wish::Plain);

@@ -7,7 +7,7 @@ use volward_system::{Cluster, ClusterSpec, Lab, Node, Output, Progress};
 
 fn ready() -> Cluster {
     let lab = Lab::open().unwrap();
-    Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
+    Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
 }
 
 /// Starts it, which must be refused with these words at virsh.
@@ -30,7 +30,7 @@ fn succeeded(said: &str) {
 #[test]
 fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
     volward.volume("root", 32).unwrap();
     volward.volume("common", 32).unwrap();
@@ -102,7 +102,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
 #[test]
 fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
     volward.volume("data", 32).unwrap();
     let left = Guest::new("left", 1).disk("data", Wish::Shareable);

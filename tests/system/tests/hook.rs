@@ -18,8 +18,8 @@ fn sight(volward: &Volward<'_>, node: &Node) -> String {
 #[test]
 fn the_hook_does_its_part_whatever_runs_or_does_not() {
     let lab = Lab::open().unwrap();
-    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     for name in ["root", "data"] {
         volward.volume(name, 32).unwrap();
