@@ -10,7 +10,7 @@ use volward_model::{
 use volward_plan::home::may_switch;
 use volward_plan::{AttachPlan, Step};
 
-use crate::execute::{StepError, clone_of};
+use crate::execute::{StepError, clone_of, return_of};
 use crate::node::Node;
 use crate::ports::{PortError, PortResult};
 
@@ -51,7 +51,7 @@ impl Node {
     /// Remembers a copy; the daemon's loop ([`Node::tend`]) does the rest.
     pub(crate) fn watch(&self, volume: &VolumeRef, returning: bool, wants_progress: bool) {
         let now = self.ports.clock.monotonic();
-        let watched = Watched {
+        let mut watched = Watched {
             volume: volume.clone(),
             returning,
             status: None,
@@ -63,6 +63,16 @@ impl Node {
             first: (0, now),
             changed: now,
         };
+        // After a restart the kernel has gone on: whoever asks is told how far it is before the
+        // steps, which may have to wait for LVM, come to look.
+        let id = if returning {
+            return_of(volume)
+        } else {
+            clone_of(volume)
+        };
+        if let Ok(Some(status)) = self.ports.devices.clone_status(id) {
+            watched.see(now, &status, self.settings.stall_after);
+        }
         self.watched().insert(volume.id, watched);
         if !returning {
             self.wake(volume);

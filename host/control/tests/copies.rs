@@ -286,6 +286,30 @@ fn i24_an_error_table_is_no_finished_write_back() {
 }
 
 #[test]
+fn a_write_back_taken_up_again_says_at_once_how_far_it_is() {
+    let (lab, n1, volume) = attached(CopyMode::WritesOnly);
+    busy_guest(&lab, &n1, &volume, 3);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.kernel.while_waiting(move |kernel, id| {
+        kernel.hydrate(id, 1).unwrap();
+        kernel.while_waiting(|_, _| {});
+        kernel.crash();
+    });
+    n1.tasks.run_all();
+    n1.kill();
+    let n1 = lab.start("n1");
+    // Nothing was done yet; what the kernel holds is looked at all the same.
+    let copies = n1.node.copies();
+    assert_eq!((copies.len(), copies[0].state), (1, "returning"));
+    assert!(copies[0].total.0 > copies[0].done.0, "{copies:?}");
+    assert!(copies[0].done.0 > 0, "{copies:?}");
+    n1.kernel
+        .while_waiting(|kernel, id| drop(kernel.hydrate(id, 8)));
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
 fn with_a_full_state_disk_the_copy_still_comes_home() {
     for dies in [false, true] {
         let (lab, n1, volume) = attached(CopyMode::WritesOnly);
