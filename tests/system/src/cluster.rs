@@ -111,13 +111,30 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::ready`], and when such a cluster runs already.
     pub fn up(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        Self::lasting(lab, spec, progress, fixture::saved)
+    }
+
+    /// As [`Cluster::with_volward`], but the nodes go on after this process.
+    ///
+    /// # Errors
+    /// As [`Cluster::with_volward`], and when such a cluster runs already.
+    pub fn up_with_volward(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        Self::lasting(lab, spec, progress, fixture::with_volward)
+    }
+
+    fn lasting(
+        lab: &Lab,
+        spec: &ClusterSpec,
+        progress: Progress,
+        saved: impl Fn(&Lab, &ClusterSpec, Progress) -> Result<PathBuf>,
+    ) -> Result<Self> {
         let folder = lab.by_hand();
         if folder.exists() {
             return Err(LabError::Machine(
                 "a cluster is up already; `cargo xtask lab down` ends it".into(),
             ));
         }
-        let saved = fixture::saved(lab, spec, progress)?;
+        let saved = saved(lab, spec, progress)?;
         fs::create_dir_all(&folder).at("create", &folder)?;
         let cluster = Self::prepare(lab, spec, folder, true, progress)?;
         let restored = fixture::restore(&cluster, &saved, progress);

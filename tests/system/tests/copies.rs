@@ -5,7 +5,7 @@
 
 #![cfg_attr(
     not(feature = "long"),
-    allow(dead_code, unused_imports, reason = "the long stories use the rest")
+    allow(dead_code, unused_imports, reason = "the long story uses the rest")
 )]
 #![allow(
     clippy::disallowed_methods,
@@ -244,7 +244,6 @@ fn d_a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote
     story.comes_home_whole();
 }
 
-#[cfg(feature = "long")]
 #[test]
 fn d_e_a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     let cluster = ready();
