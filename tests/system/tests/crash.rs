@@ -89,8 +89,10 @@ impl<'a> Story<'a> {
         let mut died = false;
         self.volward
             .wait(1, what, PATIENCE, || {
+                // In this order: the end of the daemon is an end of much else.
+                let over = done();
                 died = !self.alive();
-                Ok(died || done())
+                Ok(died || over)
             })
             .unwrap();
         died
