@@ -13,6 +13,7 @@ use volward_plan::{AttachPlan, Step};
 use crate::execute::{StepError, clone_of, return_of};
 use crate::node::Node;
 use crate::ports::{PortError, PortResult};
+use crate::under_way::CallOff;
 
 mod watched;
 mod write_back;
@@ -186,11 +187,20 @@ impl Node {
     }
 
     /// `Step::AwaitHydration`: a copy that must be whole before the guest starts.
-    pub(crate) fn await_hydration(&self, volume: &VolumeRef) -> Result<(), StepError> {
-        self.await_clone(volume, clone_of(volume))
+    pub(crate) fn await_hydration(
+        &self,
+        volume: &VolumeRef,
+        call_off: &CallOff,
+    ) -> Result<(), StepError> {
+        self.await_clone(volume, clone_of(volume), call_off)
     }
 
-    fn await_clone(&self, volume: &VolumeRef, id: DeviceId) -> Result<(), StepError> {
+    fn await_clone(
+        &self,
+        volume: &VolumeRef,
+        id: DeviceId,
+        call_off: &CallOff,
+    ) -> Result<(), StepError> {
         loop {
             let info = self.ports.devices.get(id)?;
             let info = info.ok_or_else(|| PortError::Missing {
@@ -212,6 +222,9 @@ impl Node {
             }
             if self.is_stopping() {
                 return Err(StepError::Stopping);
+            }
+            if call_off.is_called_off() {
+                return Err(StepError::CalledOff);
             }
             self.ports.devices.wait_event(id, info.event, NAP)?;
         }

@@ -58,6 +58,10 @@ pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
     Ok(text)
 }
 
+/// The deadlines of policies are for real machines; in emulation everything takes many times as
+/// long, and more where the host has other things to do.
+const PATIENT: &str = "[policy.limits]\ndeadline-ms = 2500\nload-deadline-ms = 10000\n\n";
+
 fn configuration(node: u8, setup: &Setup) -> String {
     let switch = if setup.lab_switch {
         "[lab]\nread-write-without-watchdog = true\n"
@@ -66,7 +70,7 @@ fn configuration(node: u8, setup: &Setup) -> String {
     };
     format!(
         "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n\n\
-         [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{switch}\n{}",
+         [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{PATIENT}{switch}\n{}",
         setup.config
     )
 }
