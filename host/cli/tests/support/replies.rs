@@ -202,6 +202,7 @@ fn decision() -> DecisionRecord {
         hook: "attach".into(),
         combined: Combined::attach(&facts, &plugins),
         facts,
+        copies: Vec::new(),
         plugins,
         micros: 412,
     }

@@ -14,6 +14,7 @@ fn record(n: u128) -> DecisionRecord {
     DecisionRecord {
         hook: "attach".to_owned(),
         facts,
+        copies: Vec::new(),
         plugins: Vec::new(),
         combined: Combined::Granted(Answer::default()),
         micros: 1,
