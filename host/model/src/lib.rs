@@ -13,6 +13,7 @@
 //! | [`facts`] | what a policy is told |
 //! | [`answer`] | what a policy answers, and how answers combine |
 //! | [`decision`] | the record of one decision |
+//! | [`mask`] | records without names, for export |
 //! | [`scenario`] | what a policy is told and expected to say: the record, with less said |
 
 pub mod answer;
@@ -22,6 +23,7 @@ pub mod device;
 pub mod facts;
 pub mod home;
 pub mod ids;
+pub mod mask;
 pub mod scenario;
 pub mod slot;
 pub mod units;
@@ -41,6 +43,7 @@ pub use ids::{
     InstanceId, LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, RequestId, VgUuid, VolumeId,
     VolumeName,
 };
+pub use mask::Mask;
 pub use scenario::{Difference, Scenario};
 pub use slot::{CopyProgress, NumberedSlot, Slot, SlotReading};
 pub use units::{Bytes, Sectors};
