@@ -34,7 +34,9 @@ mod view;
 pub use artefact::ArtefactError;
 pub use chain::{Chain, PluginState, PluginStatus};
 pub use compiler::{CompileError, Compiler};
-pub use decision_log::{DecisionLog, LogEntry, LogLimits, Outcome};
+pub use decision_log::{
+    BadLine, DecisionLog, LogEntry, LogFolder, LogLimits, LogReader, Outcome, WINDOW, Which,
+};
 pub use engine::code_config;
 pub use limits::{Limits, MOST_STACK_BYTES};
 pub use plugin::{Counters, INTERFACE};
