@@ -112,6 +112,38 @@ pub struct LogEntry {
     pub outcome: Outcome,
 }
 
+/// Writes decisions as lines of a log to anything, without waiting for a disk: for exports, and
+/// for whoever makes logs up.
+#[derive(Debug, Default)]
+pub struct LogWriter<W> {
+    output: W,
+    last: u64,
+    written: parts::Written,
+}
+
+impl<W: Write> LogWriter<W> {
+    /// Writes a log from its beginning.
+    pub fn new(output: W) -> Self {
+        Self {
+            output,
+            last: 0,
+            written: parts::Written::default(),
+        }
+    }
+
+    /// Adds a decision.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn write(&mut self, record: &DecisionRecord, outcome: &Outcome) -> io::Result<()> {
+        self.last += 1;
+        let lines = self.written.lines(self.last, record, outcome)?;
+        self.output.write_all(&lines.text)?;
+        self.written.remember(lines.new);
+        Ok(())
+    }
+}
+
 /// The log, open for writing.
 #[derive(Debug)]
 pub struct DecisionLog {
