@@ -170,16 +170,17 @@ impl Answer {
 
     /// Narrows this answer by a later policy's. Whatever `other` holds, nothing gets wider:
     /// sharing, access and ceiling take the stricter, the first proposal stays.
-    /// Both must be answers to the same request; a disk `other` does not name stays as it is.
+    /// Both must be answers to the same request; a disk `other` does not name stays as it is, one
+    /// that it names twice is narrowed twice.
     pub fn narrow_by(&mut self, other: &Self) {
         for disk in &mut self.disks {
-            let Some(theirs) = other.disks.iter().find(|d| d.volume == disk.volume) else {
-                continue;
-            };
-            disk.sharing = disk.sharing.max(theirs.sharing);
-            disk.access = disk.access.max(theirs.access);
-            disk.copy_at_most = disk.copy_at_most.min(theirs.copy_at_most);
-            disk.copy = disk.copy.or(theirs.copy);
+            let theirs = other.disks.iter().filter(|d| d.volume == disk.volume);
+            for theirs in theirs {
+                disk.sharing = disk.sharing.max(theirs.sharing);
+                disk.access = disk.access.max(theirs.access);
+                disk.copy_at_most = disk.copy_at_most.min(theirs.copy_at_most);
+                disk.copy = disk.copy.or(theirs.copy);
+            }
         }
         self.notes.extend(other.notes.iter().cloned());
     }

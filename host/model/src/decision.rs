@@ -182,15 +182,13 @@ impl Combined {
             let said = plugins
                 .iter()
                 .filter(|p| !p.monitored)
-                .filter_map(move |p| {
-                    let Verdict::Advised(advice) = &p.verdict else {
-                        return None;
-                    };
-                    advice
-                        .iter()
-                        .find(|(v, _)| *v == volume)
-                        .and_then(|(_, fate)| *fate)
-                });
+                .filter_map(|p| match &p.verdict {
+                    Verdict::Advised(advice) => Some(advice),
+                    _ => None,
+                })
+                .flatten()
+                .filter(move |(v, _)| *v == volume)
+                .filter_map(|(_, fate)| *fate);
             CopyFate::safest(said)
         };
         let fates = granted
