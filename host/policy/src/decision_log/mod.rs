@@ -131,6 +131,11 @@ impl<W: Write> LogWriter<W> {
         }
     }
 
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.output
+    }
+
     /// Adds a decision.
     ///
     /// # Errors
