@@ -15,12 +15,12 @@ pub use attach::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
     Detached, DiskPath, DiskWish, StartMark,
 };
-pub use client::{Client, ClientError, ExplainQuery};
+pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
 pub use view::{
-    AttachmentView, DoctorCheck, DoctorReply, DoctorVerdict, ExplainReply, HydrationView,
-    PolicyView, StatusReply,
+    AttachmentView, DecisionReply, DecisionView, DecisionsReply, DoctorCheck, DoctorReply,
+    DoctorVerdict, ExplainReply, HydrationView, PolicyView, StatusReply,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

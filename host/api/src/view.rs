@@ -92,6 +92,59 @@ pub struct ExplainReply {
     pub trouble: Vec<String>,
 }
 
+/// `GET /v1/decisions`: decisions of this node's log, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecisionsReply {
+    /// Those that match.
+    pub decisions: Vec<DecisionView>,
+    /// The number of the log's latest decision, whether it matches or not: ask for those after it
+    /// next.
+    pub last: u64,
+}
+
+/// A decision in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecisionView {
+    /// Its number in this node's log; 0 where an earlier version wrote it.
+    pub seq: u64,
+    /// The request.
+    pub request: String,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// `attach` or `detach`.
+    pub hook: String,
+    /// The instance's UUID.
+    pub instance: String,
+    /// The instance's name, as it was given.
+    pub instance_name: String,
+    /// The disks, `POOL/NAME`.
+    pub disks: Vec<String>,
+    /// What the policies came to: `granted`, `advised`, `denied`, `faulted`.
+    pub said: String,
+    /// Who denied or broke first; absent where nobody did.
+    pub by: Option<String>,
+    /// What became of it: `done`, `refused`, `failed`.
+    pub became: String,
+    /// Why, where it was not carried out.
+    pub message: Option<String>,
+    /// The whole chain's time.
+    pub micros: u64,
+}
+
+/// `GET /v1/decisions/record`: a whole decision, as the log holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DecisionReply {
+    /// Its number in this node's log.
+    pub seq: u64,
+    /// The record, with facts and configurations: a scenario as it stands.
+    pub record: serde_json::Value,
+    /// What became of it.
+    pub outcome: serde_json::Value,
+}
+
 /// `GET /v1/doctor`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -48,6 +48,9 @@ pub(crate) enum Command {
     },
     /// Why a request was granted or refused, and where it is stuck
     Explain(ExplainArgs),
+    /// The decisions this node made
+    #[command(subcommand)]
+    Decisions(DecisionsCommand),
     /// Local copies on this node
     #[command(subcommand)]
     Hydration(HydrationCommand),
@@ -88,6 +91,53 @@ pub(crate) enum VolumeCommand {
         #[arg(long)]
         shareable: YesNo,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DecisionsCommand {
+    /// List the latest
+    Ls {
+        /// At most so many
+        #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
+        limit: u32,
+        #[command(flatten)]
+        which: WhichDecisions,
+    },
+    /// Show every decision of a request, with facts and answers; with --json: scenarios
+    Show {
+        /// The request
+        request: RequestId,
+        /// Put stand-ins for names, UUIDs, hints, labels and settings: for whoever is not to know
+        /// them
+        #[arg(long)]
+        mask: bool,
+    },
+    /// Print them as they are made, until interrupted
+    Follow {
+        #[command(flatten)]
+        which: WhichDecisions,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichDecisions {
+    /// Those of this instance
+    #[arg(long, value_name = "UUID")]
+    pub(crate) instance: Option<InstanceId>,
+    /// Those about a volume of this name
+    #[arg(long, value_name = "POOL/VOLUME")]
+    pub(crate) volume: Option<VolumePath>,
+    /// Those the policies came to this with
+    #[arg(long, value_enum)]
+    pub(crate) said: Option<Said>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Said {
+    Granted,
+    Advised,
+    Denied,
+    Faulted,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! `volward`: what the daemon can do, for people and for scripts.
 
 mod args;
+mod decisions;
 mod exit;
 mod output;
 mod run;

@@ -13,7 +13,7 @@ use crate::args::{
 };
 use crate::exit::Exit;
 use crate::output::{answer, print};
-use crate::{show, watch, workbench};
+use crate::{decisions, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -38,6 +38,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             })?;
         }
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
+        Command::Decisions(command) => decisions::run(&client, json, command)?,
         Command::Hydration(HydrationCommand::Ls) => {
             answer(json, &client.hydrations()?, |found| show::hydrations(found))?;
         }

@@ -32,6 +32,12 @@ fn tables_and_stories_read_as_reviewed() {
         ("detach-plan", &format!("detach {WEB1} --dry-run")),
         ("ls", "ls --all"),
         ("explain", &format!("explain {REQUEST}")),
+        ("decisions-ls", "decisions ls"),
+        ("decisions-show", &format!("decisions show {REQUEST}")),
+        (
+            "decisions-show-masked",
+            &format!("decisions show {REQUEST} --mask"),
+        ),
         ("hydration-ls", "hydration ls"),
         ("policy-ls", "policy ls"),
         ("doctor", "doctor"),
@@ -102,6 +108,74 @@ fn requests_say_what_was_typed() {
             "GET /v1/explain?volume=vg0%2Fa%2Bb",
             &format!("GET /v1/explain?instance={WEB1}"),
             "GET /v1/attachments?all=false",
+        ]
+    );
+}
+
+#[test]
+fn decisions_are_asked_for_as_typed() {
+    let node = Node::with(healthy);
+    node.volward(&format!(
+        "decisions ls -n 5 --instance {WEB1} --volume vg0/a --said denied"
+    ));
+    node.volward(&format!("decisions show {REQUEST}"));
+    let targets: Vec<_> = node.seen().iter().map(|s| s.line.clone()).collect();
+    assert_eq!(
+        targets,
+        [
+            format!("GET /v1/decisions?limit=5&instance={WEB1}&volume=vg0%2Fa&said=denied"),
+            format!("GET /v1/decisions/record?request={REQUEST}"),
+        ]
+    );
+    let empty = Node::with(|_| Canned::json(&json!({"decisions": [], "last": 0})));
+    let ended = empty.volward("decisions ls");
+    assert_eq!(ended.stdout, "no such decisions on this node\n");
+}
+
+/// What `show --json` prints is a file of scenarios; masked, nobody is named in it.
+#[test]
+fn a_decision_is_exported_as_a_scenario() {
+    let node = Node::with(healthy);
+    let whole = node.volward(&format!("decisions show {REQUEST} --json"));
+    let scenario: volward_api::model::Scenario = serde_json::from_str(&whole.stdout).unwrap();
+    assert_eq!(scenario.facts().request.instance_name, "web1");
+    let masked = node.volward(&format!("decisions show {REQUEST} --json --mask"));
+    let scenario: volward_api::model::Scenario = serde_json::from_str(&masked.stdout).unwrap();
+    assert_eq!(scenario.facts().request.instance_name, "guest1");
+    for name in ["web1", WEB1, "blue", "gold", "root"] {
+        assert!(whole.stdout.contains(name), "{name}");
+        assert!(!masked.stdout.contains(name), "{name}: {}", masked.stdout);
+    }
+}
+
+/// Each decision is printed once, the next are asked for by number, and a daemon that goes away
+/// ends it.
+#[test]
+fn follow_prints_what_is_new() {
+    let rounds = AtomicUsize::new(0);
+    let node = Node::with(move |_| match rounds.fetch_add(1, Ordering::SeqCst) {
+        0 => Canned::json(&support::replies::decisions()),
+        1 => Canned::json(&json!({"decisions": [], "last": 8})),
+        _ => Canned::problem(&problem(ProblemCode::Internal)),
+    });
+    let ended = node.volward("decisions follow --said denied");
+    assert_ne!(ended.code, 0);
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        lines[1],
+        format!(
+            "2026-11-21 10:39:14 UTC  {REQUEST}  attach of vg0/root vg0/common for web1: \
+             denied by tenants, refused: tenant blue has no volumes here"
+        )
+    );
+    let targets: Vec<_> = node.seen().iter().map(|s| s.line.clone()).collect();
+    assert_eq!(
+        targets,
+        [
+            "GET /v1/decisions?limit=10&said=denied",
+            "GET /v1/decisions?limit=1000&after=8&said=denied",
+            "GET /v1/decisions?limit=1000&after=8&said=denied",
         ]
     );
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use volward_model::{NodeName, PoolName};
-use volward_policy::Limits;
+use volward_policy::{Limits, LogLimits};
 
 /// /etc/volward/volward.toml. The operator guide shows one with every key.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +22,9 @@ pub(crate) struct Config {
     /// Policies.
     #[serde(default)]
     pub(crate) policy: PolicySection,
+    /// How much of the decision log is kept.
+    #[serde(default)]
+    pub(crate) decisions: LogLimits,
     /// The socket.
     #[serde(default)]
     pub(crate) api: ApiSection,
@@ -191,6 +194,9 @@ impl Config {
 
     fn check(&self, path: &Path) -> anyhow::Result<()> {
         let file = path.display();
+        if let Some(problem) = self.decisions.problem() {
+            bail!("{file}: [decisions] {problem}");
+        }
         let mut names: Vec<_> = self.pool.iter().map(|p| &p.name).collect();
         names.sort();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -305,6 +311,23 @@ mod tests {
         assert!(parse(&format!("{}{}", pool("shared"), pool("shared"))).is_err());
         let two = "[[pool]]\nname=\"a\"\nkind=\"local\"\n[[pool]]\nname=\"b\"\nkind=\"local\"\n";
         assert!(parse(two).is_err());
+    }
+
+    #[test]
+    fn limits_of_the_decision_log_are_checked() {
+        let config = parse("[decisions]\nkeep-days = 30\n").unwrap();
+        assert_eq!(
+            (config.decisions.keep_days, config.decisions.files),
+            (30, 8)
+        );
+        for bad in [
+            "files = 0",
+            "file-bytes = 100",
+            "file-byte = 100000",
+            "keep-days = -1",
+        ] {
+            assert!(parse(&format!("[decisions]\n{bad}\n")).is_err(), "{bad}");
+        }
     }
 
     #[test]

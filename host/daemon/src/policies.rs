@@ -9,7 +9,8 @@ use std::time::Duration;
 use volward_control::ports::{Became, Decisions, Policy, PortError, PortResult};
 use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{
-    Chain, CompileError, Compiler, DecisionLog, LogEntry, Outcome, PluginStatus, Runtime, Sources,
+    Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, Outcome, PluginStatus,
+    Runtime, Sources, Which,
 };
 use volward_storage::exec::{Exec, ExecError, Invocation};
 
@@ -124,23 +125,44 @@ impl Policy for Policies {
 }
 
 /// The decision log behind `control`'s port.
-pub(crate) struct Log(Mutex<DecisionLog>);
+pub(crate) struct Log {
+    writing: Mutex<DecisionLog>,
+    /// Looking something up must not keep a decision waiting.
+    reading: LogFolder,
+}
 
 impl Log {
     pub(crate) fn new(log: DecisionLog) -> Self {
-        Self(Mutex::new(log))
+        Self {
+            reading: log.folder().clone(),
+            writing: Mutex::new(log),
+        }
     }
 
-    /// The latest decision that matches; see [`DecisionLog::latest`].
+    /// The number of the latest decision.
+    pub(crate) fn last(&self) -> u64 {
+        self.writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .last()
+    }
+
+    /// The latest decision that matches; see [`LogFolder::latest`].
     pub(crate) fn latest(
         &self,
         needle: &str,
         matches: impl Fn(&LogEntry) -> bool,
     ) -> std::io::Result<Option<LogEntry>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .latest(needle, matches)
+        self.reading.latest(needle, matches)
+    }
+
+    /// The decisions that match; see [`LogFolder::select`].
+    pub(crate) fn select(
+        &self,
+        which: Which<'_>,
+        matches: impl Fn(&LogEntry) -> bool,
+    ) -> std::io::Result<Vec<LogEntry>> {
+        self.reading.select(which, matches)
     }
 }
 
@@ -151,7 +173,7 @@ impl Decisions for Log {
             Became::Refused { code, message } => Outcome::Refused { code, message },
             Became::Failed { message } => Outcome::Failed { message },
         };
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         log.append(decision, &outcome)
             .map_err(|error| PortError::Io {
                 what: "writing the decision log".into(),

@@ -9,7 +9,7 @@ use anyhow::Context;
 use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
 use volward_model::PoolName;
-use volward_policy::{DecisionLog, LogLimits, Runtime};
+use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::lease::Sanlock;
@@ -58,7 +58,7 @@ impl Daemon {
         let state = State::open(&state_dir.join("state.db"))
             .with_context(|| format!("{}/state.db", state_dir.display()))?;
         let log_dir = private_folder(&state_dir.join("decisions"))?;
-        let log = DecisionLog::open(&log_dir, LogLimits::default())
+        let log = DecisionLog::open(&log_dir, config.decisions)
             .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
         let decisions = Arc::new(Log::new(log));
         let policies = Arc::new(load_policies(&config, &exec, &state_dir)?);

@@ -12,6 +12,7 @@ use crate::units::Bytes;
 
 /// How much copying is allowed. In order: each allows all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CopyMode {
     /// No copy.
@@ -26,6 +27,7 @@ pub enum CopyMode {
 
 /// What detach does with a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CopyFate {
     /// Written back to the shared volume; then the copy goes.
@@ -38,6 +40,7 @@ pub enum CopyFate {
 
 /// A proposed or granted copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CopyPlan {
     /// How.
@@ -71,6 +74,7 @@ pub struct DiskAnswer {
 
 /// A remark for the decision log; changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Note {
     /// What about.
@@ -103,6 +107,40 @@ pub struct Denial {
     pub retry_after_ms: Option<u32>,
 }
 
+impl fmt::Display for CopyMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::WritesOnly => "writes-only",
+            Self::Background => "background",
+            Self::BeforeStart => "before-start",
+        })
+    }
+}
+
+impl fmt::Display for CopyFate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::WriteBack => "write-back",
+            Self::Keep => "keep",
+            Self::Discard => "discard",
+        })
+    }
+}
+
+impl fmt::Display for CopyPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, then {}", self.mode, self.fate)?;
+        if let Some(amount) = self.in_flight {
+            write!(f, ", {amount} in flight")?;
+        }
+        if let Some(amount) = self.batch {
+            write!(f, ", {amount} in a batch")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.message, self.code)
@@ -132,16 +170,17 @@ impl Answer {
 
     /// Narrows this answer by a later policy's. Whatever `other` holds, nothing gets wider:
     /// sharing, access and ceiling take the stricter, the first proposal stays.
-    /// Both must be answers to the same request; a disk `other` does not name stays as it is.
+    /// Both must be answers to the same request; a disk `other` does not name stays as it is, one
+    /// that it names twice is narrowed twice.
     pub fn narrow_by(&mut self, other: &Self) {
         for disk in &mut self.disks {
-            let Some(theirs) = other.disks.iter().find(|d| d.volume == disk.volume) else {
-                continue;
-            };
-            disk.sharing = disk.sharing.max(theirs.sharing);
-            disk.access = disk.access.max(theirs.access);
-            disk.copy_at_most = disk.copy_at_most.min(theirs.copy_at_most);
-            disk.copy = disk.copy.or(theirs.copy);
+            let theirs = other.disks.iter().filter(|d| d.volume == disk.volume);
+            for theirs in theirs {
+                disk.sharing = disk.sharing.max(theirs.sharing);
+                disk.access = disk.access.max(theirs.access);
+                disk.copy_at_most = disk.copy_at_most.min(theirs.copy_at_most);
+                disk.copy = disk.copy.or(theirs.copy);
+            }
         }
         self.notes.extend(other.notes.iter().cloned());
     }

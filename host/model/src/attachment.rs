@@ -8,6 +8,7 @@ use crate::ids::{InstanceId, NodeName, VolumeId};
 
 /// Whether others may have the volume too. Ordered by strictness: the greater is the stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sharing {
     /// Others may attach it at the same time.
@@ -18,6 +19,7 @@ pub enum Sharing {
 
 /// Whether the attachment may write. Ordered by strictness: the greater is the stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// May read and write.
@@ -55,6 +57,7 @@ pub struct AttachmentKey {
 
 /// How far an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AttachmentState {
     /// Asked for and not decided or not finished yet. Visible to other nodes, so that two who

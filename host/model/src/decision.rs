@@ -17,6 +17,9 @@ pub struct DecisionRecord {
     pub hook: String,
     /// What they were told.
     pub facts: Facts,
+    /// Detach only: the copies there are, each with the fate its grant named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<(VolumeId, CopyFate)>,
     /// What each plugin said, in the order they were asked; the baseline is the first.
     pub plugins: Vec<PluginVerdict>,
     /// What came out.
@@ -38,8 +41,9 @@ pub struct PluginVerdict {
     /// Monitored: logged, but without effect.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub monitored: bool,
-    /// Its configuration.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Its configuration. Written also when it is empty: in a scenario, none at all means the one
+    /// that lies beside the policy.
+    #[serde(default)]
     pub config: BTreeMap<String, String>,
     /// Its answer.
     pub verdict: Verdict,
@@ -78,6 +82,7 @@ pub struct Fault {
 
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// The code trapped: unreachable, out-of-bounds, division by zero, panic.
@@ -110,6 +115,24 @@ impl fmt::Display for FaultKind {
             Self::Link => "link",
             Self::Runtime => "runtime",
         })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.kind)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granted(_) => f.pad("granted"),
+            Self::Advised(_) => f.pad("advised"),
+            Self::Denied(denial) => write!(f, "denied: {denial}"),
+            Self::Faulted(fault) => write!(f, "faulted: {fault}"),
+            Self::Absent => f.pad("no such hook"),
+        }
     }
 }
 
@@ -159,15 +182,13 @@ impl Combined {
             let said = plugins
                 .iter()
                 .filter(|p| !p.monitored)
-                .filter_map(move |p| {
-                    let Verdict::Advised(advice) = &p.verdict else {
-                        return None;
-                    };
-                    advice
-                        .iter()
-                        .find(|(v, _)| *v == volume)
-                        .and_then(|(_, fate)| *fate)
-                });
+                .filter_map(|p| match &p.verdict {
+                    Verdict::Advised(advice) => Some(advice),
+                    _ => None,
+                })
+                .flatten()
+                .filter(move |(v, _)| *v == volume)
+                .filter_map(|(_, fate)| *fate);
             CopyFate::safest(said)
         };
         let fates = granted

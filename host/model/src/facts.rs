@@ -53,6 +53,7 @@ pub struct RequestFacts {
 
 /// Who is on the other end of the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// libvirt's hook.
@@ -67,6 +68,7 @@ pub enum Origin {
 
 /// What the attachment is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// The instance starts.
@@ -83,6 +85,7 @@ pub enum Purpose {
 
 /// A node as a policy sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NodeFacts {
     /// Its name.
@@ -101,6 +104,7 @@ pub struct NodeFacts {
 
 /// Space in a local pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Space {
     /// Size of the pool.
@@ -145,6 +149,7 @@ pub struct DiskFacts {
 
 /// How far a hydration is; words as in the kernel's dm-clone status line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HydrationFacts {
     /// Regions of the volume.

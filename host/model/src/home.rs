@@ -15,6 +15,7 @@ pub const HOME_TAG_PREFIX: &str = "volward.home=";
 
 /// Where the current data is, and the count of changes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Home {
     /// Where.
     #[serde(flatten)]
@@ -25,6 +26,7 @@ pub struct Home {
 
 /// The four states; `copy` is the LV UUID of the copy in the node's local pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum HomeState {
     /// The shared LV is current.

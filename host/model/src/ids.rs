@@ -36,6 +36,20 @@ impl LvmUuid {
         // Checked to be ASCII when made.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// A made-up one for a scenario's disk or pool: the word, zeros, the number.
+    pub(crate) fn numbered(word: &str, n: usize) -> Self {
+        let mut out = [b'0'; 32];
+        let number = n.to_string();
+        // A word of ours is a few letters, a number 20 digits at most.
+        for (place, byte) in out.iter_mut().zip(word.bytes()) {
+            *place = byte;
+        }
+        for (place, byte) in out.iter_mut().rev().zip(number.bytes().rev()) {
+            *place = byte;
+        }
+        Self(out)
+    }
 }
 
 impl FromStr for LvmUuid {
@@ -82,9 +96,9 @@ impl fmt::Debug for LvmUuid {
     }
 }
 
-/// Serde by way of `Display` and `FromStr`.
+/// Serde by way of `Display` and `FromStr`; the pattern is for the published schema.
 macro_rules! serde_as_text {
-    ($name:ty) => {
+    ($name:ty, $pattern:literal) => {
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
@@ -97,9 +111,22 @@ macro_rules! serde_as_text {
                     .map_err(serde::de::Error::custom)
             }
         }
+        #[cfg(test)]
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
     };
 }
-serde_as_text!(LvmUuid);
+
+serde_as_text!(LvmUuid, "^(-*[0-9A-Za-z!#]){32}-*$");
 
 /// The UUID of a volume group.
 pub type VgUuid = LvmUuid;
@@ -134,10 +161,14 @@ impl FromStr for VolumeId {
         })
     }
 }
-serde_as_text!(VolumeId);
+serde_as_text!(
+    VolumeId,
+    "^(-*[0-9A-Za-z!#]){32}-*:(-*[0-9A-Za-z!#]){32}-*$"
+);
 
 /// A virtual machine: its libvirt domain UUID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct InstanceId(pub Uuid);
 
@@ -163,6 +194,7 @@ impl FromStr for InstanceId {
 
 /// One request to the daemon, from the client's call to the decision record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct RequestId(pub Uuid);
 
@@ -209,6 +241,13 @@ macro_rules! name_type {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// One of our own making, whose letters are known to be right.
+            #[allow(dead_code, reason = "not every kind of name has a default")]
+            pub(crate) fn fixed(text: &str) -> Self {
+                debug_assert!(text.parse::<Self>().is_ok(), "{text}");
+                Self(text.to_owned())
+            }
         }
         impl FromStr for $name {
             type Err = ParseIdError;
@@ -227,7 +266,7 @@ macro_rules! name_type {
                 fmt::Debug::fmt(&self.0, f)
             }
         }
-        serde_as_text!($name);
+        serde_as_text!($name, "^[0-9A-Za-z+_.][0-9A-Za-z+_.-]{0,126}$");
     };
 }
 

@@ -12,7 +12,9 @@
 //! | [`slot`] | what a node tells the others through the registry |
 //! | [`facts`] | what a policy is told |
 //! | [`answer`] | what a policy answers, and how answers combine |
-//! | [`decision`] | the record of one decision: also the scenario format |
+//! | [`decision`] | the record of one decision |
+//! | [`mask`] | records without names, for export |
+//! | [`scenario`] | what a policy is told and expected to say: the record, with less said |
 
 pub mod answer;
 pub mod attachment;
@@ -21,6 +23,8 @@ pub mod device;
 pub mod facts;
 pub mod home;
 pub mod ids;
+pub mod mask;
+pub mod scenario;
 pub mod slot;
 pub mod units;
 pub mod volume;
@@ -39,6 +43,8 @@ pub use ids::{
     InstanceId, LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, RequestId, VgUuid, VolumeId,
     VolumeName,
 };
+pub use mask::Mask;
+pub use scenario::{Difference, Scenario};
 pub use slot::{CopyProgress, NumberedSlot, Slot, SlotReading};
 pub use units::{Bytes, Sectors};
 pub use volume::{

@@ -24,6 +24,13 @@ pub(crate) struct Call {
     meter: Meter,
 }
 
+impl Call {
+    /// Linear memory it came to have, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.meter.used
+    }
+}
+
 /// Lines and notes: the limit on a call's data is for each call, so somebody must add up.
 pub(crate) struct Budget {
     lines: u32,

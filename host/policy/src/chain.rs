@@ -134,7 +134,7 @@ impl Chain {
         let ask = |member: &Member| member.verdict(|plugin| plugin.attach(&facts));
         let plugins: Vec<PluginVerdict> = self.members.iter().filter_map(ask).collect();
         let combined = Combined::attach(&facts, &plugins);
-        record("attach", facts, plugins, combined, &watch)
+        record("attach", facts, &[], plugins, combined, &watch)
     }
 
     /// Asks every policy for the fate of each copy; `granted` is what its grant named. It cannot
@@ -147,7 +147,7 @@ impl Chain {
         let ask = |member: &Member| member.verdict(|plugin| plugin.detach(&facts, &volumes));
         let plugins: Vec<PluginVerdict> = self.members.iter().filter_map(ask).collect();
         let combined = Combined::detach(granted, &plugins);
-        record("detach", facts, plugins, combined, &watch)
+        record("detach", facts, granted, plugins, combined, &watch)
     }
 
     /// Every policy, refused ones and those that are off included.
@@ -160,6 +160,7 @@ impl Chain {
 fn record(
     hook: &str,
     facts: Arc<Facts>,
+    copies: &[(VolumeId, CopyFate)],
     plugins: Vec<PluginVerdict>,
     combined: Combined,
     watch: &Stopwatch,
@@ -167,6 +168,7 @@ fn record(
     DecisionRecord {
         hook: hook.to_owned(),
         facts: Arc::unwrap_or_clone(facts),
+        copies: copies.to_vec(),
         plugins,
         combined,
         micros: watch.micros(),

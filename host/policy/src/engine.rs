@@ -36,8 +36,16 @@ pub fn code_config() -> Config {
     config
 }
 
+/// The settings of code that counts what it does, for measuring: slower, and never the daemon's.
+#[must_use]
+pub fn metered_code_config() -> Config {
+    let mut config = code_config();
+    config.consume_fuel(true);
+    config
+}
+
 /// The engine that runs policies.
-pub(crate) fn runtime_engine(limits: &Limits) -> wasmtime::Result<Engine> {
+pub(crate) fn runtime_engine(limits: &Limits, mut config: Config) -> wasmtime::Result<Engine> {
     // Loading tries a policy beside the decisions that run.
     let slots = limits.concurrency.max(1) + 1;
     let mut pool = PoolingAllocationConfig::default();
@@ -52,7 +60,6 @@ pub(crate) fn runtime_engine(limits: &Limits) -> wasmtime::Result<Engine> {
         .table_elements(usize::try_from(limits.table_elements).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT);
-    let mut config = code_config();
     config
         .max_wasm_stack(usize::try_from(limits.stack_bytes).unwrap_or(usize::MAX))
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

@@ -34,11 +34,15 @@ mod view;
 pub use artefact::ArtefactError;
 pub use chain::{Chain, PluginState, PluginStatus};
 pub use compiler::{CompileError, Compiler};
-pub use decision_log::{DecisionLog, LogEntry, LogLimits, Outcome};
-pub use engine::code_config;
+pub use decision_log::{
+    BadLine, DecisionLog, LogEntry, LogFolder, LogLimits, LogReader, LogWriter, Outcome, WINDOW,
+    Which,
+};
+pub use engine::{code_config, metered_code_config};
 pub use limits::{Limits, MOST_STACK_BYTES};
 pub use plugin::{Counters, INTERFACE};
 pub use runtime::{LoadError, Runtime, RuntimeError, Sources, digest};
+pub use sandbox::Cost;
 pub use source::{Level, Settings, SettingsError};
 pub use trusted::TrustError;
 

@@ -14,7 +14,7 @@ use crate::bindings::Imports;
 use crate::call::Call;
 use crate::chain::{Chain, Member, PluginStatus};
 use crate::plugin::{Hooks, INTERFACE, Identity, Plugin};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Cost, Sandbox};
 use crate::source::{self, Found, Level, Settings, SettingsError};
 use crate::trusted::{self, TrustError};
 use crate::{BASELINE, Compiler, Limits, MOST_STACK_BYTES, engine};
@@ -116,6 +116,27 @@ impl Runtime {
         owner: u32,
         compiler: Box<dyn Compiler>,
     ) -> Result<Self, RuntimeError> {
+        let cache = cache.map(|folder| Cache::new(folder, owner));
+        Self::with(limits, cache, owner, compiler, false)
+    }
+
+    /// A runtime that counts what calls cost ([`Runtime::take_costs`]); its compiler must compile
+    /// with [`crate::metered_code_config`].
+    ///
+    /// # Errors
+    /// If wasmtime cannot work with these limits on this machine.
+    pub fn metered(limits: Limits, compiler: Box<dyn Compiler>) -> Result<Self, RuntimeError> {
+        // No files are read, so nobody owns them.
+        Self::with(limits, None, 0, compiler, true)
+    }
+
+    fn with(
+        limits: Limits,
+        cache: Option<Cache>,
+        owner: u32,
+        compiler: Box<dyn Compiler>,
+        metered: bool,
+    ) -> Result<Self, RuntimeError> {
         if limits.stack_bytes > MOST_STACK_BYTES {
             let asked = limits.stack_bytes;
             return Err(RuntimeError::Stack { asked });
@@ -123,13 +144,18 @@ impl Runtime {
         let failed = |error: wasmtime::Error| RuntimeError::Engine {
             reason: format!("{error:#}"),
         };
-        let engine = engine::runtime_engine(&limits).map_err(failed)?;
+        let code = if metered {
+            engine::metered_code_config()
+        } else {
+            engine::code_config()
+        };
+        let engine = engine::runtime_engine(&limits, code).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call).map_err(failed)?;
         Ok(Self {
-            sandbox: Arc::new(Sandbox::new(engine, limits).map_err(RuntimeError::Ticker)?),
+            sandbox: Arc::new(Sandbox::new(engine, limits, metered).map_err(RuntimeError::Ticker)?),
             linker,
-            cache: cache.map(|folder| Cache::new(folder, owner)),
+            cache,
             compiler,
             owner,
         })
@@ -157,6 +183,27 @@ impl Runtime {
             }
         }
         Chain::new(members)
+    }
+
+    /// Makes a chain of policies that are not in a folder, in this order: nobody's to trust, so for
+    /// whoever asks about them, not for whom they decide. What is refused is part of it, and
+    /// faults.
+    #[must_use]
+    pub fn assemble<'a>(
+        &self,
+        policies: impl IntoIterator<Item = (&'a str, &'a [u8], &'a Settings)>,
+    ) -> Chain {
+        let members = policies.into_iter().map(|(name, component, settings)| {
+            self.member(name, settings.clone(), Ok(component.to_vec()))
+        });
+        Chain::new(members.collect())
+    }
+
+    /// What the calls since the last time cost, in their order, the trying of what was loaded
+    /// included; nothing unless the runtime is [`Runtime::metered`].
+    #[must_use]
+    pub fn take_costs(&self) -> Vec<Cost> {
+        self.sandbox.take_costs()
     }
 
     /// Goes through everything loading does, but for the file's owner, and says what it found.

@@ -2,8 +2,9 @@
 //! thread.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use volward_model::{Answer, Facts, Fault, FaultKind};
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Engine, Store};
@@ -20,6 +21,17 @@ pub(crate) struct Sandbox {
     pub(crate) limits: Limits,
     ticker: Ticker,
     gate: Gate,
+    /// Only where costs are measured: a policy that is asked pays for the counting.
+    costs: Option<Mutex<Vec<Cost>>>,
+}
+
+/// What a call of a policy took, in units that are the same on every machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cost {
+    /// wasmtime's fuel: about one for each instruction.
+    pub fuel: u64,
+    /// Linear memory of all its memories together, in bytes.
+    pub memory: u64,
 }
 
 /// What came of a call.
@@ -45,7 +57,7 @@ impl<T> Outcome<T> {
 impl Sandbox {
     /// # Errors
     /// If the kernel gives no thread for the ticker.
-    pub(crate) fn new(engine: Engine, limits: Limits) -> std::io::Result<Self> {
+    pub(crate) fn new(engine: Engine, limits: Limits, metered: bool) -> std::io::Result<Self> {
         let ticker = Ticker::start(engine.clone(), limits.tick())?;
         let gate = Gate::new(limits.concurrency);
         Ok(Self {
@@ -53,7 +65,16 @@ impl Sandbox {
             limits,
             ticker,
             gate,
+            costs: metered.then(Mutex::default),
         })
+    }
+
+    /// What the calls since the last time took, in their order; nothing where nobody measures.
+    pub(crate) fn take_costs(&self) -> Vec<Cost> {
+        let costs = self.costs.as_ref();
+        costs
+            .map(|costs| std::mem::take(&mut *costs.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
     }
 
     /// Instantiates a policy and runs `body` on it. The deadline holds for both together.
@@ -78,12 +99,23 @@ impl Sandbox {
         let _running = self.ticker.begin();
         let mut store = call::store(&self.engine, &self.limits, facts, config);
         store.set_epoch_deadline(self.limits.ticks(deadline_ms));
+        if self.costs.is_some() {
+            // As much as there is: it is counted, not limited. It fails only where the engine does
+            // not count, and this one does.
+            let _ok = store.set_fuel(u64::MAX);
+        }
         let result = match policy.instantiate(&mut store) {
             Err(error) => Err(fault::fault(&error, During::Instantiation)),
             Ok(instance) => {
                 body(&mut store, &instance).map_err(|error| fault::fault(&error, During::Call))
             }
         };
+        if let Some(costs) = &self.costs {
+            let fuel = store.get_fuel().map_or(0, |left| u64::MAX - left);
+            let memory = store.data().memory();
+            let mut costs = costs.lock().unwrap_or_else(PoisonError::into_inner);
+            costs.push(Cost { fuel, memory });
+        }
         let Call { answer, log, .. } = store.into_data();
         Outcome {
             result,

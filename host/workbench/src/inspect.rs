@@ -2,16 +2,24 @@
 
 use std::fmt::Write as _;
 
-use volward_policy::{CompileError, INTERFACE, digest};
+use volward_model::Bytes;
+use volward_policy::{CompileError, INTERFACE, Settings, digest};
 use wasmtime::component::Component;
 
-use crate::{InProcess, one_line};
+use crate::{InProcess, bench, one_line};
+
+/// Enough for a median.
+const ROUNDS: u32 = 200;
 
 /// Size, digest, interface, exports and imports, as text for people.
 ///
 /// # Errors
 /// If it is not a component.
-pub fn describe(compiler: &InProcess, bytes: &[u8]) -> Result<String, CompileError> {
+pub fn describe(
+    compiler: &InProcess,
+    bytes: &[u8],
+    settings: &Settings,
+) -> Result<String, CompileError> {
     let engine = compiler.engine();
     let component = Component::new(engine, bytes).map_err(|error| CompileError::Refused {
         reason: one_line(&format!("{error:#}")),
@@ -30,7 +38,29 @@ pub fn describe(compiler: &InProcess, bytes: &[u8]) -> Result<String, CompileErr
     line("interface", &interfaces(&exports));
     exports.iter().for_each(|name| line("export", name));
     imports.iter().for_each(|name| line("import", name));
+    costs(bytes, settings, &mut line);
     Ok(text)
+}
+
+/// What it costs to load and to instantiate; or why it is not loaded.
+fn costs(bytes: &[u8], settings: &Settings, line: &mut impl FnMut(&str, &str)) {
+    let us = |ns: u64| format!("{} us", ns / 1000);
+    match bench::loading("inspected", bytes, settings, ROUNDS) {
+        Err(error) => line("loads", &format!("no: {}", one_line(&format!("{error:#}")))),
+        Ok(loading) => {
+            line("hooks", &loading.hooks.join(", "));
+            line("compile", &format!("{}, once", us(loading.compile_ns)));
+            line(
+                "instance",
+                &format!(
+                    "{} with a request without disks; {} fuel and {} of memory when it is loaded",
+                    us(loading.empty_ns),
+                    loading.cost.fuel,
+                    Bytes(loading.cost.memory)
+                ),
+            );
+        }
+    }
 }
 
 /// The versions of our interface among exported names, and whether they are this runtime's.

@@ -1,8 +1,15 @@
 //! What the program `volward-policy` is made of. The compiler of policies is here and nowhere
 //! else: the daemon runs `volward-policy compile` as a child.
 
+pub mod bench;
+pub mod capture;
+pub mod chain;
+pub mod explain;
 pub mod inspect;
+pub mod replay;
 pub mod rlimits;
+pub mod stream;
+pub mod test;
 
 use volward_policy::{CompileError, Compiler};
 use wasmtime::Engine;
@@ -16,7 +23,18 @@ impl InProcess {
     /// # Errors
     /// If the compiler does not know this machine.
     pub fn new() -> Result<Self, CompileError> {
-        let mut config = volward_policy::code_config();
+        Self::with(volward_policy::code_config())
+    }
+
+    /// A compiler of code that counts what it does, for [`volward_policy::Runtime::metered`].
+    ///
+    /// # Errors
+    /// If the compiler does not know this machine.
+    pub fn metered() -> Result<Self, CompileError> {
+        Self::with(volward_policy::metered_code_config())
+    }
+
+    fn with(mut config: wasmtime::Config) -> Result<Self, CompileError> {
         // The bits of a NaN differ between processors; a decision must not.
         config.cranelift_nan_canonicalization(true);
         let engine = Engine::new(&config);

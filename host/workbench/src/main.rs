@@ -1,22 +1,20 @@
-//! `volward-policy`: compiles and examines policies.
+//! `volward-policy`: compiles, examines, tests and replays policies. Nothing here needs root or a
+//! daemon.
 //!
 //! `compile` is also what the daemon runs as a child: see [`volward_policy::Compiler`] for the
-//! contract. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the policy is refused.
+//! contract. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the policy is refused, 4 what was
+//! asked for is not so: a scenario came out otherwise, a decision would change, a policy costs
+//! more than it did.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+mod commands;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use volward_policy::{CompileError, Compiler, Limits, Runtime, Settings};
-use volward_workbench::{InProcess, inspect, one_line, rlimits};
+use volward_workbench::one_line;
 
-/// The policy is refused: the author's concern, not the machine's.
-const REFUSED: u8 = 3;
-
-/// Compiles and examines Volward policies. Needs neither root nor a daemon.
+/// Compiles, examines, tests and replays Volward policies. Needs neither root nor a daemon.
 #[derive(Parser)]
 #[command(name = "volward-policy", version)]
 struct Arguments {
@@ -34,12 +32,13 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Show a component's exports, imports, interface, digest and size
+    /// Show a component's exports, imports, interface, digest, size, and what it costs
     Inspect {
         /// The component
         component: PathBuf,
     },
-    /// Do everything the daemon does when it loads a policy, and say what it would say
+    /// Do everything the daemon does when it loads a policy, and say what it would say; then run
+    /// the scenarios beside it (NAME.scenarios.jsonl), where there are some
     Check {
         /// The component
         component: PathBuf,
@@ -47,16 +46,33 @@ enum Command {
         #[arg(long)]
         settings: Option<PathBuf>,
     },
+    /// Run scenarios against policies, and show which hooks they reached
+    Test(commands::Test),
+    /// Measure what decisions cost, and compare with figures saved before
+    Bench(commands::Bench),
+    /// Make scenarios of decisions in a log
+    Capture(commands::Capture),
+    /// Make recorded decisions again with these policies, and show what would change
+    Replay(commands::Replay),
+    /// Tell what each policy makes of a scenario
+    Explain(commands::Explain),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Compile { component, out } => compile(component.as_deref(), out.as_deref()),
-        Command::Inspect { component } => show(&component),
+        Command::Compile { component, out } => {
+            commands::compile(component.as_deref(), out.as_deref())
+        }
+        Command::Inspect { component } => commands::inspect(&component),
         Command::Check {
             component,
             settings,
-        } => check(&component, settings.as_deref()),
+        } => commands::check(&component, settings.as_deref()),
+        Command::Test(options) => options.run(),
+        Command::Bench(options) => options.run(),
+        Command::Capture(options) => options.run(),
+        Command::Replay(options) => options.run(),
+        Command::Explain(options) => options.run(),
     };
     match result {
         Ok(status) => status,
@@ -65,84 +81,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Says in one line why a policy is refused.
-fn refuse(reason: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("volward-policy: {}", one_line(&reason.to_string()));
-    ExitCode::from(REFUSED)
-}
-
-fn compile(component: Option<&Path>, out: Option<&Path>) -> Result<ExitCode> {
-    rlimits::set().context("cannot limit itself")?;
-    let bytes = match component {
-        Some(path) => read(path)?,
-        None => {
-            // One more than allowed, to notice it.
-            let limit = Limits::default().component_bytes + 1;
-            let mut bytes = Vec::new();
-            std::io::stdin()
-                .lock()
-                .take(limit)
-                .read_to_end(&mut bytes)
-                .context("standard input")?;
-            bytes
-        }
-    };
-    let limit = Limits::default().component_bytes;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
-        return Ok(refuse(&format!("it is bigger than {limit} bytes")));
-    }
-    let artefact = match InProcess::new()?.compile(&bytes) {
-        Ok(artefact) => artefact,
-        Err(CompileError::Refused { reason }) => return Ok(refuse(&reason)),
-        Err(other) => return Err(other.into()),
-    };
-    match out {
-        Some(path) => fs::write(path, artefact).with_context(|| path.display().to_string())?,
-        None => std::io::stdout()
-            .lock()
-            .write_all(&artefact)
-            .context("standard output")?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn show(component: &Path) -> Result<ExitCode> {
-    match inspect::describe(&InProcess::new()?, &read(component)?) {
-        Ok(text) => print!("{text}"),
-        Err(error) => return Ok(refuse(&error)),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn check(component: &Path, settings: Option<&Path>) -> Result<ExitCode> {
-    let bytes = read(component)?;
-    let beside = component.with_extension("toml");
-    let settings = settings.or_else(|| beside.is_file().then_some(&*beside));
-    let settings = match settings {
-        None => Settings::default(),
-        Some(path) => match Settings::parse(&String::from_utf8_lossy(&read(path)?)) {
-            Ok(settings) => settings,
-            Err(reason) => {
-                // TOML's reason draws a picture of the place.
-                eprintln!("volward-policy: {}: {reason}", path.display());
-                return Ok(ExitCode::from(REFUSED));
-            }
-        },
-    };
-    let owner = rustix::process::geteuid().as_raw();
-    let runtime = Runtime::new(Limits::default(), None, owner, Box::new(InProcess::new()?))?;
-    let name = component.file_stem().unwrap_or_default().to_string_lossy();
-    match runtime.check(&name, &bytes, &settings) {
-        Ok(status) => {
-            println!("{name} would be loaded; hooks: {}", status.hooks.join(", "));
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(refuse(&format!("{name} would be refused: {error}"))),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -53,7 +53,7 @@ pub(crate) fn measure(component: &Path, rounds: usize) -> anyhow::Result<Pairs> 
 }
 
 /// Ten disks, each read-only and shareable and read by somebody on another node already.
-fn facts() -> anyhow::Result<Facts> {
+pub(crate) fn facts() -> anyhow::Result<Facts> {
     let disks = (0..DISKS).map(disk).collect::<anyhow::Result<_>>()?;
     Ok(Facts {
         request: RequestFacts {

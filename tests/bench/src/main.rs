@@ -9,6 +9,7 @@ mod attach;
 mod bare;
 mod decision;
 mod hook;
+mod replay;
 mod samples;
 mod start;
 
@@ -50,6 +51,17 @@ enum What {
         #[arg(long, default_value_t = 300)]
         rounds: usize,
     },
+    /// A long log replayed against a policy with other settings
+    Replay {
+        /// The component of deny-by-prefix
+        component: PathBuf,
+        /// Decisions in the log
+        #[arg(long, default_value_t = 100_000)]
+        decisions: u32,
+        /// How often it is replayed
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// The daemon from start to ready without pools, and its memory idle (as root)
     Start {
         /// volwardd
@@ -72,6 +84,11 @@ fn main() -> anyhow::Result<()> {
             serde_json::to_string(&attach::measure(&volume, rounds)?)
         }
         What::Hook { program, rounds } => serde_json::to_string(&hook::measure(&program, rounds)?),
+        What::Replay {
+            component,
+            decisions,
+            rounds,
+        } => serde_json::to_string(&replay::measure(&component, decisions, rounds)?),
         What::Start {
             program,
             workbench,

@@ -44,6 +44,8 @@ enum Part {
     Decision,
     /// The hook on a guest without managed disks, here
     Hook,
+    /// A long decision log replayed against a changed policy, here
+    Replay,
     /// An attach, on a node of the lab
     Attach,
     /// The daemon's start and memory, on a node
@@ -68,6 +70,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     if wanted(Part::Hook) {
         figures.push(native::hook(root)?);
+    }
+    if wanted(Part::Replay) {
+        figures.push(native::replay(root)?);
     }
     if ON_NODE.into_iter().any(wanted) {
         let cluster =

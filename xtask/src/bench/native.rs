@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::figure::{Figure, Pairs, Unit};
 
@@ -12,7 +14,7 @@ const DECISION_GOAL: f64 = 1.15;
 
 pub(crate) fn decision(root: &Path) -> Result<Figure> {
     let component = root.join("target/guests/baseline.wasm");
-    let pairs = bench(root, "decision", &component)?;
+    let pairs: Pairs = bench(root, "decision", &component)?;
     Ok(Figure::pairs(
         "one decision, 10 disks, shipped default",
         "wasmtime alone, same component and facts",
@@ -23,7 +25,7 @@ pub(crate) fn decision(root: &Path) -> Result<Figure> {
 }
 
 pub(crate) fn hook(root: &Path) -> Result<Figure> {
-    let pairs = bench(root, "hook", &root.join("target/release/volward-hook"))?;
+    let pairs: Pairs = bench(root, "hook", &root.join("target/release/volward-hook"))?;
     Ok(Figure::pairs(
         "hook, guest without managed disks",
         "/bin/true",
@@ -33,7 +35,39 @@ pub(crate) fn hook(root: &Path) -> Result<Figure> {
     ))
 }
 
-fn bench(root: &Path, what: &str, subject: &Path) -> Result<Pairs> {
+#[derive(Deserialize)]
+struct Replayed {
+    seconds: Vec<f64>,
+    decisions: u64,
+    bytes: u64,
+    text: String,
+}
+
+/// A log of 100,000 decisions against a policy with other settings; what it prints is shown.
+pub(crate) fn replay(root: &Path) -> Result<Figure> {
+    let component = root.join("target/guests/deny-by-prefix.wasm");
+    let replayed: Replayed = bench(root, "replay", &component)?;
+    eprintln!(
+        "  replayed {} decisions, {} bytes:",
+        replayed.decisions, replayed.bytes
+    );
+    replayed
+        .text
+        .lines()
+        .for_each(|line| eprintln!("    {line}"));
+    let each: Vec<f64> = replayed
+        .seconds
+        .iter()
+        .map(|seconds| seconds / replayed.decisions as f64)
+        .collect();
+    Ok(Figure::alone(
+        "replay of 100,000 decisions by two policies, each",
+        Unit::Microseconds,
+        &each,
+    ))
+}
+
+fn bench<T: DeserializeOwned>(root: &Path, what: &str, subject: &Path) -> Result<T> {
     eprintln!("  measuring: {what}");
     let output = Command::new(root.join("target/release/volward-bench"))
         .arg(what)

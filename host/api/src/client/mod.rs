@@ -21,7 +21,8 @@ use crate::attach::{
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
-    AttachmentView, DoctorReply, ExplainReply, HydrationView, PolicyView, StatusReply,
+    AttachmentView, DecisionReply, DecisionsReply, DoctorReply, ExplainReply, HydrationView,
+    PolicyView, StatusReply,
 };
 use connection::{Connection, Deadline};
 use error::WireError;
@@ -45,6 +46,44 @@ impl ExplainQuery {
             Self::Volume(pool, volume) => ("volume", format!("{pool}/{volume}")),
         };
         format!("/v1/explain?{key}={}", http::query_value(&value))
+    }
+}
+
+/// Which decisions; those that match all that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecisionsQuery {
+    /// At most so many, the latest.
+    pub limit: Option<u32>,
+    /// Those with a greater number in the log.
+    pub after: Option<u64>,
+    /// Those of this instance.
+    pub instance: Option<InstanceId>,
+    /// Those about this volume, by its pool's and its own name at the time.
+    pub volume: Option<(PoolName, VolumeName)>,
+    /// Those the policies came to this with: `granted`, `advised`, `denied`, `faulted`.
+    pub said: Option<String>,
+}
+
+impl DecisionsQuery {
+    fn target(&self) -> String {
+        let volume = self.volume.as_ref();
+        let pairs = [
+            ("limit", self.limit.map(|n| n.to_string())),
+            ("after", self.after.map(|n| n.to_string())),
+            ("instance", self.instance.map(|id| id.to_string())),
+            (
+                "volume",
+                volume.map(|(pool, name)| format!("{pool}/{name}")),
+            ),
+            ("said", self.said.clone()),
+        ];
+        let given = pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        let query: Vec<String> = given
+            .map(|(key, value)| format!("{key}={}", http::query_value(&value)))
+            .collect();
+        format!("/v1/decisions?{}", query.join("&"))
     }
 }
 
@@ -152,6 +191,22 @@ impl Client {
     /// As [`ClientError`] lists; an unknown request is a [`Problem`] of kind `not-found`.
     pub fn explain(&self, what: &ExplainQuery) -> Reply<ExplainReply> {
         self.get(&what.target())
+    }
+
+    /// `GET /v1/decisions`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn decisions(&self, which: &DecisionsQuery) -> Reply<DecisionsReply> {
+        self.get(&which.target())
+    }
+
+    /// `GET /v1/decisions/record`: every decision of a request, whole.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists; an unknown request is a [`Problem`] of kind `not-found`.
+    pub fn decision(&self, request: RequestId) -> Reply<Vec<DecisionReply>> {
+        self.get(&format!("/v1/decisions/record?request={request}"))
     }
 
     /// `GET /v1/doctor`.

@@ -34,7 +34,8 @@ pub(crate) fn explain(reply: &ExplainReply) -> String {
     lines.join("\n")
 }
 
-fn decision(record: &DecisionRecord) -> Vec<String> {
+/// A decision's facts, what each policy said, and what came of it.
+pub(super) fn decision(record: &DecisionRecord) -> Vec<String> {
     let mut lines = facts(&record.facts);
     lines.push("policies:".to_owned());
     for plugin in &record.plugins {

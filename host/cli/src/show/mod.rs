@@ -1,11 +1,13 @@
 //! What the daemon says, as people read it. Pure text: the golden files in tests/golden are what
 //! comes out of here.
 
+mod decisions;
 mod doctor;
 mod explain;
 mod facts;
 mod lists;
 
+pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{

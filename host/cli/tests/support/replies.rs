@@ -42,11 +42,34 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
             "steps": [["publish the intent", "undone"], ["take vg0/root exclusive", "waiting"]],
             "trouble": ["vg0/root is attached on n2"],
         }),
+        "GET /v1/decisions" => decisions(),
+        "GET /v1/decisions/record" => json!([{
+            "seq": 8,
+            "record": decision(),
+            "outcome": {"became": "refused", "code": "tenant-unknown",
+                        "message": "tenant blue has no volumes here"},
+        }]),
         "GET /v1/doctor" => doctor("ok"),
         "GET /v1/status" => json!({
             "version": "0.1.0", "node": "n1", "quarantined": 1, "pools": ["vg0", "nvme"],
         }),
         other => panic!("no reply for {other}"),
+    })
+}
+
+/// A grant and a denial, the seventh and eighth of the log.
+pub(crate) fn decisions() -> Value {
+    json!({
+        "decisions": [
+            {"seq": 7, "request": "00000000-0000-4000-8000-000000000007", "at_ms": NOW - 60_000,
+             "hook": "attach", "instance": DB1, "instance_name": "", "disks": ["vg0/db"],
+             "said": "granted", "by": null, "became": "done", "message": null, "micros": 61},
+            {"seq": 8, "request": REQUEST, "at_ms": NOW, "hook": "attach", "instance": WEB1,
+             "instance_name": "web1", "disks": ["vg0/root", "vg0/common"], "said": "denied",
+             "by": "tenants", "became": "refused",
+             "message": "tenant blue has no volumes here", "micros": 412},
+        ],
+        "last": 8,
     })
 }
 
@@ -202,6 +225,7 @@ fn decision() -> DecisionRecord {
         hook: "attach".into(),
         combined: Combined::attach(&facts, &plugins),
         facts,
+        copies: Vec::new(),
         plugins,
         micros: 412,
     }

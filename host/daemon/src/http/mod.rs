@@ -1,6 +1,7 @@
 //! The socket: start, routes, stop.
 
 mod attach;
+mod decisions;
 mod explain;
 mod handler;
 pub(crate) mod openapi;

@@ -7,14 +7,14 @@ use axum::{Json, Router, middleware};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use volward_api::{
-    AttachReply, AttachRequest, AttachmentView, ConfirmReply, ConfirmRequest, DetachReply,
-    DetachRequest, DoctorReply, ExplainReply, HydrationView, PolicyView, PoolInitRequest, PoolView,
-    ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachReply, AttachRequest, AttachmentView, ConfirmReply, ConfirmRequest, DecisionReply,
+    DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply, HydrationView,
+    PolicyView, PoolInitRequest, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 
 use super::handler::Shared;
 use super::problem::{Failure, plain};
-use super::{attach, explain, views};
+use super::{attach, decisions, explain, views};
 
 /// One entry of the table.
 pub(super) struct Route {
@@ -119,6 +119,30 @@ pub(super) fn table() -> Vec<Route> {
                 ("volume", "POOL/NAME: the latest request that touched it"),
             ],
             get(explain::explain),
+        ),
+        reads::<DecisionsReply>(
+            "/v1/decisions",
+            "Decisions of this node's log, the oldest first",
+            &[
+                (
+                    "limit",
+                    "at most so many, the latest; 100 unless it is given, 1000 at most",
+                ),
+                ("after", "those with a greater number"),
+                ("instance", "those of this instance"),
+                ("volume", "POOL/NAME: those about a volume of this name"),
+                (
+                    "said",
+                    "granted, advised, denied or faulted: what the policies came to",
+                ),
+            ],
+            get(decisions::list),
+        ),
+        reads::<Vec<DecisionReply>>(
+            "/v1/decisions/record",
+            "Every decision of a request, whole",
+            &[("request", "a request id")],
+            get(decisions::records),
         ),
         reads::<DoctorReply>(
             "/v1/doctor",

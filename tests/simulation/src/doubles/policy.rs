@@ -116,7 +116,10 @@ impl Policy for FakePolicy {
     }
 
     fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord {
-        record("detach", facts, Combined::detach(granted, &[]))
+        DecisionRecord {
+            copies: granted.to_vec(),
+            ..record("detach", facts, Combined::detach(granted, &[]))
+        }
     }
 }
 
@@ -124,6 +127,7 @@ fn record(hook: &str, facts: &Facts, combined: Combined) -> DecisionRecord {
     DecisionRecord {
         hook: hook.to_owned(),
         facts: facts.clone(),
+        copies: Vec::new(),
         plugins: Vec::new(),
         combined,
         micros: 0,

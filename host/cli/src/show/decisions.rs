@@ -1,0 +1,86 @@
+//! The decision log: a table, a line each, or one decision whole.
+
+use volward_api::model::DecisionRecord;
+use volward_api::{DecisionReply, DecisionView, DecisionsReply};
+
+use super::explain;
+use crate::table::table;
+use crate::time::utc;
+
+/// The latest decisions.
+pub(crate) fn decisions(reply: &DecisionsReply) -> String {
+    if reply.decisions.is_empty() {
+        return "no such decisions on this node".to_owned();
+    }
+    let rows = reply.decisions.iter().map(|view| {
+        [
+            utc(view.at_ms),
+            view.request.clone(),
+            view.hook.clone(),
+            instance(view),
+            view.disks.join(" "),
+            said(view),
+            became(view),
+        ]
+    });
+    let header = [
+        "WHEN", "REQUEST", "HOOK", "INSTANCE", "DISKS", "POLICIES", "BECAME",
+    ];
+    table(header, &[], rows)
+}
+
+/// One decision in a line, for whoever follows.
+pub(crate) fn decisions_line(view: &DecisionView) -> String {
+    format!(
+        "{}  {}  {} of {} for {}: {}, {}",
+        utc(view.at_ms),
+        view.request,
+        view.hook,
+        view.disks.join(" "),
+        instance(view),
+        said(view),
+        became(view)
+    )
+}
+
+fn instance(view: &DecisionView) -> String {
+    if view.instance_name.is_empty() {
+        view.instance.clone()
+    } else {
+        view.instance_name.clone()
+    }
+}
+
+fn said(view: &DecisionView) -> String {
+    match &view.by {
+        Some(who) => format!("{} by {who}", view.said),
+        None => view.said.clone(),
+    }
+}
+
+fn became(view: &DecisionView) -> String {
+    match &view.message {
+        Some(message) => format!("{}: {message}", view.became),
+        None => view.became.clone(),
+    }
+}
+
+/// A decision whole.
+pub(crate) fn decision(reply: &DecisionReply) -> String {
+    let became = reply.outcome["became"].as_str().unwrap_or("unknown");
+    let mut became = format!("became: {became}");
+    if let Some(message) = reply.outcome["message"].as_str() {
+        became.push_str(&format!(": {message}"));
+    }
+    match serde_json::from_value::<DecisionRecord>(reply.record.clone()) {
+        Ok(record) => {
+            let mut lines = vec![format!("request {}", record.facts.request.id)];
+            lines.push(format!("hook:  {}", record.hook));
+            lines.extend(explain::decision(&record));
+            lines.push(became);
+            lines.join("\n")
+        }
+        // A newer daemon's record: better raw than not at all.
+        Err(_) => format!("decision: {:#}\n{became}", reply.record),
+    }
+}

@@ -1,0 +1,296 @@
+//! From what an author wrote to whole facts, and from a record to a scenario.
+
+use super::{
+    Expected, ExpectedAnswer, ExpectedDenial, ExpectedDisk, ExpectedFault, ExpectedVerdict, Hook,
+    Scenario, ScenarioAttachment, ScenarioDisk, ScenarioFacts, ScenarioPlugin, ScenarioRequest,
+};
+use crate::answer::{Answer, Denial};
+use crate::attachment::Attachment;
+use crate::decision::{Combined, DecisionRecord, Fault, PluginVerdict, Verdict};
+use crate::facts::{DiskFacts, Facts, RequestFacts};
+use crate::ids::{LvmUuid, PoolName, VolumeId, VolumeName};
+
+impl Scenario {
+    /// The facts, with everything that was left out.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let ScenarioFacts {
+            request,
+            node,
+            peer,
+            disks,
+            held,
+            now_ms,
+            utc_offset_minutes,
+        } = &self.facts;
+        let mut pools: Vec<&PoolName> = Vec::new();
+        for disk in disks.iter().chain(held) {
+            if !pools.contains(&&disk.pool) {
+                pools.push(&disk.pool);
+            }
+        }
+        let whole = |disks: &[ScenarioDisk], word: &str| {
+            let numbered = disks.iter().enumerate();
+            numbered
+                .map(|(n, disk)| {
+                    let pool = pools.iter().position(|pool| **pool == disk.pool);
+                    disk.whole(pool.unwrap_or_default() + 1, word, n + 1)
+                })
+                .collect()
+        };
+        Facts {
+            request: request.whole(),
+            node: node.clone(),
+            peer: peer.clone(),
+            disks: whole(disks, "disk"),
+            held: whole(held, "held"),
+            now_ms: *now_ms,
+            utc_offset_minutes: *utc_offset_minutes,
+        }
+    }
+}
+
+impl ScenarioRequest {
+    fn whole(&self) -> RequestFacts {
+        let Self {
+            id,
+            origin,
+            caller_uid,
+            purpose,
+            instance,
+            instance_name,
+            hints,
+        } = self.clone();
+        RequestFacts {
+            id,
+            origin,
+            caller_uid,
+            purpose,
+            instance,
+            instance_name,
+            hints,
+        }
+    }
+}
+
+impl ScenarioDisk {
+    /// `pool` and `n` are its pool's and its own place, from 1.
+    fn whole(&self, pool: usize, word: &str, n: usize) -> DiskFacts {
+        let id = self.id.unwrap_or_else(|| VolumeId {
+            vg: LvmUuid::numbered("pool", pool),
+            lv: LvmUuid::numbered(word, n),
+        });
+        let name = || VolumeName::fixed(&format!("{word}{n}"));
+        DiskFacts {
+            id,
+            pool: self.pool.clone(),
+            name: self.name.clone().unwrap_or_else(name),
+            size: self.size,
+            shareable: self.shareable,
+            tags: self.tags.clone(),
+            home: self.home.clone(),
+            attachments: self.attachments.iter().map(|a| a.whole(id)).collect(),
+            hydration: self.hydration,
+            asked_sharing: self.asked_sharing,
+            asked_access: self.asked_access,
+        }
+    }
+}
+
+impl ScenarioAttachment {
+    fn whole(&self, disk: VolumeId) -> Attachment {
+        Attachment {
+            volume: self.volume.unwrap_or(disk),
+            instance: self.instance,
+            node: self.node.clone(),
+            sharing: self.sharing,
+            access: self.access,
+            since_ms: self.since_ms,
+            state: self.state,
+        }
+    }
+}
+
+/// What a record says happened is what is expected to happen again.
+impl From<&DecisionRecord> for Scenario {
+    fn from(record: &DecisionRecord) -> Self {
+        let hook = if record.hook == Hook::Detach.word() {
+            Hook::Detach
+        } else {
+            Hook::Attach
+        };
+        Self {
+            title: String::new(),
+            hook,
+            facts: (&record.facts).into(),
+            copies: record.copies.clone(),
+            plugins: record.plugins.iter().map(Into::into).collect(),
+            combined: Some((&record.combined).into()),
+            micros: record.micros,
+        }
+    }
+}
+
+impl From<&Facts> for ScenarioFacts {
+    fn from(facts: &Facts) -> Self {
+        let RequestFacts {
+            id,
+            origin,
+            caller_uid,
+            purpose,
+            instance,
+            instance_name,
+            hints,
+        } = facts.request.clone();
+        Self {
+            request: ScenarioRequest {
+                id,
+                origin,
+                caller_uid,
+                purpose,
+                instance,
+                instance_name,
+                hints,
+            },
+            node: facts.node.clone(),
+            peer: facts.peer.clone(),
+            disks: facts.disks.iter().map(Into::into).collect(),
+            held: facts.held.iter().map(Into::into).collect(),
+            now_ms: facts.now_ms,
+            utc_offset_minutes: facts.utc_offset_minutes,
+        }
+    }
+}
+
+impl From<&DiskFacts> for ScenarioDisk {
+    fn from(disk: &DiskFacts) -> Self {
+        let DiskFacts {
+            id,
+            pool,
+            name,
+            size,
+            shareable,
+            tags,
+            home,
+            attachments,
+            hydration,
+            asked_sharing,
+            asked_access,
+        } = disk.clone();
+        Self {
+            id: Some(id),
+            pool,
+            name: Some(name),
+            size,
+            shareable,
+            tags,
+            home,
+            attachments: attachments.into_iter().map(Into::into).collect(),
+            hydration,
+            asked_sharing,
+            asked_access,
+        }
+    }
+}
+
+impl From<Attachment> for ScenarioAttachment {
+    fn from(attachment: Attachment) -> Self {
+        let Attachment {
+            volume,
+            instance,
+            node,
+            sharing,
+            access,
+            since_ms,
+            state,
+        } = attachment;
+        Self {
+            volume: Some(volume),
+            instance,
+            node,
+            sharing,
+            access,
+            since_ms,
+            state,
+        }
+    }
+}
+
+impl From<&PluginVerdict> for ScenarioPlugin {
+    fn from(said: &PluginVerdict) -> Self {
+        Self {
+            plugin: said.plugin.clone(),
+            config: Some(said.config.clone()),
+            monitored: said.monitored,
+            verdict: Some((&said.verdict).into()),
+            digest: said.digest.clone(),
+            interface: said.interface.clone(),
+            log: said.log.clone(),
+            micros: said.micros,
+        }
+    }
+}
+
+impl From<&Verdict> for ExpectedVerdict {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Granted(answer) => Self::Granted(answer.into()),
+            Verdict::Advised(advice) => Self::Advised(advice.clone()),
+            Verdict::Denied(denial) => Self::Denied(denial.into()),
+            Verdict::Faulted(fault) => Self::Faulted(fault.into()),
+            Verdict::Absent => Self::Absent,
+        }
+    }
+}
+
+impl From<&Combined> for Expected {
+    fn from(combined: &Combined) -> Self {
+        match combined {
+            Combined::Granted(answer) => Self::Granted(answer.into()),
+            Combined::Advised(fates) => Self::Advised(fates.clone()),
+            Combined::Denied(all) => Self::Denied(by(all)),
+            Combined::Faulted(all) => Self::Faulted(by(all)),
+        }
+    }
+}
+
+fn by<'a, T, E: From<&'a T>>(all: &'a [(String, T)]) -> Vec<(String, E)> {
+    let each = all.iter();
+    each.map(|(who, what)| (who.clone(), what.into())).collect()
+}
+
+impl From<&Answer> for ExpectedAnswer {
+    fn from(answer: &Answer) -> Self {
+        let disks = answer.disks.iter().map(|disk| ExpectedDisk {
+            volume: Some(disk.volume),
+            sharing: Some(disk.sharing),
+            access: Some(disk.access),
+            copy_at_most: Some(disk.copy_at_most),
+            copy: disk.copy,
+        });
+        Self {
+            disks: disks.collect(),
+            // As a record without notes is read: it cannot say that there are none.
+            notes: (!answer.notes.is_empty()).then(|| answer.notes.clone()),
+        }
+    }
+}
+
+impl From<&Denial> for ExpectedDenial {
+    fn from(denial: &Denial) -> Self {
+        Self {
+            code: denial.code.clone(),
+            message: Some(denial.message.clone()),
+            retry_after_ms: denial.retry_after_ms,
+        }
+    }
+}
+
+impl From<&Fault> for ExpectedFault {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            kind: fault.kind,
+            message: Some(fault.message.clone()),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The decision log: append-only JSON lines, one a decision, whatever came of it. Together they
+//! hold everything needed to make the decisions again.
+//!
+//! Files are `decisions.jsonl` and older ones `decisions.1.jsonl`, `decisions.2.jsonl` and so on.
+//! Each can be read by itself. A line is one of these:
+//!
+//! | line | holds |
+//! |---|---|
+//! | `{"facts": {...}, "digest": "..."}` | facts, but for the request's id and the time |
+//! | `{"config": {...}, "digest": "..."}` | a policy's configuration |
+//! | `{"seq": 7, "decision": {...}, "outcome": {...}}` | a decision; it names the two by digest |
+//!
+//! The digest is SHA-256 of the text as it stands in the line. Facts and configurations are
+//! written once, and again when a thousand others have been written since ([`WINDOW`]), in a new
+//! file, and after a restart: so neither writer nor reader has to remember more than that.
+//! Whole records (`{"record": {...}, "outcome": {...}}`), as earlier versions wrote them and
+//! `volward decisions show --json` prints them, are read too.
+//!
+//! Every decision is on the disk (fdatasync) before `append` returns: a decision is rare beside
+//! the I/O it allows, and the last line before a crash is the one that is wanted. The folder is
+//! synced when a file is begun.
+
+mod line;
+mod parts;
+mod read;
+mod window;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use volward_model::{DecisionRecord, RequestId};
+
+pub use parts::BadLine;
+pub use read::{LogFolder, LogReader, Which};
+pub use window::WINDOW;
+
+/// How much is kept; `[decisions]` in the daemon's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct LogLimits {
+    /// A file that has reached this many bytes is put aside. A decision of one disk by the shipped
+    /// policies takes 2 kB.
+    pub file_bytes: u64,
+    /// Files kept, the current one included.
+    pub files: u32,
+    /// A file that was last written so many days ago goes; 0: only the number of files counts.
+    pub keep_days: u32,
+}
+
+impl LogLimits {
+    /// A file smaller than this would be begun for every few decisions.
+    pub const LEAST_FILE_BYTES: u64 = 64 << 10;
+
+    /// What is wrong with these limits, if something is.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let least = Self::LEAST_FILE_BYTES;
+        if self.files == 0 {
+            Some("files must be at least 1".to_owned())
+        } else if self.file_bytes < least {
+            Some(format!("file-bytes must be at least {least}"))
+        } else {
+            None
+        }
+    }
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            file_bytes: 16 << 20,
+            files: 8,
+            keep_days: 0,
+        }
+    }
+}
+
+/// What became of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "became", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was carried out.
+    Done,
+    /// It was refused, by the policies or by the rules that hold whatever they say.
+    Refused {
+        /// For programs.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// It was granted, and a step failed.
+    Failed {
+        /// For people.
+        message: String,
+    },
+}
+
+/// A decision of the log, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntry {
+    /// Its number in this node's log; 0 where the line has none.
+    #[serde(default)]
+    pub seq: u64,
+    /// The decision.
+    pub record: DecisionRecord,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Writes decisions as lines of a log to anything, without waiting for a disk: for exports, and
+/// for whoever makes logs up.
+#[derive(Debug, Default)]
+pub struct LogWriter<W> {
+    output: W,
+    last: u64,
+    written: parts::Written,
+}
+
+impl<W: Write> LogWriter<W> {
+    /// Writes a log from its beginning.
+    pub fn new(output: W) -> Self {
+        Self {
+            output,
+            last: 0,
+            written: parts::Written::default(),
+        }
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.output
+    }
+
+    /// Adds a decision.
+    ///
+    /// # Errors
+    /// The output's.
+    pub fn write(&mut self, record: &DecisionRecord, outcome: &Outcome) -> io::Result<()> {
+        self.last += 1;
+        let lines = self.written.lines(self.last, record, outcome)?;
+        self.output.write_all(&lines.text)?;
+        self.written.remember(lines.new);
+        Ok(())
+    }
+}
+
+/// The log, open for writing.
+#[derive(Debug)]
+pub struct DecisionLog {
+    folder: LogFolder,
+    limits: LogLimits,
+    file: File,
+    size: u64,
+    last: u64,
+    written: parts::Written,
+}
+
+impl DecisionLog {
+    /// Opens the log in a folder that exists, and lets go of what is too old.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open(folder: &Path, limits: LogLimits) -> io::Result<Self> {
+        let (file, size) = open_current(folder)?;
+        let folder = LogFolder::new(folder);
+        let last = folder.last_seq()?;
+        let log = Self {
+            folder,
+            limits,
+            file,
+            size,
+            last,
+            written: parts::Written::default(),
+        };
+        log.forget()?;
+        Ok(log)
+    }
+
+    /// Where it can be read, also while it is written.
+    #[must_use]
+    pub fn folder(&self) -> &LogFolder {
+        &self.folder
+    }
+
+    /// The number of the latest decision; 0 before the first.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Adds a decision and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// If it could not be written whole: then it is taken back as far as that is possible.
+    pub fn append(&mut self, record: &DecisionRecord, outcome: &Outcome) -> io::Result<()> {
+        if self.size >= self.limits.file_bytes {
+            self.rotate()?;
+        }
+        let seq = self.last + 1;
+        let lines = self.written.lines(seq, record, outcome)?;
+        let written = self
+            .file
+            .write_all(&lines.text)
+            .and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // A full disk: half a line must not spoil the next one.
+            self.file.set_len(self.size)?;
+            return Err(error);
+        }
+        self.written.remember(lines.new);
+        self.last = seq;
+        self.size += u64::try_from(lines.text.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// The decision of a request, the last one if it was decided several times.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn find(&self, request: RequestId) -> io::Result<Option<LogEntry>> {
+        self.folder.latest(&request.to_string(), |entry| {
+            entry.record.facts.request.id == request
+        })
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let path = |n| path(self.folder.path(), n);
+        let last = self.limits.files.max(1) - 1;
+        // Onto the oldest, which goes.
+        for n in (0..last).rev() {
+            ignore_missing(fs::rename(path(n), path(n + 1)))?;
+        }
+        if last == 0 {
+            fs::remove_file(path(0))?;
+        }
+        (self.file, self.size) = open_current(self.folder.path())?;
+        self.written = parts::Written::default();
+        self.forget()
+    }
+
+    /// Removes files beyond the number kept (it may have been lowered) and those too old.
+    fn forget(&self) -> io::Result<()> {
+        // What the file system says of the file just opened is compared with what it says of the
+        // others: the same clock.
+        let now = self.file.metadata()?.accessed()?;
+        let now = now.max(self.file.metadata()?.modified()?);
+        let keep = Duration::from_secs(u64::from(self.limits.keep_days) * 86_400);
+        for (n, path) in self.folder.set_aside()? {
+            let modified = fs::metadata(&path)?.modified()?;
+            let age = now.duration_since(modified).unwrap_or_default();
+            let old = self.limits.keep_days > 0 && age > keep;
+            if old || n >= self.limits.files {
+                ignore_missing(fs::remove_file(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(folder: &Path, n: u32) -> PathBuf {
+    match n {
+        0 => folder.join("decisions.jsonl"),
+        n => folder.join(format!("decisions.{n}.jsonl")),
+    }
+}
+
+fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Opens the current file. A crash can leave half a line: it is ended, so that the next one
+/// begins its own.
+fn open_current(folder: &Path) -> io::Result<(File, u64)> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(0o600)
+        .open(path(folder, 0))?;
+    let mut size = file.metadata()?.len();
+    if size > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+            size += 1;
+        }
+    } else {
+        // Lines are durable only in a file whose name is.
+        File::open(folder)?.sync_all()?;
+    }
+    Ok((file, size))
+}
