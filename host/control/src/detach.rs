@@ -266,6 +266,7 @@ impl Node {
             }
         }
         let local = self.local_pool().ok().flatten();
+        let own = selected.iter().map(StoredAttachment::key).collect();
         let name = selected
             .first()
             .map(|a| a.instance_name.clone())
@@ -280,7 +281,7 @@ impl Node {
                 instance_name: name,
                 hints: Vec::new(),
             },
-            node: self.node_facts(local.as_ref()),
+            node: self.node_facts(local.as_ref(), &own),
             peer: None,
             disks,
             held: Vec::new(),
