@@ -6,7 +6,7 @@ use std::path::Path;
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::{Leases, Machine};
 use volward_model::PoolName;
-use volward_policy::PluginState;
+use volward_policy::{Level, PluginState, PluginStatus};
 
 use crate::config::{PoolKind, Switch};
 use crate::wiring::Daemon;
@@ -34,12 +34,12 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     }
     if daemon.config.pool.is_empty() {
         let remedy = "add a [[pool]] section to /etc/volward/volward.toml";
-        checks.push(bad(
+        checks.push(refusing(bad(
             "pools",
             DoctorVerdict::Failed,
             "none is configured",
             remedy,
-        ));
+        )));
     }
     checks.push(hook());
     checks.push(ordering());
@@ -216,29 +216,54 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName) -> DoctorCheck {
                 remedy,
             ))
         }
-        Ok(sight) => match sight.slot_troubles().first() {
-            Some(slot) => bad(
-                &check,
-                DoctorVerdict::Warning,
-                format!("the slot of host-id {} {}", slot.host_id, slot.trouble),
-                "restart volwardd on that node",
-            ),
-            None if info.partial => bad(
-                &check,
-                DoctorVerdict::Warning,
-                "a physical volume is missing",
-                "check the paths to the LUNs",
-            ),
-            None => fine(
-                &check,
-                format!(
-                    "joined as host-id {}, {} node(s)",
-                    sight.own.host_id,
-                    sight.members.len()
-                ),
-            ),
-        },
+        Ok(sight) => {
+            let trouble = sight.slot_troubles().into_iter().next();
+            let seen = SeenPool {
+                host_id: sight.own.host_id,
+                nodes: sight.members.len(),
+                partial: info.partial,
+                unreadable: sight.unreadable().into_iter().next(),
+                slot: trouble.map(|s| format!("the slot of host-id {} {}", s.host_id, s.trouble)),
+            };
+            seen_pool(&check, seen)
+        }
     }
+}
+
+/// A shared pool that is joined.
+struct SeenPool {
+    host_id: u64,
+    nodes: usize,
+    /// A physical volume is missing.
+    partial: bool,
+    /// A slot of a node that may be alive cannot be read, in a sentence.
+    unreadable: Option<String>,
+    /// The first trouble with a slot, in a sentence.
+    slot: Option<String>,
+}
+
+fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
+    if let Some(trouble) = seen.unreadable {
+        let found = format!("{trouble}; attaches in this pool are refused until then");
+        let remedy = "restart volwardd on that node; if it is gone, stop it for good, so that \
+                      sanlock counts it dead";
+        return refusing(bad(check, DoctorVerdict::Failed, found, remedy));
+    }
+    if let Some(trouble) = seen.slot {
+        let remedy = "restart volwardd on that node";
+        return bad(check, DoctorVerdict::Warning, trouble, remedy);
+    }
+    if seen.partial {
+        let (found, remedy) = (
+            "a physical volume is missing",
+            "check the paths to the LUNs",
+        );
+        return bad(check, DoctorVerdict::Warning, found, remedy);
+    }
+    fine(
+        check,
+        format!("joined as host-id {}, {} node(s)", seen.host_id, seen.nodes),
+    )
 }
 
 fn local_pool(daemon: &Daemon, pool: &PoolName) -> DoctorCheck {
@@ -320,20 +345,29 @@ fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {
             "remove baseline = \"off\" from [policy]",
         ));
     }
-    for policy in daemon.policies.status() {
-        let check = format!("policy {}", policy.name);
-        checks.push(match policy.state {
-            PluginState::Serving => fine(&check, format!("{}, serving", policy.level)),
-            PluginState::Off => fine(&check, "off"),
-            PluginState::Refused { reason } => bad(
-                &check,
-                DoctorVerdict::Failed,
-                format!("refused: {reason}; every attach is refused while it is there"),
-                "mend or remove the file: it counts from the next decision on",
-            ),
-        });
-    }
+    checks.extend(daemon.policies.status().into_iter().map(policy));
     checks
+}
+
+fn policy(policy: PluginStatus) -> DoctorCheck {
+    let check = format!("policy {}", policy.name);
+    let remedy = "mend or remove the file: it counts from the next decision on";
+    match policy.state {
+        PluginState::Serving => fine(&check, format!("{}, serving", policy.level)),
+        PluginState::Off => fine(&check, "off"),
+        PluginState::Refused { reason } if policy.level == Level::Monitor => bad(
+            &check,
+            DoctorVerdict::Warning,
+            format!("could not be loaded: {reason}; its level is monitor, so nothing is refused"),
+            remedy,
+        ),
+        PluginState::Refused { reason } => refusing(bad(
+            &check,
+            DoctorVerdict::Failed,
+            format!("could not be loaded: {reason}; every attach is refused while it is there"),
+            remedy,
+        )),
+    }
 }
 
 fn consistency(daemon: &Daemon) -> DoctorCheck {
@@ -387,3 +421,6 @@ fn setting(path: &str, key: &str) -> Option<String> {
             (name.trim() == key).then(|| value.trim().to_owned())
         })
 }
+
+#[cfg(test)]
+mod tests;

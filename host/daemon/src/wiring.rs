@@ -51,8 +51,13 @@ impl Daemon {
     /// # Errors
     /// If a tool or library is missing, or the state or policies folder cannot be used.
     pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
-        let name = config.node_name()?;
         let tools = Tools::find()?;
+        Self::with_tools(config, &tools)
+    }
+
+    /// The same with programs that may be a test's.
+    pub(crate) fn with_tools(config: Config, tools: &Tools) -> anyhow::Result<Self> {
+        let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
         let state_dir = private_folder(&config.paths.state)?;
         let state = State::open(&state_dir.join("state.db"))
@@ -63,7 +68,7 @@ impl Daemon {
         let decisions = Arc::new(Log::new(log));
         let policies = Arc::new(load_policies(&config, &exec, &state_dir)?);
 
-        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pool_settings(&config)));
+        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pool_settings(&config)));
         let leases = Arc::new(Sanlock::new()?);
         let machine = Arc::new(Kernel::new());
         let marks = Arc::new(Marks::new(&config.paths.marks, machine.boot_id())?);

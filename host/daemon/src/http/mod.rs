@@ -7,6 +7,8 @@ pub(crate) mod openapi;
 mod peer;
 mod problem;
 mod routes;
+#[cfg(test)]
+pub(crate) mod testing;
 mod views;
 
 use std::os::unix::fs::PermissionsExt;
@@ -33,13 +35,12 @@ const GRACE: Duration = Duration::from_secs(70);
 
 /// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
-    let daemon = tokio::task::spawn_blocking(move || start(config))
+    let daemon = tokio::task::spawn_blocking(move || start(Daemon::new(config)?))
         .await
         .context("starting")??;
     let socket = daemon.config.paths.socket.clone();
     let listener = listen(&socket)?;
-    let app: IntoMakeServiceWithConnectInfo<_, Peer> =
-        routes::router(Arc::clone(&daemon), document()).into_make_service_with_connect_info();
+    let app = app(&daemon);
     tracing::info!(socket = %socket.display(), node = %daemon.node.settings().node, "ready");
     let ready = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&ready).context("telling systemd that we are ready")?;
@@ -68,6 +69,11 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is served, with who asks.
+fn app(daemon: &Arc<Daemon>) -> IntoMakeServiceWithConnectInfo<axum::Router, Peer> {
+    routes::router(Arc::clone(daemon), document()).into_make_service_with_connect_info()
+}
+
 /// The description of what is served is served too.
 fn document() -> axum::Router<handler::Shared> {
     let document = || async { axum::Json(openapi::document()) };
@@ -75,9 +81,9 @@ fn document() -> axum::Router<handler::Shared> {
 }
 
 /// The slow part of a start: recovery, marks, releases that came while we were away.
-fn start(config: Config) -> anyhow::Result<Arc<Daemon>> {
-    let spool = config.paths.state.join("spool");
-    let daemon = Arc::new(Daemon::new(config)?);
+fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
+    let spool = daemon.config.paths.state.join("spool");
+    let daemon = Arc::new(daemon);
     let recovered = daemon.node.recover().context("taking up what was left")?;
     tracing::info!(?recovered, "recovered");
     daemon.marks.rebuild(&daemon.node)?;
