@@ -33,7 +33,8 @@ pub const SOCKET: &str = "/run/volward/volwardd.sock";
 /// directory outlives the daemon.
 pub const MARKS_DIR: &str = "/run/volward/instances";
 /// Releases the hook could not deliver, one JSON [`DetachRequest`] a file, `<instance>.json`; done
-/// and removed at the daemon's next start. Other names there are unfinished writes.
+/// and removed at the daemon's next start, or within a minute while it lives. `<instance>.taken` is
+/// one the daemon has taken up; other names there are unfinished writes.
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";
 /// The daemon's configuration.
 pub const CONFIG: &str = "/etc/volward/volward.toml";

@@ -19,8 +19,8 @@ use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
 use crate::glue::{SystemClock, TestSeams, Threads};
+use crate::marks::Marks;
 use crate::policies::{Log, Policies, Workbench};
-use crate::releases::Marks;
 use crate::state::State;
 
 /// The built-in policy, as the build made it.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -12,11 +13,18 @@ use volward_storage::exec::Tools;
 
 use super::{app, listen, start};
 use crate::config::Config;
+use crate::spool;
 use crate::wiring::Daemon;
+
+/// A test does not wait a minute.
+const SPOOL_PERIOD: Duration = Duration::from_millis(20);
 
 /// Serves until dropped.
 pub(crate) struct Served {
+    pub(crate) daemon: Arc<Daemon>,
     runtime: Option<tokio::runtime::Runtime>,
+    /// Dropped, it ends the look at the spool.
+    _stopping: tokio::sync::watch::Sender<bool>,
     folder: TempDir,
 }
 
@@ -51,8 +59,12 @@ impl Served {
             let listener = listen(&socket).unwrap();
             tokio::spawn(async { axum::serve(listener, app).await });
         });
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
+        runtime.spawn(spool::watch(Arc::clone(&daemon), SPOOL_PERIOD, stopped));
         Self {
+            daemon,
             runtime: Some(runtime),
+            _stopping: stopping,
             folder,
         }
     }
