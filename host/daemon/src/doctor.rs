@@ -11,6 +11,8 @@ use volward_policy::{Level, PluginState, PluginStatus};
 use crate::config::{PoolKind, Switch};
 use crate::wiring::Daemon;
 
+mod copies;
+
 /// Where libvirt looks for our hook.
 const HOOKS: [&str; 2] = [
     "/etc/libvirt/hooks/qemu.d/volward",
@@ -45,6 +47,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.push(ordering());
     checks.extend(policies(daemon));
     checks.push(consistency(daemon));
+    checks.extend(copies::examine(daemon));
     checks
 }
 
