@@ -36,5 +36,7 @@ pub const MARKS_DIR: &str = "/run/volward/instances";
 /// and removed at the daemon's next start, or within a minute while it lives. `<instance>.taken` is
 /// one the daemon has taken up; other names there are unfinished writes.
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";
+/// Words that stand in the hook's program, and by which a copy of it under another name is known.
+pub const HOOK_MARK: &str = "why: volward explain ";
 /// The daemon's configuration.
 pub const CONFIG: &str = "/etc/volward/volward.toml";

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use volward_api::{
-    AttachRequest, Client, DetachRequest, ExplainQuery, PoolInitRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PoolInitRequest,
+    VolumeSetRequest,
 };
 
 use crate::args::{
@@ -12,7 +13,7 @@ use crate::args::{
     PoolCommand, VolumeCommand, YesNo,
 };
 use crate::exit::Exit;
-use crate::output::{answer, print};
+use crate::output::{answer, complain, hint, print};
 use crate::{show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
@@ -48,11 +49,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(PolicyCommand::Workbench(arguments)) => {
             return Err(workbench::exec(&arguments));
         }
-        Command::Doctor => {
-            let reply = client.doctor()?;
-            answer(json, &reply, show::doctor)?;
-            return Ok(show::verdict(&reply));
-        }
+        Command::Doctor => return doctor(&client, json),
         Command::Status => answer(json, &client.status()?, show::status)?,
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -61,6 +58,21 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+fn doctor(client: &Client, json: bool) -> anyhow::Result<Exit> {
+    match client.doctor() {
+        Ok(reply) => {
+            answer(json, &reply, show::doctor)?;
+            Ok(show::verdict(&reply))
+        }
+        Err(error @ ClientError::NoDaemon { .. }) if !json => {
+            let exit = complain(&error.into(), json);
+            hint(show::WITHOUT_DAEMON);
+            Ok(exit)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {

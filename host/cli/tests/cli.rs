@@ -147,6 +147,12 @@ fn a_daemon_that_is_not_there_or_silent_is_code_8() {
     let ended = Node::without_daemon().volward("status");
     assert_eq!(ended.code, 8);
     assert_golden("no-daemon", "status", &ended);
+    let doctor = Node::without_daemon().volward("doctor");
+    assert_eq!(doctor.code, 8);
+    assert_golden("doctor-no-daemon", "doctor", &doctor);
+    let json = Node::without_daemon().volward("--json doctor").stderr;
+    let error: Value = serde_json::from_str(&json).unwrap();
+    assert!(error["error"].is_string(), "{error}");
 
     let silent = Node::with(|_| Canned::Silence);
     let ended = silent.volward("--timeout 1 status");

@@ -43,6 +43,9 @@ pub(crate) struct Daemon {
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
     pub(crate) leases: Arc<Sanlock>,
+    pub(crate) tools: Tools,
+    /// The policy compiler.
+    pub(crate) workbench: PathBuf,
 }
 
 impl Daemon {
@@ -66,7 +69,11 @@ impl Daemon {
         let log = DecisionLog::open(&log_dir, LogLimits::default())
             .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
         let decisions = Arc::new(Log::new(log));
-        let policies = Arc::new(load_policies(&config, &exec, &state_dir)?);
+        let workbench = match &config.paths.workbench {
+            Some(path) => path.clone(),
+            None => beside_us("volward-policy")?,
+        };
+        let policies = Arc::new(load_policies(&config, &exec, &state_dir, &workbench)?);
 
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pool_settings(&config)));
         let leases = Arc::new(Sanlock::new()?);
@@ -96,6 +103,8 @@ impl Daemon {
             lvm,
             machine,
             leases,
+            tools: tools.clone(),
+            workbench,
         })
     }
 
@@ -135,15 +144,16 @@ fn pool_settings(config: &Config) -> Vec<PoolSettings> {
     settings.collect()
 }
 
-fn load_policies(config: &Config, exec: &Arc<Exec>, state: &Path) -> anyhow::Result<Policies> {
-    let program = match &config.paths.workbench {
-        Some(path) => path.clone(),
-        None => beside_us("volward-policy")?,
-    };
+fn load_policies(
+    config: &Config,
+    exec: &Arc<Exec>,
+    state: &Path,
+    workbench: &Path,
+) -> anyhow::Result<Policies> {
     let cache = private_folder(&state.join("compiled"))?;
     let compiler = Box::new(Workbench {
         exec: Arc::clone(exec),
-        program,
+        program: workbench.to_owned(),
     });
     let owner = rustix::process::geteuid().as_raw();
     let runtime = Runtime::new(config.policy.limits.clone(), Some(&cache), owner, compiler)

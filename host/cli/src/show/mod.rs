@@ -6,7 +6,7 @@ mod explain;
 mod facts;
 mod lists;
 
-pub(crate) use doctor::{doctor, verdict};
+pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
     attached, attachments, detached, hydration_remark, hydrations, policies, pools, status,

@@ -147,8 +147,8 @@ fn policies() -> Value {
 pub(crate) fn doctor(watchdog: &str) -> Value {
     let fine = watchdog == "ok";
     json!({"checks": [
-        {"name": "tools", "verdict": "ok", "found": "lvm2 2.03.16, sanlock 3.8.5",
-         "remedy": null, "refuses_read_write": true},
+        {"name": "tools", "verdict": "ok", "found": "lvm, sanlock, lvmlockctl, volward-policy",
+         "remedy": null, "refuses_read_write": false},
         {"name": "dm-clone", "verdict": "warning", "found": "the module is not there",
          "remedy": "copies are not offered; everything else is. Install a kernel with dm-clone",
          "refuses_read_write": false},

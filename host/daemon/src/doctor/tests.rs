@@ -1,6 +1,7 @@
 use std::fs;
 
 use volward_api::DoctorReply;
+use volward_storage::exec::Tools;
 
 use super::*;
 use crate::http::testing::Served;
@@ -53,24 +54,41 @@ fn a_node_without_pools_serves_no_attach() {
     assert!(find(&reply, "pools").refuses_read_write);
 }
 
-/// Its attaches are refused with `slot-unreadable`.
 #[test]
-fn the_broken_slot_of_a_node_that_may_be_alive_refuses_read_write_and_a_dead_ones_does_not() {
-    let slot = "the slot of host-id 2 cannot be read";
-    let seen = |unreadable: Option<&str>| SeenPool {
-        host_id: 1,
-        nodes: 2,
-        partial: false,
-        unreadable: unreadable.map(str::to_owned),
-        slot: Some(slot.to_owned()),
+fn programs_that_are_gone_are_named_with_their_packages() {
+    // The test's daemon has none of them.
+    let reply = Served::new("", |_| {}).client().doctor().unwrap();
+    let tools = find(&reply, "tools");
+    assert_eq!(tools.verdict, DoctorVerdict::Failed);
+    assert!(tools.refuses_read_write, "{tools:?}");
+    assert_eq!(tools.found, "not installed: lvm, sanlock, lvmlockctl");
+    let remedy = tools.remedy.as_deref();
+    assert_eq!(remedy, Some("apt-get install lvm2 sanlock lvm2-lockd"));
+}
+
+#[test]
+fn without_the_compiler_of_policies_doctor_says_what_that_means() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("program");
+    fs::write(&there, "").unwrap();
+    fs::set_permissions(&there, fs::Permissions::from_mode(0o755)).unwrap();
+    let tools = Tools {
+        lvm: there.clone(),
+        sanlock: there.clone(),
+        lvmlockctl: there.clone(),
     };
-    let alive = seen_pool("pool vg0", seen(Some("... and that node may be alive")));
-    assert_eq!(alive.verdict, DoctorVerdict::Failed);
-    assert!(alive.refuses_read_write, "{alive:?}");
-    let dead = seen_pool("pool vg0", seen(None));
-    assert_eq!(
-        (dead.verdict, dead.found.as_str()),
-        (DoctorVerdict::Warning, slot)
+    let missing = system::tools(&tools, &folder.path().join("volward-policy"));
+    assert_eq!(missing.verdict, DoctorVerdict::Failed);
+    assert!(
+        missing.found.contains("volward-policy") && !missing.refuses_read_write,
+        "{missing:?}"
     );
-    assert!(!dead.refuses_read_write, "{dead:?}");
+    let whole = system::tools(&tools, &there);
+    assert_eq!(
+        (whole.verdict, whole.found.as_str()),
+        (
+            DoctorVerdict::Ok,
+            "lvm, sanlock, lvmlockctl, volward-policy"
+        )
+    );
 }
