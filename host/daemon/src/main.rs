@@ -66,6 +66,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let config = config::Config::load(&args.config)?;
     if args.check {
+        config.node_name()?;
         println!("{} is fine", args.config.display());
         return Ok(());
     }
