@@ -135,6 +135,12 @@ pub(super) fn lvmlockd() -> DoctorCheck {
     )
 }
 
+/// The file is packaging/volward-modules.conf.
+pub(super) const CLONE_REMEDY: &str = "modprobe dm-clone, and for every boot \
+    /etc/modules-load.d/volward.conf with the line dm-clone (it comes with Volward); if there is no \
+    such module: a kernel with CONFIG_DM_CLONE and the fix 8b3fd1f53af3 (6.1 has it), or the module \
+    built for this kernel";
+
 pub(super) fn clone_target(daemon: &Daemon) -> DoctorCheck {
     match daemon.machine.dm_clone_unfit() {
         None => fine("dm-clone", "fit: local copies can be made"),
@@ -142,8 +148,7 @@ pub(super) fn clone_target(daemon: &Daemon) -> DoctorCheck {
             "dm-clone",
             DoctorVerdict::Warning,
             format!("{reason}; everything but local copies works"),
-            "install a kernel with CONFIG_DM_CLONE and the fix 8b3fd1f53af3 (6.1 has it), or build \
-             the module for this kernel",
+            CLONE_REMEDY,
         ),
     }
 }

@@ -92,3 +92,14 @@ fn without_the_compiler_of_policies_doctor_says_what_that_means() {
         )
     );
 }
+
+/// The remedy names what packaging has.
+#[test]
+fn the_packaged_file_loads_what_the_remedy_says() {
+    let file = include_str!("../../../../packaging/volward-modules.conf");
+    let remedy = system::CLONE_REMEDY;
+    let target = "/etc/modules-load.d/volward.conf";
+    assert!(remedy.contains(target) && file.contains(target), "{remedy}");
+    let modules: Vec<&str> = file.lines().filter(|l| !l.starts_with('#')).collect();
+    assert_eq!(modules, ["dm-clone"]);
+}
