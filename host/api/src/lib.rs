@@ -19,8 +19,8 @@ pub use client::{Client, ClientError, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
 pub use view::{
-    AttachmentView, DoctorCheck, DoctorReply, DoctorVerdict, ExplainReply, HydrationView,
-    PolicyView, StatusReply,
+    AttachmentView, ClusterReply, DoctorCheck, DoctorReply, DoctorVerdict, ExplainReply,
+    HydrationView, PolicyView, StatusReply,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

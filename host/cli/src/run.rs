@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::CommandFactory;
+use serde_json::json;
 use volward_api::{
     AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PoolInitRequest,
     VolumeSetRequest,
@@ -33,11 +34,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Attach(args) => attach(&client, json, args)?,
         Command::Detach(args) => detach(&client, json, args)?,
-        Command::Ls { all } => {
-            answer(json, &client.attachments(all)?, |found| {
-                show::attachments(found, all)
+        Command::Ls { all: false } => {
+            answer(json, &client.attachments(false)?, |found| {
+                show::attachments(found, "on this node")
             })?;
         }
+        Command::Ls { all: true } => cluster(&client, json)?,
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
         Command::Hydration(HydrationCommand::Ls) => {
             answer(json, &client.hydrations()?, |found| show::hydrations(found))?;
@@ -73,6 +75,27 @@ fn doctor(client: &Client, json: bool) -> anyhow::Result<Exit> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What cannot be read is said on stderr, so that stdout stays the list it was for programs.
+fn cluster(client: &Client, json: bool) -> anyhow::Result<()> {
+    let found = client.cluster()?;
+    let place = if found.unreadable.is_empty() {
+        "in the cluster"
+    } else {
+        "in what can be read of the cluster"
+    };
+    answer(json, &found.attachments, |all| {
+        show::attachments(all, place)
+    })?;
+    if !found.unreadable.is_empty() {
+        hint(&if json {
+            json!({ "unreadable": found.unreadable }).to_string()
+        } else {
+            show::unreadable(&found.unreadable)
+        });
+    }
+    Ok(())
 }
 
 fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {

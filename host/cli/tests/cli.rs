@@ -56,6 +56,29 @@ fn nothing_is_said_plainly() {
     }
 }
 
+/// Whoever pipes the list gets a list; that it is not whole is said beside it.
+#[test]
+fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {
+    let unreadable = [
+        "pool vg9: there is no such volume group on this node: check the LUN",
+        "the registry slot of host-id 3 in pool vg0 cannot be read (no copy has its checksum), and \
+         that node may be alive; restart volwardd there",
+    ];
+    let node =
+        Node::with(move |_| Canned::json(&json!({"attachments": [], "unreadable": unreadable})));
+    let ended = node.volward("ls --all");
+    assert_eq!(ended.code, 0);
+    assert_golden("ls-unreadable", "ls --all", &ended);
+
+    let ended = node.volward("--json ls --all");
+    let list: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let beside: Value = serde_json::from_str(&ended.stderr).unwrap();
+    assert_eq!(
+        (list, beside),
+        (json!([]), json!({"unreadable": unreadable}))
+    );
+}
+
 #[test]
 fn json_is_what_the_daemon_said() {
     let node = Node::with(healthy);

@@ -21,7 +21,7 @@ use crate::attach::{
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
-    AttachmentView, DoctorReply, ExplainReply, HydrationView, PolicyView, StatusReply,
+    AttachmentView, ClusterReply, DoctorReply, ExplainReply, HydrationView, PolicyView, StatusReply,
 };
 use connection::{Connection, Deadline};
 use error::WireError;
@@ -120,6 +120,14 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn attachments(&self, all: bool) -> Reply<Vec<AttachmentView>> {
         self.get(&format!("/v1/attachments?all={all}"))
+    }
+
+    /// `GET /v1/cluster`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn cluster(&self) -> Reply<ClusterReply> {
+        self.get("/v1/cluster")
     }
 
     /// `GET /v1/hydrations`.

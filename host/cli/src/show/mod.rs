@@ -10,5 +10,5 @@ pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
     attached, attachments, detached, hydration_remark, hydrations, policies, pools, status,
-    volume_set,
+    unreadable, volume_set,
 };

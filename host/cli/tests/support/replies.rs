@@ -33,6 +33,7 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         }),
         "GET /v1/pools" => json!([pool(), broken_pool()]),
         "GET /v1/attachments" => attachments(),
+        "GET /v1/cluster" => json!({"attachments": attachments(), "unreadable": []}),
         "GET /v1/hydrations" => hydrations(),
         "GET /v1/policies" => policies(),
         "GET /v1/explain" => json!({

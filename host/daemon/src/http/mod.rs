@@ -9,6 +9,8 @@ mod problem;
 mod routes;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::os::unix::fs::PermissionsExt;

@@ -7,9 +7,9 @@ use axum::{Json, Router, middleware};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use volward_api::{
-    AttachReply, AttachRequest, AttachmentView, ConfirmReply, ConfirmRequest, DetachReply,
-    DetachRequest, DoctorReply, ExplainReply, HydrationView, PolicyView, PoolInitRequest, PoolView,
-    ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
+    DetachReply, DetachRequest, DoctorReply, ExplainReply, HydrationView, PolicyView,
+    PoolInitRequest, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 
 use super::handler::Shared;
@@ -102,6 +102,12 @@ pub(super) fn table() -> Vec<Route> {
             "Attachments on this node",
             &[("all", "true: of the whole cluster, from the registry")],
             get(views::attachments),
+        ),
+        reads::<ClusterReply>(
+            "/v1/cluster",
+            "Attachments of the whole cluster, and what of it cannot be read",
+            &[],
+            get(views::cluster),
         ),
         reads::<Vec<HydrationView>>(
             "/v1/hydrations",

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, DoctorReply, HydrationView, PolicyView, PoolInitRequest, PoolMember, PoolView,
-    ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, HydrationView, PolicyView, PoolInitRequest,
+    PoolMember, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 use volward_control::ports::StoredAttachment;
 use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo};
@@ -88,39 +88,63 @@ pub(super) async fn attachments(
 ) -> Result<Json<Vec<AttachmentView>>, Failure> {
     peer.caller(&daemon.config.api)?;
     blocking(move || {
-        let node = daemon.node.settings().node.to_string();
-        let mut views: Vec<_> = daemon
-            .node
-            .attachments()
-            .iter()
-            .map(|a| own_view(&daemon, &node, a))
-            .collect();
+        let mut views = attached_here(&daemon);
         if which.all {
-            let (elsewhere, troubles) = daemon.node.attachments_elsewhere();
-            for trouble in troubles {
+            let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+            for trouble in unreadable {
                 tracing::warn!(%trouble, "the cluster's attachments are incomplete");
             }
-            views.extend(elsewhere.into_iter().map(|found| {
-                let a = found.attachment;
-                let name = found.volume.as_ref();
-                AttachmentView {
-                    node: a.node.to_string(),
-                    instance: a.instance.to_string(),
-                    instance_name: None,
-                    pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
-                    volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
-                    sharing: a.sharing.to_string(),
-                    access: a.access.to_string(),
-                    state: a.state.to_string(),
-                    device: None,
-                    since_ms: a.since_ms,
-                    causes: Vec::new(),
-                }
-            }));
+            views.extend(elsewhere);
         }
         Ok(views)
     })
     .await
+}
+
+pub(super) async fn cluster(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Json<ClusterReply>, Failure> {
+    peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let mut attachments = attached_here(&daemon);
+        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+        attachments.extend(elsewhere);
+        Ok(ClusterReply {
+            attachments,
+            unreadable,
+        })
+    })
+    .await
+}
+
+fn attached_here(daemon: &Daemon) -> Vec<AttachmentView> {
+    let node = daemon.node.settings().node.to_string();
+    let own = daemon.node.attachments();
+    own.iter().map(|a| own_view(daemon, &node, a)).collect()
+}
+
+/// The other nodes' attachments, and what could not be read.
+fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
+    let (elsewhere, unreadable) = daemon.node.attachments_elsewhere();
+    let views = elsewhere.into_iter().map(|found| {
+        let a = found.attachment;
+        let name = found.volume.as_ref();
+        AttachmentView {
+            node: a.node.to_string(),
+            instance: a.instance.to_string(),
+            instance_name: None,
+            pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
+            volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
+            sharing: a.sharing.to_string(),
+            access: a.access.to_string(),
+            state: a.state.to_string(),
+            device: None,
+            since_ms: a.since_ms,
+            causes: Vec::new(),
+        }
+    });
+    (views.collect(), unreadable)
 }
 
 fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView {
