@@ -29,9 +29,15 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// With the default configuration and these sections; the folder of policies is filled before
-    /// it is read.
+    /// With the default configuration and these sections; whoever runs the test may ask. The
+    /// folder of policies is filled before it is read.
     pub(crate) fn new(more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        Self::for_users(&[own], more, fill_policies)
+    }
+
+    /// The same, for root and these.
+    pub(crate) fn for_users(uids: &[u32], more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Another user is to reach the socket.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -39,7 +45,8 @@ impl Served {
         fs::DirBuilder::new().mode(0o755).create(&policies).unwrap();
         fill_policies(&policies);
 
-        let config = Config::parse(&text(folder.path(), more), Path::new("volward.toml")).unwrap();
+        let config =
+            Config::parse(&text(folder.path(), uids, more), Path::new("volward.toml")).unwrap();
         let nothing = PathBuf::from("/nonexistent");
         let tools = Tools {
             lvm: nothing.clone(),
@@ -87,13 +94,14 @@ impl Drop for Served {
     }
 }
 
-fn text(folder: &Path, more: &str) -> String {
+fn text(folder: &Path, uids: &[u32], more: &str) -> String {
     let folder = folder.display();
     format!(
         "[node]\nname = \"n1\"\n\
          [policy]\nbaseline = \"off\"\nlimits.concurrency = 1\n\
          [paths]\nsocket = \"{folder}/sock\"\nstate = \"{folder}/state\"\n\
          policies = \"{folder}/policies.d\"\ndevices = \"{folder}/dev\"\n\
-         marks = \"{folder}/marks\"\nworkbench = \"/nonexistent\"\n{more}"
+         marks = \"{folder}/marks\"\nworkbench = \"/nonexistent\"\n\
+         [api]\nopenstack-uids = {uids:?}\n{more}"
     )
 }
