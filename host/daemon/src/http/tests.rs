@@ -1,9 +1,13 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use volward_api::{ClientError, DetachRequest, ProblemCode, StatusReply};
+use tracing_subscriber::layer::SubscriberExt;
+use volward_api::{
+    ClientError, DetachRequest, PoolInitRequest, ProblemCode, StatusReply, VolumeSetRequest,
+};
 
 use super::openapi;
 use super::routes::table;
@@ -112,4 +116,53 @@ fn a_pool_that_cannot_be_read_is_said_beside_the_clusters_attachments() {
     assert!(sentence.starts_with("pool vg9: "), "{sentence}");
     // Programs that ask as before get the list they got.
     assert!(served.client().attachments(true).unwrap().is_empty());
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Marks and pools have no decision in the log of decisions: this is the record of who it was.
+#[test]
+fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false);
+    let layer = layer.with_writer(move || writer.clone());
+    // Handlers run on other threads. No other test sets one.
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let uid = uid_that_is_not_root();
+    let served = Served::for_users(&[uid], "[[pool]]\nname = \"vg9\"\n", |_| {});
+    let set = VolumeSetRequest {
+        pool: "vg9".into(),
+        volume: "web".into(),
+        shareable: true,
+    };
+    let init = PoolInitRequest { name: "vg9".into() };
+    // The test's daemon has no LVM; who asked is said before anything is done.
+    not_as_root(|| served.client().volume_set(&set)).unwrap_err();
+    not_as_root(|| served.client().pool_init(&init)).unwrap_err();
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let who = format!("uid={uid} origin=Openstack");
+    for (what, about) in [
+        ("volume set", "pool=vg9 volume=web"),
+        ("pool init", "pool=vg9"),
+    ] {
+        let line = text.lines().find(|l| l.contains(what) && l.contains(&who));
+        let line = line.unwrap_or_else(|| panic!("{what}: {text}"));
+        assert!(line.contains(about), "{line}");
+    }
 }

@@ -8,7 +8,7 @@ use volward_api::{
     PoolMember, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 use volward_control::ports::StoredAttachment;
-use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo};
+use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 use volward_policy::PluginState;
 
@@ -24,9 +24,13 @@ pub(super) async fn pool_init(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<PoolInitRequest>,
 ) -> Result<Json<PoolView>, Failure> {
-    peer.caller(&daemon.config.api)?;
+    let caller = peer.caller(&daemon.config.api)?;
     blocking(move || {
         let name: PoolName = parse(&body.name)?;
+        let request = request();
+        tracing::info!(
+            %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
+        );
         let Some(settings) = daemon.pool_settings(&name) else {
             let message = format!(
                 "pool {name} is not in /etc/volward/volward.toml; add a [[pool]] section for it and \
@@ -34,9 +38,11 @@ pub(super) async fn pool_init(
             );
             return Err(plain(ProblemCode::NotFound, "not-found", message).into());
         };
-        daemon.lvm.adopt_devices(&settings)?;
+        let adopted = daemon.lvm.adopt_devices(&settings);
+        adopted.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         if daemon.node.settings().pools.contains(&name) {
-            daemon.node.init_pool(request(), &name)?;
+            let made = daemon.node.init_pool(request, &name);
+            made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         }
         Ok(pool_view(&daemon, &name))
     })
@@ -60,12 +66,18 @@ pub(super) async fn volume_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<VolumeSetRequest>,
 ) -> Result<Json<VolumeView>, Failure> {
-    peer.caller(&daemon.config.api)?;
+    let caller = peer.caller(&daemon.config.api)?;
     blocking(move || {
-        let (pool, volume) = (parse(&body.pool)?, parse(&body.volume)?);
-        daemon
+        let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+        let (request, shareable) = (request(), body.shareable);
+        tracing::info!(
+            %request, %pool, %volume, shareable, uid = caller.uid, origin = ?caller.origin,
+            "volume set"
+        );
+        let set = daemon
             .node
-            .set_shareable(request(), &pool, &volume, body.shareable)?;
+            .set_shareable(request, &pool, &volume, shareable);
+        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))?;
         let info = daemon.node.pool_info(&pool)?;
         info.named(&volume).map(volume_view).ok_or_else(|| {
             let message = format!("{pool}/{volume} vanished while it was marked");
