@@ -50,11 +50,7 @@ pub(crate) fn run() -> Result<()> {
     }
     let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
     if !is_bookworm() || !rustix::process::geteuid().is_root() {
-        bail!(
-            "this machine lacks the Debian 12 packages {}: install them, \
-             or run this on Debian 12 as root",
-            names.join(" ")
-        );
+        bail!(cannot(&names));
     }
     let progress = Progress::shown();
     progress.during("setup: apt-get update", || apt(&["update", "-q"]))?;
@@ -69,6 +65,19 @@ pub(crate) fn run() -> Result<()> {
         words.extend(names);
         apt(&words)
     })
+}
+
+/// Why this machine is not set up by us, and what to do; without names only apt's lists are missing.
+fn cannot(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "apt has no package lists on this machine, and the lab reads versions there: run \
+                `apt-get update` as root"
+            .to_owned();
+    }
+    format!(
+        "this machine lacks the Debian 12 packages {}: install them, or run this on Debian 12 as root",
+        names.join(" ")
+    )
 }
 
 fn missing() -> Result<Vec<(&'static str, &'static str)>> {
@@ -146,4 +155,23 @@ fn apt(words: &[&str]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_cannot_install_is_told_what_is_missing() {
+        let packages = cannot(&["gcc", "libc6-dev"]);
+        assert!(
+            packages.contains("packages gcc libc6-dev: install"),
+            "{packages}"
+        );
+        let lists = cannot(&[]);
+        assert!(
+            lists.contains("apt-get update") && !lists.contains("packages :"),
+            "{lists}"
+        );
+    }
 }

@@ -19,8 +19,8 @@ pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
 pub use view::{
-    AttachmentView, DecisionReply, DecisionView, DecisionsReply, DoctorCheck, DoctorReply,
-    DoctorVerdict, ExplainReply, HydrationView, PolicyView, StatusReply,
+    AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
+    DoctorReply, DoctorVerdict, ExplainReply, HydrationView, PolicyView, StatusReply,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;
@@ -37,7 +37,10 @@ pub const MARKS_DIR: &str = "/run/volward/instances";
 /// not this start's.
 pub const REFUSED_DIR: &str = "/run/volward/refused";
 /// Releases the hook could not deliver, one JSON [`DetachRequest`] a file, `<instance>.json`; done
-/// and removed at the daemon's next start. Other names there are unfinished writes.
+/// and removed at the daemon's next start, or within a minute while it lives. `<instance>.taken` is
+/// one the daemon has taken up; other names there are unfinished writes.
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";
+/// Words that stand in the hook's program, and by which a copy of it under another name is known.
+pub const HOOK_MARK: &str = "why: volward explain ";
 /// The daemon's configuration.
 pub const CONFIG: &str = "/etc/volward/volward.toml";

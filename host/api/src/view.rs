@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/attachments` (`?all=true` for the cluster).
+/// `GET /v1/attachments` (`?all=true` for the cluster, without a word on what cannot be read).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttachmentView {
@@ -28,6 +28,17 @@ pub struct AttachmentView {
     pub since_ms: u64,
     /// Why it is quarantined, each cause a sentence.
     pub causes: Vec<String>,
+}
+
+/// `GET /v1/cluster`: what is attached on every node, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClusterReply {
+    /// The same as `GET /v1/attachments?all=true`.
+    pub attachments: Vec<AttachmentView>,
+    /// Pools and slots that cannot be read, each a sentence: where there is one, attachments may be
+    /// missing above.
+    pub unreadable: Vec<String>,
 }
 
 /// `GET /v1/hydrations`: copies on this node.

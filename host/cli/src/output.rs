@@ -51,6 +51,12 @@ pub(crate) fn complain(error: &anyhow::Error, json: bool) -> Exit {
     exit
 }
 
+/// Says more on stderr, for people.
+pub(crate) fn hint(text: &str) {
+    // If nobody reads it there is nobody to tell.
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
 fn sentence(error: &anyhow::Error, client: Option<&ClientError>) -> String {
     let advice = match client {
         Some(ClientError::NoDaemon { .. }) => ": start it with `systemctl start volwardd`",

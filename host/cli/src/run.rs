@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::CommandFactory;
+use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, DetachRequest, ExplainQuery, PoolInitRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PoolInitRequest,
+    VolumeSetRequest,
 };
 
 use crate::args::{
@@ -12,7 +14,7 @@ use crate::args::{
     PoolCommand, VolumeCommand, YesNo,
 };
 use crate::exit::Exit;
-use crate::output::{answer, print};
+use crate::output::{answer, complain, hint, print};
 use crate::{decisions, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
@@ -32,11 +34,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Attach(args) => attach(&client, json, args)?,
         Command::Detach(args) => detach(&client, json, args)?,
-        Command::Ls { all } => {
-            answer(json, &client.attachments(all)?, |found| {
-                show::attachments(found, all)
+        Command::Ls { all: false } => {
+            answer(json, &client.attachments(false)?, |found| {
+                show::attachments(found, "on this node")
             })?;
         }
+        Command::Ls { all: true } => cluster(&client, json)?,
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
         Command::Decisions(command) => decisions::run(&client, json, command)?,
         Command::Hydration(HydrationCommand::Ls) => {
@@ -49,11 +52,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(PolicyCommand::Workbench(arguments)) => {
             return Err(workbench::exec(&arguments));
         }
-        Command::Doctor => {
-            let reply = client.doctor()?;
-            answer(json, &reply, show::doctor)?;
-            return Ok(show::verdict(&reply));
-        }
+        Command::Doctor => return doctor(&client, json),
         Command::Status => answer(json, &client.status()?, show::status)?,
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -62,6 +61,42 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+fn doctor(client: &Client, json: bool) -> anyhow::Result<Exit> {
+    match client.doctor() {
+        Ok(reply) => {
+            answer(json, &reply, show::doctor)?;
+            Ok(show::verdict(&reply))
+        }
+        Err(error @ ClientError::NoDaemon { .. }) if !json => {
+            let exit = complain(&error.into(), json);
+            hint(show::WITHOUT_DAEMON);
+            Ok(exit)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What cannot be read is said on stderr, so that stdout stays the list it was for programs.
+fn cluster(client: &Client, json: bool) -> anyhow::Result<()> {
+    let found = client.cluster()?;
+    let place = if found.unreadable.is_empty() {
+        "in the cluster"
+    } else {
+        "in what can be read of the cluster"
+    };
+    answer(json, &found.attachments, |all| {
+        show::attachments(all, place)
+    })?;
+    if !found.unreadable.is_empty() {
+        hint(&if json {
+            json!({ "unreadable": found.unreadable }).to_string()
+        } else {
+            show::unreadable(&found.unreadable)
+        });
+    }
+    Ok(())
 }
 
 fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {

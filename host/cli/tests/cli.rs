@@ -62,6 +62,29 @@ fn nothing_is_said_plainly() {
     }
 }
 
+/// Whoever pipes the list gets a list; that it is not whole is said beside it.
+#[test]
+fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {
+    let unreadable = [
+        "pool vg9: there is no such volume group on this node: check the LUN",
+        "the registry slot of host-id 3 in pool vg0 cannot be read (no copy has its checksum), and \
+         that node may be alive; restart volwardd there",
+    ];
+    let node =
+        Node::with(move |_| Canned::json(&json!({"attachments": [], "unreadable": unreadable})));
+    let ended = node.volward("ls --all");
+    assert_eq!(ended.code, 0);
+    assert_golden("ls-unreadable", "ls --all", &ended);
+
+    let ended = node.volward("--json ls --all");
+    let list: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let beside: Value = serde_json::from_str(&ended.stderr).unwrap();
+    assert_eq!(
+        (list, beside),
+        (json!([]), json!({"unreadable": unreadable}))
+    );
+}
+
 #[test]
 fn json_is_what_the_daemon_said() {
     let node = Node::with(healthy);
@@ -221,6 +244,12 @@ fn a_daemon_that_is_not_there_or_silent_is_code_8() {
     let ended = Node::without_daemon().volward("status");
     assert_eq!(ended.code, 8);
     assert_golden("no-daemon", "status", &ended);
+    let doctor = Node::without_daemon().volward("doctor");
+    assert_eq!(doctor.code, 8);
+    assert_golden("doctor-no-daemon", "doctor", &doctor);
+    let json = Node::without_daemon().volward("--json doctor").stderr;
+    let error: Value = serde_json::from_str(&json).unwrap();
+    assert!(error["error"].is_string(), "{error}");
 
     let silent = Node::with(|_| Canned::Silence);
     let ended = silent.volward("--timeout 1 status");

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Deserialize;
 use volward_model::{NodeName, PoolName};
 use volward_policy::{Limits, LogLimits};
+
+mod check;
 
 /// /etc/volward/volward.toml. The operator guide shows one with every key.
 #[derive(Clone, Debug, Deserialize)]
@@ -180,48 +182,16 @@ impl Config {
         Self::parse(&text, path)
     }
 
-    fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(1, |s| text[..s.start].matches('\n').count() + 1);
-            let reason = error.message().lines().collect::<Vec<_>>().join(" ");
-            anyhow::anyhow!("{} line {line}: {reason}", path.display())
-        })?;
-        config.check(path)?;
-        Ok(config)
-    }
-
-    fn check(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
         let file = path.display();
-        if let Some(problem) = self.decisions.problem() {
-            bail!("{file}: [decisions] {problem}");
-        }
-        let mut names: Vec<_> = self.pool.iter().map(|p| &p.name).collect();
-        names.sort();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("{file}: pool {} is there twice; name each once", twice[0]);
-        }
-        if self
-            .pool
-            .iter()
-            .filter(|p| p.kind == PoolKind::Local)
-            .count()
-            > 1
-        {
-            bail!("{file}: there are several pools of kind \"local\"; a node has at most one");
-        }
-        for pool in &self.pool {
-            let devices_file = pool.devices_file();
-            if devices_file.contains('/') || devices_file == "system.devices" {
-                bail!(
-                    "{file}: devices-file of pool {} must be the name of a file of Volward's own \
-                     under /etc/lvm/devices, not {devices_file:?}",
-                    pool.name
-                );
-            }
-        }
-        Ok(())
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let line = check::line(text, error.span().map_or(0, |span| span.start));
+            let reason = error.message().lines().collect::<Vec<_>>().join(" ");
+            anyhow::anyhow!("{file} line {line}: {reason}")
+        })?;
+        check::check(&config, text)
+            .map_err(|wrong| anyhow::anyhow!("{file} line {}: {}", wrong.line, wrong.reason))?;
+        Ok(config)
     }
 
     /// The node's name.
@@ -305,12 +275,23 @@ mod tests {
         assert!(!config.lab.read_write_without_watchdog, "I26");
     }
 
+    fn refused(text: &str) -> String {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "one line: {error}");
+        error
+    }
+
     #[test]
-    fn the_same_pool_twice_and_two_local_pools_are_refused() {
-        let pool = |kind| format!("[[pool]]\nname = \"a\"\nkind = \"{kind}\"\n");
-        assert!(parse(&format!("{}{}", pool("shared"), pool("shared"))).is_err());
-        let two = "[[pool]]\nname=\"a\"\nkind=\"local\"\n[[pool]]\nname=\"b\"\nkind=\"local\"\n";
-        assert!(parse(two).is_err());
+    fn the_same_pool_twice_and_two_local_pools_are_refused_with_their_line() {
+        let pool =
+            |name, kind| format!("[[pool]]\nname = \"{name}\"\n# a remark\nkind = \"{kind}\"\n");
+        let twice = refused(&format!("{}{}", pool("a", "shared"), pool("a", "shared")));
+        assert!(twice.starts_with("volward.toml line 6: pool a "), "{twice}");
+        let local = refused(&format!("{}{}", pool("a", "local"), pool("b", "local")));
+        assert!(
+            local.starts_with("volward.toml line 8: ") && local.contains("pool a"),
+            "{local}"
+        );
     }
 
     #[test]
@@ -326,18 +307,43 @@ mod tests {
             "file-byte = 100000",
             "keep-days = -1",
         ] {
-            assert!(parse(&format!("[decisions]\n{bad}\n")).is_err(), "{bad}");
+            let error = parse(&format!("[decisions]\n{bad}\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with("volward.toml line 2: "), "{error}");
         }
     }
 
     #[test]
     fn i16_the_systems_devices_file_cannot_be_configured() {
-        let text = "[[pool]]\nname=\"a\"\ndevices-file=\"system.devices\"\n";
-        assert!(
-            parse(text)
-                .unwrap_err()
-                .to_string()
-                .contains("devices-file")
-        );
+        for file in ["system.devices", "../x.devices"] {
+            let error = refused(&format!("[[pool]]\nname=\"a\"\ndevices-file=\"{file}\"\n"));
+            assert!(
+                error.starts_with("volward.toml line 3: devices-file"),
+                "{error}"
+            );
+        }
+    }
+
+    /// What only the policy runtime would refuse is refused before it starts, where `--check` sees
+    /// it.
+    #[test]
+    fn limits_the_policy_runtime_refuses_are_refused_with_their_line() {
+        for (limit, word) in [
+            ("stack-bytes = 1048577", "1048576"),
+            ("stack-bytes = 0", "zero"),
+            ("memory-bytes = 99999999999999", "memory"),
+            ("concurrency = 4294967295", "concurrency"),
+            ("concurrency = 1025", "1024"),
+        ] {
+            let text = format!("[policy.limits]\ndeadline-ms = 100\n{limit}\nhandles = 7\n");
+            let error = refused(&text);
+            let key = limit.split(' ').next().unwrap();
+            assert!(
+                error.starts_with(&format!("volward.toml line 3: {key}")) && error.contains(word),
+                "{error}"
+            );
+        }
+        assert!(parse("policy.limits.memory-bytes = 67108864").is_ok());
     }
 }

@@ -8,14 +8,16 @@
 //! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
 //! | [`http`] | the socket, and the OpenAPI document of what is served there |
 //! | [`doctor`] | what is missing on this node, with the remedy |
-//! | [`releases`] | start marks for the hook, and releases it could not deliver |
+//! | [`marks`] | what each instance started with, for the hook |
+//! | [`spool`] | releases the hook could not deliver |
 
 mod config;
 mod doctor;
 mod glue;
 mod http;
+mod marks;
 mod policies;
-mod releases;
+mod spool;
 mod state;
 mod wiring;
 
@@ -64,6 +66,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     let config = config::Config::load(&args.config)?;
     if args.check {
+        config.node_name()?;
         println!("{} is fine", args.config.display());
         return Ok(());
     }

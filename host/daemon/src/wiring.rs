@@ -19,8 +19,8 @@ use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
 use crate::glue::{SystemClock, TestSeams, Threads};
+use crate::marks::Marks;
 use crate::policies::{Log, Policies, Workbench};
-use crate::releases::Marks;
 use crate::state::State;
 
 /// The built-in policy, as the build made it.
@@ -43,6 +43,9 @@ pub(crate) struct Daemon {
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
     pub(crate) leases: Arc<Sanlock>,
+    pub(crate) tools: Tools,
+    /// The policy compiler.
+    pub(crate) workbench: PathBuf,
 }
 
 impl Daemon {
@@ -51,8 +54,13 @@ impl Daemon {
     /// # Errors
     /// If a tool or library is missing, or the state or policies folder cannot be used.
     pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
-        let name = config.node_name()?;
         let tools = Tools::find()?;
+        Self::with_tools(config, &tools)
+    }
+
+    /// The same with programs that may be a test's.
+    pub(crate) fn with_tools(config: Config, tools: &Tools) -> anyhow::Result<Self> {
+        let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
         let state_dir = private_folder(&config.paths.state)?;
         let state = State::open(&state_dir.join("state.db"))
@@ -61,9 +69,13 @@ impl Daemon {
         let log = DecisionLog::open(&log_dir, config.decisions)
             .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
         let decisions = Arc::new(Log::new(log));
-        let policies = Arc::new(load_policies(&config, &exec, &state_dir)?);
+        let workbench = match &config.paths.workbench {
+            Some(path) => path.clone(),
+            None => beside_us("volward-policy")?,
+        };
+        let policies = Arc::new(load_policies(&config, &exec, &state_dir, &workbench)?);
 
-        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pool_settings(&config)));
+        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pool_settings(&config)));
         let leases = Arc::new(Sanlock::new()?);
         let machine = Arc::new(Kernel::new());
         let marks = Arc::new(Marks::new(&config.paths.marks, machine.boot_id())?);
@@ -91,6 +103,8 @@ impl Daemon {
             lvm,
             machine,
             leases,
+            tools: tools.clone(),
+            workbench,
         })
     }
 
@@ -130,15 +144,16 @@ fn pool_settings(config: &Config) -> Vec<PoolSettings> {
     settings.collect()
 }
 
-fn load_policies(config: &Config, exec: &Arc<Exec>, state: &Path) -> anyhow::Result<Policies> {
-    let program = match &config.paths.workbench {
-        Some(path) => path.clone(),
-        None => beside_us("volward-policy")?,
-    };
+fn load_policies(
+    config: &Config,
+    exec: &Arc<Exec>,
+    state: &Path,
+    workbench: &Path,
+) -> anyhow::Result<Policies> {
     let cache = private_folder(&state.join("compiled"))?;
     let compiler = Box::new(Workbench {
         exec: Arc::clone(exec),
-        program,
+        program: workbench.to_owned(),
     });
     let owner = rustix::process::geteuid().as_raw();
     let runtime = Runtime::new(config.policy.limits.clone(), Some(&cache), owner, compiler)

@@ -402,3 +402,11 @@ fn run_by_hand_it_says_what_it_is() {
     assert_eq!(ended.code, 2);
     assert_golden("usage", &ended.stderr);
 }
+
+/// `volward doctor` finds the hook where it is installed as /etc/libvirt/hooks/qemu.
+#[test]
+fn a_copy_of_the_program_can_be_told_from_other_hooks() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_volward-hook")).unwrap();
+    let mark = volward_api::HOOK_MARK.as_bytes();
+    assert!(program.windows(mark.len()).any(|part| part == mark));
+}

@@ -21,8 +21,8 @@ use crate::attach::{
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
-    AttachmentView, DecisionReply, DecisionsReply, DoctorReply, ExplainReply, HydrationView,
-    PolicyView, StatusReply,
+    AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
+    HydrationView, PolicyView, StatusReply,
 };
 use connection::{Connection, Deadline};
 use error::WireError;
@@ -159,6 +159,14 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn attachments(&self, all: bool) -> Reply<Vec<AttachmentView>> {
         self.get(&format!("/v1/attachments?all={all}"))
+    }
+
+    /// `GET /v1/cluster`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn cluster(&self) -> Reply<ClusterReply> {
+        self.get("/v1/cluster")
     }
 
     /// `GET /v1/hydrations`.

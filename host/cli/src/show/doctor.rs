@@ -4,6 +4,14 @@ use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
 
 use crate::exit::Exit;
 
+/// The daemon does the checks; these are what keeps it, or what it needs, from starting.
+pub(crate) const WITHOUT_DAEMON: &str = "\
+what can be looked at without it:
+  volwardd --check                    the configuration
+  journalctl -u volwardd -n 20        why it ended, or does not start
+  systemctl status sanlock lvmlockd   what it takes leases through
+  sanlock client status               the lockspaces that are joined";
+
 /// The checks, each with its remedy, and in the end whether read-write attaches are served.
 pub(crate) fn doctor(reply: &DoctorReply) -> String {
     let width = reply.checks.iter().map(|c| c.name.len()).max().unwrap_or(0);

@@ -86,14 +86,9 @@ pub(crate) fn volume_set(pool: &PoolName, volume: &VolumeView) -> String {
     format!("{pool}/{} is {not}shareable", volume.name)
 }
 
-/// `volward ls`.
-pub(crate) fn attachments(found: &[AttachmentView], all: bool) -> String {
+/// `volward ls`; `place`: where it was looked.
+pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
     if found.is_empty() {
-        let place = if all {
-            "in the cluster"
-        } else {
-            "on this node"
-        };
         return format!("nothing is attached {place}");
     }
     let rows = found.iter().map(|a| {
@@ -117,6 +112,13 @@ pub(crate) fn attachments(found: &[AttachmentView], all: bool) -> String {
         parts.extend(a.causes.iter().map(|cause| format!("  {cause}")));
     }
     parts.join("\n")
+}
+
+/// What `ls --all` could not read.
+pub(crate) fn unreadable(sentences: &[String]) -> String {
+    let mut lines = vec!["volward: there may be more, for not everything can be read:".to_owned()];
+    lines.extend(sentences.iter().map(|sentence| format!("  {sentence}")));
+    lines.join("\n")
 }
 
 /// After `attach`: a line a disk, the device first, for scripts.

@@ -8,9 +8,9 @@ mod facts;
 mod lists;
 
 pub(crate) use decisions::{decision, decisions, decisions_line};
-pub(crate) use doctor::{doctor, verdict};
+pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
     attached, attachments, detached, hydration_remark, hydrations, policies, pools, status,
-    volume_set,
+    unreadable, volume_set,
 };

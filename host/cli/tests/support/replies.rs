@@ -33,6 +33,7 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         }),
         "GET /v1/pools" => json!([pool(), broken_pool()]),
         "GET /v1/attachments" => attachments(),
+        "GET /v1/cluster" => json!({"attachments": attachments(), "unreadable": []}),
         "GET /v1/hydrations" => hydrations(),
         "GET /v1/policies" => policies(),
         "GET /v1/explain" => json!({
@@ -170,8 +171,8 @@ fn policies() -> Value {
 pub(crate) fn doctor(watchdog: &str) -> Value {
     let fine = watchdog == "ok";
     json!({"checks": [
-        {"name": "tools", "verdict": "ok", "found": "lvm2 2.03.16, sanlock 3.8.5",
-         "remedy": null, "refuses_read_write": true},
+        {"name": "tools", "verdict": "ok", "found": "lvm, sanlock, lvmlockctl, volward-policy",
+         "remedy": null, "refuses_read_write": false},
         {"name": "dm-clone", "verdict": "warning", "found": "the module is not there",
          "remedy": "copies are not offered; everything else is. Install a kernel with dm-clone",
          "refuses_read_write": false},

@@ -162,7 +162,7 @@ pub(super) async fn detach(
     .await
 }
 
-pub(super) fn not_after(mark: StartMark) -> NotAfter {
+pub(crate) fn not_after(mark: StartMark) -> NotAfter {
     NotAfter {
         boot_id: mark.boot_id,
         sequence: mark.sequence,

@@ -8,6 +8,10 @@ pub(crate) mod openapi;
 mod peer;
 mod problem;
 mod routes;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::os::unix::fs::PermissionsExt;
@@ -19,12 +23,11 @@ use anyhow::Context;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use volward_control::DetachAsk;
-use volward_model::{Origin, RequestId};
 
 use crate::config::Config;
-use crate::releases::spooled;
+use crate::spool::{self, Spool};
 use crate::wiring::Daemon;
+pub(crate) use attach::not_after;
 pub(crate) use peer::Peer;
 
 /// A pool that is not ready at start (its lockspace is joined later) is tried again so often.
@@ -34,13 +37,12 @@ const GRACE: Duration = Duration::from_secs(70);
 
 /// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
-    let daemon = tokio::task::spawn_blocking(move || start(config))
+    let daemon = tokio::task::spawn_blocking(move || start(Daemon::new(config)?))
         .await
         .context("starting")??;
     let socket = daemon.config.paths.socket.clone();
     let listener = listen(&socket)?;
-    let app: IntoMakeServiceWithConnectInfo<_, Peer> =
-        routes::router(Arc::clone(&daemon), document()).into_make_service_with_connect_info();
+    let app = app(&daemon);
     tracing::info!(socket = %socket.display(), node = %daemon.node.settings().node, "ready");
     let ready = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&ready).context("telling systemd that we are ready")?;
@@ -51,6 +53,11 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
+    tokio::spawn(spool::watch(
+        Arc::clone(&daemon),
+        spool::PERIOD,
+        stopped.clone(),
+    ));
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is a stop as well.
         drop(stopped.wait_for(|stop| *stop).await);
@@ -69,6 +76,11 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is served, with who asks.
+fn app(daemon: &Arc<Daemon>) -> IntoMakeServiceWithConnectInfo<axum::Router, Peer> {
+    routes::router(Arc::clone(daemon), document()).into_make_service_with_connect_info()
+}
+
 /// The description of what is served is served too.
 fn document() -> axum::Router<handler::Shared> {
     let document = || async { axum::Json(openapi::document()) };
@@ -76,38 +88,13 @@ fn document() -> axum::Router<handler::Shared> {
 }
 
 /// The slow part of a start: recovery, marks, releases that came while we were away.
-fn start(config: Config) -> anyhow::Result<Arc<Daemon>> {
-    let spool = config.paths.state.join("spool");
-    let daemon = Arc::new(Daemon::new(config)?);
+fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
+    let daemon = Arc::new(daemon);
     let recovered = daemon.node.recover().context("taking up what was left")?;
     tracing::info!(?recovered, "recovered");
     daemon.marks.rebuild(&daemon.node)?;
-    deliver_spool(&daemon, &spool)?;
+    Spool::of(&daemon).deliver(&daemon, || false)?;
     Ok(daemon)
-}
-
-fn deliver_spool(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
-    for (path, request) in spooled(folder)? {
-        let ask = DetachAsk {
-            request: RequestId(uuid::Uuid::new_v4()),
-            origin: Origin::Libvirt,
-            caller_uid: 0,
-            instance: request.instance,
-            volumes: request.volumes,
-            not_after: request.not_after.map(attach::not_after),
-            dry_run: false,
-        };
-        match daemon.node.detach(&ask) {
-            Ok(done) => tracing::info!(
-                instance = %ask.instance, count = done.detached.len(), "late release delivered"
-            ),
-            // Quarantined: it is remembered with its causes, the spool has done its part.
-            Err(error) => tracing::error!(instance = %ask.instance, %error, "late release"),
-        }
-        daemon.marks.refresh(&daemon.node, ask.instance);
-        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-    }
-    Ok(())
 }
 
 /// Pools whose lockspace was not joined at start: until each is open.

@@ -95,6 +95,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_configured_user_is_openstack_and_root_is_what_its_program_says() {
+        let api = ApiSection {
+            openstack_uids: vec![42],
+        };
+        let caller = |credentials| Peer { credentials }.caller(&api);
+        let openstack = caller(Some((42, 1))).unwrap();
+        assert_eq!((openstack.origin, openstack.uid), (Origin::Openstack, 42));
+        let own = i32::try_from(std::process::id()).unwrap();
+        let root = caller(Some((0, own))).unwrap();
+        assert!(matches!(root.origin, Origin::Other(_)), "{root:?}");
+        for nobody in [Some((43, 1)), None] {
+            assert_eq!(caller(nobody).unwrap_err().kind, ProblemCode::Forbidden);
+        }
+    }
+
+    #[test]
     fn the_hook_is_known_however_it_is_installed() {
         for hook in [
             "/etc/libvirt/hooks/qemu",

@@ -1,17 +1,21 @@
 //! What is served where: one table, for the router and for the OpenAPI document.
 
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router, middleware};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use volward_api::{
-    AttachReply, AttachRequest, AttachmentView, ConfirmReply, ConfirmRequest, DecisionReply,
-    DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply, HydrationView,
-    PolicyView, PoolInitRequest, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
+    DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
+    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, StatusReply,
+    VolumeSetRequest, VolumeView,
 };
 
+use super::Peer;
 use super::handler::Shared;
 use super::problem::{Failure, plain};
 use super::{attach, decisions, explain, views};
@@ -103,6 +107,12 @@ pub(super) fn table() -> Vec<Route> {
             &[("all", "true: of the whole cluster, from the registry")],
             get(views::attachments),
         ),
+        reads::<ClusterReply>(
+            "/v1/cluster",
+            "Attachments of the whole cluster, and what of it cannot be read",
+            &[],
+            get(views::cluster),
+        ),
         reads::<Vec<HydrationView>>(
             "/v1/hydrations",
             "Copies on this node",
@@ -165,8 +175,23 @@ pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
         })
+        .layer(middleware::from_fn_with_state(
+            daemon.clone(),
+            before_anything_is_read,
+        ))
         .layer(middleware::map_response(plain_rejections))
         .with_state(daemon)
+}
+
+/// Who may not ask is told that, not what is wrong with the request.
+async fn before_anything_is_read(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    peer.caller(&daemon.config.api)?;
+    Ok(next.run(request).await)
 }
 
 /// axum's own refusals (a body that is no JSON, say) are text; ours are problems.

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, DoctorReply, HydrationView, PolicyView, PoolInitRequest, PoolMember, PoolView,
-    ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, HydrationView, PolicyView, PoolInitRequest,
+    PoolMember, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 use volward_control::ports::StoredAttachment;
-use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo};
+use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 use volward_policy::PluginState;
 
@@ -24,9 +24,13 @@ pub(super) async fn pool_init(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<PoolInitRequest>,
 ) -> Result<Json<PoolView>, Failure> {
-    peer.caller(&daemon.config.api)?;
+    let caller = peer.caller(&daemon.config.api)?;
     blocking(move || {
         let name: PoolName = parse(&body.name)?;
+        let request = request();
+        tracing::info!(
+            %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
+        );
         let Some(settings) = daemon.pool_settings(&name) else {
             let message = format!(
                 "pool {name} is not in /etc/volward/volward.toml; add a [[pool]] section for it and \
@@ -34,9 +38,11 @@ pub(super) async fn pool_init(
             );
             return Err(plain(ProblemCode::NotFound, "not-found", message).into());
         };
-        daemon.lvm.adopt_devices(&settings)?;
+        let adopted = daemon.lvm.adopt_devices(&settings);
+        adopted.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         if daemon.node.settings().pools.contains(&name) {
-            daemon.node.init_pool(request(), &name)?;
+            let made = daemon.node.init_pool(request, &name);
+            made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         }
         Ok(pool_view(&daemon, &name))
     })
@@ -60,12 +66,18 @@ pub(super) async fn volume_set(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<VolumeSetRequest>,
 ) -> Result<Json<VolumeView>, Failure> {
-    peer.caller(&daemon.config.api)?;
+    let caller = peer.caller(&daemon.config.api)?;
     blocking(move || {
-        let (pool, volume) = (parse(&body.pool)?, parse(&body.volume)?);
-        daemon
+        let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+        let (request, shareable) = (request(), body.shareable);
+        tracing::info!(
+            %request, %pool, %volume, shareable, uid = caller.uid, origin = ?caller.origin,
+            "volume set"
+        );
+        let set = daemon
             .node
-            .set_shareable(request(), &pool, &volume, body.shareable)?;
+            .set_shareable(request, &pool, &volume, shareable);
+        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))?;
         let info = daemon.node.pool_info(&pool)?;
         info.named(&volume).map(volume_view).ok_or_else(|| {
             let message = format!("{pool}/{volume} vanished while it was marked");
@@ -88,39 +100,63 @@ pub(super) async fn attachments(
 ) -> Result<Json<Vec<AttachmentView>>, Failure> {
     peer.caller(&daemon.config.api)?;
     blocking(move || {
-        let node = daemon.node.settings().node.to_string();
-        let mut views: Vec<_> = daemon
-            .node
-            .attachments()
-            .iter()
-            .map(|a| own_view(&daemon, &node, a))
-            .collect();
+        let mut views = attached_here(&daemon);
         if which.all {
-            let (elsewhere, troubles) = daemon.node.attachments_elsewhere();
-            for trouble in troubles {
+            let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+            for trouble in unreadable {
                 tracing::warn!(%trouble, "the cluster's attachments are incomplete");
             }
-            views.extend(elsewhere.into_iter().map(|found| {
-                let a = found.attachment;
-                let name = found.volume.as_ref();
-                AttachmentView {
-                    node: a.node.to_string(),
-                    instance: a.instance.to_string(),
-                    instance_name: None,
-                    pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
-                    volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
-                    sharing: a.sharing.to_string(),
-                    access: a.access.to_string(),
-                    state: a.state.to_string(),
-                    device: None,
-                    since_ms: a.since_ms,
-                    causes: Vec::new(),
-                }
-            }));
+            views.extend(elsewhere);
         }
         Ok(views)
     })
     .await
+}
+
+pub(super) async fn cluster(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Json<ClusterReply>, Failure> {
+    peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let mut attachments = attached_here(&daemon);
+        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+        attachments.extend(elsewhere);
+        Ok(ClusterReply {
+            attachments,
+            unreadable,
+        })
+    })
+    .await
+}
+
+fn attached_here(daemon: &Daemon) -> Vec<AttachmentView> {
+    let node = daemon.node.settings().node.to_string();
+    let own = daemon.node.attachments();
+    own.iter().map(|a| own_view(daemon, &node, a)).collect()
+}
+
+/// The other nodes' attachments, and what could not be read.
+fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
+    let (elsewhere, unreadable) = daemon.node.attachments_elsewhere();
+    let views = elsewhere.into_iter().map(|found| {
+        let a = found.attachment;
+        let name = found.volume.as_ref();
+        AttachmentView {
+            node: a.node.to_string(),
+            instance: a.instance.to_string(),
+            instance_name: None,
+            pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
+            volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
+            sharing: a.sharing.to_string(),
+            access: a.access.to_string(),
+            state: a.state.to_string(),
+            device: None,
+            since_ms: a.since_ms,
+            causes: Vec::new(),
+        }
+    });
+    (views.collect(), unreadable)
 }
 
 fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView {

@@ -1,5 +1,4 @@
-//! What the hook needs when the daemon is down: marks of what each instance started with, and a
-//! spool of releases it could not deliver.
+//! What the hook needs when the daemon is down: marks of what each instance started with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use volward_api::{DetachRequest, StartMark};
+use volward_api::StartMark;
 use volward_control::Node;
 use volward_model::InstanceId;
 
@@ -101,27 +100,4 @@ fn newest_marks(node: &Node) -> BTreeMap<InstanceId, StartMark> {
         newest.sequence = newest.sequence.max(mark.sequence);
     }
     marks
-}
-
-/// Releases that were spooled while the daemon was down, oldest first.
-pub(crate) fn spooled(folder: &Path) -> anyhow::Result<Vec<(PathBuf, DetachRequest)>> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "json"))
-        .collect();
-    files.sort();
-    let mut requests = Vec::new();
-    for path in files {
-        match fs::read(&path)
-            .map_err(anyhow::Error::from)
-            .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
-        {
-            Ok(request) => requests.push((path, request)),
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "a spooled release cannot be read");
-            }
-        }
-    }
-    Ok(requests)
 }

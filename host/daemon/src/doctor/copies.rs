@@ -1,0 +1,146 @@
+//! Local copies that somebody should look at. How far the others are says `hydration ls`.
+
+use std::time::Duration;
+
+use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_control::CopyView;
+use volward_control::ports::{Clock, JournalKind, JournalQuery, JournalState};
+use volward_model::VolumeRef;
+
+use super::bad;
+use crate::glue::SystemClock;
+use crate::wiring::Daemon;
+
+/// An attach before the write-back, and one that came between, may be newer.
+const ENTRIES: usize = 10;
+
+/// One check for each copy that does not go on.
+pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
+    let now = SystemClock::new().now_ms();
+    let checks = daemon.node.copies().into_iter().filter_map(|view| {
+        let returning = returning_since(daemon, &view.volume);
+        check(
+            &view,
+            returning.map(|ms| Duration::from_millis(now.saturating_sub(ms))),
+        )
+    });
+    checks.collect()
+}
+
+/// When the write-back that is under way was begun: its journal entry outlives the daemon.
+fn returning_since(daemon: &Daemon, volume: &VolumeRef) -> Option<u64> {
+    let query = JournalQuery::Volume(volume.clone());
+    let entries = daemon.node.history(&query, ENTRIES).ok()?;
+    let open = |kind, state| kind == JournalKind::WriteBack && state == JournalState::Open;
+    let entry = entries.iter().find(|e| open(e.kind, e.state))?;
+    Some(entry.started_ms)
+}
+
+fn check(view: &CopyView, returning: Option<Duration>) -> Option<DoctorCheck> {
+    let what = match returning {
+        Some(time) => format!("being written back for {}", span(time)),
+        None => "hydrating".to_owned(),
+    };
+    let percent = (view.done.0 * 100).checked_div(view.total.0);
+    let percent = percent.map_or_else(String::new, |p| format!(", {p} % done"));
+    let trouble = view.trouble.as_ref();
+    let trouble = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+    let (verdict, found, remedy) = match view.state {
+        "failed" => (
+            DoctorVerdict::Failed,
+            format!("{what}{percent}; its metadata failed, and nothing is copied{trouble}"),
+            "look at the disk of the local pool (dmesg); the copy has data that is nowhere else: \
+             leave it and the volume's tags as they are",
+        ),
+        "stalled" => {
+            let idle = span(Duration::from_millis(view.stalled_ms));
+            (
+                DoctorVerdict::Failed,
+                format!("{what}{percent}, without progress for {idle}{trouble}"),
+                "look at the disks of both pools (dmesg, multipath -ll) and at how busy they are; \
+                 it goes on by itself, and other nodes refuse the volume until it is done",
+            )
+        }
+        // What was said last stays said also when the next try went well.
+        _ if view.trouble.is_some() => (
+            DoctorVerdict::Warning,
+            format!("{what}{percent}; it had trouble{trouble}"),
+            "volward hydration ls shows whether it goes on; it is tried again every few seconds, \
+             and other nodes refuse the volume until it is done",
+        ),
+        _ => return None,
+    };
+    let name = format!("copy of {}", view.volume);
+    Some(bad(&name, verdict, found, remedy))
+}
+
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volward_model::{Bytes, VolumeId};
+
+    use super::*;
+
+    fn view(state: &'static str, stalled_ms: u64, trouble: Option<&str>) -> CopyView {
+        CopyView {
+            volume: VolumeRef {
+                id: VolumeId {
+                    vg: "v".repeat(32).parse().unwrap(),
+                    lv: "a".repeat(32).parse().unwrap(),
+                },
+                pool: "vg0".parse().unwrap(),
+                name: "web".parse().unwrap(),
+            },
+            state,
+            done: Bytes::mib(12),
+            total: Bytes::mib(100),
+            remaining_ms: None,
+            stalled_ms,
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_copy_that_goes_on_is_no_finding() {
+        for state in ["hydrating", "complete", "writes-only", "returning"] {
+            assert_eq!(check(&view(state, 0, None), None), None, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_stalled_hydration_is_said_with_volume_and_time() {
+        let found = check(&view("stalled", 301_000, None), None).unwrap();
+        assert_eq!(found.name, "copy of vg0/web");
+        assert_eq!(found.verdict, DoctorVerdict::Failed);
+        assert_eq!(
+            found.found,
+            "hydrating, 12 % done, without progress for 5 min"
+        );
+        assert!(found.remedy.is_some() && !found.refuses_read_write);
+    }
+
+    #[test]
+    fn a_failing_write_back_is_said_with_its_trouble_and_since_when() {
+        let view = view("returning", 0, Some("vgs: no answer"));
+        let found = check(&view, Some(Duration::from_secs(3 * 3600))).unwrap();
+        assert_eq!(found.verdict, DoctorVerdict::Warning);
+        assert_eq!(
+            found.found,
+            "being written back for 3 h, 12 % done; it had trouble: vgs: no answer"
+        );
+    }
+
+    #[test]
+    fn broken_metadata_is_a_failure_whatever_else_is_said() {
+        let found = check(&view("failed", 61_000, None), None).unwrap();
+        assert_eq!(found.verdict, DoctorVerdict::Failed);
+        assert!(found.found.contains("metadata failed"), "{found:?}");
+    }
+}

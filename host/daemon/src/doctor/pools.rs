@@ -1,0 +1,234 @@
+//! Pools: their devices files, lockspaces and slots.
+
+use std::fs;
+use std::path::Path;
+
+use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_control::ports::PortResult;
+use volward_model::{PoolInfo, PoolName};
+
+use super::{bad, fine, refusing};
+use crate::config::{PoolKind, PoolSection};
+use crate::wiring::Daemon;
+
+/// Where LVM looks for devices files.
+const DEVICES: &str = "/etc/lvm/devices";
+
+pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
+    // Through the devices file: what it does not list LVM does not see.
+    let info = daemon.node.pool_info(&pool.name);
+    let file = Path::new(DEVICES).join(pool.devices_file());
+    let devices = devices_file(&file, &pool.name, info.as_ref().ok());
+    let state = match pool.kind {
+        PoolKind::Shared => shared_pool(daemon, &pool.name, info),
+        PoolKind::Local => local_pool(&pool.name, info),
+    };
+    [devices, state]
+}
+
+/// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
+fn devices_file(path: &Path, pool: &PoolName, seen: Option<&PoolInfo>) -> DoctorCheck {
+    let check = format!("devices file of {pool}");
+    let shown = path.display();
+    let failed = |found| {
+        let remedy = format!("volward pool init {pool}");
+        bad(&check, DoctorVerdict::Failed, found, remedy)
+    };
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return failed(format!("{shown} is missing"));
+        }
+        Err(error) => return failed(format!("{shown} cannot be read: {error}")),
+        Ok(text) => text,
+    };
+    let listed = match devices_in(&text) {
+        0 => return failed(format!("{shown} lists no device")),
+        listed => listed,
+    };
+    if seen.is_some_and(|info| !info.partial) {
+        return fine(&check, shown.to_string());
+    }
+    bad(
+        &check,
+        DoctorVerdict::Warning,
+        format!("{shown} lists {listed} device(s), and LVM does not find all of the pool on them"),
+        format!(
+            "where a device of the pool is there (lsblk): volward pool init {pool} lists it; where \
+             it is not: check the path to it"
+        ),
+    )
+}
+
+/// `IDTYPE=... IDNAME=... DEVNAME=... PVID=...`, a line a device (lvmdevices(8)).
+fn devices_in(text: &str) -> usize {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| line.starts_with("IDTYPE=")).count()
+}
+
+fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
+    let check = format!("pool {pool}");
+    let info = match info {
+        Ok(info) => info,
+        Err(error) => {
+            let remedy = "check the path to the LUN (lsblk, multipath -ll) and `vgs`";
+            return refusing(bad(
+                &check,
+                DoctorVerdict::Failed,
+                error.to_string(),
+                remedy,
+            ));
+        }
+    };
+    if !info.is_shared() {
+        let remedy = format!("make it with `vgcreate --shared {pool} DEVICE`");
+        let found = format!("lock type {:?}, not sanlock", info.lock_type);
+        return refusing(bad(&check, DoctorVerdict::Failed, found, remedy));
+    }
+    match daemon.node.look(pool) {
+        Err(error) => {
+            let remedy = format!(
+                "vgchange --lock-start {pool}; then, once per pool, volward pool init {pool}"
+            );
+            refusing(bad(
+                &check,
+                DoctorVerdict::Failed,
+                error.to_string(),
+                remedy,
+            ))
+        }
+        Ok(sight) => {
+            let trouble = sight.slot_troubles().into_iter().next();
+            let seen = SeenPool {
+                host_id: sight.own.host_id,
+                nodes: sight.members.len(),
+                partial: info.partial,
+                unreadable: sight.unreadable().into_iter().next(),
+                slot: trouble.map(|s| format!("the slot of host-id {} {}", s.host_id, s.trouble)),
+            };
+            seen_pool(&check, seen)
+        }
+    }
+}
+
+/// A shared pool that is joined.
+struct SeenPool {
+    host_id: u64,
+    nodes: usize,
+    /// A physical volume is missing.
+    partial: bool,
+    /// A slot of a node that may be alive cannot be read, in a sentence.
+    unreadable: Option<String>,
+    /// The first trouble with a slot, in a sentence.
+    slot: Option<String>,
+}
+
+fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
+    if let Some(trouble) = seen.unreadable {
+        let found = format!("{trouble}; attaches in this pool are refused until then");
+        let remedy = "restart volwardd on that node; if it is gone, stop it for good, so that \
+                      sanlock counts it dead";
+        return refusing(bad(check, DoctorVerdict::Failed, found, remedy));
+    }
+    if let Some(trouble) = seen.slot {
+        let remedy = "restart volwardd on that node";
+        return bad(check, DoctorVerdict::Warning, trouble, remedy);
+    }
+    if seen.partial {
+        let (found, remedy) = (
+            "a physical volume is missing",
+            "check the paths to the LUNs",
+        );
+        return bad(check, DoctorVerdict::Warning, found, remedy);
+    }
+    fine(
+        check,
+        format!("joined as host-id {}, {} node(s)", seen.host_id, seen.nodes),
+    )
+}
+
+fn local_pool(pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
+    let check = format!("local pool {pool}");
+    match info {
+        Ok(info) if info.is_shared() => bad(
+            &check,
+            DoctorVerdict::Failed,
+            "it is a shared volume group",
+            "take it out of the configuration, or say kind = \"shared\"",
+        ),
+        Ok(info) => fine(&check, format!("{} of {} free", info.free, info.size)),
+        Err(error) => bad(
+            &check,
+            DoctorVerdict::Warning,
+            format!("{error}; no local copies can be made"),
+            format!("make it with `vgcreate {pool} DEVICE`, then volward pool init {pool}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volward_model::Bytes;
+
+    use super::*;
+
+    fn pool(partial: bool) -> PoolInfo {
+        PoolInfo {
+            name: "vg0".parse().unwrap(),
+            vg: "v".repeat(32).parse().unwrap(),
+            lock_type: "sanlock".into(),
+            size: Bytes::mib(64),
+            free: Bytes::mib(64),
+            extent: Bytes::mib(4),
+            partial,
+            volumes: Vec::new(),
+        }
+    }
+
+    /// As lvmdevices(8) writes it.
+    const FILE: &str = "# LVM uses devices listed in this file.\n\
+        VERSION=1.1.2\n\
+        IDTYPE=sys_wwid IDNAME=naa.6001405 DEVNAME=/dev/sdb PVID=GutDKrOQ9TLMTDPVlZuwJ2rBKo2PVK7K\n";
+
+    #[test]
+    fn a_devices_file_must_list_what_the_pool_is_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("volward-vg0.devices");
+        let look = |seen: Option<&PoolInfo>| devices_file(&path, &pool(false).name, seen);
+        assert_eq!(look(None).verdict, DoctorVerdict::Failed);
+
+        fs::write(&path, "VERSION=1.1.1\n").unwrap();
+        let empty = look(None);
+        assert_eq!(empty.verdict, DoctorVerdict::Failed);
+        assert!(empty.found.contains("lists no device"), "{empty:?}");
+
+        fs::write(&path, FILE).unwrap();
+        assert_eq!(look(Some(&pool(false))).verdict, DoctorVerdict::Ok);
+        for seen in [None, Some(&pool(true))] {
+            let found = look(seen);
+            assert_eq!(found.verdict, DoctorVerdict::Warning);
+            assert!(found.found.contains("lists 1 device(s)"), "{found:?}");
+        }
+    }
+
+    /// Its attaches are refused with `slot-unreadable`.
+    #[test]
+    fn the_broken_slot_of_a_node_that_may_be_alive_refuses_read_write_and_a_dead_ones_does_not() {
+        let slot = "the slot of host-id 2 cannot be read";
+        let seen = |unreadable: Option<&str>| SeenPool {
+            host_id: 1,
+            nodes: 2,
+            partial: false,
+            unreadable: unreadable.map(str::to_owned),
+            slot: Some(slot.to_owned()),
+        };
+        let alive = seen_pool("pool vg0", seen(Some("... and that node may be alive")));
+        assert_eq!(alive.verdict, DoctorVerdict::Failed);
+        assert!(alive.refuses_read_write, "{alive:?}");
+        let dead = seen_pool("pool vg0", seen(None));
+        assert_eq!(
+            (dead.verdict, dead.found.as_str()),
+            (DoctorVerdict::Warning, slot)
+        );
+        assert!(!dead.refuses_read_write, "{dead:?}");
+    }
+}

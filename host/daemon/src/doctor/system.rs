@@ -1,0 +1,211 @@
+//! What Volward stands on: programs, sanlock, lvmlockd, the kernel, systemd.
+
+use std::fs;
+use std::path::Path;
+
+use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_control::ports::{Leases, Machine};
+use volward_storage::exec::Tools;
+
+use super::{bad, fine, is_program, refusing};
+use crate::wiring::Daemon;
+
+/// They were there when the daemon started; without them it does not start again.
+pub(super) fn tools(tools: &Tools, compiler: &Path) -> DoctorCheck {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for (path, name, package) in [
+        (&tools.lvm, "lvm", "lvm2"),
+        (&tools.sanlock, "sanlock", "sanlock"),
+        (&tools.lvmlockctl, "lvmlockctl", "lvm2-lockd"),
+    ] {
+        if is_program(path) {
+            there.push(name);
+        } else {
+            missing.push((name, package));
+        }
+    }
+    if !missing.is_empty() {
+        let (names, packages): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+        return refusing(bad(
+            "tools",
+            DoctorVerdict::Failed,
+            format!("not installed: {}", names.join(", ")),
+            format!("apt-get install {}", packages.join(" ")),
+        ));
+    }
+    if !is_program(compiler) {
+        return bad(
+            "tools",
+            DoctorVerdict::Failed,
+            format!(
+                "{} is missing: a policy that is new or changed cannot be compiled, and then every \
+                 attach is refused",
+                compiler.display()
+            ),
+            "install volward-policy there, of the daemon's version",
+        );
+    }
+    there.push("volward-policy");
+    fine("tools", there.join(", "))
+}
+
+/// sanlock's name of the node must be stable: with another one after an unclean death the
+/// lockspace is joined a minute later.
+pub(super) fn sanlock(daemon: &Daemon) -> DoctorCheck {
+    let Some(arguments) = arguments_of("sanlock") else {
+        let remedy = "install the package sanlock and start it: systemctl enable --now sanlock";
+        return refusing(bad("sanlock", DoctorVerdict::Failed, "not running", remedy));
+    };
+    let node = daemon.node.settings().node.as_str();
+    let named = arguments
+        .iter()
+        .zip(arguments.iter().skip(1))
+        .find(|(flag, _)| *flag == "-e")
+        .map(|(_, name)| name.clone())
+        .or_else(|| setting("/etc/sanlock/sanlock.conf", "our_host_name"));
+    match named {
+        Some(name) if name == node => fine("sanlock", format!("running as {name}")),
+        Some(name) => bad(
+            "sanlock",
+            DoctorVerdict::Warning,
+            format!("running as {name}, but the node is called {node}"),
+            "give both the same name: our_host_name in /etc/sanlock/sanlock.conf, node.name in \
+             /etc/volward/volward.toml",
+        ),
+        None => bad(
+            "sanlock",
+            DoctorVerdict::Warning,
+            "running without a stable name: joining after an unclean death takes a minute longer",
+            format!("set our_host_name = {node} in /etc/sanlock/sanlock.conf"),
+        ),
+    }
+}
+
+pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
+    match daemon.leases.watchdog_armed() {
+        Ok(true) => fine("watchdog", "armed: losing leases resets this node"),
+        Ok(false) if daemon.config.lab.read_write_without_watchdog => bad(
+            "watchdog",
+            DoctorVerdict::Warning,
+            "missing; read-write is served all the same, because the configuration says that this \
+             is a lab",
+            "never run guests that matter so: remove lab.read-write-without-watchdog",
+        ),
+        Ok(false) => refusing(bad(
+            "watchdog",
+            DoctorVerdict::Failed,
+            "sanlock runs without a watchdog (Debian's default)",
+            "install wdmd (package sanlock), load a watchdog driver (softdog if there is no other), \
+             set use_watchdog = 1 in /etc/sanlock/sanlock.conf and remove -w 0 from \
+             /etc/default/sanlock, restart both",
+        )),
+        Err(error) => refusing(bad(
+            "watchdog",
+            DoctorVerdict::Failed,
+            error.to_string(),
+            "start sanlock: systemctl start sanlock",
+        )),
+    }
+}
+
+/// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5).
+pub(super) fn lvmlockd() -> DoctorCheck {
+    let Some(arguments) = arguments_of("lvmlockd") else {
+        let remedy = "install the package lvm2-lockd, set use_lvmlockd = 1 in /etc/lvm/lvm.conf, and \
+                      start it: systemctl enable --now lvmlockd";
+        return refusing(bad(
+            "lvmlockd",
+            DoctorVerdict::Failed,
+            "not running",
+            remedy,
+        ));
+    };
+    let adopts = arguments
+        .windows(2)
+        .any(|w| matches!(w[0].as_str(), "--adopt" | "-A") && w[1] == "1")
+        || arguments.iter().any(|a| a == "--adopt=1");
+    if adopts {
+        return fine("lvmlockd", "running, adopts its leases after a restart");
+    }
+    bad(
+        "lvmlockd",
+        DoctorVerdict::Warning,
+        "running without adoption: its death would leave orphaned leases",
+        "start it with --adopt 1 (systemctl edit lvmlockd)",
+    )
+}
+
+/// The file is packaging/volward-modules.conf.
+pub(super) const CLONE_REMEDY: &str = "modprobe dm-clone, and for every boot \
+    /etc/modules-load.d/volward.conf with the line dm-clone (it comes with Volward); if there is no \
+    such module: a kernel with CONFIG_DM_CLONE and the fix 8b3fd1f53af3 (6.1 has it), or the module \
+    built for this kernel";
+
+pub(super) fn clone_target(daemon: &Daemon) -> DoctorCheck {
+    match daemon.machine.dm_clone_unfit() {
+        None => fine("dm-clone", "fit: local copies can be made"),
+        Some(reason) => bad(
+            "dm-clone",
+            DoctorVerdict::Warning,
+            format!("{reason}; everything but local copies works"),
+            CLONE_REMEDY,
+        ),
+    }
+}
+
+/// At shutdown: guests, then us, then lvmlockd, then sanlock.
+pub(super) fn ordering() -> DoctorCheck {
+    if !Path::new("/run/systemd/system").exists() {
+        return fine("daemon ordering", "no systemd here; started by hand");
+    }
+    let dropin = [
+        "/etc/systemd/system/volwardd.service",
+        "/lib/systemd/system/volwardd.service",
+    ];
+    let unit = dropin.iter().find_map(|path| fs::read_to_string(path).ok());
+    match unit {
+        Some(text) if text.contains("lvmlockd.service") && text.contains("libvirtd.service") => {
+            fine("daemon ordering", "after lvmlockd, before libvirtd")
+        }
+        Some(_) => bad(
+            "daemon ordering",
+            DoctorVerdict::Warning,
+            "the unit does not order volwardd after lvmlockd and before libvirtd",
+            "install the unit that comes with Volward (packaging/volwardd.service)",
+        ),
+        None => bad(
+            "daemon ordering",
+            DoctorVerdict::Warning,
+            "no volwardd.service is installed",
+            "install the unit that comes with Volward (packaging/volwardd.service)",
+        ),
+    }
+}
+
+/// The arguments of a running program of that name.
+fn arguments_of(program: &str) -> Option<Vec<String>> {
+    let entries = fs::read_dir("/proc").ok()?;
+    entries.filter_map(Result::ok).find_map(|entry| {
+        let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
+        (comm.trim() == program).then_some(())?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let words = line.split(|b| *b == 0).filter(|w| !w.is_empty());
+        Some(
+            words
+                .map(|w| String::from_utf8_lossy(w).into_owned())
+                .collect(),
+        )
+    })
+}
+
+/// A `key = value` of a configuration file.
+fn setting(path: &str, key: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines()
+        .map(str::trim)
+        .filter(|l| !l.starts_with('#'))
+        .find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == key).then(|| value.trim().to_owned())
+        })
+}

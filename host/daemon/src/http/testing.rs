@@ -1,0 +1,107 @@
+//! A daemon on a socket of its own, without pools and without root: everything but storage is
+//! the real one.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use volward_api::Client;
+use volward_storage::exec::Tools;
+
+use super::{app, listen, start};
+use crate::config::Config;
+use crate::spool;
+use crate::wiring::Daemon;
+
+/// A test does not wait a minute.
+const SPOOL_PERIOD: Duration = Duration::from_millis(20);
+
+/// Serves until dropped.
+pub(crate) struct Served {
+    pub(crate) daemon: Arc<Daemon>,
+    runtime: Option<tokio::runtime::Runtime>,
+    /// Dropped, it ends the look at the spool.
+    _stopping: tokio::sync::watch::Sender<bool>,
+    folder: TempDir,
+}
+
+impl Served {
+    /// With the default configuration and these sections; whoever runs the test may ask. The
+    /// folder of policies is filled before it is read.
+    pub(crate) fn new(more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        Self::for_users(&[own], more, fill_policies)
+    }
+
+    /// The same, for root and these.
+    pub(crate) fn for_users(uids: &[u32], more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Another user is to reach the socket.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let policies = folder.path().join("policies.d");
+        fs::DirBuilder::new().mode(0o755).create(&policies).unwrap();
+        fill_policies(&policies);
+
+        let config =
+            Config::parse(&text(folder.path(), uids, more), Path::new("volward.toml")).unwrap();
+        let nothing = PathBuf::from("/nonexistent");
+        let tools = Tools {
+            lvm: nothing.clone(),
+            sanlock: nothing.clone(),
+            lvmlockctl: nothing,
+        };
+        let daemon = start(Daemon::with_tools(config, &tools).unwrap()).unwrap();
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let app = app(&daemon);
+        let socket = daemon.config.paths.socket.clone();
+        runtime.block_on(async {
+            let listener = listen(&socket).unwrap();
+            tokio::spawn(async { axum::serve(listener, app).await });
+        });
+        let (stopping, stopped) = tokio::sync::watch::channel(false);
+        runtime.spawn(spool::watch(Arc::clone(&daemon), SPOOL_PERIOD, stopped));
+        Self {
+            daemon,
+            runtime: Some(runtime),
+            _stopping: stopping,
+            folder,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("sock")
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.socket(), Duration::from_secs(60))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Not waited for: a test that failed is to end.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn text(folder: &Path, uids: &[u32], more: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "[node]\nname = \"n1\"\n\
+         [policy]\nbaseline = \"off\"\nlimits.concurrency = 1\n\
+         [paths]\nsocket = \"{folder}/sock\"\nstate = \"{folder}/state\"\n\
+         policies = \"{folder}/policies.d\"\ndevices = \"{folder}/dev\"\n\
+         marks = \"{folder}/marks\"\nworkbench = \"/nonexistent\"\n\
+         [api]\nopenstack-uids = {uids:?}\n{more}"
+    )
+}

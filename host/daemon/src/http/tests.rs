@@ -1,0 +1,168 @@
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tracing_subscriber::layer::SubscriberExt;
+use volward_api::{
+    ClientError, DetachRequest, PoolInitRequest, ProblemCode, StatusReply, VolumeSetRequest,
+};
+
+use super::openapi;
+use super::routes::table;
+use super::testing::Served;
+
+/// Neither root nor anybody on a machine that runs tests.
+const NOBODYS_UID: u32 = 47_110;
+
+/// Runs on a thread whose user is not root; says which. A test run by root becomes another user
+/// there, and any other stays who it is. The kernel looks at the thread that connects.
+fn not_as_root<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let on_thread = || {
+        if rustix::process::geteuid().is_root() {
+            let uid = rustix::process::Uid::from_raw(NOBODYS_UID);
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        }
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(on_thread).join().unwrap())
+}
+
+fn uid_that_is_not_root() -> u32 {
+    not_as_root(|| rustix::process::geteuid().as_raw())
+}
+
+/// Status and body.
+fn ask(socket: &Path, method: &str, target: &str) -> (u16, Value) {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let request = format!("{method} {target} HTTP/1.1\r\nHost: v\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn a_foreign_user_gets_forbidden_whatever_is_asked() {
+    let served = Served::for_users(&[], "", |_| {});
+    let socket = served.socket();
+    let reads: Vec<_> = table().into_iter().filter(|r| r.method == "get").collect();
+    assert!(reads.len() > 5);
+    for route in reads {
+        let (status, body) = not_as_root(|| ask(&socket, "GET", route.path));
+        assert_eq!(
+            (status, body["code"].as_str()),
+            (403, Some("forbidden")),
+            "{}",
+            route.path
+        );
+    }
+    let all = DetachRequest {
+        instance: "11111111-2222-3333-4444-555555555555".parse().unwrap(),
+        volumes: vec![],
+        not_after: None,
+        dry_run: false,
+    };
+    let refused = not_as_root(|| served.client().detach(&all)).unwrap_err();
+    let problem = refused.problem().unwrap();
+    assert_eq!(problem.kind, ProblemCode::Forbidden);
+    let uid = uid_that_is_not_root().to_string();
+    assert!(
+        problem.message.contains(&uid) && problem.message.contains("openstack-uids"),
+        "{problem:?}"
+    );
+}
+
+#[test]
+fn a_user_of_openstack_uids_may_ask_and_another_may_not() {
+    let uid = uid_that_is_not_root();
+    let ask_where = |uids: &[u32]| -> Result<StatusReply, ClientError> {
+        let served = Served::for_users(uids, "", |_| {});
+        not_as_root(|| served.client().status())
+    };
+    assert_eq!(ask_where(&[7, uid]).unwrap().node, "n1");
+    let other = ask_where(&[uid + 1]).unwrap_err();
+    assert_eq!(
+        other.problem().map(|p| p.kind),
+        Some(ProblemCode::Forbidden)
+    );
+}
+
+#[test]
+fn the_openapi_document_is_served_over_the_socket() {
+    let served = Served::new("", |_| {});
+    let (status, document) = ask(&served.socket(), "GET", "/openapi.json");
+    assert_eq!(status, 200);
+    assert_eq!(document, openapi::document());
+    // And what is nowhere in it points to it.
+    let (status, problem) = ask(&served.socket(), "GET", "/v2/status");
+    assert_eq!(status, 404);
+    let message = problem["message"].as_str().unwrap();
+    assert!(message.contains("/openapi.json"), "{message}");
+}
+
+#[test]
+fn a_pool_that_cannot_be_read_is_said_beside_the_clusters_attachments() {
+    // The test's daemon has no LVM to ask.
+    let served = Served::new("[[pool]]\nname = \"vg9\"\n", |_| {});
+    let reply = served.client().cluster().unwrap();
+    assert!(reply.attachments.is_empty(), "{reply:?}");
+    let [sentence] = &reply.unreadable[..] else {
+        panic!("{reply:?}")
+    };
+    assert!(sentence.starts_with("pool vg9: "), "{sentence}");
+    // Programs that ask as before get the list they got.
+    assert!(served.client().attachments(true).unwrap().is_empty());
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Marks and pools have no decision in the log of decisions: this is the record of who it was.
+#[test]
+fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false);
+    let layer = layer.with_writer(move || writer.clone());
+    // Handlers run on other threads. No other test sets one.
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let uid = uid_that_is_not_root();
+    let served = Served::for_users(&[uid], "[[pool]]\nname = \"vg9\"\n", |_| {});
+    let set = VolumeSetRequest {
+        pool: "vg9".into(),
+        volume: "web".into(),
+        shareable: true,
+    };
+    let init = PoolInitRequest { name: "vg9".into() };
+    // The test's daemon has no LVM; who asked is said before anything is done.
+    not_as_root(|| served.client().volume_set(&set)).unwrap_err();
+    not_as_root(|| served.client().pool_init(&init)).unwrap_err();
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let who = format!("uid={uid} origin=Openstack");
+    for (what, about) in [
+        ("volume set", "pool=vg9 volume=web"),
+        ("pool init", "pool=vg9"),
+    ] {
+        let line = text.lines().find(|l| l.contains(what) && l.contains(&who));
+        let line = line.unwrap_or_else(|| panic!("{what}: {text}"));
+        assert!(line.contains(about), "{line}");
+    }
+}
