@@ -1,6 +1,10 @@
 //! What is served where: one table, for the router and for the OpenAPI document.
 
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router, middleware};
@@ -12,6 +16,7 @@ use volward_api::{
     PoolInitRequest, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 
+use super::Peer;
 use super::handler::Shared;
 use super::problem::{Failure, plain};
 use super::{attach, explain, views};
@@ -138,17 +143,33 @@ pub(super) fn table() -> Vec<Route> {
 
 /// The router over the table, and over what is added to it.
 pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
-    let mut router = more;
+    let mut router = Router::new();
     for route in table() {
         router = router.route(route.path, route.handler);
     }
     router
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&daemon),
+            who_may_ask,
+        ))
+        .merge(more)
         .fallback(|| async {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
         })
         .layer(middleware::map_response(plain_rejections))
         .with_state(daemon)
+}
+
+/// Before anything of a request is looked at, and for every route of the table: none can forget it.
+async fn who_may_ask(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    peer.caller(&daemon.config.api)?;
+    Ok(next.run(request).await)
 }
 
 /// axum's own refusals (a body that is no JSON, say) are text; ours are problems.
