@@ -133,10 +133,15 @@ impl Node {
         if ask.dry_run {
             let leaving = self.leaving(ask.instance, selected);
             let plan = detach(&self.settings.node, ask.instance, &leaving);
-            let plan = plan.steps.iter().map(ToString::to_string).collect();
+            // No step of the detach, but what follows it, and what keeps others from the volume.
+            let afterwards = plan
+                .write_back
+                .iter()
+                .map(|volume| format!("write the copy of {volume} back, in the background"));
+            let steps = plan.steps.iter().map(ToString::to_string);
             return Ok(DetachDone {
                 detached: Vec::new(),
-                plan,
+                plan: steps.chain(afterwards).collect(),
             });
         }
         self.take_advice(ask, selected);

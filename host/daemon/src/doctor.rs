@@ -7,7 +7,7 @@ use std::path::Path;
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_policy::{Level, PluginState, PluginStatus};
 
-use crate::config::Switch;
+use crate::config::{PoolKind, Switch};
 use crate::wiring::Daemon;
 
 mod copies;
@@ -27,12 +27,14 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     for pool in &daemon.config.pool {
         checks.extend(pools::examine(daemon, pool));
     }
-    if daemon.config.pool.is_empty() {
-        let remedy = "add a [[pool]] section to /etc/volward/volward.toml";
+    let mut pools = daemon.config.pool.iter();
+    if !pools.any(|pool| pool.kind == PoolKind::Shared) {
+        let remedy = "add a [[pool]] section to /etc/volward/volward.toml, for the volume group on the \
+                      LUN";
         checks.push(refusing(bad(
             "pools",
             DoctorVerdict::Failed,
-            "none is configured",
+            "no shared pool is configured",
             remedy,
         )));
     }

@@ -49,9 +49,11 @@ fn on_level_monitor_it_refuses_nothing_and_doctor_does_not_say_so() {
 }
 
 #[test]
-fn a_node_without_pools_serves_no_attach() {
-    let reply = Served::new("", |_| {}).client().doctor().unwrap();
-    assert!(find(&reply, "pools").refuses_read_write);
+fn a_node_without_a_shared_pool_serves_no_attach() {
+    for pools in ["", "[[pool]]\nname = \"local\"\nkind = \"local\"\n"] {
+        let reply = Served::new(pools, |_| {}).client().doctor().unwrap();
+        assert!(find(&reply, "pools").refuses_read_write, "{pools}");
+    }
 }
 
 #[test]

@@ -171,10 +171,8 @@ pub(crate) fn not_after(mark: StartMark) -> NotAfter {
 
 pub(super) async fn confirm(
     State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Json(body): Json<ConfirmRequest>,
 ) -> Result<Json<ConfirmReply>, Failure> {
-    peer.caller(&daemon.config.api)?;
     blocking(move || {
         let missing = daemon.node.missing(body.instance, &body.volumes);
         if !missing.is_empty() && body.event != "stopped" {

@@ -2,14 +2,13 @@
 //! put together.
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{Query, State};
 use serde::Deserialize;
 use volward_api::{ExplainReply, ProblemCode};
 use volward_control::ports::{JournalEntry, JournalKind, JournalQuery, JournalState};
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
 
-use super::Peer;
 use super::handler::{Shared, blocking};
 use super::problem::{Failure, plain};
 use super::views::parse;
@@ -27,10 +26,8 @@ pub(super) struct What {
 
 pub(super) async fn explain(
     State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
     Query(what): Query<What>,
 ) -> Result<Json<ExplainReply>, Failure> {
-    peer.caller(&daemon.config.api)?;
     blocking(move || {
         let query = query(&daemon, &what)?;
         let (entry, logged) = latest(&daemon, &query)?;

@@ -1,5 +1,7 @@
 //! What is served where: one table, for the router and for the OpenAPI document.
 
+use std::sync::Arc;
+
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -166,25 +168,26 @@ pub(super) fn table() -> Vec<Route> {
 
 /// The router over the table, and over what is added to it.
 pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
-    let mut router = more;
+    let mut router = Router::new();
     for route in table() {
         router = router.route(route.path, route.handler);
     }
     router
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&daemon),
+            who_may_ask,
+        ))
+        .merge(more)
         .fallback(|| async {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
         })
-        .layer(middleware::from_fn_with_state(
-            daemon.clone(),
-            before_anything_is_read,
-        ))
         .layer(middleware::map_response(plain_rejections))
         .with_state(daemon)
 }
 
-/// Who may not ask is told that, not what is wrong with the request.
-async fn before_anything_is_read(
+/// Before anything of a request is looked at, and for every route of the table: none can forget it.
+async fn who_may_ask(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
