@@ -261,6 +261,7 @@ impl Node {
             entry.wants_progress = false;
             entry.stalled_ms = 0;
             entry.remaining_ms = None;
+            entry.trouble = None;
             if let Some(status) = &mut entry.status {
                 status.hydrated = status.total;
             }

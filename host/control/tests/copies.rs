@@ -263,6 +263,8 @@ fn i22_a_switch_that_fails_keeps_the_clone_and_is_tried_again() {
         });
     });
     n1.tasks.run_all();
+    // What went wrong on the way is over.
+    assert_eq!(n1.node.copies()[0].trouble, None);
     assert_eq!(target(&n1, clone).as_deref(), Some("linear"));
     assert_eq!(settled(&lab, &n1), [""; 0]);
 }

@@ -21,7 +21,7 @@ pub struct Watched {
     pub stalled_ms: u64,
     /// Estimate, from the rate since it was first seen.
     pub remaining_ms: Option<u64>,
-    /// The latest trouble.
+    /// The latest trouble, until it is seen to go on.
     pub trouble: Option<String>,
     pub(super) first: (u64, Duration),
     pub(super) changed: Duration,
@@ -56,6 +56,7 @@ impl Watched {
             self.changed = now;
         }
         self.status = Some(*status);
+        self.trouble = None;
         let idle = now.saturating_sub(self.changed);
         let stalled = self.wants_progress && !status.complete() && idle >= stall_after;
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
