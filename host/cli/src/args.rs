@@ -152,6 +152,8 @@ pub(crate) enum HydrationCommand {
 pub(crate) enum PolicyCommand {
     /// The policies the daemon asks, with what they answered
     Ls,
+    /// Load what is in the policies folder now, and say what became of each
+    Load,
     #[command(external_subcommand)]
     Workbench(Vec<OsString>),
 }

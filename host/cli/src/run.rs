@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PoolInitRequest,
+    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PolicyView, PoolInitRequest,
     VolumeSetRequest,
 };
 
@@ -49,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(PolicyCommand::Ls) => {
             answer(json, &client.policies()?, |found| show::policies(found))?;
         }
+        Command::Policy(PolicyCommand::Load) => return load(&client, json),
         Command::Policy(PolicyCommand::Workbench(arguments)) => {
             return Err(workbench::exec(&arguments));
         }
@@ -61,6 +62,17 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Fails when something in the folder does not serve.
+fn load(client: &Client, json: bool) -> anyhow::Result<Exit> {
+    let found = client.load_policies()?;
+    answer(json, &found, |found| show::policies(found))?;
+    let fine = |policy: &PolicyView| ["serving", "off"].contains(&policy.state.as_str());
+    Ok(match found.iter().all(fine) {
+        true => Exit::Ok,
+        false => Exit::Failure,
+    })
 }
 
 fn doctor(client: &Client, json: bool) -> anyhow::Result<Exit> {

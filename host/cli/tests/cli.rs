@@ -49,6 +49,15 @@ fn tables_and_stories_read_as_reviewed() {
     }
 }
 
+/// A script that drops policies in wants to know whether all of them serve.
+#[test]
+fn loading_fails_when_something_is_refused() {
+    let node = Node::with(healthy);
+    let ended = node.volward("policy load");
+    assert_eq!(ended.code, 1);
+    assert_golden("policy-load", "policy load", &ended);
+}
+
 #[test]
 fn nothing_is_said_plainly() {
     let node = Node::with(|_| Canned::json(&json!([])));

@@ -81,6 +81,9 @@ pub(crate) struct PolicySection {
     /// The built-in policy; only `off` in so many words removes it.
     #[serde(default)]
     pub(crate) baseline: Switch,
+    /// Whether a change in the folder is loaded by itself; else by `volward policy load` alone.
+    #[serde(default)]
+    pub(crate) watch: Switch,
     /// What a policy may use.
     #[serde(default)]
     pub(crate) limits: Limits,

@@ -85,10 +85,17 @@ fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {
 
 fn policy(policy: PluginStatus) -> DoctorCheck {
     let check = format!("policy {}", policy.name);
-    let remedy = "mend or remove the file: it counts from the next decision on";
+    let remedy = "mend or remove the file, then `volward policy load`";
     match policy.state {
         PluginState::Serving => fine(&check, format!("{}, serving", policy.level)),
         PluginState::Off => fine(&check, "off"),
+        PluginState::Kept { reason } => bad(
+            &check,
+            DoctorVerdict::Warning,
+            format!("the last good one serves; what is in the folder cannot be loaded: {reason}"),
+            "mend the file, or put the last good one back, before the daemon is started again: it \
+             would refuse every attach then",
+        ),
         PluginState::Refused { reason } if policy.level == Level::Monitor => bad(
             &check,
             DoctorVerdict::Warning,

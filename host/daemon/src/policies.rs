@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::watch::Receiver;
 use volward_control::ports::{Became, Decisions, Policy, PortError, PortResult};
 use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{
@@ -17,6 +18,8 @@ use volward_storage::exec::{Exec, ExecError, Invocation};
 /// A policy of a megabyte compiles in a second, Python's 18 MB in five; emulated nodes take ten
 /// times as long.
 const COMPILE_DEADLINE: Duration = Duration::from_secs(90);
+/// A few calls of `stat`. Two looks that see the same are a folder at rest.
+pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 /// Compiled code is some five times its component; the largest admitted is 32 MiB.
 const ARTEFACT_LIMIT: usize = 256 << 20;
 
@@ -59,34 +62,75 @@ impl Policies {
         }
     }
 
-    /// The chain for what is in the folder now: a policy dropped in or removed counts from the next
-    /// decision on.
+    /// What serves. A decision never waits for a policy to be compiled.
     fn chain(&self) -> Arc<Chain> {
-        let serving = || self.serving.read().unwrap_or_else(PoisonError::into_inner);
-        if serving().folder == marks(&self.folder) {
-            return Arc::clone(&serving().chain);
-        }
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&serving.chain)
+    }
+
+    /// Loads what is in the folder now, and only then lets it serve; what serves meanwhile, and
+    /// goes on where something is refused, is what was loaded before.
+    pub(crate) fn reload(&self) {
         let turn = self
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let now = marks(&self.folder);
-        if serving().folder != now {
+        if !self.serves(&now) {
             tracing::info!(folder = %self.folder.display(), "the policies changed; loading them");
             let sources = Sources {
                 baseline: self.baseline,
                 folder: &self.folder,
             };
-            let chain = Arc::new(self.runtime.load(sources));
+            let chain = Arc::new(self.runtime.reload(sources, &self.chain()));
             let fresh = Serving { folder: now, chain };
             *self.serving.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         drop(turn);
-        Arc::clone(&serving().chain)
+    }
+
+    /// Reloads when the folder has changed and is at rest: whoever copies several files, or a large
+    /// one, is not done yet. `before` is what this answered the last time.
+    fn settle(&self, before: Option<&Vec<FileMark>>) -> Option<Vec<FileMark>> {
+        let now = marks(&self.folder);
+        if self.serves(&now) {
+            return None;
+        }
+        if before == Some(&now) {
+            self.reload();
+            return None;
+        }
+        Some(now)
+    }
+
+    fn serves(&self, folder: &Vec<FileMark>) -> bool {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        serving.folder == *folder
     }
 
     pub(crate) fn status(&self) -> Vec<PluginStatus> {
         self.chain().status()
+    }
+}
+
+/// Looks at the folder again and again, until the daemon stops.
+pub(crate) async fn watch(policies: Arc<Policies>, period: Duration, mut stopped: Receiver<bool>) {
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(period) => {}
+            // An error means that the sender is gone, which is a stop as well.
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let policies = Arc::clone(&policies);
+        let look = move || policies.settle(seen.as_ref());
+        seen = match tokio::task::spawn_blocking(look).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::error!(%error, "looking at the policies broke off");
+                None
+            }
+        };
     }
 }
 

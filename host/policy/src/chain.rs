@@ -21,7 +21,9 @@ pub struct Chain {
 /// One policy of the chain.
 pub(crate) enum Member {
     /// It is asked.
-    Serving(Plugin),
+    Serving(Arc<Plugin>),
+    /// It is asked, and what lies in the folder under its name now is not: that was refused.
+    Kept { plugin: Arc<Plugin>, reason: String },
     /// It could not be loaded. The chain is incomplete without it: every attach faults (unless it
     /// is monitored), every detach goes on.
     Refused { identity: Identity, reason: String },
@@ -54,6 +56,11 @@ pub struct PluginStatus {
 pub enum PluginState {
     /// Yes.
     Serving,
+    /// Yes: the last good one. What is in the folder now could not be loaded.
+    Kept {
+        /// Why not, in one sentence.
+        reason: String,
+    },
     /// It could not be loaded.
     Refused {
         /// Why, in one sentence.
@@ -66,7 +73,7 @@ pub enum PluginState {
 impl Member {
     fn identity(&self) -> &Identity {
         match self {
-            Self::Serving(plugin) => &plugin.identity,
+            Self::Serving(plugin) | Self::Kept { plugin, .. } => &plugin.identity,
             Self::Refused { identity, .. } | Self::Off(identity) => identity,
         }
     }
@@ -74,7 +81,7 @@ impl Member {
     /// Its entry in a record: `ask` for one that serves, a fault for one that was refused.
     fn verdict(&self, ask: impl FnOnce(&Plugin) -> PluginVerdict) -> Option<PluginVerdict> {
         match self {
-            Self::Serving(plugin) => Some(ask(plugin)),
+            Self::Serving(plugin) | Self::Kept { plugin, .. } => Some(ask(plugin)),
             Self::Refused { identity, reason } => {
                 let message = format!("it could not be loaded: {reason}");
                 let fault = Fault {
@@ -87,6 +94,14 @@ impl Member {
         }
     }
 
+    /// The plugin that answers for it.
+    fn plugin(&self) -> Option<&Arc<Plugin>> {
+        match self {
+            Self::Serving(plugin) | Self::Kept { plugin, .. } => Some(plugin),
+            Self::Refused { .. } | Self::Off(_) => None,
+        }
+    }
+
     pub(crate) fn status(&self) -> PluginStatus {
         let identity = self.identity();
         let (hooks, counters, state) = match self {
@@ -94,6 +109,13 @@ impl Member {
                 plugin.hooks().names(),
                 plugin.counters(),
                 PluginState::Serving,
+            ),
+            Self::Kept { plugin, reason } => (
+                plugin.hooks().names(),
+                plugin.counters(),
+                PluginState::Kept {
+                    reason: reason.clone(),
+                },
             ),
             Self::Refused { reason, .. } => {
                 let reason = reason.clone();
@@ -122,6 +144,17 @@ impl Chain {
         Self {
             members: members.into(),
         }
+    }
+
+    /// No policy at all.
+    pub(crate) fn empty() -> Self {
+        Self::new(Vec::new())
+    }
+
+    /// The plugin of this name that is asked.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Arc<Plugin>> {
+        let of_name = |member: &&Member| member.identity().name == name;
+        self.members.iter().find(of_name)?.plugin()
     }
 
     /// Asks every policy about an attach, with a fresh instance each. Blocks the calling thread;

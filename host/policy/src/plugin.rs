@@ -286,6 +286,12 @@ impl Plugin {
 }
 
 impl Identity {
+    /// Whether it would load as the same: component, level and configuration. What it was built
+    /// against is in the component.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.digest, self.level, &self.config) == (&other.digest, other.level, &other.config)
+    }
+
     /// The entry of this policy in a decision's record.
     pub(crate) fn verdict(&self, verdict: Verdict, log: Vec<String>, micros: u64) -> PluginVerdict {
         PluginVerdict {

@@ -182,21 +182,31 @@ impl Runtime {
     /// chain: what is refused is part of it, and faults.
     #[must_use]
     pub fn load(&self, sources: Sources<'_>) -> Chain {
+        self.reload(sources, &Chain::empty())
+    }
+
+    /// As [`Runtime::load`], after `serving`: a policy that did not change is the same as there,
+    /// with its counters, and one whose new content or settings are refused goes on as it was. A
+    /// policy that was not there before has nothing to go on as.
+    #[must_use]
+    pub fn reload(&self, sources: Sources<'_>, serving: &Chain) -> Chain {
         let mut members = Vec::new();
         if let Some(component) = sources.baseline {
-            members.push(self.member(BASELINE, Settings::default(), Ok(component.to_vec())));
+            let component = Ok(component.to_vec());
+            members.push(self.member(BASELINE, Settings::default(), component, serving));
         }
         match source::scan(sources.folder, self.owner) {
             Ok(found) => {
                 for (n, one) in found.iter().enumerate() {
                     let twice = found[..n].iter().any(|earlier| earlier.name == one.name);
-                    members.push(self.load_file(one, twice));
+                    members.push(self.load_file(one, twice, serving));
                 }
             }
             Err(error) => {
                 // Nobody knows what should have been enforced.
                 let name = sources.folder.display().to_string();
-                members.push(self.member(&name, Settings::default(), Err(error.into())));
+                let error = Err(error.into());
+                members.push(self.member(&name, Settings::default(), error, serving));
             }
         }
         Chain::new(members)
@@ -211,7 +221,8 @@ impl Runtime {
         policies: impl IntoIterator<Item = (&'a str, &'a [u8], &'a Settings)>,
     ) -> Chain {
         let members = policies.into_iter().map(|(name, component, settings)| {
-            self.member(name, settings.clone(), Ok(component.to_vec()))
+            let component = Ok(component.to_vec());
+            self.member(name, settings.clone(), component, &Chain::empty())
         });
         Chain::new(members.collect())
     }
@@ -235,26 +246,32 @@ impl Runtime {
     ) -> Result<PluginStatus, LoadError> {
         let identity = identity(name, settings, digest(component));
         self.plugin(identity, component)
-            .map(|plugin| Member::Serving(plugin).status())
+            .map(|plugin| Member::Serving(Arc::new(plugin)).status())
     }
 
-    fn load_file(&self, found: &Found, twice: bool) -> Member {
+    fn load_file(&self, found: &Found, twice: bool, serving: &Chain) -> Member {
         if twice {
             let error = LoadError::Twice {
                 name: found.name.clone(),
             };
-            return self.member(&found.name, Settings::default(), Err(error));
+            // The first of them is the one that served.
+            let settings = Settings::default();
+            return self.member(&found.name, settings, Err(error), &Chain::empty());
         }
         let limit = self.sandbox.limits.component_bytes;
         // Without its settings nobody knows whether it should be enforced: then it is.
         match source::settings(&found.path, self.owner) {
-            Err(error) => self.member(&found.name, Settings::default(), Err(error.into())),
+            Err(error) => {
+                let error = Err(error.into());
+                self.member(&found.name, Settings::default(), error, serving)
+            }
             Ok(settings) if !found.well_named => {
-                self.member(&found.name, settings, Err(LoadError::Name))
+                self.member(&found.name, settings, Err(LoadError::Name), serving)
             }
             Ok(settings) => {
                 let component = trusted::file(&found.path, self.owner, limit);
-                self.member(&found.name, settings, component.map_err(LoadError::from))
+                let component = component.map_err(LoadError::from);
+                self.member(&found.name, settings, component, serving)
             }
         }
     }
@@ -264,6 +281,7 @@ impl Runtime {
         name: &str,
         settings: Settings,
         component: Result<Vec<u8>, LoadError>,
+        serving: &Chain,
     ) -> Member {
         let digest = component
             .as_ref()
@@ -273,11 +291,27 @@ impl Runtime {
         if settings.level == Level::Off {
             return Member::Off(identity);
         }
+        let before = serving.plugin(name);
+        if let (Ok(_), Some(plugin)) = (&component, before)
+            && plugin.identity.is_same(&identity)
+        {
+            return Member::Serving(Arc::clone(plugin));
+        }
         let loaded = component.and_then(|bytes| self.plugin(identity.clone(), &bytes));
-        match loaded {
-            Ok(plugin) => Member::Serving(plugin),
-            Err(error) => {
-                let reason = with_causes(&error);
+        let error = match loaded {
+            Ok(plugin) => return Member::Serving(Arc::new(plugin)),
+            Err(error) => error,
+        };
+        let reason = with_causes(&error);
+        match before {
+            Some(plugin) => {
+                tracing::error!(policy = name, %reason, "policy refused; the last good one goes on");
+                Member::Kept {
+                    plugin: Arc::clone(plugin),
+                    reason,
+                }
+            }
+            None => {
                 tracing::error!(policy = name, level = %identity.level, %reason, "policy refused");
                 Member::Refused { identity, reason }
             }

@@ -179,7 +179,7 @@ impl Candidates {
     pub fn refused(&self) -> Vec<(String, String)> {
         let refused = |status: PluginStatus| match status.state {
             PluginState::Refused { reason } => Some((status.name, reason)),
-            PluginState::Serving | PluginState::Off => None,
+            PluginState::Serving | PluginState::Kept { .. } | PluginState::Off => None,
         };
         let all = self.chain().status();
         all.into_iter().filter_map(refused).collect()

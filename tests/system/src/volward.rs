@@ -162,7 +162,7 @@ impl<'a> Volward<'a> {
             .put_file(&format!("{at}.toml"), 0o644, settings)?;
         // Renamed into place: half a file would be refused, loudly.
         self.node(node).run_ok(&format!(
-            "cp /host/guests/{name}.wasm {at}.new && mv {at}.new {at}.wasm"
+            "cp /host/guests/{name}.wasm {at}.new && mv {at}.new {at}.wasm && volward policy load"
         ))?;
         self.wait(node, "policy", Duration::from_secs(60), || {
             let policies = self.json(node, "policy ls")?;

@@ -2,6 +2,8 @@
 //! that is broken or hostile lets nothing start, and either is over when it is removed.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
+use std::time::Duration;
+
 use volward_system::guest::{Guest, Wish};
 use volward_system::volward::{POLICIES, Volward};
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
@@ -19,8 +21,12 @@ fn refused(volward: &Volward<'_>, guest: &Guest, words: &[&str]) {
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
 
+/// Changes the folder, and has it loaded: without being asked the daemon does so when it is at
+/// rest.
 fn put(node: &Node, script: &str) {
     node.run_ok(&format!("cd {POLICIES} && {script}")).unwrap();
+    // It fails where something is refused; what, is asked for elsewhere.
+    node.run("volward policy load").unwrap();
 }
 
 #[test]
@@ -62,6 +68,16 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
     );
     web.start(node).unwrap();
     web.stop(node).unwrap();
+    // What is broken does not take the place of what serves; and nobody has to say that it is there.
+    node.run_ok(&format!("echo hello > {POLICIES}/50-names.wasm"))
+        .unwrap();
+    volward
+        .wait(1, "look at the folder", Duration::from_secs(60), || {
+            let listed = volward.cli_ok(1, "policy ls")?;
+            Ok(listed.contains("serving the last good one; in the folder, refused: "))
+        })
+        .unwrap();
+    refused(&volward, &test, &["denied, name-refused"]);
     put(node, "rm 50-names.*");
     test.start(node).unwrap();
     test.stop(node).unwrap();

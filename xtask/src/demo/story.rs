@@ -116,7 +116,8 @@ fn shared(stage: &Stage<'_>) -> Result<()> {
 fn copied(stage: &Stage<'_>) -> Result<()> {
     stage.say(
         "The policy hydrate-local comes with Volward: it proposes a copy on the node's own disks \
-         where there is room. Dropping it into the folder installs it.",
+         where there is room. Dropping it into the folder installs it: within seconds by itself, \
+         at once when it is said.",
     );
     let file = format!("{POLICIES}/50-hydrate-local");
     stage.works(
@@ -127,7 +128,7 @@ fn copied(stage: &Stage<'_>) -> Result<()> {
         1,
         &format!("cp /host/guests/hydrate-local.wasm {file}.wasm"),
     )?;
-    stage.works(1, "volward policy ls")?;
+    stage.works(1, "volward policy load")?;
     stage.say(
         "(The LUN is slowed down to 5 MiB/s for this chapter, so that there is something to see.)",
     );
@@ -165,7 +166,7 @@ fn elsewhere(stage: &Stage<'_>) -> Result<()> {
     println!();
     stage.works(2, "virsh destroy heavy")?;
     whole(stage)?;
-    stage.works(1, &format!("rm {POLICIES}/50-*"))?;
+    stage.works(1, &format!("rm {POLICIES}/50-*; volward policy load"))?;
     Ok(())
 }
 
@@ -204,11 +205,12 @@ fn policy(stage: &Stage<'_>) -> Result<()> {
         1,
         &format!("cp /host/guests/deny-by-prefix.wasm {file}.wasm"),
     )?;
+    stage.works(1, "volward policy load")?;
     let test = Guest::new("test-7", 7).disk("root", Wish::Plain);
     test.define(stage.node(1))?;
     stage.refused(1, "virsh start test-7", "name-refused")?;
     stage.say("Removed, it has no say any more:");
-    stage.works(1, &format!("rm {file}.*"))?;
+    stage.works(1, &format!("rm {file}.*; volward policy load"))?;
     stage.works(1, "virsh start test-7")?;
     stage.works(1, "virsh destroy test-7")?;
     Ok(())

@@ -193,6 +193,14 @@ impl Client {
         self.get("/v1/policies")
     }
 
+    /// `POST /v1/policies/load`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists; a policy that is refused is no error, its state says so.
+    pub fn load_policies(&self) -> Reply<Vec<PolicyView>> {
+        self.post("/v1/policies/load", &())
+    }
+
     /// `GET /v1/explain`.
     ///
     /// # Errors

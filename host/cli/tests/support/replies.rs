@@ -35,7 +35,7 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "GET /v1/attachments" => attachments(),
         "GET /v1/cluster" => json!({"attachments": attachments(), "unreadable": []}),
         "GET /v1/hydrations" => hydrations(),
-        "GET /v1/policies" => policies(),
+        "GET /v1/policies" | "POST /v1/policies/load" => policies(),
         "GET /v1/explain" => json!({
             "request": REQUEST,
             "summary": "web1 (boot, 2 disks) was denied by policy tenants",

@@ -25,6 +25,8 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::config::Switch;
+use crate::policies;
 use crate::spool::{self, Spool};
 use crate::wiring::Daemon;
 pub(crate) use attach::not_after;
@@ -58,6 +60,10 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         spool::PERIOD,
         stopped.clone(),
     ));
+    if daemon.config.policy.watch == Switch::On {
+        let policies = Arc::clone(&daemon.policies);
+        tokio::spawn(policies::watch(policies, policies::PERIOD, stopped.clone()));
+    }
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is a stop as well.
         drop(stopped.wait_for(|stop| *stop).await);

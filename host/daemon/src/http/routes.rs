@@ -122,6 +122,11 @@ pub(super) fn table() -> Vec<Route> {
             get(views::hydrations),
         ),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(views::policies)),
+        does::<(), Vec<PolicyView>>(
+            "/v1/policies/load",
+            "Load what is in the policies folder now; what is refused does not replace what serves",
+            post(views::policies_load),
+        ),
         reads::<ExplainReply>(
             "/v1/explain",
             "Why something was granted, refused, or where it is stuck",

@@ -12,12 +12,13 @@ use volward_api::Client;
 use volward_storage::exec::Tools;
 
 use super::{app, listen, start};
-use crate::config::Config;
+use crate::config::{Config, Switch};
+use crate::policies;
 use crate::spool;
 use crate::wiring::Daemon;
 
 /// A test does not wait a minute.
-const SPOOL_PERIOD: Duration = Duration::from_millis(20);
+const PERIOD: Duration = Duration::from_millis(20);
 
 /// Serves until dropped.
 pub(crate) struct Served {
@@ -36,8 +37,18 @@ impl Served {
         Self::for_users(&[own], more, fill_policies)
     }
 
+    /// The same, with these lines in the section of the policies.
+    pub(crate) fn for_policy(policy: &str) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        Self::make(&[own], policy, "", |_| {})
+    }
+
     /// The same, for root and these.
     pub(crate) fn for_users(uids: &[u32], more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
+        Self::make(uids, "", more, fill_policies)
+    }
+
+    fn make(uids: &[u32], policy: &str, more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Another user is to reach the socket.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -45,8 +56,11 @@ impl Served {
         fs::DirBuilder::new().mode(0o755).create(&policies).unwrap();
         fill_policies(&policies);
 
-        let config =
-            Config::parse(&text(folder.path(), uids, more), Path::new("volward.toml")).unwrap();
+        let config = Config::parse(
+            &text(folder.path(), uids, policy, more),
+            Path::new("volward.toml"),
+        )
+        .unwrap();
         let nothing = PathBuf::from("/nonexistent");
         let tools = Tools {
             lvm: nothing.clone(),
@@ -67,7 +81,11 @@ impl Served {
             tokio::spawn(async { axum::serve(listener, app).await });
         });
         let (stopping, stopped) = tokio::sync::watch::channel(false);
-        runtime.spawn(spool::watch(Arc::clone(&daemon), SPOOL_PERIOD, stopped));
+        if daemon.config.policy.watch == Switch::On {
+            let policies = Arc::clone(&daemon.policies);
+            runtime.spawn(policies::watch(policies, PERIOD, stopped.clone()));
+        }
+        runtime.spawn(spool::watch(Arc::clone(&daemon), PERIOD, stopped));
         Self {
             daemon,
             runtime: Some(runtime),
@@ -78,6 +96,10 @@ impl Served {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("sock")
+    }
+
+    pub(crate) fn policies(&self) -> PathBuf {
+        self.folder.path().join("policies.d")
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -94,11 +116,11 @@ impl Drop for Served {
     }
 }
 
-fn text(folder: &Path, uids: &[u32], more: &str) -> String {
+fn text(folder: &Path, uids: &[u32], policy: &str, more: &str) -> String {
     let folder = folder.display();
     format!(
         "[node]\nname = \"n1\"\n\
-         [policy]\nbaseline = \"off\"\nlimits.concurrency = 1\n\
+         [policy]\nbaseline = \"off\"\nlimits.concurrency = 1\n{policy}\
          [paths]\nsocket = \"{folder}/sock\"\nstate = \"{folder}/state\"\n\
          policies = \"{folder}/policies.d\"\ndevices = \"{folder}/dev\"\n\
          marks = \"{folder}/marks\"\nworkbench = \"/nonexistent\"\n\

@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
@@ -167,4 +168,37 @@ fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
         let line = line.unwrap_or_else(|| panic!("{what}: {text}"));
         assert!(line.contains(about), "{line}");
     }
+}
+
+fn states(served: &Served) -> Vec<(String, String)> {
+    let policies = served.client().policies().unwrap();
+    policies.into_iter().map(|p| (p.name, p.state)).collect()
+}
+
+/// The test's daemon has no compiler, so whatever is dropped in is refused: it was looked at.
+#[test]
+fn what_is_dropped_into_the_folder_is_loaded_once_it_is_at_rest() {
+    let served = Served::new("", |_| {});
+    assert!(states(&served).is_empty());
+    let path = served.policies().join("50-x.wasm");
+    std::fs::write(&path, "no wasm").unwrap();
+    let begun = std::time::Instant::now();
+    while states(&served).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never looked at");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(states(&served)[0].1.starts_with("refused: "));
+}
+
+#[test]
+fn without_watching_the_folder_is_loaded_when_somebody_says_so() {
+    let served = Served::for_policy("watch = \"off\"\n");
+    let path = served.policies().join("50-x.wasm");
+    std::fs::write(&path, "no wasm").unwrap();
+    // As long as several looks take.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(states(&served).is_empty());
+    let loaded = served.client().load_policies().unwrap();
+    assert_eq!(loaded.len(), 1);
+    assert!(loaded[0].state.starts_with("refused: "), "{loaded:?}");
 }

@@ -10,3 +10,4 @@ mod common;
 mod decision_log;
 mod folder;
 mod hostile;
+mod reload;

@@ -1,0 +1,143 @@
+//! A new chain after one that serves: what is refused does not take the place of what was good.
+
+use std::fs;
+
+use crate::common::{Lab, disk, facts, guest};
+use volward_model::Combined;
+use volward_policy::{Chain, PluginState, PluginStatus, Sources};
+
+/// A lab with one policy that denies instances of some names, and the runtime that loaded it.
+struct Story {
+    lab: Lab,
+    runtime: volward_policy::Runtime,
+    chain: Chain,
+}
+
+impl Story {
+    fn begin() -> Self {
+        let mut lab = Lab::new();
+        lab.baseline = false;
+        lab.put("50-names.wasm", guest("deny-by-prefix"));
+        lab.put("50-names.toml", "[config]\nprefix = \"a\"\n");
+        let runtime = lab.runtime();
+        let chain = runtime.load(sources(&lab.policies()));
+        Self {
+            lab,
+            runtime,
+            chain,
+        }
+    }
+
+    fn reload(&mut self) {
+        let sources = self.lab.policies();
+        self.chain = self.runtime.reload(self::sources(&sources), &self.chain);
+    }
+
+    fn denies(&self, instance: &str) -> bool {
+        let mut facts = facts(vec![disk("a")]);
+        facts.request.instance_name = instance.to_owned();
+        let record = self.chain.attach(&facts);
+        match record.combined {
+            Combined::Denied(_) => true,
+            Combined::Granted(_) => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn only(&self) -> PluginStatus {
+        let mut all = self.chain.status();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.remove(0)
+    }
+}
+
+fn sources(folder: &std::path::Path) -> Sources<'_> {
+    Sources {
+        baseline: None,
+        folder,
+    }
+}
+
+#[test]
+fn what_did_not_change_is_the_same_with_its_counters() {
+    let mut story = Story::begin();
+    assert!(story.denies("a"));
+    // Another file of the same content, and one more policy.
+    story.lab.put("50-names.wasm", guest("deny-by-prefix"));
+    story.lab.put("60-base.wasm", guest("baseline"));
+    story.reload();
+    let status = story.chain.status();
+    assert_eq!(status.len(), 2);
+    assert_eq!(
+        (status[0].counters.denied, status[1].counters.denied),
+        (1, 0)
+    );
+
+    // Removed is removed.
+    fs::remove_file(story.lab.policies().join("60-base.wasm")).unwrap();
+    story.reload();
+    assert_eq!(story.only().counters.denied, 1);
+}
+
+#[test]
+fn a_component_that_is_refused_leaves_the_last_good_one() {
+    let mut story = Story::begin();
+    let good = story.only().digest;
+    for broken in [b"no wasm".to_vec(), guest("deny-by-prefix")[..999].to_vec()] {
+        story.lab.put("50-names.wasm", broken);
+        story.reload();
+        let status = story.only();
+        assert!(
+            matches!(&status.state, PluginState::Kept { reason } if !reason.is_empty()),
+            "{status:?}"
+        );
+        assert_eq!(status.digest, good);
+        assert!(story.denies("a") && !story.denies("b"));
+    }
+    story.lab.put("50-names.wasm", guest("baseline"));
+    fs::remove_file(story.lab.policies().join("50-names.toml")).unwrap();
+    story.reload();
+    let status = story.only();
+    assert_eq!(status.state, PluginState::Serving);
+    assert_ne!(status.digest, good);
+    assert!(!story.denies("a"));
+}
+
+#[test]
+fn settings_that_are_refused_leave_the_last_good_ones() {
+    let mut story = Story::begin();
+    for broken in [
+        "[config",
+        "level = \"perhaps\"",
+        "[config]\nprefixs = \"x\"\n",
+    ] {
+        story.lab.put("50-names.toml", broken);
+        story.reload();
+        assert!(
+            matches!(story.only().state, PluginState::Kept { .. }),
+            "{broken}: {:?}",
+            story.only()
+        );
+        assert!(story.denies("a"), "{broken}");
+    }
+    story.lab.put("50-names.toml", "[config]\nprefix = \"b\"\n");
+    story.reload();
+    assert_eq!(story.only().state, PluginState::Serving);
+    assert!(story.denies("b") && !story.denies("a"));
+    // What the operator says of its level counts, whatever is wrong with the component.
+    story.lab.put("50-names.wasm", "no wasm");
+    story.lab.put("50-names.toml", "level = \"off\"\n");
+    story.reload();
+    assert_eq!(story.only().state, PluginState::Off);
+}
+
+#[test]
+fn what_never_was_good_is_refused() {
+    let mut story = Story::begin();
+    story.lab.put("60-new.wasm", "no wasm");
+    story.reload();
+    let status = story.chain.status();
+    assert!(matches!(status[1].state, PluginState::Refused { .. }));
+    let record = story.chain.attach(&facts(vec![disk("b")]));
+    assert!(matches!(record.combined, Combined::Faulted(_)));
+}
