@@ -9,4 +9,5 @@ mod chain;
 mod common;
 mod decision_log;
 mod folder;
+mod fuzz;
 mod hostile;
