@@ -26,8 +26,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     guests::build(root)?;
     let begun = Instant::now();
     let progress = Progress::shown();
-    let cluster = Cluster::ready(&Lab::open()?, &ClusterSpec::default(), progress)?;
-    let volward = progress.during("Volward on both nodes", || Volward::install(&cluster))?;
+    let cluster = Cluster::with_volward(&Lab::open()?, &ClusterSpec::default(), progress)?;
+    let volward = Volward::on(&cluster);
     let stage = Stage::new(&volward);
     story::prologue(&stage)?;
     for (number, (title, tell)) in story::CHAPTERS.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress};
 
-use crate::setup;
+use crate::{build, guests, setup};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Build what nodes boot from (again only when something changed)
     Build,
-    /// Start nodes: lvmlockd and sanlock joined in vg0 on the shared LUN, vg local, libvirtd;
-    /// the workspace's target folder is /host there
+    /// Start nodes: lvmlockd and sanlock joined in vg0 on the shared LUN, vg local, libvirtd, and
+    /// this workspace's Volward, with both as pools; the target folder is /host there
     Up {
         /// How many
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
@@ -24,6 +25,9 @@ pub(crate) enum Verb {
         /// Arm sanlock's watchdog (and its slower timing)
         #[arg(long)]
         watchdog: bool,
+        /// Without Volward: nothing is built
+        #[arg(long)]
+        bare: bool,
     },
     /// A login shell on a node
     Ssh {
@@ -73,7 +77,7 @@ pub(crate) enum Verb {
     Down,
 }
 
-pub(crate) fn run(verb: Verb) -> Result<()> {
+pub(crate) fn run(root: &Path, verb: Verb) -> Result<()> {
     let lab = Lab::open()?;
     let on = |number, work: &dyn Fn(&Cluster, &Node) -> Result<()>| {
         let cluster = Cluster::by_hand(&lab)?;
@@ -89,7 +93,18 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
             lab.image(Progress::shown())?;
             Ok(())
         }
-        Verb::Up { nodes, watchdog } => up(&lab, nodes, watchdog),
+        Verb::Up {
+            nodes,
+            watchdog,
+            bare,
+        } => {
+            let spec = ClusterSpec {
+                nodes,
+                watchdog,
+                ..ClusterSpec::default()
+            };
+            up(root, &lab, &spec, bare)
+        }
         Verb::Ssh { node } => on(node, &|_, node| shell(node)),
         Verb::Run {
             node,
@@ -120,14 +135,15 @@ pub(crate) fn run(verb: Verb) -> Result<()> {
     }
 }
 
-fn up(lab: &Lab, nodes: u8, watchdog: bool) -> Result<()> {
+fn up(root: &Path, lab: &Lab, spec: &ClusterSpec, bare: bool) -> Result<()> {
     setup::run()?;
-    let spec = ClusterSpec {
-        nodes,
-        watchdog,
-        ..ClusterSpec::default()
-    };
-    Cluster::up(lab, &spec, Progress::shown())?;
+    if bare {
+        Cluster::up(lab, spec, Progress::shown())?;
+    } else {
+        build::all(root)?;
+        guests::build(root)?;
+        Cluster::up_with_volward(lab, spec, Progress::shown())?;
+    }
     eprintln!("  `cargo xtask lab ssh 1` for a shell, `cargo xtask lab down` to end it");
     Ok(())
 }

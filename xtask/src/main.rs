@@ -76,7 +76,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             setup::run()?;
             guests::build(&root)
         }
-        Verb::Lab(verb) => lab::run(verb),
+        Verb::Lab(verb) => lab::run(&root, verb),
         Verb::Demo => demo::run(&root),
         Verb::Test { part } => test::run(&root, part),
         Verb::Fuzz { seconds, seed } => {

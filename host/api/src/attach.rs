@@ -26,6 +26,10 @@ pub struct AttachRequest {
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// If the caller closes the connection before the answer, what was begun is taken back;
+    /// else it is finished all the same.
+    #[serde(default)]
+    pub only_while_waiting: bool,
 }
 
 /// One wish.

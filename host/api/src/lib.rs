@@ -32,6 +32,10 @@ pub const SOCKET: &str = "/run/volward/volwardd.sock";
 /// is there before the first step of an attach and goes after the last of a detach, and the
 /// directory outlives the daemon.
 pub const MARKS_DIR: &str = "/run/volward/instances";
+/// One empty file an instance whose last start was refused before anything was begun, named by its
+/// UUID. It is the hook's own: libvirt says release then too, and what the instance had before is
+/// not this start's.
+pub const REFUSED_DIR: &str = "/run/volward/refused";
 /// Releases the hook could not deliver, one JSON [`DetachRequest`] a file, `<instance>.json`; done
 /// and removed at the daemon's next start. Other names there are unfinished writes.
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";

@@ -79,6 +79,7 @@ fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()>
 
 fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
     let request = AttachRequest {
+        only_while_waiting: false,
         instance: args.instance,
         instance_name: args.name,
         purpose: args.purpose,

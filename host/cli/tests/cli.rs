@@ -88,7 +88,7 @@ fn requests_say_what_was_typed() {
         body(0),
         json!({
             "instance": WEB1, "instance_name": "web1", "purpose": "boot",
-            "hints": [["t", "blue"]], "dry_run": false,
+            "hints": [["t", "blue"]], "dry_run": false, "only_while_waiting": false,
             "disks": [
                 {"pool": "vg0", "volume": "a", "path": "own", "access": "read-only",
                  "accept_narrowing": true},

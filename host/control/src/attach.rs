@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::ports::{Became, PortError};
 use crate::queue::Turn;
 use crate::roster::intent;
+use crate::under_way::CallOff;
 use gather::Look;
 
 mod carry_out;
@@ -49,6 +50,8 @@ pub struct AttachAsk {
     pub disks: Vec<DiskAsk>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Called off when nobody waits for it any more.
+    pub call_off: CallOff,
 }
 
 /// One disk of a request.
@@ -99,13 +102,28 @@ impl Node {
         for disk in &ask.disks {
             self.managed(&disk.pool)?;
         }
+        if ask.dry_run {
+            let volumes = self.resolve(ask)?;
+            let turn = self.turn(ask, &volumes)?;
+            let outcome = self.rehearse(ask);
+            drop(turn);
+            return outcome;
+        }
+        let begun = self.under_way.begin(ask);
+        let outcome = self.attach_in_turn(ask);
+        if let Err(error) = &outcome
+            && !begun.is_on_record()
+        {
+            self.record_failure(ask, error);
+        }
+        drop(begun);
+        outcome
+    }
+
+    fn attach_in_turn(&self, ask: &AttachAsk) -> Result<AttachDone, ControlError> {
         let volumes = self.resolve(ask)?;
         let turn = self.turn(ask, &volumes)?;
-        let outcome = if ask.dry_run {
-            self.rehearse(ask)
-        } else {
-            self.attempts(ask, &volumes)
-        };
+        let outcome = self.attempts(ask, &volumes);
         drop(turn);
         outcome
     }
@@ -118,6 +136,7 @@ impl Node {
         let looks = wait.as_millis().div_ceil(TURN_LOOK.as_millis()).max(1);
         let mut busy = None;
         for _ in 0..looks {
+            still_wanted(ask)?;
             if volumes.iter().any(|v| self.is_returning(v.id)) {
                 self.rehearse(ask)?;
             }
@@ -149,6 +168,7 @@ impl Node {
     fn attempts(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<AttachDone, ControlError> {
         let mut why = String::new();
         for attempt in 1..=ATTEMPTS {
+            still_wanted(ask)?;
             match self.announced(ask, volumes)? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Again(reason) => {
@@ -277,6 +297,7 @@ impl Node {
         }
         let deadline = self.ports.clock.monotonic() + self.settings.wait_for_intent;
         while self.ports.clock.monotonic() < deadline {
+            still_wanted(ask)?;
             self.ports.clock.sleep(INTENT_PAUSE);
             let look = self.look_for(ask)?;
             if standing(look.own_host_id, &look.volumes) == Standing::GoOn {
@@ -308,6 +329,7 @@ impl Node {
     }
 
     fn log(&self, decision: &DecisionRecord, became: &Became) {
+        self.under_way.on_record(decision.facts.request.id);
         if let Err(error) = self.ports.decisions.record(decision, became) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
@@ -329,6 +351,15 @@ fn answer_of(request: RequestId, decision: &DecisionRecord) -> Result<Answer, Co
             let error = PortError::Refused("the policies answered another question".into());
             Err(storage(request, "deciding", error))
         }
+    }
+}
+
+fn still_wanted(ask: &AttachAsk) -> Result<(), ControlError> {
+    match ask.call_off.is_called_off() {
+        true => Err(ControlError::CalledOff {
+            request: ask.request,
+        }),
+        false => Ok(()),
     }
 }
 

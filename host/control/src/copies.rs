@@ -10,9 +10,10 @@ use volward_model::{
 use volward_plan::home::may_switch;
 use volward_plan::{AttachPlan, Step};
 
-use crate::execute::{StepError, clone_of};
+use crate::execute::{StepError, clone_of, return_of};
 use crate::node::Node;
 use crate::ports::{PortError, PortResult};
+use crate::under_way::CallOff;
 
 mod watched;
 mod write_back;
@@ -51,7 +52,7 @@ impl Node {
     /// Remembers a copy; the daemon's loop ([`Node::tend`]) does the rest.
     pub(crate) fn watch(&self, volume: &VolumeRef, returning: bool, wants_progress: bool) {
         let now = self.ports.clock.monotonic();
-        let watched = Watched {
+        let mut watched = Watched {
             volume: volume.clone(),
             returning,
             status: None,
@@ -63,6 +64,16 @@ impl Node {
             first: (0, now),
             changed: now,
         };
+        // After a restart the kernel has gone on: whoever asks is told how far it is before the
+        // steps, which may have to wait for LVM, come to look.
+        let id = if returning {
+            return_of(volume)
+        } else {
+            clone_of(volume)
+        };
+        if let Ok(Some(status)) = self.ports.devices.clone_status(id) {
+            watched.see(now, &status, self.settings.stall_after);
+        }
         self.watched().insert(volume.id, watched);
         if !returning {
             self.wake(volume);
@@ -176,11 +187,20 @@ impl Node {
     }
 
     /// `Step::AwaitHydration`: a copy that must be whole before the guest starts.
-    pub(crate) fn await_hydration(&self, volume: &VolumeRef) -> Result<(), StepError> {
-        self.await_clone(volume, clone_of(volume))
+    pub(crate) fn await_hydration(
+        &self,
+        volume: &VolumeRef,
+        call_off: &CallOff,
+    ) -> Result<(), StepError> {
+        self.await_clone(volume, clone_of(volume), call_off)
     }
 
-    fn await_clone(&self, volume: &VolumeRef, id: DeviceId) -> Result<(), StepError> {
+    fn await_clone(
+        &self,
+        volume: &VolumeRef,
+        id: DeviceId,
+        call_off: &CallOff,
+    ) -> Result<(), StepError> {
         loop {
             let info = self.ports.devices.get(id)?;
             let info = info.ok_or_else(|| PortError::Missing {
@@ -202,6 +222,9 @@ impl Node {
             }
             if self.is_stopping() {
                 return Err(StepError::Stopping);
+            }
+            if call_off.is_called_off() {
+                return Err(StepError::CalledOff);
             }
             self.ports.devices.wait_event(id, info.event, NAP)?;
         }

@@ -17,6 +17,7 @@ use crate::node::Node;
 use crate::ports::{
     Became, Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment,
 };
+use crate::under_way::Attaching;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,7 @@ impl Node {
     /// If a device stays in use or a lease cannot be given up: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub fn detach(&self, ask: &DetachAsk) -> Result<DetachDone, ControlError> {
+        self.wait_for_attaches(ask)?;
         let volumes: BTreeSet<VolumeId> = self.selected(ask).iter().map(|a| a.volume.id).collect();
         if volumes.is_empty() {
             return Ok(DetachDone::default());
@@ -80,6 +82,27 @@ impl Node {
         let done = self.detach_these(ask, &selected);
         drop(turn);
         done
+    }
+
+    /// What is being attached is not in the roster yet. An attach that is newer than what is asked
+    /// about, or of other volumes, is somebody else's.
+    fn wait_for_attaches(&self, ask: &DetachAsk) -> Result<(), ControlError> {
+        let wait = self.settings.wait_to_detach;
+        let concerns = |attach: &Attaching| {
+            let named = ask.volumes.is_empty()
+                || ask.volumes.iter().any(|named| attach.disks.contains(named));
+            let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
+                attach.is_called_off() || attach.sequence.is_some_and(|n| n <= mark.sequence)
+            });
+            attach.instance == ask.instance && named && old_enough
+        };
+        if ask.dry_run || self.under_way.wait(wait, concerns) {
+            return Ok(());
+        }
+        Err(ControlError::Waiting {
+            volume: format!("the disks of {}", ask.instance),
+            seconds: wait.as_secs(),
+        })
     }
 
     fn selected(&self, ask: &DetachAsk) -> Vec<StoredAttachment> {
@@ -243,6 +266,7 @@ impl Node {
             }
         }
         let local = self.local_pool().ok().flatten();
+        let own = selected.iter().map(StoredAttachment::key).collect();
         let name = selected
             .first()
             .map(|a| a.instance_name.clone())
@@ -257,7 +281,7 @@ impl Node {
                 instance_name: name,
                 hints: Vec::new(),
             },
-            node: self.node_facts(local.as_ref()),
+            node: self.node_facts(local.as_ref(), &own),
             peer: None,
             disks,
             held: Vec::new(),

@@ -62,6 +62,12 @@ pub enum ControlError {
         #[source]
         error: PortError,
     },
+    /// Nobody waited any more; what was begun has been undone.
+    #[error("called off: whoever asked for it has gone")]
+    CalledOff {
+        /// For `explain`.
+        request: RequestId,
+    },
     /// Another request on the same volume took too long.
     #[error("another request on {volume} has not ended after {seconds} s; ask again")]
     Waiting {
@@ -86,6 +92,7 @@ impl ControlError {
                 .map_or("denied", |(_, denial)| denial.code.as_str()),
             Self::Faulted { .. } => "policy-fault",
             Self::Refused { refusal, .. } => refusal.code.as_str(),
+            Self::CalledOff { .. } => "called-off",
             Self::Waiting { .. } => "busy",
         };
         Became::Refused {

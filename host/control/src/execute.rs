@@ -8,6 +8,7 @@ use volward_plan::{Planned, Refusal, Step};
 
 use crate::node::Node;
 use crate::ports::{Applied, JournalKind, LinkPath, NewVolume, PortError, PortResult, StepMark};
+use crate::under_way::CallOff;
 use homes::{ZEROED, names};
 
 mod homes;
@@ -29,6 +30,8 @@ pub enum StepError {
     Refused(Refusal),
     /// The daemon stops; the kernel goes on, and the next start takes it up.
     Stopping,
+    /// Nobody waits for it any more: undo.
+    CalledOff,
 }
 
 impl StepError {
@@ -40,6 +43,7 @@ impl StepError {
             Self::Changed(why) => why.clone(),
             Self::Held(refusal) | Self::Refused(refusal) => refusal.message.clone(),
             Self::Stopping => format!("{what}: the daemon is stopping"),
+            Self::CalledOff => format!("{what}: whoever asked for it has gone"),
         }
     }
 }
@@ -93,6 +97,20 @@ impl Node {
         steps: impl IntoIterator<Item = &'a Step>,
         from: usize,
     ) -> Result<(), Broken> {
+        self.run_while(run, steps, from, &CallOff::default())
+    }
+
+    /// As [`Node::run`], until it is called off.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub(crate) fn run_while<'a>(
+        &self,
+        run: Run,
+        steps: impl IntoIterator<Item = &'a Step>,
+        from: usize,
+        call_off: &CallOff,
+    ) -> Result<(), Broken> {
         for (at, step) in steps.into_iter().enumerate().skip(from) {
             let broken = |error| Broken {
                 at,
@@ -100,10 +118,13 @@ impl Node {
                 error,
             };
             self.ports.interruptions.at(&run.point(step, "before"));
+            if call_off.is_called_off() {
+                return Err(broken(StepError::CalledOff));
+            }
             self.mark(run, at, StepMark::Started)
                 .map_err(|e| broken(e.into()))?;
             tracing::debug!(step = %step, "step");
-            self.step(step).map_err(broken)?;
+            self.step(step, call_off).map_err(broken)?;
             self.mark(run, at, StepMark::Done)
                 .map_err(|e| broken(e.into()))?;
             self.ports.interruptions.at(&run.point(step, "after"));
@@ -120,7 +141,8 @@ impl Node {
         for (at, planned) in steps.iter().enumerate().rev() {
             for undo in &planned.undo {
                 self.ports.interruptions.at(&run.point(undo, "before-undo"));
-                self.step(undo).map_err(|error| match error {
+                let done = self.step(undo, &CallOff::default());
+                done.map_err(|error| match error {
                     StepError::Port(error) => (undo.to_string(), error),
                     other => {
                         let cause = other.cause("taking it back");
@@ -152,7 +174,7 @@ impl Node {
     }
 
     /// One step. A match and nothing else: behaviour belongs in the plan or in the ports.
-    pub(crate) fn step(&self, step: &Step) -> Result<(), StepError> {
+    pub(crate) fn step(&self, step: &Step, call_off: &CallOff) -> Result<(), StepError> {
         let devices = &self.ports.devices;
         match step {
             Step::Lease {
@@ -196,7 +218,7 @@ impl Node {
                 self.load_clone(volume, local, *size, *geometry, *hydrating)?;
             }
             Step::UnloadClone { volume } => self.remove_device(clone_of(volume))?,
-            Step::AwaitHydration { volume } => self.await_hydration(volume)?,
+            Step::AwaitHydration { volume } => self.await_hydration(volume, call_off)?,
             Step::CreateDevice {
                 volume,
                 instance,
@@ -268,14 +290,18 @@ impl Node {
 
     /// A device that somebody has just closed may still be open for a moment.
     pub(crate) fn remove_device(&self, id: DeviceId) -> PortResult<()> {
+        self.patiently(|| self.ports.devices.remove(id)).map(drop)
+    }
+
+    /// Tries again for a while what is in use: whoever had it open may be about to close it.
+    fn patiently<T>(&self, what: impl Fn() -> PortResult<T>) -> PortResult<T> {
         let deadline = self.ports.clock.monotonic() + self.settings.busy_for;
         loop {
-            match self.ports.devices.remove(id) {
-                Ok(_) => return Ok(()),
+            match what() {
                 Err(error) if error.is_busy() && self.ports.clock.monotonic() < deadline => {
                     self.ports.clock.sleep(BUSY_PAUSE);
                 }
-                Err(error) => return Err(error),
+                said => return said,
             }
         }
     }

@@ -27,6 +27,7 @@ pub mod ports;
 pub mod queue;
 pub mod recover;
 pub mod roster;
+mod under_way;
 pub mod views;
 
 pub use attach::{AttachAsk, AttachDone, DiskAsk};
@@ -34,3 +35,4 @@ pub use copies::CopyView;
 pub use detach::{DetachAsk, DetachDone, NotAfter};
 pub use error::ControlError;
 pub use node::{Node, Ports, Settings};
+pub use under_way::CallOff;

@@ -14,6 +14,7 @@ use crate::ports::{
 };
 use crate::queue::Queue;
 use crate::roster::{Identity, Roster};
+use crate::under_way::UnderWay;
 
 /// The world.
 #[derive(Clone)]
@@ -64,6 +65,7 @@ pub struct Node {
     pub(crate) settings: Settings,
     pub(crate) ports: Ports,
     pub(crate) queue: Queue,
+    pub(crate) under_way: UnderWay,
     roster: Mutex<Roster>,
     /// One writer of a slot at a time, so that an older content never replaces a newer one.
     slot_writer: Mutex<()>,
@@ -85,6 +87,7 @@ impl Node {
             settings,
             ports,
             queue: Queue::default(),
+            under_way: UnderWay::default(),
             roster: Mutex::default(),
             slot_writer: Mutex::default(),
             watched: Mutex::default(),

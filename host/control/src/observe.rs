@@ -1,13 +1,14 @@
 //! Reading pools, leases and slots; making a situation (for the plan) and facts (for policies)
 //! of one and the same look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
-    Access, Attachment, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole, DiskFacts,
-    HeldLease, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts, NumberedSlot,
-    PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo, VolumeRef,
+    Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole,
+    DiskFacts, HeldLease, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts,
+    NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
+    VolumeRef,
 };
 use volward_plan::situation::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeSituation};
@@ -286,13 +287,19 @@ impl Node {
         }))
     }
 
-    /// This node for the policies.
-    pub(crate) fn node_facts(&self, local: Option<&LocalPool>) -> NodeFacts {
+    /// This node for the policies, asked about `own` attachments.
+    pub(crate) fn node_facts(
+        &self,
+        local: Option<&LocalPool>,
+        own: &BTreeSet<AttachmentKey>,
+    ) -> NodeFacts {
+        let others = self.roster().count_without(own);
         NodeFacts {
             name: self.settings.node.clone(),
             labels: self.settings.labels.clone(),
             local: local.map(|l| l.space),
             io_pressure: self.ports.machine.io_pressure(),
+            attachments: Some(u32::try_from(others).unwrap_or(u32::MAX)),
         }
     }
 }

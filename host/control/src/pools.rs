@@ -101,6 +101,16 @@ impl Node {
         self.managed(pool)?;
         let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
         let sight = self.look(pool).map_err(failed)?;
+        let volume = crate::observe::find(&sight, name)?.volume.clone();
+        // An attach under way on this node has looked already, and is in no roster yet. Other
+        // nodes' are seen by their intents, and see the mark again under their lease.
+        let wait = self.settings.wait_for_turn;
+        let turn = self.queue.take(&[volume.id], wait);
+        let _turn = turn.map_err(|_| ControlError::Waiting {
+            volume: volume.to_string(),
+            seconds: wait.as_secs(),
+        })?;
+        let sight = self.look(pool).map_err(failed)?;
         let info = crate::observe::find(&sight, name)?;
         if info.shareable() == shareable {
             return Ok(Applied::Identity);

@@ -2,7 +2,7 @@
 //!
 //! The roster is the node's memory while the daemon runs; the journal is what survives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
     Access, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId, NodeName,
@@ -58,6 +58,15 @@ impl Roster {
         self.attachments
             .values()
             .filter(move |a| a.instance == instance)
+    }
+
+    /// How many attachments there are, those under way included, `own` not.
+    #[must_use]
+    pub fn count_without(&self, own: &BTreeSet<AttachmentKey>) -> usize {
+        let all = self.attachments.keys();
+        let all = all.chain(self.published.keys()).chain(self.intents.keys());
+        let all: BTreeSet<_> = all.filter(|key| !own.contains(key)).collect();
+        all.len()
     }
 
     /// Remembers attachments.
@@ -171,5 +180,52 @@ pub fn intent(node: &NodeName, key: AttachmentKey, now_ms: u64) -> Attachment {
         access: Access::ReadWrite,
         since_ms: now_ms,
         state: AttachmentState::Intent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use volward_model::VolumeRef;
+    use volward_plan::situation::DiskForm;
+
+    fn stored(lv: &str) -> StoredAttachment {
+        let id = VolumeId {
+            vg: "g".repeat(32).parse().unwrap(),
+            lv: lv.repeat(32).parse().unwrap(),
+        };
+        StoredAttachment {
+            volume: VolumeRef {
+                id,
+                pool: "vg0".parse().unwrap(),
+                name: "web".parse().unwrap(),
+            },
+            instance: InstanceId(uuid::Uuid::from_u128(1)),
+            instance_name: "web1".into(),
+            form: DiskForm::Own,
+            sharing: Sharing::Exclusive,
+            access: Access::ReadWrite,
+            copy: None,
+            since_ms: 0,
+            sequence: 0,
+            boot_id: String::new(),
+            state: AttachmentState::Attached,
+            causes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_counts_and_ones_own_does_not() {
+        let node: NodeName = "n1".parse().unwrap();
+        let [a, b] = ["a", "b"].map(stored);
+        let mut roster = Roster::default();
+        roster.put([a.clone()]);
+        roster.intend(&b.volume.pool, b.published(&node));
+        roster.publish(&b.volume.pool, &[b.published(&node)]);
+        let own = |of: &StoredAttachment| BTreeSet::from([of.key()]);
+        assert_eq!(roster.count_without(&BTreeSet::new()), 2);
+        assert_eq!(roster.count_without(&own(&a)), 1);
+        roster.remove(&[a.key()]);
+        assert_eq!(roster.count_without(&own(&b)), 0);
     }
 }

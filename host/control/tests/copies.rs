@@ -286,6 +286,30 @@ fn i24_an_error_table_is_no_finished_write_back() {
 }
 
 #[test]
+fn a_write_back_taken_up_again_says_at_once_how_far_it_is() {
+    let (lab, n1, volume) = attached(CopyMode::WritesOnly);
+    busy_guest(&lab, &n1, &volume, 3);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.kernel.while_waiting(move |kernel, id| {
+        kernel.hydrate(id, 1).unwrap();
+        kernel.while_waiting(|_, _| {});
+        kernel.crash();
+    });
+    n1.tasks.run_all();
+    n1.kill();
+    let n1 = lab.start("n1");
+    // Nothing was done yet; what the kernel holds is looked at all the same.
+    let copies = n1.node.copies();
+    assert_eq!((copies.len(), copies[0].state), (1, "returning"));
+    assert!(copies[0].total.0 > copies[0].done.0, "{copies:?}");
+    assert!(copies[0].done.0 > 0, "{copies:?}");
+    n1.kernel
+        .while_waiting(|kernel, id| drop(kernel.hydrate(id, 8)));
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
 fn with_a_full_state_disk_the_copy_still_comes_home() {
     for dies in [false, true] {
         let (lab, n1, volume) = attached(CopyMode::WritesOnly);
@@ -307,4 +331,62 @@ fn with_a_full_state_disk_the_copy_still_comes_home() {
         n1.tasks.run_all();
         assert_eq!(clean(&lab, &n1), [""; 0], "dies: {dies}");
     }
+}
+
+/// libvirt's hook has given up, long before the volume is copied.
+#[test]
+fn i30_a_copy_before_start_that_nobody_waits_for_any_more_is_taken_back() {
+    let lab = Lab::new(&["n1"]);
+    lab.policy.say(Say::Copy(CopyMode::BeforeStart));
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    let asked = ask(instance(1), &[disk(&volume)]);
+    let call_off = asked.call_off.clone();
+    n1.kernel.while_waiting(move |kernel, id| {
+        kernel.hydrate(id, 1).unwrap();
+        call_off.call_off();
+    });
+    let error = n1.node.attach(&asked).unwrap_err();
+    assert!(matches!(error, ControlError::CalledOff { .. }), "{error:?}");
+    n1.kernel
+        .while_waiting(|kernel, id| drop(kernel.hydrate(id, 8)));
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+    assert_eq!(lab.cluster.contents(volume.id), lab.expected(volume.id));
+}
+
+/// libvirt says `release` while the attach that its hook gave up still works.
+#[test]
+fn i30_a_detach_waits_for_the_attach_under_way_and_takes_what_it_made() {
+    let mut lab = Lab::new(&["n1"]);
+    // Patience with the other thread, whose time is real.
+    lab.pause = std::time::Duration::from_millis(1);
+    lab.policy.say(Say::Copy(CopyMode::BeforeStart));
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    let (under_way, seen) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    n1.kernel.while_waiting(move |kernel, id| {
+        under_way.send(()).unwrap();
+        // Either the detach has ended, which it must not, or some time has passed.
+        let early = released
+            .lock()
+            .unwrap()
+            .recv_timeout(std::time::Duration::from_millis(50));
+        assert!(early.is_err(), "the detach did not wait");
+        kernel.hydrate(id, 32).unwrap();
+    });
+    let node = n1.node.clone();
+    let asked = ask(instance(1), &[disk(&volume)]);
+    let attaching = std::thread::spawn(move || node.attach(&asked));
+    seen.recv().unwrap();
+    let detached = n1.node.detach(&detach_ask(instance(1))).unwrap();
+    release.send(()).ok();
+    attaching.join().unwrap().unwrap();
+    assert_eq!(detached.detached, [(volume.clone(), true)]);
+    n1.kernel
+        .while_waiting(|kernel, id| drop(kernel.hydrate(id, 8)));
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
 }

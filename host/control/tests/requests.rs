@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use volward_control::ports::{Became, Devices, PortError};
+use volward_control::ports::{Became, Devices, JournalQuery, JournalState, PortError};
 use volward_control::{AttachAsk, ControlError, Node, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{AttachmentState, Bytes, DeviceId, Home, LeaseMode, SlotReading, VolumeRef};
@@ -156,6 +156,50 @@ fn i30_a_failed_undo_quarantines_and_a_later_detach_cleans_up() {
     assert_eq!(code, RefusalCode::Quarantined);
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// QEMU has the LV itself open, and closes it a moment after libvirt says release.
+#[test]
+fn a_disk_given_as_the_lv_that_is_in_use_is_tried_for_a_while() {
+    let (lab, n1, _) = two_nodes();
+    let volume = lab.volume("a");
+    let mut as_is = disk(&volume);
+    as_is.form = DiskForm::Lv;
+    n1.node.attach(&ask(instance(1), &[as_is])).unwrap();
+    n1.kernel
+        .fail_on("deactivate", PortError::Busy { what: "it".into() });
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn a_request_that_fails_before_it_is_decided_is_known_to_explain() {
+    let (lab, n1, _) = two_nodes();
+    let volume = lab.volume("a");
+    let request = ask(instance(1), &[disk(&volume)]);
+    let slow = PortError::Deadline {
+        what: "vgs".into(),
+        after: Duration::from_secs(30),
+    };
+    n1.kernel.fail_on("write-registry", slow);
+    n1.node.attach(&request).unwrap_err();
+    let query = JournalQuery::Request(request.request);
+    let known = n1.node.history(&query, 1).unwrap();
+    assert_eq!(known[0].state, JournalState::Undone);
+    assert!(
+        known[0].causes[0].contains("did not finish"),
+        "{:?}",
+        known[0].causes
+    );
+    assert!(n1.decisions.outcomes().is_empty());
+
+    // A policy's denial stands in the decision log, and only there.
+    lab.policy.say(Say::Deny);
+    let request = ask(instance(1), &[disk(&volume)]);
+    n1.node.attach(&request).unwrap_err();
+    let query = JournalQuery::Request(request.request);
+    assert!(n1.node.history(&query, 1).unwrap().is_empty());
+    assert_eq!(n1.decisions.outcomes().len(), 1);
 }
 
 #[test]
@@ -419,6 +463,19 @@ fn h4_a_home_that_moves_away_is_refused_and_nothing_is_left() {
     let (code, message) = refused(&n1.node, &ask(instance(1), &[disk(&volume)]));
     assert_eq!(code, RefusalCode::HomeElsewhere);
     assert!(message.contains("n2"), "{message}");
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn i18_a_mark_that_is_taken_away_before_the_lease_is_seen_under_it() {
+    let (lab, n1, _) = two_nodes();
+    let volume = lab.shareable("a");
+    let changed = volume.clone();
+    n1.kernel.before("activate", move |cluster| {
+        cluster.tamper(&changed, |_, tags, _| tags.clear());
+    });
+    let (code, message) = refused(&n1.node, &ask(instance(1), &[shared(&volume)]));
+    assert_eq!(code, RefusalCode::NotShareable, "{message}");
     assert_eq!(clean(&lab, &n1), [""; 0]);
 }
 

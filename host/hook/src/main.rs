@@ -15,6 +15,7 @@ mod operation;
 mod path;
 mod place;
 mod prepare;
+mod refusal;
 mod release;
 mod say;
 

@@ -45,6 +45,11 @@ impl Place {
         self.path(volward_api::MARKS_DIR).join(instance.to_string())
     }
 
+    pub(crate) fn refused(&self, instance: InstanceId) -> PathBuf {
+        self.path(volward_api::REFUSED_DIR)
+            .join(instance.to_string())
+    }
+
     pub(crate) fn spool(&self) -> PathBuf {
         self.path(volward_api::SPOOL_DIR)
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use volward_api::model::Purpose;
-use volward_api::{AttachRequest, Client};
+use volward_api::{AttachRequest, Client, ClientError, ProblemCode};
 
 use crate::input::Guest;
 use crate::operation::Call;
 use crate::place::Place;
-use crate::say;
+use crate::{refusal, say};
 
 /// Longer than an attach with retries at slow storage (sanlock's shared lease is retried for some
 /// seconds, and three rounds are possible), shorter than the patience of who waits at virsh.
@@ -22,9 +22,14 @@ pub(crate) fn attach(call: &Call, guest: &Guest, place: &Place) -> bool {
     let outcome = format!("guest {} was not started", call.guest);
     // Also of XML that does not say whose it is.
     let can_be = complain(guest, &outcome);
-    let Some(instance) = guest.instance.filter(|_| can_be) else {
+    let Some(instance) = guest.instance else {
         return false;
     };
+    refusal::forget(place, instance);
+    if !can_be {
+        refusal::note(place, instance);
+        return false;
+    }
     let request = AttachRequest {
         instance,
         instance_name: call.guest.clone(),
@@ -32,6 +37,8 @@ pub(crate) fn attach(call: &Call, guest: &Guest, place: &Place) -> bool {
         hints: guest.hints.clone(),
         disks: guest.managed.disks.clone(),
         dry_run: false,
+        // libvirt releases a guest that it did not start, and asks nobody whether we still wait.
+        only_while_waiting: true,
     };
     match Client::new(place.socket(), DEADLINE).attach(&request) {
         Ok(reply) => {
@@ -42,8 +49,23 @@ pub(crate) fn attach(call: &Call, guest: &Guest, place: &Place) -> bool {
         }
         Err(error) => {
             say::failure(&outcome, &error);
+            if nothing_is_left(&error) {
+                refusal::note(place, instance);
+            }
             false
         }
+    }
+}
+
+/// Whether it is sure that this start has nothing: it was never asked for, or it was taken back.
+fn nothing_is_left(error: &ClientError) -> bool {
+    match error {
+        ClientError::NoDaemon { .. } | ClientError::NotAllowed { .. } => true,
+        ClientError::TimedOut { .. } | ClientError::Protocol { .. } => false,
+        ClientError::Problem(problem) => !matches!(
+            problem.kind,
+            ProblemCode::Quarantined | ProblemCode::Internal
+        ),
     }
 }
 

@@ -15,7 +15,7 @@ use volward_api::{Client, ClientError, DetachRequest, ProblemCode, StartMark};
 use crate::input::Guest;
 use crate::operation::Call;
 use crate::place::{Place, shown};
-use crate::say;
+use crate::{refusal, say};
 
 /// A detach retries for some seconds while something still has the device open.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -38,6 +38,9 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     };
     let mark = read_mark(&place.mark(instance));
     if guest.managed.is_empty() && matches!(mark, Mark::None) {
+        return true;
+    }
+    if refusal::forget(place, instance) {
         return true;
     }
     let request = DetachRequest {

@@ -111,6 +111,7 @@ fn prepare_asks_for_all_disks_in_one_request() {
             "instance": WEB1,
             "instance_name": "web1",
             "purpose": "boot",
+            "only_while_waiting": true,
             "hints": [["tenant", "blue & green"]],
             "disks": [
                 {"pool": "vg0", "volume": "root", "path": "own", "access": "read-write",
@@ -281,6 +282,43 @@ fn release_after_a_refused_prepare_leaves_nothing_behind() {
     assert_eq!(node.hook("web1 stopped end -", &xml("two-disks")).code, 0);
     assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
     assert!(node.spooled().is_empty());
+}
+
+/// What a person attached before, and the refused start did not get, stays.
+#[test]
+fn release_after_a_refused_prepare_takes_nothing_of_what_was_there_before() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    let refused = |seen: &Seen| match seen.line.as_str() {
+        "POST /v1/attach" => {
+            Canned::problem(&problem(ProblemCode::Denied, "hours", "not at night"))
+        }
+        _ => detached(seen),
+    };
+    let daemon = node.daemon(refused);
+    assert_eq!(node.hook("web1 prepare begin -", &xml("two-disks")).code, 1);
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert_eq!(daemon.seen().len(), 1, "only the attach was asked");
+    // The one after that is the end of a start that was let through.
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert_eq!(daemon.seen().len(), 2);
+}
+
+/// Whatever became of it is unknown: the daemon is told that nobody waits any more.
+#[test]
+fn release_after_a_prepare_without_an_answer_detaches() {
+    let node = Node::new();
+    let unusable = |seen: &Seen| match seen.line.as_str() {
+        "POST /v1/attach" => {
+            Canned::problem(&problem(ProblemCode::Internal, "internal", "broke off"))
+        }
+        _ => detached(seen),
+    };
+    let daemon = node.daemon(unusable);
+    assert_eq!(node.hook("web1 prepare begin -", &xml("two-disks")).code, 1);
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    let paths: Vec<String> = daemon.seen().iter().map(|s| s.line.clone()).collect();
+    assert_eq!(paths, ["POST /v1/attach", "POST /v1/detach"]);
 }
 
 #[test]

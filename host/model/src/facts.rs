@@ -100,6 +100,10 @@ pub struct NodeFacts {
     /// where the kernel does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io_pressure: Option<u32>,
+    /// How many attachments it has, those under way included, this request's own not; `None` for
+    /// the other node of a migration, and in records made before this was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<u32>,
 }
 
 /// Space in a local pool.

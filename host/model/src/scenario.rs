@@ -94,7 +94,7 @@ impl Hook {
 pub struct ScenarioFacts {
     /// Who asks for what.
     pub request: ScenarioRequest,
-    /// The node that decides; `node1` without labels and local pool unless it is given.
+    /// The node that decides; `node1` without labels, local pool and attachments unless it is given.
     pub node: NodeFacts,
     /// The other node of a migration.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +117,7 @@ impl Default for ScenarioFacts {
             labels: Vec::new(),
             local: None,
             io_pressure: None,
+            attachments: Some(0),
         };
         Self {
             request: ScenarioRequest::default(),

@@ -17,6 +17,8 @@ pub struct Expectation {
     pub size: Bytes,
     /// Its home.
     pub home: Home,
+    /// Its mark: what was granted to share may rest on it (I18).
+    pub shareable: bool,
     /// Settled attachments on other nodes.
     pub others: Vec<Attachment>,
     /// The lease that must be held now.
@@ -55,6 +57,10 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeSituation>) -> Recheck
             "{what} was {} and is {} now",
             expected.size, now.info.size
         ));
+    }
+    if now.info.shareable() != expected.shareable {
+        let says = if expected.shareable { "" } else { "not " };
+        return Recheck::Changed(format!("{what} was {says}marked shareable, which changed"));
     }
     match now.info.home() {
         Ok(home) if home == expected.home => {}

@@ -7,7 +7,7 @@ use volward_model::{
     Combined, CopyFate, DecisionRecord, Facts, Fault, FaultKind, PluginVerdict, Verdict, VolumeId,
 };
 
-use crate::plugin::{Counters, INTERFACE, Identity, Plugin};
+use crate::plugin::{Counters, Identity, Plugin};
 use crate::source::Level;
 use crate::stopwatch::Stopwatch;
 
@@ -40,7 +40,7 @@ pub struct PluginStatus {
     pub level: Level,
     /// The hooks it has: `attach`, `detach`, `lifecycle`.
     pub hooks: Vec<String>,
-    /// The interface it is asked by.
+    /// The interface it was built against; the runtime's own where nobody could look.
     pub interface: String,
     /// Whether it is asked, and why not.
     pub state: PluginState,
@@ -110,7 +110,7 @@ impl Member {
             digest: identity.digest.clone(),
             level: identity.level,
             hooks: hooks.into_iter().map(str::to_owned).collect(),
-            interface: INTERFACE.to_owned(),
+            interface: identity.interface.clone(),
             state,
             counters,
         }

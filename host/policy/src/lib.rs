@@ -21,6 +21,7 @@ mod engine;
 mod fault;
 mod gate;
 mod handles;
+mod interface;
 mod limits;
 mod plugin;
 mod runtime;
@@ -39,8 +40,9 @@ pub use decision_log::{
     Which,
 };
 pub use engine::{code_config, metered_code_config};
+pub use interface::INTERFACE;
 pub use limits::{Limits, MOST_STACK_BYTES};
-pub use plugin::{Counters, INTERFACE};
+pub use plugin::Counters;
 pub use runtime::{LoadError, Runtime, RuntimeError, Sources, digest};
 pub use sandbox::Cost;
 pub use source::{Level, Settings, SettingsError};

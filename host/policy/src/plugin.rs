@@ -20,13 +20,11 @@ use crate::call::Call;
 use crate::convert;
 use crate::fault::Misuse;
 use crate::handles::{AnswerHandle, DiskHandle, RequestHandle};
+use crate::interface::package_and_version;
 use crate::sandbox::{Outcome, Sandbox};
 use crate::source::Level;
 use crate::stopwatch::Stopwatch;
 use crate::view::THE_ONLY;
-
-/// The interface this runtime offers and asks for.
-pub const INTERFACE: &str = "volward:policy@0.1.0-draft";
 
 /// Who a policy is, in records and in status.
 #[derive(Clone, Debug)]
@@ -34,6 +32,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     /// Empty where the file could not be read.
     pub(crate) digest: String,
+    /// What it was built against; this runtime's own where nobody could look.
+    pub(crate) interface: String,
     pub(crate) level: Level,
     pub(crate) config: Arc<BTreeMap<String, String>>,
 }
@@ -86,7 +86,7 @@ impl Hooks {
     /// Probes a component's exports.
     pub(crate) fn of(component: &Component) -> Self {
         let function = |interface: &str, function: &str| {
-            let (package, version) = INTERFACE.split_once('@')?;
+            let (package, version) = package_and_version();
             let name = format!("{package}/{interface}@{version}");
             let interface = component.get_export_index(None, &name)?;
             component.get_export_index(Some(&interface), function)
@@ -291,7 +291,7 @@ impl Identity {
         PluginVerdict {
             plugin: self.name.clone(),
             digest: self.digest.clone(),
-            interface: INTERFACE.to_owned(),
+            interface: self.interface.clone(),
             monitored: self.level == Level::Monitor,
             config: BTreeMap::clone(&self.config),
             verdict,
@@ -326,6 +326,7 @@ fn nobodys_facts(node: NodeName) -> Facts {
             labels: Vec::new(),
             local: None,
             io_pressure: None,
+            attachments: None,
         },
         peer: None,
         disks: Vec::new(),

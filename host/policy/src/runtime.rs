@@ -13,7 +13,8 @@ use crate::artefact::{ArtefactError, Cache};
 use crate::bindings::Imports;
 use crate::call::Call;
 use crate::chain::{Chain, Member, PluginStatus};
-use crate::plugin::{Hooks, INTERFACE, Identity, Plugin};
+use crate::interface::{Built, INTERFACE};
+use crate::plugin::{Hooks, Identity, Plugin};
 use crate::sandbox::{Cost, Sandbox};
 use crate::source::{self, Found, Level, Settings, SettingsError};
 use crate::trusted::{self, TrustError};
@@ -62,6 +63,22 @@ pub enum LoadError {
     /// There is no compiled form of it.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
+    /// It was built against a version that is not served.
+    #[error("{reason}")]
+    Version {
+        /// What it was built against, and what to do.
+        reason: String,
+    },
+    /// It was built against a later version, and uses what came with that.
+    #[error(
+        "it was built against {built}, and uses what {INTERFACE} has not yet: {reason}; update Volward first"
+    )]
+    Newer {
+        /// What it was built against.
+        built: String,
+        /// wasmtime's reason, which names the import.
+        reason: String,
+    },
     /// It imports something that does not exist here.
     #[error("it does not fit {INTERFACE}: {reason}")]
     Link {
@@ -267,20 +284,25 @@ impl Runtime {
         }
     }
 
-    fn plugin(&self, identity: Identity, bytes: &[u8]) -> Result<Plugin, LoadError> {
+    fn plugin(&self, mut identity: Identity, bytes: &[u8]) -> Result<Plugin, LoadError> {
         let component = self.compiled(bytes, &identity.digest)?;
+        let built = Built::of(&component);
+        identity.interface = built.interface();
+        if let Some(misfit) = built.misfit() {
+            let reason = misfit.to_string();
+            return Err(LoadError::Version { reason });
+        }
         let hooks = Hooks::of(&component);
         if hooks.names().is_empty() {
             let exports = export_names(&component);
             return Err(LoadError::NoHook { exports });
         }
         let pre = self.linker.instantiate_pre(&component);
-        let pre = pre.map_err(|error| LoadError::Link {
-            reason: format!("{error:#}"),
-        })?;
+        let pre = pre.map_err(|error| does_not_link(&built, &error))?;
         let plugin = Plugin::new(identity, hooks, pre, Arc::clone(&self.sandbox));
         let problems = plugin.try_out().map_err(LoadError::Fault)?;
         if problems.is_empty() {
+            say_what_it_has(&plugin, &built);
             Ok(plugin)
         } else {
             Err(LoadError::Config { problems })
@@ -309,11 +331,32 @@ pub fn digest(component: &[u8]) -> String {
     text
 }
 
+fn does_not_link(built: &Built, error: &wasmtime::Error) -> LoadError {
+    let reason = format!("{error:#}");
+    if built.is_newer() {
+        let built = built.interface();
+        return LoadError::Newer { built, reason };
+    }
+    LoadError::Link { reason }
+}
+
+/// Hooks that nothing asks are no reason to refuse a policy, but its author should know.
+fn say_what_it_has(plugin: &Plugin, built: &Built) {
+    let policy = &plugin.identity.name;
+    let hooks = plugin.hooks().names().join(", ");
+    tracing::info!(%policy, interface = %plugin.identity.interface, %hooks, "policy loaded");
+    if !built.unasked.is_empty() {
+        let hooks = built.unasked.join(", ");
+        tracing::warn!(%policy, %hooks, "it has hooks that this version does not ask");
+    }
+}
+
 fn identity(name: &str, settings: &Settings, digest: String) -> Identity {
     let config: BTreeMap<String, String> = settings.config.clone();
     Identity {
         name: name.to_owned(),
         digest,
+        interface: INTERFACE.to_owned(),
         level: settings.level,
         config: Arc::new(config),
     }

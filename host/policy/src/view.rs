@@ -172,6 +172,10 @@ impl facts::HostNode for Call {
         Ok(self.node(&node)?.io_pressure)
     }
 
+    fn attachments(&mut self, node: Resource<NodeHandle>) -> Result<Option<u32>> {
+        Ok(self.node(&node)?.attachments)
+    }
+
     fn drop(&mut self, _: Resource<NodeHandle>) -> Result<()> {
         Ok(())
     }

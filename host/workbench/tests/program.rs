@@ -123,9 +123,9 @@ fn inspect_shows_interface_hooks_and_imports() {
     let output = run(&["inspect", path.to_str().unwrap()], b"");
     let text = String::from_utf8(output.stdout).unwrap();
     for line in [
-        "interface  volward:policy@0.1.0-draft",
-        "export     volward:policy/attach@0.1.0-draft",
-        "import     volward:policy/facts@0.1.0-draft",
+        "interface  volward:policy@0.1.0",
+        "export     volward:policy/attach@0.1.0",
+        "import     volward:policy/facts@0.1.0",
     ] {
         assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
     }

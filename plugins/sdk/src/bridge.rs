@@ -101,5 +101,6 @@ fn copy_node(node: &raw::Node) -> Node {
         labels: node.labels(),
         local: node.local(),
         io_pressure: node.io_pressure(),
+        attachments: node.attachments(),
     }
 }

@@ -73,6 +73,9 @@ pub struct Node {
     pub local: Option<Space>,
     /// Hundredths of a percent of the last minute (`some avg60` of /proc/pressure/io).
     pub io_pressure: Option<u32>,
+    /// How many attachments it has, those under way included, this request's own not. For the
+    /// deciding node only.
+    pub attachments: Option<u32>,
 }
 
 impl Request {

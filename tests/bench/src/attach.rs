@@ -81,6 +81,7 @@ impl Daemon {
         Ok(Self {
             client: Client::new(volward_api::SOCKET, DEADLINE),
             attach: AttachRequest {
+                only_while_waiting: false,
                 instance,
                 instance_name: "bench".to_owned(),
                 purpose: Purpose::Boot,

@@ -193,6 +193,10 @@ impl facts::HostNode for Told {
     fn io_pressure(&mut self, _: Resource<facts::Node>) -> Result<Option<u32>> {
         Ok(self.0.node.io_pressure)
     }
+
+    fn attachments(&mut self, _: Resource<facts::Node>) -> Result<Option<u32>> {
+        Ok(self.0.node.attachments)
+    }
     fn drop(&mut self, _: Resource<facts::Node>) -> Result<()> {
         Ok(())
     }

@@ -74,6 +74,7 @@ pub(crate) fn facts() -> anyhow::Result<Facts> {
                 promised: Bytes(0),
             }),
             io_pressure: Some(12),
+            attachments: Some(7),
         },
         peer: None,
         disks,

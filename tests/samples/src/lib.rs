@@ -201,13 +201,17 @@ pub fn node() -> impl Strategy<Value = NodeFacts> {
         pairs(),
         option::of(space),
         option::of(0..10_000u32),
+        option::of(0..1_000u32),
     )
-        .prop_map(|(name, labels, local, io_pressure)| NodeFacts {
-            name,
-            labels,
-            local,
-            io_pressure,
-        })
+        .prop_map(
+            |(name, labels, local, io_pressure, attachments)| NodeFacts {
+                name,
+                labels,
+                local,
+                io_pressure,
+                attachments,
+            },
+        )
 }
 
 /// Who asks.

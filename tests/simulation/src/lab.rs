@@ -8,7 +8,8 @@ use std::time::Duration;
 use uuid::Uuid;
 use volward_control::ports::{Clock, PortResult, Tasks, Unmarked};
 use volward_control::{
-    AttachAsk, AttachDone, ControlError, DetachAsk, DetachDone, DiskAsk, Node, Ports, Settings,
+    AttachAsk, AttachDone, CallOff, ControlError, DetachAsk, DetachDone, DiskAsk, Node, Ports,
+    Settings,
 };
 use volward_model::{
     Access, Bytes, DeviceId, InstanceId, MemberState, Origin, PoolName, Purpose, RequestId,
@@ -331,6 +332,7 @@ pub fn ask(instance: InstanceId, disks: &[DiskAsk]) -> AttachAsk {
         hints: Vec::new(),
         disks: disks.to_vec(),
         dry_run: false,
+        call_off: CallOff::default(),
     }
 }
 

@@ -74,8 +74,23 @@ impl Cluster {
     /// When a node does not come up or a step of the bring-up fails.
     pub fn ready(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
         let saved = fixture::saved(lab, spec, progress)?;
+        Self::restored(lab, spec, &saved, progress)
+    }
+
+    /// The same with Volward of this workspace's debug builds on it, as an operator would install
+    /// it: `vg0` and `local` are pools, daemons run, no policy is dropped in.
+    ///
+    /// # Errors
+    /// As [`Cluster::ready`], when the programs were not built, and when a step of the
+    /// installation fails.
+    pub fn with_volward(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        let saved = fixture::with_volward(lab, spec, progress)?;
+        Self::restored(lab, spec, &saved, progress)
+    }
+
+    fn restored(lab: &Lab, spec: &ClusterSpec, saved: &Path, progress: Progress) -> Result<Self> {
         let cluster = Self::prepare(lab, spec, lab.run_folder()?, false, progress)?;
-        fixture::restore(&cluster, &saved, progress)?;
+        fixture::restore(&cluster, saved, progress)?;
         Ok(cluster)
     }
 
@@ -96,13 +111,30 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::ready`], and when such a cluster runs already.
     pub fn up(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        Self::lasting(lab, spec, progress, fixture::saved)
+    }
+
+    /// As [`Cluster::with_volward`], but the nodes go on after this process.
+    ///
+    /// # Errors
+    /// As [`Cluster::with_volward`], and when such a cluster runs already.
+    pub fn up_with_volward(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        Self::lasting(lab, spec, progress, fixture::with_volward)
+    }
+
+    fn lasting(
+        lab: &Lab,
+        spec: &ClusterSpec,
+        progress: Progress,
+        saved: impl Fn(&Lab, &ClusterSpec, Progress) -> Result<PathBuf>,
+    ) -> Result<Self> {
         let folder = lab.by_hand();
         if folder.exists() {
             return Err(LabError::Machine(
                 "a cluster is up already; `cargo xtask lab down` ends it".into(),
             ));
         }
-        let saved = fixture::saved(lab, spec, progress)?;
+        let saved = saved(lab, spec, progress)?;
         fs::create_dir_all(&folder).at("create", &folder)?;
         let cluster = Self::prepare(lab, spec, folder, true, progress)?;
         let restored = fixture::restore(&cluster, &saved, progress);

@@ -12,6 +12,7 @@ use crate::cache::Recipe;
 use crate::command::run;
 use crate::error::IoContext;
 use crate::launch::MACHINE_VERSION;
+use crate::volward::{self, Volward};
 use crate::{Cluster, ClusterSpec, Lab, Node, Progress, Result};
 
 const BRING_UP: &str = include_str!("guest/bring-up");
@@ -32,12 +33,7 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
         .with(POOL_CREATE)
         .with(POOL_JOIN)
         .key();
-    let watched = if spec.watchdog { "-watchdog" } else { "" };
-    let patience = spec
-        .io_timeout
-        .map_or(String::new(), |seconds| format!("-{seconds}s"));
-    let kind = format!("fixture-{}{watched}{patience}", spec.nodes);
-    lab.cache().entry(&kind, &key, |folder| {
+    lab.cache().entry(&kind("fixture", spec), &key, |folder| {
         let cluster = Cluster::prepare(lab, spec, lab.run_folder()?, false, progress)?;
         cluster.make_disks(spec)?;
         progress.during(format!("cluster: boot {} nodes", spec.nodes), || {
@@ -46,6 +42,32 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
         bring_up(&cluster, spec, progress)?;
         progress.during("cluster: save", || save(&cluster, folder))
     })
+}
+
+/// The folder with the same cluster and Volward on it, its daemons running; made now if there is
+/// none for these programs.
+pub(crate) fn with_volward(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<PathBuf> {
+    let base = saved(lab, spec, progress)?;
+    let key = Recipe::new("volward", MACHINE_VERSION)
+        .with(&base.display().to_string())
+        .with(&volward::ingredients(lab)?)
+        .key();
+    lab.cache().entry(&kind("volward", spec), &key, |folder| {
+        let cluster = Cluster::ready(lab, spec, progress)?;
+        progress.during("cluster: Volward on all nodes", || {
+            Volward::install(&cluster)
+        })?;
+        progress.during("cluster: save", || save(&cluster, folder))
+    })
+}
+
+/// What is kept of each kind of cluster is counted apart.
+fn kind(what: &str, spec: &ClusterSpec) -> String {
+    let watched = if spec.watchdog { "-watchdog" } else { "" };
+    let patience = spec
+        .io_timeout
+        .map_or(String::new(), |seconds| format!("-{seconds}s"));
+    format!("{what}-{}{watched}{patience}", spec.nodes)
 }
 
 fn bring_up(cluster: &Cluster, spec: &ClusterSpec, progress: Progress) -> Result<()> {
@@ -104,6 +126,11 @@ pub(crate) fn restore(cluster: &Cluster, folder: &Path, progress: Progress) -> R
     cluster.on_all(|node| node.restore(&state_file(node)))?;
     cluster.on_all(Node::resume)?;
     cluster.on_all(Node::settle)?;
+    for node in cluster.nodes() {
+        // Whoever saves this cluster anew must not write through it.
+        let link = cluster.folder().join(state_file(node));
+        fs::remove_file(&link).at("remove", &link)?;
+    }
     stage.done();
     Ok(())
 }

@@ -38,12 +38,12 @@ impl Lab {
         Image::ready(&self.cache(), progress)
     }
 
-    /// Makes what [`crate::Cluster::ready`] restores, so that no test's time contains it.
+    /// Makes what [`crate::Cluster::with_volward`] restores, so that no test's time contains it.
     ///
     /// # Errors
-    /// As [`crate::Cluster::ready`].
+    /// As [`crate::Cluster::with_volward`].
     pub fn prepare(&self, spec: &ClusterSpec, progress: Progress) -> Result<()> {
-        fixture::saved(self, spec, progress).map(drop)
+        fixture::with_volward(self, spec, progress).map(drop)
     }
 
     /// The workspace's target folder, which nodes see read-only as `/host`.

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::error::IoContext;
 use crate::sight::Sight;
-use crate::{Cluster, LabError, Node, Output, Result};
+use crate::{Cluster, Lab, LabError, Node, Output, Result};
+
+const INSTALL: &str = include_str!("guest/install");
 
 /// The shared pool of every cluster.
 pub const POOL: &str = "vg0";
@@ -42,6 +45,36 @@ impl Default for Setup {
     }
 }
 
+/// Everything that what is installed depends on: the programs, by size and time, which a linker
+/// sets, and how it is done.
+pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
+    let mut text = format!("{INSTALL}{}", configuration(0, &Setup::default()));
+    for name in ["volward", "volwardd", "volward-policy", "volward-hook"] {
+        let path = lab.share().join("debug").join(name);
+        let data = std::fs::metadata(&path).at("look at", &path)?;
+        let built = data.modified().at("read the time of", &path)?;
+        text += &format!("{name} {} {built:?}\n", data.len());
+    }
+    Ok(text)
+}
+
+/// The deadlines of policies are for real machines; in emulation everything takes many times as
+/// long, and more where the host has other things to do.
+const PATIENT: &str = "[policy.limits]\ndeadline-ms = 2500\nload-deadline-ms = 10000\n\n";
+
+fn configuration(node: u8, setup: &Setup) -> String {
+    let switch = if setup.lab_switch {
+        "[lab]\nread-write-without-watchdog = true\n"
+    } else {
+        ""
+    };
+    format!(
+        "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n\n\
+         [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{PATIENT}{switch}\n{}",
+        setup.config
+    )
+}
+
 /// Volward, installed on all nodes of a cluster.
 #[derive(Debug)]
 pub struct Volward<'a> {
@@ -49,21 +82,34 @@ pub struct Volward<'a> {
 }
 
 impl<'a> Volward<'a> {
+    /// What is installed on a cluster by [`Cluster::with_volward`].
+    pub fn on(cluster: &'a Cluster) -> Self {
+        Self { cluster }
+    }
+
+    /// The same, set up otherwise: all daemons are started again.
+    ///
+    /// # Errors
+    /// When one does not come back, with its last words.
+    pub fn set_up(cluster: &'a Cluster, setup: &Setup) -> Result<Self> {
+        let volward = Self { cluster };
+        cluster.on_all(|node| {
+            volward.stop(node.number())?;
+            volward.configure(node.number(), setup)?;
+            volward.start(node.number(), &setup.environment)?;
+            volward.wait_pool(node.number())
+        })?;
+        Ok(volward)
+    }
+
     /// Installs it on all nodes, starts the daemons, and turns `vg0` into a pool.
     ///
     /// # Errors
     /// When a step fails on a node; with the daemon's last words.
-    pub fn install(cluster: &'a Cluster) -> Result<Self> {
-        Self::install_with(cluster, &Setup::default())
-    }
-
-    /// As [`Volward::install`], set up otherwise.
-    ///
-    /// # Errors
-    /// As [`Volward::install`].
-    pub fn install_with(cluster: &'a Cluster, setup: &Setup) -> Result<Self> {
+    pub(crate) fn install(cluster: &'a Cluster) -> Result<Self> {
         let volward = Self { cluster };
-        cluster.on_all(|node| volward.install_node(node.number(), setup))?;
+        let setup = Setup::default();
+        cluster.on_all(|node| volward.install_node(node.number(), &setup))?;
         // The first makes the registry; each makes itself a devices file.
         if let Some(first) = cluster.nodes().first() {
             volward.cli_ok(first.number(), &format!("pool init {POOL}"))?;
@@ -82,16 +128,7 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// As [`Volward::install`].
     pub fn install_node(&self, node: u8, setup: &Setup) -> Result<()> {
-        let install = format!(
-            "for name in volward volwardd volward-policy; do
-                 ln -sf /host/debug/$name /usr/sbin/$name
-             done
-             mkdir -p /etc/libvirt/hooks/qemu.d {POLICIES}
-             # A file of its own, as in the guide: under AppArmor libvirtd runs nothing in /host.
-             install -m 755 /host/debug/volward-hook /etc/libvirt/hooks/qemu.d/volward
-             touch {LOG}"
-        );
-        self.node(node).run_ok(&install)?;
+        self.node(node).run_ok(INSTALL)?;
         self.configure(node, setup)?;
         // libvirt looks for hooks when it starts.
         std::thread::scope(|scope| {
@@ -108,16 +145,7 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When the node is down.
     pub fn configure(&self, node: u8, setup: &Setup) -> Result<()> {
-        let switch = if setup.lab_switch {
-            "[lab]\nread-write-without-watchdog = true\n"
-        } else {
-            ""
-        };
-        let text = format!(
-            "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n\n\
-             [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{switch}\n{}",
-            setup.config
-        );
+        let text = configuration(node, setup);
         self.node(node)
             .put_file("/etc/volward/volward.toml", 0o644, text)
     }

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn ready() -> Cluster {
     let lab = Lab::open().unwrap();
-    Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
+    Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
 }
 
 /// How far a run came before the daemon died, if it did.
@@ -40,7 +40,7 @@ struct Story<'a> {
 
 impl<'a> Story<'a> {
     fn begin(cluster: &'a Cluster, copies: bool) -> Self {
-        let volward = Volward::install(cluster).unwrap();
+        let volward = Volward::on(cluster);
         let one = cluster.node(1);
         volward.volume("disk", MIB).unwrap();
         one.run_ok(&format!("{} > {MODEL}", content("disk", MIB)))
@@ -89,8 +89,10 @@ impl<'a> Story<'a> {
         let mut died = false;
         self.volward
             .wait(1, what, PATIENCE, || {
+                // In this order: the end of the daemon is an end of much else.
+                let over = done();
                 died = !self.alive();
-                Ok(died || done())
+                Ok(died || over)
             })
             .unwrap();
         died
@@ -185,6 +187,10 @@ impl<'a> Story<'a> {
         let points = self.points();
         println!("{} points", points.len());
         for (n, point) in points.iter().enumerate() {
+            // The first attach has turned it off (I4), and every run must find the same to do.
+            self.one
+                .run_ok("lvchange -qq --setautoactivation y vg0/disk")
+                .unwrap();
             self.restart(&[format!("VOLWARD_TEST_CRASH={point}")]);
             let byte = 2 + n as u8;
             assert_eq!(self.live(byte), Run::Died, "{point} was not reached");

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
 use volward_system::guest::{Guest, Wish};
+use volward_system::sight::Sight;
 use volward_system::volward::Volward;
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Output, Progress};
 
 fn ready() -> Cluster {
     let lab = Lab::open().unwrap();
-    Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
+    Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
 }
 
 /// Starts it, which must be refused with these words at virsh.
@@ -30,7 +31,7 @@ fn succeeded(said: &str) {
 #[test]
 fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
     volward.volume("root", 32).unwrap();
     volward.volume("common", 32).unwrap();
@@ -102,7 +103,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
 #[test]
 fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
     volward.volume("data", 32).unwrap();
     let left = Guest::new("left", 1).disk("data", Wish::Shareable);
@@ -150,4 +151,36 @@ fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
     for node in [1, 2] {
         assert_eq!(volward.left_over(node).unwrap(), "");
     }
+}
+
+/// A disk given as `/dev/<pool>/<volume>`, as it was before Volward came: lease and activation, and
+/// what needs a device of its own is refused.
+#[test]
+fn a_disk_given_as_the_lv_itself_is_leased_and_nothing_more() {
+    let cluster = ready();
+    let volward = Volward::on(&cluster);
+    let (one, two) = (cluster.node(1), cluster.node(2));
+    volward.volume("old", 32).unwrap();
+    let web = Guest::new("web", 1).disk_at("/dev/vg0/old", Wish::Plain);
+    web.start(one).unwrap();
+    succeeded(&web.io(one, 0, "write -P 0xaa 0 64k").unwrap());
+    let seen = Sight::of(one).unwrap();
+    assert_eq!(seen.leases, ["old exclusive".to_owned()].into());
+    assert!(seen.devices.is_empty() && seen.paths.is_empty(), "{seen:?}");
+
+    let other = Guest::new("other", 2).disk("old", Wish::Plain);
+    let held = ["attached exclusively on node node1", &web.uuid];
+    refused(&other, two, &held);
+    let beside = ["guest other was not started", &web.uuid];
+    refused(&other, one, &beside);
+    web.stop(one).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+
+    let reader = Guest::new("reader", 3).disk_at("/dev/vg0/old", Wish::ReadOnly);
+    let words = ["read-only needs a device of its own", "/dev/volward/"];
+    refused(&reader, two, &words);
+    other.start(two).unwrap();
+    succeeded(&other.io(two, 0, "read -P 0xaa 0 64k").unwrap());
+    other.stop(two).unwrap();
+    assert_eq!(volward.left_over(2).unwrap(), "");
 }

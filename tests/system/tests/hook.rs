@@ -1,11 +1,15 @@
 //! libvirt's hook on a real libvirt: daemon down, hot-plug, another's device, restarts (I5, I31).
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
+use std::time::Duration;
+
 use volward_system::guest::{Guest, Wish};
 use volward_system::volward::{VIRSH, Volward};
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
 
 const SPOOL: &str = "/var/lib/volward/spool";
+const PAUSED: &str = "/run/volward-test-paused";
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What must not change under a running guest.
 fn sight(volward: &Volward<'_>, node: &Node) -> String {
@@ -18,8 +22,8 @@ fn sight(volward: &Volward<'_>, node: &Node) -> String {
 #[test]
 fn the_hook_does_its_part_whatever_runs_or_does_not() {
     let lab = Lab::open().unwrap();
-    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     for name in ["root", "data"] {
         volward.volume(name, 32).unwrap();
@@ -115,4 +119,46 @@ fn the_hook_does_its_part_whatever_runs_or_does_not() {
             Ok(volward.left_over(1)?.is_empty())
         })
         .unwrap();
+}
+
+/// I30: libvirt does not wait for ever, nor does the hook. What it gave up is not attached, later,
+/// for no guest.
+#[test]
+fn i30_a_start_that_was_given_up_leaves_nothing_attached() {
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
+    let node = cluster.node(1);
+    volward.volume("root", 32).unwrap();
+    let web = Guest::new("web", 1).disk("root", Wish::Plain);
+    for given_up_at in ["attach/lease/before", "attach/create-device/after"] {
+        volward.stop(1).unwrap();
+        let pause = format!("VOLWARD_TEST_PAUSE={given_up_at}={PAUSED}");
+        volward.start(1, &[pause]).unwrap();
+        let started = std::thread::scope(|scope| {
+            let starting = scope.spawn(|| web.try_start(node).unwrap());
+            let paused = format!("test -e {PAUSED}");
+            volward
+                .wait(1, "pause", PATIENCE, || Ok(node.run(&paused)?.ok()))
+                .unwrap();
+            // As its deadline ends it: by name it would be this shell, too.
+            node.run_ok("pkill -9 -x volward").unwrap();
+            // libvirt says release now, which waits for the attach.
+            node.run_ok(&format!("sleep 2; rm {PAUSED}")).unwrap();
+            starting.join().unwrap()
+        });
+        assert!(!started.ok(), "{started:?}");
+        volward
+            .wait(1, "end of the attach", PATIENCE, || {
+                Ok(volward.left_over(1)?.is_empty())
+            })
+            .unwrap();
+        let log = volward.log(1).unwrap();
+        assert!(log.contains("whoever asked for it has gone"), "{log}");
+    }
+    volward.stop(1).unwrap();
+    volward.start(1, &[]).unwrap();
+    web.start(node).unwrap();
+    web.stop(node).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
 }

@@ -20,8 +20,8 @@ const INNER: &str = "truncate -s 48M /run/lab/inner.img
 #[test]
 fn h_the_node_never_sees_what_is_inside_a_guests_disk() {
     let lab = Lab::open().unwrap();
-    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     volward.volume("disk", 64).unwrap();
     let guest = Guest::new("guest", 1).disk("disk", Wish::Plain);
@@ -89,8 +89,8 @@ const CONFINE: &str = "apparmor_parser -r /etc/apparmor.d/usr.sbin.libvirtd \
 #[test]
 fn h2_guests_start_and_do_io_under_apparmor_as_debian_ships_it() {
     let lab = Lab::open().unwrap();
-    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     volward.volume("root", 32).unwrap();
     node.run_ok(CONFINE).unwrap();

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use volward_system::guest::{Guest, Wish};
+use volward_system::volward::Volward;
 use volward_system::{Cluster, ClusterSpec, Cut, Lab, Progress};
 
 /// A node that cannot renew its lease is reset by its watchdog, and only then another node gets
@@ -51,4 +53,75 @@ fn a_node_that_lost_the_lun_is_reset_before_its_lease_is_given_away() {
         }
     }
     panic!("node 2 did not get the lease; node 1 was reset after {resets:?}");
+}
+
+/// Waits for production's deadlines.
+#[test]
+fn i_a_lun_that_hangs_costs_an_attach_its_deadline_and_nothing_else() {
+    let lab = Lab::open().unwrap();
+    // sanlock's patience as in production, longer than the daemon's.
+    let spec = ClusterSpec {
+        io_timeout: Some(10),
+        ..ClusterSpec::default()
+    };
+    let cluster = Cluster::with_volward(&lab, &spec, Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
+    let node = cluster.node(1);
+    volward.volume("root", 32).unwrap();
+    let web = Guest::new("web", 1).disk("root", Wish::Plain);
+
+    node.cut_lun(Cut::Hang).unwrap();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| web.try_start(node).unwrap());
+        // What needs no LUN is answered meanwhile.
+        let mut looked = 0;
+        while !start.is_finished() {
+            let local = Instant::now();
+            volward.cli_ok(1, "status").unwrap();
+            volward.cli_ok(1, "ls").unwrap();
+            node.run_ok("lvs --devicesfile volward-local.devices --nolocking local")
+                .unwrap();
+            assert!(
+                local.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                local.elapsed()
+            );
+            looked += 1;
+        }
+        let refused = start.join().unwrap();
+        println!(
+            "after {:?}, {looked} looks: {}",
+            begun.elapsed(),
+            refused.stderr
+        );
+        assert!(!refused.ok(), "{refused:?}");
+        assert!(
+            refused
+                .stderr
+                .contains("guest web was not started (storage failure)"),
+            "{refused:?}"
+        );
+        assert!(looked > 0);
+    });
+    assert!(
+        begun.elapsed() < Duration::from_secs(75),
+        "{:?}",
+        begun.elapsed()
+    );
+    node.restore_lun().unwrap();
+
+    // Healed: nothing left, and the same start works.
+    volward
+        .wait(1, "end of what hung", Duration::from_secs(60), || {
+            Ok(volward.left_over(1)?.is_empty())
+        })
+        .unwrap();
+    volward
+        .wait(1, "start after the heal", Duration::from_secs(90), || {
+            Ok(web.try_start(node)?.ok())
+        })
+        .unwrap();
+    web.stop(node).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
 }

@@ -26,8 +26,8 @@ fn put(node: &Node, script: &str) {
 #[test]
 fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
     let lab = Lab::open().unwrap();
-    let cluster = Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
-    let volward = Volward::install(&cluster).unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
     let node = cluster.node(1);
     volward.volume("root", 32).unwrap();
     let test = Guest::new("test-1", 1).disk("root", Wish::Plain);
@@ -70,8 +70,8 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
     for (put_there, reason) in [
         ("echo hello > 50-x.wasm", "it is not WebAssembly"),
         (
-            "sed s/@0.1.0-draft/@0.9.0-draft/g /host/guests/baseline.wasm > 50-x.wasm",
-            "0.9.0-draft",
+            "sed s/@0.1.0/@0.9.0/g /host/guests/baseline.wasm > 50-x.wasm",
+            "0.9.0",
         ),
         (
             "cp /host/guests/baseline.wasm 50-x.wasm; chmod 666 50-x.wasm",

@@ -18,7 +18,7 @@ const ROUNDS: u8 = 10;
 
 fn ready() -> Cluster {
     let lab = Lab::open().unwrap();
-    Cluster::ready(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
+    Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
 }
 
 /// An instance of a round; `who` tells those of a round apart.
@@ -78,7 +78,7 @@ fn clear(volward: &Volward<'_>, nodes: &[(u8, String)]) {
 #[test]
 fn h3_of_two_requests_for_a_volume_at_once_one_wins_and_the_other_is_told_who() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     volward.volume("disk", 16).unwrap();
     let mut won = [0; 3];
     for round in 0..ROUNDS {
@@ -96,7 +96,7 @@ fn h3_of_two_requests_for_a_volume_at_once_one_wins_and_the_other_is_told_who() 
 #[test]
 fn h3_of_two_writers_at_once_a_policy_lets_one_through() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     volward.volume("disk", 16).unwrap();
     volward
         .cli_ok(1, "volume set vg0/disk --shareable yes")
@@ -157,7 +157,7 @@ fn attach_while_home_changes(volward: &Volward<'_>, instance: &str, tags: &[&str
 #[test]
 fn h4_a_home_that_changes_between_look_and_lease_is_decided_again() {
     let cluster = ready();
-    let volward = Volward::install(&cluster).unwrap();
+    let volward = Volward::on(&cluster);
     volward.volume("disk", 16).unwrap();
     let one = cluster.node(1);
 

@@ -19,8 +19,8 @@ fn i26_read_write_is_served_under_the_watchdog_without_the_lab_switch() {
         watchdog: true,
         ..ClusterSpec::default()
     };
-    let cluster = Cluster::ready(&Lab::open().unwrap(), &spec, Progress::shown()).unwrap();
-    let volward = Volward::install_with(&cluster, &production()).unwrap();
+    let cluster = Cluster::with_volward(&Lab::open().unwrap(), &spec, Progress::shown()).unwrap();
+    let volward = Volward::set_up(&cluster, &production()).unwrap();
     volward.volume("root", 32).unwrap();
     let web = Guest::new("web", 1).disk("root", Wish::Plain);
     web.start(cluster.node(1)).unwrap();
@@ -32,8 +32,8 @@ fn i26_read_write_is_served_under_the_watchdog_without_the_lab_switch() {
 #[test]
 fn i26_without_watchdog_read_write_is_refused_and_read_only_is_not() {
     let spec = ClusterSpec::default();
-    let cluster = Cluster::ready(&Lab::open().unwrap(), &spec, Progress::shown()).unwrap();
-    let volward = Volward::install_with(&cluster, &production()).unwrap();
+    let cluster = Cluster::with_volward(&Lab::open().unwrap(), &spec, Progress::shown()).unwrap();
+    let volward = Volward::set_up(&cluster, &production()).unwrap();
     let node = cluster.node(1);
     volward.volume("root", 32).unwrap();
     let web = Guest::new("web", 1).disk("root", Wish::Plain);

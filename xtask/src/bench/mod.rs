@@ -75,7 +75,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         figures.push(native::replay(root)?);
     }
     if ON_NODE.into_iter().any(wanted) {
-        let cluster = Cluster::ready(&Lab::open()?, &ClusterSpec::default(), Progress::shown())?;
+        let cluster =
+            Cluster::with_volward(&Lab::open()?, &ClusterSpec::default(), Progress::shown())?;
         figures.extend(on_nodes(&cluster, wanted)?);
         places.push(report::node(cluster.node(1))?);
     }
@@ -92,7 +93,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 
 fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    let volward = Volward::install(cluster)?;
+    let volward = Volward::on(cluster);
     on_node::use_release(&volward)?;
     if wanted(Part::Attach) {
         figures.push(on_node::attach(&volward)?);

@@ -126,7 +126,10 @@ begun=${8%/*}; total=${8#*/}; region=$7
 [ \"$begun\" = \"$total\" ] || dmsetup wait $name
 took=$(( $(now) - a ))
 volward detach $instance > /dev/null
-while lvs --noheadings -o lv_tags vg0/copied | grep -q volward.home; do sleep 0.5; done
+# The tag stays: home again it says pool, and counts how often it changed.
+while lvs --noheadings -o lv_tags vg0/copied | grep -q -e home=split -e home=returning; do
+    sleep 0.5
+done
 echo $(( (total - begun) * region * 512 )) $took $copied
 ";
 

@@ -63,6 +63,9 @@ fn node(node: &NodeFacts) -> String {
         let (whole, rest) = (pressure / 100, pressure % 100);
         text.push_str(&format!(", I/O pressure {whole}.{rest:02} %"));
     }
+    if let Some(attachments) = node.attachments {
+        text.push_str(&format!(", {attachments} other attachments"));
+    }
     text
 }
 

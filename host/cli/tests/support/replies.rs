@@ -302,6 +302,7 @@ fn facts() -> Facts {
                 promised: Bytes::mib(10_240),
             }),
             io_pressure: Some(205),
+            attachments: Some(7),
         },
         peer: None,
         disks: vec![root, common],

@@ -29,13 +29,15 @@ impl Node {
         let entry = self.entry(ask, plan, &puts);
         let id = self.ports.journal.begin(&entry).map_err(state)?;
         self.ports.marks.announce(ask.instance, sequence);
+        self.under_way.number(ask.request, sequence);
         let run = Run {
             entry: Some(id),
             kind: JournalKind::Attach,
         };
         let promise: u64 = plan.steps.iter().map(|p| promised(&p.step)).sum();
         self.promised.fetch_add(promise, Ordering::SeqCst);
-        let ran = self.run(run, plan.steps.iter().map(|p| &p.step), 0);
+        let steps = plan.steps.iter().map(|p| &p.step);
+        let ran = self.run_while(run, steps, 0, &ask.call_off);
         self.promised.fetch_sub(promise, Ordering::SeqCst);
         let broken = match ran {
             Ok(()) => {
@@ -68,6 +70,42 @@ impl Node {
             Err(broken) => broken,
         };
         self.take_back(ask, plan, id, &puts, broken)
+    }
+
+    /// What came to nothing before it was decided: `explain` must know the request all the same.
+    pub(super) fn record_failure(&self, ask: &AttachAsk, error: &ControlError) {
+        let entry = JournalEntry {
+            id: 0,
+            request: ask.request,
+            kind: JournalKind::Attach,
+            boot_id: self.ports.machine.boot_id(),
+            started_ms: self.ports.clock.now_ms(),
+            instance: Some(ask.instance),
+            volumes: Vec::new(),
+            steps: Vec::new(),
+            commit_at: 0,
+            puts: Vec::new(),
+            removes: Vec::new(),
+            write_back: Vec::new(),
+            state: JournalState::Open,
+            marks: Vec::new(),
+            causes: Vec::new(),
+        };
+        let end = Finish {
+            state: JournalState::Undone,
+            causes: vec![error.to_string()],
+            put: Vec::new(),
+            remove: Vec::new(),
+            follow: Vec::new(),
+        };
+        let recorded = self
+            .ports
+            .journal
+            .begin(&entry)
+            .and_then(|id| self.ports.journal.finish(id, &end));
+        if let Err(error) = recorded {
+            tracing::warn!(request = %ask.request, %error, "`explain` will not know the request");
+        }
     }
 
     /// Undoes a broken plan, and says how the attempt ends.
@@ -112,6 +150,7 @@ impl Node {
                 what: broken.what,
                 error,
             }),
+            StepError::CalledOff => Err(ControlError::CalledOff { request }),
             StepError::Stopping => {
                 let error = PortError::Refused("the daemon is stopping; ask again".into());
                 Err(ControlError::Storage {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use volward_model::{
-    Access, DiskFacts, Facts, InstanceId, PoolName, RequestFacts, Sharing, VolumeRef,
+    Access, AttachmentKey, DiskFacts, Facts, InstanceId, PoolName, RequestFacts, Sharing, VolumeRef,
 };
 use volward_plan::{Refusal, RefusalCode, Situation, VolumeSituation, Watchdog, Wish};
 
@@ -81,6 +81,11 @@ impl Node {
             .held_facts(ask.instance, &held, &sights)
             .map_err(failed)?;
         let local = self.local_pool().map_err(failed)?;
+        let own = wishes.iter().map(|wish| AttachmentKey {
+            volume: wish.volume,
+            instance: ask.instance,
+        });
+        let own = own.collect();
         let facts = Facts {
             request: RequestFacts {
                 id: ask.request,
@@ -91,7 +96,7 @@ impl Node {
                 instance_name: ask.instance_name.clone(),
                 hints: ask.hints.clone(),
             },
-            node: self.node_facts(local.as_ref()),
+            node: self.node_facts(local.as_ref(), &own),
             peer: None,
             disks,
             held,

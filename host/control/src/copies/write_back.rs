@@ -8,6 +8,7 @@ use super::RETRY;
 use crate::execute::{Broken, Run, StepError, return_of};
 use crate::node::Node;
 use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark};
+use crate::under_way::CallOff;
 
 impl Node {
     /// The journal entry of a write-back.
@@ -118,7 +119,7 @@ impl Node {
     /// `Step::AwaitReturn`: everything written back, and flushed.
     pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
         let id = return_of(volume);
-        self.await_clone(volume, id)?;
+        self.await_clone(volume, id, &CallOff::default())?;
         self.ports.devices.flush(id)?;
         Ok(())
     }

@@ -45,7 +45,7 @@ impl Node {
     /// What counts is that lease and activation are gone, also where LVM complained: of a volume
     /// that vanished it knows nothing any more.
     pub(super) fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        let said = self.ports.volumes.deactivate(pool, volumes);
+        let said = self.patiently(|| self.ports.volumes.deactivate(pool, volumes));
         let held = self.ports.leases.held(pool)?;
         match (volumes.iter().find(|v| held.contains_key(&v.id.lv)), said) {
             (None, Ok(())) => Ok(()),

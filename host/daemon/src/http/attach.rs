@@ -6,7 +6,7 @@ use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
     Detached, DiskPath, StartMark,
 };
-use volward_control::{AttachAsk, AttachDone, DetachAsk, DiskAsk, NotAfter};
+use volward_control::{AttachAsk, AttachDone, CallOff, DetachAsk, DiskAsk, NotAfter};
 use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
@@ -22,8 +22,11 @@ pub(super) async fn attach(
     Json(body): Json<AttachRequest>,
 ) -> Result<Json<AttachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let ask = attach_ask(caller, body);
+    let only_while_waiting = body.only_while_waiting;
+    let ask = attach_ask(caller, body);
+    // This future is dropped when the connection is closed; the work in its thread goes on.
+    let waiting = only_while_waiting.then(|| Waiting(ask.call_off.clone()));
+    let done = blocking(move || {
         tracing::info!(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
             uid = ask.caller_uid, origin = ?ask.origin, disks = ask.disks.len(), "attach"
@@ -32,11 +35,29 @@ pub(super) async fn attach(
         if !ask.dry_run {
             daemon.marks.refresh(&daemon.node, ask.instance);
         }
-        let done =
-            done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "attach"))?;
+        let done = done.map_err(|error| {
+            tracing::warn!(request = %ask.request, %error, "attach");
+            let mut failure = Failure::from(error);
+            if ask.dry_run {
+                // Nothing was begun, so `explain` has nothing to add.
+                failure.0.request = None;
+            }
+            failure
+        })?;
         Ok(attach_reply(&daemon, ask.request, ask.instance, done))
     })
-    .await
+    .await;
+    drop(waiting);
+    done
+}
+
+/// Somebody waits for the answer, as long as this lives.
+struct Waiting(CallOff);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.call_off();
+    }
 }
 
 fn attach_ask(caller: Caller, body: AttachRequest) -> AttachAsk {
@@ -61,6 +82,7 @@ fn attach_ask(caller: Caller, body: AttachRequest) -> AttachAsk {
         hints: body.hints,
         disks: disks.collect(),
         dry_run: body.dry_run,
+        call_off: CallOff::default(),
     }
 }
 

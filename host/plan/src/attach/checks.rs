@@ -61,8 +61,14 @@ pub(super) fn home(situation: &Situation, seen: &VolumeSituation) -> Result<Home
             Err(no(RefusalCode::HomeElsewhere, seen, message))
         }
         HomeState::Returning { node, .. } => {
+            // Its slot is gone with its node: then waiting does not help.
+            let silent = match seen.progress {
+                Some(_) => "",
+                None => ", which does not say how far it is: look whether it is up",
+            };
             let message = format!(
-                "{name} is being written back from node {node}{progress}; ask again when it is done"
+                "{name} is being written back from node {node}{progress}{silent}; ask again when it \
+                 is done"
             );
             Err(no(RefusalCode::Returning, seen, message).retry_after(retry))
         }

@@ -130,6 +130,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], who: Requester, steps: &mut Vec<Pla
             volume: disk.seen.info.volume.clone(),
             size: disk.seen.info.size,
             home: disk.home.clone(),
+            shareable: disk.seen.info.shareable(),
             others: disk
                 .seen
                 .settled_elsewhere()

@@ -161,6 +161,7 @@ pub(crate) fn facts(disks: Vec<DiskFacts>) -> Facts {
                 promised: Bytes(0),
             }),
             io_pressure: Some(120),
+            attachments: Some(7),
         },
         peer: None,
         disks,

@@ -132,16 +132,16 @@ fn what_is_no_policy_of_this_interface_is_refused() {
             (core instance $i (instantiate $m))
             (func $f (canon lift (core func $i "f")))
             (instance $hook (export "review" (func $f)))
-            (export "volward:policy/attach@0.1.0-draft" (instance $hook)))"#,
+            (export "volward:policy/attach@0.1.0" (instance $hook)))"#,
     );
     let unknown_import = wat::parse_str(
         r#"(component
-            (import "volward:policy/teleport@0.1.0-draft" (instance (export "go" (func))))
+            (import "volward:policy/teleport@0.1.0" (instance (export "go" (func))))
             (core module $m (func (export "f")))
             (core instance $i (instantiate $m))
             (func $f (canon lift (core func $i "f")))
             (instance $hook (export "review" (func $f)))
-            (export "volward:policy/attach@0.1.0-draft" (instance $hook)))"#,
+            (export "volward:policy/attach@0.1.0" (instance $hook)))"#,
     );
     for (bytes, said) in [
         (b"hello".to_vec(), "it is not WebAssembly"),
@@ -149,7 +149,10 @@ fn what_is_no_policy_of_this_interface_is_refused() {
         (whole[..whole.len() / 2].to_vec(), "it cannot be compiled"),
         (wat::parse_str("(module)").unwrap(), "it cannot be compiled"),
         (foreign.unwrap(), "exports no hook"),
-        (newer.unwrap(), "it exports: volward:policy/attach@9.0.0"),
+        (
+            newer.unwrap(),
+            "it was built against volward:policy@9.0.0, and this version of Volward serves",
+        ),
         (
             wrong_type.unwrap(),
             "its attach hook is not what the interface says",

@@ -1,0 +1,135 @@
+//! Attaches under way, and whether anybody still waits for them.
+//!
+//! An attach is in the roster when it has ended. libvirt's hook gives up after a minute, and
+//! libvirt then says `release` at once: without this list that would find nothing, and the attach
+//! would end, later, for no guest.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use volward_model::{InstanceId, PoolName, RequestId, VolumeName};
+
+use crate::attach::AttachAsk;
+
+/// Calls an attach off when nobody waits for it any more: it ends at its next stop, and what was
+/// begun is taken back.
+#[derive(Clone, Debug, Default)]
+pub struct CallOff(Arc<AtomicBool>);
+
+impl CallOff {
+    /// From now on nobody waits.
+    pub fn call_off(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The same switch, whatever its position.
+impl PartialEq for CallOff {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CallOff {}
+
+/// An attach under way.
+#[derive(Debug)]
+pub(crate) struct Attaching {
+    request: RequestId,
+    pub(crate) instance: InstanceId,
+    pub(crate) disks: Vec<(PoolName, VolumeName)>,
+    /// What it came to, or will, stands in the decision log.
+    on_record: bool,
+    /// Its place among the attaches of this node, once it has one.
+    pub(crate) sequence: Option<u64>,
+    call_off: CallOff,
+}
+
+impl Attaching {
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.call_off.is_called_off()
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay {
+    attaches: Mutex<Vec<Attaching>>,
+    ended: Condvar,
+}
+
+/// One of them; it has ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Begun<'a> {
+    all: &'a UnderWay,
+    request: RequestId,
+}
+
+impl UnderWay {
+    pub(crate) fn begin(&self, ask: &AttachAsk) -> Begun<'_> {
+        let disks = ask.disks.iter();
+        self.lock().push(Attaching {
+            request: ask.request,
+            instance: ask.instance,
+            disks: disks.map(|d| (d.pool.clone(), d.volume.clone())).collect(),
+            on_record: false,
+            sequence: None,
+            call_off: ask.call_off.clone(),
+        });
+        Begun {
+            all: self,
+            request: ask.request,
+        }
+    }
+
+    pub(crate) fn number(&self, request: RequestId, sequence: u64) {
+        let mut attaches = self.lock();
+        let it = attaches.iter_mut().find(|a| a.request == request);
+        if let Some(it) = it {
+            it.sequence = Some(sequence);
+        }
+    }
+
+    pub(crate) fn on_record(&self, request: RequestId) {
+        let mut attaches = self.lock();
+        let it = attaches.iter_mut().find(|a| a.request == request);
+        if let Some(it) = it {
+            it.on_record = true;
+        }
+    }
+
+    /// Waits until none of those that `which` means is under way; says whether that came.
+    pub(crate) fn wait(&self, at_most: Duration, which: impl Fn(&Attaching) -> bool) -> bool {
+        let attaches = self.lock();
+        let some = |attaches: &mut Vec<Attaching>| attaches.iter().any(&which);
+        let (_attaches, waited) = self
+            .ended
+            .wait_timeout_while(attaches, at_most, some)
+            .unwrap_or_else(PoisonError::into_inner);
+        !waited.timed_out()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Attaching>> {
+        self.attaches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun<'_> {
+    pub(crate) fn is_on_record(&self) -> bool {
+        let attaches = self.all.lock();
+        let it = attaches.iter().find(|a| a.request == self.request);
+        it.is_some_and(|a| a.on_record)
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.all.lock().retain(|a| a.request != self.request);
+        self.all.ended.notify_all();
+    }
+}
