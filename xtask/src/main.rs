@@ -1,4 +1,4 @@
-//! The one entry for everything: `cargo xtask setup|guests|lab|demo|test|bench`.
+//! The one entry for everything: `cargo xtask setup|guests|lab|demo|test|fuzz|bench`.
 #![allow(
     clippy::disallowed_methods,
     reason = "a build tool: it starts programs and measures time itself"
@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod guests;
 mod lab;
 mod sets;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-/// Set-up, guests, lab, demo, test and bench of Volward.
+/// Set-up, guests, lab, demo, test, fuzz and bench of Volward.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
 struct Arguments {
@@ -43,6 +44,15 @@ enum Verb {
     Test {
         /// Which part
         part: Option<test::Part>,
+    },
+    /// Feed random components, records and scenarios to what reads them
+    Fuzz {
+        /// Seconds for each of the targets
+        #[arg(long, default_value_t = 300)]
+        seconds: u64,
+        /// The seed of a run before [default: another one each time]
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Measure the figures of SPECIFICATION.md
     Bench(bench::Options),
@@ -69,6 +79,10 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lab(verb) => lab::run(&root, verb),
         Verb::Demo => demo::run(&root),
         Verb::Test { part } => test::run(&root, part),
+        Verb::Fuzz { seconds, seed } => {
+            setup::run()?;
+            fuzz::run(&root, seconds, seed)
+        }
         Verb::Bench(options) => bench::run(&root, &options),
     }
 }

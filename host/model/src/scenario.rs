@@ -87,7 +87,7 @@ impl Hook {
     }
 }
 
-/// [`Facts`] of which everything may be left out.
+/// Facts of which everything may be left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -131,7 +131,7 @@ impl Default for ScenarioFacts {
     }
 }
 
-/// [`RequestFacts`] of which everything may be left out.
+/// Who asks for what; everything may be left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -167,7 +167,7 @@ impl Default for ScenarioRequest {
     }
 }
 
-/// [`DiskFacts`] of which everything may be left out: a free volume of 10 GiB, asked for
+/// A disk, of which everything may be left out: a free volume of 10 GiB, asked for
 /// exclusively and read-write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -220,7 +220,7 @@ impl Default for ScenarioDisk {
     }
 }
 
-/// [`Attachment`] of which everything may be left out: somebody else's on another node, exclusive
+/// An attachment, of which everything may be left out: somebody else's on another node, exclusive
 /// and read-write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -287,7 +287,7 @@ pub struct ScenarioPlugin {
     pub micros: u64,
 }
 
-/// What a chain is expected to come to: [`Combined`], with less said.
+/// What a chain is expected to come to: as in a record, with less said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -302,7 +302,7 @@ pub enum Expected {
     Faulted(Vec<(String, ExpectedFault)>),
 }
 
-/// What one policy is expected to say: [`Verdict`], with less said.
+/// What one policy is expected to say: as in a record, with less said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use volward_policy::{CompileError, Compiler, Limits, Runtime, Settings};
 use volward_workbench::bench::{self, Figures, Tolerance};
-use volward_workbench::chain::{Candidates, Selection};
+use volward_workbench::chain::{Candidates, Selection, plain_name};
 use volward_workbench::stream::{Placed, log_files, scenarios};
 use volward_workbench::{
     InProcess, capture, explain, inspect as inspection, one_line, replay, rlimits, test,
@@ -126,11 +126,19 @@ pub(crate) fn check(component: &Path, given: Option<&Path>) -> Result<ExitCode> 
     let owner = rustix::process::geteuid().as_raw();
     let runtime = Runtime::new(Limits::default(), None, owner, Box::new(InProcess::new()?))?;
     let name = component.file_stem().unwrap_or_default().to_string_lossy();
+    let limit = Limits::default().component_bytes;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        let reason = format!("{name} would be refused: it is bigger than {limit} bytes");
+        return Ok(refuse(&reason));
+    }
     let hooks = match runtime.check(&name, &bytes, &settings) {
         Ok(status) => status.hooks.join(", "),
         Err(error) => return Ok(refuse(&format!("{name} would be refused: {error}"))),
     };
     println!("{name} would be loaded; hooks: {hooks}");
+    if plain_name(component) == name {
+        println!("in the daemon's folder it must be called NN-{name}.wasm, with two digits");
+    }
     let beside = component.with_extension("scenarios.jsonl");
     if !beside.is_file() {
         return Ok(ExitCode::SUCCESS);

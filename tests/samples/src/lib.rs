@@ -6,6 +6,9 @@
     reason = "names and UUIDs of our own making; a test is the only caller"
 )]
 
+pub mod fuzz;
+pub mod mutate;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

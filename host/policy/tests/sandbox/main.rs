@@ -9,5 +9,6 @@ mod chain;
 mod common;
 mod decision_log;
 mod folder;
+mod fuzz;
 mod hostile;
 mod reload;

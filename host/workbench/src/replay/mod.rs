@@ -6,7 +6,7 @@ mod report;
 
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -98,52 +98,63 @@ fn run(
         .or_else(|| thread::available_parallelism().ok())
         .map_or(1, NonZero::get);
     let watch = Watch::start();
-    let own = candidates.chain();
     let mut report = Report::default();
     let (sender, receiver) = sync_channel::<Vec<Task>>(threads * 4);
     let receiver = Mutex::new(receiver);
     let done = thread::scope(|scope| {
         let worker = || work(&receiver, options);
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let (mut batch, mut index) = (Vec::new(), 0);
-        let read = read(&mut |line| {
-            match line {
-                LogLine::Bad(why) => report.unreadable.push(why),
-                LogLine::Entry(entry) => {
-                    let chain = if options.recorded_settings {
-                        candidates.chain_for(&settings(&entry.record.plugins))
-                    } else {
-                        own.clone()
-                    };
-                    report.seen(&entry.record.plugins);
-                    batch.push(Task {
-                        index,
-                        chain,
-                        entry,
-                    });
-                    index += 1;
-                }
-            }
-            if batch.len() >= BATCH {
-                // A worker that is gone has panicked, which joining tells of.
-                drop(sender.send(std::mem::take(&mut batch)));
-            }
-            Ok(())
-        });
-        drop(sender.send(batch));
+        let read = hand_out(candidates, options, read, &sender, &mut report);
         drop(sender);
-        let parts: Vec<Report> = workers
-            .into_iter()
-            .map(|worker| match worker.join() {
-                Ok(part) => part,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect();
+        let joined = workers.into_iter().map(|worker| match worker.join() {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let parts: Vec<Report> = joined.collect();
         read.map(|()| parts)
     });
     done?.into_iter().for_each(|part| report.add(part));
     report.finish(candidates, watch.elapsed());
     Ok(report)
+}
+
+/// Reads, and hands decisions over with the chain that is to make them again.
+fn hand_out(
+    candidates: &Candidates,
+    options: Options,
+    read: impl FnOnce(&mut dyn FnMut(LogLine) -> Result<()>) -> Result<()>,
+    sender: &SyncSender<Vec<Task>>,
+    report: &mut Report,
+) -> Result<()> {
+    let own = candidates.chain();
+    let (mut batch, mut index) = (Vec::new(), 0);
+    // A worker that is gone has panicked, which joining tells of.
+    let send = |batch: &mut Vec<Task>| drop(sender.send(std::mem::take(batch)));
+    read(&mut |line| {
+        match line {
+            LogLine::Bad(why) => report.unreadable.push(why),
+            LogLine::Entry(entry) => {
+                let chain = if options.recorded_settings {
+                    candidates.chain_for(&settings(&entry.record.plugins))
+                } else {
+                    own.clone()
+                };
+                report.seen(&entry.record.plugins);
+                batch.push(Task {
+                    index,
+                    chain,
+                    entry,
+                });
+                index += 1;
+            }
+        }
+        if batch.len() >= BATCH {
+            send(&mut batch);
+        }
+        Ok(())
+    })?;
+    send(&mut batch);
+    Ok(())
 }
 
 fn settings(plugins: &[PluginVerdict]) -> Vec<ScenarioPlugin> {

@@ -1,7 +1,6 @@
 //! What came of a replay, counted.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -198,31 +197,42 @@ impl Report {
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |line: String| {
-            // Writing to a String does not fail.
-            let _ok = writeln!(text, "{line}");
-        };
+        let mut lines = self.summary();
+        let mut class = None;
+        for group in &self.groups {
+            if class != Some(group.class) {
+                class = Some(group.class);
+                let of_class = self.groups.iter().filter(|g| g.class == group.class);
+                let count: u64 = of_class.map(|g| g.count).sum();
+                lines.push(format!("\n{}: {count}", group.class.title()));
+            }
+            lines.push(format!("  {}: {}", group.kind, group.count));
+            lines.extend(group.examples.iter().map(Example::text));
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// How many, how fast, by which policies, and what was not compared.
+    fn summary(&self) -> Vec<String> {
         let all = self.decisions();
-        line(format!(
+        let mut lines = vec![format!(
             "{all} decisions in {}.{:03} s, {} a second",
             self.millis / 1000,
             self.millis % 1000,
             all * 1000 / self.millis.max(1)
-        ));
-        for one in &self.policies {
-            line(format!("  {}: {}", one.name, one.then()));
-        }
-        for name in &self.missing {
-            line(format!(
-                "  {name}: was asked then, and is not in this chain"
-            ));
-        }
-        line(format!(
+        )];
+        let policies = self.policies.iter();
+        lines.extend(policies.map(|one| format!("  {}: {}", one.name, one.then())));
+        let missing = self.missing.iter();
+        lines.extend(
+            missing.map(|name| format!("  {name}: was asked then, and is not in this chain")),
+        );
+        lines.push(format!(
             "the same: {}, changed: {}",
             self.same, self.changed
         ));
-        for (count, why) in [
+        let apart = [
             (
                 self.deadline,
                 "not compared: a policy had not answered in time then",
@@ -236,31 +246,16 @@ impl Report {
                 "not compared: about a hook that is not known here",
             ),
             (self.late, "not answered in time now, so nobody knows"),
-        ] {
-            if count > 0 {
-                line(format!("{why}: {count}"));
-            }
-        }
+        ];
+        let apart = apart.into_iter().filter(|(count, _)| *count > 0);
+        lines.extend(apart.map(|(count, why)| format!("{why}: {count}")));
         if !self.unreadable.is_empty() {
-            line(format!(
-                "lines that are no decisions: {}",
-                self.unreadable.len()
-            ));
+            let count = self.unreadable.len();
+            lines.push(format!("lines that are no decisions: {count}"));
             let named = self.unreadable.iter().take(NAMED);
-            named.for_each(|why| line(format!("  {why}")));
+            lines.extend(named.map(|why| format!("  {why}")));
         }
-        let mut class = None;
-        for group in &self.groups {
-            if class != Some(group.class) {
-                class = Some(group.class);
-                let of_class = self.groups.iter().filter(|g| g.class == group.class);
-                let count: u64 = of_class.map(|g| g.count).sum();
-                line(format!("\n{}: {count}", group.class.title()));
-            }
-            line(format!("  {}: {}", group.kind, group.count));
-            group.examples.iter().for_each(|one| line(one.text()));
-        }
-        text
+        lines
     }
 }
 

@@ -145,6 +145,35 @@ fn check_runs_the_scenarios_beside_the_policy() {
 }
 
 #[test]
+fn check_says_what_else_the_daemon_asks_of_a_file() {
+    let desk = desk();
+    desk.put_policy("one-writer", "one-writer", "");
+    let ended = desk.run("check one-writer.wasm");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("called NN-one-writer.wasm"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        !desk
+            .run("check 50-deny-by-prefix.wasm")
+            .stdout
+            .contains("NN-")
+    );
+
+    let limit = usize::try_from(volward_policy::Limits::default().component_bytes).unwrap();
+    desk.put("50-big.wasm", vec![0; limit + 1]);
+    let ended = desk.run("check 50-big.wasm");
+    assert_eq!(ended.code, 3);
+    assert!(
+        ended.stderr.contains("it is bigger than"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn inspect_says_what_it_costs() {
     let desk = desk();
     let ended = desk.run("inspect 50-deny-by-prefix.wasm");

@@ -6,5 +6,6 @@
 )]
 
 mod commands;
+mod fuzz;
 mod replay;
 mod support;
