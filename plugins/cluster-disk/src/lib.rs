@@ -32,6 +32,7 @@ impl Lifecycle for ClusterDisk {
 }
 
 volward_sdk::export!(ClusterDisk: attach, lifecycle);
+volward_sdk::scenarios!(ClusterDisk: attach, lifecycle);
 
 fn review(request: &Request, disk: &Disk, settings: &Settings) -> Result<(), Denial> {
     let name = disk.full_name();

@@ -102,6 +102,7 @@ impl Lifecycle for Maintenance {
 }
 
 volward_sdk::export!(Maintenance: attach, lifecycle);
+volward_sdk::scenarios!(Maintenance: attach, lifecycle);
 
 fn refusal(request: &Request, settings: &Settings, key: &str) -> Denial {
     let reason = settings

@@ -34,6 +34,7 @@ impl Lifecycle for Quota {
 }
 
 volward_sdk::export!(Quota: attach, lifecycle);
+volward_sdk::scenarios!(Quota: attach, lifecycle);
 
 /// Attachments under way elsewhere on the node count, so two requests at once cannot both have
 /// the last place; both may be refused, and ask again.

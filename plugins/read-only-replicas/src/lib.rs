@@ -90,6 +90,7 @@ impl Lifecycle for ReadOnlyReplicas {
 }
 
 volward_sdk::export!(ReadOnlyReplicas: attach, lifecycle);
+volward_sdk::scenarios!(ReadOnlyReplicas: attach, lifecycle);
 
 /// Who writes already what is asked for to write. An intent is nobody's yet, and an instance that
 /// migrates here is no second writer: that it migrates is checked by the daemon.
