@@ -36,6 +36,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("system", &[]),
     // What it measures, and what a client and a compiler are.
     ("bench", &["model", "policy", "api", "workbench"]),
+    // Compiled policies on the real runtime.
+    ("compat", &["model", "policy", "workbench"]),
     // The real plan and control over a simulated cluster, storage's fakes.
     ("simulation", &["model", "plan", "control", "storage"]),
 ];
