@@ -118,7 +118,7 @@ fn in_other_languages(root: &Path) -> Steps {
     // for other features.
     tests.args(EVERYTHING_ELSE);
     tests.args(["--features", "volward-compat/languages"]);
-    tests.args(["--test", "languages"]);
+    tests.args(["--test", "languages", "--test", "scaffolds"]);
     if let Ok(own) = std::env::current_exe() {
         tests.env("VOLWARD_POLICY", own);
     }

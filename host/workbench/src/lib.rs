@@ -1,7 +1,9 @@
 //! What the program `volward-policy` is made of. The compiler of policies is here and nowhere
 //! else: the daemon runs `volward-policy compile` as a child.
 
+pub mod componentize;
 pub mod inspect;
+pub mod new;
 pub mod rlimits;
 
 use volward_policy::{CompileError, Compiler};

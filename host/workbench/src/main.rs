@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use volward_policy::{CompileError, Compiler, Limits, Runtime, Settings};
-use volward_workbench::{InProcess, inspect, one_line, rlimits};
+use volward_workbench::{InProcess, componentize, inspect, new, one_line, rlimits};
 
 /// The policy is refused: the author's concern, not the machine's.
 const REFUSED: u8 = 3;
@@ -34,6 +34,19 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Turn a core module into a component: the last step of a build in C or Rust
+    Componentize {
+        /// The core module
+        module: PathBuf,
+        /// The world of the interface it was written against; not for the Rust SDK
+        #[arg(long)]
+        world: Option<String>,
+        /// Where to write the component
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Make a folder with a new policy that builds at once
+    New(new::New),
     /// Show a component's exports, imports, interface, digest and size
     Inspect {
         /// The component
@@ -52,6 +65,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Compile { component, out } => compile(component.as_deref(), out.as_deref()),
+        Command::Componentize { module, world, out } => {
+            componentize(&module, world.as_deref(), &out)
+        }
+        Command::New(options) => new(&options),
         Command::Inspect { component } => show(&component),
         Command::Check {
             component,
@@ -105,6 +122,20 @@ fn compile(component: Option<&Path>, out: Option<&Path>) -> Result<ExitCode> {
             .write_all(&artefact)
             .context("standard output")?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn componentize(module: &Path, world: Option<&str>, out: &Path) -> Result<ExitCode> {
+    match componentize::componentize(&read(module)?, world) {
+        Ok(component) => fs::write(out, component).with_context(|| out.display().to_string())?,
+        Err(error) => return Ok(refuse(&format!("{error:#}"))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn new(options: &new::New) -> Result<ExitCode> {
+    let said = options.make()?;
+    print!("{said}");
     Ok(ExitCode::SUCCESS)
 }
 
