@@ -15,11 +15,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+use crate::componentize::componentize;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// All a policy may import: it is what makes the sandbox one.
-const ALLOWED_IMPORTS: &str = "volward:policy/";
 
 /// Builds every guest whose sources changed, checks that it imports nothing but our interface,
 /// and puts it under `target/guests`.
@@ -35,7 +35,8 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     for module in compile(root, &toolchain)? {
         let core =
             fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-        let component = componentize(&core).with_context(|| format!("in {}", module.display()))?;
+        let component =
+            componentize(&core, None).with_context(|| format!("in {}", module.display()))?;
         let name = module.file_name().context("an artefact without a name")?;
         place(
             &component,
@@ -186,43 +187,8 @@ fn remapped(root: &Path) -> String {
     [remap(root, "volward"), remap(&cargo, "cargo")].join("\u{1f}")
 }
 
-fn componentize(core: &[u8]) -> Result<Vec<u8>> {
-    let component = wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(core)
-        .and_then(|encoder| encoder.encode())
-        .context("it cannot be made a component")?;
-    for import in imports(&component)? {
-        if !import.starts_with(ALLOWED_IMPORTS) {
-            bail!("it imports {import}: a policy may import {ALLOWED_IMPORTS}* only");
-        }
-    }
-    Ok(component)
-}
-
-/// The component's own imports; those of what is nested in it are satisfied inside.
-fn imports(component: &[u8]) -> Result<Vec<String>> {
-    use wasmparser::Payload;
-
-    let mut names = Vec::new();
-    let mut depth = 0usize;
-    for payload in wasmparser::Parser::new(0).parse_all(component) {
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    names.push(import?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(names)
-}
-
 /// Leaves a file alone that holds the same already, so that nothing after it is built again.
-fn place(component: &[u8], path: &Path) -> Result<()> {
+pub(crate) fn place(component: &[u8], path: &Path) -> Result<()> {
     let name = path.display();
     if fs::read(path).is_ok_and(|old| old == component) {
         println!("guests: {name} unchanged");
@@ -241,13 +207,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_outermost_imports_count() {
-        let component = wat(r#"(component (import "volward:policy/log@0.1.0" (instance))
-            (core module (import "env" "f" (func))) (component (import "inner:a/b" (instance))))"#);
-        assert_eq!(imports(&component).unwrap(), ["volward:policy/log@0.1.0"]);
-    }
-
-    #[test]
     fn an_unchanged_component_is_not_written() {
         let folder = std::env::temp_dir().join(format!("volward-place-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
@@ -259,9 +218,5 @@ mod tests {
         place(b"two", &path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         fs::remove_dir_all(&folder).unwrap();
-    }
-
-    fn wat(text: &str) -> Vec<u8> {
-        wat::parse_str(text).unwrap()
     }
 }

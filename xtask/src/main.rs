@@ -1,4 +1,4 @@
-//! The one entry for everything: `cargo xtask setup|guests|lab|demo|test|fuzz|bench`.
+//! The one entry for everything: `cargo xtask setup|guests|languages|lab|demo|test|fuzz|bench`.
 #![allow(
     clippy::disallowed_methods,
     reason = "a build tool: it starts programs and measures time itself"
@@ -6,10 +6,17 @@
 
 mod bench;
 mod build;
+#[allow(
+    unreachable_pub,
+    reason = "the workbench's, and public there: one look at imports for both"
+)]
+#[path = "../../host/workbench/src/componentize.rs"]
+mod componentize;
 mod demo;
 mod fuzz;
 mod guests;
 mod lab;
+mod languages;
 mod sets;
 mod setup;
 mod steps;
@@ -35,12 +42,23 @@ enum Verb {
     Setup,
     /// Build the policies of plugins/ and examples/ to target/guests
     Guests,
+    /// Build the policy of examples/quiet-hours in C, JavaScript and Python to target/languages
+    Languages,
+    /// As `volward-policy componentize`, for the scripts that `languages` runs
+    #[command(hide = true)]
+    Componentize {
+        module: PathBuf,
+        #[arg(long)]
+        world: Option<String>,
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Emulated nodes with a shared LUN, to use by hand
     #[command(subcommand)]
     Lab(lab::Verb),
     /// What Volward does, told on two nodes
     Demo,
-    /// Run the tests: fast and lab, or one part
+    /// Run the tests: fast, languages and lab, or one part
     Test {
         /// Which part
         part: Option<test::Part>,
@@ -75,6 +93,12 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Guests => {
             setup::run()?;
             guests::build(&root)
+        }
+        Verb::Languages => languages::build(&root),
+        Verb::Componentize { module, world, out } => {
+            let module = std::fs::read(&module).context("the module")?;
+            let component = componentize::componentize(&module, world.as_deref())?;
+            std::fs::write(&out, component).context("the component")
         }
         Verb::Lab(verb) => lab::run(&root, verb),
         Verb::Demo => demo::run(&root),

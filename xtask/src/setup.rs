@@ -39,12 +39,57 @@ const WASM_PACKAGES: &[(&str, &str)] = &[
     ("lld", "to link wasm"),
 ];
 
+/// What builds policies in other languages, each with a file whose presence does as well: Node.js
+/// is often there from elsewhere.
+const LANGUAGE_PACKAGES: &[(&str, &str, &str)] = &[
+    ("clang", "to compile policies in C", "/usr/bin/clang"),
+    ("lld", "to link them", "/usr/bin/wasm-ld"),
+    (
+        "wasi-libc",
+        "their C library, of which only what computes is used",
+        "/usr/lib/wasm32-wasi/libc.a",
+    ),
+    (
+        "libclang-rt-14-dev-wasm32",
+        "what the compiler itself calls",
+        "/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi/libclang_rt.builtins-wasm32.a",
+    ),
+    (
+        "nodejs",
+        "to run jco, which builds policies in JavaScript",
+        "/usr/bin/node",
+    ),
+    ("npm", "to fetch jco", "/usr/bin/npm"),
+    (
+        "python3-venv",
+        "to fetch componentize-py, which builds policies in Python",
+        "",
+    ),
+];
+
 /// Installs the missing packages; says what it does; does nothing the second time.
 ///
 /// # Errors
 /// When something is missing and this is not Debian 12, or not root; when apt fails.
 pub(crate) fn run() -> Result<()> {
-    let missing = missing()?;
+    install(&missing()?)
+}
+
+/// The same for what builds policies in other languages.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn languages() -> Result<()> {
+    run()?;
+    let installed = installed()?;
+    let missing = LANGUAGE_PACKAGES
+        .iter()
+        .filter(|(name, _, file)| !installed.contains(*name) && !fs::exists(file).unwrap_or(false));
+    let missing: Vec<_> = missing.map(|(name, what, _)| (*name, *what)).collect();
+    install(&missing)
+}
+
+fn install(missing: &[(&'static str, &'static str)]) -> Result<()> {
     if missing.is_empty() && apt_knows_packages()? {
         return Ok(());
     }
@@ -54,7 +99,7 @@ pub(crate) fn run() -> Result<()> {
     }
     let progress = Progress::shown();
     progress.during("setup: apt-get update", || apt(&["update", "-q"]))?;
-    for (name, purpose) in &missing {
+    for (name, purpose) in missing {
         eprintln!("  setup: {name}, {purpose}");
     }
     if names.is_empty() {

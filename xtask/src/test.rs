@@ -8,13 +8,15 @@ use clap::ValueEnum;
 use volward_system::{ClusterSpec, Lab, Progress};
 
 use crate::steps::{Count, Steps};
-use crate::{build, guests, setup};
+use crate::{build, guests, languages, setup};
 
 /// Which part of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
     /// Without a node: formatting, lints, licences, unit tests, documentation
     Fast,
+    /// Policies in C, JavaScript and Python, and what `volward-policy new` makes, built and asked
+    Languages,
     /// On emulated nodes: the lab's own tests and the stories
     Lab,
     /// All of lab, and what takes many minutes more: watchdogs, races, crashes with copies
@@ -24,14 +26,20 @@ pub(crate) enum Part {
 /// cargo-deny as tested; `cargo install` builds it from crates.io once.
 const DENY: &str = "0.20.2";
 
-/// Runs one part, or fast and lab; ends with one line that counts.
+/// All but the tests on nodes.
+const EVERYTHING_ELSE: [&str; 3] = ["--workspace", "--exclude", "volward-system"];
+
+/// Runs one part, or fast, languages and lab; ends with one line that counts.
 pub(crate) fn run(root: &Path, part: Option<Part>) -> Result<()> {
     setup::run()?;
-    let parts = part.map_or(vec![Part::Fast, Part::Lab], |part| vec![part]);
+    let parts = part.map_or(vec![Part::Fast, Part::Languages, Part::Lab], |part| {
+        vec![part]
+    });
     let done: Vec<Steps> = parts
         .into_iter()
         .map(|part| match part {
             Part::Fast => fast(root),
+            Part::Languages => in_other_languages(root),
             Part::Lab => system(root, "lab"),
             Part::Long => system(root, "long"),
         })
@@ -62,7 +70,10 @@ fn fast(root: &Path) -> Steps {
         "-D",
         "warnings",
     ];
-    steps.command("clippy", cargo(root).arg("clippy").args(lints));
+    let plugins = root.join("plugins");
+    for (what, folder) in [("clippy", root), ("clippy, plugins", &plugins)] {
+        steps.command(what, cargo(folder).arg("clippy").args(lints));
+    }
     steps.work("deny: install", || install_deny(root).map(well));
     // Advisories live in a git repository, which not every machine may fetch: `cargo deny check
     // advisories` by hand.
@@ -72,11 +83,15 @@ fn fast(root: &Path) -> Steps {
             .args(["check", "bans", "licenses", "sources"])
             .current_dir(root),
     );
-    let everything_else = ["--workspace", "--exclude", "volward-system"];
-    steps.command("tests", test_runner(root).args(everything_else));
+    steps.command("tests", test_runner(root).args(EVERYTHING_ELSE));
+    // Their functions as they are, and their scenarios; doctests too.
+    steps.command(
+        "tests, plugins",
+        cargo(&plugins).args(["test", "--workspace", "--no-fail-fast"]),
+    );
     steps.command(
         "doctests",
-        cargo(root).args(["test", "--doc"]).args(everything_else),
+        cargo(root).args(["test", "--doc"]).args(EVERYTHING_ELSE),
     );
     steps.command(
         "documentation",
@@ -89,6 +104,25 @@ fn fast(root: &Path) -> Steps {
             ])
             .env("RUSTDOCFLAGS", "-D warnings"),
     );
+    steps
+}
+
+fn in_other_languages(root: &Path) -> Steps {
+    let mut steps = Steps::new("languages");
+    steps.work("build", || languages::build(root).map(well));
+    if !steps.ok() {
+        return steps;
+    }
+    let mut tests = test_runner(root);
+    // The workspace, as in fast: alone the package would have all its crates compiled once more,
+    // for other features.
+    tests.args(EVERYTHING_ELSE);
+    tests.args(["--features", "volward-compat/languages"]);
+    tests.args(["--test", "languages", "--test", "scaffolds"]);
+    if let Ok(own) = std::env::current_exe() {
+        tests.env("VOLWARD_POLICY", own);
+    }
+    steps.command("tests", &mut tests);
     steps
 }
 

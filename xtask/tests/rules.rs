@@ -38,6 +38,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bench", &["model", "policy", "api", "workbench"]),
     // Made-up facts and answers, for property tests.
     ("samples", &["model"]),
+    // Compiled policies on the real runtime.
+    ("compat", &["model", "policy", "workbench"]),
     // The real plan and control over a simulated cluster, storage's fakes.
     ("simulation", &["model", "plan", "control", "storage"]),
 ];

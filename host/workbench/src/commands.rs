@@ -14,7 +14,8 @@ use volward_workbench::bench::{self, Figures, Tolerance};
 use volward_workbench::chain::{Candidates, Selection, plain_name};
 use volward_workbench::stream::{Placed, log_files, scenarios};
 use volward_workbench::{
-    InProcess, capture, explain, inspect as inspection, one_line, replay, rlimits, test,
+    InProcess, capture, componentize as components, explain, inspect as inspection,
+    new as scaffold, one_line, replay, rlimits, test,
 };
 
 /// The policy is refused: the author's concern, not the machine's.
@@ -54,6 +55,20 @@ fn report<T: Serialize>(json: bool, report: &T, text: impl FnOnce(&T) -> String)
     } else {
         print(&text(report))
     }
+}
+
+pub(crate) fn componentize(module: &Path, world: Option<&str>, out: &Path) -> Result<ExitCode> {
+    let module = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    match components::componentize(&module, world) {
+        Ok(component) => fs::write(out, component).with_context(|| out.display().to_string())?,
+        Err(error) => return Ok(refuse(&format!("{error:#}"))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn new(options: &scaffold::New) -> Result<ExitCode> {
+    print(&options.make()?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn compile(component: Option<&Path>, out: Option<&Path>) -> Result<ExitCode> {

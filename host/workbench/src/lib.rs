@@ -4,8 +4,10 @@
 pub mod bench;
 pub mod capture;
 pub mod chain;
+pub mod componentize;
 pub mod explain;
 pub mod inspect;
+pub mod new;
 pub mod replay;
 pub mod rlimits;
 pub mod stream;

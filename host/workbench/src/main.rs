@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use volward_workbench::one_line;
+use volward_workbench::{new, one_line};
 
 /// Compiles, examines, tests and replays Volward policies. Needs neither root nor a daemon.
 #[derive(Parser)]
@@ -32,6 +32,19 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Turn a core module into a component: the last step of a build in C or Rust
+    Componentize {
+        /// The core module
+        module: PathBuf,
+        /// The world of the interface it was written against; not for the Rust SDK
+        #[arg(long)]
+        world: Option<String>,
+        /// Where to write the component
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Make a folder with a new policy that builds at once
+    New(new::New),
     /// Show a component's exports, imports, interface, digest, size, and what it costs
     Inspect {
         /// The component
@@ -63,6 +76,10 @@ fn main() -> ExitCode {
         Command::Compile { component, out } => {
             commands::compile(component.as_deref(), out.as_deref())
         }
+        Command::Componentize { module, world, out } => {
+            commands::componentize(&module, world.as_deref(), &out)
+        }
+        Command::New(options) => commands::new(&options),
         Command::Inspect { component } => commands::inspect(&component),
         Command::Check {
             component,

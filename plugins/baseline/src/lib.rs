@@ -30,6 +30,7 @@ impl Lifecycle for Baseline {
 }
 
 volward_sdk::export!(Baseline: attach, lifecycle);
+volward_sdk::scenarios!(Baseline: attach, lifecycle);
 
 /// Sharing, even to read only, is for volumes somebody marked (I18): whoever reads what another
 /// writes must have been meant to.

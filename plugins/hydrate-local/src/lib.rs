@@ -37,6 +37,7 @@ impl Lifecycle for HydrateLocal {
 }
 
 volward_sdk::export!(HydrateLocal: attach, lifecycle);
+volward_sdk::scenarios!(HydrateLocal: attach, lifecycle);
 
 /// What copies may still take of the local pool.
 fn room(request: &Request, settings: &Settings) -> u64 {

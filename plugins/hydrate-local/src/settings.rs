@@ -83,76 +83,29 @@ impl Settings {
     /// Reads the configuration. What is wrong keeps its default and is among the problems.
     #[must_use]
     pub fn read() -> (Self, Vec<Problem>) {
-        let mut read = Reader {
-            problems: config::unknown_keys(&KEYS),
-        };
+        let mut read = config::Reader::new(&KEYS);
         let default = Self::default();
-        let bytes = "a size such as \"20GiB\" or a number of bytes";
+        let modes = [
+            ("background", CopyMode::Background),
+            ("writes-only", CopyMode::WritesOnly),
+            ("before-start", CopyMode::BeforeStart),
+        ];
+        let hours = read.parsed("hours", "hours of the day such as \"22-6\"", Hours::parse);
         let settings = Self {
-            mode: read
-                .key(
-                    "mode",
-                    mode,
-                    "\"background\", \"writes-only\" or \"before-start\"",
-                )
-                .unwrap_or(default.mode),
-            min_size: read
-                .key("min-size", size, bytes)
-                .unwrap_or(default.min_size),
-            max_size: read
-                .key("max-size", size, bytes)
-                .unwrap_or(default.max_size),
-            reserve: read.key("reserve", size, bytes).unwrap_or(default.reserve),
-            hours: read
-                .key("hours", Hours::parse, "hours of the day such as \"22-6\"")
-                .unwrap_or(default.hours),
-            in_flight: read.key("in-flight", size, bytes),
-            batch: read.key("batch", size, bytes),
+            mode: read.choice("mode", &modes).unwrap_or(default.mode),
+            min_size: read.size("min-size").unwrap_or(default.min_size),
+            max_size: read.size("max-size").unwrap_or(default.max_size),
+            reserve: read.size("reserve").unwrap_or(default.reserve),
+            hours: hours.unwrap_or(default.hours),
+            in_flight: read.size("in-flight"),
+            batch: read.size("batch"),
         };
         if settings.min_size > settings.max_size {
-            read.problems.push(Problem::new(
-                "min-size",
-                "is more than max-size: no volume would ever be copied",
-            ));
+            let message = "is more than max-size: no volume would ever be copied";
+            read.problem("min-size", message);
         }
-        (settings, read.problems)
+        (settings, read.problems())
     }
-}
-
-struct Reader {
-    problems: Vec<Problem>,
-}
-
-impl Reader {
-    fn key<T>(&mut self, key: &str, parse: fn(&str) -> Option<T>, expected: &str) -> Option<T> {
-        let text = config::get(key)?;
-        let value = parse(&text);
-        if value.is_none() {
-            self.problems
-                .push(Problem::new(key, format!("{text:?} is not {expected}")));
-        }
-        value
-    }
-}
-
-fn mode(text: &str) -> Option<CopyMode> {
-    match text {
-        "background" => Some(CopyMode::Background),
-        "writes-only" => Some(CopyMode::WritesOnly),
-        "before-start" => Some(CopyMode::BeforeStart),
-        _ => None,
-    }
-}
-
-/// Bytes, with a binary unit or without.
-fn size(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-
-    let with_unit = UNITS
-        .iter()
-        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
-    let (number, shift) = with_unit.unwrap_or((text, &0));
-    number.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 #[cfg(test)]
@@ -169,16 +122,6 @@ mod tests {
         }
         assert!(night.contain(22) && night.contain(5) && !night.contain(6));
         assert_eq!(Hours::parse("24-6"), None);
-    }
-
-    #[test]
-    fn sizes_have_binary_units() {
-        assert_eq!(size("20GiB"), Some(20 << 30));
-        assert_eq!(size("20 MiB"), Some(20 << 20));
-        assert_eq!(size("512"), Some(512));
-        for bad in ["20GB", "-1", "1.5GiB", "", "99999999999TiB"] {
-            assert_eq!(size(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub mod bridge;
 pub mod config;
 pub mod facts;
 pub mod log;
+#[cfg(not(target_family = "wasm"))]
+pub mod scenario;
 
 pub use answer::{Answer, CopyFate, CopyMode, CopyPlan, Denial, Narrowing};
 pub use bindings::lifecycle::exports::volward::policy::lifecycle::Problem;
@@ -102,5 +104,23 @@ macro_rules! export {
             type Exported = $crate::bridge::Exported<$policy>;
             $crate::bindings::$module::$export!(Exported with_types_in $crate::bindings::$module);
         };
+    };
+}
+
+/// Makes a test that runs the scenarios in the package's folder `scenarios/`:
+/// `scenarios!(MyPolicy: attach, lifecycle)`, with the hooks it exports. In the scenarios the policy
+/// has the package's name.
+#[macro_export]
+macro_rules! scenarios {
+    ($policy:ident: $($hook:ident),+ $(,)?) => {
+        #[cfg(test)]
+        #[test]
+        fn scenarios() {
+            let hooks = $crate::scenario::Hooks::default()$(.$hook::<$policy>())+;
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+            if let Err(wrong) = hooks.run(env!("CARGO_PKG_NAME"), folder.as_ref()) {
+                panic!("\n{wrong}");
+            }
+        }
     };
 }

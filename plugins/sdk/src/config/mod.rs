@@ -2,6 +2,10 @@
 //!
 //! In native tests there is none until [`set_for_test`] gives one.
 
+mod reader;
+
+pub use reader::Reader;
+
 use crate::Problem;
 
 /// The value of a key, as text.
@@ -19,11 +23,13 @@ pub fn all() -> Vec<(String, String)> {
 /// One problem for every configured key that is not in `known`, with a guess at what was meant.
 #[must_use]
 pub fn unknown_keys(known: &[&str]) -> Vec<Problem> {
-    let unknown = all()
-        .into_iter()
-        .filter(|(key, _)| !known.contains(&key.as_str()));
+    unknown(all().into_iter().map(|(key, _)| key), known)
+}
+
+fn unknown(keys: impl Iterator<Item = String>, known: &[&str]) -> Vec<Problem> {
+    let unknown = keys.filter(|key| !known.contains(&key.as_str()));
     unknown
-        .map(|(key, _)| {
+        .map(|key| {
             let message = match nearest(&key, known) {
                 Some(meant) => format!("unknown key; did you mean {meant:?}?"),
                 None => format!("unknown key; known are: {}", known.join(", ")),
