@@ -50,7 +50,7 @@ fn language(root: &Path, name: &str) -> Result<()> {
         .arg(&made)
         .env("VOLWARD_TOOLS", target.join(name))
         // The C build ends with it, and here is all it needs of it: no compiler is built for that.
-        .env("VOLWARD_POLICY", std::env::current_exe()?)
+        .env("VOLWARD_POLICY", own_program(root)?)
         .status()
         .with_context(|| format!("cannot run build.sh in {}", folder.display()))?;
     ensure!(status.success(), "{name} does not build: see above");
@@ -61,6 +61,16 @@ fn language(root: &Path, name: &str) -> Result<()> {
     let seconds = begun.elapsed().as_secs();
     println!("languages: {name} built in {seconds} s");
     fs::write(&stamp, sources).with_context(|| stamp.display().to_string())
+}
+
+/// This program, where it stays: its own file is replaced when a step before has built it anew.
+pub(crate) fn own_program(root: &Path) -> Result<PathBuf> {
+    let kept = root.join("target/tools/xtask");
+    let folder = root.join("target/tools");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    // Through the kernel's own link, which leads to it even when it has no name any more.
+    fs::copy("/proc/self/exe", &kept).with_context(|| kept.display().to_string())?;
+    Ok(kept)
 }
 
 /// What a build depends on: the folder's own files, not what was generated, and the interface.

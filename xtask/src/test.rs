@@ -119,7 +119,7 @@ fn in_other_languages(root: &Path) -> Steps {
     tests.args(EVERYTHING_ELSE);
     tests.args(["--features", "volward-compat/languages"]);
     tests.args(["--test", "languages", "--test", "scaffolds"]);
-    if let Ok(own) = std::env::current_exe() {
+    if let Ok(own) = languages::own_program(root) {
         tests.env("VOLWARD_POLICY", own);
     }
     steps.command("tests", &mut tests);

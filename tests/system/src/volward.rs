@@ -126,7 +126,7 @@ impl<'a> Volward<'a> {
     /// needed of a node that was booted again, too.
     ///
     /// # Errors
-    /// As [`Volward::install`].
+    /// When a step fails; with the daemon's last words.
     pub fn install_node(&self, node: u8, setup: &Setup) -> Result<()> {
         self.node(node).run_ok(INSTALL)?;
         self.configure(node, setup)?;
