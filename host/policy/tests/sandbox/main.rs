@@ -7,6 +7,7 @@
 
 mod chain;
 mod common;
+mod corpus;
 mod decision_log;
 mod folder;
 mod fuzz;
