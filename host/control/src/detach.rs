@@ -311,21 +311,13 @@ impl Node {
             })
             .collect();
         JournalEntry {
-            id: 0,
-            request,
-            kind: JournalKind::Detach,
-            boot_id: self.ports.machine.boot_id(),
-            started_ms: self.ports.clock.now_ms(),
             instance: Some(instance),
             volumes: selected.iter().map(|a| a.volume.clone()).collect(),
             marks: vec![StepMark::Waiting; steps.len()],
             steps,
-            commit_at: 0,
-            puts: Vec::new(),
             removes: selected.iter().map(StoredAttachment::key).collect(),
             write_back: plan.write_back.clone(),
-            state: JournalState::Open,
-            causes: Vec::new(),
+            ..self.new_entry(request, JournalKind::Detach)
         }
     }
 

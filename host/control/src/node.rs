@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use volward_model::{NodeName, PoolName, VolumeId};
+use volward_model::{NodeName, PoolName, RequestId, VolumeId};
 
 use crate::copies::Watched;
 use crate::ports::{
-    Clock, Decisions, Devices, Finish, Interruptions, Journal, Leases, Machine, Marks, Policy,
-    PortResult, Registry, Tasks, Volumes,
+    Clock, Decisions, Devices, Finish, Interruptions, Journal, JournalEntry, JournalKind,
+    JournalState, Leases, Machine, Marks, Policy, PortResult, Registry, Tasks, Volumes,
 };
 use crate::queue::Queue;
 use crate::roster::{Identity, Roster};
@@ -125,6 +125,27 @@ impl Node {
 
     pub(crate) fn watched(&self) -> MutexGuard<'_, BTreeMap<VolumeId, Watched>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A journal entry that begins now, about nothing yet.
+    pub(crate) fn new_entry(&self, request: RequestId, kind: JournalKind) -> JournalEntry {
+        JournalEntry {
+            id: 0,
+            request,
+            kind,
+            boot_id: self.ports.machine.boot_id(),
+            started_ms: self.ports.clock.now_ms(),
+            instance: None,
+            volumes: Vec::new(),
+            steps: Vec::new(),
+            commit_at: 0,
+            puts: Vec::new(),
+            removes: Vec::new(),
+            write_back: Vec::new(),
+            state: JournalState::Open,
+            marks: Vec::new(),
+            causes: Vec::new(),
+        }
     }
 
     /// Ends a journal entry, or what went on without one. What cannot be written is kept, and

@@ -88,18 +88,17 @@ impl UnderWay {
     }
 
     pub(crate) fn number(&self, request: RequestId, sequence: u64) {
-        let mut attaches = self.lock();
-        let it = attaches.iter_mut().find(|a| a.request == request);
-        if let Some(it) = it {
-            it.sequence = Some(sequence);
-        }
+        self.note(request, |attach| attach.sequence = Some(sequence));
     }
 
     pub(crate) fn on_record(&self, request: RequestId) {
+        self.note(request, |attach| attach.on_record = true);
+    }
+
+    fn note(&self, request: RequestId, change: impl FnOnce(&mut Attaching)) {
         let mut attaches = self.lock();
-        let it = attaches.iter_mut().find(|a| a.request == request);
-        if let Some(it) = it {
-            it.on_record = true;
+        if let Some(attach) = attaches.iter_mut().find(|a| a.request == request) {
+            change(attach);
         }
     }
 

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use volward_model::Fault;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::artefact::{ArtefactError, Cache};
@@ -15,92 +14,11 @@ use crate::call::Call;
 use crate::chain::{Chain, Member, PluginStatus};
 use crate::interface::{Built, INTERFACE};
 use crate::plugin::{Hooks, Identity, Plugin};
+use crate::refused::{LoadError, RuntimeError};
 use crate::sandbox::{Cost, Sandbox};
-use crate::source::{self, Found, Level, Settings, SettingsError};
-use crate::trusted::{self, TrustError};
+use crate::source::{self, Found, Level, Settings};
+use crate::trusted;
 use crate::{BASELINE, Compiler, Limits, MOST_STACK_BYTES, engine};
-
-/// Why there is no runtime.
-#[derive(Debug, thiserror::Error)]
-pub enum RuntimeError {
-    /// wasmtime refuses the limits or this machine.
-    #[error("cannot set up the policy sandbox with these limits: {reason}")]
-    Engine {
-        /// wasmtime's reason.
-        reason: String,
-    },
-    /// More stack than a thread has.
-    #[error("stack-bytes is {asked}, and may be at most {MOST_STACK_BYTES}")]
-    Stack {
-        /// What the limits say.
-        asked: u32,
-    },
-    /// No thread.
-    #[error("cannot start the policy ticker")]
-    Ticker(#[source] std::io::Error),
-}
-
-/// Why a policy is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Its file's name says neither its place nor its name.
-    #[error(
-        "its file must be called NN-name.wasm: two digits, a dash, letters, digits, `-` or `_`, and not `baseline`"
-    )]
-    Name,
-    /// Two files have one name.
-    #[error("another policy is called {name} too: rename one")]
-    Twice {
-        /// The name.
-        name: String,
-    },
-    /// The file or folder is not trusted.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// Its settings are not understood.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// There is no compiled form of it.
-    #[error(transparent)]
-    Artefact(#[from] ArtefactError),
-    /// It was built against a version that is not served.
-    #[error("{reason}")]
-    Version {
-        /// What it was built against, and what to do.
-        reason: String,
-    },
-    /// It was built against a later version, and uses what came with that.
-    #[error(
-        "it was built against {built}, and uses what {INTERFACE} has not yet: {reason}; update Volward first"
-    )]
-    Newer {
-        /// What it was built against.
-        built: String,
-        /// wasmtime's reason, which names the import.
-        reason: String,
-    },
-    /// It imports something that does not exist here.
-    #[error("it does not fit {INTERFACE}: {reason}")]
-    Link {
-        /// wasmtime's reason, which names the import.
-        reason: String,
-    },
-    /// It has nothing to ask.
-    #[error("it exports no hook of {INTERFACE}; it exports: {exports}")]
-    NoHook {
-        /// The names of its exports.
-        exports: String,
-    },
-    /// It broke when it was tried.
-    #[error("it broke when it was tried ({}): {}", .0.kind, .0.message)]
-    Fault(Fault),
-    /// It does not accept its configuration.
-    #[error("its configuration is wrong: {}", .problems.join("; "))]
-    Config {
-        /// `key: what is wrong`.
-        problems: Vec<String>,
-    },
-}
 
 /// Where policies come from.
 #[derive(Clone, Copy, Debug)]

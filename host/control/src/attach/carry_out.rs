@@ -75,21 +75,8 @@ impl Node {
     /// What came to nothing before it was decided: `explain` must know the request all the same.
     pub(super) fn record_failure(&self, ask: &AttachAsk, error: &ControlError) {
         let entry = JournalEntry {
-            id: 0,
-            request: ask.request,
-            kind: JournalKind::Attach,
-            boot_id: self.ports.machine.boot_id(),
-            started_ms: self.ports.clock.now_ms(),
             instance: Some(ask.instance),
-            volumes: Vec::new(),
-            steps: Vec::new(),
-            commit_at: 0,
-            puts: Vec::new(),
-            removes: Vec::new(),
-            write_back: Vec::new(),
-            state: JournalState::Open,
-            marks: Vec::new(),
-            causes: Vec::new(),
+            ..self.new_entry(ask.request, JournalKind::Attach)
         };
         let end = Finish {
             state: JournalState::Undone,
@@ -249,21 +236,13 @@ impl Node {
 
     fn entry(&self, ask: &AttachAsk, plan: &AttachPlan, puts: &[StoredAttachment]) -> JournalEntry {
         JournalEntry {
-            id: 0,
-            request: ask.request,
-            kind: JournalKind::Attach,
-            boot_id: self.ports.machine.boot_id(),
-            started_ms: self.ports.clock.now_ms(),
             instance: Some(ask.instance),
             volumes: plan.grants.iter().map(|g| g.volume.clone()).collect(),
             steps: plan.steps.clone(),
             commit_at: plan.commit_at,
             puts: puts.to_vec(),
-            removes: Vec::new(),
-            write_back: Vec::new(),
-            state: JournalState::Open,
             marks: vec![StepMark::Waiting; plan.steps.len()],
-            causes: Vec::new(),
+            ..self.new_entry(ask.request, JournalKind::Attach)
         }
     }
 }

@@ -7,28 +7,15 @@ use volward_plan::home::write_back;
 use super::RETRY;
 use crate::execute::{Broken, Run, StepError, return_of};
 use crate::node::Node;
-use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark};
+use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError};
 use crate::under_way::CallOff;
 
 impl Node {
     /// The journal entry of a write-back.
     pub(crate) fn write_back_entry(&self, request: RequestId, volume: &VolumeRef) -> JournalEntry {
         JournalEntry {
-            id: 0,
-            request,
-            kind: JournalKind::WriteBack,
-            boot_id: self.ports.machine.boot_id(),
-            started_ms: self.ports.clock.now_ms(),
-            instance: None,
             volumes: vec![volume.clone()],
-            steps: Vec::new(),
-            commit_at: 0,
-            puts: Vec::new(),
-            removes: Vec::new(),
-            write_back: Vec::new(),
-            state: JournalState::Open,
-            marks: Vec::<StepMark>::new(),
-            causes: Vec::new(),
+            ..self.new_entry(request, JournalKind::WriteBack)
         }
     }
 
