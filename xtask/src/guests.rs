@@ -22,7 +22,7 @@ use crate::componentize::componentize;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Builds every guest whose sources changed, checks that it imports nothing but our interface,
-/// and puts it under `target/guests`.
+/// and puts it under `target/guests`, with its scenarios beside it.
 ///
 /// # Errors
 /// If there is no way to compile for wasm on this machine, a guest does not build, or one
@@ -37,13 +37,29 @@ pub(crate) fn build(root: &Path) -> Result<()> {
             fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
         let component =
             componentize(&core, None).with_context(|| format!("in {}", module.display()))?;
-        let name = module.file_name().context("an artefact without a name")?;
-        place(
-            &component,
-            &out.join(name.to_string_lossy().replace('_', "-")),
-        )?;
+        let name = module.file_stem().context("an artefact without a name")?;
+        let name = name.to_string_lossy().replace('_', "-");
+        place(&component, &out.join(format!("{name}.wasm")))?;
+        let scenarios = scenarios(root, &name)?;
+        if !scenarios.is_empty() {
+            place(&scenarios, &out.join(format!("{name}.scenarios.jsonl")))?;
+        }
     }
     Ok(())
+}
+
+/// What its author says it decides, in one file as loading wants it.
+fn scenarios(root: &Path, name: &str) -> Result<Vec<u8>> {
+    let mut files = Vec::new();
+    for group in ["plugins", "examples"] {
+        let folder = root.join(group).join(name).join("scenarios");
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        files.extend(entries.filter_map(Result::ok).map(|entry| entry.path()));
+    }
+    files.retain(|file| file.extension().is_some_and(|end| end == "jsonl"));
+    files.sort();
+    let read = |file: &PathBuf| fs::read(file).with_context(|| file.display().to_string());
+    Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// How wasm is compiled on this machine.
@@ -188,17 +204,17 @@ fn remapped(root: &Path) -> String {
 }
 
 /// Leaves a file alone that holds the same already, so that nothing after it is built again.
-pub(crate) fn place(component: &[u8], path: &Path) -> Result<()> {
+pub(crate) fn place(content: &[u8], path: &Path) -> Result<()> {
     let name = path.display();
-    if fs::read(path).is_ok_and(|old| old == component) {
+    if fs::read(path).is_ok_and(|old| old == content) {
         println!("guests: {name} unchanged");
         return Ok(());
     }
     // Beside and renamed: a test that runs meanwhile sees the old one or the new one.
     let beside = path.with_extension("new");
-    fs::write(&beside, component).with_context(|| format!("cannot write {}", beside.display()))?;
+    fs::write(&beside, content).with_context(|| format!("cannot write {}", beside.display()))?;
     fs::rename(&beside, path).with_context(|| format!("cannot write {name}"))?;
-    println!("guests: {name}, {} bytes", component.len());
+    println!("guests: {name}, {} bytes", content.len());
     Ok(())
 }
 

@@ -20,7 +20,8 @@ pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeVi
 pub use problem::{Problem, ProblemCode};
 pub use view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
-    DoctorReply, DoctorVerdict, ExplainReply, HydrationView, PolicyView, StatusReply,
+    DoctorReply, DoctorVerdict, ExplainReply, FaultView, HydrationView, PolicyView,
+    RollbackRequest, StatusReply,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

@@ -69,22 +69,67 @@ pub struct HydrationView {
 pub struct PolicyView {
     /// Its name.
     pub name: String,
-    /// SHA-256 of the component.
+    /// SHA-256 of the component that serves; of what was refused where none does.
     pub digest: String,
     /// The interface it was built against.
     pub interface: String,
     /// `enforce`, `monitor`, `off`.
     pub level: String,
-    /// `serving`, or `refused: ...`.
+    /// `serving`; `last-good`: an earlier version serves, what is in the folder was refused;
+    /// `rolled-back`: an earlier version serves, an operator went back from what is in the folder;
+    /// `refused`; `off`.
     pub state: String,
+    /// Why not what is in the folder, in one sentence, where the state is `last-good`,
+    /// `rolled-back` or `refused`.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// The hooks found in it.
     pub hooks: Vec<String>,
-    /// Answers since the daemon started.
+    /// Answers since it was loaded.
     pub granted: u64,
-    /// Denials since the daemon started.
+    /// Denials since it was loaded.
     pub denied: u64,
-    /// Faults since the daemon started.
+    /// Faults since it was loaded.
     pub faulted: u64,
+    /// Half of its last 256 calls took this or less, in microseconds; absent until it was asked.
+    #[serde(default)]
+    pub p50_micros: Option<u64>,
+    /// All but one in a hundred of them did.
+    #[serde(default)]
+    pub p99_micros: Option<u64>,
+    /// Its last faults since it was loaded, three at most, the oldest first.
+    #[serde(default)]
+    pub faults: Vec<FaultView>,
+}
+
+/// How a policy broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FaultView {
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The request it was asked about.
+    pub request: String,
+    /// `attach` or `detach`.
+    pub hook: String,
+    /// `trap`, `deadline`, `memory`, `stack`, `hostcall`, `log flood`, `link` or `runtime`.
+    pub kind: String,
+    /// One sentence.
+    pub message: String,
+    /// Where in the policy, the innermost function first.
+    pub backtrace: Vec<String>,
+}
+
+/// `POST /v1/policies/rollback`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The policy.
+    pub name: String,
+    /// Let what is in the folder serve again.
+    #[serde(default)]
+    pub undo: bool,
 }
 
 /// `GET /v1/explain?request=...`, or `?instance=...`, or `?volume=POOL/NAME` for the latest.

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Local copies on this node
     #[command(subcommand)]
     Hydration(HydrationCommand),
-    /// Policies; everything but `ls` is handed to volward-policy
+    /// Policies; everything but `ls`, `load` and `rollback` is handed to volward-policy
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Look whether this node can serve, and say what to mend
@@ -154,6 +154,15 @@ pub(crate) enum PolicyCommand {
     Ls,
     /// Load what is in the policies folder now, and say what became of each
     Load,
+    /// Let the version of a policy that was good before serve again; it stays, over restarts too,
+    /// until the policy's files change
+    Rollback {
+        /// Its name in `policy ls`
+        policy: String,
+        /// Let what is in the folder serve again
+        #[arg(long)]
+        undo: bool,
+    },
     #[command(external_subcommand)]
     Workbench(Vec<OsString>),
 }

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
     AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PolicyView, PoolInitRequest,
-    VolumeSetRequest,
+    RollbackRequest, VolumeSetRequest,
 };
 
 use crate::args::{
@@ -50,6 +50,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             answer(json, &client.policies()?, |found| show::policies(found))?;
         }
         Command::Policy(PolicyCommand::Load) => return load(&client, json),
+        Command::Policy(PolicyCommand::Rollback { policy: name, undo }) => {
+            let found = client.rollback_policy(&RollbackRequest { name, undo })?;
+            answer(json, &found, |found| show::policies(found))?;
+        }
         Command::Policy(PolicyCommand::Workbench(arguments)) => {
             return Err(workbench::exec(&arguments));
         }

@@ -8,6 +8,7 @@ use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_policy::{Level, PluginState, PluginStatus};
 
 use crate::config::{PoolKind, Switch};
+use crate::http::policies::rolled_back;
 use crate::wiring::Daemon;
 
 mod copies;
@@ -93,8 +94,13 @@ fn policy(policy: PluginStatus) -> DoctorCheck {
             &check,
             DoctorVerdict::Warning,
             format!("the last good one serves; what is in the folder cannot be loaded: {reason}"),
-            "mend the file, or put the last good one back, before the daemon is started again: it \
-             would refuse every attach then",
+            remedy,
+        ),
+        PluginState::RolledBack { from } => bad(
+            &check,
+            DoctorVerdict::Warning,
+            rolled_back(&policy.name, &from),
+            "mend it and drop it in again: the rollback is over by itself then",
         ),
         PluginState::Refused { reason } if policy.level == Level::Monitor => bad(
             &check,

@@ -1,5 +1,6 @@
 //! The policy chain and its log behind `control`'s ports; the compiler as a child.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use volward_control::ports::{Became, Decisions, Policy, PortError, PortResult};
 use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, Outcome, PluginStatus,
-    Runtime, Sources, Which,
+    RollbackError, Runtime, Sources, Which,
 };
 use volward_storage::exec::{Exec, ExecError, Invocation};
 
@@ -69,24 +70,49 @@ impl Policies {
     }
 
     /// Loads what is in the folder now, and only then lets it serve; what serves meanwhile, and
-    /// goes on where something is refused, is what was loaded before.
-    pub(crate) fn reload(&self) {
-        let turn = self
+    /// goes on where something is refused, is what was loaded before. What was refused is tried
+    /// again, though nothing has changed: the compiler may have been the one that failed.
+    pub(crate) fn load_now(&self) {
+        let (Ok(()) | Err(_)) = self.exchange(|serving| {
+            tracing::info!(folder = %self.folder.display(), "loading the policies");
+            Ok::<_, Infallible>(self.runtime.reload(self.sources(), serving))
+        });
+    }
+
+    /// Goes back to the version of a policy before the one that serves, or forgets that somebody
+    /// did; see [`Runtime::rollback`] and [`Runtime::undo`].
+    ///
+    /// # Errors
+    /// As there; what serves goes on then.
+    pub(crate) fn rollback(&self, name: &str, undo: bool) -> Result<(), RollbackError> {
+        self.exchange(|serving| {
+            if undo {
+                self.runtime.undo(name, self.sources(), serving)
+            } else {
+                self.runtime.rollback(name, self.sources(), serving)
+            }
+        })
+    }
+
+    /// Lets a chain made after the one that serves serve, in one step.
+    fn exchange<E>(&self, make: impl FnOnce(&Chain) -> Result<Chain, E>) -> Result<(), E> {
+        let _turn = self
             .reloading
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // Before the files are read: a change meanwhile is loaded the next time.
         let now = marks(&self.folder);
-        if !self.serves(&now) {
-            tracing::info!(folder = %self.folder.display(), "the policies changed; loading them");
-            let sources = Sources {
-                baseline: self.baseline,
-                folder: &self.folder,
-            };
-            let chain = Arc::new(self.runtime.reload(sources, &self.chain()));
-            let fresh = Serving { folder: now, chain };
-            *self.serving.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let chain = Arc::new(make(&self.chain())?);
+        let fresh = Serving { folder: now, chain };
+        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            baseline: self.baseline,
+            folder: &self.folder,
         }
-        drop(turn);
     }
 
     /// Reloads when the folder has changed and is at rest: whoever copies several files, or a large
@@ -97,7 +123,7 @@ impl Policies {
             return None;
         }
         if before == Some(&now) {
-            self.reload();
+            self.load_now();
             return None;
         }
         Some(now)
@@ -252,5 +278,54 @@ impl Compiler for Workbench {
                 reason: PortError::from(other).to_string(),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use volward_policy::Limits;
+
+    use super::*;
+
+    /// A compiler that is never content, and how often it was asked.
+    struct FakeCompiler(Arc<AtomicU32>);
+
+    impl Compiler for FakeCompiler {
+        fn compile(&self, _component: &[u8]) -> Result<Vec<u8>, CompileError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(CompileError::Failed {
+                reason: "not today".to_owned(),
+            })
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_tried_again_when_it_changes_or_somebody_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let asked = Arc::new(AtomicU32::new(0));
+        let compiler = Box::new(FakeCompiler(Arc::clone(&asked)));
+        let owner = rustix::process::geteuid().as_raw();
+        let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
+        let policies = Policies::load(runtime, None, path.clone());
+        let asked = || asked.load(Ordering::Relaxed);
+
+        std::fs::write(path.join("50-x.wasm"), "one").unwrap();
+        let mut seen = None;
+        for _ in 0..10 {
+            seen = policies.settle(seen.as_ref());
+        }
+        assert_eq!(asked(), 1, "ten looks at the same file");
+        policies.load_now();
+        assert_eq!(asked(), 2);
+        std::fs::write(path.join("50-x.wasm"), "other").unwrap();
+        for _ in 0..10 {
+            seen = policies.settle(seen.as_ref());
+        }
+        assert_eq!(asked(), 3);
     }
 }

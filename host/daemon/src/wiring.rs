@@ -156,8 +156,11 @@ fn load_policies(
         program: workbench.to_owned(),
     });
     let owner = rustix::process::geteuid().as_raw();
+    let versions = private_folder(&state.join("policies"))?;
     let runtime = Runtime::new(config.policy.limits.clone(), Some(&cache), owner, compiler)
-        .context("starting the policy runtime")?;
+        .context("starting the policy runtime")?
+        .keeping_versions(&versions)
+        .trying_with(BASELINE);
     if config.policy.baseline == Switch::Off {
         tracing::warn!("the baseline policy is switched off: only what is in the folder decides");
     }

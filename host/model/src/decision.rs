@@ -78,6 +78,23 @@ pub struct Fault {
     pub kind: FaultKind,
     /// One sentence for whoever is on call.
     pub message: String,
+    /// Where in the policy it happened: its functions, the innermost first, each with the place
+    /// of its instruction in the component's core module (`name at 0x1a2b`). Empty where no code of
+    /// the policy was running.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+}
+
+impl Fault {
+    /// A fault outside the policy's own code.
+    #[must_use]
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            backtrace: Vec::new(),
+        }
+    }
 }
 
 /// Kinds of faults.

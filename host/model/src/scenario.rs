@@ -21,7 +21,8 @@ pub use compare::Difference;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::answer::{CopyFate, CopyMode, CopyPlan, Note};
@@ -379,4 +380,13 @@ pub struct ExpectedFault {
     /// What it says; absent: not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// In records: where it happened. Nothing is expected of it.
+    #[serde(default, skip_serializing, deserialize_with = "passed_over")]
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub backtrace: (),
+}
+
+/// Takes anything and keeps nothing of it.
+fn passed_over<'de, D: Deserializer<'de>>(anything: D) -> Result<(), D::Error> {
+    IgnoredAny::deserialize(anything).map(|IgnoredAny| ())
 }

@@ -2,9 +2,7 @@
 //! only from a folder that root alone can write, where only the daemon puts what its own compiler
 //! made of a component it had hashed itself.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
@@ -80,7 +78,7 @@ impl Cache {
             Err(other) => return Err(ArtefactError::Cache(other)),
         }
         let (bytes, compiled) = compile(engine, compiler, component)?;
-        write(&path, &bytes).map_err(|source| ArtefactError::Write { path, source })?;
+        trusted::replace(&path, &bytes).map_err(|source| ArtefactError::Write { path, source })?;
         Ok(compiled)
     }
 
@@ -106,27 +104,6 @@ fn compile(
         reason: error.root_cause().to_string(),
     })?;
     Ok((bytes, compiled))
-}
-
-/// Whole or not at all, and readable by its owner only.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc_nofollow());
-    let mut file = options.open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
-}
-
-/// As the `custom_flags` of the standard library wants it.
-fn libc_nofollow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
 /// wasmtime checks that version, settings and processor fit; that the bytes are what a compiler

@@ -7,9 +7,10 @@ use volward_model::{
     Combined, CopyFate, DecisionRecord, Facts, Fault, FaultKind, PluginVerdict, Verdict, VolumeId,
 };
 
-use crate::plugin::{Counters, Identity, Plugin};
+use crate::plugin::{Identity, Plugin};
 use crate::source::Level;
 use crate::stopwatch::Stopwatch;
+use crate::tally::{Counters, Latency, SeenFault, Tally};
 
 /// Loaded policies in the order they are asked. Cheap to clone; it never changes: a new set of
 /// policies is a new chain.
@@ -24,6 +25,9 @@ pub(crate) enum Member {
     Serving(Arc<Plugin>),
     /// It is asked, and what lies in the folder under its name now is not: that was refused.
     Kept { plugin: Arc<Plugin>, reason: String },
+    /// It is asked, and what lies in the folder under its name now is not: an operator went back
+    /// from that version, which has this digest.
+    RolledBack { plugin: Arc<Plugin>, from: String },
     /// It could not be loaded. The chain is incomplete without it: every attach faults (unless it
     /// is monitored), every detach goes on.
     Refused { identity: Identity, reason: String },
@@ -48,6 +52,10 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// What it answered since it was loaded.
     pub counters: Counters,
+    /// How long its last calls took; `None` until it was asked.
+    pub latency: Option<Latency>,
+    /// Its last faults since it was loaded, three at most, the oldest first.
+    pub faults: Vec<SeenFault>,
 }
 
 /// Whether a policy is asked.
@@ -61,6 +69,11 @@ pub enum PluginState {
         /// Why not, in one sentence.
         reason: String,
     },
+    /// Yes: an earlier one. An operator went back from what is in the folder.
+    RolledBack {
+        /// The digest of the component in the folder.
+        from: String,
+    },
     /// It could not be loaded.
     Refused {
         /// Why, in one sentence.
@@ -73,7 +86,9 @@ pub enum PluginState {
 impl Member {
     fn identity(&self) -> &Identity {
         match self {
-            Self::Serving(plugin) | Self::Kept { plugin, .. } => &plugin.identity,
+            Self::Serving(plugin) | Self::Kept { plugin, .. } | Self::RolledBack { plugin, .. } => {
+                &plugin.identity
+            }
             Self::Refused { identity, .. } | Self::Off(identity) => identity,
         }
     }
@@ -81,13 +96,12 @@ impl Member {
     /// Its entry in a record: `ask` for one that serves, a fault for one that was refused.
     fn verdict(&self, ask: impl FnOnce(&Plugin) -> PluginVerdict) -> Option<PluginVerdict> {
         match self {
-            Self::Serving(plugin) | Self::Kept { plugin, .. } => Some(ask(plugin)),
+            Self::Serving(plugin) | Self::Kept { plugin, .. } | Self::RolledBack { plugin, .. } => {
+                Some(ask(plugin))
+            }
             Self::Refused { identity, reason } => {
                 let message = format!("it could not be loaded: {reason}");
-                let fault = Fault {
-                    kind: FaultKind::Link,
-                    message,
-                };
+                let fault = Fault::new(FaultKind::Link, message);
                 Some(identity.verdict(Verdict::Faulted(fault), Vec::new(), 0))
             }
             Self::Off(_) => None,
@@ -95,46 +109,49 @@ impl Member {
     }
 
     /// The plugin that answers for it.
-    fn plugin(&self) -> Option<&Arc<Plugin>> {
+    pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
         match self {
-            Self::Serving(plugin) | Self::Kept { plugin, .. } => Some(plugin),
+            Self::Serving(plugin) | Self::Kept { plugin, .. } | Self::RolledBack { plugin, .. } => {
+                Some(plugin)
+            }
             Self::Refused { .. } | Self::Off(_) => None,
         }
     }
 
     pub(crate) fn status(&self) -> PluginStatus {
         let identity = self.identity();
-        let (hooks, counters, state) = match self {
-            Self::Serving(plugin) => (
-                plugin.hooks().names(),
-                plugin.counters(),
-                PluginState::Serving,
-            ),
-            Self::Kept { plugin, reason } => (
-                plugin.hooks().names(),
-                plugin.counters(),
-                PluginState::Kept {
-                    reason: reason.clone(),
-                },
-            ),
+        let (plugin, state) = match self {
+            Self::Serving(plugin) => (Some(plugin), PluginState::Serving),
+            Self::Kept { plugin, reason } => {
+                let reason = reason.clone();
+                (Some(plugin), PluginState::Kept { reason })
+            }
+            Self::RolledBack { plugin, from } => {
+                let from = from.clone();
+                (Some(plugin), PluginState::RolledBack { from })
+            }
             Self::Refused { reason, .. } => {
                 let reason = reason.clone();
-                (
-                    Vec::new(),
-                    Counters::default(),
-                    PluginState::Refused { reason },
-                )
+                (None, PluginState::Refused { reason })
             }
-            Self::Off(_) => (Vec::new(), Counters::default(), PluginState::Off),
+            Self::Off(_) => (None, PluginState::Off),
         };
+        let hooks = plugin.map(|plugin| plugin.hooks().names());
+        let tally = plugin.map(|plugin| plugin.tally());
         PluginStatus {
             name: identity.name.clone(),
             digest: identity.digest.clone(),
             level: identity.level,
-            hooks: hooks.into_iter().map(str::to_owned).collect(),
+            hooks: hooks
+                .unwrap_or_default()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             interface: identity.interface.clone(),
             state,
-            counters,
+            counters: tally.map(Tally::counters).unwrap_or_default(),
+            latency: tally.and_then(Tally::latency),
+            faults: tally.map(Tally::faults).unwrap_or_default(),
         }
     }
 }
@@ -151,10 +168,16 @@ impl Chain {
         Self::new(Vec::new())
     }
 
+    /// What stands under a name.
+    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
+        self.members
+            .iter()
+            .find(|member| member.identity().name == name)
+    }
+
     /// The plugin of this name that is asked.
     pub(crate) fn plugin(&self, name: &str) -> Option<&Arc<Plugin>> {
-        let of_name = |member: &&Member| member.identity().name == name;
-        self.members.iter().find(of_name)?.plugin()
+        self.member(name)?.plugin()
     }
 
     /// Asks every policy about an attach, with a fresh instance each. Blocks the calling thread;

@@ -1,7 +1,7 @@
 //! From wasmtime's errors to the kinds of faults.
 
 use volward_model::{Fault, FaultKind};
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// What a policy did that the sandbox does not allow. It ends the call.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +47,51 @@ const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 /// Likewise, when a policy holds too many resources.
 const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 
+/// Longer than what compilers of generic code make of a name, as a rule.
+const NAME_CHARS: usize = 200;
+
 /// The fault behind an error.
 pub(crate) fn fault(error: &wasmtime::Error, during: During) -> Fault {
     let (kind, message) = classify(error, during);
-    Fault { kind, message }
+    Fault {
+        kind,
+        message,
+        backtrace: backtrace(error),
+    }
+}
+
+/// Where the policy was, if it was running. wasmtime keeps at most 20 frames, so that an endless
+/// recursion is no flood.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let frames: Vec<String> = trace.frames().iter().map(frame).collect();
+    let runs = frames.chunk_by(|one, next| one == next);
+    runs.map(|run| match run {
+        [one] => one.clone(),
+        [one, ..] => format!("{one} ({} times)", run.len()),
+        [] => String::new(),
+    })
+    .collect()
+}
+
+/// `quiet_hours::review at 0x1a2b`: the offset is what a disassembler of the module shows.
+fn frame(frame: &FrameInfo) -> String {
+    let name = frame.func_name().map_or_else(
+        || format!("function {}", frame.func_index()),
+        // Without the hash; a name that is not Rust's stays as it is.
+        |name| format!("{:#}", rustc_demangle::demangle(&bounded(name))),
+    );
+    match frame.module_offset() {
+        Some(offset) => format!("{name} at {offset:#x}"),
+        None => name,
+    }
+}
+
+/// A component chooses its functions' names, and they go into the log.
+fn bounded(name: &str) -> String {
+    name.chars().take(NAME_CHARS).collect()
 }
 
 fn classify(error: &wasmtime::Error, during: During) -> (FaultKind, String) {

@@ -21,14 +21,17 @@ mod engine;
 mod fault;
 mod gate;
 mod handles;
+mod history;
 mod interface;
 mod limits;
 mod plugin;
 mod refused;
 mod runtime;
 mod sandbox;
+pub mod scenarios;
 mod source;
 mod stopwatch;
+mod tally;
 mod ticker;
 mod trusted;
 mod view;
@@ -41,13 +44,14 @@ pub use decision_log::{
     Which,
 };
 pub use engine::{code_config, metered_code_config};
+pub use history::HistoryError;
 pub use interface::INTERFACE;
 pub use limits::{Limits, MOST_STACK_BYTES};
-pub use plugin::Counters;
-pub use refused::{LoadError, RuntimeError};
+pub use refused::{LoadError, RollbackError, RuntimeError};
 pub use runtime::{Runtime, Sources, digest};
 pub use sandbox::Cost;
 pub use source::{Level, Settings, SettingsError};
+pub use tally::{Counters, Latency, SeenFault};
 pub use trusted::TrustError;
 
 /// The name of the built-in policy; no file can have it.

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     DiskFacts, Facts, Fault, FaultKind, NodeFacts, NodeName, Origin, ParseIdError, PluginVerdict,
     Purpose, RequestFacts, RequestId, Verdict, VolumeId,
@@ -24,6 +22,7 @@ use crate::interface::package_and_version;
 use crate::sandbox::{Outcome, Sandbox};
 use crate::source::Level;
 use crate::stopwatch::Stopwatch;
+use crate::tally::Tally;
 use crate::view::THE_ONLY;
 
 /// Who a policy is, in records and in status.
@@ -36,17 +35,8 @@ pub(crate) struct Identity {
     pub(crate) interface: String,
     pub(crate) level: Level,
     pub(crate) config: Arc<BTreeMap<String, String>>,
-}
-
-/// How often it answered what, since it was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Agreed, narrowed or advised.
-    pub granted: u64,
-    /// Refused.
-    pub denied: u64,
-    /// Broke.
-    pub faulted: u64,
+    /// SHA-256 of the scenarios it was tried with; of nothing where none lay beside it.
+    pub(crate) scenarios: String,
 }
 
 /// The hooks a component exports.
@@ -63,9 +53,7 @@ pub(crate) struct Plugin {
     hooks: Hooks,
     pre: InstancePre<Call>,
     sandbox: Arc<Sandbox>,
-    granted: AtomicU64,
-    denied: AtomicU64,
-    faulted: AtomicU64,
+    tally: Tally,
 }
 
 /// What `lifecycle.problem` is in the interface.
@@ -161,15 +149,12 @@ impl Plugin {
         pre: InstancePre<Call>,
         sandbox: Arc<Sandbox>,
     ) -> Self {
-        let [granted, denied, faulted] = Default::default();
         Self {
             identity,
             hooks,
             pre,
             sandbox,
-            granted,
-            denied,
-            faulted,
+            tally: Tally::default(),
         }
     }
 
@@ -177,21 +162,16 @@ impl Plugin {
         &self.hooks
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        Counters {
-            granted: self.granted.load(Ordering::Relaxed),
-            denied: self.denied.load(Ordering::Relaxed),
-            faulted: self.faulted.load(Ordering::Relaxed),
-        }
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Tries an instance, checks the types of the hooks, and asks what is wrong with the
     /// configuration.
     pub(crate) fn try_out(&self) -> Result<Vec<String>, Fault> {
-        let node = "loading".parse().map_err(|error: ParseIdError| Fault {
-            kind: FaultKind::Runtime,
-            message: error.to_string(),
-        })?;
+        let node = "loading"
+            .parse()
+            .map_err(|error: ParseIdError| Fault::new(FaultKind::Runtime, error.to_string()))?;
         let facts = Arc::new(nobodys_facts(node));
         let deadline = self.sandbox.limits.load_deadline_ms;
         let outcome = self.run(facts, deadline, |store, instance| {
@@ -202,7 +182,15 @@ impl Plugin {
                 Some(check) => Ok(check.call(&mut *store, ())?.0),
             }
         });
-        let problems = outcome.result?.into_iter();
+        let said = outcome.log.last();
+        let problems = outcome.result.map_err(|mut fault| {
+            // A panic's message, as a rule.
+            if let Some(said) = said {
+                fault.message = format!("{}; it logged: {said}", fault.message);
+            }
+            fault
+        })?;
+        let problems = problems.into_iter();
         Ok(problems
             .map(|p| format!("{}: {}", p.key, p.message))
             .collect())
@@ -212,7 +200,7 @@ impl Plugin {
     pub(crate) fn attach(&self, facts: &Arc<Facts>) -> PluginVerdict {
         let watch = Stopwatch::start();
         if self.hooks.attach.is_none() {
-            return self.verdict(Verdict::Absent, Vec::new(), &watch);
+            return self.verdict("attach", facts, Verdict::Absent, Vec::new(), &watch);
         }
         let deadline = self.sandbox.limits.deadline_ms;
         let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
@@ -230,14 +218,14 @@ impl Plugin {
             Ok(Err(denial)) => Verdict::Denied(convert::denial(denial)),
             Err(fault) => Verdict::Faulted(fault),
         };
-        self.verdict(verdict, outcome.log, &watch)
+        self.verdict("attach", facts, verdict, outcome.log, &watch)
     }
 
     /// Asks the detach hook about each of the volumes, one after the other in one instance.
     pub(crate) fn detach(&self, facts: &Arc<Facts>, volumes: &[VolumeId]) -> PluginVerdict {
         let watch = Stopwatch::start();
         if self.hooks.detach.is_none() {
-            return self.verdict(Verdict::Absent, Vec::new(), &watch);
+            return self.verdict("detach", facts, Verdict::Absent, Vec::new(), &watch);
         }
         let deadline = self.sandbox.limits.deadline_ms;
         let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
@@ -257,7 +245,7 @@ impl Plugin {
         let verdict = outcome
             .result
             .map_or_else(Verdict::Faulted, Verdict::Advised);
-        self.verdict(verdict, outcome.log, &watch)
+        self.verdict("detach", facts, verdict, outcome.log, &watch)
     }
 
     fn run<T>(
@@ -271,23 +259,28 @@ impl Plugin {
             .run(&self.pre, facts, config, deadline_ms, body)
     }
 
-    fn verdict(&self, verdict: Verdict, log: Vec<String>, watch: &Stopwatch) -> PluginVerdict {
-        let counter = match &verdict {
-            Verdict::Granted(_) | Verdict::Advised(_) => Some(&self.granted),
-            Verdict::Denied(_) => Some(&self.denied),
-            Verdict::Faulted(_) => Some(&self.faulted),
-            Verdict::Absent => None,
-        };
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Ordering::Relaxed);
+    fn verdict(
+        &self,
+        hook: &str,
+        facts: &Facts,
+        verdict: Verdict,
+        log: Vec<String>,
+        watch: &Stopwatch,
+    ) -> PluginVerdict {
+        let micros = watch.micros();
+        if let Verdict::Faulted(fault) = &verdict {
+            let (policy, request) = (&self.identity.name, facts.request.id);
+            let at = fault.backtrace.join(" < ");
+            tracing::error!(%policy, %request, hook, %fault, at, "a policy broke");
         }
-        self.identity.verdict(verdict, log, watch.micros())
+        self.tally.count(hook, facts, &verdict, micros);
+        self.identity.verdict(verdict, log, micros)
     }
 }
 
 impl Identity {
-    /// Whether it would load as the same: component, level and configuration. What it was built
-    /// against is in the component.
+    /// Whether it is the same version: component, level and configuration. What it was built against
+    /// is in the component.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (&self.digest, self.level, &self.config) == (&other.digest, other.level, &other.config)
     }

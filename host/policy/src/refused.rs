@@ -4,7 +4,9 @@ use volward_model::Fault;
 
 use crate::MOST_STACK_BYTES;
 use crate::artefact::ArtefactError;
+use crate::history::HistoryError;
 use crate::interface::INTERFACE;
+use crate::scenarios::NoScenario;
 use crate::source::SettingsError;
 use crate::trusted::TrustError;
 
@@ -82,10 +84,79 @@ pub enum LoadError {
     /// It broke when it was tried.
     #[error("it broke when it was tried ({}): {}", .0.kind, .0.message)]
     Fault(Fault),
+    /// An operator went back from it, and no earlier version can serve.
+    #[error("it was rolled back, and no earlier version of it can be loaded any more")]
+    RolledBack,
+    /// What lies beside it is no scenario.
+    #[error(transparent)]
+    NoScenario(#[from] NoScenario),
+    /// More scenarios than loading can wait for.
+    #[error(
+        "{count} scenarios lie beside it; {most} are tried at most: put only those there that \
+             every change must pass"
+    )]
+    ManyScenarios {
+        /// How many.
+        count: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// It does not decide what its author says.
+    #[error("{place} {title}: {difference}")]
+    Scenario {
+        /// Which scenario's line.
+        place: String,
+        /// What it shows.
+        title: String,
+        /// Where it came out otherwise.
+        difference: String,
+    },
     /// It does not accept its configuration.
     #[error("its configuration is wrong: {}", .problems.join("; "))]
     Config {
         /// `key: what is wrong`.
         problems: Vec<String>,
     },
+}
+
+/// Why nobody can go back.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackError {
+    /// No such policy.
+    #[error("no policy in the folder is called {name}: `volward policy ls` shows them")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// It is part of the daemon.
+    #[error("the baseline is built in: it changes with the daemon")]
+    Baseline,
+    /// It is not asked.
+    #[error("{name} is {state}: no version of it serves that could be gone back from")]
+    NotServing {
+        /// The name.
+        name: String,
+        /// `off` or `refused`.
+        state: &'static str,
+    },
+    /// There was only this one.
+    #[error(
+        "there is no earlier version of {name} that can serve: remove its file, or set level = \"off\" beside it"
+    )]
+    NothingEarlier {
+        /// The name.
+        name: String,
+    },
+    /// Nobody went back.
+    #[error("nobody went back from a version of {name}: there is nothing to undo")]
+    NothingToUndo {
+        /// The name.
+        name: String,
+    },
+    /// This runtime keeps none.
+    #[error("no versions are kept here")]
+    NoHistory,
+    /// The versions cannot be read, or that cannot be noted.
+    #[error("the earlier versions cannot be used")]
+    History(#[from] HistoryError),
 }

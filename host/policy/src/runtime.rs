@@ -1,6 +1,8 @@
 //! Loads policies: hash, compile, link, try out, check the configuration. What fails anywhere is
 //! refused with its reason, and stands in the chain as refused.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,13 +14,13 @@ use crate::artefact::{ArtefactError, Cache};
 use crate::bindings::Imports;
 use crate::call::Call;
 use crate::chain::{Chain, Member, PluginStatus};
+use crate::history::History;
 use crate::interface::{Built, INTERFACE};
 use crate::plugin::{Hooks, Identity, Plugin};
 use crate::refused::{LoadError, RuntimeError};
 use crate::sandbox::{Cost, Sandbox};
-use crate::source::{self, Found, Level, Settings};
-use crate::trusted;
-use crate::{BASELINE, Compiler, Limits, MOST_STACK_BYTES, engine};
+use crate::source::{Level, Settings};
+use crate::{Compiler, Limits, MOST_STACK_BYTES, engine};
 
 /// Where policies come from.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,9 @@ pub struct Runtime {
     sandbox: Arc<Sandbox>,
     linker: Linker<Call>,
     cache: Option<Cache>,
+    history: Option<History>,
+    /// The built-in policy that scenarios expect to be asked first, whether it serves or not.
+    scenarios_baseline: Option<&'static [u8]>,
     compiler: Box<dyn Compiler>,
     owner: u32,
 }
@@ -91,43 +96,30 @@ impl Runtime {
             sandbox: Arc::new(Sandbox::new(engine, limits, metered).map_err(RuntimeError::Ticker)?),
             linker,
             cache,
+            history: None,
+            scenarios_baseline: None,
             compiler,
             owner,
         })
     }
 
-    /// Loads the baseline and then the folder's policies in file-name order. It always makes a
-    /// chain: what is refused is part of it, and faults.
+    /// Keeps the versions that were loaded with success in `folder`, which exists and only the owner
+    /// can write: so the last good one serves after a restart too, and one can go back.
     #[must_use]
-    pub fn load(&self, sources: Sources<'_>) -> Chain {
-        self.reload(sources, &Chain::empty())
+    pub fn keeping_versions(self, folder: &Path) -> Self {
+        Self {
+            history: Some(History::new(folder, self.owner)),
+            ..self
+        }
     }
 
-    /// As [`Runtime::load`], after `serving`: a policy that did not change is the same as there,
-    /// with its counters, and one whose new content or settings are refused goes on as it was. A
-    /// policy that was not there before has nothing to go on as.
+    /// Asks this policy first when the scenarios beside a policy are tried, as their authors do.
     #[must_use]
-    pub fn reload(&self, sources: Sources<'_>, serving: &Chain) -> Chain {
-        let mut members = Vec::new();
-        if let Some(component) = sources.baseline {
-            let component = Ok(component.to_vec());
-            members.push(self.member(BASELINE, Settings::default(), component, serving));
+    pub fn trying_with(self, baseline: &'static [u8]) -> Self {
+        Self {
+            scenarios_baseline: Some(baseline),
+            ..self
         }
-        match source::scan(sources.folder, self.owner) {
-            Ok(found) => {
-                for (n, one) in found.iter().enumerate() {
-                    let twice = found[..n].iter().any(|earlier| earlier.name == one.name);
-                    members.push(self.load_file(one, twice, serving));
-                }
-            }
-            Err(error) => {
-                // Nobody knows what should have been enforced.
-                let name = sources.folder.display().to_string();
-                let error = Err(error.into());
-                members.push(self.member(&name, Settings::default(), error, serving));
-            }
-        }
-        Chain::new(members)
     }
 
     /// Makes a chain of policies that are not in a folder, in this order: nobody's to trust, so for
@@ -139,8 +131,14 @@ impl Runtime {
         policies: impl IntoIterator<Item = (&'a str, &'a [u8], &'a Settings)>,
     ) -> Chain {
         let members = policies.into_iter().map(|(name, component, settings)| {
-            let component = Ok(component.to_vec());
-            self.member(name, settings.clone(), component, &Chain::empty())
+            let identity = identity(name, settings, digest(component));
+            if settings.level == Level::Off {
+                return Member::Off(identity);
+            }
+            match self.plugin(identity.clone(), component) {
+                Ok(plugin) => Member::Serving(Arc::new(plugin)),
+                Err(error) => refused(identity, &error),
+            }
         });
         Chain::new(members.collect())
     }
@@ -165,75 +163,6 @@ impl Runtime {
         let identity = identity(name, settings, digest(component));
         self.plugin(identity, component)
             .map(|plugin| Member::Serving(Arc::new(plugin)).status())
-    }
-
-    fn load_file(&self, found: &Found, twice: bool, serving: &Chain) -> Member {
-        if twice {
-            let error = LoadError::Twice {
-                name: found.name.clone(),
-            };
-            // The first of them is the one that served.
-            let settings = Settings::default();
-            return self.member(&found.name, settings, Err(error), &Chain::empty());
-        }
-        let limit = self.sandbox.limits.component_bytes;
-        // Without its settings nobody knows whether it should be enforced: then it is.
-        match source::settings(&found.path, self.owner) {
-            Err(error) => {
-                let error = Err(error.into());
-                self.member(&found.name, Settings::default(), error, serving)
-            }
-            Ok(settings) if !found.well_named => {
-                self.member(&found.name, settings, Err(LoadError::Name), serving)
-            }
-            Ok(settings) => {
-                let component = trusted::file(&found.path, self.owner, limit);
-                let component = component.map_err(LoadError::from);
-                self.member(&found.name, settings, component, serving)
-            }
-        }
-    }
-
-    fn member(
-        &self,
-        name: &str,
-        settings: Settings,
-        component: Result<Vec<u8>, LoadError>,
-        serving: &Chain,
-    ) -> Member {
-        let digest = component
-            .as_ref()
-            .map(|bytes| digest(bytes))
-            .unwrap_or_default();
-        let identity = identity(name, &settings, digest);
-        if settings.level == Level::Off {
-            return Member::Off(identity);
-        }
-        let before = serving.plugin(name);
-        if let (Ok(_), Some(plugin)) = (&component, before)
-            && plugin.identity.is_same(&identity)
-        {
-            return Member::Serving(Arc::clone(plugin));
-        }
-        let loaded = component.and_then(|bytes| self.plugin(identity.clone(), &bytes));
-        let error = match loaded {
-            Ok(plugin) => return Member::Serving(Arc::new(plugin)),
-            Err(error) => error,
-        };
-        let reason = with_causes(&error);
-        match before {
-            Some(plugin) => {
-                tracing::error!(policy = name, %reason, "policy refused; the last good one goes on");
-                Member::Kept {
-                    plugin: Arc::clone(plugin),
-                    reason,
-                }
-            }
-            None => {
-                tracing::error!(policy = name, level = %identity.level, %reason, "policy refused");
-                Member::Refused { identity, reason }
-            }
-        }
     }
 
     fn plugin(&self, mut identity: Identity, bytes: &[u8]) -> Result<Plugin, LoadError> {
@@ -311,7 +240,15 @@ fn identity(name: &str, settings: &Settings, digest: String) -> Identity {
         interface: INTERFACE.to_owned(),
         level: settings.level,
         config: Arc::new(config),
+        scenarios: String::new(),
     }
+}
+
+fn refused(identity: Identity, error: &LoadError) -> Member {
+    let reason = with_causes(error);
+    let policy = &identity.name;
+    tracing::error!(policy, level = %identity.level, %reason, "policy refused");
+    Member::Refused { identity, reason }
 }
 
 fn export_names(component: &Component) -> String {

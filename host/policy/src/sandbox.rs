@@ -91,10 +91,7 @@ impl Sandbox {
                 "it had no turn in {} ms: {} others were running all the while",
                 self.limits.patience_ms, self.limits.concurrency
             );
-            return Outcome::broken(Fault {
-                kind: FaultKind::Runtime,
-                message,
-            });
+            return Outcome::broken(Fault::new(FaultKind::Runtime, message));
         };
         let _running = self.ticker.begin();
         let mut store = call::store(&self.engine, &self.limits, facts, config);

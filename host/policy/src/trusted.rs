@@ -1,9 +1,10 @@
-//! Reads files that root must own and nobody else may write: policies, their settings, and
+//! Files that root must own and nobody else may write: policies, their settings, their history, and
 //! compiled artefacts, which are native code.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -108,6 +109,30 @@ pub(crate) fn file(path: &Path, owner: u32, limit: u64) -> Result<Vec<u8>, Trust
         return Err(too_big());
     }
     Ok(bytes)
+}
+
+/// Writes a file whole or not at all, readable by its owner only.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nofollow());
+    let mut file = options.open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+/// As the `custom_flags` of the standard library wants it.
+fn nofollow() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
 fn open(

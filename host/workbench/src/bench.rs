@@ -6,11 +6,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use volward_model::{Scenario, Verdict};
+use volward_policy::scenarios::Placed;
 use volward_policy::{Cost, Limits, Runtime};
 
 use crate::InProcess;
 use crate::chain::{Candidates, Kept, ask};
-use crate::stream::Placed;
 
 /// Decisions before the first that counts: caches, the pool's first slots, the ticker awake.
 const WARM_UP: u32 = 200;

@@ -11,8 +11,7 @@ use clap::Args;
 use volward_model::scenario::{Hook, ScenarioPlugin};
 use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{
-    BASELINE, Chain, CompileError, Compiler, Level, Limits, PluginState, PluginStatus, Runtime,
-    Settings,
+    BASELINE, Chain, CompileError, Compiler, Limits, PluginState, PluginStatus, Runtime, Settings,
 };
 
 use crate::InProcess;
@@ -169,8 +168,7 @@ impl Candidates {
     ) -> impl Iterator<Item = (&'a Candidate, Settings)> {
         self.list.iter().map(|one| {
             let named = plugins.iter().find(|p| p.plugin == one.name);
-            let changes = named.map(|p| (p.config.clone(), p.monitored));
-            (one, changed(&one.settings, changes.as_ref()))
+            (one, one.settings.in_scenario(named))
         })
     }
 
@@ -179,28 +177,14 @@ impl Candidates {
     pub fn refused(&self) -> Vec<(String, String)> {
         let refused = |status: PluginStatus| match status.state {
             PluginState::Refused { reason } => Some((status.name, reason)),
-            PluginState::Serving | PluginState::Kept { .. } | PluginState::Off => None,
+            // Nobody serves here, so there is nothing to go on as.
+            PluginState::Serving
+            | PluginState::Kept { .. }
+            | PluginState::RolledBack { .. }
+            | PluginState::Off => None,
         };
         let all = self.chain().status();
         all.into_iter().filter_map(refused).collect()
-    }
-}
-
-fn changed(
-    settings: &Settings,
-    changes: Option<&(Option<BTreeMap<String, String>>, bool)>,
-) -> Settings {
-    let Some((config, monitored)) = changes else {
-        return settings.clone();
-    };
-    Settings {
-        // Who gives a configuration, as every record does, says how it was asked.
-        level: match (monitored, config) {
-            (true, _) => Level::Monitor,
-            (false, Some(_)) => Level::Enforce,
-            (false, None) => settings.level,
-        },
-        config: config.clone().unwrap_or_else(|| settings.config.clone()),
     }
 }
 

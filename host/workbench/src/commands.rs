@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
+use volward_policy::scenarios::Placed;
 use volward_policy::{CompileError, Compiler, Limits, Runtime, Settings};
 use volward_workbench::bench::{self, Figures, Tolerance};
 use volward_workbench::chain::{Candidates, Selection, plain_name};
-use volward_workbench::stream::{Placed, log_files, scenarios};
+use volward_workbench::stream::{log_files, scenarios};
 use volward_workbench::{
     InProcess, capture, componentize as components, explain, inspect as inspection,
     new as scaffold, one_line, replay, rlimits, test,

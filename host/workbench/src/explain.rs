@@ -6,8 +6,9 @@ use volward_model::{
     Answer, Combined, CopyFate, DecisionRecord, DiskAnswer, Facts, PluginVerdict, Verdict, VolumeId,
 };
 
+use volward_policy::scenarios::Placed;
+
 use crate::chain::{Candidates, ask};
-use crate::stream::Placed;
 
 /// The story of a scenario.
 #[must_use]

@@ -7,8 +7,9 @@ use serde::Serialize;
 use volward_model::scenario::Hook;
 use volward_model::{DecisionRecord, Difference, Verdict};
 
+use volward_policy::scenarios::Placed;
+
 use crate::chain::{Candidates, ask};
-use crate::stream::Placed;
 
 /// What came of some scenarios.
 #[derive(Clone, Debug, Default, Serialize)]

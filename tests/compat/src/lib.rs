@@ -89,7 +89,9 @@ impl Desk {
                 PluginState::Refused { reason } | PluginState::Kept { reason } => {
                     Err(reason.clone())
                 }
-                PluginState::Serving | PluginState::Off => Ok(chain),
+                PluginState::Serving | PluginState::RolledBack { .. } | PluginState::Off => {
+                    Ok(chain)
+                }
             },
             other => Err(format!(
                 "one policy is in the folder, and there are {other:?}"

@@ -326,7 +326,11 @@ fn fault() -> impl Strategy<Value = Fault> {
         FaultKind::Link,
         FaultKind::Runtime,
     ]);
-    (kind, text()).prop_map(|(kind, message)| Fault { kind, message })
+    (kind, text(), vec(text(), 0..3)).prop_map(|(kind, message, backtrace)| Fault {
+        kind,
+        message,
+        backtrace,
+    })
 }
 
 /// An answer as the sandbox lets a policy make it: one for each disk, narrowed from what was

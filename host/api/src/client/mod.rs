@@ -22,7 +22,7 @@ use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, StatusReply,
+    HydrationView, PolicyView, RollbackRequest, StatusReply,
 };
 use connection::{Connection, Deadline};
 use error::WireError;
@@ -199,6 +199,15 @@ impl Client {
     /// As [`ClientError`] lists; a policy that is refused is no error, its state says so.
     pub fn load_policies(&self) -> Reply<Vec<PolicyView>> {
         self.post("/v1/policies/load", &())
+    }
+
+    /// `POST /v1/policies/rollback`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists; where there is nothing to go back to, a [`Problem`] of kind
+    /// `refused`.
+    pub fn rollback_policy(&self, request: &RollbackRequest) -> Reply<Vec<PolicyView>> {
+        self.post("/v1/policies/rollback", request)
     }
 
     /// `GET /v1/explain`.

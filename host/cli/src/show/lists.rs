@@ -2,8 +2,8 @@
 
 use volward_api::model::{Bytes, PoolName};
 use volward_api::{
-    AttachReply, Attached, AttachmentView, DetachReply, HydrationView, PolicyView, PoolMember,
-    PoolView, StatusReply, VolumeView,
+    AttachReply, Attached, AttachmentView, DetachReply, HydrationView, PoolMember, PoolView,
+    StatusReply, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -212,38 +212,6 @@ fn percent(done: u64, total: u64) -> String {
     percent.map_or_else(|| "-".to_owned(), |p| format!("{p} %"))
 }
 
-/// `policy ls`.
-pub(crate) fn policies(found: &[PolicyView]) -> String {
-    if found.is_empty() {
-        return "no policies, not even the baseline: see `volward doctor`".to_owned();
-    }
-    let rows = found.iter().map(|p| {
-        [
-            p.name.clone(),
-            p.level.clone(),
-            p.state.clone(),
-            or_none(&p.hooks.join(", ")),
-            p.interface.clone(),
-            p.digest.chars().take(12).collect(),
-            p.granted.to_string(),
-            p.denied.to_string(),
-            p.faulted.to_string(),
-        ]
-    });
-    let header = [
-        "POLICY",
-        "LEVEL",
-        "STATE",
-        "HOOKS",
-        "INTERFACE",
-        "DIGEST",
-        "GRANTED",
-        "DENIED",
-        "FAULTS",
-    ];
-    table(header, &["GRANTED", "DENIED", "FAULTS"], rows)
-}
-
 /// `volward status`.
 pub(crate) fn status(status: &StatusReply) -> String {
     let quarantined = match status.quarantined {
@@ -258,7 +226,7 @@ pub(crate) fn status(status: &StatusReply) -> String {
     )
 }
 
-fn or_none(text: &str) -> String {
+pub(super) fn or_none(text: &str) -> String {
     if text.is_empty() { "-" } else { text }.to_owned()
 }
 

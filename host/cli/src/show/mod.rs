@@ -6,11 +6,13 @@ mod doctor;
 mod explain;
 mod facts;
 mod lists;
+mod policies;
 
 pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
-    attached, attachments, detached, hydration_remark, hydrations, policies, pools, status,
-    unreadable, volume_set,
+    attached, attachments, detached, hydration_remark, hydrations, pools, status, unreadable,
+    volume_set,
 };
+pub(crate) use policies::policies;

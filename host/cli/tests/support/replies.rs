@@ -160,10 +160,19 @@ fn policies() -> Value {
     json!([
         {"name": "baseline", "digest": "ab".repeat(32), "interface": "0.1.0", "level": "enforce",
          "state": "serving", "hooks": ["attach", "detach"], "granted": 41, "denied": 2,
-         "faulted": 0},
+         "faulted": 0, "p50_micros": 66, "p99_micros": 140},
         {"name": "tenants", "digest": "cd".repeat(32), "interface": "0.1.0", "level": "monitor",
-         "state": "refused: the file is writable by others", "hooks": [], "granted": 0,
-         "denied": 0, "faulted": 3},
+         "state": "refused", "reason": "the file is writable by others", "hooks": [],
+         "granted": 0, "denied": 0, "faulted": 3},
+        {"name": "hours", "digest": "ef".repeat(32), "interface": "volward:policy@0.1.0",
+         "level": "enforce", "state": "rolled-back", "hooks": ["attach"], "granted": 7,
+         "reason": "an operator went back from 0123456789ab, which is in the folder",
+         "denied": 0, "faulted": 1, "p50_micros": 80, "p99_micros": 9_000,
+         "faults": [{"at_ms": 1_767_268_800_000_u64,
+                     "request": "6f2d1c9a-0000-4000-8000-000000000001",
+                     "hook": "attach", "kind": "trap",
+                     "message": "wasm `unreachable` instruction executed",
+                     "backtrace": ["hours::review at 0x1a2b", "function 12 at 0x44"]}]},
     ])
 }
 
@@ -208,10 +217,7 @@ fn decision() -> DecisionRecord {
         message: "tenant blue has no volumes here".into(),
         retry_after_ms: Some(60_000),
     };
-    let fault = Fault {
-        kind: FaultKind::Deadline,
-        message: "no answer within 20 ms".into(),
-    };
+    let fault = Fault::new(FaultKind::Deadline, "no answer within 20 ms");
     let mut audit = said("audit", Verdict::Faulted(fault));
     audit.monitored = true;
     let mut baseline = said("baseline", Verdict::Granted(granted));

@@ -6,6 +6,7 @@ mod explain;
 mod handler;
 pub(crate) mod openapi;
 mod peer;
+pub(crate) mod policies;
 mod problem;
 mod routes;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::config::Switch;
-use crate::policies;
+use crate::policies::{PERIOD, watch};
 use crate::spool::{self, Spool};
 use crate::wiring::Daemon;
 pub(crate) use attach::not_after;
@@ -62,7 +63,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     ));
     if daemon.config.policy.watch == Switch::On {
         let policies = Arc::clone(&daemon.policies);
-        tokio::spawn(policies::watch(policies, policies::PERIOD, stopped.clone()));
+        tokio::spawn(watch(policies, PERIOD, stopped.clone()));
     }
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is a stop as well.

@@ -13,14 +13,14 @@ use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, StatusReply,
-    VolumeSetRequest, VolumeView,
+    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RollbackRequest,
+    StatusReply, VolumeSetRequest, VolumeView,
 };
 
 use super::Peer;
 use super::handler::Shared;
 use super::problem::{Failure, plain};
-use super::{attach, decisions, explain, views};
+use super::{attach, decisions, explain, policies, views};
 
 /// One entry of the table.
 pub(super) struct Route {
@@ -121,11 +121,16 @@ pub(super) fn table() -> Vec<Route> {
             &[],
             get(views::hydrations),
         ),
-        reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(views::policies)),
+        reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(
             "/v1/policies/load",
             "Load what is in the policies folder now; what is refused does not replace what serves",
-            post(views::policies_load),
+            post(policies::load),
+        ),
+        does::<RollbackRequest, Vec<PolicyView>>(
+            "/v1/policies/rollback",
+            "Go back to the version of a policy that was good before the one that serves, or undo that",
+            post(policies::rollback),
         ),
         reads::<ExplainReply>(
             "/v1/explain",

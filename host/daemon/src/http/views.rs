@@ -4,13 +4,12 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, HydrationView, PolicyView, PoolInitRequest,
-    PoolMember, PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, HydrationView, PoolInitRequest, PoolMember,
+    PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
 };
 use volward_control::ports::StoredAttachment;
 use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
-use volward_policy::{PluginState, PluginStatus};
 
 use super::Peer;
 use super::handler::{Shared, blocking};
@@ -193,44 +192,6 @@ pub(super) async fn hydrations(
         Ok(views.collect())
     })
     .await
-}
-
-pub(super) async fn policies(
-    State(daemon): State<Shared>,
-) -> Result<Json<Vec<PolicyView>>, Failure> {
-    blocking(move || Ok(policy_views(&daemon))).await
-}
-
-pub(super) async fn policies_load(
-    State(daemon): State<Shared>,
-) -> Result<Json<Vec<PolicyView>>, Failure> {
-    blocking(move || {
-        daemon.policies.reload();
-        Ok(policy_views(&daemon))
-    })
-    .await
-}
-
-fn policy_views(daemon: &Daemon) -> Vec<PolicyView> {
-    let view = |p: PluginStatus| PolicyView {
-        name: p.name,
-        digest: p.digest,
-        interface: p.interface,
-        level: p.level.to_string(),
-        state: match p.state {
-            PluginState::Serving => "serving".to_owned(),
-            PluginState::Kept { reason } => {
-                format!("serving the last good one; in the folder, refused: {reason}")
-            }
-            PluginState::Refused { reason } => format!("refused: {reason}"),
-            PluginState::Off => "off".to_owned(),
-        },
-        hooks: p.hooks,
-        granted: p.counters.granted,
-        denied: p.counters.denied,
-        faulted: p.counters.faulted,
-    };
-    daemon.policies.status().into_iter().map(view).collect()
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {

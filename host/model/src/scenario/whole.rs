@@ -291,6 +291,7 @@ impl From<&Fault> for ExpectedFault {
         Self {
             kind: fault.kind,
             message: Some(fault.message.clone()),
+            backtrace: (),
         }
     }
 }

@@ -13,6 +13,7 @@ use volward_model::{
 };
 use volward_policy::{Chain, CompileError, Compiler, Limits, Runtime, Sources};
 use volward_workbench::InProcess;
+use volward_workbench::chain::BASELINE_COMPONENT;
 
 /// A built component of `plugins/` or `examples/`.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
@@ -32,7 +33,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["policies.d", "cache"] {
+        for folder in ["policies.d", "cache", "versions"] {
             fs::create_dir(root.path().join(folder)).unwrap();
             chmod(&root.path().join(folder), 0o755);
         }
@@ -54,6 +55,10 @@ impl Lab {
 
     pub(crate) fn cache(&self) -> PathBuf {
         self.root.path().join("cache")
+    }
+
+    pub(crate) fn versions(&self) -> PathBuf {
+        self.root.path().join("versions")
     }
 
     /// Drops a file into the policies folder.
@@ -78,6 +83,8 @@ impl Lab {
             Box::new(Once),
         )
         .unwrap()
+        .keeping_versions(&self.versions())
+        .trying_with(BASELINE_COMPONENT)
     }
 
     pub(crate) fn load(&self) -> Chain {

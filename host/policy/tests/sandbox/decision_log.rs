@@ -64,10 +64,7 @@ fn said(plugin: &str, config: &str) -> PluginVerdict {
         interface: "volward:policy@0.1.0".to_owned(),
         monitored: false,
         config: BTreeMap::from([("key".to_owned(), config.to_owned())]),
-        verdict: Verdict::Faulted(Fault {
-            kind: FaultKind::Trap,
-            message: "it broke".to_owned(),
-        }),
+        verdict: Verdict::Faulted(Fault::new(FaultKind::Trap, "it broke")),
         log: Vec::new(),
         micros: 7,
     }

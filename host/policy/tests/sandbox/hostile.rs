@@ -113,6 +113,28 @@ fn panics_are_traps_and_what_they_say_is_in_the_log() {
     }
 }
 
+/// A fault is named; whoever wrote the policy wants to know where it was, too.
+#[test]
+fn a_fault_says_where_in_the_policy_it_was() {
+    let mut lab = Lab::new();
+    lab.limits.deadline_ms = 100;
+    for what in ["panic", "loop", "memory", "recursion"] {
+        lab.put_hostile(&format!("[config]\ndo = \"{what}\""));
+        let record = lab.load().attach(&facts(vec![disk("a")]));
+        let frames = &fault(&record, "hostile").backtrace;
+        assert!(
+            !frames.is_empty() && frames.len() <= 20,
+            "{what}: {frames:?}"
+        );
+        assert!(
+            frames
+                .iter()
+                .any(|frame| frame.contains("hostile") && frame.contains(" at 0x")),
+            "{what}: {frames:?}"
+        );
+    }
+}
+
 #[test]
 fn a_fault_at_detach_leaves_the_granted_fate() {
     let mut lab = Lab::new();

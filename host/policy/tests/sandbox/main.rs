@@ -5,6 +5,7 @@
     reason = "clippy does not take helpers of tests for tests"
 )]
 
+mod beside;
 mod chain;
 mod common;
 mod corpus;
@@ -13,3 +14,4 @@ mod folder;
 mod fuzz;
 mod hostile;
 mod reload;
+mod versions;

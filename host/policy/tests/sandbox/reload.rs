@@ -4,17 +4,17 @@ use std::fs;
 
 use crate::common::{Lab, disk, facts, guest};
 use volward_model::Combined;
-use volward_policy::{Chain, PluginState, PluginStatus, Sources};
+use volward_policy::{Chain, PluginState, PluginStatus, Runtime, Sources};
 
 /// A lab with one policy that denies instances of some names, and the runtime that loaded it.
-struct Story {
-    lab: Lab,
-    runtime: volward_policy::Runtime,
-    chain: Chain,
+pub(crate) struct Story {
+    pub(crate) lab: Lab,
+    pub(crate) runtime: Runtime,
+    pub(crate) chain: Chain,
 }
 
 impl Story {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let mut lab = Lab::new();
         lab.baseline = false;
         lab.put("50-names.wasm", guest("deny-by-prefix"));
@@ -28,12 +28,12 @@ impl Story {
         }
     }
 
-    fn reload(&mut self) {
+    pub(crate) fn reload(&mut self) {
         let sources = self.lab.policies();
         self.chain = self.runtime.reload(self::sources(&sources), &self.chain);
     }
 
-    fn denies(&self, instance: &str) -> bool {
+    pub(crate) fn denies(&self, instance: &str) -> bool {
         let mut facts = facts(vec![disk("a")]);
         facts.request.instance_name = instance.to_owned();
         let record = self.chain.attach(&facts);
@@ -44,14 +44,14 @@ impl Story {
         }
     }
 
-    fn only(&self) -> PluginStatus {
+    pub(crate) fn only(&self) -> PluginStatus {
         let mut all = self.chain.status();
         assert_eq!(all.len(), 1, "{all:?}");
         all.remove(0)
     }
 }
 
-fn sources(folder: &std::path::Path) -> Sources<'_> {
+pub(crate) fn sources(folder: &std::path::Path) -> Sources<'_> {
     Sources {
         baseline: None,
         folder,

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use volward_model::{Combined, Scenario};
+use volward_policy::scenarios::parse;
 use volward_samples::fuzz::fuzz;
 use volward_samples::mutate;
-use volward_workbench::stream::parse;
 
 #[test]
 fn fuzz_random_scenarios_are_read_or_refused() {

@@ -25,7 +25,7 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             request: Request::default(),
-            node: Node::named("node1"),
+            node: Node::empty("node1"),
             peer: None,
             disks: Vec::new(),
             held: Vec::new(),
@@ -76,13 +76,14 @@ struct Node {
 }
 
 impl Node {
-    fn named(name: &str) -> Self {
+    /// A node that says it has nothing: what the published format has where none is given.
+    fn empty(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             labels: Vec::new(),
             local: None,
             io_pressure: None,
-            attachments: None,
+            attachments: Some(0),
         }
     }
 }

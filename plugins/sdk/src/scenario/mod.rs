@@ -242,8 +242,11 @@ impl Hooks {
         let said = catch_unwind(AssertUnwindSafe(|| self.verdict(scenario)));
         // What a panic becomes on a node.
         let trap = |_| {
-            let (kind, message) = ("trap".to_owned(), None);
-            Verdict::Faulted(Fault { kind, message })
+            Verdict::Faulted(Fault {
+                kind: "trap".to_owned(),
+                message: None,
+                backtrace: Vec::new(),
+            })
         };
         scenario.compare(policy, &said.unwrap_or_else(trap))
     }

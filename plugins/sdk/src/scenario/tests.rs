@@ -135,6 +135,17 @@ fn who_expects_nothing_or_misspells_is_told() {
     assert!(Hooks::default().run("moody", nowhere).is_err());
 }
 
+/// As `volward-policy test` and the daemon read the same file.
+#[test]
+fn a_node_says_it_has_nothing_unless_it_is_given() {
+    let attachments = |facts: &str| {
+        let text = format!("{{\"facts\": {facts}}}");
+        scenario(&text).request().node.attachments
+    };
+    assert_eq!(attachments("{}"), Some(0));
+    assert_eq!(attachments(r#"{"node": {"name": "n1"}}"#), None);
+}
+
 #[test]
 fn made_up_identities_are_the_records() {
     let request =

@@ -62,6 +62,9 @@ pub(super) struct Fault {
     pub(super) kind: String,
     #[serde(default)]
     pub(super) message: Option<String>,
+    /// In records: where it happened. Nothing is expected of it.
+    #[serde(default, skip_serializing)]
+    pub(super) backtrace: Vec<String>,
 }
 
 impl From<answer::Denial> for Denial {

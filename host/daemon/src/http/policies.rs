@@ -1,0 +1,113 @@
+//! The policies: what they are, and how they are exchanged.
+
+use axum::Json;
+use axum::extract::{ConnectInfo, State};
+use volward_api::{FaultView, PolicyView, ProblemCode, RollbackRequest};
+use volward_model::Origin;
+use volward_policy::{PluginState, PluginStatus, RollbackError, SeenFault};
+
+use super::Peer;
+use super::handler::{Shared, blocking};
+use super::problem::{Failure, plain};
+
+pub(super) async fn list(State(daemon): State<Shared>) -> Result<Json<Vec<PolicyView>>, Failure> {
+    blocking(move || Ok(views(daemon.policies.status()))).await
+}
+
+pub(super) async fn load(State(daemon): State<Shared>) -> Result<Json<Vec<PolicyView>>, Failure> {
+    blocking(move || {
+        daemon.policies.load_now();
+        Ok(views(daemon.policies.status()))
+    })
+    .await
+}
+
+/// Root's alone: an earlier version may allow what the present one does not.
+pub(super) async fn rollback(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<RollbackRequest>,
+) -> Result<Json<Vec<PolicyView>>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    if caller.origin == Origin::Openstack {
+        let message = "only root may roll a policy back".to_owned();
+        return Err(plain(ProblemCode::Forbidden, "forbidden", message).into());
+    }
+    blocking(move || {
+        tracing::info!(
+            policy = body.name, undo = body.undo, uid = caller.uid, origin = ?caller.origin,
+            "policy rollback"
+        );
+        let done = daemon.policies.rollback(&body.name, body.undo);
+        done.map_err(|error| refused(&error))?;
+        Ok(views(daemon.policies.status()))
+    })
+    .await
+}
+
+fn refused(error: &RollbackError) -> Failure {
+    let (kind, code) = match error {
+        RollbackError::Unknown { .. } => (ProblemCode::NotFound, "not-found"),
+        RollbackError::Baseline => (ProblemCode::BadRequest, "baseline"),
+        RollbackError::NotServing { .. } => (ProblemCode::Refused, "not-serving"),
+        RollbackError::NothingEarlier { .. } => (ProblemCode::Refused, "nothing-earlier"),
+        RollbackError::NothingToUndo { .. } => (ProblemCode::Refused, "nothing-to-undo"),
+        RollbackError::NoHistory | RollbackError::History(_) => (ProblemCode::Internal, "history"),
+    };
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        message = format!("{message}: {inner}");
+        cause = inner.source();
+    }
+    plain(kind, code, message).into()
+}
+
+fn views(all: Vec<PluginStatus>) -> Vec<PolicyView> {
+    all.into_iter().map(view).collect()
+}
+
+fn view(policy: PluginStatus) -> PolicyView {
+    let (state, reason) = match policy.state {
+        PluginState::Serving => ("serving", None),
+        PluginState::Kept { reason } => ("last-good", Some(reason)),
+        PluginState::RolledBack { from } => ("rolled-back", Some(rolled_back(&policy.name, &from))),
+        PluginState::Refused { reason } => ("refused", Some(reason)),
+        PluginState::Off => ("off", None),
+    };
+    PolicyView {
+        name: policy.name,
+        digest: policy.digest,
+        interface: policy.interface,
+        level: policy.level.to_string(),
+        state: state.to_owned(),
+        reason,
+        hooks: policy.hooks,
+        granted: policy.counters.granted,
+        denied: policy.counters.denied,
+        faulted: policy.counters.faulted,
+        p50_micros: policy.latency.map(|latency| latency.p50_micros),
+        p99_micros: policy.latency.map(|latency| latency.p99_micros),
+        faults: policy.faults.into_iter().map(fault).collect(),
+    }
+}
+
+/// What to know about the version in the folder.
+pub(crate) fn rolled_back(policy: &str, from: &str) -> String {
+    let short: String = from.chars().take(12).collect();
+    format!(
+        "an operator went back from {short}, which is in the folder: change its files, or let it \
+         serve again with `volward policy rollback {policy} --undo`"
+    )
+}
+
+fn fault(seen: SeenFault) -> FaultView {
+    FaultView {
+        at_ms: seen.at_ms,
+        request: seen.request.to_string(),
+        hook: seen.hook,
+        kind: seen.fault.kind.to_string(),
+        message: seen.fault.message,
+        backtrace: seen.fault.backtrace,
+    }
+}

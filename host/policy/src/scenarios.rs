@@ -1,0 +1,178 @@
+//! Scenarios beside a policy (`NN-name.scenarios.jsonl`): what its author says it decides. Loading
+//! asks them, so that a policy which does not do what was promised never serves.
+
+use std::io;
+use std::path::Path;
+
+use serde_json::Deserializer;
+use volward_model::Scenario;
+use volward_model::scenario::{Hook, ScenarioPlugin};
+
+use crate::chain::Chain;
+use crate::refused::LoadError;
+use crate::source::{Level, Settings};
+use crate::trusted::{self, TrustError};
+
+/// A shipped policy's are 10 kB; a record of a guest with many disks has a few kB.
+const FILE_BYTES: u64 = 1 << 20;
+/// Each may take a deadline, and loading waits for all of them.
+const MOST: usize = 256;
+
+/// A scenario and where it stands.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// `file:line`.
+    pub place: String,
+    /// The scenario.
+    pub scenario: Scenario,
+}
+
+/// Something is no scenario.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: no scenario: {reason}")]
+pub struct NoScenario {
+    /// In which file.
+    pub file: String,
+    /// With the line, and what was expected.
+    pub reason: String,
+}
+
+/// The scenarios in some bytes, one JSON value after the other; `file` is its name for places.
+///
+/// # Errors
+/// If something there is no scenario.
+pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Placed>, NoScenario> {
+    let mut values = Deserializer::from_slice(bytes).into_iter::<Scenario>();
+    let mut found = Vec::new();
+    // Counted on from the last value: counting from the start each time would be quadratic.
+    let (mut counted, mut line) = (0, 1);
+    loop {
+        let begin = values.byte_offset();
+        let begin = begin + leading_space(&bytes[begin..]);
+        line += bytes[counted..begin]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
+        counted = begin;
+        match values.next() {
+            None => return Ok(found),
+            Some(Ok(scenario)) => found.push(Placed {
+                place: format!("{file}:{line}"),
+                scenario,
+            }),
+            Some(Err(error)) => {
+                return Err(NoScenario {
+                    file: file.to_owned(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+}
+
+fn leading_space(bytes: &[u8]) -> usize {
+    bytes.len() - bytes.trim_ascii_start().len()
+}
+
+impl Settings {
+    /// These settings as a scenario changes them, which names the policy or does not.
+    #[must_use]
+    pub fn in_scenario(&self, named: Option<&ScenarioPlugin>) -> Self {
+        let Some(named) = named else {
+            return self.clone();
+        };
+        Self {
+            // Who gives a configuration, as every record does, says how it was asked.
+            level: match (named.monitored, &named.config) {
+                (true, _) => Level::Monitor,
+                (false, Some(_)) => Level::Enforce,
+                (false, None) => self.level,
+            },
+            config: named.config.clone().unwrap_or_else(|| self.config.clone()),
+        }
+    }
+}
+
+/// The bytes of the file beside a policy; nothing where there is none.
+pub(crate) fn beside(policy: &Path, owner: u32) -> Result<Vec<u8>, TrustError> {
+    let path = policy.with_extension("scenarios.jsonl");
+    match trusted::file(&path, owner, FILE_BYTES) {
+        Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(Vec::new())
+        }
+        other => other,
+    }
+}
+
+/// Asks each scenario of the chain that `chain_for` makes, with the policies as it names them.
+///
+/// # Errors
+/// With the first that does not come out as expected, or if the text is none.
+pub(crate) fn try_all(
+    text: &[u8],
+    mut chain_for: impl FnMut(&[ScenarioPlugin]) -> Chain,
+) -> Result<(), LoadError> {
+    let all = parse("its scenarios", text)?;
+    if all.len() > MOST {
+        let count = all.len();
+        return Err(LoadError::ManyScenarios { count, most: MOST });
+    }
+    for Placed { place, scenario } in &all {
+        let facts = scenario.facts();
+        let chain = chain_for(&scenario.plugins);
+        let record = match scenario.hook {
+            Hook::Attach => chain.attach(&facts),
+            Hook::Detach => chain.detach(&facts, &scenario.copies),
+        };
+        let differences = scenario.differences(&facts, &record.plugins, &record.combined);
+        if let Some(first) = differences.first() {
+            return Err(LoadError::Scenario {
+                place: place.clone(),
+                title: scenario.title.clone(),
+                difference: first.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_stand_one_after_the_other_on_as_many_lines_as_they_like() {
+        let text = "{}\n\n{\n \"title\": \"b\"\n}{\"title\":\"c\"}\n";
+        let found = parse("f", text.as_bytes()).unwrap();
+        let places: Vec<_> = found
+            .iter()
+            .map(|p| (p.place.as_str(), p.scenario.title.as_str()))
+            .collect();
+        assert_eq!(places, [("f:1", ""), ("f:3", "b"), ("f:5", "c")]);
+    }
+
+    #[test]
+    fn what_is_no_scenario_is_named_with_its_line() {
+        let error = parse("f", b"{}\n{\"facts\":\n {\"disk\": []}}").unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains("f: no scenario") && said.contains("line 3"),
+            "{said}"
+        );
+        assert!(said.contains("disk"), "{said}");
+    }
+
+    #[test]
+    fn a_scenario_changes_what_it_names() {
+        let own = Settings::parse("level = \"off\"\n[config]\na = 1\n").unwrap();
+        let named = |text: &str| serde_json::from_str::<ScenarioPlugin>(text).unwrap();
+        assert_eq!(own.in_scenario(None), own);
+        assert_eq!(own.in_scenario(Some(&named("{\"plugin\":\"x\"}"))), own);
+        let other = named("{\"plugin\":\"x\",\"config\":{\"b\":\"2\"}}");
+        let changed = own.in_scenario(Some(&other));
+        assert_eq!(changed.level, Level::Enforce);
+        assert_eq!(changed.config, other.config.unwrap());
+        let watched = named("{\"plugin\":\"x\",\"monitored\":true}");
+        assert_eq!(own.in_scenario(Some(&watched)).level, Level::Monitor);
+    }
+}

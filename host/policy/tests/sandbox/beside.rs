@@ -1,0 +1,96 @@
+//! Scenarios beside a policy: it serves only if it decides them as they say.
+
+use crate::common::{Lab, guest};
+use volward_policy::PluginState;
+
+const GOOD: &str = r#"{"title": "a name with the prefix",
+  "facts": {"request": {"instance_name": "test-1"}, "disks": [{}]},
+  "plugins": [{"plugin": "names", "config": {"prefix": "test-"}}],
+  "combined": {"denied": [["names", {"code": "name-refused"}]]}}
+ {"title": "another name", "facts": {"disks": [{}]}, "combined": {"granted": {}}}
+ {"title": "the baseline comes first", "facts": {"disks": [{"asked_sharing": "shared"}]},
+  "combined": {"denied": [["baseline", {"code": "not-shareable"}]]}}"#;
+
+fn state(scenarios: &str) -> PluginState {
+    let mut lab = Lab::new();
+    // Whether the baseline serves here or not, it is what their author had in the chain.
+    lab.baseline = false;
+    lab.put("50-names.wasm", guest("deny-by-prefix"));
+    lab.put("50-names.toml", "[config]\nprefix = \"own-\"\n");
+    lab.put("50-names.scenarios.jsonl", scenarios);
+    lab.load().status().remove(0).state
+}
+
+#[test]
+fn what_decides_them_as_they_say_serves() {
+    assert_eq!(state(GOOD), PluginState::Serving);
+    assert_eq!(state(""), PluginState::Serving);
+}
+
+#[test]
+fn what_decides_otherwise_is_refused_with_the_place_and_the_difference() {
+    let wrong = GOOD.replace("test-1", "web-1");
+    let PluginState::Refused { reason } = state(&wrong) else {
+        panic!("it serves");
+    };
+    for said in [
+        "its scenarios:1",
+        "a name with the prefix",
+        "expected denied",
+        "granted",
+    ] {
+        assert!(reason.contains(said), "{said}: {reason}");
+    }
+}
+
+#[test]
+fn what_is_no_scenario_and_too_many_of_them_are_refused() {
+    for (scenarios, said) in [
+        ("{\"facts\": 3}".to_owned(), "no scenario"),
+        ("{\"fcts\": {}}".to_owned(), "fcts"),
+        ("{}".repeat(257), "256"),
+        (" ".repeat((1 << 20) + 1), "bigger than"),
+    ] {
+        let PluginState::Refused { reason } = state(&scenarios) else {
+            panic!("{said}: it serves");
+        };
+        assert!(reason.contains(said), "{reason}");
+    }
+}
+
+/// Those that `cargo xtask guests` puts beside the shipped policies, for whoever installs one.
+#[test]
+fn shipped_policies_are_loaded_with_their_scenarios() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests");
+    let lab = Lab::new();
+    let mut count = 0;
+    for name in [
+        "cluster-disk",
+        "hydrate-local",
+        "maintenance",
+        "quota",
+        "read-only-replicas",
+    ] {
+        let scenarios = std::fs::read(folder.join(format!("{name}.scenarios.jsonl"))).unwrap();
+        let placed = volward_policy::scenarios::parse(name, &scenarios).unwrap();
+        let plugins = placed.iter().flat_map(|one| &one.scenario.plugins);
+        assert!(
+            plugins.clone().any(|plugin| plugin.plugin == name),
+            "{name}"
+        );
+        // One that its own configuration check accepts.
+        let config = plugins.filter_map(|plugin| plugin.config.as_ref()).next();
+        let lines = config.into_iter().flatten();
+        let lines: String = lines
+            .map(|(key, value)| format!("{key} = {value:?}\n"))
+            .collect();
+        lab.put(&format!("50-{name}.wasm"), guest(name));
+        lab.put(&format!("50-{name}.toml"), format!("[config]\n{lines}"));
+        lab.put(&format!("50-{name}.scenarios.jsonl"), scenarios);
+        count += placed.len();
+    }
+    assert!(count > 30, "only {count} scenarios");
+    for status in lab.load().status() {
+        assert_eq!(status.state, PluginState::Serving, "{}", status.name);
+    }
+}
