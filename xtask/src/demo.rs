@@ -12,7 +12,7 @@ use anyhow::Result;
 use volward_system::volward::Volward;
 use volward_system::{Cluster, ClusterSpec, Lab, Progress};
 
-use crate::{build, guests, setup};
+use crate::{build, setup};
 use stage::Stage;
 
 /// Does all the set-up there is to do, then tells the story.
@@ -23,7 +23,6 @@ use stage::Stage;
 pub(crate) fn run(root: &Path) -> Result<()> {
     setup::run()?;
     build::all(root)?;
-    guests::build(root)?;
     let begun = Instant::now();
     let progress = Progress::shown();
     let cluster = Cluster::with_volward(&Lab::open()?, &ClusterSpec::default(), progress)?;

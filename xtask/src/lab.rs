@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use volward_system::guest::{Guest, Wish};
+use volward_system::volward::{POOL, Volward};
 use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress};
 
-use crate::{build, guests, setup};
+use crate::{build, setup};
+
+/// On a node; eight nodes' numbers fit into a byte.
+const GUESTS: u8 = 28;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
@@ -44,6 +49,14 @@ pub(crate) enum Verb {
         /// The command; none: a script from stdin
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
+    },
+    /// Define a guest on a node, with a volume of its own in vg0, for `virsh start` there
+    Guest {
+        /// Its name, and the volume's
+        name: String,
+        /// On which node
+        #[arg(long, default_value_t = 1)]
+        node: u8,
     },
     /// Power-cut a node
     Kill {
@@ -114,6 +127,7 @@ pub(crate) fn run(root: &Path, verb: Verb) -> Result<()> {
             let script = script(&command)?;
             on(node, &|_, node| execute(node, &script, deadline))
         }
+        Verb::Guest { name, node } => on(node, &|cluster, node| guest(cluster, node, &name)),
         Verb::Kill { node } => on(node, &|cluster, node| {
             node.kill()?;
             Ok(cluster.remember()?)
@@ -141,10 +155,39 @@ fn up(root: &Path, lab: &Lab, spec: &ClusterSpec, bare: bool) -> Result<()> {
         Cluster::up(lab, spec, Progress::shown())?;
     } else {
         build::all(root)?;
-        guests::build(root)?;
         Cluster::up_with_volward(lab, spec, Progress::shown())?;
     }
     eprintln!("  `cargo xtask lab ssh 1` for a shell, `cargo xtask lab down` to end it");
+    Ok(())
+}
+
+/// Guests have no operating system: what matters is what their start is told.
+fn guest(cluster: &Cluster, node: &Node, name: &str) -> Result<()> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        bail!("{name:?} names no guest: letters, digits and `-`");
+    }
+    let volumes = node.run_ok(&format!("lvs --noheadings -o lv_name {POOL}"))?;
+    if !volumes.lines().any(|line| line.trim() == name) {
+        Volward::on(cluster).volume(name, 32)?;
+    }
+    let guests = node.run_ok("virsh list --all --name")?;
+    let number = guests.lines().filter(|line| !line.is_empty()).count();
+    // It makes the UUID, which no two guests of the cluster may share.
+    let number = node.number() * GUESTS + u8::try_from(number)?;
+    if number >= (node.number() + 1) * GUESTS {
+        bail!(
+            "node {} has {GUESTS} guests: that are enough",
+            node.number()
+        );
+    }
+    let guest = Guest::new(name, number).disk(name, Wish::Plain);
+    guest.define(node)?;
+    let (node, device) = (node.number(), guest.device(name));
+    println!(
+        "guest {name} ({}) is defined on node {node}, its disk {device}",
+        guest.uuid
+    );
+    println!("  `cargo xtask lab run {node} virsh start {name}` starts it");
     Ok(())
 }
 

@@ -129,7 +129,6 @@ fn in_other_languages(root: &Path) -> Steps {
 fn system(root: &Path, name: &'static str) -> Steps {
     let mut steps = Steps::new(name);
     steps.work("programs", || build::all(root).map(well));
-    steps.work("guests", || guests::build(root).map(well));
     if !steps.ok() {
         // Nodes would run what was built some other day.
         return steps;
