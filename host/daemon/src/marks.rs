@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use volward_api::StartMark;
-use volward_control::Node;
+use volward_control::{Node, NotAfter};
 use volward_model::InstanceId;
 
 /// The folder of marks, one file an instance.
@@ -100,4 +100,12 @@ fn newest_marks(node: &Node) -> BTreeMap<InstanceId, StartMark> {
         newest.sequence = newest.sequence.max(mark.sequence);
     }
     marks
+}
+
+/// What a release is for: nothing that was attached after this mark.
+pub(crate) fn not_after(mark: StartMark) -> NotAfter {
+    NotAfter {
+        boot_id: mark.boot_id,
+        sequence: mark.sequence,
+    }
 }

@@ -13,7 +13,7 @@ use volward_api::DetachRequest;
 use volward_control::{ControlError, DetachAsk};
 use volward_model::{Origin, RequestId};
 
-use crate::http::not_after;
+use crate::marks::not_after;
 use crate::wiring::Daemon;
 
 /// The hook also spools what a living daemon did not answer in time, or failed at. Nobody waits

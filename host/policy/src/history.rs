@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::digest;
 use crate::plugin::Identity;
-use crate::runtime::digest;
 use crate::source::{Level, Settings};
 use crate::trusted::{self, TrustError};
 

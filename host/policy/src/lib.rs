@@ -17,6 +17,7 @@ mod chain;
 mod compiler;
 mod convert;
 mod decision_log;
+mod digest;
 mod engine;
 mod fault;
 mod gate;
@@ -43,12 +44,13 @@ pub use decision_log::{
     BadLine, DecisionLog, LogEntry, LogFolder, LogLimits, LogReader, LogWriter, Outcome, WINDOW,
     Which,
 };
+pub use digest::digest;
 pub use engine::{code_config, metered_code_config};
 pub use history::HistoryError;
 pub use interface::INTERFACE;
 pub use limits::{Limits, MOST_STACK_BYTES};
 pub use refused::{LoadError, RollbackError, RuntimeError};
-pub use runtime::{Runtime, Sources, digest};
+pub use runtime::{Runtime, Sources};
 pub use sandbox::Cost;
 pub use source::{Level, Settings, SettingsError};
 pub use tally::{Counters, Latency, SeenFault};

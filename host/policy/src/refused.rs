@@ -6,7 +6,7 @@ use crate::MOST_STACK_BYTES;
 use crate::artefact::ArtefactError;
 use crate::history::HistoryError;
 use crate::interface::INTERFACE;
-use crate::scenarios::NoScenario;
+use crate::scenarios::ScenariosError;
 use crate::source::SettingsError;
 use crate::trusted::TrustError;
 
@@ -87,30 +87,9 @@ pub enum LoadError {
     /// An operator went back from it, and no earlier version can serve.
     #[error("it was rolled back, and no earlier version of it can be loaded any more")]
     RolledBack,
-    /// What lies beside it is no scenario.
+    /// The scenarios beside it are none, or it decides otherwise.
     #[error(transparent)]
-    NoScenario(#[from] NoScenario),
-    /// More scenarios than loading can wait for.
-    #[error(
-        "{count} scenarios lie beside it; {most} are tried at most: put only those there that \
-             every change must pass"
-    )]
-    ManyScenarios {
-        /// How many.
-        count: usize,
-        /// The limit.
-        most: usize,
-    },
-    /// It does not decide what its author says.
-    #[error("{place} {title}: {difference}")]
-    Scenario {
-        /// Which scenario's line.
-        place: String,
-        /// What it shows.
-        title: String,
-        /// Where it came out otherwise.
-        difference: String,
-    },
+    Scenarios(#[from] ScenariosError),
     /// It does not accept its configuration.
     #[error("its configuration is wrong: {}", .problems.join("; "))]
     Config {

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::artefact::{ArtefactError, Cache};
 use crate::bindings::Imports;
 use crate::call::Call;
 use crate::chain::{Chain, Member, PluginStatus};
+use crate::digest::digest;
 use crate::history::History;
 use crate::interface::{Built, INTERFACE};
 use crate::plugin::{Hooks, Identity, Plugin};
@@ -197,19 +197,6 @@ impl Runtime {
             None => Cache::without(engine, &*self.compiler, bytes),
         }
     }
-}
-
-/// SHA-256, lower-case hex.
-#[must_use]
-pub fn digest(component: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(component) {
-        // Writing to a String does not fail.
-        let _ok = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 fn does_not_link(built: &Built, error: &wasmtime::Error) -> LoadError {

@@ -9,7 +9,6 @@ use volward_model::Scenario;
 use volward_model::scenario::{Hook, ScenarioPlugin};
 
 use crate::chain::Chain;
-use crate::refused::LoadError;
 use crate::source::{Level, Settings};
 use crate::trusted::{self, TrustError};
 
@@ -35,6 +34,33 @@ pub struct NoScenario {
     pub file: String,
     /// With the line, and what was expected.
     pub reason: String,
+}
+
+/// Why the scenarios beside a policy speak against it.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenariosError {
+    /// What lies there is no scenario.
+    #[error(transparent)]
+    None(#[from] NoScenario),
+    /// More than loading can wait for.
+    #[error(
+        "{count} scenarios lie beside it; {MOST} are tried at most: put only those there that every \
+         change must pass"
+    )]
+    Many {
+        /// How many.
+        count: usize,
+    },
+    /// It does not decide what its author says.
+    #[error("{place} {title}: {difference}")]
+    Otherwise {
+        /// Which scenario's line.
+        place: String,
+        /// What it shows.
+        title: String,
+        /// Where it came out otherwise.
+        difference: String,
+    },
 }
 
 /// The scenarios in some bytes, one JSON value after the other; `file` is its name for places.
@@ -111,11 +137,11 @@ pub(crate) fn beside(policy: &Path, owner: u32) -> Result<Vec<u8>, TrustError> {
 pub(crate) fn try_all(
     text: &[u8],
     mut chain_for: impl FnMut(&[ScenarioPlugin]) -> Chain,
-) -> Result<(), LoadError> {
+) -> Result<(), ScenariosError> {
     let all = parse("its scenarios", text)?;
     if all.len() > MOST {
         let count = all.len();
-        return Err(LoadError::ManyScenarios { count, most: MOST });
+        return Err(ScenariosError::Many { count });
     }
     for Placed { place, scenario } in &all {
         let facts = scenario.facts();
@@ -126,7 +152,7 @@ pub(crate) fn try_all(
         };
         let differences = scenario.differences(&facts, &record.plugins, &record.combined);
         if let Some(first) = differences.first() {
-            return Err(LoadError::Scenario {
+            return Err(ScenariosError::Otherwise {
                 place: place.clone(),
                 title: scenario.title.clone(),
                 difference: first.to_string(),

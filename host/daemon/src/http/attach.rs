@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, StartMark,
+    Detached, DiskPath,
 };
-use volward_control::{AttachAsk, AttachDone, CallOff, DetachAsk, DiskAsk, NotAfter};
+use volward_control::{AttachAsk, AttachDone, CallOff, DetachAsk, DiskAsk};
 use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
@@ -14,6 +14,7 @@ use super::Peer;
 use super::handler::{Shared, blocking};
 use super::peer::Caller;
 use super::problem::Failure;
+use crate::marks::not_after;
 use crate::wiring::Daemon;
 
 pub(super) async fn attach(
@@ -160,13 +161,6 @@ pub(super) async fn detach(
         })
     })
     .await
-}
-
-pub(crate) fn not_after(mark: StartMark) -> NotAfter {
-    NotAfter {
-        boot_id: mark.boot_id,
-        sequence: mark.sequence,
-    }
 }
 
 pub(super) async fn confirm(

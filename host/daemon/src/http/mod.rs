@@ -30,7 +30,6 @@ use crate::config::Switch;
 use crate::policies::{PERIOD, watch};
 use crate::spool::{self, Spool};
 use crate::wiring::Daemon;
-pub(crate) use attach::not_after;
 pub(crate) use peer::Peer;
 
 /// A pool that is not ready at start (its lockspace is joined later) is tried again so often.

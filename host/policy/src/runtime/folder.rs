@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Runtime, Sources, digest, identity, refused, with_causes};
+use super::{Runtime, Sources, identity, refused, with_causes};
 use crate::BASELINE;
 use crate::chain::{Chain, Member};
+use crate::digest::digest;
 use crate::history::{HistoryError, Version};
 use crate::plugin::{Identity, Plugin};
 use crate::refused::{LoadError, RollbackError};
