@@ -34,8 +34,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // The lab knows nothing of the product: it only carries its programs to a node.
     ("system", &[]),
-    // What it measures, and what a client and a compiler are.
-    ("bench", &["model", "policy", "api", "workbench"]),
+    // What it measures, and what a client and a compiler are; and what does harm meanwhile.
+    ("bench", &["model", "policy", "api", "workbench", "corpus"]),
+    // Hostile components: what is to become of them is said in the model's words.
+    ("corpus", &["model", "workbench"]),
     // Made-up facts and answers, for property tests.
     ("samples", &["model"]),
     // Compiled policies on the real runtime.

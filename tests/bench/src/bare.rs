@@ -2,6 +2,7 @@
 //! but no limits, no deadline, no gate, no log and no record.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use volward_model::{self as model, Facts};
@@ -12,6 +13,8 @@ use wasmtime::{
 
 use bindings::volward::policy::{answers, clock, config, facts, log};
 use bindings::{AttachHook, AttachHookPre};
+
+use crate::samples::timed;
 
 #[allow(
     missing_docs,
@@ -42,6 +45,16 @@ pub(crate) struct Bare {
 /// What the policy is told.
 struct Told(Arc<Facts>);
 
+/// How long each step of a decision took.
+pub(crate) struct Steps {
+    /// Store and instance made.
+    pub(crate) instance: Duration,
+    /// Hook called.
+    pub(crate) call: Duration,
+    /// Store and instance dropped.
+    pub(crate) gone: Duration,
+}
+
 impl Bare {
     /// # Errors
     /// If the component is not a policy.
@@ -66,15 +79,41 @@ impl Bare {
     /// # Errors
     /// If it breaks or denies.
     pub(crate) fn decide(&self, facts: &Arc<Facts>) -> anyhow::Result<()> {
-        let said = |error: wasmtime::Error| anyhow!("{error:#}");
-        let mut store = Store::new(&self.engine, Told(Arc::clone(facts)));
-        let policy = self.policy.instantiate(&mut store).map_err(said)?;
-        let (request, answer) = (Resource::new_borrow(0), Resource::new_borrow(0));
-        let hook = policy.volward_policy_attach();
-        let answer = hook.call_review(&mut store, request, answer);
-        let answer = answer.map_err(said)?;
-        answer.map_err(|denial| anyhow!("it denied: {}", denial.message))
+        let (mut store, policy) = self.instance(facts)?;
+        call(&mut store, &policy)
     }
+
+    /// The same, with the time of each step.
+    ///
+    /// # Errors
+    /// If it breaks or denies.
+    pub(crate) fn decide_in_steps(&self, facts: &Arc<Facts>) -> anyhow::Result<Steps> {
+        let (made, instance) = timed(|| self.instance(facts));
+        let (mut store, policy) = made?;
+        let (answer, called) = timed(|| call(&mut store, &policy));
+        answer?;
+        let ((), gone) = timed(|| drop((store, policy)));
+        Ok(Steps {
+            instance,
+            call: called,
+            gone,
+        })
+    }
+
+    fn instance(&self, facts: &Arc<Facts>) -> anyhow::Result<(Store<Told>, AttachHook)> {
+        let mut store = Store::new(&self.engine, Told(Arc::clone(facts)));
+        let policy = self.policy.instantiate(&mut store);
+        let policy = policy.map_err(|error| anyhow!("{error:#}"))?;
+        Ok((store, policy))
+    }
+}
+
+fn call(store: &mut Store<Told>, policy: &AttachHook) -> anyhow::Result<()> {
+    let (request, answer) = (Resource::new_borrow(0), Resource::new_borrow(0));
+    let hook = policy.volward_policy_attach();
+    let answer = hook.call_review(store, request, answer);
+    let answer = answer.map_err(|error| anyhow!("{error:#}"))?;
+    answer.map_err(|denial| anyhow!("it denied: {}", denial.message))
 }
 
 impl Told {
@@ -155,8 +194,8 @@ impl facts::HostDisk for Told {
         let told = attachments.map(|one| facts::Attachment {
             node: one.node.to_string(),
             instance: one.instance.to_string(),
-            sharing: facts::Sharing::Shared,
-            access: facts::Access::ReadOnly,
+            sharing: sharing(one.sharing),
+            access: access(one.access),
             since_ms: one.since_ms,
             state: facts::AttachmentState::Attached,
         });
@@ -165,14 +204,28 @@ impl facts::HostDisk for Told {
     fn hydration(&mut self, _: Resource<facts::Disk>) -> Result<Option<facts::Hydration>> {
         Ok(None)
     }
-    fn asked_sharing(&mut self, _: Resource<facts::Disk>) -> Result<facts::Sharing> {
-        Ok(facts::Sharing::Shared)
+    fn asked_sharing(&mut self, disk: Resource<facts::Disk>) -> Result<facts::Sharing> {
+        Ok(sharing(self.disk(&disk)?.asked_sharing))
     }
-    fn asked_access(&mut self, _: Resource<facts::Disk>) -> Result<facts::Access> {
-        Ok(facts::Access::ReadOnly)
+    fn asked_access(&mut self, disk: Resource<facts::Disk>) -> Result<facts::Access> {
+        Ok(access(self.disk(&disk)?.asked_access))
     }
     fn drop(&mut self, _: Resource<facts::Disk>) -> Result<()> {
         Ok(())
+    }
+}
+
+fn sharing(sharing: model::Sharing) -> facts::Sharing {
+    match sharing {
+        model::Sharing::Shared => facts::Sharing::Shared,
+        model::Sharing::Exclusive => facts::Sharing::Exclusive,
+    }
+}
+
+fn access(access: model::Access) -> facts::Access {
+    match access {
+        model::Access::ReadWrite => facts::Access::ReadWrite,
+        model::Access::ReadOnly => facts::Access::ReadOnly,
     }
 }
 

@@ -7,8 +7,11 @@
 
 mod attach;
 mod bare;
+mod beside;
+mod corpus;
 mod decision;
 mod hook;
+mod memory;
 mod replay;
 mod samples;
 mod start;
@@ -35,6 +38,14 @@ enum What {
         #[arg(long, default_value_t = 20_000)]
         rounds: usize,
     },
+    /// The same decision by wasmtime alone, Volward and Rego, and where its time goes
+    Beside {
+        /// The folder of built policies
+        guests: PathBuf,
+        /// Rounds, each way once
+        #[arg(long, default_value_t = 10_000)]
+        rounds: usize,
+    },
     /// Attaches through the daemon, against the same by hand (on a node, as root)
     Attach {
         /// A free volume of a shared pool, POOL/NAME
@@ -42,6 +53,25 @@ enum What {
         /// Pairs
         #[arg(long, default_value_t = 30)]
         rounds: usize,
+    },
+    /// A good chain while hostile components run beside it: its decisions, and memory
+    Corpus {
+        /// The baseline policy's component
+        component: PathBuf,
+        /// volward-policy, which compiles
+        #[arg(long)]
+        workbench: PathBuf,
+        /// Pairs of a quiet and a noisy phase
+        #[arg(long, default_value_t = 5)]
+        phases: usize,
+    },
+    /// Writes the hostile components into a folder (what `corpus` starts)
+    #[command(hide = true)]
+    Components {
+        /// The component of a policy that works
+        component: PathBuf,
+        /// Where to
+        folder: PathBuf,
     },
     /// The hook on a guest without managed disks, against /bin/true
     Hook {
@@ -80,8 +110,19 @@ fn main() -> anyhow::Result<()> {
         What::Decision { component, rounds } => {
             serde_json::to_string(&decision::measure(&component, rounds)?)
         }
+        What::Beside { guests, rounds } => {
+            serde_json::to_string(&beside::measure(&guests, rounds)?)
+        }
         What::Attach { volume, rounds } => {
             serde_json::to_string(&attach::measure(&volume, rounds)?)
+        }
+        What::Corpus {
+            component,
+            workbench,
+            phases,
+        } => serde_json::to_string(&corpus::measure(&component, &workbench, phases)?),
+        What::Components { component, folder } => {
+            return corpus::write_components(&component, &folder);
         }
         What::Hook { program, rounds } => serde_json::to_string(&hook::measure(&program, rounds)?),
         What::Replay {

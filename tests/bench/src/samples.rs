@@ -46,3 +46,10 @@ pub(crate) fn time<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resul
     work().map(drop)?;
     Ok(begun.elapsed())
 }
+
+/// What something answers, and how long it took; to drop it is not part of that time.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    let answer = work();
+    (answer, begun.elapsed())
+}

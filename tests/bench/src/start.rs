@@ -11,6 +11,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
+use crate::memory::field;
+
 /// No pool: what is measured is the daemon, not the storage's answers.
 const CONFIG: &str = "[node]\nname = \"bench\"\n";
 /// Until it is idle.
@@ -107,19 +109,9 @@ fn stop(mut daemon: Child) -> anyhow::Result<()> {
 fn memory(daemon: &Child) -> anyhow::Result<(u64, u64)> {
     let path = format!("/proc/{}/smaps_rollup", daemon.id());
     let text = fs::read_to_string(&path)?;
-    let field = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        let kibibytes = line
-            .trim()
-            .strip_suffix(" kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()?;
-        Some(kibibytes << 10)
-    };
     let all = || {
-        let private = field("Private_Clean:")? + field("Private_Dirty:")?;
-        Some((field("Rss:")?, private))
+        let private = field(&text, "Private_Clean:")? + field(&text, "Private_Dirty:")?;
+        Some((field(&text, "Rss:")?, private))
     };
     all().with_context(|| format!("{path} says nothing of memory"))
 }

@@ -48,7 +48,7 @@ impl Unit {
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
     /// What was measured.
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     /// What it was compared with; empty where it stands alone.
     pub(crate) against: &'static str,
     /// Samples, or pairs of them.
@@ -62,12 +62,14 @@ pub(crate) struct Figure {
     pub(crate) ratio_p90: Option<f64>,
     /// The ratio is to be this or less.
     pub(crate) goal: Option<f64>,
+    /// The median is to be this or less, in the basic unit; where there is no ratio.
+    pub(crate) most: Option<f64>,
 }
 
 impl Figure {
     /// Of pairs.
     pub(crate) fn pairs(
-        what: &'static str,
+        what: impl Into<String>,
         against: &'static str,
         unit: Unit,
         pairs: &Pairs,
@@ -81,7 +83,7 @@ impl Figure {
             .map(|(ours, base)| ours / base)
             .collect();
         Self {
-            what,
+            what: what.into(),
             against,
             n: ratios.len(),
             unit,
@@ -90,13 +92,14 @@ impl Figure {
             ratio: Some(Spread::of(&ratios).median),
             ratio_p90: Some(ours.p90 / base.p90),
             goal,
+            most: None,
         }
     }
 
     /// Of samples that are compared with nothing.
-    pub(crate) fn alone(what: &'static str, unit: Unit, samples: &[f64]) -> Self {
+    pub(crate) fn alone(what: impl Into<String>, unit: Unit, samples: &[f64]) -> Self {
         Self {
-            what,
+            what: what.into(),
             against: "",
             n: samples.len(),
             unit,
@@ -105,17 +108,28 @@ impl Figure {
             ratio: None,
             ratio_p90: None,
             goal: None,
+            most: None,
+        }
+    }
+
+    /// Of one value that is to be `most` or less.
+    pub(crate) fn bounded(what: impl Into<String>, unit: Unit, value: f64, most: f64) -> Self {
+        Self {
+            most: Some(most),
+            ..Self::alone(what, unit, &[value])
         }
     }
 
     /// Whether the goal was reached; `None` where there is none.
     pub(crate) fn met(&self) -> Option<bool> {
-        Some(self.ratio? <= self.goal?)
+        let ratio = self.ratio.zip(self.goal);
+        let (value, limit) = ratio.or(Some(self.ours.median).zip(self.most))?;
+        Some(value <= limit)
     }
 }
 
 impl Spread {
-    fn of(samples: &[f64]) -> Self {
+    pub(crate) fn of(samples: &[f64]) -> Self {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         Self {
@@ -161,5 +175,9 @@ mod tests {
         assert_eq!(strict.met(), Some(false));
         let alone = Figure::alone("a", Unit::Mebibytes, &[1.0]);
         assert_eq!(alone.met(), None);
+        for (value, met) in [(2.0, true), (-1.0, true), (2.5, false)] {
+            let bounded = Figure::bounded("a", Unit::Mebibytes, value, 2.0);
+            assert_eq!(bounded.met(), Some(met));
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! least that would do the same are measured in turn, so that a machine's speed and its other
 //! work meet both.
 
+mod beside;
+mod corpus;
 mod figure;
 mod native;
 mod on_node;
@@ -42,6 +44,10 @@ pub(crate) struct Options {
 enum Part {
     /// A policy decision, here
     Decision,
+    /// The same decision by wasmtime alone, Volward and Rego, and where its time goes; here
+    Beside,
+    /// Decisions while hostile components run, and the memory they leave; here
+    Corpus,
     /// The hook on a guest without managed disks, here
     Hook,
     /// A long decision log replayed against a changed policy, here
@@ -67,6 +73,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let mut places = vec![report::this_machine()];
     if wanted(Part::Decision) {
         figures.push(native::decision(root)?);
+    }
+    if wanted(Part::Beside) {
+        figures.extend(beside::measure(root)?);
+    }
+    if wanted(Part::Corpus) {
+        figures.extend(corpus::measure(root)?);
     }
     if wanted(Part::Hook) {
         figures.push(native::hook(root)?);

@@ -1,5 +1,6 @@
 //! What is measured on this machine, without storage.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,11 +11,11 @@ use serde::de::DeserializeOwned;
 use super::figure::{Figure, Pairs, Unit};
 
 /// The ratio a decision may have to wasmtime alone.
-const DECISION_GOAL: f64 = 1.15;
+pub(crate) const DECISION_GOAL: f64 = 1.15;
 
 pub(crate) fn decision(root: &Path) -> Result<Figure> {
     let component = root.join("target/guests/baseline.wasm");
-    let pairs: Pairs = bench(root, "decision", &component)?;
+    let pairs: Pairs = bench(root, "decision", &[&component])?;
     Ok(Figure::pairs(
         "one decision, 10 disks, shipped default",
         "wasmtime alone, same component and facts",
@@ -25,7 +26,7 @@ pub(crate) fn decision(root: &Path) -> Result<Figure> {
 }
 
 pub(crate) fn hook(root: &Path) -> Result<Figure> {
-    let pairs: Pairs = bench(root, "hook", &root.join("target/release/volward-hook"))?;
+    let pairs: Pairs = bench(root, "hook", &[root.join("target/release/volward-hook")])?;
     Ok(Figure::pairs(
         "hook, guest without managed disks",
         "/bin/true",
@@ -46,7 +47,7 @@ struct Replayed {
 /// A log of 100,000 decisions against a policy with other settings; what it prints is shown.
 pub(crate) fn replay(root: &Path) -> Result<Figure> {
     let component = root.join("target/guests/deny-by-prefix.wasm");
-    let replayed: Replayed = bench(root, "replay", &component)?;
+    let replayed: Replayed = bench(root, "replay", &[&component])?;
     eprintln!(
         "  replayed {} decisions, {} bytes:",
         replayed.decisions, replayed.bytes
@@ -67,11 +68,16 @@ pub(crate) fn replay(root: &Path) -> Result<Figure> {
     ))
 }
 
-fn bench<T: DeserializeOwned>(root: &Path, what: &str, subject: &Path) -> Result<T> {
+/// Measures `what` with these arguments.
+pub(crate) fn bench<T: DeserializeOwned>(
+    root: &Path,
+    what: &str,
+    arguments: &[impl AsRef<OsStr>],
+) -> Result<T> {
     eprintln!("  measuring: {what}");
     let output = Command::new(root.join("target/release/volward-bench"))
         .arg(what)
-        .arg(subject)
+        .args(arguments)
         .output()
         .context("cannot run volward-bench")?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -116,7 +116,7 @@ fn row(figure: &Figure) -> [String; 11] {
         }
     };
     [
-        figure.what.to_owned(),
+        figure.what.clone(),
         figure.against.to_owned(),
         figure.n.to_string(),
         figure.unit.show(figure.ours.median),
@@ -132,15 +132,22 @@ fn row(figure: &Figure) -> [String; 11] {
             .map_or_else(String::new, |base| figure.unit.show(base.median)),
         ratio(figure.ratio),
         ratio(figure.ratio_p90),
-        figure
-            .goal
-            .map_or_else(String::new, |goal| format!("≤ {goal:.2}")),
+        goal(figure),
         match figure.met() {
             Some(true) => "met".to_owned(),
             Some(false) => "missed".to_owned(),
             None => String::new(),
         },
     ]
+}
+
+fn goal(figure: &Figure) -> String {
+    let limit = match (figure.goal, figure.most) {
+        (Some(ratio), _) => format!("{ratio:.2}"),
+        (None, Some(most)) => figure.unit.show(most),
+        (None, None) => return String::new(),
+    };
+    format!("≤ {limit}")
 }
 
 #[cfg(test)]
@@ -162,6 +169,10 @@ mod tests {
         assert!(lines[2].contains("| ≤ 1.50 | missed |"), "{text}");
         assert!(lines[3].contains("| 3.0 MiB "), "{text}");
         assert_eq!(lines.last(), Some(&"- here"));
+        let mebi = f64::from(1 << 20);
+        let too_much = Figure::bounded("left", Unit::Mebibytes, 3.0 * mebi, mebi);
+        let text = table(&[too_much], &[]);
+        assert!(text.contains("| ≤ 1.0 MiB | missed |"), "{text}");
     }
 
     #[test]
