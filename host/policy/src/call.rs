@@ -8,6 +8,7 @@ use wasmtime::{Engine, ResourceLimiter, Result, Store};
 
 use crate::Limits;
 use crate::fault::Misuse;
+use crate::priority::GaveWay;
 
 /// Everything a policy can reach. A store holds one, is made for one decision, and goes with it.
 pub(crate) struct Call {
@@ -21,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) log: Vec<String>,
     /// What it may still log.
     pub(crate) budget: Budget,
+    /// Whether its thread gave way to others.
+    pub(crate) gave_way: Option<GaveWay>,
     meter: Meter,
 }
 
@@ -110,6 +113,7 @@ pub(crate) fn store(
             line_limit: limits.log_lines,
             byte_limit: limits.log_bytes,
         },
+        gave_way: None,
         meter: Meter {
             used: 0,
             memory_limit: limits.memory_bytes,

@@ -26,6 +26,7 @@ mod history;
 mod interface;
 mod limits;
 mod plugin;
+mod priority;
 mod refused;
 mod runtime;
 mod sandbox;

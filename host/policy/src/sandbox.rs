@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use volward_model::{Answer, Facts, Fault, FaultKind};
 use wasmtime::component::{Instance, InstancePre};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
 use crate::Limits;
 use crate::call::{self, Call};
 use crate::fault::{self, During};
 use crate::gate::Gate;
+use crate::priority::GaveWay;
 use crate::ticker::Ticker;
 
 /// What all policies share.
@@ -33,6 +34,10 @@ pub struct Cost {
     /// Linear memory of all its memories together, in bytes.
     pub memory: u64,
 }
+
+/// Ticks after which a call gives way to others: a decision takes some 30 us, so whoever is seen by
+/// three ticks is slow or hangs.
+const SLOW_TICKS: u64 = 3;
 
 /// What came of a call.
 pub(crate) struct Outcome<T> {
@@ -77,6 +82,22 @@ impl Sandbox {
             .unwrap_or_default()
     }
 
+    /// The call ends when the deadline is over, and has a lower priority before, once it is slow: the
+    /// threads of a small node's decisions share two processors with it.
+    fn set_deadline(&self, store: &mut Store<Call>, deadline_ms: u32) {
+        let ticks = self.limits.ticks(deadline_ms);
+        let first = SLOW_TICKS.min(ticks);
+        let mut left = ticks - first;
+        store.set_epoch_deadline(first);
+        store.epoch_deadline_callback(move |mut store| {
+            if left == 0 {
+                return Err(Trap::Interrupt.into());
+            }
+            store.data_mut().gave_way = GaveWay::begin();
+            Ok(UpdateDeadline::Continue(std::mem::take(&mut left)))
+        });
+    }
+
     /// Instantiates a policy and runs `body` on it. The deadline holds for both together.
     pub(crate) fn run<T>(
         &self,
@@ -95,7 +116,7 @@ impl Sandbox {
         };
         let _running = self.ticker.begin();
         let mut store = call::store(&self.engine, &self.limits, facts, config);
-        store.set_epoch_deadline(self.limits.ticks(deadline_ms));
+        self.set_deadline(&mut store, deadline_ms);
         if self.costs.is_some() {
             // As much as there is: it is counted, not limited. It fails only where the engine does
             // not count, and this one does.
@@ -113,7 +134,15 @@ impl Sandbox {
             let mut costs = costs.lock().unwrap_or_else(PoisonError::into_inner);
             costs.push(Cost { fuel, memory });
         }
-        let Call { answer, log, .. } = store.into_data();
+        let Call {
+            answer,
+            log,
+            gave_way,
+            ..
+        } = store.into_data();
+        if let Some(gave_way) = gave_way {
+            gave_way.end();
+        }
         Outcome {
             result,
             answer,

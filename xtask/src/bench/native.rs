@@ -1,6 +1,7 @@
 //! What is measured on this machine, without storage.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -69,18 +70,41 @@ pub(crate) fn replay(root: &Path) -> Result<Figure> {
 }
 
 /// Measures `what` with these arguments.
+/// Runs with the environment that the unit gives the daemon: what is measured stands for it.
 pub(crate) fn bench<T: DeserializeOwned>(
     root: &Path,
     what: &str,
     arguments: &[impl AsRef<OsStr>],
 ) -> Result<T> {
     eprintln!("  measuring: {what}");
+    let unit = root.join("packaging/volwardd.service");
+    let unit = fs::read_to_string(&unit).with_context(|| unit.display().to_string())?;
     let output = Command::new(root.join("target/release/volward-bench"))
         .arg(what)
         .args(arguments)
+        .envs(environment(&unit))
         .output()
         .context("cannot run volward-bench")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "volward-bench {what}: {said}");
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// `Environment=NAME=VALUE` of a unit.
+fn environment(unit: &str) -> Vec<(&str, &str)> {
+    let set = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("Environment="));
+    set.filter_map(|set| set.split_once('=')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_units_environment_is_read() {
+        let unit = "[Service]\nExecStart=/x a=b\nEnvironment=ONE=1\nEnvironment=TWO_=x=y\n";
+        assert_eq!(environment(unit), [("ONE", "1"), ("TWO_", "x=y")]);
+    }
 }

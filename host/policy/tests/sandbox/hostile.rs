@@ -113,6 +113,36 @@ fn panics_are_traps_and_what_they_say_is_in_the_log() {
     }
 }
 
+/// On two processors four policies that hang would keep every decision waiting.
+#[test]
+fn a_call_that_is_slow_gives_way_and_the_thread_is_as_before_after_it() {
+    use rustix::process::{geteuid, getpriority_process};
+
+    let mut lab = Lab::new();
+    lab.limits.deadline_ms = 150;
+    lab.baseline = false;
+    lab.put_hostile("[config]\ndo = \"loop\"");
+    let chain = lab.load();
+    let before = getpriority_process(None).unwrap();
+    let own = rustix::thread::gettid();
+    let during = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            // Far from both ends of the call.
+            std::thread::sleep(Duration::from_millis(90));
+            getpriority_process(Some(own)).unwrap()
+        });
+        let record = chain.attach(&facts(vec![disk("a")]));
+        assert_eq!(fault_kind(&record, "hostile"), FaultKind::Deadline);
+        watch.join().unwrap()
+    });
+    // Whoever is not root could not have it back.
+    let lower = if geteuid().is_root() { 10 } else { 0 };
+    assert_eq!(
+        (during, getpriority_process(None).unwrap()),
+        (before + lower, before)
+    );
+}
+
 /// A fault is named; whoever wrote the policy wants to know where it was, too.
 #[test]
 fn a_fault_says_where_in_the_policy_it_was() {
