@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use volward_policy::scenarios::Placed;
-use volward_policy::{CompileError, Compiler, Limits, Runtime, Settings};
+use volward_policy::{CompileError, Compiler, Level, Limits, Runtime, Settings};
 use volward_workbench::bench::{self, Figures, Tolerance};
 use volward_workbench::chain::{Candidates, Selection, plain_name};
 use volward_workbench::stream::{log_files, scenarios};
@@ -155,20 +155,41 @@ pub(crate) fn check(component: &Path, given: Option<&Path>) -> Result<ExitCode> 
     if plain_name(component) == name {
         println!("in the daemon's folder it must be called NN-{name}.wasm, with two digits");
     }
-    let beside = component.with_extension("scenarios.jsonl");
-    if !beside.is_file() {
+    let beside = read_scenarios(&scenario_files(component)?)?;
+    if beside.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     let mut list = Selection::default();
     list.policies.push(component.to_owned());
     let mut candidates = Candidates::read(&list)?.list;
-    // Those given, not those beside it.
+    // Those given, not those beside it; and as loading tries them, whatever the level.
     if let Some(one) = candidates.last_mut() {
-        one.settings = settings;
+        one.settings = Settings {
+            level: Level::Enforce,
+            ..settings
+        };
     }
-    let ran = test::run(&Candidates::new(candidates, None)?, &scenarios(&beside)?);
+    let ran = test::run(&Candidates::new(candidates, None)?, &beside);
     print(&ran.text())?;
     Ok(verdict(ran.ok()))
+}
+
+/// The file that the daemon would read, or else what an author has: a folder of them.
+fn scenario_files(component: &Path) -> Result<Vec<PathBuf>> {
+    let beside = component.with_extension("scenarios.jsonl");
+    if beside.is_file() {
+        return Ok(vec![beside]);
+    }
+    let folder = component.with_file_name("scenarios");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let files: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut files = files.with_context(|| folder.display().to_string())?;
+    files.retain(|file| file.extension().is_some_and(|end| end == "jsonl"));
+    files.sort();
+    Ok(files)
 }
 
 /// `volward-policy test`

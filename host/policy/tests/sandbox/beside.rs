@@ -12,11 +12,16 @@ const GOOD: &str = r#"{"title": "a name with the prefix",
   "combined": {"denied": [["baseline", {"code": "not-shareable"}]]}}"#;
 
 fn state(scenarios: &str) -> PluginState {
+    state_at("enforce", scenarios)
+}
+
+fn state_at(level: &str, scenarios: &str) -> PluginState {
     let mut lab = Lab::new();
     // Whether the baseline serves here or not, it is what their author had in the chain.
     lab.baseline = false;
     lab.put("50-names.wasm", guest("deny-by-prefix"));
-    lab.put("50-names.toml", "[config]\nprefix = \"own-\"\n");
+    let settings = format!("level = {level:?}\n[config]\nprefix = \"own-\"\n");
+    lab.put("50-names.toml", settings);
     lab.put("50-names.scenarios.jsonl", scenarios);
     lab.load().status().remove(0).state
 }
@@ -25,6 +30,12 @@ fn state(scenarios: &str) -> PluginState {
 fn what_decides_them_as_they_say_serves() {
     assert_eq!(state(GOOD), PluginState::Serving);
     assert_eq!(state(""), PluginState::Serving);
+    // It may be only watched here; that is not what its author speaks of.
+    let own = r#"{"facts": {"request": {"instance_name": "own-1"}, "disks": [{}]},
+        "combined": {"denied": [["names", {"code": "name-refused"}]]}}"#;
+    for scenarios in [GOOD, own] {
+        assert_eq!(state_at("monitor", scenarios), PluginState::Serving);
+    }
 }
 
 #[test]

@@ -131,6 +131,15 @@ fn check_runs_the_scenarios_beside_the_policy() {
             .stdout
             .contains("scenarios")
     );
+    // As an author has them, and as the daemon reads them; where both are, the latter.
+    desk.put("scenarios/one.jsonl", "{\"facts\": {\"disks\": [{}]}}");
+    desk.put("scenarios/README", "no scenario");
+    let ended = desk.run("check 50-deny-by-prefix.wasm");
+    assert!(
+        ended.stdout.contains("1 scenarios: 1 as expected"),
+        "{}",
+        ended.stdout
+    );
     desk.put("50-deny-by-prefix.scenarios.jsonl", SCENARIOS);
     let ended = desk.run("check 50-deny-by-prefix.wasm");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
