@@ -19,8 +19,9 @@ impl<P: Attach> attach::exports::volward::policy::attach::Guest for Exported<P> 
         let owned = copy_request(request, &disks);
         let mut said = Answer::default();
         P::attach(&owned, &mut said)?;
+        let mut handles = Handles::new(&owned.disks, &disks);
         for narrowing in said.narrowings() {
-            say(narrowing, answer, &owned.disks, &disks);
+            say(narrowing, answer, &mut handles);
         }
         Ok(())
     }
@@ -45,18 +46,44 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|info| crate::log::error(&info.to_string())));
 }
 
-/// Says one narrowing. A disk that was not asked for is a mistake of the policy that must not be
-/// passed over in silence, hence the panic: a fault, and faults refuse.
-fn say(narrowing: &Narrowing, answer: &answers::Answer, owned: &[Disk], disks: &[raw::Disk]) {
-    let find = |id: &str| match owned.iter().position(|d| d.id == id) {
-        Some(at) => &disks[at],
-        None => panic!("the answer speaks of disk {id:?}, which was not asked for"),
-    };
+/// The daemon's handles, found by the ids the author has.
+struct Handles<'a> {
+    owned: &'a [Disk],
+    handles: &'a [raw::Disk],
+    last: usize,
+}
+
+impl<'a> Handles<'a> {
+    fn new(owned: &'a [Disk], handles: &'a [raw::Disk]) -> Self {
+        Self {
+            owned,
+            handles,
+            last: 0,
+        }
+    }
+
+    /// Looks from where the last one was: who goes through the disks in their order never waits,
+    /// and there may be hundreds. A disk that was not asked for is a mistake of the policy that must
+    /// not be passed over in silence, hence the panic: a fault, and faults refuse.
+    fn find(&mut self, id: &str) -> &'a raw::Disk {
+        let mut places = (self.last..self.owned.len()).chain(0..self.last);
+        match places.find(|place| self.owned[*place].id == id) {
+            Some(place) => {
+                self.last = place;
+                &self.handles[place]
+            }
+            None => panic!("the answer speaks of disk {id:?}, which was not asked for"),
+        }
+    }
+}
+
+/// Says one narrowing.
+fn say(narrowing: &Narrowing, answer: &answers::Answer, handles: &mut Handles<'_>) {
     match narrowing {
-        Narrowing::Exclusive(id) => answer.exclusive(find(id)),
-        Narrowing::ReadOnly(id) => answer.read_only(find(id)),
-        Narrowing::CopyAtMost(id, mode) => answer.copy_at_most(find(id), *mode),
-        Narrowing::Copy(id, plan) => answer.copy(find(id), *plan),
+        Narrowing::Exclusive(id) => answer.exclusive(handles.find(id)),
+        Narrowing::ReadOnly(id) => answer.read_only(handles.find(id)),
+        Narrowing::CopyAtMost(id, mode) => answer.copy_at_most(handles.find(id), *mode),
+        Narrowing::Copy(id, plan) => answer.copy(handles.find(id), *plan),
         Narrowing::Note(key, value) => answer.note(key, value),
     }
 }
