@@ -15,11 +15,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::componentize::componentize;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// All packages of the workspaces have the same.
+const MINIMUM: &str = env!("CARGO_PKG_RUST_VERSION");
 
 /// Builds every guest whose sources changed, checks that it imports nothing but our interface,
 /// and puts it under `target/guests`, with its scenarios beside it.
@@ -81,6 +83,13 @@ impl Toolchain {
             .find(|rustc| {
                 sysroot(rustc).is_some_and(|s| s.join("lib/rustlib/src/rust/library/std").is_dir())
             });
+        if let Some(old) = with_sources.as_deref().and_then(too_old) {
+            bail!(
+                "policies need rustc {MINIMUM}, and what compiles for {TARGET} here is {old}: run \
+                 `rustup target add {TARGET}`, or on Debian 12 install rustc-web, rust-web-src and \
+                 lld from bookworm-security"
+            );
+        }
         let advice = format!(
             "run `rustup target add {TARGET}`, or on Debian `apt-get install rustc-web rust-web-src lld`"
         );
@@ -112,6 +121,22 @@ impl Toolchain {
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
     }
+}
+
+/// The version of a compiler that is older than the policies want, as `rustc 1.85.0 (...)`.
+fn too_old(rustc: &Path) -> Option<String> {
+    let version = ask(rustc, &["--version"])?.display().to_string();
+    is_older(&version).then_some(version)
+}
+
+fn is_older(version: &str) -> bool {
+    let number = |text: &str| -> Option<(u32, u32)> {
+        let mut parts = text.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    let found = version.split_whitespace().nth(1).and_then(number);
+    // What calls itself otherwise is left to cargo's own judgement.
+    matches!((found, number(MINIMUM)), (Some(found), Some(minimum)) if found < minimum)
 }
 
 /// The first line a compiler prints, if it runs at all.
@@ -221,6 +246,16 @@ pub(crate) fn place(content: &[u8], path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_of_debians_first_release_is_too_old() {
+        assert!(is_older(
+            "rustc 1.85.0 (4d91de4e4 2025-02-17) (built from a source tarball)"
+        ));
+        for fine in ["rustc 1.96.0 (x)", "rustc 2.0.1", "something else"] {
+            assert!(!is_older(fine), "{fine}");
+        }
+    }
 
     #[test]
     fn an_unchanged_component_is_not_written() {

@@ -119,6 +119,8 @@ pub(crate) struct Timeouts {
     pub(crate) busy: u64,
     /// After so long without progress a copy is called stalled.
     pub(crate) stall: u64,
+    /// A policy that takes longer to be compiled is refused.
+    pub(crate) compile: u64,
 }
 
 impl Default for Timeouts {
@@ -130,6 +132,8 @@ impl Default for Timeouts {
             intent: 20,
             busy: 10,
             stall: 60,
+            // A policy of a megabyte takes a second, Python's 18 MB ten; a slow node ten times that.
+            compile: 90,
         }
     }
 }

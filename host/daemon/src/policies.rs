@@ -16,9 +16,6 @@ use volward_policy::{
 };
 use volward_storage::exec::{Exec, ExecError, Invocation};
 
-/// A policy of a megabyte compiles in a second, Python's 18 MB in five; emulated nodes take ten
-/// times as long.
-const COMPILE_DEADLINE: Duration = Duration::from_secs(90);
 /// A few calls of `stat`. Two looks that see the same are a folder at rest.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 /// Compiled code is some five times its component; the largest admitted is 32 MiB.
@@ -256,13 +253,15 @@ impl Decisions for Log {
 pub(crate) struct Workbench {
     pub(crate) exec: Arc<Exec>,
     pub(crate) program: PathBuf,
+    /// It is stopped after so long.
+    pub(crate) deadline: Duration,
 }
 
 impl Compiler for Workbench {
     fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
         let invocation = Invocation::new(&self.program)
             .args(["compile"])
-            .deadline(COMPILE_DEADLINE)
+            .deadline(self.deadline)
             .output_limit(ARTEFACT_LIMIT);
         let ran = self
             .exec
@@ -274,6 +273,13 @@ impl Compiler for Workbench {
                     reason: output.stderr.trim().to_owned(),
                 }
             }
+            error @ ExecError::Deadline { .. } => CompileError::Failed {
+                reason: format!(
+                    "{error}: this node is slow for a policy of {} kB; raise `compile` under \
+                     [timeouts]",
+                    component.len() / 1000
+                ),
+            },
             other => CompileError::Failed {
                 reason: PortError::from(other).to_string(),
             },

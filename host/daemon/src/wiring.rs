@@ -154,6 +154,7 @@ fn load_policies(
     let compiler = Box::new(Workbench {
         exec: Arc::clone(exec),
         program: workbench.to_owned(),
+        deadline: Timeouts::seconds(config.timeouts.compile),
     });
     let owner = rustix::process::geteuid().as_raw();
     let versions = private_folder(&state.join("policies"))?;

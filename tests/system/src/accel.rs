@@ -34,14 +34,17 @@ impl Accel {
             .with(&image.key)
             .key();
         let folder = cache.entry("accel", &key, |folder| {
-            progress.during("trial boot under KVM", || {
-                let verdict = if boots_under_kvm(image, folder)? {
-                    "kvm"
-                } else {
-                    "tcg"
-                };
-                fs::write(folder.join("verdict"), verdict).at("write", folder)
-            })
+            progress.during(
+                "trial boot under KVM (without it nodes are emulated)",
+                || {
+                    let verdict = if boots_under_kvm(image, folder)? {
+                        "kvm"
+                    } else {
+                        "tcg"
+                    };
+                    fs::write(folder.join("verdict"), verdict).at("write", folder)
+                },
+            )
         })?;
         let verdict = folder.join("verdict");
         Ok(

@@ -60,7 +60,8 @@ pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
 
 /// The deadlines of policies are for real machines; in emulation everything takes many times as
 /// long, and more where the host has other things to do.
-const PATIENT: &str = "[policy.limits]\ndeadline-ms = 2500\nload-deadline-ms = 10000\n\n";
+const PATIENT: &str = "[policy.limits]\ndeadline-ms = 2500\nload-deadline-ms = 10000\n\n\
+                       [timeouts]\ncompile = 900\n\n";
 
 fn configuration(node: u8, setup: &Setup) -> String {
     let switch = if setup.lab_switch {
