@@ -99,7 +99,7 @@ fn policy(policy: PluginStatus) -> DoctorCheck {
         PluginState::RolledBack { from } => bad(
             &check,
             DoctorVerdict::Warning,
-            rolled_back(&policy.name, &from),
+            rolled_back(&policy.name, &policy.digest, &from),
             "mend it and drop it in again: the rollback is over by itself then",
         ),
         PluginState::Refused { reason } if policy.level == Level::Monitor => bad(

@@ -14,8 +14,12 @@ use crate::ids::{InstanceId, LvmUuid, NodeName, PoolName, VolumeId, VolumeName};
 /// The stand-ins given so far. One for a whole export, so that what was the same stays the same.
 #[derive(Debug, Default)]
 pub struct Mask {
-    /// Word to stand-in; a kind of word has its own numbers.
-    given: BTreeMap<(&'static str, String), String>,
+    /// Word to stand-in. One for a word, whatever it is: what is a tag here and a setting there is
+    /// compared by a policy. Which kind it was first gives the stand-in its name.
+    words: BTreeMap<String, String>,
+    /// The same for UUIDs, whose stand-ins must be of their form.
+    ids: BTreeMap<(&'static str, String), String>,
+    /// How many stand-ins of a kind there are.
     counts: BTreeMap<&'static str, usize>,
 }
 
@@ -64,13 +68,14 @@ impl Mask {
     /// Masks a sentence: every word that has a stand-in gets it. To be called after the record
     /// whose words it speaks of.
     pub fn text(&self, text: &mut String) {
-        let mut words: Vec<_> = self.given.iter().collect();
+        let ids = self.ids.iter().map(|((_, id), stand_in)| (id, stand_in));
+        let mut words: Vec<_> = self.words.iter().chain(ids).collect();
         // The longer first: `web` is a part of `web-1`.
-        words.sort_by_key(|((_, word), _)| std::cmp::Reverse(word.len()));
+        words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
         let mut masked = String::new();
         let mut rest = text.as_str();
         'rest: while let Some(next) = rest.chars().next() {
-            for ((_, word), stand_in) in &words {
+            for (word, stand_in) in &words {
                 if !word.is_empty()
                     && let Some(after) = rest.strip_prefix(word.as_str())
                 {
@@ -85,35 +90,53 @@ impl Mask {
         *text = masked;
     }
 
-    fn stand_in(
-        &mut self,
-        kind: &'static str,
-        word: &str,
-        make: impl Fn(usize) -> String,
-    ) -> String {
-        let key = (kind, word.to_owned());
-        if let Some(given) = self.given.get(&key) {
-            return given.clone();
-        }
+    fn count(&mut self, kind: &'static str) -> usize {
         let count = self.counts.entry(kind).or_default();
         *count += 1;
-        let stand_in = make(*count);
-        self.given.insert(key, stand_in.clone());
+        *count
+    }
+
+    fn word_for(&mut self, kind: &'static str, word: &str) -> String {
+        if let Some(given) = self.words.get(word) {
+            return given.clone();
+        }
+        let stand_in = format!("{kind}{}", self.count(kind));
+        self.words.insert(word.to_owned(), stand_in.clone());
+        stand_in
+    }
+
+    fn id_for(&mut self, kind: &'static str, id: String, make: impl Fn(usize) -> String) -> String {
+        let key = (kind, id);
+        if let Some(given) = self.ids.get(&key) {
+            return given.clone();
+        }
+        let stand_in = make(self.count(kind));
+        self.ids.insert(key, stand_in.clone());
         stand_in
     }
 
     fn word(&mut self, kind: &'static str, word: &mut String) {
         if !word.is_empty() {
-            *word = self.stand_in(kind, word, |n| format!("{kind}{n}"));
+            *word = self.word_for(kind, word);
         }
     }
 
-    /// Whole numbers and truths say nothing about anybody.
+    /// A setting is often a list, of words that are tags or names elsewhere.
     fn setting(&mut self, value: &mut String) {
-        let plain = value.parse::<i64>().is_ok() || matches!(value.as_str(), "true" | "false");
-        if !plain {
-            self.word("setting", value);
+        let separates = |c: char| c == ',' || c.is_whitespace();
+        let mut masked = String::new();
+        for piece in value.split_inclusive(separates) {
+            let word = piece.trim_end_matches(separates);
+            // Whole numbers and truths say nothing about anybody.
+            let plain = word.parse::<i64>().is_ok() || matches!(word, "true" | "false" | "");
+            if plain {
+                masked.push_str(word);
+            } else {
+                masked.push_str(&self.word_for("setting", word));
+            }
+            masked.push_str(&piece[word.len()..]);
         }
+        *value = masked;
     }
 
     fn pairs(&mut self, pairs: &mut [(String, String)]) {
@@ -123,14 +146,14 @@ impl Mask {
     }
 
     fn instance(&mut self, id: &mut InstanceId) {
-        let text = self.stand_in("instance", &id.to_string(), |n| {
+        let text = self.id_for("instance", id.to_string(), |n| {
             format!("00000000-0000-4000-8000-{n:012}")
         });
         *id = text.parse().unwrap_or(*id);
     }
 
     fn uuid(&mut self, kind: &'static str, id: &mut LvmUuid) {
-        let text = self.stand_in(kind, &id.to_string(), |n| {
+        let text = self.id_for(kind, id.to_string(), |n| {
             LvmUuid::numbered(kind, n).to_string()
         });
         *id = text.parse().unwrap_or(*id);
@@ -142,7 +165,7 @@ impl Mask {
     }
 
     fn node_name(&mut self, name: &mut NodeName) {
-        let stand_in = self.stand_in("node", name.as_str(), |n| format!("node{n}"));
+        let stand_in = self.word_for("node", name.as_str());
         *name = NodeName::fixed(&stand_in);
     }
 
@@ -153,9 +176,9 @@ impl Mask {
 
     fn disk(&mut self, disk: &mut DiskFacts) {
         self.volume(&mut disk.id);
-        let pool = self.stand_in("pool", disk.pool.as_str(), |n| format!("pool{n}"));
+        let pool = self.word_for("pool", disk.pool.as_str());
         disk.pool = PoolName::fixed(&pool);
-        let name = self.stand_in("volume", disk.name.as_str(), |n| format!("volume{n}"));
+        let name = self.word_for("volume", disk.name.as_str());
         disk.name = VolumeName::fixed(&name);
         disk.tags.iter_mut().for_each(|tag| self.word("tag", tag));
         match &mut disk.home.state {

@@ -91,6 +91,21 @@ fn the_same_word_has_the_same_stand_in_throughout_an_export() {
     assert_eq!(two.facts.request.instance_name, "guest2");
 }
 
+/// A policy that compares tags with its settings decides the masked record as it did the other.
+#[test]
+fn a_word_is_the_same_wherever_it_stands() {
+    let mut record = telltale();
+    record.facts.disks[0].tags = vec!["golden".to_owned()];
+    let plugin = &mut record.plugins[0];
+    plugin.config = [("tags".to_owned(), "silver, golden 7".to_owned())].into();
+    plugin.log = vec!["it is golden, not silver".to_owned()];
+    Mask::default().record(&mut record);
+    let tag = &record.facts.disks[0].tags[0];
+    let plugin = &record.plugins[0];
+    assert_eq!(plugin.config["tags"], format!("setting1, {tag} 7"));
+    assert_eq!(plugin.log, [format!("it is {tag}, not setting1")]);
+}
+
 proptest! {
     /// Masking keeps who conflicts with whom: disks, holders and homes are the same where they
     /// were, and other where they were other.

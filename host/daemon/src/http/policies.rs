@@ -71,7 +71,10 @@ fn view(policy: PluginStatus) -> PolicyView {
     let (state, reason) = match policy.state {
         PluginState::Serving => ("serving", None),
         PluginState::Kept { reason } => ("last-good", Some(reason)),
-        PluginState::RolledBack { from } => ("rolled-back", Some(rolled_back(&policy.name, &from))),
+        PluginState::RolledBack { from } => (
+            "rolled-back",
+            Some(rolled_back(&policy.name, &policy.digest, &from)),
+        ),
         PluginState::Refused { reason } => ("refused", Some(reason)),
         PluginState::Off => ("off", None),
     };
@@ -92,12 +95,17 @@ fn view(policy: PluginStatus) -> PolicyView {
     }
 }
 
-/// What to know about the version in the folder.
-pub(crate) fn rolled_back(policy: &str, from: &str) -> String {
-    let short: String = from.chars().take(12).collect();
+/// What to know about the version in the folder: its component is `from`, what serves is `serves`.
+pub(crate) fn rolled_back(policy: &str, serves: &str, from: &str) -> String {
+    let left = if from == serves {
+        "the settings that are in the folder (the component is the same)".to_owned()
+    } else {
+        let short: String = from.chars().take(12).collect();
+        format!("{short}, which is in the folder")
+    };
     format!(
-        "an operator went back from {short}, which is in the folder: change its files, or let it \
-         serve again with `volward policy rollback {policy} --undo`"
+        "an operator went back from {left}: change its files, or let that serve again with \
+         `volward policy rollback {policy} --undo`"
     )
 }
 
@@ -109,5 +117,22 @@ fn fault(seen: SeenFault) -> FaultView {
         kind: seen.fault.kind.to_string(),
         message: seen.fault.message,
         backtrace: seen.fault.backtrace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_behind_is_named() {
+        let same = rolled_back("names", "0123456789abcdef", "0123456789abcdef");
+        assert!(
+            same.contains("the settings that are in the folder"),
+            "{same}"
+        );
+        let other = rolled_back("names", "ffff", "0123456789abcdef");
+        assert!(other.contains("from 0123456789ab, which"), "{other}");
+        assert!(other.contains("rollback names --undo"), "{other}");
     }
 }
