@@ -70,7 +70,7 @@ impl Policies {
     /// goes on where something is refused, is what was loaded before. What was refused is tried
     /// again, though nothing has changed: the compiler may have been the one that failed.
     pub(crate) fn load_now(&self) {
-        let (Ok(()) | Err(_)) = self.exchange(|serving| {
+        let Ok(()) = self.exchange(|serving| {
             tracing::info!(folder = %self.folder.display(), "loading the policies");
             Ok::<_, Infallible>(self.runtime.reload(self.sources(), serving))
         });

@@ -1,5 +1,9 @@
 //! What the commands do with their arguments.
 
+mod check;
+
+pub(crate) use check::check;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::num::NonZero;
@@ -10,9 +14,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use volward_policy::scenarios::Placed;
-use volward_policy::{CompileError, Compiler, Level, Limits, Runtime, Settings};
+use volward_policy::{CompileError, Compiler, Limits, Settings};
 use volward_workbench::bench::{self, Figures, Tolerance};
-use volward_workbench::chain::{Candidates, Selection, plain_name};
+use volward_workbench::chain::{Candidates, Selection};
 use volward_workbench::stream::{log_files, scenarios};
 use volward_workbench::{
     InProcess, capture, componentize as components, explain, inspect as inspection,
@@ -131,65 +135,6 @@ fn settings(component: &Path, given: Option<&Path>) -> Result<Settings, Result<E
         eprintln!("volward-policy: {}: {reason}", path.display());
         Ok(ExitCode::from(REFUSED))
     })
-}
-
-pub(crate) fn check(component: &Path, given: Option<&Path>) -> Result<ExitCode> {
-    let bytes = read(component)?;
-    let settings = match settings(component, given) {
-        Ok(settings) => settings,
-        Err(status) => return status,
-    };
-    let owner = rustix::process::geteuid().as_raw();
-    let runtime = Runtime::new(Limits::default(), None, owner, Box::new(InProcess::new()?))?;
-    let name = component.file_stem().unwrap_or_default().to_string_lossy();
-    let limit = Limits::default().component_bytes;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
-        let reason = format!("{name} would be refused: it is bigger than {limit} bytes");
-        return Ok(refuse(&reason));
-    }
-    let hooks = match runtime.check(&name, &bytes, &settings) {
-        Ok(status) => status.hooks.join(", "),
-        Err(error) => return Ok(refuse(&format!("{name} would be refused: {error}"))),
-    };
-    println!("{name} would be loaded; hooks: {hooks}");
-    if plain_name(component) == name {
-        println!("in the daemon's folder it must be called NN-{name}.wasm, with two digits");
-    }
-    let beside = read_scenarios(&scenario_files(component)?)?;
-    if beside.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut list = Selection::default();
-    list.policies.push(component.to_owned());
-    let mut candidates = Candidates::read(&list)?.list;
-    // Those given, not those beside it; and as loading tries them, whatever the level.
-    if let Some(one) = candidates.last_mut() {
-        one.settings = Settings {
-            level: Level::Enforce,
-            ..settings
-        };
-    }
-    let ran = test::run(&Candidates::new(candidates, None)?, &beside);
-    print(&ran.text())?;
-    Ok(verdict(ran.ok()))
-}
-
-/// The file that the daemon would read, or else what an author has: a folder of them.
-fn scenario_files(component: &Path) -> Result<Vec<PathBuf>> {
-    let beside = component.with_extension("scenarios.jsonl");
-    if beside.is_file() {
-        return Ok(vec![beside]);
-    }
-    let folder = component.with_file_name("scenarios");
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
-    let files: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
-    let mut files = files.with_context(|| folder.display().to_string())?;
-    files.retain(|file| file.extension().is_some_and(|end| end == "jsonl"));
-    files.sort();
-    Ok(files)
 }
 
 /// `volward-policy test`

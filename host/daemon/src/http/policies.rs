@@ -39,14 +39,14 @@ pub(super) async fn rollback(
             "policy rollback"
         );
         let done = daemon.policies.rollback(&body.name, body.undo);
-        done.map_err(|error| refused(&error))?;
+        done.map_err(refused)?;
         Ok(views(daemon.policies.status()))
     })
     .await
 }
 
-fn refused(error: &RollbackError) -> Failure {
-    let (kind, code) = match error {
+fn refused(error: RollbackError) -> Failure {
+    let (kind, code) = match &error {
         RollbackError::Unknown { .. } => (ProblemCode::NotFound, "not-found"),
         RollbackError::Baseline => (ProblemCode::BadRequest, "baseline"),
         RollbackError::NotServing { .. } => (ProblemCode::Refused, "not-serving"),
@@ -54,12 +54,8 @@ fn refused(error: &RollbackError) -> Failure {
         RollbackError::NothingToUndo { .. } => (ProblemCode::Refused, "nothing-to-undo"),
         RollbackError::NoHistory | RollbackError::History(_) => (ProblemCode::Internal, "history"),
     };
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        message = format!("{message}: {inner}");
-        cause = inner.source();
-    }
+    // With what caused it.
+    let message = format!("{:#}", anyhow::Error::from(error));
     plain(kind, code, message).into()
 }
 

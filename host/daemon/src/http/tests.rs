@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
 use volward_api::{
-    ClientError, DetachRequest, PoolInitRequest, ProblemCode, StatusReply, VolumeSetRequest,
+    ClientError, DetachRequest, PoolInitRequest, ProblemCode, RollbackRequest, StatusReply,
+    VolumeSetRequest,
 };
 
 use super::openapi;
@@ -201,4 +202,17 @@ fn without_watching_the_folder_is_loaded_when_somebody_says_so() {
     let loaded = served.client().load_policies().unwrap();
     assert_eq!(loaded.len(), 1);
     assert_eq!(loaded[0].state, "refused", "{loaded:?}");
+}
+
+/// An earlier version may allow what the present one does not.
+#[test]
+fn only_root_may_roll_a_policy_back() {
+    let uid = uid_that_is_not_root();
+    let served = Served::for_users(&[uid], "", |_| {});
+    let request = RollbackRequest {
+        name: "x".into(),
+        undo: false,
+    };
+    let refused = not_as_root(|| served.client().rollback_policy(&request)).unwrap_err();
+    assert!(refused.to_string().contains("only root"), "{refused}");
 }
