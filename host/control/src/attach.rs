@@ -8,30 +8,30 @@ use volward_model::{
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::{
-    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, VolumeSituation, standing,
+    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, VolumeInput, standing,
 };
 
+use crate::attachment_table::intent;
 use crate::error::ControlError;
+use crate::in_flight::Cancellation;
 use crate::node::Node;
 use crate::ports::{Became, PortError};
-use crate::queue::Turn;
-use crate::roster::intent;
-use crate::under_way::CallOff;
-use gather::Look;
+use crate::volume_locks::VolumeGuard;
+use gather::AttachContext;
 
-mod carry_out;
+mod execute;
 mod gather;
 
 /// What changes under the hands of an attach is decided anew, so often at most.
 const ATTEMPTS: usize = 3;
 /// Between two looks whether what is waited for is a write-back.
-const TURN_LOOK: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_secs(2);
 /// Between two looks at another node's intent.
 const INTENT_PAUSE: Duration = Duration::from_millis(250);
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttachAsk {
+pub struct AttachRequest {
     /// Its number.
     pub request: RequestId,
     /// From the socket's peer credentials.
@@ -47,16 +47,16 @@ pub struct AttachAsk {
     /// Free words for policies.
     pub hints: Vec<(String, String)>,
     /// All of these, or none.
-    pub disks: Vec<DiskAsk>,
+    pub disks: Vec<DiskRequest>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Called off when nobody waits for it any more.
-    pub call_off: CallOff,
+    pub cancellation: Cancellation,
 }
 
 /// One disk of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskAsk {
+pub struct DiskRequest {
     /// In which pool.
     pub pool: PoolName,
     /// Which volume.
@@ -98,19 +98,19 @@ impl Node {
     ///
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
-    pub fn attach(&self, ask: &AttachAsk) -> Result<AttachDone, ControlError> {
+    pub fn attach(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         for disk in &ask.disks {
             self.managed(&disk.pool)?;
         }
         if ask.dry_run {
             let volumes = self.resolve(ask)?;
-            let turn = self.turn(ask, &volumes)?;
-            let outcome = self.rehearse(ask);
+            let turn = self.lock_volumes(ask, &volumes)?;
+            let outcome = self.dry_run(ask);
             drop(turn);
             return outcome;
         }
-        let begun = self.under_way.begin(ask);
-        let outcome = self.attach_in_turn(ask);
+        let begun = self.in_flight.begin(ask);
+        let outcome = self.attach_locked(ask);
         if let Err(error) = &outcome
             && !begun.is_on_record()
         {
@@ -120,9 +120,9 @@ impl Node {
         outcome
     }
 
-    fn attach_in_turn(&self, ask: &AttachAsk) -> Result<AttachDone, ControlError> {
+    fn attach_locked(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let volumes = self.resolve(ask)?;
-        let turn = self.turn(ask, &volumes)?;
+        let turn = self.lock_volumes(ask, &volumes)?;
         let outcome = self.attempts(ask, &volumes);
         drop(turn);
         outcome
@@ -130,17 +130,21 @@ impl Node {
 
     /// Waits until nobody else works on the volumes. A write-back does so to its end, which can
     /// take hours: whoever asks meanwhile is told so, as soon as the home says it.
-    fn turn(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<Turn<'_>, ControlError> {
+    fn lock_volumes(
+        &self,
+        ask: &AttachRequest,
+        volumes: &[VolumeRef],
+    ) -> Result<VolumeGuard<'_>, ControlError> {
         let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
-        let wait = self.settings.wait_for_turn;
-        let looks = wait.as_millis().div_ceil(TURN_LOOK.as_millis()).max(1);
+        let wait = self.settings.lock_wait;
+        let looks = wait.as_millis().div_ceil(LOCK_POLL.as_millis()).max(1);
         let mut busy = None;
         for _ in 0..looks {
             still_wanted(ask)?;
             if volumes.iter().any(|v| self.is_returning(v.id)) {
-                self.rehearse(ask)?;
+                self.dry_run(ask)?;
             }
-            match self.queue.take(&ids, wait.min(TURN_LOOK)) {
+            match self.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
                 Ok(turn) => return Ok(turn),
                 Err(volume) => busy = volumes.iter().find(|v| v.id == volume),
             }
@@ -152,8 +156,8 @@ impl Node {
     }
 
     /// Decides and plans; begins nothing, and is announced to nobody.
-    fn rehearse(&self, ask: &AttachAsk) -> Result<AttachDone, ControlError> {
-        let look = self.look_for(ask)?;
+    fn dry_run(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
+        let look = self.attach_context(ask)?;
         let decision = self.ports.policy.attach(&look.facts);
         let answer = answer_of(ask.request, &decision)?;
         let plan = self.plan(ask, &look, &answer)?;
@@ -165,11 +169,15 @@ impl Node {
         })
     }
 
-    fn attempts(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<AttachDone, ControlError> {
+    fn attempts(
+        &self,
+        ask: &AttachRequest,
+        volumes: &[VolumeRef],
+    ) -> Result<AttachDone, ControlError> {
         let mut why = String::new();
         for attempt in 1..=ATTEMPTS {
             still_wanted(ask)?;
-            match self.announced(ask, volumes)? {
+            match self.with_published_intents(ask, volumes)? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Again(reason) => {
                     tracing::info!(request = %ask.request, %reason, "deciding again");
@@ -204,7 +212,11 @@ impl Node {
     }
 
     /// One attempt between publishing the intent and taking it back.
-    fn announced(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<Attempt, ControlError> {
+    fn with_published_intents(
+        &self,
+        ask: &AttachRequest,
+        volumes: &[VolumeRef],
+    ) -> Result<Attempt, ControlError> {
         let keys: Vec<AttachmentKey> = volumes
             .iter()
             .map(|v| AttachmentKey {
@@ -217,9 +229,9 @@ impl Node {
         pools.dedup();
         let now = self.ports.clock.now_ms();
         {
-            let mut roster = self.roster();
+            let mut attachment_table = self.attachment_table();
             for (volume, key) in volumes.iter().zip(&keys) {
-                roster.intend(&volume.pool, intent(&self.settings.node, *key, now));
+                attachment_table.intend(&volume.pool, intent(&self.settings.node, *key, now));
             }
         }
         let announced = pools.iter().try_for_each(|pool| self.write_slot(pool));
@@ -228,7 +240,7 @@ impl Node {
             Err(error) => Err(storage(ask.request, "announcing it in the registry", error)),
         };
         // After a success the intents have become attachments, and nothing is left to take back.
-        let changed = self.roster().drop_intents(&keys);
+        let changed = self.attachment_table().drop_intents(&keys);
         for pool in changed {
             if let Err(error) = self.write_slot(&pool) {
                 tracing::warn!(%pool, %error, "an intent is still shown to other nodes");
@@ -237,12 +249,12 @@ impl Node {
         outcome
     }
 
-    fn attempt(&self, ask: &AttachAsk, volumes: &[VolumeRef]) -> Result<Attempt, ControlError> {
-        let look = match self.settled(ask)? {
+    fn attempt(&self, ask: &AttachRequest, volumes: &[VolumeRef]) -> Result<Attempt, ControlError> {
+        let look = match self.await_contending_intents(ask)? {
             Ok(look) => look,
             Err(why) => return Ok(Attempt::Again(why)),
         };
-        // Turn and intents are those of the volumes that had these names then (I12).
+        // VolumeGuard and intents are those of the volumes that had these names then (I12).
         let renamed = volumes
             .iter()
             .zip(&look.volumes)
@@ -261,7 +273,7 @@ impl Node {
                 return Err(error);
             }
         };
-        let outcome = self.carry_out(ask, &plan, look.facts.now_ms);
+        let outcome = self.execute(ask, &plan, look.facts.now_ms);
         let became = match &outcome {
             Ok(Attempt::Done(_)) => Became::Done,
             Ok(Attempt::Again(why)) => Became::Failed {
@@ -278,28 +290,31 @@ impl Node {
 
     /// Looks; waits while a node with a lower host-id wants the same. The inner error says that
     /// it still does: withdraw, and ask again.
-    fn settled(&self, ask: &AttachAsk) -> Result<Result<Look, String>, ControlError> {
-        let look = self.look_for(ask)?;
+    fn await_contending_intents(
+        &self,
+        ask: &AttachRequest,
+    ) -> Result<Result<AttachContext, String>, ControlError> {
+        let look = self.attach_context(ask)?;
         let Standing::Yield { host_id, volume } = standing(look.own_host_id, &look.volumes) else {
             return Ok(Ok(look));
         };
         // All withdrawn while waiting: others must not see an intent that does not go on.
-        let key = |seen: &VolumeSituation| AttachmentKey {
+        let key = |seen: &VolumeInput| AttachmentKey {
             volume: seen.info.volume.id,
             instance: ask.instance,
         };
         let keys: Vec<AttachmentKey> = look.volumes.iter().map(key).collect();
-        // Bound first: in the loop's head the roster would stay locked through its body.
-        let changed = self.roster().drop_intents(&keys);
+        // Bound first: in the loop's head the attachment table would stay locked through its body.
+        let changed = self.attachment_table().drop_intents(&keys);
         for pool in changed {
             self.write_slot(&pool)
                 .map_err(|e| storage(ask.request, "withdrawing", e))?;
         }
-        let deadline = self.ports.clock.monotonic() + self.settings.wait_for_intent;
+        let deadline = self.ports.clock.monotonic() + self.settings.intent_wait;
         while self.ports.clock.monotonic() < deadline {
             still_wanted(ask)?;
             self.ports.clock.sleep(INTENT_PAUSE);
-            let look = self.look_for(ask)?;
+            let look = self.attach_context(ask)?;
             if standing(look.own_host_id, &look.volumes) == Standing::GoOn {
                 break;
             }
@@ -311,8 +326,8 @@ impl Node {
 
     fn plan(
         &self,
-        ask: &AttachAsk,
-        look: &Look,
+        ask: &AttachRequest,
+        look: &AttachContext,
         answer: &Answer,
     ) -> Result<AttachPlan, ControlError> {
         let who = Requester {
@@ -320,16 +335,14 @@ impl Node {
             own_host_id: look.own_host_id,
             now_ms: look.facts.now_ms,
         };
-        attach(&look.situation, who, &look.wishes, answer).map_err(|refusal| {
-            ControlError::Refused {
-                request: ask.request,
-                refusal,
-            }
+        attach(&look.input, who, &look.wishes, answer).map_err(|refusal| ControlError::Refused {
+            request: ask.request,
+            refusal,
         })
     }
 
     fn log(&self, decision: &DecisionRecord, became: &Became) {
-        self.under_way.on_record(decision.facts.request.id);
+        self.in_flight.on_record(decision.facts.request.id);
         if let Err(error) = self.ports.decisions.record(decision, became) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
@@ -354,9 +367,9 @@ fn answer_of(request: RequestId, decision: &DecisionRecord) -> Result<Answer, Co
     }
 }
 
-fn still_wanted(ask: &AttachAsk) -> Result<(), ControlError> {
-    match ask.call_off.is_called_off() {
-        true => Err(ControlError::CalledOff {
+fn still_wanted(ask: &AttachRequest) -> Result<(), ControlError> {
+    match ask.cancellation.is_cancelled() {
+        true => Err(ControlError::Cancelled {
             request: ask.request,
         }),
         false => Ok(()),

@@ -11,14 +11,14 @@ use volward_plan::home::may_switch;
 use volward_plan::{AttachPlan, Step};
 
 use crate::execute::{StepError, clone_of, return_of};
+use crate::in_flight::Cancellation;
 use crate::node::Node;
 use crate::ports::{PortError, PortResult};
-use crate::under_way::CallOff;
 
 mod watched;
 mod write_back;
 
-pub use watched::{CopyView, Watched};
+pub use watched::{CopyMonitor, CopyView};
 
 /// The longest sleep: completion wakes earlier; this is for stalls, and for the others' view of
 /// the progress.
@@ -42,7 +42,7 @@ impl Node {
     /// Copies on this node.
     #[must_use]
     pub fn copies(&self) -> Vec<CopyView> {
-        self.watched().values().map(Watched::view).collect()
+        self.watched().values().map(CopyMonitor::view).collect()
     }
 
     pub(crate) fn is_returning(&self, volume: VolumeId) -> bool {
@@ -52,7 +52,7 @@ impl Node {
     /// Remembers a copy; the daemon's loop ([`Node::tend`]) does the rest.
     pub(crate) fn watch(&self, volume: &VolumeRef, returning: bool, wants_progress: bool) {
         let now = self.ports.clock.monotonic();
-        let mut watched = Watched {
+        let mut watched = CopyMonitor {
             volume: volume.clone(),
             returning,
             status: None,
@@ -128,7 +128,10 @@ impl Node {
 
     /// The live switch (I22): the condition is read again once nobody else works on the volume.
     fn switch(&self, volume: &VolumeRef, id: DeviceId) -> PortResult<bool> {
-        let Ok(turn) = self.queue.take(&[volume.id], self.settings.wait_for_turn) else {
+        let Ok(turn) = self
+            .volume_locks
+            .take(&[volume.id], self.settings.lock_wait)
+        else {
             return Ok(false);
         };
         let status = self.ports.devices.clone_status(id)?;
@@ -148,9 +151,9 @@ impl Node {
             on: Backing::Volume(copy.volume.id),
             size,
         };
-        self.ports.interruptions.at("hydrate/switch/before");
+        self.ports.fault_points.at("hydrate/switch/before");
         self.ports.devices.reload(id, &table, false)?;
-        self.ports.interruptions.at("hydrate/switch/after");
+        self.ports.fault_points.at("hydrate/switch/after");
         self.allow_discards(volume)?;
         self.note_complete(volume);
         drop(turn);
@@ -170,7 +173,7 @@ impl Node {
     /// From here on nothing old can come back through a discard (I21).
     pub(crate) fn allow_discards(&self, volume: &VolumeRef) -> PortResult<()> {
         let of_volume: Vec<_> = self
-            .roster()
+            .attachment_table()
             .of_volume(volume.id)
             .map(|a| a.instance)
             .collect();
@@ -190,16 +193,16 @@ impl Node {
     pub(crate) fn await_hydration(
         &self,
         volume: &VolumeRef,
-        call_off: &CallOff,
+        cancellation: &Cancellation,
     ) -> Result<(), StepError> {
-        self.await_clone(volume, clone_of(volume), call_off)
+        self.await_clone(volume, clone_of(volume), cancellation)
     }
 
     fn await_clone(
         &self,
         volume: &VolumeRef,
         id: DeviceId,
-        call_off: &CallOff,
+        cancellation: &Cancellation,
     ) -> Result<(), StepError> {
         loop {
             let info = self.ports.devices.get(id)?;
@@ -223,8 +226,8 @@ impl Node {
             if self.is_stopping() {
                 return Err(StepError::Stopping);
             }
-            if call_off.is_called_off() {
-                return Err(StepError::CalledOff);
+            if cancellation.is_cancelled() {
+                return Err(StepError::Cancelled);
             }
             self.ports.devices.wait_event(id, info.event, NAP)?;
         }
@@ -245,7 +248,7 @@ impl Node {
 
     /// Others are told how far it is; that they are not is no reason to stop copying.
     fn show_progress(&self, pool: &PoolName, progress: CopyProgress) {
-        self.roster().set_copy(pool, progress);
+        self.attachment_table().set_copy(pool, progress);
         if let Err(error) = self.write_slot(pool) {
             tracing::debug!(%pool, %error, "progress not published");
         }
@@ -281,7 +284,7 @@ impl Node {
         let mut watched = self.watched();
         if watched.get(&volume).is_some_and(|w| !w.returning) {
             watched.remove(&volume);
-            self.roster().drop_copy(volume);
+            self.attachment_table().drop_copy(volume);
         }
     }
 
@@ -291,7 +294,7 @@ impl Node {
             return;
         }
         self.watched().remove(&volume.id);
-        self.roster().drop_copy(volume.id);
+        self.attachment_table().drop_copy(volume.id);
         if let Err(error) = self.write_slot(&volume.pool) {
             tracing::debug!(%error, "a finished copy is still shown to other nodes");
         }

@@ -12,16 +12,16 @@ use volward_plan::Planned;
 use volward_plan::detach::{Leaving, detach};
 
 use crate::error::ControlError;
-use crate::execute::{Broken, Run};
+use crate::execute::{Run, StepFailure};
+use crate::in_flight::Attaching;
 use crate::node::Node;
 use crate::ports::{
     Became, Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment,
 };
-use crate::under_way::Attaching;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DetachAsk {
+pub struct DetachRequest {
     /// Its number.
     pub request: RequestId,
     /// From the socket's peer credentials.
@@ -62,16 +62,16 @@ impl Node {
     /// # Errors
     /// If a device stays in use or a lease cannot be given up: then the attachments are
     /// quarantined, and detaching them again tries again.
-    pub fn detach(&self, ask: &DetachAsk) -> Result<DetachDone, ControlError> {
+    pub fn detach(&self, ask: &DetachRequest) -> Result<DetachDone, ControlError> {
         self.wait_for_attaches(ask)?;
         let volumes: BTreeSet<VolumeId> = self.selected(ask).iter().map(|a| a.volume.id).collect();
         if volumes.is_empty() {
             return Ok(DetachDone::default());
         }
         let ids: Vec<_> = volumes.into_iter().collect();
-        let wait = self.settings.wait_to_detach;
+        let wait = self.settings.detach_lock_wait;
         let turn = self
-            .queue
+            .volume_locks
             .take(&ids, wait)
             .map_err(|busy| ControlError::Waiting {
                 volume: busy.to_string(),
@@ -84,19 +84,19 @@ impl Node {
         done
     }
 
-    /// What is being attached is not in the roster yet. An attach that is newer than what is asked
+    /// What is being attached is not in the attachment table yet. An attach that is newer than what is asked
     /// about, or of other volumes, is somebody else's.
-    fn wait_for_attaches(&self, ask: &DetachAsk) -> Result<(), ControlError> {
-        let wait = self.settings.wait_to_detach;
+    fn wait_for_attaches(&self, ask: &DetachRequest) -> Result<(), ControlError> {
+        let wait = self.settings.detach_lock_wait;
         let concerns = |attach: &Attaching| {
             let named = ask.volumes.is_empty()
                 || ask.volumes.iter().any(|named| attach.disks.contains(named));
             let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
-                attach.is_called_off() || attach.sequence.is_some_and(|n| n <= mark.sequence)
+                attach.is_cancelled() || attach.sequence.is_some_and(|n| n <= mark.sequence)
             });
             attach.instance == ask.instance && named && old_enough
         };
-        if ask.dry_run || self.under_way.wait(wait, concerns) {
+        if ask.dry_run || self.in_flight.wait(wait, concerns) {
             return Ok(());
         }
         Err(ControlError::Waiting {
@@ -105,7 +105,7 @@ impl Node {
         })
     }
 
-    fn selected(&self, ask: &DetachAsk) -> Vec<StoredAttachment> {
+    fn selected(&self, ask: &DetachRequest) -> Vec<StoredAttachment> {
         let boot_id = self.ports.machine.boot_id();
         let wanted = |a: &&StoredAttachment| {
             let named = ask.volumes.is_empty()
@@ -118,7 +118,7 @@ impl Node {
             });
             named && old_enough
         };
-        self.roster()
+        self.attachment_table()
             .of_instance(ask.instance)
             .filter(wanted)
             .cloned()
@@ -127,7 +127,7 @@ impl Node {
 
     fn detach_these(
         &self,
-        ask: &DetachAsk,
+        ask: &DetachRequest,
         selected: &[StoredAttachment],
     ) -> Result<DetachDone, ControlError> {
         if ask.dry_run {
@@ -145,11 +145,11 @@ impl Node {
             });
         }
         self.take_advice(ask, selected);
-        self.carry_out_detach(ask.request, ask.instance, selected)
+        self.execute_detach(ask.request, ask.instance, selected)
     }
 
     /// Plans, journals and runs a detach; asks nobody (I32).
-    pub(crate) fn carry_out_detach(
+    pub(crate) fn execute_detach(
         &self,
         request: RequestId,
         instance: InstanceId,
@@ -202,7 +202,7 @@ impl Node {
                 .and_then(|i| i.volume(volume.id))
                 .and_then(|v| v.home().ok());
             let others_stay = self
-                .roster()
+                .attachment_table()
                 .of_volume(volume.id)
                 .any(|a| a.instance != instance);
             // Where the pool cannot be read, what was granted tells whether there is a copy: its
@@ -233,7 +233,7 @@ impl Node {
 
     /// Asks what becomes of the copies, for the record: keeping and discarding are not built
     /// yet, so every copy is written back, which loses nothing.
-    fn take_advice(&self, ask: &DetachAsk, selected: &[StoredAttachment]) {
+    fn take_advice(&self, ask: &DetachRequest, selected: &[StoredAttachment]) {
         let granted: Vec<(VolumeId, CopyFate)> = selected
             .iter()
             .filter_map(|a| a.copy.map(|copy| (a.volume.id, copy.fate)))
@@ -251,14 +251,14 @@ impl Node {
         }
     }
 
-    fn detach_facts(&self, ask: &DetachAsk, selected: &[StoredAttachment]) -> Option<Facts> {
+    fn detach_facts(&self, ask: &DetachRequest, selected: &[StoredAttachment]) -> Option<Facts> {
         let mut disks = Vec::new();
         for attachment in selected.iter().filter(|a| a.copy.is_some()) {
             let facts = self.look(&attachment.volume.pool).and_then(|sight| {
                 let Some(info) = sight.info.volume(attachment.volume.id) else {
                     return Ok(None);
                 };
-                let seen = self.volume_situation(&sight, info)?;
+                let seen = self.volume_input(&sight, info)?;
                 let asked = (attachment.sharing, attachment.access);
                 self.disk_facts(&seen, ask.instance, asked).map(Some)
             });
@@ -347,7 +347,7 @@ impl Node {
             // completes it.
             tracing::error!(%error, "cannot record a detach yet");
         }
-        self.roster().remove(&keys);
+        self.attachment_table().remove(&keys);
         let numbers = finished.unwrap_or_default();
         for (n, write_back) in follow.into_iter().enumerate() {
             self.start_write_back(numbers.get(n).copied(), &write_back);
@@ -360,7 +360,7 @@ impl Node {
         request: RequestId,
         id: Option<u64>,
         selected: &[StoredAttachment],
-        broken: &Broken,
+        broken: &StepFailure,
     ) -> ControlError {
         let causes = vec![broken.error.cause(&broken.what)];
         self.quarantine(id, selected, &causes);

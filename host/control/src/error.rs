@@ -64,7 +64,7 @@ pub enum ControlError {
     },
     /// Nobody waited any more; what was begun has been undone.
     #[error("called off: whoever asked for it has gone")]
-    CalledOff {
+    Cancelled {
         /// For `explain`.
         request: RequestId,
     },
@@ -92,7 +92,7 @@ impl ControlError {
                 .map_or("denied", |(_, denial)| denial.code.as_str()),
             Self::Faulted { .. } => "policy-fault",
             Self::Refused { refusal, .. } => refusal.code.as_str(),
-            Self::CalledOff { .. } => "called-off",
+            Self::Cancelled { .. } => "called-off",
             Self::Waiting { .. } => "busy",
         };
         Became::Refused {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use volward_model::{Backing, DeviceId, DeviceRole, InstanceId, Table, VolumeId, VolumeRef};
 use volward_plan::{Planned, Refusal, Step};
 
+use crate::in_flight::Cancellation;
 use crate::node::Node;
 use crate::ports::{Applied, JournalKind, LinkPath, NewVolume, PortError, PortResult, StepMark};
-use crate::under_way::CallOff;
 use homes::{ZEROED, names};
 
 mod homes;
@@ -31,7 +31,7 @@ pub enum StepError {
     /// The daemon stops; the kernel goes on, and the next start takes it up.
     Stopping,
     /// Nobody waits for it any more: undo.
-    CalledOff,
+    Cancelled,
 }
 
 impl StepError {
@@ -43,7 +43,7 @@ impl StepError {
             Self::Changed(why) => why.clone(),
             Self::Held(refusal) | Self::Refused(refusal) => refusal.message.clone(),
             Self::Stopping => format!("{what}: the daemon is stopping"),
-            Self::CalledOff => format!("{what}: whoever asked for it has gone"),
+            Self::Cancelled => format!("{what}: whoever asked for it has gone"),
         }
     }
 }
@@ -56,7 +56,7 @@ impl From<PortError> for StepError {
 
 /// Where a plan broke off.
 #[derive(Debug, Clone)]
-pub struct Broken {
+pub struct StepFailure {
     /// The step's place in the plan.
     pub at: usize,
     /// What it was to do, in a sentence.
@@ -96,8 +96,8 @@ impl Node {
         run: Run,
         steps: impl IntoIterator<Item = &'a Step>,
         from: usize,
-    ) -> Result<(), Broken> {
-        self.run_while(run, steps, from, &CallOff::default())
+    ) -> Result<(), StepFailure> {
+        self.run_while(run, steps, from, &Cancellation::default())
     }
 
     /// As [`Node::run`], until it is called off.
@@ -109,25 +109,25 @@ impl Node {
         run: Run,
         steps: impl IntoIterator<Item = &'a Step>,
         from: usize,
-        call_off: &CallOff,
-    ) -> Result<(), Broken> {
+        cancellation: &Cancellation,
+    ) -> Result<(), StepFailure> {
         for (at, step) in steps.into_iter().enumerate().skip(from) {
-            let broken = |error| Broken {
+            let broken = |error| StepFailure {
                 at,
                 what: step.to_string(),
                 error,
             };
-            self.ports.interruptions.at(&run.point(step, "before"));
-            if call_off.is_called_off() {
-                return Err(broken(StepError::CalledOff));
+            self.ports.fault_points.at(&run.point(step, "before"));
+            if cancellation.is_cancelled() {
+                return Err(broken(StepError::Cancelled));
             }
             self.mark(run, at, StepMark::Started)
                 .map_err(|e| broken(e.into()))?;
             tracing::debug!(step = %step, "step");
-            self.step(step, call_off).map_err(broken)?;
+            self.step(step, cancellation).map_err(broken)?;
             self.mark(run, at, StepMark::Done)
                 .map_err(|e| broken(e.into()))?;
-            self.ports.interruptions.at(&run.point(step, "after"));
+            self.ports.fault_points.at(&run.point(step, "after"));
         }
         Ok(())
     }
@@ -140,8 +140,8 @@ impl Node {
     pub(crate) fn undo(&self, run: Run, steps: &[Planned]) -> Result<(), (String, PortError)> {
         for (at, planned) in steps.iter().enumerate().rev() {
             for undo in &planned.undo {
-                self.ports.interruptions.at(&run.point(undo, "before-undo"));
-                let done = self.step(undo, &CallOff::default());
+                self.ports.fault_points.at(&run.point(undo, "before-undo"));
+                let done = self.step(undo, &Cancellation::default());
                 done.map_err(|error| match error {
                     StepError::Port(error) => (undo.to_string(), error),
                     other => {
@@ -174,7 +174,7 @@ impl Node {
     }
 
     /// One step. A match and nothing else: behaviour belongs in the plan or in the ports.
-    pub(crate) fn step(&self, step: &Step, call_off: &CallOff) -> Result<(), StepError> {
+    pub(crate) fn step(&self, step: &Step, cancellation: &Cancellation) -> Result<(), StepError> {
         let devices = &self.ports.devices;
         match step {
             Step::Lease {
@@ -218,7 +218,7 @@ impl Node {
                 self.load_clone(volume, local, *size, *geometry, *hydrating)?;
             }
             Step::UnloadClone { volume } => self.remove_device(clone_of(volume))?,
-            Step::AwaitHydration { volume } => self.await_hydration(volume, call_off)?,
+            Step::AwaitHydration { volume } => self.await_hydration(volume, cancellation)?,
             Step::CreateDevice {
                 volume,
                 instance,
@@ -239,11 +239,11 @@ impl Node {
                 self.remove_device(DeviceId::attachment(volume.id, *instance))?;
             }
             Step::Publish { pool, attachments } => {
-                self.roster().publish(pool, attachments);
+                self.attachment_table().publish(pool, attachments);
                 self.write_slot(pool)?;
             }
             Step::Withdraw { pool, attachments } => {
-                self.roster().withdraw(attachments);
+                self.attachment_table().withdraw(attachments);
                 self.write_slot(pool)?;
             }
             Step::Link { volume, instance } => {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use volward_model::{NodeName, PoolName, RequestId, VolumeId};
 
-use crate::copies::Watched;
+use crate::attachment_table::{AttachmentTable, Identity};
+use crate::copies::CopyMonitor;
+use crate::in_flight::InFlight;
 use crate::ports::{
-    Clock, Decisions, Devices, Finish, Interruptions, Journal, JournalEntry, JournalKind,
+    Clock, Decisions, Devices, FaultPoints, Finish, Journal, JournalEntry, JournalKind,
     JournalState, Leases, Machine, Marks, Policy, PortResult, Registry, Tasks, Volumes,
 };
-use crate::queue::Queue;
-use crate::roster::{Identity, Roster};
-use crate::under_way::UnderWay;
+use crate::volume_locks::VolumeLocks;
 
 /// The world.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub machine: Arc<dyn Machine>,
     pub tasks: Arc<dyn Tasks>,
-    pub interruptions: Arc<dyn Interruptions>,
+    pub fault_points: Arc<dyn FaultPoints>,
 }
 
 /// What the operator configured, resolved.
@@ -48,12 +48,12 @@ pub struct Settings {
     /// The configuration says in so many words that this is a lab that may do without a watchdog.
     pub lab_without_watchdog: bool,
     /// How long a request waits for another one on the same volume.
-    pub wait_for_turn: Duration,
+    pub lock_wait: Duration,
     /// How long a detach does. Longer: whoever asked may have given up (libvirt's hook does after
     /// 45 s), but what he asked for is still to be done.
-    pub wait_to_detach: Duration,
+    pub detach_lock_wait: Duration,
     /// How long a request waits for another node's intent to be settled.
-    pub wait_for_intent: Duration,
+    pub intent_wait: Duration,
     /// How long a device that is still open is tried to be removed.
     pub busy_for: Duration,
     /// After so long without progress a hydration is called stalled (I23).
@@ -64,12 +64,12 @@ pub struct Settings {
 pub struct Node {
     pub(crate) settings: Settings,
     pub(crate) ports: Ports,
-    pub(crate) queue: Queue,
-    pub(crate) under_way: UnderWay,
-    roster: Mutex<Roster>,
+    pub(crate) volume_locks: VolumeLocks,
+    pub(crate) in_flight: InFlight,
+    attachment_table: Mutex<AttachmentTable>,
     /// One writer of a slot at a time, so that an older content never replaces a newer one.
     slot_writer: Mutex<()>,
-    pub(crate) watched: Mutex<BTreeMap<VolumeId, Watched>>,
+    pub(crate) watched: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
     /// Bytes of the local pool that are granted and not allocated yet.
     pub(crate) promised: AtomicU64,
     stopping: AtomicBool,
@@ -86,9 +86,9 @@ impl Node {
         Arc::new_cyclic(|me| Self {
             settings,
             ports,
-            queue: Queue::default(),
-            under_way: UnderWay::default(),
-            roster: Mutex::default(),
+            volume_locks: VolumeLocks::default(),
+            in_flight: InFlight::default(),
+            attachment_table: Mutex::default(),
             slot_writer: Mutex::default(),
             watched: Mutex::default(),
             promised: AtomicU64::new(0),
@@ -119,11 +119,13 @@ impl Node {
         self.me.upgrade()
     }
 
-    pub(crate) fn roster(&self) -> MutexGuard<'_, Roster> {
-        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn attachment_table(&self) -> MutexGuard<'_, AttachmentTable> {
+        self.attachment_table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn watched(&self) -> MutexGuard<'_, BTreeMap<VolumeId, Watched>> {
+    pub(crate) fn watched(&self) -> MutexGuard<'_, BTreeMap<VolumeId, CopyMonitor>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,7 +202,7 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes this node's slot as the roster is now.
+    /// Writes this node's slot as the attachment table is now.
     pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
         let own = self.own_member(pool)?;
         let identity = Identity {
@@ -214,7 +216,7 @@ impl Node {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let slot = self
-            .roster()
+            .attachment_table()
             .slot(pool, &identity, self.ports.clock.now_ms());
         let written = self.ports.registry.write(pool, &slot);
         drop(writer);

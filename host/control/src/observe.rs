@@ -1,4 +1,4 @@
-//! Reading pools, leases and slots; making a situation (for the plan) and facts (for policies)
+//! Reading pools, leases and slots; making a plan input (for the plan) and facts (for policies)
 //! of one and the same look.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,8 @@ use volward_model::{
     NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
     VolumeRef,
 };
-use volward_plan::situation::ForeignAttachment;
-use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeSituation};
+use volward_plan::input::ForeignAttachment;
+use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeInput};
 
 use crate::error::ControlError;
 use crate::node::Node;
@@ -19,7 +19,7 @@ use crate::ports::{PortError, PortResult};
 
 /// One look at a shared pool.
 #[derive(Clone, Debug)]
-pub struct PoolSight {
+pub struct PoolSnapshot {
     /// As LVM has it.
     pub info: PoolInfo,
     /// Leases this node holds.
@@ -34,7 +34,7 @@ pub struct PoolSight {
     pub slots: Vec<NumberedSlot>,
 }
 
-impl PoolSight {
+impl PoolSnapshot {
     /// Good slots of other nodes that may be alive, written in their present lockspace
     /// generation. A slot of a dead node, or of an earlier life of a node, holds nothing.
     pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
@@ -82,22 +82,22 @@ impl Node {
     ///
     /// # Errors
     /// If LVM, sanlock or the registry do not answer.
-    pub fn look(&self, pool: &PoolName) -> PortResult<PoolSight> {
+    pub fn look(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
         self.sight(pool, self.ports.volumes.pool(pool)?)
     }
 
     /// The same for an attach, before and under its lease: see
-    /// [`glance`](crate::ports::Volumes::glance).
-    pub(crate) fn glance(&self, pool: &PoolName) -> PortResult<PoolSight> {
-        self.sight(pool, self.ports.volumes.glance(pool)?)
+    /// [`validated_pool`](crate::ports::Volumes::validated_pool).
+    pub(crate) fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
+        self.sight(pool, self.ports.volumes.validated_pool(pool)?)
     }
 
-    fn sight(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSight> {
+    fn sight(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSnapshot> {
         let leases = self.ports.leases.status(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
         let slots = self.ports.registry.read(pool)?;
-        Ok(PoolSight {
+        Ok(PoolSnapshot {
             info,
             held: leases.held,
             watchdog_armed: leases.watchdog_armed,
@@ -174,11 +174,11 @@ impl Node {
     }
 
     /// One volume for the plan.
-    pub(crate) fn volume_situation(
+    pub(crate) fn volume_input(
         &self,
-        sight: &PoolSight,
+        sight: &PoolSnapshot,
         info: &VolumeInfo,
-    ) -> PortResult<VolumeSituation> {
+    ) -> PortResult<VolumeInput> {
         let id = info.volume.id;
         let clone_id = DeviceId {
             volume: id,
@@ -199,17 +199,17 @@ impl Node {
                 attachment: a.clone(),
             })
         });
-        let roster = self.roster();
-        Ok(VolumeSituation {
+        let attachment_table = self.attachment_table();
+        Ok(VolumeInput {
             info: info.clone(),
             lease: sight.held.get(&id.lv).copied(),
-            here: roster
+            here: attachment_table
                 .of_volume(id)
                 .map(crate::ports::StoredAttachment::local)
                 .collect(),
             elsewhere: elsewhere.collect(),
             unreadable: sight.unreadable(),
-            progress: roster.copy(id).or_else(|| sight.progress(id)),
+            progress: attachment_table.copy(id).or_else(|| sight.progress(id)),
             clone,
             clone_loaded: loaded,
         })
@@ -218,7 +218,7 @@ impl Node {
     /// One volume for the policies.
     pub(crate) fn disk_facts(
         &self,
-        seen: &VolumeSituation,
+        seen: &VolumeInput,
         instance: InstanceId,
         asked: (Sharing, Access),
     ) -> Result<DiskFacts, PortError> {
@@ -228,7 +228,7 @@ impl Node {
             reason: error.to_string(),
         })?;
         let mut attachments: Vec<Attachment> = self
-            .roster()
+            .attachment_table()
             .of_volume(volume.id)
             .filter(|a| a.instance != instance)
             .map(|a| a.published(&self.settings.node))
@@ -274,7 +274,7 @@ impl Node {
         let Some(name) = &self.settings.local else {
             return Ok(None);
         };
-        let info = self.ports.volumes.glance(name)?;
+        let info = self.ports.volumes.validated_pool(name)?;
         let promised = Bytes(self.promised.load(std::sync::atomic::Ordering::SeqCst));
         let space = Space {
             total: info.size,
@@ -293,7 +293,7 @@ impl Node {
         local: Option<&LocalPool>,
         own: &BTreeSet<AttachmentKey>,
     ) -> NodeFacts {
-        let others = self.roster().count_without(own);
+        let others = self.attachment_table().count_without(own);
         NodeFacts {
             name: self.settings.node.clone(),
             labels: self.settings.labels.clone(),
@@ -315,7 +315,7 @@ fn own_of(pool: &PoolName, members: &[Member]) -> PortResult<Member> {
 
 /// The volume of that name, or a sentence.
 pub(crate) fn find<'a>(
-    sight: &'a PoolSight,
+    sight: &'a PoolSnapshot,
     name: &volward_model::VolumeName,
 ) -> Result<&'a VolumeInfo, ControlError> {
     sight.info.named(name).ok_or_else(|| {

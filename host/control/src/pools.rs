@@ -9,7 +9,7 @@ use volward_model::{
 use crate::attach::storage;
 use crate::error::ControlError;
 use crate::node::Node;
-use crate::observe::PoolSight;
+use crate::observe::PoolSnapshot;
 use crate::ports::{Applied, NewVolume, PortError, PortResult};
 
 /// Room for 89 nodes. Larger is possible (2000 places at most), but every look at the pool reads
@@ -102,10 +102,10 @@ impl Node {
         let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
         let sight = self.look(pool).map_err(failed)?;
         let volume = crate::observe::find(&sight, name)?.volume.clone();
-        // An attach under way on this node has looked already, and is in no roster yet. Other
+        // An attach under way on this node has looked already, and is in no attachment table yet. Other
         // nodes' are seen by their intents, and see the mark again under their lease.
-        let wait = self.settings.wait_for_turn;
-        let turn = self.queue.take(&[volume.id], wait);
+        let wait = self.settings.lock_wait;
+        let turn = self.volume_locks.take(&[volume.id], wait);
         let _turn = turn.map_err(|_| ControlError::Waiting {
             volume: volume.to_string(),
             seconds: wait.as_secs(),
@@ -115,7 +115,7 @@ impl Node {
         if info.shareable() == shareable {
             return Ok(Applied::Identity);
         }
-        let seen = self.volume_situation(&sight, info).map_err(failed)?;
+        let seen = self.volume_input(&sight, info).map_err(failed)?;
         if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
             return Err(failed(PortError::Refused(format!(
                 "{pool}/{name} is attached; detach it before the mark is taken away"
@@ -140,7 +140,7 @@ impl Node {
     }
 }
 
-impl PoolSight {
+impl PoolSnapshot {
     /// What is wrong with the slots: broken, torn, or of an earlier life of their node.
     #[must_use]
     pub fn slot_troubles(&self) -> Vec<SlotTrouble> {

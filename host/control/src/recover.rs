@@ -52,7 +52,7 @@ impl Node {
                 tracing::warn!(%error, "attachments of an earlier boot are still remembered");
             }
         }
-        self.roster().put(ours);
+        self.attachment_table().put(ours);
         let entries = self.ports.journal.open_entries()?;
         // What an interrupted attach has told the others stays told until it is taken back.
         for entry in entries.iter().filter(|e| e.boot_id == boot_id) {
@@ -153,7 +153,7 @@ impl Node {
             if let (Step::Publish { pool, attachments }, StepMark::Started | StepMark::Done) =
                 (&planned.step, mark)
             {
-                self.roster().publish(pool, attachments);
+                self.attachment_table().publish(pool, attachments);
             }
         }
     }
@@ -163,7 +163,7 @@ impl Node {
             JournalKind::Attach => self.not_attached_yet(&entry.puts),
             JournalKind::Detach | JournalKind::WriteBack => {
                 let wanted = |a: &&StoredAttachment| entry.removes.contains(&a.key());
-                self.roster()
+                self.attachment_table()
                     .attachments()
                     .filter(wanted)
                     .cloned()
@@ -186,7 +186,7 @@ impl Node {
         let end = finish(JournalState::Done, entry.puts.clone());
         self.end(Some(entry.id), end)
             .map_err(|e| vec![e.to_string()])?;
-        self.roster().put(entry.puts.clone());
+        self.attachment_table().put(entry.puts.clone());
         Ok(())
     }
 

@@ -20,7 +20,7 @@ impl Node {
     /// Everything attached or quarantined on this node.
     #[must_use]
     pub fn attachments(&self) -> Vec<StoredAttachment> {
-        self.roster().attachments().cloned().collect()
+        self.attachment_table().attachments().cloned().collect()
     }
 
     /// Attachments of other nodes that may be alive, intents included, over all shared pools
@@ -53,7 +53,7 @@ impl Node {
         disks: &[(PoolName, VolumeName)],
     ) -> Vec<(PoolName, VolumeName)> {
         let has: BTreeSet<(PoolName, VolumeName)> = self
-            .roster()
+            .attachment_table()
             .of_instance(instance)
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();

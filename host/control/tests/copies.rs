@@ -343,13 +343,13 @@ fn i30_a_copy_before_start_that_nobody_waits_for_any_more_is_taken_back() {
     let n1 = lab.start("n1");
     let volume = lab.volume("a");
     let asked = ask(instance(1), &[disk(&volume)]);
-    let call_off = asked.call_off.clone();
+    let cancellation = asked.cancellation.clone();
     n1.kernel.while_waiting(move |kernel, id| {
         kernel.hydrate(id, 1).unwrap();
-        call_off.call_off();
+        cancellation.cancel();
     });
     let error = n1.node.attach(&asked).unwrap_err();
-    assert!(matches!(error, ControlError::CalledOff { .. }), "{error:?}");
+    assert!(matches!(error, ControlError::Cancelled { .. }), "{error:?}");
     n1.kernel
         .while_waiting(|kernel, id| drop(kernel.hydrate(id, 8)));
     n1.tasks.run_all();
@@ -366,11 +366,11 @@ fn i30_a_detach_waits_for_the_attach_under_way_and_takes_what_it_made() {
     lab.policy.say(Say::Copy(CopyMode::BeforeStart));
     let n1 = lab.start("n1");
     let volume = lab.volume("a");
-    let (under_way, seen) = std::sync::mpsc::channel();
+    let (in_flight, seen) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     n1.kernel.while_waiting(move |kernel, id| {
-        under_way.send(()).unwrap();
+        in_flight.send(()).unwrap();
         // Either the detach has ended, which it must not, or some time has passed.
         let early = released
             .lock()

@@ -10,7 +10,7 @@
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use volward_control::{AttachAsk, AttachDone, ControlError};
+use volward_control::{AttachDone, AttachRequest, ControlError};
 use volward_plan::RefusalCode;
 use volward_simulation::doubles::Threads;
 use volward_simulation::{Daemon, Lab, Say, ask, check, detach_ask, disk, instance, shared};
@@ -32,7 +32,7 @@ fn start(lab: &Lab, node: &str) -> Daemon {
 
 type Outcome = Result<AttachDone, ControlError>;
 
-fn at_once(requests: [(&Daemon, AttachAsk); 2]) -> [Outcome; 2] {
+fn at_once(requests: [(&Daemon, AttachRequest); 2]) -> [Outcome; 2] {
     let barrier = Barrier::new(2);
     std::thread::scope(|scope| {
         requests

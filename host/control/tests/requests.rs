@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use volward_control::ports::{Became, Devices, JournalQuery, JournalState, PortError};
-use volward_control::{AttachAsk, ControlError, Node, NotAfter};
+use volward_control::{AttachRequest, ControlError, Node, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{AttachmentState, Bytes, DeviceId, Home, LeaseMode, SlotReading, VolumeRef};
 use volward_plan::{DiskForm, RefusalCode};
@@ -22,7 +22,7 @@ fn two_nodes() -> (Lab, Daemon, Daemon) {
     (lab, n1, n2)
 }
 
-fn refused(node: &Node, ask: &AttachAsk) -> (RefusalCode, String) {
+fn refused(node: &Node, ask: &AttachRequest) -> (RefusalCode, String) {
     match node.attach(ask) {
         Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
         other => panic!("not refused: {other:?}"),

@@ -13,12 +13,12 @@
 
 mod config;
 mod doctor;
-mod glue;
 mod http;
 mod marks;
 mod policies;
 mod spool;
 mod state;
+mod system;
 mod wiring;
 
 use std::io::IsTerminal;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch::Receiver;
 use volward_api::DetachRequest;
-use volward_control::{ControlError, DetachAsk};
+use volward_control::ControlError;
 use volward_model::{Origin, RequestId};
 
 use crate::marks::not_after;
@@ -78,7 +78,7 @@ impl Spool {
             if stopping() {
                 break;
             }
-            let ask = DetachAsk {
+            let ask = volward_control::DetachRequest {
                 request: RequestId(uuid::Uuid::new_v4()),
                 origin: Origin::Libvirt,
                 caller_uid: 0,

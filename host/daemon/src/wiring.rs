@@ -18,10 +18,10 @@ use volward_storage::machine::Kernel;
 use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
-use crate::glue::{SystemClock, TestSeams, Threads};
 use crate::marks::Marks;
 use crate::policies::{Log, Policies, Workbench};
 use crate::state::State;
+use crate::system::{SystemClock, TestSeams, Threads};
 
 /// The built-in policy, as the build made it.
 const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
@@ -91,7 +91,7 @@ impl Daemon {
             clock: Arc::new(SystemClock::new()),
             machine: machine.clone(),
             tasks: Arc::new(Threads),
-            interruptions: Arc::new(TestSeams::from_environment()),
+            fault_points: Arc::new(TestSeams::from_environment()),
         };
         let node = Node::new(settings(&config, name), ports);
         Ok(Self {
@@ -124,9 +124,9 @@ fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
         pools: of_kind(PoolKind::Shared).map(|p| p.name.clone()).collect(),
         local: of_kind(PoolKind::Local).map(|p| p.name.clone()).next(),
         lab_without_watchdog: config.lab.read_write_without_watchdog,
-        wait_for_turn: Timeouts::seconds(config.timeouts.turn),
-        wait_to_detach: DETACH_PATIENCE,
-        wait_for_intent: Timeouts::seconds(config.timeouts.intent),
+        lock_wait: Timeouts::seconds(config.timeouts.turn),
+        detach_lock_wait: DETACH_PATIENCE,
+        intent_wait: Timeouts::seconds(config.timeouts.intent),
         busy_for: Timeouts::seconds(config.timeouts.busy),
         stall_after: Timeouts::seconds(config.timeouts.stall),
     }

@@ -7,8 +7,8 @@ use volward_model::{
 };
 
 use crate::geometry::{CloneGeometry, geometry, metadata_size};
+use crate::input::{DiskForm, PlanInput, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode};
-use crate::situation::{DiskForm, Situation, VolumeSituation};
 use crate::step::Planned;
 
 mod checks;
@@ -73,7 +73,7 @@ pub struct Requester {
 
 /// One disk with all that was decided about it.
 struct Disk<'a> {
-    seen: &'a VolumeSituation,
+    seen: &'a VolumeInput,
     wish: &'a Wish,
     answer: &'a DiskAnswer,
     home: Home,
@@ -81,27 +81,27 @@ struct Disk<'a> {
     copy: Option<(CopyPlan, CloneGeometry)>,
 }
 
-/// Plans an attach of all `wishes`; `situation.volumes` and `answer.disks` are in the same order.
+/// Plans an attach of all `wishes`; `input.volumes` and `answer.disks` are in the same order.
 ///
 /// # Errors
 /// With the first invariant that would not hold.
 pub fn attach(
-    situation: &Situation,
+    input: &PlanInput,
     who: Requester,
     wishes: &[Wish],
     answer: &Answer,
 ) -> Result<AttachPlan, Refusal> {
     let mut plan = AttachPlan::default();
     let mut disks = Vec::new();
-    for ((seen, wish), answer) in situation.volumes.iter().zip(wishes).zip(&answer.disks) {
-        let home = checks::home(situation, seen)?;
+    for ((seen, wish), answer) in input.volumes.iter().zip(wishes).zip(&answer.disks) {
+        let home = checks::home(input, seen)?;
         checks::identity(seen, wishes, wish)?;
         if let Some(grant) = checks::already(seen, who.instance, wish, answer)? {
             plan.grants.push(grant);
             continue;
         }
-        checks::rules(situation, seen, who.instance, wish, answer)?;
-        let copy = copy_for(situation, seen, wish, answer, &home, &mut plan.notes);
+        checks::rules(input, seen, who.instance, wish, answer)?;
+        let copy = copy_for(input, seen, wish, answer, &home, &mut plan.notes);
         checks::lv_path(seen, wish, answer, &home)?;
         plan.grants.push(Grant {
             volume: seen.info.volume.clone(),
@@ -122,11 +122,11 @@ pub fn attach(
         });
     }
     steps::lease_steps(&disks, &mut plan.steps);
-    steps::publish_steps(situation, who, &disks, &mut plan.steps);
+    steps::publish_steps(input, who, &disks, &mut plan.steps);
     steps::look_again(&disks, who, &mut plan.steps);
-    if let Some(local) = &situation.local {
+    if let Some(local) = &input.local {
         for disk in &disks {
-            steps::clone_steps(situation, disk, &local.name, &mut plan.steps)?;
+            steps::clone_steps(input, disk, &local.name, &mut plan.steps)?;
         }
     }
     steps::device_steps(who, &disks, &mut plan);
@@ -135,7 +135,7 @@ pub fn attach(
 
 /// The mode a volume needs follows from all its attachments on the node: leases belong to the
 /// node, and a second, weaker command would silently weaken the first's.
-fn lease_for(seen: &VolumeSituation, answer: &DiskAnswer, home: &Home, copies: bool) -> LeaseMode {
+fn lease_for(seen: &VolumeInput, answer: &DiskAnswer, home: &Home, copies: bool) -> LeaseMode {
     let mode = |sharing| match sharing {
         Sharing::Exclusive => LeaseMode::Exclusive,
         Sharing::Shared => LeaseMode::Shared,
@@ -156,8 +156,8 @@ fn lease_for(seen: &VolumeSituation, answer: &DiskAnswer, home: &Home, copies: b
 /// The copy that is made or goes on; where a proposed one cannot be had, a note says why: the
 /// volume is served from the pool all the same.
 fn copy_for(
-    situation: &Situation,
-    seen: &VolumeSituation,
+    input: &PlanInput,
+    seen: &VolumeInput,
     wish: &Wish,
     answer: &DiskAnswer,
     home: &Home,
@@ -177,11 +177,11 @@ fn copy_for(
     let metadata = metadata_size(seen.info.size, geometry.region);
     // Metadata twice: the write-back needs its own, and must never fail for want of space.
     let wanted = seen.info.size.0 + 2 * metadata.0;
-    let free = situation
+    let free = input
         .local
         .as_ref()
         .map(|l| l.space.free.0.saturating_sub(l.space.promised.0));
-    let obstacle = match (&situation.clone_unfit, free) {
+    let obstacle = match (&input.clone_unfit, free) {
         (Some(reason), _) => Some(format!("dm-clone cannot be used here: {reason}")),
         (None, None) => Some("this node has no local pool".to_owned()),
         (None, Some(free)) if free < wanted => Some(format!(
@@ -203,7 +203,7 @@ fn copy_for(
 }
 
 /// Used by `checks`: a refusal about a volume.
-fn no(code: RefusalCode, seen: &VolumeSituation, message: String) -> Refusal {
+fn no(code: RefusalCode, seen: &VolumeInput, message: String) -> Refusal {
     Refusal::of(code, &seen.info.volume, message)
 }
 

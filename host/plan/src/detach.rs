@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use volward_model::{AttachmentKey, Home, HomeState, InstanceId, NodeName, PoolName, VolumeRef};
 
-use crate::situation::DiskForm;
+use crate::input::DiskForm;
 use crate::step::Step;
 
 /// One attachment that goes, with what is known of its volume.

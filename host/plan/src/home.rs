@@ -18,8 +18,8 @@ use volward_model::{
 };
 
 use crate::geometry::{geometry, metadata_size};
+use crate::input::VolumeInput;
 use crate::refusal::{Refusal, RefusalCode};
-use crate::situation::VolumeSituation;
 use crate::step::{NextHome, Step};
 
 /// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
@@ -30,7 +30,7 @@ use crate::step::{NextHome, Step};
 pub fn write_back(
     node: &NodeName,
     local: &PoolName,
-    seen: &VolumeSituation,
+    seen: &VolumeInput,
     release: bool,
 ) -> Result<Vec<Step>, Refusal> {
     let volume = seen.info.volume.clone();

@@ -6,7 +6,7 @@
 
 use volward_model::{AttachmentState, VolumeRef};
 
-use crate::situation::VolumeSituation;
+use crate::input::VolumeInput;
 
 /// How a request stands against other nodes' intents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Standing {
 /// Whether the node of `own` host-id goes on with these volumes. Any intent on the same volume
 /// counts, also of two readers: a policy may allow one of them only.
 #[must_use]
-pub fn standing<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeSituation>) -> Standing {
+pub fn standing<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeInput>) -> Standing {
     for volume in volumes {
         let lower = volume
             .elsewhere

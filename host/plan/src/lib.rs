@@ -4,7 +4,7 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | [`situation`] | (the input) what is known of node and volumes |
+//! | [`input`] | (the input) what is known of node and volumes |
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
@@ -16,17 +16,17 @@ pub mod attach;
 pub mod detach;
 pub mod geometry;
 pub mod home;
+pub mod input;
 pub mod intent;
 pub mod recheck;
 pub mod refusal;
-pub mod situation;
 pub mod step;
 
 pub use attach::{AttachPlan, Grant, Wish};
 pub use detach::DetachPlan;
 pub use geometry::CloneGeometry;
+pub use input::{DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog};
 pub use intent::{Standing, standing};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode};
-pub use situation::{DiskForm, LocalAttachment, LocalPool, Situation, VolumeSituation, Watchdog};
 pub use step::{NextHome, Planned, Step};

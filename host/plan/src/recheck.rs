@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use volward_model::{Attachment, Bytes, Home, LeaseMode, VolumeRef};
 
+use crate::input::VolumeInput;
 use crate::intent::{Standing, standing};
 use crate::refusal::{Refusal, RefusalCode};
-use crate::situation::VolumeSituation;
 
 /// What was seen of one volume when it was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub enum Recheck {
 
 /// Compares. `now` is `None` if the volume is gone.
 #[must_use]
-pub fn recheck(expected: &Expectation, now: Option<&VolumeSituation>) -> Recheck {
+pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
     let what = &expected.volume;
     let Some(now) = now else {
         return Recheck::Changed(format!("{what} vanished"));

@@ -15,9 +15,9 @@ use volward_model::{
     Scenario, Sharing, Space, VolumeId, VolumeInfo, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
-use volward_plan::situation::ForeignAttachment;
+use volward_plan::input::ForeignAttachment;
 use volward_plan::{
-    DiskForm, Grant, LocalAttachment, LocalPool, Situation, VolumeSituation, Watchdog, Wish,
+    DiskForm, Grant, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog, Wish,
 };
 
 const MOST_DISKS: usize = 3;
@@ -67,7 +67,7 @@ fn here() -> impl Strategy<Value = LocalAttachment> {
 }
 
 /// A volume: most are free, and nothing is unknown.
-fn seen(n: usize) -> impl Strategy<Value = VolumeSituation> {
+fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
     let elsewhere = (2..4u64, volward_samples::attachment()).prop_map(|(host_id, attachment)| {
         ForeignAttachment {
             host_id,
@@ -82,7 +82,7 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeSituation> {
         unreadable,
     )
         .prop_map(
-            move |(here, elsewhere, shareable, unreadable)| VolumeSituation {
+            move |(here, elsewhere, shareable, unreadable)| VolumeInput {
                 info: VolumeInfo {
                     volume: VolumeRef {
                         id: volume(n),
@@ -111,10 +111,10 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeSituation> {
         )
 }
 
-fn situation() -> impl Strategy<Value = Situation> {
+fn plan_input() -> impl Strategy<Value = PlanInput> {
     let watchdog = select(vec![Watchdog::Armed, Watchdog::Armed, Watchdog::Missing]);
     let volumes = (seen(0), seen(1), seen(2), 1..=MOST_DISKS);
-    (volumes, watchdog).prop_map(|((a, b, c, count), watchdog)| Situation {
+    (volumes, watchdog).prop_map(|((a, b, c, count), watchdog)| PlanInput {
         node: "node1".parse().unwrap(),
         local: Some(LocalPool {
             name: "local".parse().unwrap(),
@@ -146,11 +146,11 @@ fn wish(n: usize) -> impl Strategy<Value = Wish> {
         })
 }
 
-/// A situation, what is wished in it, and what policies answer to that.
-fn asked() -> impl Strategy<Value = (Situation, Vec<Wish>, Answer)> {
+/// A plan input, what is wished in it, and what policies answer to that.
+fn asked() -> impl Strategy<Value = (PlanInput, Vec<Wish>, Answer)> {
     let wishes = (wish(0), wish(1), wish(2));
-    (situation(), wishes).prop_flat_map(|(situation, (a, b, c))| {
-        let count = situation.volumes.len();
+    (plan_input(), wishes).prop_flat_map(|(input, (a, b, c))| {
+        let count = input.volumes.len();
         let wishes: Vec<Wish> = [a, b, c].into_iter().take(count).collect();
         let mut scenario = Scenario::default();
         scenario.facts.disks = wishes
@@ -184,13 +184,13 @@ fn asked() -> impl Strategy<Value = (Situation, Vec<Wish>, Answer)> {
             let Combined::Granted(answer) = Combined::attach(&facts, &plugins) else {
                 panic!("nobody refused")
             };
-            (situation.clone(), wishes.clone(), answer)
+            (input.clone(), wishes.clone(), answer)
         })
     })
 }
 
 /// Everything that must hold for a disk that is granted.
-fn check(situation: &Situation, seen: &VolumeSituation, wish: &Wish, grant: &Grant) {
+fn check(input: &PlanInput, seen: &VolumeInput, wish: &Wish, grant: &Grant) {
     assert!(grant.sharing >= wish.sharing && grant.access >= wish.access);
     if grant.already {
         assert!(seen.here.iter().any(|a| a.instance == own()));
@@ -202,7 +202,7 @@ fn check(situation: &Situation, seen: &VolumeSituation, wish: &Wish, grant: &Gra
     if grant.sharing == Sharing::Shared && writes {
         assert!(seen.info.shareable(), "I18");
     }
-    assert!(!writes || situation.watchdog != Watchdog::Missing, "I26");
+    assert!(!writes || input.watchdog != Watchdog::Missing, "I26");
     assert!(seen.unreadable.is_empty(), "I6");
     let others = seen.here.iter().map(|a| a.sharing);
     let others = others.chain(seen.settled_elsewhere().map(|f| f.attachment.sharing));
@@ -219,14 +219,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn d_what_is_planned_is_within_request_answers_and_rules((situation, wishes, answer) in asked()) {
+    fn d_what_is_planned_is_within_request_answers_and_rules((input, wishes, answer) in asked()) {
         let who = Requester { instance: own(), own_host_id: 1, now_ms: 1_000 };
-        let Ok(plan) = attach(&situation, who, &wishes, &answer) else {
+        let Ok(plan) = attach(&input, who, &wishes, &answer) else {
             return Ok(());
         };
         prop_assert_eq!(plan.grants.len(), wishes.len(), "all or none");
         for (n, grant) in plan.grants.iter().enumerate() {
-            check(&situation, &situation.volumes[n], &wishes[n], grant);
+            check(&input, &input.volumes[n], &wishes[n], grant);
             let said = &answer.disks[n];
             prop_assert!(grant.sharing >= said.sharing && grant.access >= said.access);
             let copied = grant.copy.map_or(CopyMode::None, |plan| plan.mode);
@@ -235,7 +235,7 @@ proptest! {
     }
 }
 
-/// The made-up situations are worth something: some are granted, and some are not.
+/// The made-up plan inputs are worth something: some are granted, and some are not.
 #[test]
 fn both_outcomes_occur() {
     use proptest::strategy::ValueTree;
@@ -248,8 +248,8 @@ fn both_outcomes_occur() {
     };
     let (mut granted, mut refused) = (0, 0);
     for _ in 0..500 {
-        let (situation, wishes, answer) = asked().new_tree(&mut runner).unwrap().current();
-        match attach(&situation, who, &wishes, &answer) {
+        let (input, wishes, answer) = asked().new_tree(&mut runner).unwrap().current();
+        match attach(&input, who, &wishes, &answer) {
             Ok(_) => granted += 1,
             Err(_) => refused += 1,
         }

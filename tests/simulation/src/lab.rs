@@ -8,8 +8,8 @@ use std::time::Duration;
 use uuid::Uuid;
 use volward_control::ports::{Clock, PortResult, Tasks, Unmarked};
 use volward_control::{
-    AttachAsk, AttachDone, CallOff, ControlError, DetachAsk, DetachDone, DiskAsk, Node, Ports,
-    Settings,
+    AttachDone, AttachRequest, Cancellation, ControlError, DetachDone, DetachRequest, DiskRequest,
+    Node, Ports, Settings,
 };
 use volward_model::{
     Access, Bytes, DeviceId, InstanceId, MemberState, Origin, PoolName, Purpose, RequestId,
@@ -179,7 +179,7 @@ impl Lab {
             }),
             machine: port,
             tasks: tasks.unwrap_or_else(|| held.clone()),
-            interruptions: points.clone(),
+            fault_points: points.clone(),
         };
         let settings = Settings {
             node: kernel.name().clone(),
@@ -187,9 +187,9 @@ impl Lab {
             pools: vec![self.pool.clone()],
             local: self.local(node),
             lab_without_watchdog: false,
-            wait_for_turn: self.pause * 10_000,
-            wait_to_detach: self.pause * 10_000,
-            wait_for_intent: Duration::from_secs(60),
+            lock_wait: self.pause * 10_000,
+            detach_lock_wait: self.pause * 10_000,
+            intent_wait: Duration::from_secs(60),
             busy_for: Duration::from_secs(2),
             stall_after: Duration::from_secs(60),
         };
@@ -263,12 +263,12 @@ impl Lab {
 
 impl Daemon {
     /// Attaches; `None` if the daemon died in it.
-    pub fn try_attach(&self, ask: &AttachAsk) -> Option<Result<AttachDone, ControlError>> {
+    pub fn try_attach(&self, ask: &AttachRequest) -> Option<Result<AttachDone, ControlError>> {
         Death::survive(|| self.node.attach(ask))
     }
 
     /// Detaches; `None` if the daemon died in it.
-    pub fn try_detach(&self, ask: &DetachAsk) -> Option<Result<DetachDone, ControlError>> {
+    pub fn try_detach(&self, ask: &DetachRequest) -> Option<Result<DetachDone, ControlError>> {
         Death::survive(|| self.node.detach(ask))
     }
 
@@ -290,8 +290,8 @@ pub fn instance(n: u8) -> InstanceId {
 
 /// A disk, exclusive and read-write.
 #[must_use]
-pub fn disk(volume: &VolumeRef) -> DiskAsk {
-    DiskAsk {
+pub fn disk(volume: &VolumeRef) -> DiskRequest {
+    DiskRequest {
         pool: volume.pool.clone(),
         volume: volume.name.clone(),
         form: DiskForm::Own,
@@ -303,8 +303,8 @@ pub fn disk(volume: &VolumeRef) -> DiskAsk {
 
 /// A disk, read-only.
 #[must_use]
-pub fn read_only(volume: &VolumeRef) -> DiskAsk {
-    DiskAsk {
+pub fn read_only(volume: &VolumeRef) -> DiskRequest {
+    DiskRequest {
         access: Access::ReadOnly,
         ..disk(volume)
     }
@@ -312,8 +312,8 @@ pub fn read_only(volume: &VolumeRef) -> DiskAsk {
 
 /// A disk, shared and read-write.
 #[must_use]
-pub fn shared(volume: &VolumeRef) -> DiskAsk {
-    DiskAsk {
+pub fn shared(volume: &VolumeRef) -> DiskRequest {
+    DiskRequest {
         sharing: Some(Sharing::Shared),
         ..disk(volume)
     }
@@ -321,8 +321,8 @@ pub fn shared(volume: &VolumeRef) -> DiskAsk {
 
 /// An attach request.
 #[must_use]
-pub fn ask(instance: InstanceId, disks: &[DiskAsk]) -> AttachAsk {
-    AttachAsk {
+pub fn ask(instance: InstanceId, disks: &[DiskRequest]) -> AttachRequest {
+    AttachRequest {
         request: RequestId(Uuid::new_v4()),
         origin: Origin::Libvirt,
         caller_uid: 0,
@@ -332,14 +332,14 @@ pub fn ask(instance: InstanceId, disks: &[DiskAsk]) -> AttachAsk {
         hints: Vec::new(),
         disks: disks.to_vec(),
         dry_run: false,
-        call_off: CallOff::default(),
+        cancellation: Cancellation::default(),
     }
 }
 
 /// A detach request for everything the instance has.
 #[must_use]
-pub fn detach_ask(instance: InstanceId) -> DetachAsk {
-    DetachAsk {
+pub fn detach_ask(instance: InstanceId) -> DetachRequest {
+    DetachRequest {
         request: RequestId(Uuid::new_v4()),
         origin: Origin::Libvirt,
         caller_uid: 0,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use volward_control::DetachAsk;
+use volward_control::DetachRequest;
 use volward_model::CopyMode;
 use volward_simulation::{Lab, Say, ask, detach_ask, disk, instance};
 
@@ -15,7 +15,7 @@ fn said_before_a_detach(copy: Option<CopyMode>) -> Vec<String> {
     let n1 = lab.start("n1");
     let volume = lab.volume("a");
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
-    let dry = DetachAsk {
+    let dry = DetachRequest {
         dry_run: true,
         ..detach_ask(instance(1))
     };

@@ -5,31 +5,31 @@ use std::collections::BTreeMap;
 use volward_model::{
     Access, AttachmentKey, DiskFacts, Facts, InstanceId, PoolName, RequestFacts, Sharing, VolumeRef,
 };
-use volward_plan::{Refusal, RefusalCode, Situation, VolumeSituation, Watchdog, Wish};
+use volward_plan::{PlanInput, Refusal, RefusalCode, VolumeInput, Watchdog, Wish};
 
-use super::{AttachAsk, DiskAsk, storage};
+use super::{AttachRequest, DiskRequest, storage};
 use crate::error::ControlError;
 use crate::node::Node;
-use crate::observe::{PoolSight, find};
+use crate::observe::{PoolSnapshot, find};
 use crate::ports::{PortError, StoredAttachment};
 
 /// One look at everything a request needs.
-pub(super) struct Look {
-    pub(super) volumes: Vec<VolumeSituation>,
+pub(super) struct AttachContext {
+    pub(super) volumes: Vec<VolumeInput>,
     pub(super) own_host_id: u64,
     pub(super) facts: Facts,
-    pub(super) situation: Situation,
+    pub(super) input: PlanInput,
     pub(super) wishes: Vec<Wish>,
 }
 
 impl Node {
     /// The volumes asked for, by name, as they are now.
-    pub(super) fn resolve(&self, ask: &AttachAsk) -> Result<Vec<VolumeRef>, ControlError> {
+    pub(super) fn resolve(&self, ask: &AttachRequest) -> Result<Vec<VolumeRef>, ControlError> {
         let mut pools: BTreeMap<&PoolName, volward_model::PoolInfo> = BTreeMap::new();
         let mut volumes = Vec::new();
         for disk in &ask.disks {
             if !pools.contains_key(&disk.pool) {
-                let info = self.ports.volumes.glance(&disk.pool);
+                let info = self.ports.volumes.validated_pool(&disk.pool);
                 let info = info.map_err(|e| storage(ask.request, "reading the pool", e))?;
                 pools.insert(&disk.pool, info);
             }
@@ -44,11 +44,14 @@ impl Node {
         Ok(volumes)
     }
 
-    pub(super) fn look_for(&self, ask: &AttachAsk) -> Result<Look, ControlError> {
+    pub(super) fn attach_context(
+        &self,
+        ask: &AttachRequest,
+    ) -> Result<AttachContext, ControlError> {
         let failed = |error| storage(ask.request, "gathering the facts", error);
-        let mut sights: BTreeMap<PoolName, PoolSight> = BTreeMap::new();
+        let mut sights: BTreeMap<PoolName, PoolSnapshot> = BTreeMap::new();
         let held: Vec<StoredAttachment> = self
-            .roster()
+            .attachment_table()
             .of_instance(ask.instance)
             .filter(|a| {
                 !ask.disks
@@ -64,14 +67,14 @@ impl Node {
             .chain(held.iter().map(|a| &a.volume.pool));
         for pool in wanted {
             if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.glance(pool).map_err(failed)?);
+                sights.insert(pool.clone(), self.validated_pool(pool).map_err(failed)?);
             }
         }
         let (mut volumes, mut disks, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
         for disk in &ask.disks {
             let sight = &sights[&disk.pool];
             let info = find(sight, &disk.volume)?;
-            let seen = self.volume_situation(sight, info).map_err(failed)?;
+            let seen = self.volume_input(sight, info).map_err(failed)?;
             let wish = resolve_wish(disk, &seen);
             disks.push(self.facts_or_refusal(ask, &seen, &wish)?);
             volumes.push(seen);
@@ -103,7 +106,7 @@ impl Node {
             now_ms: self.ports.clock.now_ms(),
             utc_offset_minutes: self.ports.clock.utc_offset_minutes(),
         };
-        let situation = Situation {
+        let input = PlanInput {
             node: self.settings.node.clone(),
             local,
             watchdog: self.watchdog(&sights).map_err(failed)?,
@@ -111,11 +114,11 @@ impl Node {
             volumes: volumes.clone(),
         };
         let own_host_id = sights.values().next().map_or(0, |s| s.own.host_id);
-        Ok(Look {
+        Ok(AttachContext {
             volumes,
             own_host_id,
             facts,
-            situation,
+            input,
             wishes,
         })
     }
@@ -123,8 +126,8 @@ impl Node {
     /// A home nobody can read has no facts: that is a refusal with a code of its own.
     fn facts_or_refusal(
         &self,
-        ask: &AttachAsk,
-        seen: &VolumeSituation,
+        ask: &AttachRequest,
+        seen: &VolumeInput,
         wish: &Wish,
     ) -> Result<DiskFacts, ControlError> {
         let asked = (wish.sharing, wish.access);
@@ -146,7 +149,7 @@ impl Node {
         &self,
         instance: InstanceId,
         held: &[StoredAttachment],
-        sights: &BTreeMap<PoolName, PoolSight>,
+        sights: &BTreeMap<PoolName, PoolSnapshot>,
     ) -> Result<Vec<DiskFacts>, PortError> {
         let mut facts = Vec::new();
         for attachment in held {
@@ -155,7 +158,7 @@ impl Node {
             let Some(info) = sight.info.volume(attachment.volume.id) else {
                 continue;
             };
-            let seen = self.volume_situation(sight, info)?;
+            let seen = self.volume_input(sight, info)?;
             let asked = (attachment.sharing, attachment.access);
             facts.push(self.disk_facts(&seen, instance, asked)?);
         }
@@ -163,7 +166,7 @@ impl Node {
     }
 
     /// The same sanlock serves all pools: any sight tells, and was asked just now.
-    fn watchdog(&self, sights: &BTreeMap<PoolName, PoolSight>) -> Result<Watchdog, PortError> {
+    fn watchdog(&self, sights: &BTreeMap<PoolName, PoolSnapshot>) -> Result<Watchdog, PortError> {
         let armed = match sights.values().next() {
             Some(sight) => sight.watchdog_armed,
             None => self.ports.leases.watchdog_armed()?,
@@ -178,7 +181,7 @@ impl Node {
 
 /// Read-only access to a shareable volume is shared unless somebody says otherwise; everything
 /// else exclusive.
-fn resolve_wish(disk: &DiskAsk, seen: &VolumeSituation) -> Wish {
+fn resolve_wish(disk: &DiskRequest, seen: &VolumeInput) -> Wish {
     let shared = disk.access == Access::ReadOnly && seen.info.shareable();
     let default = if shared {
         Sharing::Shared

@@ -6,7 +6,7 @@ use volward_model::{Bytes, CloneMode, CloneStatus, CopyProgress, VolumeRef};
 
 /// What is remembered of a copy under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watched {
+pub struct CopyMonitor {
     /// Which volume.
     pub volume: VolumeRef,
     /// Being written back (else: being hydrated).
@@ -46,7 +46,7 @@ pub struct CopyView {
     pub trouble: Option<String>,
 }
 
-impl Watched {
+impl CopyMonitor {
     pub(super) fn see(&mut self, now: Duration, status: &CloneStatus, stall_after: Duration) {
         let before = self.status.map(|s| s.hydrated);
         if before.is_none() {

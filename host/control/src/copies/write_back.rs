@@ -5,10 +5,10 @@ use volward_plan::Step;
 use volward_plan::home::write_back;
 
 use super::RETRY;
-use crate::execute::{Broken, Run, StepError, return_of};
+use crate::execute::{Run, StepError, StepFailure, return_of};
+use crate::in_flight::Cancellation;
 use crate::node::Node;
 use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError};
-use crate::under_way::CallOff;
 
 impl Node {
     /// The journal entry of a write-back.
@@ -34,7 +34,7 @@ impl Node {
         while !self.is_stopping() {
             match self.write_back_once(entry, volume) {
                 Ok(()) => return,
-                Err(Broken {
+                Err(StepFailure {
                     error: StepError::Stopping,
                     ..
                 }) => return,
@@ -50,19 +50,24 @@ impl Node {
 
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
     /// was still `split` has its data in use: the write-back is over for now.
-    fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), Broken> {
-        let broken = |error| Broken {
+    fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
+        let broken = |error| StepFailure {
             at: 0,
             what: format!("writing {volume} back"),
             error,
         };
-        let wait = self.settings.wait_for_turn;
-        let turn = self.queue.take(&[volume.id], wait).map_err(|_| {
+        let wait = self.settings.lock_wait;
+        let turn = self.volume_locks.take(&[volume.id], wait).map_err(|_| {
             broken(StepError::Changed(format!(
                 "another request works on {volume}"
             )))
         })?;
-        if self.roster().of_volume(volume.id).next().is_none() {
+        if self
+            .attachment_table()
+            .of_volume(volume.id)
+            .next()
+            .is_none()
+        {
             let steps = self.write_back_steps(volume).map_err(broken)?;
             let run = Run {
                 entry,
@@ -99,14 +104,14 @@ impl Node {
         let info = info.ok_or_else(|| PortError::Missing {
             what: volume.to_string(),
         })?;
-        let seen = self.volume_situation(&sight, info)?;
+        let seen = self.volume_input(&sight, info)?;
         write_back(&self.settings.node, local, &seen, true).map_err(StepError::Refused)
     }
 
     /// `Step::AwaitReturn`: everything written back, and flushed.
     pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
         let id = return_of(volume);
-        self.await_clone(volume, id, &CallOff::default())?;
+        self.await_clone(volume, id, &Cancellation::default())?;
         self.ports.devices.flush(id)?;
         Ok(())
     }

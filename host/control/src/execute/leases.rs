@@ -70,11 +70,11 @@ impl Node {
         for expected in expectations {
             let pool = &expected.volume.pool;
             if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.glance(pool)?);
+                sights.insert(pool.clone(), self.validated_pool(pool)?);
             }
             let sight = &sights[pool];
             let seen = match sight.info.volume(expected.volume.id) {
-                Some(info) => Some(self.volume_situation(sight, info)?),
+                Some(info) => Some(self.volume_input(sight, info)?),
                 None => None,
             };
             match recheck(expected, seen.as_ref()) {

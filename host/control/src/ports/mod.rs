@@ -27,7 +27,7 @@ pub use leases::{LeaseStatus, Leases};
 pub use marks::{Marks, Unmarked};
 pub use policy::{Became, Decisions, Policy};
 pub use registry::Registry;
-pub use tasks::{Interruptions, Tasks, Uninterrupted};
+pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
 pub use volumes::{NewVolume, Volumes};
 
 /// Whether a call changed anything.

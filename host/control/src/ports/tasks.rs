@@ -7,15 +7,15 @@ pub trait Tasks: Send + Sync {
 }
 
 /// Called before and after every step. The product's does nothing unless a test asked for it.
-pub trait Interruptions: Send + Sync {
+pub trait FaultPoints: Send + Sync {
     /// `point` is `<kind>/<step name>/<before|after>`.
     fn at(&self, point: &str);
 }
 
 /// No interruptions.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Uninterrupted;
+pub struct NoFaultPoints;
 
-impl Interruptions for Uninterrupted {
+impl FaultPoints for NoFaultPoints {
     fn at(&self, _point: &str) {}
 }

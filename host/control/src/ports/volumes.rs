@@ -34,7 +34,7 @@ pub trait Volumes: Send + Sync {
     ///
     /// # Errors
     /// As [`pool`](Volumes::pool).
-    fn glance(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+    fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         self.pool(pool)
     }
 

@@ -22,7 +22,7 @@ impl Node {
         };
         let there: BTreeSet<DeviceId> = devices.into_iter().map(|d| d.id).collect();
         let mut lost: BTreeMap<InstanceId, Vec<StoredAttachment>> = BTreeMap::new();
-        for attachment in self.roster().attachments() {
+        for attachment in self.attachment_table().attachments() {
             let id = DeviceId::attachment(attachment.volume.id, attachment.instance);
             let settled = attachment.state == AttachmentState::Attached;
             if settled && attachment.form == DiskForm::Own && !there.contains(&id) {
@@ -34,7 +34,7 @@ impl Node {
         for (instance, attachments) in lost {
             tracing::warn!(%instance, count = attachments.len(), "completing a lost detach");
             let request = RequestId(Uuid::new_v4());
-            if let Err(error) = self.carry_out_detach(request, instance, &attachments) {
+            if let Err(error) = self.execute_detach(request, instance, &attachments) {
                 tracing::error!(%instance, %error, "a lost detach cannot be completed");
             }
         }
@@ -43,14 +43,14 @@ impl Node {
     /// I13: no stale device survives. One that is open is somebody's: it is kept, and said.
     pub(super) fn remove_strays(&self) -> Vec<String> {
         let known: BTreeSet<AttachmentKey> = self
-            .roster()
+            .attachment_table()
             .attachments()
             .map(StoredAttachment::key)
             .collect();
         let mut strays = Vec::new();
         let is_stray = |key: &AttachmentKey| !known.contains(key);
         for link in self.ports.devices.links().unwrap_or_default() {
-            let of_known = self.roster().of_instance(link.instance).any(|a| {
+            let of_known = self.attachment_table().of_instance(link.instance).any(|a| {
                 a.volume.pool == link.pool
                     && a.volume.name == link.volume
                     && a.form == DiskForm::Own
@@ -107,7 +107,7 @@ impl Node {
             .map(|d| (d.id.volume, d))
             .collect();
         let attached: BTreeMap<_, VolumeRef> = self
-            .roster()
+            .attachment_table()
             .attachments()
             .map(|a| (a.volume.id, a.volume.clone()))
             .collect();
@@ -119,7 +119,7 @@ impl Node {
                 continue;
             }
             let hydrating = self
-                .roster()
+                .attachment_table()
                 .of_volume(volume.id)
                 .filter_map(|a| a.copy)
                 .any(|c| c.mode >= CopyMode::Background);
@@ -142,7 +142,11 @@ impl Node {
                 let here = home
                     .copy()
                     .is_some_and(|(node, _)| *node == self.settings.node);
-                let attached = self.roster().of_volume(volume.id).next().is_some();
+                let attached = self
+                    .attachment_table()
+                    .of_volume(volume.id)
+                    .next()
+                    .is_some();
                 let spoken_of = attached || self.is_returning(volume.id);
                 if !here || spoken_of {
                     continue;
@@ -178,7 +182,7 @@ impl Node {
                 continue;
             };
             for attachment in self
-                .roster()
+                .attachment_table()
                 .attachments()
                 .filter(|a| a.volume.pool == *pool)
             {

@@ -8,7 +8,7 @@ use volward_control::ports::{Clock, JournalKind, JournalQuery, JournalState};
 use volward_model::VolumeRef;
 
 use super::bad;
-use crate::glue::SystemClock;
+use crate::system::SystemClock;
 use crate::wiring::Daemon;
 
 /// An attach before the write-back, and one that came between, may be newer.

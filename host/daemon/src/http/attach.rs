@@ -6,7 +6,7 @@ use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
     Detached, DiskPath,
 };
-use volward_control::{AttachAsk, AttachDone, CallOff, DetachAsk, DiskAsk};
+use volward_control::{AttachDone, Cancellation, DiskRequest};
 use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
@@ -26,7 +26,7 @@ pub(super) async fn attach(
     let only_while_waiting = body.only_while_waiting;
     let ask = attach_ask(caller, body);
     // This future is dropped when the connection is closed; the work in its thread goes on.
-    let waiting = only_while_waiting.then(|| Waiting(ask.call_off.clone()));
+    let waiting = only_while_waiting.then(|| Waiting(ask.cancellation.clone()));
     let done = blocking(move || {
         tracing::info!(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
@@ -53,16 +53,16 @@ pub(super) async fn attach(
 }
 
 /// Somebody waits for the answer, as long as this lives.
-struct Waiting(CallOff);
+struct Waiting(Cancellation);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.call_off();
+        self.0.cancel();
     }
 }
 
-fn attach_ask(caller: Caller, body: AttachRequest) -> AttachAsk {
-    let disks = body.disks.into_iter().map(|wish| DiskAsk {
+fn attach_ask(caller: Caller, body: AttachRequest) -> volward_control::AttachRequest {
+    let disks = body.disks.into_iter().map(|wish| DiskRequest {
         pool: wish.pool,
         volume: wish.volume,
         form: match wish.path {
@@ -73,7 +73,7 @@ fn attach_ask(caller: Caller, body: AttachRequest) -> AttachAsk {
         sharing: wish.sharing,
         accept_narrowing: wish.accept_narrowing,
     });
-    AttachAsk {
+    volward_control::AttachRequest {
         request: RequestId(uuid::Uuid::new_v4()),
         origin: caller.origin,
         caller_uid: caller.uid,
@@ -83,7 +83,7 @@ fn attach_ask(caller: Caller, body: AttachRequest) -> AttachAsk {
         hints: body.hints,
         disks: disks.collect(),
         dry_run: body.dry_run,
-        call_off: CallOff::default(),
+        cancellation: Cancellation::default(),
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn detach(
 ) -> Result<Json<DetachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
     blocking(move || {
-        let ask = DetachAsk {
+        let ask = volward_control::DetachRequest {
             request: RequestId(uuid::Uuid::new_v4()),
             origin: caller.origin,
             caller_uid: caller.uid,

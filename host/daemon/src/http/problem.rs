@@ -87,7 +87,7 @@ fn problem(error: &ControlError) -> Problem {
             ..about(ProblemCode::Quarantined, "quarantined", request)
         },
         ControlError::State { .. } => plain(ProblemCode::Internal, "state", message),
-        ControlError::CalledOff { request } => about(ProblemCode::Refused, "called-off", request),
+        ControlError::Cancelled { request } => about(ProblemCode::Refused, "called-off", request),
         ControlError::Waiting { .. } => Problem {
             retry_after_ms: Some(2_000),
             ..plain(ProblemCode::Refused, "busy", message)

@@ -7,15 +7,11 @@ use volward_model::{
 
 use super::{Grant, Wish, no};
 use crate::geometry::{CloneGeometry, geometry};
+use crate::input::{DiskForm, PlanInput, VolumeInput, Watchdog};
 use crate::refusal::{Refusal, RefusalCode};
-use crate::situation::{DiskForm, Situation, VolumeSituation, Watchdog};
 
 /// One of ours, or asked for twice: nothing to attach.
-pub(super) fn identity(
-    seen: &VolumeSituation,
-    wishes: &[Wish],
-    wish: &Wish,
-) -> Result<(), Refusal> {
+pub(super) fn identity(seen: &VolumeInput, wishes: &[Wish], wish: &Wish) -> Result<(), Refusal> {
     let name = &seen.info.volume;
     if seen.info.is_internal() {
         let message = format!("{name} is one of Volward's own volumes; guests cannot have it");
@@ -29,7 +25,7 @@ pub(super) fn identity(
 }
 
 /// The volume's home, if it can be attached on this node at all.
-pub(super) fn home(situation: &Situation, seen: &VolumeSituation) -> Result<Home, Refusal> {
+pub(super) fn home(input: &PlanInput, seen: &VolumeInput) -> Result<Home, Refusal> {
     let name = &seen.info.volume;
     let home = seen.info.home().map_err(|error| {
         let message = format!(
@@ -45,14 +41,14 @@ pub(super) fn home(situation: &Situation, seen: &VolumeSituation) -> Result<Home
     let retry = seen.progress.and_then(|p| p.remaining_ms);
     match &home.state {
         HomeState::Pool => Ok(home),
-        HomeState::Split { node, .. } if *node == situation.node && situation.local.is_none() => {
+        HomeState::Split { node, .. } if *node == input.node && input.local.is_none() => {
             let message = format!(
                 "the data of {name} is partly in this node's copy, but no local pool is configured; \
                  restore the configuration"
             );
             Err(no(RefusalCode::HomeElsewhere, seen, message))
         }
-        HomeState::Split { node, .. } if *node == situation.node => Ok(home),
+        HomeState::Split { node, .. } if *node == input.node => Ok(home),
         HomeState::Split { node, .. } => {
             let message = format!(
                 "the data of {name} is partly in the copy on node {node}{progress}; stop its guest \
@@ -82,7 +78,7 @@ pub(super) fn home(situation: &Situation, seen: &VolumeSituation) -> Result<Home
 /// The same instance asks again for what it has: nothing to do, or a refusal if it has it in
 /// another way.
 pub(super) fn already(
-    seen: &VolumeSituation,
+    seen: &VolumeInput,
     instance: InstanceId,
     wish: &Wish,
     answer: &DiskAnswer,
@@ -119,8 +115,8 @@ pub(super) fn already(
 
 /// Narrowing, shareable mark, holders, slots, watchdog, orphans.
 pub(super) fn rules(
-    situation: &Situation,
-    seen: &VolumeSituation,
+    input: &PlanInput,
+    seen: &VolumeInput,
     instance: InstanceId,
     wish: &Wish,
     answer: &DiskAnswer,
@@ -143,11 +139,11 @@ pub(super) fn rules(
         return Err(no(RefusalCode::NotShareable, seen, message));
     }
     holders(seen, instance, answer)?;
-    if writes && situation.watchdog == Watchdog::Missing {
+    if writes && input.watchdog == Watchdog::Missing {
         let message = format!(
             "{name} cannot be attached read-write: sanlock runs without a watchdog on node {}; \
              `volward doctor` tells the remedy",
-            situation.node
+            input.node
         );
         return Err(no(RefusalCode::NoWatchdog, seen, message));
     }
@@ -162,11 +158,7 @@ pub(super) fn rules(
 }
 
 /// Nobody who excludes us, and nobody we exclude; and no node we know nothing of (I6).
-fn holders(
-    seen: &VolumeSituation,
-    instance: InstanceId,
-    answer: &DiskAnswer,
-) -> Result<(), Refusal> {
+fn holders(seen: &VolumeInput, instance: InstanceId, answer: &DiskAnswer) -> Result<(), Refusal> {
     let name = &seen.info.volume;
     if let Some(other) = seen
         .settled_elsewhere()
@@ -208,12 +200,12 @@ fn holders(
 /// A disk given as the LV itself has no layer that could make it read-only, carry a copy, or
 /// keep two attachments apart.
 pub(super) fn lv_path(
-    seen: &VolumeSituation,
+    seen: &VolumeInput,
     wish: &Wish,
     answer: &DiskAnswer,
     home: &Home,
 ) -> Result<(), Refusal> {
-    let lv = |a: &crate::situation::LocalAttachment| a.form == DiskForm::Lv;
+    let lv = |a: &crate::input::LocalAttachment| a.form == DiskForm::Lv;
     let reason = if wish.form == DiskForm::Own {
         seen.here
             .iter()
@@ -240,7 +232,7 @@ pub(super) fn lv_path(
 }
 
 /// The volume's size in device-mapper's unit; LVM sizes are always whole sectors.
-pub(super) fn sectors(seen: &VolumeSituation) -> Result<Sectors, Refusal> {
+pub(super) fn sectors(seen: &VolumeInput) -> Result<Sectors, Refusal> {
     seen.info.size.sectors().ok_or_else(|| {
         let message = format!("{} has a size that is no multiple of 512", seen.info.volume);
         no(RefusalCode::Internal, seen, message)
@@ -249,7 +241,7 @@ pub(super) fn sectors(seen: &VolumeSituation) -> Result<Sectors, Refusal> {
 
 /// The geometry of a clone that is loaded again without a grant for a copy: the region follows
 /// from the size alone, so it is the one it was made with.
-pub(super) fn resumed_geometry(seen: &VolumeSituation) -> Result<CloneGeometry, Refusal> {
+pub(super) fn resumed_geometry(seen: &VolumeInput) -> Result<CloneGeometry, Refusal> {
     let plan = CopyPlan {
         mode: CopyMode::WritesOnly,
         in_flight: None,

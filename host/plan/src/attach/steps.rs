@@ -10,9 +10,9 @@ use volward_model::{
 
 use super::{AttachPlan, Disk, Requester, checks};
 use crate::geometry::metadata_size;
+use crate::input::{DiskForm, PlanInput};
 use crate::recheck::Expectation;
 use crate::refusal::Refusal;
-use crate::situation::{DiskForm, Situation};
 use crate::step::{NextHome, Planned, Step};
 
 pub(super) fn lease_steps(disks: &[Disk<'_>], steps: &mut Vec<Planned>) {
@@ -85,7 +85,7 @@ fn lease_undo(pool: &PoolName, group: &[&Disk<'_>]) -> Vec<Step> {
 /// either the later one finds this, or its intent is found by the look that follows. An intent
 /// alone does not do: the node with the lower host-id goes on past it.
 pub(super) fn publish_steps(
-    situation: &Situation,
+    input: &PlanInput,
     who: Requester,
     disks: &[Disk<'_>],
     steps: &mut Vec<Planned>,
@@ -98,7 +98,7 @@ pub(super) fn publish_steps(
             .push(Attachment {
                 volume: volume.id,
                 instance: who.instance,
-                node: situation.node.clone(),
+                node: input.node.clone(),
                 sharing: disk.answer.sharing,
                 access: disk.answer.access,
                 since_ms: who.now_ms,
@@ -145,7 +145,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], who: Requester, steps: &mut Vec<Pla
 
 /// Home is durably `split` before a device that writes to the copy exists (I19).
 pub(super) fn clone_steps(
-    situation: &Situation,
+    input: &PlanInput,
     disk: &Disk<'_>,
     local: &PoolName,
     steps: &mut Vec<Planned>,
@@ -188,7 +188,7 @@ pub(super) fn clone_steps(
         };
         let from = disk.home.generation;
         steps.push(Planned::new(
-            set(from, NextHome::Split(situation.node.clone())),
+            set(from, NextHome::Split(input.node.clone())),
             vec![set(from + 1, NextHome::Pool)],
         ));
     }

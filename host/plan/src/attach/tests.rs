@@ -3,7 +3,7 @@ use volward_model::{
 };
 
 use super::*;
-use crate::situation::{ForeignAttachment, LocalAttachment, LocalPool, Watchdog};
+use crate::input::{ForeignAttachment, LocalAttachment, LocalPool, Watchdog};
 use crate::step::Step;
 use volward_model::{Attachment, AttachmentState, CopyMode};
 
@@ -21,9 +21,9 @@ fn instance(n: u8) -> InstanceId {
         .unwrap()
 }
 
-fn seen(letter: char) -> VolumeSituation {
+fn seen(letter: char) -> VolumeInput {
     let vg: VgUuid = uuid('v');
-    VolumeSituation {
+    VolumeInput {
         info: VolumeInfo {
             volume: VolumeRef {
                 id: VolumeId {
@@ -50,8 +50,8 @@ fn seen(letter: char) -> VolumeSituation {
     }
 }
 
-fn situation(volumes: Vec<VolumeSituation>) -> Situation {
-    Situation {
+fn plan_input(volumes: Vec<VolumeInput>) -> PlanInput {
+    PlanInput {
         node: node("n1"),
         local: Some(LocalPool {
             name: "local".parse().unwrap(),
@@ -67,7 +67,7 @@ fn situation(volumes: Vec<VolumeSituation>) -> Situation {
     }
 }
 
-fn wish(seen: &VolumeSituation) -> Wish {
+fn wish(seen: &VolumeInput) -> Wish {
     Wish {
         volume: seen.info.volume.id,
         form: DiskForm::Own,
@@ -114,16 +114,16 @@ fn names(plan: &AttachPlan) -> Vec<&'static str> {
 
 /// Plans one volume as wished.
 fn one(
-    seen: VolumeSituation,
+    seen: VolumeInput,
     change: impl FnOnce(&mut Wish, &mut Answer),
 ) -> Result<AttachPlan, Refusal> {
     let mut wishes = vec![wish(&seen)];
     let mut answer = granted(&wishes);
     change(&mut wishes[0], &mut answer);
-    attach(&situation(vec![seen]), who(), &wishes, &answer)
+    attach(&plan_input(vec![seen]), who(), &wishes, &answer)
 }
 
-fn refused(seen: VolumeSituation, change: impl FnOnce(&mut Wish, &mut Answer)) -> RefusalCode {
+fn refused(seen: VolumeInput, change: impl FnOnce(&mut Wish, &mut Answer)) -> RefusalCode {
     one(seen, change).unwrap_err().code
 }
 
@@ -140,11 +140,7 @@ fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
     }
 }
 
-fn elsewhere(
-    seen: &VolumeSituation,
-    sharing: Sharing,
-    state: AttachmentState,
-) -> ForeignAttachment {
+fn elsewhere(seen: &VolumeInput, sharing: Sharing, state: AttachmentState) -> ForeignAttachment {
     ForeignAttachment {
         host_id: 2,
         attachment: Attachment {
@@ -159,7 +155,7 @@ fn elsewhere(
     }
 }
 
-fn with_home(mut seen: VolumeSituation, state: HomeState) -> VolumeSituation {
+fn with_home(mut seen: VolumeInput, state: HomeState) -> VolumeInput {
     seen.info.tags.push(
         Home {
             state,
@@ -203,7 +199,7 @@ fn undo_restores_the_recorded_state_volume_by_volume() {
     });
     let volumes = vec![seen('a'), held];
     let wishes: Vec<_> = volumes.iter().map(wish).collect();
-    let plan = attach(&situation(volumes), who(), &wishes, &granted(&wishes)).unwrap();
+    let plan = attach(&plan_input(volumes), who(), &wishes, &granted(&wishes)).unwrap();
     let Step::Lease { volumes, mode, .. } = &plan.steps[0].step else {
         panic!("{plan:?}")
     };
@@ -280,16 +276,16 @@ fn i18_shared_read_write_needs_the_mark() {
 #[test]
 fn i26_read_write_without_a_watchdog_is_refused() {
     let volume = seen('a');
-    let mut situation = situation(vec![volume.clone()]);
-    situation.watchdog = Watchdog::Missing;
+    let mut input = plan_input(vec![volume.clone()]);
+    input.watchdog = Watchdog::Missing;
     let mut wishes = vec![wish(&volume)];
-    let error = attach(&situation, who(), &wishes, &granted(&wishes)).unwrap_err();
+    let error = attach(&input, who(), &wishes, &granted(&wishes)).unwrap_err();
     assert_eq!(error.code, RefusalCode::NoWatchdog);
     wishes[0].access = Access::ReadOnly;
-    assert!(attach(&situation, who(), &wishes, &granted(&wishes)).is_ok());
-    situation.watchdog = Watchdog::MissingInLab;
+    assert!(attach(&input, who(), &wishes, &granted(&wishes)).is_ok());
+    input.watchdog = Watchdog::MissingInLab;
     wishes[0].access = Access::ReadWrite;
-    assert!(attach(&situation, who(), &wishes, &granted(&wishes)).is_ok());
+    assert!(attach(&input, who(), &wishes, &granted(&wishes)).is_ok());
 }
 
 #[test]
@@ -439,16 +435,16 @@ fn a_copy_that_cannot_be_had_is_a_note_not_a_refusal() {
     let wishes = vec![wish(&volume)];
     let mut answer = granted(&wishes);
     answer.disks[0].copy = copy(CopyMode::Background);
-    let mut full = situation(vec![volume.clone()]);
+    let mut full = plan_input(vec![volume.clone()]);
     if let Some(local) = &mut full.local {
         local.space.free = Bytes::mib(100);
     }
-    let mut unfit = situation(vec![volume.clone()]);
+    let mut unfit = plan_input(vec![volume.clone()]);
     unfit.clone_unfit = Some("no module".into());
-    let mut none = situation(vec![volume]);
+    let mut none = plan_input(vec![volume]);
     none.local = None;
-    for situation in [full, unfit, none] {
-        let plan = attach(&situation, who(), &wishes, &answer).unwrap();
+    for input in [full, unfit, none] {
+        let plan = attach(&input, who(), &wishes, &answer).unwrap();
         assert_eq!(plan.notes.len(), 1, "{plan:?}");
         assert!(!names(&plan).contains(&"make-copy"));
     }

@@ -2,9 +2,9 @@ use volward_model::{Bytes, CloneMode, Home, Sectors, VolumeInfo, VolumeRef};
 
 use super::*;
 
-fn seen(state: HomeState) -> VolumeSituation {
+fn seen(state: HomeState) -> VolumeInput {
     let uuid = |c: &str| c.repeat(32).parse().unwrap();
-    VolumeSituation {
+    VolumeInput {
         info: VolumeInfo {
             volume: VolumeRef {
                 id: VolumeId {

@@ -177,7 +177,7 @@ impl Volumes for Lvm {
         }
     }
 
-    fn glance(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+    fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         let Some(mut info) = self.memory.unchanged(pool) else {
             return self.pool(pool);
         };

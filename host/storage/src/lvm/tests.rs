@@ -171,15 +171,15 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
     let script = script(&format!("cat <<'END'\n{report}\nEND"));
     let san = pool("san");
 
-    let told = script.lvm.glance(&san).unwrap();
+    let told = script.lvm.validated_pool(&san).unwrap();
     assert_eq!(script.calls().len(), 1, "nothing is known at first");
-    script.lvm.glance(&san).unwrap();
+    script.lvm.validated_pool(&san).unwrap();
     assert_eq!(
         script.calls().len(),
         2,
         "the mark must be older than its report"
     );
-    let again = script.lvm.glance(&san).unwrap();
+    let again = script.lvm.validated_pool(&san).unwrap();
     assert_eq!(script.calls().len(), 2);
     assert_eq!(again.volumes.len(), told.volumes.len());
     assert!(
@@ -190,9 +190,9 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
     assert_eq!(script.calls().len(), 3, "a real look is one");
 
     std::fs::write(&disk, mark::tests::disk(2)).unwrap();
-    script.lvm.glance(&san).unwrap();
+    script.lvm.validated_pool(&san).unwrap();
     assert_eq!(script.calls().len(), 4, "somebody has changed it");
     std::fs::remove_file(&disk).unwrap();
-    script.lvm.glance(&san).unwrap();
+    script.lvm.validated_pool(&san).unwrap();
     assert_eq!(script.calls().len(), 5, "a disk that is gone says nothing");
 }

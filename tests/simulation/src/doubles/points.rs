@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use volward_control::ports::Interruptions;
+use volward_control::ports::FaultPoints;
 use volward_storage::fake::FakeNode;
 
 /// What unwinds the threads of a killed daemon; not a panic, so nothing is printed.
@@ -78,7 +78,7 @@ impl Points {
     }
 }
 
-impl Interruptions for Points {
+impl FaultPoints for Points {
     fn at(&self, point: &str) {
         if self.kernel.crashed() {
             Death::now();

@@ -1,6 +1,6 @@
 //! Attaches under way, and whether anybody still waits for them.
 //!
-//! An attach is in the roster when it has ended. libvirt's hook gives up after a minute, and
+//! An attach is in the attachment table when it has ended. libvirt's hook gives up after a minute, and
 //! libvirt then says `release` at once: without this list that would find nothing, and the attach
 //! would end, later, for no guest.
 
@@ -10,32 +10,32 @@ use std::time::Duration;
 
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName};
 
-use crate::attach::AttachAsk;
+use crate::attach::AttachRequest;
 
 /// Calls an attach off when nobody waits for it any more: it ends at its next stop, and what was
 /// begun is taken back.
 #[derive(Clone, Debug, Default)]
-pub struct CallOff(Arc<AtomicBool>);
+pub struct Cancellation(Arc<AtomicBool>);
 
-impl CallOff {
+impl Cancellation {
     /// From now on nobody waits.
-    pub fn call_off(&self) {
+    pub fn cancel(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn is_called_off(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
 /// The same switch, whatever its position.
-impl PartialEq for CallOff {
+impl PartialEq for Cancellation {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for CallOff {}
+impl Eq for Cancellation {}
 
 /// An attach under way.
 #[derive(Debug)]
@@ -47,18 +47,18 @@ pub(crate) struct Attaching {
     on_record: bool,
     /// Its place among the attaches of this node, once it has one.
     pub(crate) sequence: Option<u64>,
-    call_off: CallOff,
+    cancellation: Cancellation,
 }
 
 impl Attaching {
-    pub(crate) fn is_called_off(&self) -> bool {
-        self.call_off.is_called_off()
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
     }
 }
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay {
+pub(crate) struct InFlight {
     attaches: Mutex<Vec<Attaching>>,
     ended: Condvar,
 }
@@ -66,12 +66,12 @@ pub(crate) struct UnderWay {
 /// One of them; it has ended when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Begun<'a> {
-    all: &'a UnderWay,
+    all: &'a InFlight,
     request: RequestId,
 }
 
-impl UnderWay {
-    pub(crate) fn begin(&self, ask: &AttachAsk) -> Begun<'_> {
+impl InFlight {
+    pub(crate) fn begin(&self, ask: &AttachRequest) -> Begun<'_> {
         let disks = ask.disks.iter();
         self.lock().push(Attaching {
             request: ask.request,
@@ -79,7 +79,7 @@ impl UnderWay {
             disks: disks.map(|d| (d.pool.clone(), d.volume.clone())).collect(),
             on_record: false,
             sequence: None,
-            call_off: ask.call_off.clone(),
+            cancellation: ask.cancellation.clone(),
         });
         Begun {
             all: self,

@@ -9,7 +9,7 @@ use volward_model::{
 
 /// The node and the volumes of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Situation {
+pub struct PlanInput {
     /// This node.
     pub node: NodeName,
     /// Its local pool, if it has one.
@@ -19,7 +19,7 @@ pub struct Situation {
     /// Why dm-clone cannot be used here; `None` if it can.
     pub clone_unfit: Option<String>,
     /// The volumes, in the request's order.
-    pub volumes: Vec<VolumeSituation>,
+    pub volumes: Vec<VolumeInput>,
 }
 
 /// The local pool.
@@ -44,7 +44,7 @@ pub enum Watchdog {
 
 /// One volume, as seen from this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeSituation {
+pub struct VolumeInput {
     /// As LVM has it.
     pub info: VolumeInfo,
     /// The lease this node holds.
@@ -99,7 +99,7 @@ pub enum DiskForm {
     Lv,
 }
 
-impl VolumeSituation {
+impl VolumeInput {
     /// Attachments elsewhere that are more than an intent.
     pub fn settled_elsewhere(&self) -> impl Iterator<Item = &ForeignAttachment> {
         self.elsewhere

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use volward_control::ports::{Clock, Interruptions, Tasks};
+use volward_control::ports::{Clock, FaultPoints, Tasks};
 
 /// The machine's clock.
 pub(crate) struct SystemClock {
@@ -105,7 +105,7 @@ impl TestSeams {
     }
 }
 
-impl Interruptions for TestSeams {
+impl FaultPoints for TestSeams {
     fn at(&self, point: &str) {
         self.trace(point);
         let dies = |(at, left): &(String, AtomicU32)| {

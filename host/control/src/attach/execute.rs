@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use volward_model::{AttachmentState, PoolName};
 use volward_plan::{AttachPlan, Step};
 
-use super::{AttachAsk, AttachDone, Attempt};
+use super::{AttachDone, AttachRequest, Attempt};
 use crate::error::ControlError;
-use crate::execute::{Broken, Run, StepError};
+use crate::execute::{Run, StepError, StepFailure};
 use crate::node::Node;
 use crate::ports::{
     Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
@@ -16,9 +16,9 @@ use crate::ports::{
 
 impl Node {
     /// Journals and runs a plan.
-    pub(super) fn carry_out(
+    pub(super) fn execute(
         &self,
-        ask: &AttachAsk,
+        ask: &AttachRequest,
         plan: &AttachPlan,
         now_ms: u64,
     ) -> Result<Attempt, ControlError> {
@@ -29,7 +29,7 @@ impl Node {
         let entry = self.entry(ask, plan, &puts);
         let id = self.ports.journal.begin(&entry).map_err(state)?;
         self.ports.marks.announce(ask.instance, sequence);
-        self.under_way.number(ask.request, sequence);
+        self.in_flight.number(ask.request, sequence);
         let run = Run {
             entry: Some(id),
             kind: JournalKind::Attach,
@@ -37,7 +37,7 @@ impl Node {
         let promise: u64 = plan.steps.iter().map(|p| promised(&p.step)).sum();
         self.promised.fetch_add(promise, Ordering::SeqCst);
         let steps = plan.steps.iter().map(|p| &p.step);
-        let ran = self.run_while(run, steps, 0, &ask.call_off);
+        let ran = self.run_while(run, steps, 0, &ask.cancellation);
         self.promised.fetch_sub(promise, Ordering::SeqCst);
         let broken = match ran {
             Ok(()) => {
@@ -50,7 +50,7 @@ impl Node {
                 };
                 match self.ports.journal.finish(id, &end) {
                     Ok(_) => {
-                        self.roster().put(puts);
+                        self.attachment_table().put(puts);
                         self.tend_copies(plan);
                         return Ok(Attempt::Done(AttachDone {
                             sequence,
@@ -60,7 +60,7 @@ impl Node {
                         }));
                     }
                     // What cannot be remembered must not be left behind.
-                    Err(error) => Broken {
+                    Err(error) => StepFailure {
                         at: plan.steps.len().saturating_sub(1),
                         what: "recording the attachment".into(),
                         error: StepError::Port(error),
@@ -69,11 +69,11 @@ impl Node {
             }
             Err(broken) => broken,
         };
-        self.take_back(ask, plan, id, &puts, broken)
+        self.roll_back(ask, plan, id, &puts, broken)
     }
 
     /// What came to nothing before it was decided: `explain` must know the request all the same.
-    pub(super) fn record_failure(&self, ask: &AttachAsk, error: &ControlError) {
+    pub(super) fn record_failure(&self, ask: &AttachRequest, error: &ControlError) {
         let entry = JournalEntry {
             instance: Some(ask.instance),
             ..self.new_entry(ask.request, JournalKind::Attach)
@@ -96,13 +96,13 @@ impl Node {
     }
 
     /// Undoes a broken plan, and says how the attempt ends.
-    fn take_back(
+    fn roll_back(
         &self,
-        ask: &AttachAsk,
+        ask: &AttachRequest,
         plan: &AttachPlan,
         id: u64,
         puts: &[StoredAttachment],
-        broken: Broken,
+        broken: StepFailure,
     ) -> Result<Attempt, ControlError> {
         let run = Run {
             entry: Some(id),
@@ -137,7 +137,7 @@ impl Node {
                 what: broken.what,
                 error,
             }),
-            StepError::CalledOff => Err(ControlError::CalledOff { request }),
+            StepError::Cancelled => Err(ControlError::Cancelled { request }),
             StepError::Stopping => {
                 let error = PortError::Refused("the daemon is stopping; ask again".into());
                 Err(ControlError::Storage {
@@ -177,7 +177,7 @@ impl Node {
             tracing::error!(%error, "a quarantine is remembered by the daemon alone for now");
         }
         let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
-        self.roster().put(kept);
+        self.attachment_table().put(kept);
         for pool in pools {
             if let Err(error) = self.write_slot(&pool) {
                 tracing::warn!(%pool, %error, "other nodes do not see a quarantine");
@@ -188,20 +188,20 @@ impl Node {
     /// Of the attachments of a request, those it was to make: what the instance had before is
     /// whole, whatever becomes of the request.
     pub(crate) fn not_attached_yet(&self, puts: &[StoredAttachment]) -> Vec<StoredAttachment> {
-        let roster = self.roster();
-        let fresh = |put: &&StoredAttachment| !roster.has(put.key());
+        let attachment_table = self.attachment_table();
+        let fresh = |put: &&StoredAttachment| !attachment_table.has(put.key());
         puts.iter().filter(fresh).cloned().collect()
     }
 
     fn future_attachments(
         &self,
-        ask: &AttachAsk,
+        ask: &AttachRequest,
         plan: &AttachPlan,
         sequence: u64,
         since_ms: u64,
     ) -> Vec<StoredAttachment> {
         let boot_id = self.ports.machine.boot_id();
-        let roster = self.roster();
+        let attachment_table = self.attachment_table();
         plan.grants
             .iter()
             .map(|grant| {
@@ -220,7 +220,7 @@ impl Node {
                     causes: Vec::new(),
                 };
                 // Asked for again: the same attachment, of a newer request.
-                let had = roster
+                let had = attachment_table
                     .of_instance(ask.instance)
                     .find(|a| a.key() == fresh.key());
                 match had {
@@ -234,7 +234,12 @@ impl Node {
             .collect()
     }
 
-    fn entry(&self, ask: &AttachAsk, plan: &AttachPlan, puts: &[StoredAttachment]) -> JournalEntry {
+    fn entry(
+        &self,
+        ask: &AttachRequest,
+        plan: &AttachPlan,
+        puts: &[StoredAttachment],
+    ) -> JournalEntry {
         JournalEntry {
             instance: Some(ask.instance),
             volumes: plan.grants.iter().map(|g| g.volume.clone()).collect(),

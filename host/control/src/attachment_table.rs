@@ -1,6 +1,6 @@
 //! What this node has and is about to have; what its slot in each pool's registry says.
 //!
-//! The roster is the node's memory while the daemon runs; the journal is what survives it.
+//! The attachment table is the node's memory while the daemon runs; the journal is what survives it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::ports::StoredAttachment;
 
 /// Attachments, intents and copies of this node.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct AttachmentTable {
     attachments: BTreeMap<AttachmentKey, StoredAttachment>,
     /// Attachments of plans under way that are published already, with their pool.
     published: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
@@ -34,7 +34,7 @@ pub struct Identity {
     pub generation: u64,
 }
 
-impl Roster {
+impl AttachmentTable {
     /// Everything attached or quarantined on this node.
     pub fn attachments(&self) -> impl Iterator<Item = &StoredAttachment> {
         self.attachments.values()
@@ -187,7 +187,7 @@ pub fn intent(node: &NodeName, key: AttachmentKey, now_ms: u64) -> Attachment {
 mod tests {
     use super::*;
     use volward_model::VolumeRef;
-    use volward_plan::situation::DiskForm;
+    use volward_plan::input::DiskForm;
 
     fn stored(lv: &str) -> StoredAttachment {
         let id = VolumeId {
@@ -218,14 +218,14 @@ mod tests {
     fn what_is_under_way_counts_and_ones_own_does_not() {
         let node: NodeName = "n1".parse().unwrap();
         let [a, b] = ["a", "b"].map(stored);
-        let mut roster = Roster::default();
-        roster.put([a.clone()]);
-        roster.intend(&b.volume.pool, b.published(&node));
-        roster.publish(&b.volume.pool, &[b.published(&node)]);
+        let mut attachment_table = AttachmentTable::default();
+        attachment_table.put([a.clone()]);
+        attachment_table.intend(&b.volume.pool, b.published(&node));
+        attachment_table.publish(&b.volume.pool, &[b.published(&node)]);
         let own = |of: &StoredAttachment| BTreeSet::from([of.key()]);
-        assert_eq!(roster.count_without(&BTreeSet::new()), 2);
-        assert_eq!(roster.count_without(&own(&a)), 1);
-        roster.remove(&[a.key()]);
-        assert_eq!(roster.count_without(&own(&b)), 0);
+        assert_eq!(attachment_table.count_without(&BTreeSet::new()), 2);
+        assert_eq!(attachment_table.count_without(&own(&a)), 1);
+        attachment_table.remove(&[a.key()]);
+        assert_eq!(attachment_table.count_without(&own(&b)), 0);
     }
 }

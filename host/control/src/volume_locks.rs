@@ -8,24 +8,28 @@ use volward_model::VolumeId;
 
 /// Hands out volumes, all of a request at once, so that two requests never wait for each other.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct VolumeLocks {
     taken: Mutex<BTreeSet<VolumeId>>,
     freed: Condvar,
 }
 
 /// The volumes of one request; given back when dropped.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    queue: &'a Queue,
+pub struct VolumeGuard<'a> {
+    volume_locks: &'a VolumeLocks,
     volumes: Vec<VolumeId>,
 }
 
-impl Queue {
+impl VolumeLocks {
     /// Waits for all `volumes`.
     ///
     /// # Errors
     /// With a volume that is still taken after `at_most`.
-    pub fn take(&self, volumes: &[VolumeId], at_most: Duration) -> Result<Turn<'_>, VolumeId> {
+    pub fn take(
+        &self,
+        volumes: &[VolumeId],
+        at_most: Duration,
+    ) -> Result<VolumeGuard<'_>, VolumeId> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = |taken: &mut BTreeSet<VolumeId>| volumes.iter().any(|v| taken.contains(v));
         let (mut taken, _) = self
@@ -36,24 +40,24 @@ impl Queue {
             return Err(*volume);
         }
         taken.extend(volumes);
-        Ok(Turn {
-            queue: self,
+        Ok(VolumeGuard {
+            volume_locks: self,
             volumes: volumes.to_vec(),
         })
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for VolumeGuard<'_> {
     fn drop(&mut self) {
         let mut taken = self
-            .queue
+            .volume_locks
             .taken
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         for volume in &self.volumes {
             taken.remove(volume);
         }
-        self.queue.freed.notify_all();
+        self.volume_locks.freed.notify_all();
     }
 }
 
@@ -70,26 +74,28 @@ mod tests {
 
     #[test]
     fn i1_a_taken_volume_is_waited_for_and_given_back() {
-        let queue = Queue::default();
+        let volume_locks = VolumeLocks::default();
         let (a, b) = (volume("a"), volume("b"));
-        let turn = queue.take(&[a], Duration::ZERO).unwrap();
-        assert_eq!(queue.take(&[b, a], Duration::ZERO).unwrap_err(), a);
+        let turn = volume_locks.take(&[a], Duration::ZERO).unwrap();
+        assert_eq!(volume_locks.take(&[b, a], Duration::ZERO).unwrap_err(), a);
         assert!(
-            queue.take(&[b], Duration::ZERO).is_ok(),
+            volume_locks.take(&[b], Duration::ZERO).is_ok(),
             "a failed take keeps nothing"
         );
         drop(turn);
-        assert!(queue.take(&[b, a], Duration::ZERO).is_ok());
+        assert!(volume_locks.take(&[b, a], Duration::ZERO).is_ok());
     }
 
     #[test]
     fn i1_of_many_threads_one_has_the_volume_at_a_time() {
-        let (queue, inside) = (Queue::default(), std::sync::atomic::AtomicU32::new(0));
+        let (volume_locks, inside) = (VolumeLocks::default(), std::sync::atomic::AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let turn = queue.take(&[volume("a")], Duration::from_secs(60)).unwrap();
+                        let turn = volume_locks
+                            .take(&[volume("a")], Duration::from_secs(60))
+                            .unwrap();
                         let before = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                         assert_eq!(before, 0);
                         std::thread::yield_now();
