@@ -1,5 +1,6 @@
 //! Builds the product's programs into target/debug, where nodes see them as /host/debug.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,15 +14,70 @@ use crate::sets::SETS;
 pub(crate) fn all(root: &Path) -> Result<()> {
     guests::build(root)?;
     for set in SETS {
-        let mut command = Command::new("cargo");
-        command.current_dir(root).arg("build");
-        for package in set {
-            command.args(["--package", package]);
-        }
-        let status = command.status().context("cannot run cargo")?;
-        if !status.success() {
-            bail!("building {} failed, see above", set.join(", "));
-        }
+        build(root, set)?;
+    }
+    Ok(())
+}
+
+/// The last commit of release 0.1.0, from which upgrades are tried.
+const RELEASE_0_1_0: &str = "8639f52";
+
+/// Builds the programs of 0.1.0 into target/upgrade/0.1.0, where nodes see them as
+/// /host/upgrade/0.1.0. Once: a release does not change.
+pub(crate) fn release_0_1_0(root: &Path) -> Result<()> {
+    let upgrade = root.join("target/upgrade");
+    let programs = upgrade.join("0.1.0");
+    if programs.is_dir() {
+        return Ok(());
+    }
+    // Its sources, out of the history: a build of its own, beside everything of today's.
+    let source = upgrade.join("source");
+    fs::create_dir_all(&source).context("cannot make target/upgrade")?;
+    let archive = upgrade.join("source.tar");
+    run(Command::new("git")
+        .current_dir(root)
+        .args(["archive", "--format=tar", "--output"])
+        .arg(&archive)
+        .arg(RELEASE_0_1_0))?;
+    run(Command::new("tar")
+        .arg("-xf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(&source))?;
+    run(cargo(&source).args(["run", "--package", "xtask", "--", "guests"]))?;
+    for set in SETS {
+        build(&source, set)?;
+    }
+    // Under its name only when it is whole.
+    let whole = upgrade.join("0.1.0.new");
+    fs::create_dir_all(&whole).context("cannot make target/upgrade")?;
+    for program in ["volward", "volwardd", "volward-policy", "volward-hook"] {
+        let from = source.join("target/debug").join(program);
+        fs::copy(&from, whole.join(program)).with_context(|| format!("cannot copy {program}"))?;
+    }
+    fs::rename(&whole, &programs).context("cannot rename target/upgrade/0.1.0.new")?;
+    fs::remove_dir_all(&source).context("cannot remove target/upgrade/source")
+}
+
+fn build(folder: &Path, packages: &[&str]) -> Result<()> {
+    let mut command = cargo(folder);
+    command.arg("build");
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    run(&mut command)
+}
+
+fn cargo(folder: &Path) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(folder);
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    if !status.success() {
+        bail!("{command:?} failed, see above");
     }
     Ok(())
 }

@@ -12,6 +12,10 @@ use crate::sight::Sight;
 use crate::{Cluster, Lab, LabError, Node, Output, Result};
 
 const INSTALL: &str = include_str!("guest/install");
+/// Where nodes see the programs of this workspace.
+const PROGRAMS: &str = "/host/debug";
+/// Where nodes see the programs of the last release, as `cargo xtask test long` builds them.
+pub const RELEASE_0_1_0: &str = "/host/upgrade/0.1.0";
 
 /// The shared pool of every cluster.
 pub const POOL: &str = "vg0";
@@ -108,9 +112,20 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When a step fails on a node; with the daemon's last words.
     pub(crate) fn install(cluster: &'a Cluster) -> Result<Self> {
+        Self::install_from(cluster, PROGRAMS)
+    }
+
+    /// The same from another folder of programs, such as [`RELEASE_0_1_0`].
+    ///
+    /// # Errors
+    /// When a step fails on a node; with the daemon's last words.
+    pub fn install_from(cluster: &'a Cluster, programs: &str) -> Result<Self> {
         let volward = Self { cluster };
         let setup = Setup::default();
-        cluster.on_all(|node| volward.install_node(node.number(), &setup))?;
+        cluster.on_all(|node| {
+            volward.put_programs(node.number(), programs)?;
+            volward.begin_node(node.number(), &setup)
+        })?;
         // The first makes the registry; each makes itself a devices file.
         if let Some(first) = cluster.nodes().first() {
             volward.cli_ok(first.number(), &format!("pool init {POOL}"))?;
@@ -129,7 +144,37 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When a step fails; with the daemon's last words.
     pub fn install_node(&self, node: u8, setup: &Setup) -> Result<()> {
-        self.node(node).run_ok(INSTALL)?;
+        self.put_programs(node, PROGRAMS)?;
+        self.begin_node(node, setup)
+    }
+
+    /// Replaces the programs of a node in place, as a package upgrade does: its daemon is stopped
+    /// before and started after it, guests go on.
+    ///
+    /// # Errors
+    /// When the new daemon does not come up; with its last words.
+    pub fn upgrade_node(&self, node: u8) -> Result<()> {
+        self.replace_programs(node, PROGRAMS)
+    }
+
+    /// The same with the programs of any folder.
+    ///
+    /// # Errors
+    /// As [`Volward::upgrade_node`].
+    pub fn replace_programs(&self, node: u8, programs: &str) -> Result<()> {
+        if self.runs(node)? {
+            self.stop(node)?;
+        }
+        self.put_programs(node, programs)?;
+        self.start(node, &[])
+    }
+
+    fn put_programs(&self, node: u8, folder: &str) -> Result<()> {
+        let script = format!("PROGRAMS={folder}\n{INSTALL}");
+        self.node(node).run_ok(&script).map(drop)
+    }
+
+    fn begin_node(&self, node: u8, setup: &Setup) -> Result<()> {
         self.configure(node, setup)?;
         // libvirt looks for hooks when it starts.
         std::thread::scope(|scope| {
