@@ -9,12 +9,14 @@
 //! | [`http`] | the socket, and the OpenAPI document of what is served there |
 //! | [`doctor`] | what is missing on this node, with the remedy |
 //! | [`marks`] | what each instance started with, for the hook |
+//! | [`only_one`] | one daemon for one state folder |
 //! | [`spool`] | releases the hook could not deliver |
 
 mod config;
 mod doctor;
 mod http;
 mod marks;
+mod only_one;
 mod policies;
 mod spool;
 mod state;

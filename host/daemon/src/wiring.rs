@@ -19,6 +19,7 @@ use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
 use crate::marks::Marks;
+use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
 use crate::state::State;
 use crate::system::{SystemClock, TestSeams, Threads};
@@ -46,6 +47,7 @@ pub(crate) struct Daemon {
     pub(crate) tools: Tools,
     /// The policy compiler.
     pub(crate) workbench: PathBuf,
+    _only_one: StateLock,
 }
 
 impl Daemon {
@@ -63,6 +65,7 @@ impl Daemon {
         let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
         let state_dir = private_folder(&config.paths.state)?;
+        let only_one = StateLock::take(&state_dir)?;
         let state = State::open(&state_dir.join("state.db"))
             .with_context(|| format!("{}/state.db", state_dir.display()))?;
         let log_dir = private_folder(&state_dir.join("decisions"))?;
@@ -105,6 +108,7 @@ impl Daemon {
             leases,
             tools: tools.clone(),
             workbench,
+            _only_one: only_one,
         })
     }
 

@@ -216,3 +216,19 @@ fn only_root_may_roll_a_policy_back() {
     let refused = not_as_root(|| served.client().rollback_policy(&request)).unwrap_err();
     assert!(refused.to_string().contains("only root"), "{refused}");
 }
+
+/// Recovery undoes what the journal says is open: that may be what the first daemon is doing.
+#[test]
+fn i30_a_second_daemon_ends_before_it_reads_the_state() {
+    let served = Served::new("", |_| {});
+    let tools = served.daemon.tools.clone();
+    let state = served.daemon.config.paths.state.join("state.db");
+    let before = std::fs::metadata(&state).unwrap().modified().unwrap();
+    let config = served.daemon.config.clone();
+    let second = crate::wiring::Daemon::with_tools(config, &tools);
+    let said = second.map(drop).unwrap_err().to_string();
+    assert!(said.contains("another volwardd uses the state"), "{said}");
+    let after = std::fs::metadata(&state).unwrap().modified().unwrap();
+    assert_eq!(before, after);
+    served.client().status().unwrap();
+}

@@ -1,0 +1,55 @@
+//! One daemon for one state folder (I30).
+//!
+//! Recovery undoes what the journal says is open, and removes devices that no record names. A second
+//! daemon would do both to the first one's work. So the state folder is locked before anything in
+//! it is read. The kernel drops the lock when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Holds the state folder until it is dropped.
+#[derive(Debug)]
+pub(crate) struct StateLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl StateLock {
+    /// Locks the folder, without waiting.
+    ///
+    /// # Errors
+    /// If another process holds it, or the lock file cannot be opened.
+    pub(crate) fn take(state: &Path) -> anyhow::Result<Self> {
+        let path = state.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => anyhow::bail!(
+                "another volwardd uses the state in {}; stop it first (nothing was touched)",
+                state.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_one_daemons_until_that_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = StateLock::take(folder.path()).unwrap();
+        let second = StateLock::take(folder.path()).unwrap_err().to_string();
+        assert!(second.contains("another volwardd uses the state"), "{second}");
+        drop(first);
+        StateLock::take(folder.path()).unwrap();
+    }
+}
