@@ -147,7 +147,7 @@ impl Node {
             |theirs: LeaseMode| theirs == LeaseMode::Exclusive || mode == LeaseMode::Exclusive;
         for volume in volumes {
             let info = sight.info.volume(volume.id)?;
-            let holders = self.ports.leases.holders(pool, info).ok()?;
+            let holders = self.ports.leases.holders(pool, &info.volume).ok()?;
             let holder = holders
                 .iter()
                 .find(|h| h.host_id != sight.own.host_id && excludes(h.mode));

@@ -121,8 +121,7 @@ fn all_or_none_restores_what_was_before_volume_by_volume() {
         .attach(&ask(instance(9), &[read_only(&volumes[2])]))
         .unwrap();
     let one = std::slice::from_ref(&volumes[1]);
-    volward_control::ports::Volumes::activate(&n2.kernel, &lab.pool, one, LeaseMode::Exclusive)
-        .unwrap();
+    volward_control::ports::Leases::take(&n2.kernel, &lab.pool, one, LeaseMode::Exclusive).unwrap();
     let disks = [disk(&volumes[0]), disk(&volumes[1]), shared(&volumes[2])];
     let (code, message) = refused(&n1.node, &ask(instance(1), &disks));
     assert_eq!(code, RefusalCode::HeldElsewhere);

@@ -96,7 +96,6 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
                         Vec::new()
                     },
                     segment_type: "linear".into(),
-                    lock_args: Some("1.0.0:70254592".into()),
                     active: false,
                     autoactivation: false,
                 },

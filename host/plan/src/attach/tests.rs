@@ -36,7 +36,6 @@ fn seen(letter: char) -> VolumeInput {
             size: Bytes::mib(512),
             tags: Vec::new(),
             segment_type: "linear".into(),
-            lock_args: Some("1.0.0:70254592".into()),
             active: false,
             autoactivation: false,
         },

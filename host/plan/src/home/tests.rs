@@ -23,7 +23,6 @@ fn seen(state: HomeState) -> VolumeInput {
                 .tag(),
             ],
             segment_type: "linear".into(),
-            lock_args: None,
             active: true,
             autoactivation: false,
         },
