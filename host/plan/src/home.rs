@@ -19,7 +19,7 @@ use volward_model::{
 
 use crate::geometry::{geometry, metadata_size};
 use crate::input::VolumeInput;
-use crate::refusal::{Refusal, RefusalCode};
+use crate::refusal::{Refusal, RefusalCode, home_of};
 use crate::step::{NextHome, Step};
 
 /// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
@@ -35,10 +35,7 @@ pub fn write_back(
 ) -> Result<Vec<Step>, Refusal> {
     let volume = seen.info.volume.clone();
     let unreadable = |reason: String| Refusal::of(RefusalCode::HomeUnreadable, &volume, reason);
-    let home = seen
-        .info
-        .home()
-        .map_err(|error| unreadable(error.to_string()))?;
+    let home = home_of(&seen.info)?;
     if home.copy().is_some_and(|(owner, _)| owner != node) {
         let message = format!("the copy of {volume} is another node's ({home})");
         return Err(Refusal::of(RefusalCode::HomeElsewhere, &volume, message));
