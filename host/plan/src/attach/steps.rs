@@ -140,7 +140,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], who: Requester, steps: &mut Vec<Pla
             own_host_id: who.own_host_id,
         })
         .collect();
-    steps.push(Planned::only(Step::LookAgain { expectations }));
+    steps.push(Planned::only(Step::Revalidate { expectations }));
 }
 
 /// Home is durably `split` before a device that writes to the copy exists (I19).
