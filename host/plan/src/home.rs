@@ -42,7 +42,7 @@ pub fn write_back(
     }
     let clean_up = || {
         let mut steps = vec![
-            Step::UnloadReturn {
+            Step::UnloadWriteBack {
                 volume: volume.clone(),
             },
             Step::UnloadClone {
@@ -108,7 +108,7 @@ pub fn write_back(
     let mut at = generation;
     if matches!(home.state, HomeState::Split { .. }) {
         // Made and zeroed before the tag says `returning`: afterwards nothing is zeroed (I21).
-        steps.push(Step::MakeReturnMetadata {
+        steps.push(Step::MakeWriteBackMetadata {
             volume: volume.clone(),
             local: local.clone(),
             size: metadata_size(seen.info.size, geometry.region),
@@ -117,13 +117,13 @@ pub fn write_back(
         at += 1;
     }
     let v = volume.clone();
-    steps.push(Step::LoadReturn {
+    steps.push(Step::LoadWriteBack {
         volume: v,
         local: local.clone(),
         size,
         geometry,
     });
-    steps.push(Step::AwaitReturn {
+    steps.push(Step::AwaitWriteBack {
         volume: volume.clone(),
     });
     steps.push(set(at, NextHome::Pool));

@@ -144,7 +144,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], requester: Requester, steps: &mut V
             own_host_id: requester.own_host_id,
         })
         .collect();
-    steps.push(Planned::only(Step::LookAgain { expectations }));
+    steps.push(Planned::only(Step::Revalidate { expectations }));
 }
 
 /// Home is durably `split` before a device that writes to the copy exists (I19).

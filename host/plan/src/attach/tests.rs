@@ -177,7 +177,7 @@ fn i1_lease_then_second_look_then_device_then_path() {
     let plan = one(seen('a'), as_is).unwrap();
     assert_eq!(
         names(&plan),
-        ["lease", "publish", "look-again", "create-device", "link"]
+        ["lease", "publish", "revalidate", "create-device", "link"]
     );
     assert_eq!(plan.commit_at, 4);
 }
@@ -386,7 +386,7 @@ fn i19_home_is_split_before_the_clone_is_loaded() {
         [
             "lease",
             "publish",
-            "look-again",
+            "revalidate",
             "make-copy",
             "zero-metadata",
             "set-home",
@@ -425,7 +425,7 @@ fn i21_nothing_is_zeroed_unless_home_is_pool() {
         [
             "lease",
             "publish",
-            "look-again",
+            "revalidate",
             "load-clone",
             "create-device",
             "link"
@@ -494,7 +494,7 @@ fn an_lv_path_can_have_neither_read_only_nor_copy_nor_company() {
     let lv = |w: &mut RequestedDisk| w.form = DiskForm::Lv;
     assert_eq!(
         names(&one(seen('a'), |w, _| lv(w)).unwrap()),
-        ["lease", "publish", "look-again"]
+        ["lease", "publish", "revalidate"]
     );
     let mut marked = seen('a');
     marked
