@@ -8,7 +8,8 @@ use volward_model::{
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::{
-    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, Standing, VolumeInput, standing,
+    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, RequestedDisk, Standing, VolumeInput,
+    standing,
 };
 
 use crate::attachment_table::intent;
@@ -217,21 +218,20 @@ impl Node {
         ask: &AttachRequest,
         volumes: &[VolumeRef],
     ) -> Result<Attempt, ControlError> {
-        let keys: Vec<AttachmentKey> = volumes
-            .iter()
-            .map(|v| AttachmentKey {
-                volume: v.id,
-                instance: ask.instance,
-            })
-            .collect();
+        let key = |volume: &VolumeRef| AttachmentKey {
+            volume: volume.id,
+            instance: ask.instance,
+        };
+        let keys: Vec<AttachmentKey> = volumes.iter().map(key).collect();
         let mut pools: Vec<&PoolName> = volumes.iter().map(|v| &v.pool).collect();
         pools.sort();
         pools.dedup();
         let now = self.ports.clock.now_ms();
         {
             let mut attachment_table = self.attachment_table();
-            for (volume, key) in volumes.iter().zip(&keys) {
-                attachment_table.intend(&volume.pool, intent(&self.settings.node, *key, now));
+            for volume in volumes {
+                let intent = intent(&self.settings.node, key(volume), now);
+                attachment_table.intend(&volume.pool, intent);
             }
         }
         let announced = pools.iter().try_for_each(|pool| self.write_slot(pool));
@@ -255,11 +255,8 @@ impl Node {
             Err(why) => return Ok(Attempt::Again(why)),
         };
         // VolumeGuard and intents are those of the volumes that had these names then (I12).
-        let renamed = volumes
-            .iter()
-            .zip(&look.volumes)
-            .find(|(then, now)| then.id != now.info.volume.id);
-        if let Some((volume, _)) = renamed {
+        let still = |then: &&VolumeRef| look.input.disks.iter().any(|now| now.volume() == *then);
+        if let Some(volume) = volumes.iter().find(|then| !still(then)) {
             let message = format!("{volume} was replaced by another volume meanwhile; ask again");
             return Err(ControlError::NotFound(message));
         }
@@ -295,15 +292,15 @@ impl Node {
         ask: &AttachRequest,
     ) -> Result<Result<AttachContext, String>, ControlError> {
         let look = self.attach_context(ask)?;
-        let Standing::Yield { host_id, volume } = standing(look.own_host_id, &look.volumes) else {
+        let Standing::Yield { host_id, volume } = standing(look.own_host_id, volumes(&look)) else {
             return Ok(Ok(look));
         };
         // All withdrawn while waiting: others must not see an intent that does not go on.
-        let key = |seen: &VolumeInput| AttachmentKey {
-            volume: seen.info.volume.id,
+        let key = |disk: &RequestedDisk| AttachmentKey {
+            volume: disk.volume().id,
             instance: ask.instance,
         };
-        let keys: Vec<AttachmentKey> = look.volumes.iter().map(key).collect();
+        let keys: Vec<AttachmentKey> = look.input.disks.iter().map(key).collect();
         // Bound first: in the loop's head the attachment table would stay locked through its body.
         let changed = self.attachment_table().drop_intents(&keys);
         for pool in changed {
@@ -315,7 +312,7 @@ impl Node {
             still_wanted(ask)?;
             self.ports.clock.sleep(INTENT_PAUSE);
             let look = self.attach_context(ask)?;
-            if standing(look.own_host_id, &look.volumes) == Standing::GoOn {
+            if standing(look.own_host_id, volumes(&look)) == Standing::GoOn {
                 break;
             }
         }
@@ -330,15 +327,12 @@ impl Node {
         look: &AttachContext,
         answer: &Answer,
     ) -> Result<AttachPlan, ControlError> {
-        let who = Requester {
+        let requester = Requester {
             instance: ask.instance,
             own_host_id: look.own_host_id,
             now_ms: look.facts.now_ms,
         };
-        attach(&look.input, who, &look.wishes, answer).map_err(|refusal| ControlError::Refused {
-            request: ask.request,
-            refusal,
-        })
+        attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
     }
 
     fn log(&self, decision: &DecisionRecord, became: &Became) {
@@ -360,11 +354,12 @@ fn answer_of(request: RequestId, decision: &DecisionRecord) -> Result<Answer, Co
             request,
             faults: faults.clone(),
         }),
-        Combined::Advised(_) => {
-            let error = PortError::Refused("the policies answered another question".into());
-            Err(storage(request, "deciding", error))
-        }
+        Combined::Advised(_) => Err(refuse(request, Refusal::no_attach_answer())),
     }
+}
+
+fn volumes(context: &AttachContext) -> impl Iterator<Item = &VolumeInput> {
+    context.input.disks.iter().map(|disk| &disk.input)
 }
 
 fn still_wanted(ask: &AttachRequest) -> Result<(), ControlError> {
@@ -374,6 +369,10 @@ fn still_wanted(ask: &AttachRequest) -> Result<(), ControlError> {
         }),
         false => Ok(()),
     }
+}
+
+pub(crate) fn refuse(request: RequestId, refusal: Refusal) -> ControlError {
+    ControlError::Refused { request, refusal }
 }
 
 pub(crate) fn storage(request: RequestId, what: &str, error: PortError) -> ControlError {

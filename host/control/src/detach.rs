@@ -16,7 +16,7 @@ use crate::execute::{Run, StepFailure};
 use crate::in_flight::Attaching;
 use crate::node::Node;
 use crate::ports::{
-    Became, Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment,
+    Became, Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
 };
 
 /// One request.
@@ -260,7 +260,11 @@ impl Node {
                 };
                 let seen = self.volume_input(&sight, info)?;
                 let asked = (attachment.sharing, attachment.access);
-                self.disk_facts(&seen, ask.instance, asked).map(Some)
+                let home = info.home().map_err(|error| PortError::Unreadable {
+                    what: format!("the home tag of {}", info.volume),
+                    reason: error.to_string(),
+                })?;
+                Ok(Some(self.disk_facts(&seen, home, ask.instance, asked)))
             });
             match facts {
                 Ok(facts) => disks.extend(facts),

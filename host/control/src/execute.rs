@@ -186,7 +186,7 @@ impl Node {
             Step::DisableAutoactivation { pool, volumes } => {
                 self.ports.volumes.disable_autoactivation(pool, volumes)?;
             }
-            Step::LookAgain { expectations } => self.look_again(expectations)?,
+            Step::Revalidate { expectations } => self.look_again(expectations)?,
             Step::MakeCopy {
                 volume,
                 local,
@@ -253,7 +253,7 @@ impl Node {
             Step::Unlink { volume, instance } => {
                 applied(step, devices.unlink(&link_path(volume, *instance))?);
             }
-            Step::MakeReturnMetadata {
+            Step::MakeWriteBackMetadata {
                 volume,
                 local,
                 size,
@@ -274,7 +274,7 @@ impl Node {
                 };
                 self.ports.volumes.zero(&made, ZEROED)?;
             }
-            Step::LoadReturn {
+            Step::LoadWriteBack {
                 volume,
                 local,
                 size,
@@ -282,8 +282,8 @@ impl Node {
             } => {
                 self.load_return(volume, local, *size, *geometry)?;
             }
-            Step::AwaitReturn { volume } => self.await_return(volume)?,
-            Step::UnloadReturn { volume } => self.remove_device(return_of(volume))?,
+            Step::AwaitWriteBack { volume } => self.await_return(volume)?,
+            Step::UnloadWriteBack { volume } => self.remove_device(return_of(volume))?,
         }
         Ok(())
     }

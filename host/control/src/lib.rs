@@ -1,6 +1,6 @@
 //! The use cases of a node: gather facts, have them decided, journal, execute, recover, watch.
 //!
-//! Everything outside is a port ([`ports`]), synchronous, one trait per conversation; so all of
+//! Everything outside is a port (the room [`ports`]), synchronous, one trait per conversation; so all of
 //! this runs without root and without a real clock.
 //!
 //! | module | does |
@@ -25,7 +25,6 @@ mod in_flight;
 pub mod node;
 pub mod observe;
 pub mod pools;
-pub mod ports;
 pub mod recover;
 pub mod views;
 pub mod volume_locks;
@@ -36,3 +35,5 @@ pub use detach::{DetachDone, DetachRequest, NotAfter};
 pub use error::ControlError;
 pub use in_flight::Cancellation;
 pub use node::{Node, Ports, Settings};
+/// The room `host/ports`.
+pub use volward_ports as ports;

@@ -11,7 +11,7 @@ use crate::attachment_table::{AttachmentTable, Identity};
 use crate::copies::CopyMonitor;
 use crate::in_flight::InFlight;
 use crate::ports::{
-    Clock, Decisions, Devices, FaultPoints, Finish, Journal, JournalEntry, JournalKind,
+    Activation, Clock, Decisions, Devices, FaultPoints, Finish, Journal, JournalEntry, JournalKind,
     JournalState, Leases, Machine, Marks, Policy, PortResult, Registry, Tasks, Volumes,
 };
 use crate::volume_locks::VolumeLocks;
@@ -22,6 +22,7 @@ use crate::volume_locks::VolumeLocks;
 pub struct Ports {
     pub volumes: Arc<dyn Volumes>,
     pub leases: Arc<dyn Leases>,
+    pub activation: Arc<dyn Activation>,
     pub devices: Arc<dyn Devices>,
     pub registry: Arc<dyn Registry>,
     pub journal: Arc<dyn Journal>,

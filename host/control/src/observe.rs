@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole,
-    DiskFacts, HeldLease, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts,
+    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts,
     NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
     VolumeRef,
 };
@@ -147,7 +147,7 @@ impl Node {
             |theirs: LeaseMode| theirs == LeaseMode::Exclusive || mode == LeaseMode::Exclusive;
         for volume in volumes {
             let info = sight.info.volume(volume.id)?;
-            let holders = self.ports.leases.holders(pool, info).ok()?;
+            let holders = self.ports.leases.holders(pool, &info.volume).ok()?;
             let holder = holders
                 .iter()
                 .find(|h| h.host_id != sight.own.host_id && excludes(h.mode));
@@ -215,18 +215,15 @@ impl Node {
         })
     }
 
-    /// One volume for the policies.
+    /// One volume for the policies, with the home that its tag says.
     pub(crate) fn disk_facts(
         &self,
         seen: &VolumeInput,
+        home: Home,
         instance: InstanceId,
         asked: (Sharing, Access),
-    ) -> Result<DiskFacts, PortError> {
+    ) -> DiskFacts {
         let volume = &seen.info.volume;
-        let home = seen.info.home().map_err(|error| PortError::Unreadable {
-            what: format!("the home tag of {volume}"),
-            reason: error.to_string(),
-        })?;
         let mut attachments: Vec<Attachment> = self
             .attachment_table()
             .of_volume(volume.id)
@@ -240,7 +237,7 @@ impl Node {
             .tags
             .iter()
             .filter(|t| !t.starts_with(OWN_TAG_PREFIX));
-        Ok(DiskFacts {
+        DiskFacts {
             id: volume.id,
             pool: volume.pool.clone(),
             name: volume.name.clone(),
@@ -255,7 +252,7 @@ impl Node {
                 .map(|status| self.hydration_facts(volume.id, status)),
             asked_sharing: asked.0,
             asked_access: asked.1,
-        })
+        }
     }
 
     fn hydration_facts(&self, volume: VolumeId, status: &CloneStatus) -> HydrationFacts {

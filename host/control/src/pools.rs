@@ -2,19 +2,14 @@
 
 use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
 use volward_model::{
-    Bytes, LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName,
-    VolumeRef,
+    LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName, VolumeRef,
 };
 
 use crate::attach::storage;
 use crate::error::ControlError;
 use crate::node::Node;
 use crate::observe::PoolSnapshot;
-use crate::ports::{Applied, NewVolume, PortError, PortResult};
-
-/// Room for 89 nodes. Larger is possible (2000 places at most), but every look at the pool reads
-/// the whole index, 8 KiB a place.
-pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
+use crate::ports::{Applied, NewVolume, PortError, PortResult, REGISTRY_SIZE};
 
 /// A place of the registry with what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +32,9 @@ impl Node {
         let info = self.ports.volumes.pool(pool).map_err(failed)?;
         if !info.is_shared() {
             return Err(failed(PortError::Refused(format!(
-                "volume group {pool} has lock type {:?}, not sanlock; make it with `vgcreate \
-                 --shared {pool} DEVICE`",
-                info.lock_type
+                "volume group {pool} is {}, where a pool is shared by sanlock; make it with \
+                 `vgcreate --shared {pool} DEVICE`",
+                info.kind
             ))));
         }
         let name: VolumeName =
@@ -79,12 +74,24 @@ impl Node {
             name,
         };
         let volumes = [volume];
-        let lease = |mode| self.ports.volumes.activate(pool, &volumes, mode);
-        lease(LeaseMode::Exclusive)?;
+        self.activate_registry(pool, &volumes, LeaseMode::Exclusive)?;
         let formatted = self.ports.registry.format(pool);
         // Whatever came of it: held exclusively it would keep the other nodes out.
-        lease(LeaseMode::Shared)?;
+        self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
         formatted
+    }
+
+    /// Leased in that mode and active, read back: a registry left exclusive keeps every other
+    /// node out, and one that is not active cannot be written.
+    pub(crate) fn activate_registry(
+        &self,
+        pool: &PoolName,
+        registry: &[VolumeRef],
+        mode: LeaseMode,
+    ) -> PortResult<()> {
+        self.take_leases(pool, registry, mode)?;
+        self.leases_must_be(pool, registry, mode)?;
+        self.must_be_active(pool, registry)
     }
 
     /// Marks a volume as shareable, or takes the mark away (I18).

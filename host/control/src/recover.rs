@@ -114,9 +114,7 @@ impl Node {
         // Exclusive is what a `pool init` that broke off leaves: it keeps the other nodes out.
         if !registry.active || lease.is_some_and(|l| l.mode == LeaseMode::Exclusive) {
             let volumes = [registry.volume.clone()];
-            self.ports
-                .volumes
-                .activate(pool, &volumes, LeaseMode::Shared)?;
+            self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
         }
         self.write_slot(pool)
     }
@@ -254,25 +252,6 @@ impl Node {
         .map_err(|b| vec![b.error.cause(&b.what)])?;
         self.finish_detach(Some(entry.id), entry, &leaving);
         Ok(())
-    }
-}
-
-impl JournalEntry {
-    /// Somebody may have opened a device already.
-    #[must_use]
-    pub fn committed(&self) -> bool {
-        let from = self.commit_at.min(self.marks.len());
-        self.marks[from..]
-            .iter()
-            .any(|m| matches!(m, StepMark::Started | StepMark::Done))
-            || (!self.marks.is_empty() && self.marks.iter().all(|m| *m == StepMark::Done))
-    }
-
-    fn first_not_done(&self) -> usize {
-        self.marks
-            .iter()
-            .take_while(|m| **m == StepMark::Done)
-            .count()
     }
 }
 

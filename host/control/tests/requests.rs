@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use volward_control::ports::{Became, Devices, JournalQuery, JournalState, PortError};
+use volward_control::ports::{Became, Devices, JournalQuery, JournalState, PortError, Volumes};
 use volward_control::{AttachRequest, ControlError, Node, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{AttachmentState, Bytes, DeviceId, Home, LeaseMode, SlotReading, VolumeRef};
@@ -121,8 +121,7 @@ fn all_or_none_restores_what_was_before_volume_by_volume() {
         .attach(&ask(instance(9), &[read_only(&volumes[2])]))
         .unwrap();
     let one = std::slice::from_ref(&volumes[1]);
-    volward_control::ports::Volumes::activate(&n2.kernel, &lab.pool, one, LeaseMode::Exclusive)
-        .unwrap();
+    volward_control::ports::Leases::take(&n2.kernel, &lab.pool, one, LeaseMode::Exclusive).unwrap();
     let disks = [disk(&volumes[0]), disk(&volumes[1]), shared(&volumes[2])];
     let (code, message) = refused(&n1.node, &ask(instance(1), &disks));
     assert_eq!(code, RefusalCode::HeldElsewhere);
@@ -573,4 +572,31 @@ fn i13_what_nobody_knows_of_is_removed_at_the_start() {
     let n1 = lab.start("n1");
     assert!(n1.kernel.devices().is_empty());
     assert!(Devices::links(&n1.kernel).unwrap().is_empty());
+}
+
+#[test]
+fn a_policy_that_leaves_out_a_disk_has_the_request_refused_and_nothing_attached() {
+    let (lab, n1, _) = two_nodes();
+    let (a, b) = (lab.volume("a"), lab.volume("b"));
+    let request = ask(instance(1), &[disk(&a), disk(&b)]);
+    lab.policy.say(Say::AllButTheLast);
+    let (code, message) = refused(&n1.node, &request);
+    assert_eq!(code, RefusalCode::AnswerMismatch);
+    assert!(message.contains(&b.to_string()), "{message}");
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+    lab.policy.say(Say::Reversed);
+    let done = n1.node.attach(&request).unwrap();
+    let granted: Vec<_> = done.grants.into_iter().map(|g| g.volume).collect();
+    assert_eq!(granted, [a, b]);
+}
+
+#[test]
+fn a_home_tag_nobody_can_read_is_refused_with_its_code() {
+    let (lab, n1, _) = two_nodes();
+    let volume = lab.volume("a");
+    let broken = "volward.home=x".to_owned();
+    n1.kernel.change_tags(&volume, &[], &[broken]).unwrap();
+    let (code, message) = refused(&n1.node, &ask(instance(1), &[disk(&volume)]));
+    assert_eq!(code, RefusalCode::HomeUnreadable);
+    assert!(message.contains("mend the tag"), "{message}");
 }

@@ -14,6 +14,7 @@ use volward_storage::dm::Dm;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::lease::Sanlock;
 use volward_storage::lvm::{Lvm, PoolKind as LvmKind, PoolSettings};
+use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
 use volward_storage::registry::LunRegistry;
 
@@ -43,7 +44,7 @@ pub(crate) struct Daemon {
     pub(crate) marks: Arc<Marks>,
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
-    pub(crate) leases: Arc<Sanlock>,
+    pub(crate) leases: Arc<Lvmlockd>,
     pub(crate) tools: Tools,
     /// The policy compiler.
     pub(crate) workbench: PathBuf,
@@ -79,12 +80,13 @@ impl Daemon {
         let policies = Arc::new(load_policies(&config, &exec, &state_dir, &workbench)?);
 
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pool_settings(&config)));
-        let leases = Arc::new(Sanlock::new()?);
+        let leases = Arc::new(Lvmlockd::new(lvm.clone(), Arc::new(Sanlock::new()?)));
         let machine = Arc::new(Kernel::new());
         let marks = Arc::new(Marks::new(&config.paths.marks, machine.boot_id())?);
         let ports = Ports {
             volumes: lvm.clone(),
             leases: leases.clone(),
+            activation: leases.clone(),
             devices: Arc::new(Dm::new(&config.paths.devices)),
             registry: Arc::new(LunRegistry::default()),
             journal: Arc::new(state),

@@ -48,6 +48,6 @@ pub use scenario::{Difference, Scenario};
 pub use slot::{CopyProgress, NumberedSlot, Slot, SlotReading};
 pub use units::{Bytes, Sectors};
 pub use volume::{
-    DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, VolumeInfo,
-    VolumeRef,
+    DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
+    VolumeInfo, VolumeRef,
 };

@@ -91,9 +91,6 @@ pub struct VolumeInfo {
     pub tags: Vec<String>,
     /// LVM's segment type (`linear`, `striped`, ...); several are joined by `,`.
     pub segment_type: String,
-    /// sanlock's address of the lease within the lockspace's LV, as LVM writes it
-    /// (`1.0.0:70254592`); `None` for volumes without a lease of their own.
-    pub lock_args: Option<String>,
     /// The LV is mapped on this node.
     pub active: bool,
     /// LVM would activate it at boot by itself (I4 wants this off).
@@ -126,6 +123,31 @@ impl VolumeInfo {
     }
 }
 
+/// What keeps the nodes apart on a volume group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum PoolKind {
+    /// Leases that every node sees: it can be a shared pool.
+    Shared,
+    /// Nothing: it is one node's own.
+    Local,
+    /// Something that Volward does not use (LVM's `dlm`, `idm`, `clvm`).
+    Foreign {
+        /// The storage's name of it, for messages.
+        lock_type: String,
+    },
+}
+
+impl fmt::Display for PoolKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shared => f.pad("shared"),
+            Self::Local => f.pad("not shared"),
+            Self::Foreign { lock_type } => write!(f, "shared by {lock_type}"),
+        }
+    }
+}
+
 /// A volume group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolInfo {
@@ -133,8 +155,8 @@ pub struct PoolInfo {
     pub name: PoolName,
     /// Its identity.
     pub vg: VgUuid,
-    /// LVM's lock type: `sanlock` for a shared pool, empty or `none` for a local one.
-    pub lock_type: String,
+    /// What keeps the nodes apart on it.
+    pub kind: PoolKind,
     /// Size of the volume group.
     pub size: Bytes,
     /// Not allocated to any LV.
@@ -163,7 +185,7 @@ impl PoolInfo {
     /// Whether its volumes are leased through sanlock.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.lock_type == "sanlock"
+        self.kind == PoolKind::Shared
     }
 }
 

@@ -3,31 +3,17 @@
 use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Answer, CopyPlan, DiskAnswer, Home, HomeState, InstanceId, LeaseMode, Sharing,
-    VolumeId, VolumeRef,
+    VolumeRef,
 };
 
 use crate::geometry::{CloneGeometry, geometry, metadata_size};
 use crate::input::{DiskForm, PlanInput, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode};
+use crate::requested::{RequestedDisk, matched};
 use crate::step::Planned;
 
 mod checks;
 mod steps;
-
-/// One disk as the caller wishes it, defaults resolved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// Which.
-    pub volume: VolumeId,
-    /// Which device the guest opens.
-    pub form: DiskForm,
-    /// Wished.
-    pub sharing: Sharing,
-    /// Wished.
-    pub access: Access,
-    /// Less will do.
-    pub accept_narrowing: bool,
-}
 
 /// One disk as it will be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,80 +59,87 @@ pub struct Requester {
 
 /// One disk with all that was decided about it.
 struct Disk<'a> {
-    seen: &'a VolumeInput,
-    wish: &'a Wish,
+    asked: &'a RequestedDisk,
     answer: &'a DiskAnswer,
-    home: Home,
     lease: LeaseMode,
     copy: Option<(CopyPlan, CloneGeometry)>,
 }
 
-/// Plans an attach of all `wishes`; `input.volumes` and `answer.disks` are in the same order.
+impl Disk<'_> {
+    fn input(&self) -> &VolumeInput {
+        &self.asked.input
+    }
+
+    fn home(&self) -> &Home {
+        &self.asked.home
+    }
+}
+
+/// Plans an attach of all disks of `input`; each is matched with its answer by the volume.
 ///
 /// # Errors
-/// With the first invariant that would not hold.
+/// With the first invariant that would not hold, and if the answer does not have exactly one
+/// entry for each disk.
 pub fn attach(
     input: &PlanInput,
-    who: Requester,
-    wishes: &[Wish],
+    requester: Requester,
     answer: &Answer,
 ) -> Result<AttachPlan, Refusal> {
     let mut plan = AttachPlan::default();
     let mut disks = Vec::new();
-    for ((seen, wish), answer) in input.volumes.iter().zip(wishes).zip(&answer.disks) {
-        let home = checks::home(input, seen)?;
-        checks::identity(seen, wishes, wish)?;
-        if let Some(grant) = checks::already(seen, who.instance, wish, answer)? {
+    for (asked, answer) in matched(&input.disks, answer)? {
+        checks::home(input, asked)?;
+        checks::identity(asked)?;
+        if let Some(grant) = checks::already(asked, requester.instance, answer)? {
             plan.grants.push(grant);
             continue;
         }
-        checks::rules(input, seen, who.instance, wish, answer)?;
-        let copy = copy_for(input, seen, wish, answer, &home, &mut plan.notes);
-        checks::lv_path(seen, wish, answer, &home)?;
+        checks::rules(input, asked, requester.instance, answer)?;
+        let copy = copy_for(input, asked, answer, &mut plan.notes);
+        checks::lv_path(asked, answer)?;
         plan.grants.push(Grant {
-            volume: seen.info.volume.clone(),
-            form: wish.form,
+            volume: asked.volume().clone(),
+            form: asked.form,
             sharing: answer.sharing,
             access: answer.access,
             copy: copy.map(|(grant, _)| grant),
             already: false,
         });
-        let lease = lease_for(seen, answer, &home, copy.is_some());
+        let lease = lease_for(asked, answer, copy.is_some());
         disks.push(Disk {
-            seen,
-            wish,
+            asked,
             answer,
-            home,
             lease,
             copy,
         });
     }
     steps::lease_steps(&disks, &mut plan.steps);
-    steps::publish_steps(input, who, &disks, &mut plan.steps);
-    steps::look_again(&disks, who, &mut plan.steps);
+    steps::publish_steps(input, requester, &disks, &mut plan.steps);
+    steps::look_again(&disks, requester, &mut plan.steps);
     if let Some(local) = &input.local {
         for disk in &disks {
             steps::clone_steps(input, disk, &local.name, &mut plan.steps)?;
         }
     }
-    steps::device_steps(who, &disks, &mut plan);
+    steps::device_steps(requester, &disks, &mut plan);
     Ok(plan)
 }
 
 /// The mode a volume needs follows from all its attachments on the node: leases belong to the
 /// node, and a second, weaker command would silently weaken the first's.
-fn lease_for(seen: &VolumeInput, answer: &DiskAnswer, home: &Home, copies: bool) -> LeaseMode {
+fn lease_for(asked: &RequestedDisk, answer: &DiskAnswer, copies: bool) -> LeaseMode {
     let mode = |sharing| match sharing {
         Sharing::Exclusive => LeaseMode::Exclusive,
         Sharing::Shared => LeaseMode::Shared,
     };
-    let all = seen
+    let all = asked
+        .input
         .here
         .iter()
         .map(|a| mode(a.sharing))
         .chain([mode(answer.sharing)]);
     let strongest = all.max().unwrap_or(LeaseMode::Exclusive);
-    if copies || home.state != HomeState::Pool {
+    if copies || asked.home.state != HomeState::Pool {
         LeaseMode::Exclusive
     } else {
         strongest
@@ -157,26 +150,25 @@ fn lease_for(seen: &VolumeInput, answer: &DiskAnswer, home: &Home, copies: bool)
 /// volume is served from the pool all the same.
 fn copy_for(
     input: &PlanInput,
-    seen: &VolumeInput,
-    wish: &Wish,
+    asked: &RequestedDisk,
     answer: &DiskAnswer,
-    home: &Home,
     notes: &mut Vec<String>,
 ) -> Option<(CopyPlan, CloneGeometry)> {
+    let volume = &asked.input;
     let grant = answer.granted_copy()?;
-    let geometry = match geometry(seen.info.size, &grant) {
+    let geometry = match geometry(volume.info.size, &grant) {
         Ok(geometry) => geometry,
         Err(reason) => {
-            notes.push(format!("no copy of {}: {reason}", seen.info.volume));
+            notes.push(format!("no copy of {}: {reason}", volume.info.volume));
             return None;
         }
     };
-    if matches!(home.state, HomeState::Split { .. }) {
+    if matches!(asked.home.state, HomeState::Split { .. }) {
         return Some((grant, geometry));
     }
-    let metadata = metadata_size(seen.info.size, geometry.region);
+    let metadata = metadata_size(volume.info.size, geometry.region);
     // Metadata twice: the write-back needs its own, and must never fail for want of space.
-    let wanted = seen.info.size.0 + 2 * metadata.0;
+    let wanted = volume.info.size.0 + 2 * metadata.0;
     let free = input
         .local
         .as_ref()
@@ -189,22 +181,22 @@ fn copy_for(
         )),
         _ if answer.access == Access::ReadOnly => Some("the access is read-only".to_owned()),
         _ if answer.sharing == Sharing::Shared => Some("the sharing is shared".to_owned()),
-        _ if wish.form == DiskForm::Lv => None, // refused by `lv_path`, with a sentence
-        _ if !seen.here.is_empty() => Some("it has another attachment on this node".to_owned()),
+        _ if asked.form == DiskForm::Lv => None, // refused by `lv_path`, with a sentence
+        _ if !volume.here.is_empty() => Some("it has another attachment on this node".to_owned()),
         _ => None,
     };
     match obstacle {
         None => Some((grant, geometry)),
         Some(reason) => {
-            notes.push(format!("no copy of {}: {reason}", seen.info.volume));
+            notes.push(format!("no copy of {}: {reason}", volume.info.volume));
             None
         }
     }
 }
 
-/// Used by `checks`: a refusal about a volume.
-fn no(code: RefusalCode, seen: &VolumeInput, message: String) -> Refusal {
-    Refusal::of(code, &seen.info.volume, message)
+/// Used by `checks`: a refusal about a disk.
+fn no(code: RefusalCode, disk: &RequestedDisk, message: String) -> Refusal {
+    Refusal::of(code, disk.volume(), message)
 }
 
 #[cfg(test)]

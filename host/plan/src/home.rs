@@ -19,7 +19,7 @@ use volward_model::{
 
 use crate::geometry::{geometry, metadata_size};
 use crate::input::VolumeInput;
-use crate::refusal::{Refusal, RefusalCode};
+use crate::refusal::{Refusal, RefusalCode, home_of};
 use crate::step::{NextHome, Step};
 
 /// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
@@ -35,17 +35,14 @@ pub fn write_back(
 ) -> Result<Vec<Step>, Refusal> {
     let volume = seen.info.volume.clone();
     let unreadable = |reason: String| Refusal::of(RefusalCode::HomeUnreadable, &volume, reason);
-    let home = seen
-        .info
-        .home()
-        .map_err(|error| unreadable(error.to_string()))?;
+    let home = home_of(&seen.info)?;
     if home.copy().is_some_and(|(owner, _)| owner != node) {
         let message = format!("the copy of {volume} is another node's ({home})");
         return Err(Refusal::of(RefusalCode::HomeElsewhere, &volume, message));
     }
     let clean_up = || {
         let mut steps = vec![
-            Step::UnloadReturn {
+            Step::UnloadWriteBack {
                 volume: volume.clone(),
             },
             Step::UnloadClone {
@@ -111,7 +108,7 @@ pub fn write_back(
     let mut at = generation;
     if matches!(home.state, HomeState::Split { .. }) {
         // Made and zeroed before the tag says `returning`: afterwards nothing is zeroed (I21).
-        steps.push(Step::MakeReturnMetadata {
+        steps.push(Step::MakeWriteBackMetadata {
             volume: volume.clone(),
             local: local.clone(),
             size: metadata_size(seen.info.size, geometry.region),
@@ -120,13 +117,13 @@ pub fn write_back(
         at += 1;
     }
     let v = volume.clone();
-    steps.push(Step::LoadReturn {
+    steps.push(Step::LoadWriteBack {
         volume: v,
         local: local.clone(),
         size,
         geometry,
     });
-    steps.push(Step::AwaitReturn {
+    steps.push(Step::AwaitWriteBack {
         volume: volume.clone(),
     });
     steps.push(set(at, NextHome::Pool));

@@ -7,7 +7,9 @@ use volward_model::{
     NodeName, PoolName, Sharing, Space, VolumeInfo,
 };
 
-/// The node and the volumes of one request.
+use crate::requested::RequestedDisk;
+
+/// The node and the disks of one attach request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanInput {
     /// This node.
@@ -18,8 +20,8 @@ pub struct PlanInput {
     pub watchdog: Watchdog,
     /// Why dm-clone cannot be used here; `None` if it can.
     pub clone_unfit: Option<String>,
-    /// The volumes, in the request's order.
-    pub volumes: Vec<VolumeInput>,
+    /// The disks asked for, in the request's order.
+    pub disks: Vec<RequestedDisk>,
 }
 
 /// The local pool.

@@ -5,6 +5,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`input`] | (the input) what is known of node and volumes |
+//! | [`requested`] | (the input) one disk of a request, and which answer is about it |
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
@@ -20,13 +21,15 @@ pub mod input;
 pub mod intent;
 pub mod recheck;
 pub mod refusal;
+pub mod requested;
 pub mod step;
 
-pub use attach::{AttachPlan, Grant, Wish};
+pub use attach::{AttachPlan, Grant};
 pub use detach::DetachPlan;
 pub use geometry::CloneGeometry;
 pub use input::{DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog};
 pub use intent::{Standing, standing};
 pub use recheck::{Expectation, Recheck};
-pub use refusal::{Refusal, RefusalCode};
+pub use refusal::{Refusal, RefusalCode, home_of};
+pub use requested::{DiskOptions, RequestedDisk};
 pub use step::{NextHome, Planned, Step};

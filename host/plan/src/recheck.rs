@@ -6,7 +6,7 @@ use volward_model::{Attachment, Bytes, Home, LeaseMode, VolumeRef};
 
 use crate::input::VolumeInput;
 use crate::intent::{Standing, standing};
-use crate::refusal::{Refusal, RefusalCode};
+use crate::refusal::{Refusal, RefusalCode, home_of};
 
 /// What was seen of one volume when it was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
         let says = if expected.shareable { "" } else { "not " };
         return Recheck::Changed(format!("{what} was {says}marked shareable, which changed"));
     }
-    match now.info.home() {
+    match home_of(&now.info) {
         Ok(home) if home == expected.home => {}
         Ok(home) => {
             return Recheck::Changed(format!(
@@ -70,10 +70,7 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
                 expected.home
             ));
         }
-        Err(error) => {
-            let message = format!("the home of {what} cannot be read: {error}");
-            return Recheck::Refused(Refusal::of(RefusalCode::HomeUnreadable, what, message));
-        }
+        Err(refusal) => return Recheck::Refused(refusal),
     }
     match now.lease {
         Some(lease) if lease.orphan => {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use volward_model::{VolumeId, VolumeRef};
+use volward_model::{Home, VolumeId, VolumeInfo, VolumeRef};
 
 /// A refusal: an invariant would not hold. Policies have no say in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -57,6 +57,8 @@ pub enum RefusalCode {
     Internal,
     /// The same volume twice in one request.
     Twice,
+    /// The policies' answer is not one entry for each disk of the request.
+    AnswerMismatch,
 }
 
 impl RefusalCode {
@@ -81,6 +83,7 @@ impl RefusalCode {
             Self::KeepsChanging => "keeps-changing",
             Self::Internal => "internal-volume",
             Self::Twice => "twice",
+            Self::AnswerMismatch => "answer-mismatch",
         }
     }
 }
@@ -91,7 +94,61 @@ impl fmt::Display for RefusalCode {
     }
 }
 
+/// Where a volume's data is.
+///
+/// # Errors
+/// [`RefusalCode::HomeUnreadable`] if its home tag cannot be understood, or it has two.
+pub fn home_of(info: &VolumeInfo) -> Result<Home, Refusal> {
+    info.home().map_err(|error| {
+        let name = &info.volume;
+        let message = format!(
+            "the home tag of {name} cannot be read ({error}), so nobody knows where its data is; \
+             mend the tag by hand"
+        );
+        Refusal::of(RefusalCode::HomeUnreadable, name, message)
+    })
+}
+
 impl Refusal {
+    /// The policies answered another question than whether to attach.
+    #[must_use]
+    pub fn no_attach_answer() -> Self {
+        Self {
+            code: RefusalCode::AnswerMismatch,
+            volume: None,
+            message: "the policies did not answer whether to attach; `volward explain` shows what \
+                      each said"
+                .to_owned(),
+            retry_after_ms: None,
+        }
+    }
+
+    /// The policies answered about a volume that the request does not name.
+    pub(crate) fn stray_answer(volume: VolumeId) -> Self {
+        Self {
+            code: RefusalCode::AnswerMismatch,
+            volume: Some(volume),
+            message: format!(
+                "the policies answered about volume {volume}, which the request does not name; \
+                 `volward explain` shows what each said"
+            ),
+            retry_after_ms: None,
+        }
+    }
+
+    /// The policies' answer has no entry for a volume, or several.
+    pub(crate) fn answers_to(volume: &VolumeRef, several: bool) -> Self {
+        let number = if several {
+            "more than one answer"
+        } else {
+            "no answer"
+        };
+        let message = format!(
+            "the policies gave {number} about {volume}; `volward explain` shows what each said"
+        );
+        Self::of(RefusalCode::AnswerMismatch, volume, message)
+    }
+
     pub(crate) fn of(code: RefusalCode, volume: &VolumeRef, message: String) -> Self {
         Self {
             code,

@@ -38,9 +38,10 @@ pub enum Step {
         /// Which.
         volumes: Vec<VolumeRef>,
     },
-    /// Look again under the lease; a change undoes the attach (I1).
-    LookAgain {
-        /// What was seen before.
+    /// Read under the lease what the decision rested on, and compare; a change undoes the attach
+    /// (I1).
+    Revalidate {
+        /// What was read when it was decided.
         expectations: Vec<Expectation>,
     },
     /// Make the copy's LVs in the local pool.
@@ -154,7 +155,7 @@ pub enum Step {
         instance: InstanceId,
     },
     /// Make and zero the reverse clone's metadata. Planned only while home is `split`.
-    MakeReturnMetadata {
+    MakeWriteBackMetadata {
         /// Whose.
         volume: VolumeRef,
         /// Where.
@@ -163,7 +164,7 @@ pub enum Step {
         size: Bytes,
     },
     /// Load the reverse clone: from the forward clone device to the shared LV (I24).
-    LoadReturn {
+    LoadWriteBack {
         /// Whose.
         volume: VolumeRef,
         /// Where its metadata is.
@@ -173,13 +174,13 @@ pub enum Step {
         /// Region and knobs.
         geometry: CloneGeometry,
     },
-    /// Wait until everything is written back, and flush it.
-    AwaitReturn {
+    /// Wait until the reverse clone is complete, and flush the shared LV.
+    AwaitWriteBack {
         /// Whose.
         volume: VolumeRef,
     },
-    /// Unload the reverse clone.
-    UnloadReturn {
+    /// Unload the reverse clone; its metadata LV goes with the copy.
+    UnloadWriteBack {
         /// Whose.
         volume: VolumeRef,
     },
@@ -228,7 +229,7 @@ impl Step {
             Self::Lease { .. } => "lease",
             Self::Release { .. } => "release",
             Self::DisableAutoactivation { .. } => "disable-autoactivation",
-            Self::LookAgain { .. } => "look-again",
+            Self::Revalidate { .. } => "revalidate",
             Self::MakeCopy { .. } => "make-copy",
             Self::ZeroMetadata { .. } => "zero-metadata",
             Self::RemoveCopy { .. } => "remove-copy",
@@ -242,10 +243,10 @@ impl Step {
             Self::Withdraw { .. } => "withdraw",
             Self::Link { .. } => "link",
             Self::Unlink { .. } => "unlink",
-            Self::MakeReturnMetadata { .. } => "make-return-metadata",
-            Self::LoadReturn { .. } => "load-return",
-            Self::AwaitReturn { .. } => "await-return",
-            Self::UnloadReturn { .. } => "unload-return",
+            Self::MakeWriteBackMetadata { .. } => "make-write-back-metadata",
+            Self::LoadWriteBack { .. } => "load-write-back",
+            Self::AwaitWriteBack { .. } => "await-write-back",
+            Self::UnloadWriteBack { .. } => "unload-write-back",
         }
     }
 }
@@ -271,9 +272,9 @@ impl fmt::Display for Step {
             Self::DisableAutoactivation { volumes, .. } => {
                 write!(f, "switch autoactivation off for {}", names(volumes))
             }
-            Self::LookAgain { expectations } => {
+            Self::Revalidate { expectations } => {
                 let all: Vec<_> = expectations.iter().map(|e| e.volume.clone()).collect();
-                write!(f, "look again under the lease at {}", names(&all))
+                write!(f, "revalidate {} under the lease", names(&all))
             }
             Self::MakeCopy {
                 volume,
@@ -344,14 +345,14 @@ impl fmt::Display for Step {
             Self::Unlink { volume, instance } => {
                 write!(f, "withdraw /dev/volward/{instance}/{volume}")
             }
-            Self::MakeReturnMetadata { volume, .. } => {
+            Self::MakeWriteBackMetadata { volume, .. } => {
                 write!(f, "make the metadata for writing {volume} back")
             }
-            Self::LoadReturn { volume, .. } => write!(f, "start writing {volume} back"),
-            Self::AwaitReturn { volume } => {
+            Self::LoadWriteBack { volume, .. } => write!(f, "start writing {volume} back"),
+            Self::AwaitWriteBack { volume } => {
                 write!(f, "wait until {volume} is written back, and flush")
             }
-            Self::UnloadReturn { volume } => write!(f, "end writing {volume} back"),
+            Self::UnloadWriteBack { volume } => write!(f, "end writing {volume} back"),
         }
     }
 }

@@ -17,7 +17,8 @@ use volward_model::{
 use volward_plan::attach::{Requester, attach};
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{
-    DiskForm, Grant, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog, Wish,
+    DiskForm, DiskOptions, Grant, LocalAttachment, LocalPool, PlanInput, RequestedDisk,
+    VolumeInput, Watchdog,
 };
 
 const MOST_DISKS: usize = 3;
@@ -96,7 +97,6 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
                         Vec::new()
                     },
                     segment_type: "linear".into(),
-                    lock_args: Some("1.0.0:70254592".into()),
                     active: false,
                     autoactivation: false,
                 },
@@ -113,8 +113,8 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
 
 fn plan_input() -> impl Strategy<Value = PlanInput> {
     let watchdog = select(vec![Watchdog::Armed, Watchdog::Armed, Watchdog::Missing]);
-    let volumes = (seen(0), seen(1), seen(2), 1..=MOST_DISKS);
-    (volumes, watchdog).prop_map(|((a, b, c, count), watchdog)| PlanInput {
+    let disks = (requested(0), requested(1), requested(2), 1..=MOST_DISKS);
+    (disks, watchdog).prop_map(|((a, b, c, count), watchdog)| PlanInput {
         node: "node1".parse().unwrap(),
         local: Some(LocalPool {
             name: "local".parse().unwrap(),
@@ -126,39 +126,41 @@ fn plan_input() -> impl Strategy<Value = PlanInput> {
         }),
         watchdog,
         clone_unfit: None,
-        volumes: [a, b, c].into_iter().take(count).collect(),
+        disks: [a, b, c].into_iter().take(count).collect(),
     })
 }
 
-fn wish(n: usize) -> impl Strategy<Value = Wish> {
+/// A volume with what is asked for of it.
+fn requested(n: usize) -> impl Strategy<Value = RequestedDisk> {
     (
+        seen(n),
         form(),
         volward_samples::sharing(),
         volward_samples::access(),
         any::<bool>(),
     )
-        .prop_map(move |(form, sharing, access, accept_narrowing)| Wish {
-            volume: volume(n),
-            form,
-            sharing,
-            access,
-            accept_narrowing,
+        .prop_map(|(input, form, sharing, access, accept_narrowing)| {
+            let options = DiskOptions {
+                form,
+                access,
+                sharing: Some(sharing),
+                accept_narrowing,
+            };
+            RequestedDisk::new(input, options).unwrap()
         })
 }
 
-/// A plan input, what is wished in it, and what policies answer to that.
-fn asked() -> impl Strategy<Value = (PlanInput, Vec<Wish>, Answer)> {
-    let wishes = (wish(0), wish(1), wish(2));
-    (plan_input(), wishes).prop_flat_map(|(input, (a, b, c))| {
-        let count = input.volumes.len();
-        let wishes: Vec<Wish> = [a, b, c].into_iter().take(count).collect();
+/// A plan input, and what policies answer to it.
+fn asked() -> impl Strategy<Value = (PlanInput, Answer)> {
+    plan_input().prop_flat_map(|input| {
         let mut scenario = Scenario::default();
-        scenario.facts.disks = wishes
+        scenario.facts.disks = input
+            .disks
             .iter()
-            .map(|wish| ScenarioDisk {
-                id: Some(wish.volume),
-                asked_sharing: wish.sharing,
-                asked_access: wish.access,
+            .map(|disk| ScenarioDisk {
+                id: Some(disk.volume().id),
+                asked_sharing: disk.sharing,
+                asked_access: disk.access,
                 ..ScenarioDisk::default()
             })
             .collect();
@@ -184,20 +186,21 @@ fn asked() -> impl Strategy<Value = (PlanInput, Vec<Wish>, Answer)> {
             let Combined::Granted(answer) = Combined::attach(&facts, &plugins) else {
                 panic!("nobody refused")
             };
-            (input.clone(), wishes.clone(), answer)
+            (input.clone(), answer)
         })
     })
 }
 
 /// Everything that must hold for a disk that is granted.
-fn check(input: &PlanInput, seen: &VolumeInput, wish: &Wish, grant: &Grant) {
-    assert!(grant.sharing >= wish.sharing && grant.access >= wish.access);
+fn check(input: &PlanInput, asked: &RequestedDisk, grant: &Grant) {
+    let seen = &asked.input;
+    assert!(grant.sharing >= asked.sharing && grant.access >= asked.access);
     if grant.already {
         assert!(seen.here.iter().any(|a| a.instance == own()));
         return;
     }
-    let narrowed = grant.sharing > wish.sharing || grant.access > wish.access;
-    assert!(!narrowed || wish.accept_narrowing);
+    let narrowed = grant.sharing > asked.sharing || grant.access > asked.access;
+    assert!(!narrowed || asked.accept_narrowing);
     let writes = grant.access == Access::ReadWrite;
     if grant.sharing == Sharing::Shared && writes {
         assert!(seen.info.shareable(), "I18");
@@ -219,14 +222,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn d_what_is_planned_is_within_request_answers_and_rules((input, wishes, answer) in asked()) {
+    fn d_what_is_planned_is_within_request_answers_and_rules((input, answer) in asked()) {
         let who = Requester { instance: own(), own_host_id: 1, now_ms: 1_000 };
-        let Ok(plan) = attach(&input, who, &wishes, &answer) else {
+        let Ok(plan) = attach(&input, who, &answer) else {
             return Ok(());
         };
-        prop_assert_eq!(plan.grants.len(), wishes.len(), "all or none");
+        prop_assert_eq!(plan.grants.len(), input.disks.len(), "all or none");
         for (n, grant) in plan.grants.iter().enumerate() {
-            check(&input, &input.volumes[n], &wishes[n], grant);
+            check(&input, &input.disks[n], grant);
             let said = &answer.disks[n];
             prop_assert!(grant.sharing >= said.sharing && grant.access >= said.access);
             let copied = grant.copy.map_or(CopyMode::None, |plan| plan.mode);
@@ -248,8 +251,8 @@ fn both_outcomes_occur() {
     };
     let (mut granted, mut refused) = (0, 0);
     for _ in 0..500 {
-        let (input, wishes, answer) = asked().new_tree(&mut runner).unwrap().current();
-        match attach(&input, who, &wishes, &answer) {
+        let (input, answer) = asked().new_tree(&mut runner).unwrap().current();
+        match attach(&input, who, &answer) {
             Ok(_) => granted += 1,
             Err(_) => refused += 1,
         }

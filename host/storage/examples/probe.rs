@@ -11,22 +11,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use volward_control::ports::{Devices, Leases, LinkPath, Machine, NewVolume, Registry, Volumes};
 use volward_model::{
     Backing, CloneTable, DeviceId, DeviceRole, LeaseMode, PoolName, Sectors, Slot, Table,
     VolumeInfo, VolumeRef,
 };
+use volward_ports::{Devices, Leases, LinkPath, Machine, NewVolume, Registry, Volumes};
 use volward_storage::dm::Dm;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::lease::Sanlock;
 use volward_storage::lvm::{Lvm, PoolKind, PoolSettings};
+use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
 use volward_storage::registry::LunRegistry;
 
 struct Node {
-    lvm: Lvm,
+    lvm: Arc<Lvm>,
     dm: Dm,
-    sanlock: Sanlock,
+    leases: Lvmlockd,
 }
 
 /// `NAME` is a shared pool, `NAME@local` one of this node's disks.
@@ -47,10 +48,13 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let tools = Tools::find().unwrap();
     let exec = Arc::new(Exec::new(2));
-    let node = |pools: Vec<PoolSettings>| Node {
-        lvm: Lvm::new(Arc::clone(&exec), &tools, pools),
-        dm: Dm::new("/dev/volward"),
-        sanlock: Sanlock::new().unwrap(),
+    let node = |pools: Vec<PoolSettings>| {
+        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pools));
+        Node {
+            leases: Lvmlockd::new(Arc::clone(&lvm), Arc::new(Sanlock::new().unwrap())),
+            lvm,
+            dm: Dm::new("/dev/volward"),
+        }
     };
     match words.as_slice() {
         ["show", pools @ ..] => {
@@ -89,7 +93,7 @@ fn show(node: &Node, pools: &[PoolSettings]) {
         machine.io_pressure()
     );
     println!("dm-clone unfit: {:?}", machine.dm_clone_unfit());
-    println!("watchdog armed: {:?}", node.sanlock.watchdog_armed());
+    println!("watchdog armed: {:?}", node.leases.watchdog_armed());
     println!("devices: {:#?}", node.dm.list());
     println!("links: {:?}", node.dm.links());
     for pool in pools {
@@ -102,8 +106,9 @@ fn show(node: &Node, pools: &[PoolSettings]) {
 }
 
 fn leases(node: &Node, pool: &PoolName) {
-    println!("held: {:?}", node.sanlock.held(pool));
-    println!("members: {:?}", node.sanlock.members(pool));
+    println!("held: {:?}", node.leases.held(pool));
+    println!("freshness: {:?}", node.leases.freshness(pool));
+    println!("members: {:?}", node.leases.members(pool));
 }
 
 fn attach(node: &Node, pool: &PoolName, name: &str) {
@@ -118,10 +123,10 @@ fn attach(node: &Node, pool: &PoolName, name: &str) {
     node.lvm.activate(pool, one, LeaseMode::Exclusive).unwrap();
     println!("active: {:?}", find());
     leases(node, pool);
-    println!("holders: {:?}", node.sanlock.holders(pool, &info));
+    println!("holders: {:?}", node.leases.holders(pool, &info.volume));
     node.lvm.activate(pool, one, LeaseMode::Shared).unwrap();
     leases(node, pool);
-    println!("holders: {:?}", node.sanlock.holders(pool, &info));
+    println!("holders: {:?}", node.leases.holders(pool, &info.volume));
     node.lvm.activate(pool, one, LeaseMode::Exclusive).unwrap();
     leases(node, pool);
     let id = DeviceId::attachment(

@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use volward_control::ports::{PortError, PortResult};
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, DeviceNumber, VolumeId};
+use volward_ports::{PortError, PortResult};
 
 /// Builds an [`PortError::Io`]; to be used in `map_err`.
 pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> PortError {

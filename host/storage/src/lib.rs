@@ -1,16 +1,17 @@
-//! The adapters behind `control`'s ports, and a fake beside each.
+//! The adapters behind the ports, and a fake beside each.
 //!
 //! | module | port | speaks to |
 //! |---|---|---|
 //! | [`exec`] | | programs: the only place that starts one (I27) |
-//! | [`lvm`] | [`Volumes`](volward_control::ports::Volumes) | LVM's commands, by their JSON reports |
-//! | [`dm`] | [`Devices`](volward_control::ports::Devices) | device-mapper, by ioctl |
-//! | [`lease`] | [`Leases`](volward_control::ports::Leases) | sanlock |
-//! | [`registry`] | [`Registry`](volward_control::ports::Registry) | the LV on the LUN, by direct I/O |
-//! | [`machine`] | [`Machine`](volward_control::ports::Machine) | the kernel |
+//! | [`lvm`] | [`Volumes`](volward_ports::Volumes) | LVM's commands, by their JSON reports |
+//! | [`dm`] | [`Devices`](volward_ports::Devices) | device-mapper, by ioctl |
+//! | [`lease`] | | sanlock |
+//! | [`lvmlockd`] | [`Leases`](volward_ports::Leases), [`Activation`](volward_ports::Activation) | both: LVM's commands change leases, sanlock tells of them |
+//! | [`registry`] | [`Registry`](volward_ports::Registry) | the LV on the LUN, by direct I/O |
+//! | [`machine`] | [`Machine`](volward_ports::Machine) | the kernel |
 //! | [`fake`] | all of them | a cluster in memory |
 //!
-//! The adapters do not import each other. They share [`exec`] and four private modules that are
+//! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and four private modules that are
 //! no adapters: `blockdev` (which device has which dm UUID), `buffer` (memory for direct I/O),
 //! `worker` (a thread per conversation) and `deadline`.
 
@@ -22,6 +23,7 @@ pub mod exec;
 pub mod fake;
 pub mod lease;
 pub mod lvm;
+pub mod lvmlockd;
 pub mod machine;
 pub mod registry;
 mod worker;

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use volward_control::ports::{PortError, PortResult};
+use volward_ports::{PortError, PortResult};
 
 type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
 

@@ -166,6 +166,7 @@ impl Lab {
         let ports = Ports {
             volumes: port.clone(),
             leases: port.clone(),
+            activation: port.clone(),
             devices: port.clone(),
             registry: port.clone(),
             journal: Arc::new(self.journal(node)),

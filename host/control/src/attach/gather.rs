@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use volward_model::{
-    Access, AttachmentKey, DiskFacts, Facts, InstanceId, PoolName, RequestFacts, Sharing, VolumeRef,
-};
-use volward_plan::{PlanInput, Refusal, RefusalCode, VolumeInput, Watchdog, Wish};
+use volward_model::{AttachmentKey, Facts, PoolName, RequestFacts, VolumeRef};
+use volward_plan::{DiskOptions, PlanInput, RequestedDisk, Watchdog, home_of};
 
-use super::{AttachRequest, DiskRequest, storage};
+use super::{AttachRequest, DiskRequest, refuse, storage};
 use crate::error::ControlError;
 use crate::node::Node;
 use crate::observe::{PoolSnapshot, find};
@@ -15,11 +13,11 @@ use crate::ports::{PortError, StoredAttachment};
 
 /// One look at everything a request needs.
 pub(super) struct AttachContext {
-    pub(super) volumes: Vec<VolumeInput>,
     pub(super) own_host_id: u64,
+    /// For the policies.
     pub(super) facts: Facts,
+    /// For the plan; has the same disks.
     pub(super) input: PlanInput,
-    pub(super) wishes: Vec<Wish>,
 }
 
 impl Node {
@@ -49,6 +47,7 @@ impl Node {
         ask: &AttachRequest,
     ) -> Result<AttachContext, ControlError> {
         let failed = |error| storage(ask.request, "gathering the facts", error);
+        let refused = |refusal| refuse(ask.request, refusal);
         let mut sights: BTreeMap<PoolName, PoolSnapshot> = BTreeMap::new();
         let held: Vec<StoredAttachment> = self
             .attachment_table()
@@ -70,22 +69,33 @@ impl Node {
                 sights.insert(pool.clone(), self.validated_pool(pool).map_err(failed)?);
             }
         }
-        let (mut volumes, mut disks, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut disks = Vec::new();
         for disk in &ask.disks {
             let sight = &sights[&disk.pool];
             let info = find(sight, &disk.volume)?;
-            let seen = self.volume_input(sight, info).map_err(failed)?;
-            let wish = resolve_wish(disk, &seen);
-            disks.push(self.facts_or_refusal(ask, &seen, &wish)?);
-            volumes.push(seen);
-            wishes.push(wish);
+            let input = self.volume_input(sight, info).map_err(failed)?;
+            disks.push(RequestedDisk::new(input, options(disk)).map_err(refused)?);
         }
-        let held = self
-            .held_facts(ask.instance, &held, &sights)
-            .map_err(failed)?;
+        let disk_facts = disks.iter().map(|disk| {
+            let asked = (disk.sharing, disk.access);
+            self.disk_facts(&disk.input, disk.home.clone(), ask.instance, asked)
+        });
+        let disk_facts = disk_facts.collect();
+        let mut held_facts = Vec::new();
+        for attachment in &held {
+            let sight = &sights[&attachment.volume.pool];
+            // A volume that vanished under its attachment is nothing a policy can judge by.
+            let Some(info) = sight.info.volume(attachment.volume.id) else {
+                continue;
+            };
+            let home = home_of(info).map_err(refused)?;
+            let seen = self.volume_input(sight, info).map_err(failed)?;
+            let asked = (attachment.sharing, attachment.access);
+            held_facts.push(self.disk_facts(&seen, home, ask.instance, asked));
+        }
         let local = self.local_pool().map_err(failed)?;
-        let own = wishes.iter().map(|wish| AttachmentKey {
-            volume: wish.volume,
+        let own = disks.iter().map(|disk| AttachmentKey {
+            volume: disk.volume().id,
             instance: ask.instance,
         });
         let own = own.collect();
@@ -101,8 +111,8 @@ impl Node {
             },
             node: self.node_facts(local.as_ref(), &own),
             peer: None,
-            disks,
-            held,
+            disks: disk_facts,
+            held: held_facts,
             now_ms: self.ports.clock.now_ms(),
             utc_offset_minutes: self.ports.clock.utc_offset_minutes(),
         };
@@ -111,58 +121,14 @@ impl Node {
             local,
             watchdog: self.watchdog(&sights).map_err(failed)?,
             clone_unfit: self.ports.machine.dm_clone_unfit(),
-            volumes: volumes.clone(),
+            disks,
         };
         let own_host_id = sights.values().next().map_or(0, |s| s.own.host_id);
         Ok(AttachContext {
-            volumes,
             own_host_id,
             facts,
             input,
-            wishes,
         })
-    }
-
-    /// A home nobody can read has no facts: that is a refusal with a code of its own.
-    fn facts_or_refusal(
-        &self,
-        ask: &AttachRequest,
-        seen: &VolumeInput,
-        wish: &Wish,
-    ) -> Result<DiskFacts, ControlError> {
-        let asked = (wish.sharing, wish.access);
-        self.disk_facts(seen, ask.instance, asked).map_err(|error| {
-            let refusal = Refusal {
-                code: RefusalCode::HomeUnreadable,
-                volume: Some(wish.volume),
-                message: format!("{error}; nobody knows where its data is: mend the tag by hand"),
-                retry_after_ms: None,
-            };
-            ControlError::Refused {
-                request: ask.request,
-                refusal,
-            }
-        })
-    }
-
-    fn held_facts(
-        &self,
-        instance: InstanceId,
-        held: &[StoredAttachment],
-        sights: &BTreeMap<PoolName, PoolSnapshot>,
-    ) -> Result<Vec<DiskFacts>, PortError> {
-        let mut facts = Vec::new();
-        for attachment in held {
-            let sight = &sights[&attachment.volume.pool];
-            // A volume that vanished under its attachment is nothing a policy can judge by.
-            let Some(info) = sight.info.volume(attachment.volume.id) else {
-                continue;
-            };
-            let seen = self.volume_input(sight, info)?;
-            let asked = (attachment.sharing, attachment.access);
-            facts.push(self.disk_facts(&seen, instance, asked)?);
-        }
-        Ok(facts)
     }
 
     /// The same sanlock serves all pools: any sight tells, and was asked just now.
@@ -179,20 +145,11 @@ impl Node {
     }
 }
 
-/// Read-only access to a shareable volume is shared unless somebody says otherwise; everything
-/// else exclusive.
-fn resolve_wish(disk: &DiskRequest, seen: &VolumeInput) -> Wish {
-    let shared = disk.access == Access::ReadOnly && seen.info.shareable();
-    let default = if shared {
-        Sharing::Shared
-    } else {
-        Sharing::Exclusive
-    };
-    Wish {
-        volume: seen.info.volume.id,
+fn options(disk: &DiskRequest) -> DiskOptions {
+    DiskOptions {
         form: disk.form,
-        sharing: disk.sharing.unwrap_or(default),
         access: disk.access,
+        sharing: disk.sharing,
         accept_narrowing: disk.accept_narrowing,
     }
 }

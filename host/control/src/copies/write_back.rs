@@ -108,7 +108,7 @@ impl Node {
         write_back(&self.settings.node, local, &seen, true).map_err(StepError::Refused)
     }
 
-    /// `Step::AwaitReturn`: everything written back, and flushed.
+    /// `Step::AwaitWriteBack`: everything written back, and flushed.
     pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
         let id = return_of(volume);
         self.await_clone(volume, id, &Cancellation::default())?;

@@ -281,9 +281,8 @@ impl Node {
         if asleep.is_empty() {
             return Ok(());
         }
-        self.ports
-            .volumes
-            .activate(local, &asleep, LeaseMode::Exclusive)
+        self.ports.activation.activate(local, &asleep)?;
+        self.must_be_active(local, &asleep)
     }
 
     /// Whether a device of ours is there already; a suspended one is resumed.

@@ -8,7 +8,7 @@ use volward_plan::{Expectation, Recheck};
 
 use super::StepError;
 use crate::node::Node;
-use crate::ports::{PortError, PortResult};
+use crate::ports::{LeaseStyle, PortError, PortResult};
 
 impl Node {
     /// Exit codes prove nothing (I29): what counts is what sanlock says afterwards.
@@ -18,7 +18,7 @@ impl Node {
         volumes: &[VolumeRef],
         mode: LeaseMode,
     ) -> Result<(), StepError> {
-        if let Err(error) = self.ports.volumes.activate(pool, volumes, mode) {
+        if let Err(error) = self.take_leases(pool, volumes, mode) {
             // LVM's exit code means anything (I29); what another node holds is the one cause
             // that deciding again can help, and that the caller must hear by name.
             return Err(match self.holder_elsewhere(pool, volumes, mode) {
@@ -26,26 +26,78 @@ impl Node {
                 None => StepError::Port(error),
             });
         }
+        Ok(self.leases_must_be(pool, volumes, mode)?)
+    }
+
+    /// Takes the leases that are not held, converts those that are, and activates: the one place
+    /// that knows whether the provider does these together.
+    pub(crate) fn take_leases(
+        &self,
+        pool: &PoolName,
+        volumes: &[VolumeRef],
+        mode: LeaseMode,
+    ) -> PortResult<()> {
+        let leases = &self.ports.leases;
+        let held = leases.held(pool)?;
+        let (held, free): (Vec<VolumeRef>, Vec<VolumeRef>) = volumes
+            .iter()
+            .cloned()
+            .partition(|volume| held.contains_key(&volume.id.lv));
+        if !free.is_empty() {
+            leases.take(pool, &free, mode)?;
+        }
+        if !held.is_empty() {
+            leases.convert(pool, &held, mode)?;
+        }
+        match leases.style() {
+            LeaseStyle::Fused => Ok(()),
+            LeaseStyle::Separate => self.ports.activation.activate(pool, volumes),
+        }
+    }
+
+    /// The mode asked for, no weaker and no stronger: an exclusive lease left over where a shared
+    /// one was meant keeps the other nodes out.
+    pub(crate) fn leases_must_be(
+        &self,
+        pool: &PoolName,
+        volumes: &[VolumeRef],
+        mode: LeaseMode,
+    ) -> PortResult<()> {
         let held = self.ports.leases.held(pool)?;
         for volume in volumes {
-            match held.get(&volume.id.lv) {
-                Some(lease) if lease.mode >= mode && !lease.orphan => {}
-                other => {
-                    let found = other.map_or("none".to_owned(), |l| l.mode.to_string());
-                    return Err(StepError::from(PortError::Refused(format!(
-                        "LVM said that {volume} was activated, but sanlock shows its lease as {found} \
-                         instead of {mode}"
-                    ))));
-                }
-            }
+            let found = match held.get(&volume.id.lv) {
+                Some(lease) if lease.mode == mode && !lease.orphan => continue,
+                Some(lease) if lease.orphan => format!("{}, an orphan", lease.mode),
+                Some(lease) => lease.mode.to_string(),
+                None => "none".to_owned(),
+            };
+            return Err(PortError::NotInEffect {
+                what: format!("the lease of {volume}"),
+                expected: mode.to_string(),
+                found,
+            });
         }
         Ok(())
+    }
+
+    /// Reads back that the volumes are mapped on this node.
+    pub(crate) fn must_be_active(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        let now = self.ports.volumes.validated_pool(pool)?;
+        let active = |v: &&VolumeRef| now.volume(v.id).is_some_and(|info| info.active);
+        match volumes.iter().find(|volume| !active(volume)) {
+            None => Ok(()),
+            Some(volume) => Err(PortError::NotInEffect {
+                what: format!("activating {volume}"),
+                expected: "active".to_owned(),
+                found: "inactive".to_owned(),
+            }),
+        }
     }
 
     /// What counts is that lease and activation are gone, also where LVM complained: of a volume
     /// that vanished it knows nothing any more.
     pub(super) fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        let said = self.patiently(|| self.ports.volumes.deactivate(pool, volumes));
+        let said = self.patiently(|| self.give_up_leases(pool, volumes));
         let held = self.ports.leases.held(pool)?;
         match (volumes.iter().find(|v| held.contains_key(&v.id.lv)), said) {
             (None, Ok(())) => Ok(()),
@@ -59,10 +111,21 @@ impl Node {
                 Ok(())
             }
             (Some(_), Err(error)) => Err(error),
-            (Some(volume), Ok(())) => Err(PortError::Refused(format!(
-                "LVM said that {volume} was deactivated, but sanlock still shows its lease"
-            ))),
+            (Some(volume), Ok(())) => Err(PortError::NotInEffect {
+                what: format!("the lease of {volume}"),
+                expected: "none".to_owned(),
+                found: "held".to_owned(),
+            }),
         }
+    }
+
+    /// Deactivates and releases, never the lease of what is still active.
+    fn give_up_leases(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        let leases = &self.ports.leases;
+        if leases.style() == LeaseStyle::Separate {
+            self.ports.activation.deactivate(pool, volumes)?;
+        }
+        leases.release(pool, volumes)
     }
 
     pub(super) fn look_again(&self, expectations: &[Expectation]) -> Result<(), StepError> {

@@ -11,7 +11,7 @@ use volward_plan::DiskForm;
 
 use crate::execute::clone_of;
 use crate::node::Node;
-use crate::ports::{PortResult, StoredAttachment};
+use crate::ports::{Freshness, LeaseStatus, PortResult, StoredAttachment};
 
 impl Node {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
@@ -178,9 +178,21 @@ impl Node {
     pub fn inconsistencies(&self) -> Vec<String> {
         let mut found = Vec::new();
         for pool in &self.settings.pools {
-            let Ok(held) = self.ports.leases.held(pool) else {
+            let Ok(LeaseStatus {
+                held, freshness, ..
+            }) = self.ports.leases.status(pool)
+            else {
                 continue;
             };
+            if let Freshness::Renewed { ago, .. } = freshness
+                && freshness.is_expired()
+            {
+                found.push(format!(
+                    "the lockspace of pool {pool} was last renewed {} s ago: its leases are \
+                     listed, but other nodes may take them; restart this node",
+                    ago.as_secs()
+                ));
+            }
             for attachment in self
                 .attachment_table()
                 .attachments()

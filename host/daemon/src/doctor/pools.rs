@@ -81,7 +81,7 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
     };
     if !info.is_shared() {
         let remedy = format!("make it with `vgcreate --shared {pool} DEVICE`");
-        let found = format!("lock type {:?}, not sanlock", info.lock_type);
+        let found = format!("{}, where a pool is shared by sanlock", info.kind);
         return refusing(bad(&check, DoctorVerdict::Failed, found, remedy));
     }
     match daemon.node.look(pool) {
@@ -175,7 +175,7 @@ mod tests {
         PoolInfo {
             name: "vg0".parse().unwrap(),
             vg: "v".repeat(32).parse().unwrap(),
-            lock_type: "sanlock".into(),
+            kind: volward_model::PoolKind::Shared,
             size: Bytes::mib(64),
             free: Bytes::mib(64),
             extent: Bytes::mib(4),

@@ -256,7 +256,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         }
     };
     view.vg_uuid = Some(info.vg.to_string());
-    view.lock_type.clone_from(&info.lock_type);
+    lock_type(&info.kind).clone_into(&mut view.lock_type);
     (view.size, view.free) = (info.size.0, info.free.0);
     view.volumes = info
         .volumes
@@ -285,6 +285,15 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         Err(error) => view.trouble = Some(error.to_string()),
     }
     view
+}
+
+/// As LVM calls it.
+fn lock_type(kind: &volward_model::PoolKind) -> &str {
+    match kind {
+        volward_model::PoolKind::Shared => "sanlock",
+        volward_model::PoolKind::Local => "none",
+        volward_model::PoolKind::Foreign { lock_type } => lock_type,
+    }
 }
 
 fn volume_view(volume: &VolumeInfo) -> VolumeView {

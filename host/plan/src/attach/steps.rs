@@ -18,9 +18,10 @@ use crate::step::{NextHome, Planned, Step};
 pub(super) fn lease_steps(disks: &[Disk<'_>], steps: &mut Vec<Planned>) {
     let mut groups: BTreeMap<(PoolName, LeaseMode), Vec<&Disk<'_>>> = BTreeMap::new();
     for disk in disks {
-        let held = disk.seen.lease.is_some_and(|l| l.mode >= disk.lease) && disk.seen.info.active;
+        let held =
+            disk.input().lease.is_some_and(|l| l.mode >= disk.lease) && disk.input().info.active;
         if !held {
-            let pool = disk.seen.info.volume.pool.clone();
+            let pool = disk.input().info.volume.pool.clone();
             groups.entry((pool, disk.lease)).or_default().push(disk);
         }
     }
@@ -37,9 +38,9 @@ pub(super) fn lease_steps(disks: &[Disk<'_>], steps: &mut Vec<Planned>) {
         ));
     }
     let mut automatic: BTreeMap<PoolName, Vec<&Disk<'_>>> = BTreeMap::new();
-    for disk in disks.iter().filter(|d| d.seen.info.autoactivation) {
+    for disk in disks.iter().filter(|d| d.input().info.autoactivation) {
         automatic
-            .entry(disk.seen.info.volume.pool.clone())
+            .entry(disk.input().info.volume.pool.clone())
             .or_default()
             .push(disk);
     }
@@ -50,7 +51,10 @@ pub(super) fn lease_steps(disks: &[Disk<'_>], steps: &mut Vec<Planned>) {
 }
 
 fn refs(disks: &[&Disk<'_>]) -> Vec<VolumeRef> {
-    disks.iter().map(|d| d.seen.info.volume.clone()).collect()
+    disks
+        .iter()
+        .map(|d| d.input().info.volume.clone())
+        .collect()
 }
 
 /// Back to what was before, volume by volume: the command may have done some and failed at
@@ -59,8 +63,8 @@ fn lease_undo(pool: &PoolName, group: &[&Disk<'_>]) -> Vec<Step> {
     let was = |mode: Option<LeaseMode>| -> Vec<VolumeRef> {
         let same = group
             .iter()
-            .filter(|d| d.seen.lease.map(|l| l.mode) == mode);
-        same.map(|d| d.seen.info.volume.clone()).collect()
+            .filter(|d| d.input().lease.map(|l| l.mode) == mode);
+        same.map(|d| d.input().info.volume.clone()).collect()
     };
     let mut undo = Vec::new();
     let free = was(None);
@@ -86,22 +90,22 @@ fn lease_undo(pool: &PoolName, group: &[&Disk<'_>]) -> Vec<Step> {
 /// alone does not do: the node with the lower host-id goes on past it.
 pub(super) fn publish_steps(
     input: &PlanInput,
-    who: Requester,
+    requester: Requester,
     disks: &[Disk<'_>],
     steps: &mut Vec<Planned>,
 ) {
     let mut news: BTreeMap<PoolName, Vec<Attachment>> = BTreeMap::new();
     for disk in disks {
-        let volume = &disk.seen.info.volume;
+        let volume = &disk.input().info.volume;
         news.entry(volume.pool.clone())
             .or_default()
             .push(Attachment {
                 volume: volume.id,
-                instance: who.instance,
+                instance: requester.instance,
                 node: input.node.clone(),
                 sharing: disk.answer.sharing,
                 access: disk.answer.access,
-                since_ms: who.now_ms,
+                since_ms: requester.now_ms,
                 state: AttachmentState::Attached,
             });
     }
@@ -120,27 +124,27 @@ pub(super) fn publish_steps(
     }
 }
 
-pub(super) fn look_again(disks: &[Disk<'_>], who: Requester, steps: &mut Vec<Planned>) {
+pub(super) fn look_again(disks: &[Disk<'_>], requester: Requester, steps: &mut Vec<Planned>) {
     if disks.is_empty() {
         return;
     }
     let expectations = disks
         .iter()
         .map(|disk| Expectation {
-            volume: disk.seen.info.volume.clone(),
-            size: disk.seen.info.size,
-            home: disk.home.clone(),
-            shareable: disk.seen.info.shareable(),
+            volume: disk.input().info.volume.clone(),
+            size: disk.input().info.size,
+            home: disk.home().clone(),
+            shareable: disk.input().info.shareable(),
             others: disk
-                .seen
+                .input()
                 .settled_elsewhere()
                 .map(|f| f.attachment.clone())
                 .collect(),
             lease: disk.lease,
-            own_host_id: who.own_host_id,
+            own_host_id: requester.own_host_id,
         })
         .collect();
-    steps.push(Planned::only(Step::LookAgain { expectations }));
+    steps.push(Planned::only(Step::Revalidate { expectations }));
 }
 
 /// Home is durably `split` before a device that writes to the copy exists (I19).
@@ -150,24 +154,24 @@ pub(super) fn clone_steps(
     local: &PoolName,
     steps: &mut Vec<Planned>,
 ) -> Result<(), Refusal> {
-    let volume = disk.seen.info.volume.clone();
-    let size = checks::sectors(disk.seen)?;
-    let split = matches!(disk.home.state, HomeState::Split { .. });
+    let volume = disk.input().info.volume.clone();
+    let size = checks::sectors(disk.asked)?;
+    let split = matches!(disk.home().state, HomeState::Split { .. });
     let (mode, geometry) = match (&disk.copy, split) {
         (Some((grant, geometry)), _) => (grant.mode, *geometry),
         // The data is partly in the copy, so the clone is needed whatever policies think of
         // copies now; nothing more is copied than they allow.
-        (None, true) => (CopyMode::WritesOnly, checks::resumed_geometry(disk.seen)?),
+        (None, true) => (CopyMode::WritesOnly, checks::resumed_geometry(disk.asked)?),
         (None, false) => return Ok(()),
     };
     if !split {
-        let metadata = metadata_size(disk.seen.info.size, geometry.region);
+        let metadata = metadata_size(disk.input().info.size, geometry.region);
         let (v, l) = (volume.clone(), local.clone());
         steps.push(Planned::new(
             Step::MakeCopy {
                 volume: v,
                 local: l,
-                size: disk.seen.info.size,
+                size: disk.input().info.size,
                 metadata,
             },
             vec![Step::RemoveCopy {
@@ -186,7 +190,7 @@ pub(super) fn clone_steps(
             to,
             local: local.clone(),
         };
-        let from = disk.home.generation;
+        let from = disk.home().generation;
         steps.push(Planned::new(
             set(from, NextHome::Split(input.node.clone())),
             vec![set(from + 1, NextHome::Pool)],
@@ -194,7 +198,7 @@ pub(super) fn clone_steps(
     }
     // Also where it is loaded already: whether it hydrates is this grant's to say, unless another
     // attachment stands on it.
-    if disk.seen.clone_loaded && !disk.seen.here.is_empty() {
+    if disk.input().clone_loaded && !disk.input().here.is_empty() {
         return Ok(());
     }
     let load = Step::LoadClone {
@@ -207,7 +211,7 @@ pub(super) fn clone_steps(
     let unload = Step::UnloadClone {
         volume: volume.clone(),
     };
-    let undo = match disk.seen.clone_loaded {
+    let undo = match disk.input().clone_loaded {
         true => Vec::new(),
         false => vec![unload],
     };
@@ -219,15 +223,15 @@ pub(super) fn clone_steps(
 }
 
 /// Devices, then the paths: what a path leads to is whole when somebody finds it.
-pub(super) fn device_steps(who: Requester, disks: &[Disk<'_>], plan: &mut AttachPlan) {
-    let instance = who.instance;
-    for disk in disks.iter().filter(|d| d.wish.form == DiskForm::Own) {
-        let Some(size) = disk.seen.info.size.sectors() else {
+pub(super) fn device_steps(requester: Requester, disks: &[Disk<'_>], plan: &mut AttachPlan) {
+    let instance = requester.instance;
+    for disk in disks.iter().filter(|d| d.asked.form == DiskForm::Own) {
+        let Some(size) = disk.input().info.size.sectors() else {
             continue;
         };
-        let volume = disk.seen.info.volume.clone();
-        let on_clone = disk.copy.is_some() || disk.home.state != HomeState::Pool;
-        let complete = disk.seen.clone_loaded && disk.seen.clone.is_none();
+        let volume = disk.input().info.volume.clone();
+        let on_clone = disk.copy.is_some() || disk.home().state != HomeState::Pool;
+        let complete = disk.input().clone_loaded && disk.input().clone.is_none();
         let create = Step::CreateDevice {
             volume: volume.clone(),
             instance,
@@ -242,8 +246,8 @@ pub(super) fn device_steps(who: Requester, disks: &[Disk<'_>], plan: &mut Attach
         ));
     }
     plan.commit_at = plan.steps.len();
-    for disk in disks.iter().filter(|d| d.wish.form == DiskForm::Own) {
-        let volume = disk.seen.info.volume.clone();
+    for disk in disks.iter().filter(|d| d.asked.form == DiskForm::Own) {
+        let volume = disk.input().info.volume.clone();
         plan.steps.push(Planned::new(
             Step::Link {
                 volume: volume.clone(),

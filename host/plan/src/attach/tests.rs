@@ -1,9 +1,11 @@
 use volward_model::{
-    Bytes, CopyFate, HeldLease, LvUuid, NodeName, Space, VgUuid, VolumeInfo, home::HomeState,
+    Bytes, CopyFate, HeldLease, LvUuid, NodeName, Space, VgUuid, VolumeId, VolumeInfo,
+    home::HomeState,
 };
 
 use super::*;
 use crate::input::{ForeignAttachment, LocalAttachment, LocalPool, Watchdog};
+use crate::requested::DiskOptions;
 use crate::step::Step;
 use volward_model::{Attachment, AttachmentState, CopyMode};
 
@@ -36,7 +38,6 @@ fn seen(letter: char) -> VolumeInput {
             size: Bytes::mib(512),
             tags: Vec::new(),
             segment_type: "linear".into(),
-            lock_args: Some("1.0.0:70254592".into()),
             active: false,
             autoactivation: false,
         },
@@ -63,25 +64,29 @@ fn plan_input(volumes: Vec<VolumeInput>) -> PlanInput {
         }),
         watchdog: Watchdog::Armed,
         clone_unfit: None,
-        volumes,
+        disks: volumes.into_iter().map(requested).collect(),
     }
 }
 
-fn wish(seen: &VolumeInput) -> Wish {
-    Wish {
-        volume: seen.info.volume.id,
+fn requested(input: VolumeInput) -> RequestedDisk {
+    try_requested(input).unwrap()
+}
+
+fn try_requested(input: VolumeInput) -> Result<RequestedDisk, Refusal> {
+    let options = DiskOptions {
         form: DiskForm::Own,
-        sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
+        sharing: None,
         accept_narrowing: false,
-    }
+    };
+    RequestedDisk::new(input, options)
 }
 
-fn granted(wishes: &[Wish]) -> Answer {
-    let disks = wishes.iter().map(|w| DiskAnswer {
-        volume: w.volume,
-        sharing: w.sharing,
-        access: w.access,
+fn granted(disks: &[RequestedDisk]) -> Answer {
+    let disks = disks.iter().map(|disk| DiskAnswer {
+        volume: disk.volume().id,
+        sharing: disk.sharing,
+        access: disk.access,
         copy_at_most: CopyMode::BeforeStart,
         copy: None,
     });
@@ -91,7 +96,7 @@ fn granted(wishes: &[Wish]) -> Answer {
     }
 }
 
-fn who() -> Requester {
+fn requester() -> Requester {
     Requester {
         instance: instance(1),
         own_host_id: 1,
@@ -112,22 +117,23 @@ fn names(plan: &AttachPlan) -> Vec<&'static str> {
     plan.steps.iter().map(|p| p.step.name()).collect()
 }
 
-/// Plans one volume as wished.
+/// Plans one volume, asked for and answered as `change` leaves it.
 fn one(
     seen: VolumeInput,
-    change: impl FnOnce(&mut Wish, &mut Answer),
+    change: impl FnOnce(&mut RequestedDisk, &mut Answer),
 ) -> Result<AttachPlan, Refusal> {
-    let mut wishes = vec![wish(&seen)];
-    let mut answer = granted(&wishes);
-    change(&mut wishes[0], &mut answer);
-    attach(&plan_input(vec![seen]), who(), &wishes, &answer)
+    let mut input = plan_input(Vec::new());
+    input.disks = vec![try_requested(seen)?];
+    let mut answer = granted(&input.disks);
+    change(&mut input.disks[0], &mut answer);
+    attach(&input, requester(), &answer)
 }
 
-fn refused(seen: VolumeInput, change: impl FnOnce(&mut Wish, &mut Answer)) -> RefusalCode {
+fn refused(seen: VolumeInput, change: impl FnOnce(&mut RequestedDisk, &mut Answer)) -> RefusalCode {
     one(seen, change).unwrap_err().code
 }
 
-fn as_is(_: &mut Wish, _: &mut Answer) {}
+fn as_is(_: &mut RequestedDisk, _: &mut Answer) {}
 
 fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
     LocalAttachment {
@@ -171,7 +177,7 @@ fn i1_lease_then_second_look_then_device_then_path() {
     let plan = one(seen('a'), as_is).unwrap();
     assert_eq!(
         names(&plan),
-        ["lease", "publish", "look-again", "create-device", "link"]
+        ["lease", "publish", "revalidate", "create-device", "link"]
     );
     assert_eq!(plan.commit_at, 4);
 }
@@ -197,9 +203,8 @@ fn undo_restores_the_recorded_state_volume_by_volume() {
         version: 1,
         orphan: false,
     });
-    let volumes = vec![seen('a'), held];
-    let wishes: Vec<_> = volumes.iter().map(wish).collect();
-    let plan = attach(&plan_input(volumes), who(), &wishes, &granted(&wishes)).unwrap();
+    let input = plan_input(vec![seen('a'), held]);
+    let plan = attach(&input, requester(), &granted(&input.disks)).unwrap();
     let Step::Lease { volumes, mode, .. } = &plan.steps[0].step else {
         panic!("{plan:?}")
     };
@@ -260,7 +265,7 @@ fn i17_read_only_is_in_the_device_and_takes_a_lease() {
 
 #[test]
 fn i18_shared_read_write_needs_the_mark() {
-    let shared = |w: &mut Wish, a: &mut Answer| {
+    let shared = |w: &mut RequestedDisk, a: &mut Answer| {
         w.sharing = Sharing::Shared;
         *a = granted(std::slice::from_ref(w));
     };
@@ -275,17 +280,16 @@ fn i18_shared_read_write_needs_the_mark() {
 
 #[test]
 fn i26_read_write_without_a_watchdog_is_refused() {
-    let volume = seen('a');
-    let mut input = plan_input(vec![volume.clone()]);
+    let mut input = plan_input(vec![seen('a')]);
+    let planned = |input: &PlanInput| attach(input, requester(), &granted(&input.disks));
     input.watchdog = Watchdog::Missing;
-    let mut wishes = vec![wish(&volume)];
-    let error = attach(&input, who(), &wishes, &granted(&wishes)).unwrap_err();
+    let error = planned(&input).unwrap_err();
     assert_eq!(error.code, RefusalCode::NoWatchdog);
-    wishes[0].access = Access::ReadOnly;
-    assert!(attach(&input, who(), &wishes, &granted(&wishes)).is_ok());
+    input.disks[0].access = Access::ReadOnly;
+    assert!(planned(&input).is_ok());
     input.watchdog = Watchdog::MissingInLab;
-    wishes[0].access = Access::ReadWrite;
-    assert!(attach(&input, who(), &wishes, &granted(&wishes)).is_ok());
+    input.disks[0].access = Access::ReadWrite;
+    assert!(planned(&input).is_ok());
 }
 
 #[test]
@@ -382,7 +386,7 @@ fn i19_home_is_split_before_the_clone_is_loaded() {
         [
             "lease",
             "publish",
-            "look-again",
+            "revalidate",
             "make-copy",
             "zero-metadata",
             "set-home",
@@ -421,7 +425,7 @@ fn i21_nothing_is_zeroed_unless_home_is_pool() {
         [
             "lease",
             "publish",
-            "look-again",
+            "revalidate",
             "load-clone",
             "create-device",
             "link"
@@ -432,8 +436,7 @@ fn i21_nothing_is_zeroed_unless_home_is_pool() {
 #[test]
 fn a_copy_that_cannot_be_had_is_a_note_not_a_refusal() {
     let volume = seen('a');
-    let wishes = vec![wish(&volume)];
-    let mut answer = granted(&wishes);
+    let mut answer = granted(&[requested(volume.clone())]);
     answer.disks[0].copy = copy(CopyMode::Background);
     let mut full = plan_input(vec![volume.clone()]);
     if let Some(local) = &mut full.local {
@@ -444,7 +447,7 @@ fn a_copy_that_cannot_be_had_is_a_note_not_a_refusal() {
     let mut none = plan_input(vec![volume]);
     none.local = None;
     for input in [full, unfit, none] {
-        let plan = attach(&input, who(), &wishes, &answer).unwrap();
+        let plan = attach(&input, requester(), &answer).unwrap();
         assert_eq!(plan.notes.len(), 1, "{plan:?}");
         assert!(!names(&plan).contains(&"make-copy"));
     }
@@ -488,10 +491,10 @@ fn data_elsewhere_or_on_its_way_refuses_and_says_where() {
 
 #[test]
 fn an_lv_path_can_have_neither_read_only_nor_copy_nor_company() {
-    let lv = |w: &mut Wish| w.form = DiskForm::Lv;
+    let lv = |w: &mut RequestedDisk| w.form = DiskForm::Lv;
     assert_eq!(
         names(&one(seen('a'), |w, _| lv(w)).unwrap()),
-        ["lease", "publish", "look-again"]
+        ["lease", "publish", "revalidate"]
     );
     let mut marked = seen('a');
     marked
@@ -549,4 +552,62 @@ fn the_lease_mode_follows_from_all_attachments_of_the_node() {
         !names(&plan).contains(&"lease"),
         "an exclusive lease is not weakened: {plan:?}"
     );
+}
+
+/// Plans two volumes, answered as `change` leaves it.
+fn two(change: impl FnOnce(&mut Answer)) -> Result<AttachPlan, Refusal> {
+    let input = plan_input(vec![seen('a'), seen('b')]);
+    let mut answer = granted(&input.disks);
+    change(&mut answer);
+    attach(&input, requester(), &answer)
+}
+
+#[test]
+fn an_answer_that_lacks_a_disk_doubles_one_or_names_another_is_refused() {
+    let changes: [fn(&mut Answer); 5] = [
+        |a| a.disks.truncate(1),
+        |a| a.disks.clear(),
+        |a| a.disks[1] = a.disks[0].clone(),
+        |a| a.disks.push(a.disks[0].clone()),
+        |a| a.disks[1].volume.lv = uuid('x'),
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let code = two(change).unwrap_err().code;
+        assert_eq!(code, RefusalCode::AnswerMismatch, "change {n}");
+    }
+    assert_eq!(two(|_| ()).unwrap().grants.len(), 2);
+}
+
+#[test]
+fn answers_in_another_order_are_matched_by_volume() {
+    let plan = two(|a| {
+        a.disks[1].copy = copy(CopyMode::Background);
+        a.disks.reverse();
+    })
+    .unwrap();
+    let copied = |grant: &Grant| (grant.volume.name.to_string(), grant.copy.is_some());
+    let copied: Vec<_> = plan.grants.iter().map(copied).collect();
+    assert_eq!(copied, [("disk-a".into(), false), ("disk-b".into(), true)]);
+}
+
+#[test]
+fn sharing_that_is_not_said_is_shared_for_readers_of_a_shareable_volume_only() {
+    let mut marked = seen('a');
+    let mark = volward_model::volume::SHAREABLE_TAG;
+    marked.info.tags.push(mark.into());
+    let sharing = |input: &VolumeInput, access, sharing| {
+        let options = DiskOptions {
+            form: DiskForm::Own,
+            access,
+            sharing,
+            accept_narrowing: false,
+        };
+        RequestedDisk::new(input.clone(), options).unwrap().sharing
+    };
+    let (ro, rw) = (Access::ReadOnly, Access::ReadWrite);
+    assert_eq!(sharing(&marked, ro, None), Sharing::Shared);
+    assert_eq!(sharing(&marked, rw, None), Sharing::Exclusive);
+    assert_eq!(sharing(&seen('a'), ro, None), Sharing::Exclusive);
+    let said = Some(Sharing::Exclusive);
+    assert_eq!(sharing(&marked, ro, said), Sharing::Exclusive);
 }

@@ -23,7 +23,6 @@ fn seen(state: HomeState) -> VolumeInput {
                 .tag(),
             ],
             segment_type: "linear".into(),
-            lock_args: None,
             active: true,
             autoactivation: false,
         },
@@ -55,12 +54,12 @@ fn i24_home_is_pool_only_after_the_reverse_clone_is_complete() {
         [
             "lease",
             "load-clone",
-            "make-return-metadata",
+            "make-write-back-metadata",
             "set-home",
-            "load-return",
-            "await-return",
+            "load-write-back",
+            "await-write-back",
             "set-home",
-            "unload-return",
+            "unload-write-back",
             "unload-clone",
             "remove-copy",
             "release",
@@ -76,10 +75,10 @@ fn i21_a_write_back_that_goes_on_zeroes_nothing() {
         [
             "lease",
             "load-clone",
-            "load-return",
-            "await-return",
+            "load-write-back",
+            "await-write-back",
             "set-home",
-            "unload-return",
+            "unload-write-back",
             "unload-clone",
             "remove-copy",
             "release",
@@ -91,7 +90,12 @@ fn i21_a_write_back_that_goes_on_zeroes_nothing() {
 fn once_home_is_pool_only_the_rest_is_cleaned_up() {
     assert_eq!(
         names(HomeState::Pool),
-        ["unload-return", "unload-clone", "remove-copy", "release"]
+        [
+            "unload-write-back",
+            "unload-clone",
+            "remove-copy",
+            "release"
+        ]
     );
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::DeviceNumber;
+use volward_ports::{PortError, PortResult};
 
 use crate::blockdev::{io, sysfs};
 

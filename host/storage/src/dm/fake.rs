@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use volward_control::ports::{Applied, Devices, LinkPath, PortError, PortResult};
 use volward_model::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber, NodeName,
     Sectors, Table, VolumeId,
 };
+use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 use crate::fake::{Device, FakeNode, World};
 

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use volward_control::ports::{Applied, LinkPath, PortError, PortResult};
 use volward_model::{DeviceId, DeviceNumber};
+use volward_ports::{Applied, LinkPath, PortError, PortResult};
 
 use crate::blockdev::{from_dev, io};
 

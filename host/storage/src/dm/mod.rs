@@ -16,8 +16,8 @@ use devicemapper::{
 };
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use volward_control::ports::{Applied, Devices, LinkPath, PortError, PortResult};
 use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Table};
+use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 use crate::blockdev::{self, io};
 use links::Links;

@@ -1,8 +1,8 @@
 //! dm-clone's status line (Documentation/admin-guide/device-mapper/dm-clone.rst):
 //! `METADATA-BLOCK USED/TOTAL REGION HYDRATED/TOTAL HYDRATING N FEATURE... N CORE-ARG... MODE`
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{CloneMode, CloneStatus, Sectors};
+use volward_ports::{PortError, PortResult};
 
 pub(super) fn parse(line: &str) -> PortResult<CloneStatus> {
     read(line).ok_or_else(|| PortError::Unreadable {

@@ -1,8 +1,8 @@
 //! Tables in the kernel's words, their backing resolved by UUID to a number.
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Backing, CloneTable, DeviceNumber, Sectors, Table};
+use volward_ports::{PortError, PortResult};
 
 use crate::blockdev;
 

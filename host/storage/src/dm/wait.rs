@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use volward_control::ports::{PortError, PortResult};
 use volward_model::DeviceId;
+use volward_ports::{PortError, PortResult};
 
 use super::{by_uuid, control, errno, failed, missing};
 use crate::deadline::Deadline;

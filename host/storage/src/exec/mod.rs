@@ -17,7 +17,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_control::ports::PortError;
+use volward_ports::PortError;
 
 use crate::deadline::Deadline;
 use lane::Lane;

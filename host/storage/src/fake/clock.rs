@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use volward_control::ports::Clock;
+use volward_ports::Clock;
 
 use super::FakeCluster;
 

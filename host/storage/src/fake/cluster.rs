@@ -6,6 +6,8 @@ use volward_model::{
     Bytes, MemberState, NodeName, PoolName, SlotReading, VolumeId, VolumeName, VolumeRef,
 };
 
+use volward_ports::LeaseStyle;
+
 use super::world::{EXTENT, Node, Place};
 use super::{Contents, FakeClock, FakeNode, Lv, Pool, World};
 use crate::fake::faults::Faults;
@@ -54,6 +56,7 @@ impl FakeCluster {
                     boot: 1,
                     state: MemberState::Live,
                     watchdog: true,
+                    renewed_ago: std::time::Duration::ZERO,
                     dm_clone_unfit: None,
                     io_pressure: Some(0),
                     active: Default::default(),
@@ -82,6 +85,11 @@ impl FakeCluster {
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether leases come with activation. At first they do, as lvmlockd's.
+    pub fn set_lease_style(&self, style: LeaseStyle) {
+        self.world().lease_style = Some(style);
     }
 
     /// One node's ports.
@@ -152,7 +160,6 @@ impl FakeCluster {
         let volume_name: VolumeName = name(volume);
         let mut world = self.world();
         let lv = world.uuid();
-        let offset = 70_254_592 + (world.next_number() << 20);
         let Some(entry) = world.pools.get_mut(pool) else {
             unreachable!("pool {pool} was made before");
         };
@@ -162,7 +169,7 @@ impl FakeCluster {
             size,
             tags: Vec::new(),
             segment_type: "linear".to_owned(),
-            lock_args: entry.local_to.is_none().then(|| format!("1.0.0:{offset}")),
+            leased: entry.local_to.is_none(),
             autoactivation: true,
         };
         entry.volumes.insert(volume_name.clone(), made);

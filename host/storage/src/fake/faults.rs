@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::DeviceId;
+use volward_ports::{PortError, PortResult};
 
 use super::{FakeCluster, FakeNode};
 
@@ -33,6 +33,7 @@ pub(crate) struct Faults {
     pub(crate) changes: usize,
     fail_change: Option<usize>,
     fail_named: Vec<(String, PortError)>,
+    ignored: Vec<String>,
     crash: Option<(usize, Crash)>,
     pub(crate) crashed: bool,
     hooks: Vec<(String, Hook)>,
@@ -60,6 +61,19 @@ impl Faults {
 
     pub(crate) fn fail_named(&mut self, name: &str, error: PortError) {
         self.fail_named.push((name.to_owned(), error));
+    }
+
+    pub(crate) fn ignore_named(&mut self, name: &str) {
+        self.ignored.push(name.to_owned());
+    }
+
+    /// Whether this call is to report success and do nothing.
+    pub(crate) fn is_ignored(&mut self, name: &str) -> bool {
+        let at = self.ignored.iter().position(|wanted| wanted == name);
+        at.is_some_and(|at| {
+            self.ignored.remove(at);
+            true
+        })
     }
 
     pub(crate) fn crash_at(&mut self, n: usize, crash: Crash) {

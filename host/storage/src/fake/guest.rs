@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table, VolumeId};
+use volward_ports::{PortError, PortResult};
 
 use super::data::BLOCK;
 use super::node::FakeNode;

@@ -8,7 +8,7 @@
 //! kernel state that was left.
 //!
 //! ```
-//! use volward_control::ports::Volumes;
+//! use volward_ports::Leases;
 //! use volward_model::{Bytes, LeaseMode};
 //! use volward_storage::fake::FakeCluster;
 //!
@@ -16,8 +16,8 @@
 //! let pool = cluster.shared_pool("san", Bytes::mib(1024));
 //! let disk = cluster.volume(&pool, "disk", Bytes::mib(64));
 //! let (n1, n2) = (cluster.node("n1"), cluster.node("n2"));
-//! n1.activate(&pool, &[disk.clone()], LeaseMode::Exclusive).unwrap();
-//! assert!(n2.activate(&pool, &[disk], LeaseMode::Shared).is_err());
+//! n1.take(&pool, &[disk.clone()], LeaseMode::Exclusive).unwrap();
+//! assert!(n2.take(&pool, &[disk], LeaseMode::Shared).is_err());
 //! ```
 
 mod clock;

@@ -1,7 +1,7 @@
 //! One node: the ports are implemented on it, and a test breaks it here.
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{DeviceId, LeaseMode, MemberState, NodeName, VolumeId};
+use volward_ports::{PortError, PortResult};
 
 use super::cluster::FakeCluster;
 use super::faults::{Crash, Kind};
@@ -97,6 +97,12 @@ impl FakeNode {
     /// The next call of that name (`"activate"`, `"pool"`, ...) fails so.
     pub fn fail_on(&self, name: &str, error: PortError) {
         self.with(|node| node.faults.fail_named(name, error));
+    }
+
+    /// The next call of that name (`"activate"`, `"deactivate"`) reports success and does nothing:
+    /// the old mode stays, nothing becomes active.
+    pub fn ignore_on(&self, name: &str) {
+        self.with(|node| node.faults.ignore_named(name));
     }
 
     /// The daemon dies just before the `n`th changing call from now on.
@@ -215,6 +221,11 @@ impl FakeNode {
     /// Whether sanlock runs under a watchdog.
     pub fn set_watchdog(&self, armed: bool) {
         self.with(|node| node.watchdog = armed);
+    }
+
+    /// The lockspaces were last renewed so long ago; they are still listed as joined.
+    pub fn set_renewed_ago(&self, ago: std::time::Duration) {
+        self.with(|node| node.renewed_ago = ago);
     }
 
     /// Why dm-clone cannot be used here.

@@ -1,7 +1,9 @@
-use volward_control::ports::{Applied, Devices, Leases, NewVolume, PortError, Registry, Volumes};
 use volward_model::{
     Backing, Bytes, CloneTable, DeviceId, DeviceRole, LeaseMode, MemberState, PoolName, Table,
     VolumeRef,
+};
+use volward_ports::{
+    Activation, Applied, Devices, Leases, NewVolume, PortError, Registry, Volumes,
 };
 
 use super::*;
@@ -31,9 +33,9 @@ fn lab() -> Lab {
 fn one_command_can_succeed_for_some_as_the_real_one_does() {
     let lab = lab();
     lab.n2
-        .activate(&lab.pool, &lab.disks[1..2], LeaseMode::Exclusive)
+        .take(&lab.pool, &lab.disks[1..2], LeaseMode::Exclusive)
         .unwrap();
-    let error = lab.n1.activate(&lab.pool, &lab.disks, LeaseMode::Exclusive);
+    let error = lab.n1.take(&lab.pool, &lab.disks, LeaseMode::Exclusive);
     assert!(matches!(error, Err(PortError::Command { .. })));
     let held = lab.n1.held(&lab.pool).unwrap();
     assert!(held.contains_key(&lab.disks[0].id.lv) && held.contains_key(&lab.disks[2].id.lv));
@@ -44,16 +46,10 @@ fn one_command_can_succeed_for_some_as_the_real_one_does() {
 fn a_second_shared_activation_silently_converts() {
     let lab = lab();
     let one = &lab.disks[..1];
-    lab.n1
-        .activate(&lab.pool, one, LeaseMode::Exclusive)
-        .unwrap();
-    lab.n1.activate(&lab.pool, one, LeaseMode::Shared).unwrap();
-    lab.n2.activate(&lab.pool, one, LeaseMode::Shared).unwrap();
-    assert!(
-        lab.n1
-            .activate(&lab.pool, one, LeaseMode::Exclusive)
-            .is_err()
-    );
+    lab.n1.take(&lab.pool, one, LeaseMode::Exclusive).unwrap();
+    lab.n1.take(&lab.pool, one, LeaseMode::Shared).unwrap();
+    lab.n2.take(&lab.pool, one, LeaseMode::Shared).unwrap();
+    assert!(lab.n1.take(&lab.pool, one, LeaseMode::Exclusive).is_err());
     let held = lab.n1.held(&lab.pool).unwrap();
     assert_eq!(held[&one[0].id.lv].mode, LeaseMode::Shared);
 }
@@ -62,19 +58,11 @@ fn a_second_shared_activation_silently_converts() {
 fn a_dead_nodes_lease_is_taken_and_a_failing_ones_is_not() {
     let lab = lab();
     let one = &lab.disks[..1];
-    lab.n1
-        .activate(&lab.pool, one, LeaseMode::Exclusive)
-        .unwrap();
+    lab.n1.take(&lab.pool, one, LeaseMode::Exclusive).unwrap();
     lab.n1.power_cut();
-    assert!(
-        lab.n2
-            .activate(&lab.pool, one, LeaseMode::Exclusive)
-            .is_err()
-    );
+    assert!(lab.n2.take(&lab.pool, one, LeaseMode::Exclusive).is_err());
     lab.cluster.set_member("n1", MemberState::Dead);
-    lab.n2
-        .activate(&lab.pool, one, LeaseMode::Exclusive)
-        .unwrap();
+    lab.n2.take(&lab.pool, one, LeaseMode::Exclusive).unwrap();
 }
 
 #[test]
@@ -82,24 +70,18 @@ fn failures_and_crashes_come_where_they_are_asked_for() {
     let lab = lab();
     let one = &lab.disks[..1];
     lab.n1.fail_at(2);
-    lab.n1
-        .activate(&lab.pool, one, LeaseMode::Exclusive)
-        .unwrap();
-    assert!(lab.n1.deactivate(&lab.pool, one).is_err());
+    lab.n1.take(&lab.pool, one, LeaseMode::Exclusive).unwrap();
+    assert!(lab.n1.release(&lab.pool, one).is_err());
     assert!(lab.n1.active().contains(&one[0].id));
 
     lab.n1.crash_after(1);
-    assert!(lab.n1.deactivate(&lab.pool, one).is_err());
+    assert!(lab.n1.release(&lab.pool, one).is_err());
     assert!(lab.n1.crashed() && lab.n1.pool(&lab.pool).is_err());
     lab.n1.restart();
     assert!(!lab.n1.active().contains(&one[0].id));
 
     lab.n1.crash_before(1);
-    assert!(
-        lab.n1
-            .activate(&lab.pool, one, LeaseMode::Exclusive)
-            .is_err()
-    );
+    assert!(lab.n1.take(&lab.pool, one, LeaseMode::Exclusive).is_err());
     lab.n1.restart();
     assert!(!lab.n1.active().contains(&one[0].id));
 }
@@ -114,7 +96,7 @@ fn the_world_changes_between_two_calls_if_a_test_wants_it() {
     });
     assert!(lab.cluster.tags(&disk).is_empty());
     lab.n1
-        .activate(&lab.pool, std::slice::from_ref(&disk), LeaseMode::Exclusive)
+        .take(&lab.pool, std::slice::from_ref(&disk), LeaseMode::Exclusive)
         .unwrap();
     assert_eq!(lab.cluster.tags(&disk), ["moved"]);
 }
@@ -153,7 +135,7 @@ fn cloned(discards: bool) -> Cloned {
     let disk = lab.disks[0].clone();
     lab.cluster.fill(disk.id, |block| block + 100);
     lab.n1
-        .activate(&lab.pool, &lab.disks[..1], LeaseMode::Exclusive)
+        .take(&lab.pool, &lab.disks[..1], LeaseMode::Exclusive)
         .unwrap();
     let local = lab.cluster.local_pool("n1", "nvme", Bytes::mib(64));
     let [destination, metadata] = ["copy", "meta"].map(|name| {
@@ -236,11 +218,9 @@ fn hydration_goes_on_where_a_power_cut_stopped_it() {
     lab.n1.boot();
     let copies = lab.n1.pool(&"nvme".parse().unwrap()).unwrap().volumes;
     let copies: Vec<VolumeRef> = copies.into_iter().map(|info| info.volume).collect();
+    lab.n1.activate(&copies[0].pool, &copies).unwrap();
     lab.n1
-        .activate(&copies[0].pool, &copies, LeaseMode::Exclusive)
-        .unwrap();
-    lab.n1
-        .activate(&lab.pool, &lab.disks[..1], LeaseMode::Exclusive)
+        .take(&lab.pool, &lab.disks[..1], LeaseMode::Exclusive)
         .unwrap();
     let made = Devices::create(&lab.n1, id, &Table::Clone(table), false, false).unwrap();
     assert_eq!(made, Applied::Changed);

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use volward_control::ports::{LinkPath, PortError, PortResult};
 use volward_model::{
     Bytes, DeviceId, HeldLease, LeaseMode, LvUuid, MemberState, NodeName, PoolName, Slot,
     SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName, VolumeRef,
 };
+use volward_ports::{LeaseStyle, LinkPath, PortError, PortResult};
 
 use super::data::Contents;
 use super::faults::Faults;
@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// What dm-clone keeps on a metadata LV: the regions hydrated. Outlives devices and nodes.
     pub(crate) clone_metadata: BTreeMap<VolumeId, BTreeSet<u64>>,
     pub(crate) now_ms: u64,
+    /// Whether leases come with activation; `None` as lvmlockd's do.
+    pub(crate) lease_style: Option<LeaseStyle>,
     next_uuid: u64,
 }
 
@@ -52,7 +54,8 @@ pub(crate) struct Lv {
     pub(crate) size: Bytes,
     pub(crate) tags: Vec<String>,
     pub(crate) segment_type: String,
-    pub(crate) lock_args: Option<String>,
+    /// It has a lease of its own: in a shared pool.
+    pub(crate) leased: bool,
     pub(crate) autoactivation: bool,
 }
 
@@ -63,6 +66,8 @@ pub(crate) struct Node {
     pub(crate) boot: u64,
     pub(crate) state: MemberState,
     pub(crate) watchdog: bool,
+    /// Since the lockspace was renewed.
+    pub(crate) renewed_ago: std::time::Duration,
     pub(crate) dm_clone_unfit: Option<String>,
     pub(crate) io_pressure: Option<u32>,
     pub(crate) active: BTreeSet<VolumeId>,
@@ -161,7 +166,6 @@ impl World {
             size: lv.size,
             tags: lv.tags.clone(),
             segment_type: lv.segment_type.clone(),
-            lock_args: lv.lock_args.clone(),
             active: self.node(node).active.contains(&lv.id),
             autoactivation: lv.autoactivation,
         }

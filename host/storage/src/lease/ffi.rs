@@ -9,8 +9,8 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{LeaseHolder, LeaseMode, Member, MemberState};
+use volward_ports::{PortError, PortResult};
 
 const NAME_LEN: usize = 48;
 const PATH_LEN: usize = 1024;

@@ -5,17 +5,16 @@
 //! process that holds the leases, and an orphan has none. It is also the only place that shows a
 //! shared lease's version and whether the running daemon uses the watchdog.
 
-mod fake;
 mod ffi;
 mod status;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_control::ports::{LeaseStatus, Leases, PortError, PortResult};
-use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo};
+use volward_model::{LeaseHolder, Member, PoolName, VolumeRef};
+use volward_ports::{LeaseStatus, PortError, PortResult};
 
 use crate::worker::Worker;
 
@@ -72,30 +71,28 @@ fn lease_device(pool: &PoolName) -> String {
 }
 
 /// Where in the lease LV a volume's lease is: `1.0.0:70254592`.
-fn lease_offset(volume: &VolumeInfo) -> PortResult<u64> {
-    let args = volume.lock_args.as_deref().ok_or_else(|| {
-        PortError::Refused(format!("volume {} has no lease of its own", volume.volume))
-    })?;
+fn lease_offset(volume: &VolumeRef, args: &str) -> PortResult<u64> {
     let offset = args
         .split_once(':')
         .and_then(|(_, offset)| offset.parse().ok());
     offset.ok_or_else(|| PortError::Unreadable {
-        what: format!("the lease address of {}", volume.volume),
+        what: format!("the lease address of {volume}"),
         reason: format!("{args:?}"),
     })
 }
 
-impl Leases for Sanlock {
-    fn held(&self, pool: &PoolName) -> PortResult<BTreeMap<LvUuid, HeldLease>> {
-        self.status(pool).map(|status| status.held)
-    }
-
-    fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
+impl Sanlock {
+    /// Leases held, watchdog and freshness of the pool's lockspace, in one question.
+    ///
+    /// # Errors
+    /// If sanlock does not answer, or the lockspace is not joined.
+    pub fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
         let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
         let lockspace = lockspace(pool);
-        if !status.lockspaces.contains(&lockspace) {
+        let Some(joined) = status.lockspaces.iter().find(|l| l.name == lockspace) else {
             return Err(not_joined(pool));
-        }
+        };
+        let freshness = joined.freshness(status.monotime);
         let resources = status.resources.into_iter();
         let held = resources
             .filter(|resource| resource.lockspace == lockspace)
@@ -105,10 +102,15 @@ impl Leases for Sanlock {
         Ok(LeaseStatus {
             held,
             watchdog_armed: status.use_watchdog,
+            freshness,
         })
     }
 
-    fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
+    /// The members of the pool's lockspace; this node is marked.
+    ///
+    /// # Errors
+    /// As [`Sanlock::status`].
+    pub fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
         let lockspace = lockspace(pool);
         let found = self.call(pool, "asking sanlock for its members", move |library| {
             library.members(&lockspace)
@@ -116,15 +118,24 @@ impl Leases for Sanlock {
         found.ok_or_else(|| not_joined(pool))
     }
 
-    fn holders(&self, pool: &PoolName, volume: &VolumeInfo) -> PortResult<Vec<LeaseHolder>> {
+    /// Who holds a volume's lease, read from the LUN; `address` is where LVM says it is.
+    ///
+    /// # Errors
+    /// If the lease area cannot be read.
+    pub fn holders(&self, volume: &VolumeRef, address: &str) -> PortResult<Vec<LeaseHolder>> {
+        let pool = &volume.pool;
         let (lockspace, device) = (lockspace(pool), lease_device(pool));
-        let (name, offset) = (volume.volume.id.lv.to_string(), lease_offset(volume)?);
+        let (name, offset) = (volume.id.lv.to_string(), lease_offset(volume, address)?);
         self.call(pool, "reading a lease's owners", move |library| {
             library.owners(&lockspace, &name, &device, offset)
         })
     }
 
-    fn watchdog_armed(&self) -> PortResult<bool> {
+    /// Whether sanlock runs under a watchdog that resets the node when leases are lost.
+    ///
+    /// # Errors
+    /// If sanlock does not answer.
+    pub fn watchdog_armed(&self) -> PortResult<bool> {
         Ok(status::ask(Path::new(status::SOCKET), DEADLINE)?.use_watchdog)
     }
 }

@@ -13,8 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{HeldLease, LeaseMode};
+use volward_ports::{Freshness, PortError, PortResult};
 
 /// Where sanlock listens.
 pub(super) const SOCKET: &str = "/run/sanlock/sanlock.sock";
@@ -50,9 +50,32 @@ pub(super) struct Status {
     /// lockspace otherwise, so there is no need to ask wdmd too.
     pub(super) use_watchdog: bool,
     /// Lockspaces this node is in; those being joined or left are not among them.
-    pub(super) lockspaces: Vec<String>,
+    pub(super) lockspaces: Vec<Lockspace>,
+    /// sanlock's clock, seconds: what the times of its lockspaces are compared with.
+    pub(super) monotime: u64,
     /// Leases this node holds; those being taken or given up are not among them.
     pub(super) resources: Vec<Resource>,
+}
+
+/// A lockspace this node is in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lockspace {
+    pub(super) name: String,
+    /// The last renewal that succeeded, in seconds of `monotime`.
+    pub(super) renewed: u64,
+    /// Seconds; all of sanlock's timing follows from it.
+    pub(super) io_timeout: u64,
+}
+
+impl Lockspace {
+    /// sanlock renews every 2 x io_timeout; after 8 x io_timeout without it gives the lockspace
+    /// up and has the watchdog reset the node (sanlock's `id_renewal_fail_seconds`).
+    pub(super) fn freshness(&self, monotime: u64) -> Freshness {
+        Freshness::Renewed {
+            ago: Duration::from_secs(monotime.saturating_sub(self.renewed)),
+            expires_after: Duration::from_secs(8 * self.io_timeout),
+        }
+    }
 }
 
 /// A lease this node holds.
@@ -137,6 +160,12 @@ fn name(bytes: &[u8], at: usize) -> PortResult<String> {
 struct Values<'a>(&'a str);
 
 impl Values<'_> {
+    fn number<T: std::str::FromStr>(&self, key: &str) -> PortResult<T> {
+        let text = self.get(key)?;
+        text.parse()
+            .map_err(|_| unreadable(format!("{key}={text}")))
+    }
+
     fn get(&self, key: &str) -> PortResult<&str> {
         let mut pairs = self.0.split(' ').filter_map(|word| word.split_once('='));
         let found = pairs.find(|(name, _)| *name == key);
@@ -173,12 +202,17 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                     "0" => false,
                     other => return Err(unreadable(format!("use_watchdog={other}"))),
                 });
+                status.monotime = values.number("monotime")?;
             }
             CLIENT => {}
             LOCKSPACE => {
                 let space = rest.take(LOCKSPACE_STRUCT)?;
                 if values.get("list")? == "spaces" {
-                    status.lockspaces.push(name(space, 0)?);
+                    status.lockspaces.push(Lockspace {
+                        name: name(space, 0)?,
+                        renewed: values.number("renewal_last_success")?,
+                        io_timeout: u64::from(values.number::<u32>("io_timeout")?),
+                    });
                 }
             }
             RESOURCE => status.resources.extend(resource(&values, &mut rest)?),
@@ -206,10 +240,7 @@ fn resource(values: &Values<'_>, rest: &mut Rest<'_>) -> PortResult<Option<Resou
         "add" | "rem" => return Ok(None),
         other => return Err(unreadable(format!("list={other}"))),
     };
-    let version = values.get("lver")?;
-    let version = version
-        .parse()
-        .map_err(|_| unreadable(format!("lver={version}")))?;
+    let version = values.number("lver")?;
     let mode = match flags & RES_SHARED {
         0 => LeaseMode::Exclusive,
         _ => LeaseMode::Shared,
@@ -263,7 +294,14 @@ mod tests {
     fn leases_held_are_read_with_mode_and_version() {
         let status = parse(HELD).unwrap();
         assert!(!status.use_watchdog);
-        assert_eq!(status.lockspaces, ["lvm_vg0"]);
+        let [lockspace] = &status.lockspaces[..] else {
+            panic!("{status:?}")
+        };
+        assert_eq!(lockspace.name, "lvm_vg0");
+        let fresh = lockspace.freshness(status.monotime);
+        let (ago, expires_after) = (Duration::from_secs(2), Duration::from_secs(8));
+        assert_eq!(fresh, Freshness::Renewed { ago, expires_after });
+        assert!(!fresh.is_expired());
         assert_eq!(
             modes(HELD),
             [
@@ -279,6 +317,18 @@ mod tests {
                 .unwrap()
                 .use_watchdog
         );
+    }
+
+    /// A LUN that hung for long: the lockspace and its leases are listed as before.
+    #[test]
+    fn a_lockspace_that_is_not_renewed_any_more_is_expired() {
+        let status = parse(&replaced(
+            "renewal_last_success=55",
+            "renewal_last_success=49",
+        ))
+        .unwrap();
+        assert!(status.lockspaces[0].freshness(status.monotime).is_expired());
+        assert_eq!(status.resources.len(), 2);
     }
 
     #[test]
@@ -307,6 +357,8 @@ mod tests {
             ("use_watchdog=0", "use_watchdog=2"),
             ("use_watchdog=0", "use_watchpig=0"),
             ("lver=1", "lver=x"),
+            ("renewal_last_success=55", "renewal_last_success=-1"),
+            ("monotime=57", "monotine=57"),
         ] {
             assert!(parse(&replaced(from, to)).is_err(), "{to}");
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use volward_control::ports::{Applied, PortError, PortResult};
+use volward_ports::{Applied, PortError, PortResult};
 
 use super::{DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, REPORT_DEADLINE, config};
 

@@ -1,16 +1,17 @@
-//! LVM and lvmlockd in memory.
+//! LVM in memory.
 
-use volward_control::ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 use volward_model::{
-    Backing, Bytes, HeldLease, LeaseMode, NodeName, PoolInfo, PoolName, Table, VolumeId, VolumeRef,
+    Bytes, LeaseMode, NodeName, PoolInfo, PoolKind, PoolName, VolumeId, VolumeRef,
 };
+use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::fake::{Contents, FakeNode, Lv, OLD_CONTENT, World};
+use crate::lvmlockd::fake::{in_use, lease, off};
 
 const EXTENT: Bytes = Bytes::mib(4);
 
 /// LVM's answer to everything it does not like (I29).
-fn exit_5(command: &str, volumes: &[&VolumeRef]) -> PortError {
+pub(crate) fn exit_5(command: &str, volumes: &[&VolumeRef]) -> PortError {
     let names: Vec<String> = volumes.iter().map(|volume| volume.to_string()).collect();
     PortError::Command {
         command: format!("lvm {command} {}", names.join(" ")),
@@ -20,13 +21,13 @@ fn exit_5(command: &str, volumes: &[&VolumeRef]) -> PortError {
     }
 }
 
-fn names(volumes: &[VolumeRef]) -> String {
+pub(crate) fn names(volumes: &[VolumeRef]) -> String {
     let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
     names.join(" ")
 }
 
 /// LVM knows LVs by their names.
-fn find<'a>(world: &'a World, volume: &VolumeRef, node: &NodeName) -> Option<&'a Lv> {
+pub(crate) fn find<'a>(world: &'a World, volume: &VolumeRef, node: &NodeName) -> Option<&'a Lv> {
     world
         .pool(&volume.pool, node)
         .ok()?
@@ -45,80 +46,6 @@ fn find_mut<'a>(
         .ok_or_else(|| exit_5("lvchange", &[volume]))
 }
 
-fn activate_one(world: &mut World, node: &NodeName, volume: &VolumeRef, mode: LeaseMode) -> bool {
-    let Some(lv) = find(world, volume, node).cloned() else {
-        return false;
-    };
-    if lv.lock_args.is_some() && !lease(world, node, lv.id, mode) {
-        return false;
-    }
-    world.node_mut(node).active.insert(lv.id);
-    true
-}
-
-/// Takes or converts a lease; the version counts acquisitions, as sanlock's does.
-fn lease(world: &mut World, node: &NodeName, volume: VolumeId, mode: LeaseMode) -> bool {
-    if world.conflict(volume, node, mode) {
-        return false;
-    }
-    let held = world.node(node).leases.get(&volume).copied();
-    let version = world.lease_versions.entry(volume.lv).or_default();
-    let taken = match held {
-        Some(held) if held.orphan => return false,
-        Some(held) if held.mode >= mode => HeldLease { mode, ..held },
-        _ => {
-            *version += 1;
-            HeldLease {
-                mode,
-                version: *version,
-                orphan: false,
-            }
-        }
-    };
-    world.node_mut(node).leases.insert(volume, taken);
-    true
-}
-
-/// Whether a device of the node stands on the volume.
-fn in_use(world: &World, node: &NodeName, volume: VolumeId) -> bool {
-    let on = Backing::Volume(volume);
-    let devices = world.node(node).devices.values();
-    devices.into_iter().any(|device| match &device.table {
-        Table::Linear { on: backing, .. } => *backing == on,
-        Table::Clone(clone) => [clone.metadata, clone.destination, clone.source].contains(&on),
-        Table::Error { .. } => false,
-    })
-}
-
-/// LVM goes on with the others after one has failed.
-fn deactivate(world: &mut World, node: &NodeName, volumes: &[VolumeRef]) -> PortResult<()> {
-    let mut failed = Vec::new();
-    let mut busy = None;
-    for volume in volumes {
-        let Some(lv) = find(world, volume, node).cloned() else {
-            failed.push(volume);
-            continue;
-        };
-        if in_use(world, node, lv.id) {
-            busy = Some(volume);
-            continue;
-        }
-        let here = world.node_mut(node);
-        here.active.remove(&lv.id);
-        // As seen: with an orphan lease the command succeeds and the lease stays.
-        if here.leases.get(&lv.id).is_some_and(|lease| !lease.orphan) {
-            here.leases.remove(&lv.id);
-        }
-    }
-    match (busy, failed.is_empty()) {
-        (Some(volume), _) => Err(PortError::Busy {
-            what: volume.to_string(),
-        }),
-        (None, true) => Ok(()),
-        (None, false) => Err(exit_5("lvchange -an", &failed)),
-    }
-}
-
 impl Volumes for FakeNode {
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         self.reads("pool", pool, |world, node| {
@@ -127,9 +54,9 @@ impl Volumes for FakeNode {
             Ok(PoolInfo {
                 name: pool.clone(),
                 vg: found.vg,
-                lock_type: match found.local_to {
-                    None => "sanlock".to_owned(),
-                    Some(_) => String::new(),
+                kind: match found.local_to {
+                    None => PoolKind::Shared,
+                    Some(_) => PoolKind::Local,
                 },
                 size: found.size,
                 free: found.free(),
@@ -139,30 +66,6 @@ impl Volumes for FakeNode {
                     .map(|(name, lv)| world.volume_info(pool, name, lv, node))
                     .collect(),
             })
-        })
-    }
-
-    fn activate(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
-        let detail = format!("{pool} {mode} {}", names(volumes));
-        self.changes("activate", detail, |world, node| {
-            world.pool(pool, node)?;
-            let failed: Vec<&VolumeRef> = volumes
-                .iter()
-                .filter(|volume| !activate_one(world, node, volume, mode))
-                .collect();
-            if failed.is_empty() {
-                Ok(())
-            } else {
-                Err(exit_5("lvchange -a", &failed))
-            }
-        })
-    }
-
-    fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        let detail = format!("{pool} {}", names(volumes));
-        self.changes("deactivate", detail, |world, node| {
-            world.pool(pool, node)?;
-            deactivate(world, node, volumes)
         })
     }
 
@@ -200,7 +103,7 @@ impl Volumes for FakeNode {
             if find(world, volume, node).is_none_or(|lv| lv.id != volume.id) {
                 return Ok(Applied::Identity);
             }
-            deactivate(world, node, std::slice::from_ref(volume))?;
+            off(world, node, std::slice::from_ref(volume), true)?;
             world
                 .pool_mut(&volume.pool, node)?
                 .volumes
@@ -235,7 +138,6 @@ impl Volumes for FakeNode {
 fn create(world: &mut World, node: &NodeName, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
     let size = Bytes(new.size.0.div_ceil(EXTENT.0) * EXTENT.0);
     let lv = world.uuid();
-    let offset = 70_254_592 + (world.next_number() << 20);
     let pool = world.pool_mut(&new.pool, node)?;
     if let Some(existing) = pool.volumes.get(&new.name) {
         let (id, same) = (
@@ -270,7 +172,7 @@ fn create(world: &mut World, node: &NodeName, new: &NewVolume) -> PortResult<(Vo
             size,
             tags: new.tags.clone(),
             segment_type: "linear".to_owned(),
-            lock_args: shared.then(|| format!("1.0.0:{offset}")),
+            leased: shared,
             autoactivation: false,
         },
     );

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use volward_control::ports::{PortError, PortResult};
-use volward_model::{PoolInfo, PoolName};
+use volward_model::{PoolInfo, PoolName, VolumeId};
+use volward_ports::{PortError, PortResult};
 
 use super::mark::Mark;
+use super::report::Reported;
 use crate::worker::Worker;
 
 /// A disk that does not answer so long hangs; then LVM is asked, under a deadline of its own.
@@ -25,10 +26,9 @@ pub(super) struct Memory {
 /// A report.
 #[derive(Debug)]
 struct Known {
-    pvs: Vec<PathBuf>,
+    report: Reported,
     /// The mark from before the report was made; `None` if it could not be had.
     mark: Option<Mark>,
-    info: PoolInfo,
 }
 
 impl Memory {
@@ -38,12 +38,12 @@ impl Memory {
         let now = self.mark(pool)?;
         let known = self.known();
         let known = known.get(pool)?;
-        (known.mark.as_ref() == Some(&now)).then(|| known.info.clone())
+        (known.mark.as_ref() == Some(&now)).then(|| known.report.info.clone())
     }
 
     /// The present mark of the disks the pool was on; to be had before a report is made.
     pub(super) fn mark(&self, pool: &PoolName) -> Option<Mark> {
-        let pvs = self.known().get(pool)?.pvs.clone();
+        let pvs = self.known().get(pool)?.report.disks.clone();
         let reader = {
             let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
             let reader = readers.entry(pool.clone());
@@ -58,15 +58,20 @@ impl Memory {
 
     /// Keeps a report. `mark` is that of the disks known before; it counts for this report if
     /// the pool is still on the same ones.
-    pub(super) fn keep(&self, info: &PoolInfo, pvs: Vec<PathBuf>, mark: Option<Mark>) {
+    pub(super) fn keep(&self, report: Reported, mark: Option<Mark>) {
         let mut known = self.known();
-        let same = known.get(&info.name).is_some_and(|k| k.pvs == pvs);
-        let report = Known {
-            mark: mark.filter(|_| same && !info.partial),
-            pvs,
-            info: info.clone(),
-        };
-        known.insert(info.name.clone(), report);
+        let name = report.info.name.clone();
+        let same = known
+            .get(&name)
+            .is_some_and(|k| k.report.disks == report.disks);
+        let mark = mark.filter(|_| same && !report.info.partial);
+        known.insert(name, Known { report, mark });
+    }
+
+    /// Where a volume's lease was in the last report of its pool.
+    pub(super) fn lock_args(&self, pool: &PoolName, volume: VolumeId) -> Option<String> {
+        let known = self.known();
+        known.get(pool)?.report.lock_args.get(&volume.lv).cloned()
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<PoolName, Known>> {

@@ -4,8 +4,9 @@
 //! local pool works on. Each pool has a devices file of its own, so that a command looks at that
 //! pool's disks only, and the system's is never written (I16).
 
+mod activate;
 mod adopt;
-mod fake;
+pub(crate) mod fake;
 mod mark;
 mod memory;
 mod report;
@@ -15,10 +16,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use devicemapper::{DM, DevId, DmUuid};
-use volward_control::ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
+use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
@@ -162,8 +162,9 @@ impl Volumes for Lvm {
         let mark = self.memory.mark(pool);
         match self.run(settings, REPORT_DEADLINE, "fullreport", &args) {
             Ok(output) => {
-                let (info, pvs) = report::pool(pool, &output.stdout)?;
-                self.memory.keep(&info, pvs, mark);
+                let reported = report::pool(pool, &output.stdout)?;
+                let info = reported.info.clone();
+                self.memory.keep(reported, mark);
                 Ok(info)
             }
             // The exit code is the same for every failure: whether the VG is gone is asked.
@@ -187,26 +188,6 @@ impl Volumes for Lvm {
             volume.active = mapped.contains(&lv_dm_uuid(volume.volume.id));
         }
         Ok(info)
-    }
-
-    fn activate(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
-        let how = match (self.settings(pool)?.kind, mode) {
-            (PoolKind::Local, _) => "-ay",
-            (PoolKind::Shared, LeaseMode::Exclusive) => "-aey",
-            (PoolKind::Shared, LeaseMode::Shared) => "-asy",
-        };
-        self.change(pool, &[how], volumes)
-    }
-
-    fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        self.change(pool, &["-an"], volumes).map_err(|error| {
-            match volumes.iter().find(|volume| is_open(volume.id)) {
-                Some(open) => PortError::Busy {
-                    what: open.to_string(),
-                },
-                None => error,
-            }
-        })
     }
 
     fn disable_autoactivation(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
@@ -308,15 +289,6 @@ fn same_volume(existing: &VolumeInfo, new: &NewVolume) -> PortResult<VolumeId> {
         expected: format!("at least {} with tags {:?}", new.size, new.tags),
         found: format!("{} with tags {:?}", existing.size, existing.tags),
     })
-}
-
-/// Whether the LV is mapped and somebody has it open: asked of the kernel.
-fn is_open(volume: VolumeId) -> bool {
-    let uuid = lv_dm_uuid(volume);
-    let count = DmUuid::new(&uuid)
-        .and_then(|uuid| DM::new()?.device_info(&DevId::Uuid(uuid)))
-        .map(|info| info.open_count());
-    count.is_ok_and(|count| count > 0)
 }
 
 #[cfg(test)]

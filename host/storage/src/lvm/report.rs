@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use volward_control::ports::{PortError, PortResult};
-use volward_model::{Bytes, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
+use volward_model::{Bytes, LvUuid, PoolInfo, PoolKind, PoolName, VolumeId, VolumeInfo, VolumeRef};
+use volward_ports::{PortError, PortResult};
 
 /// The fields of [`Report`]; the physical parts cannot be left out, so they are kept short.
 pub(super) const ARGS: [&str; 25] = [
@@ -133,8 +133,19 @@ pub(super) fn vg_names(text: &[u8]) -> PortResult<Vec<String>> {
     Ok(all.map(|vg| vg.vg_name).collect())
 }
 
-/// The pool in the answer to [`ARGS`], and the disks it is on.
-pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<(PoolInfo, Vec<PathBuf>)> {
+/// A pool in LVM's own terms.
+#[derive(Debug)]
+pub(super) struct Reported {
+    pub(super) info: PoolInfo,
+    /// The disks it is on.
+    pub(super) disks: Vec<PathBuf>,
+    /// Where each LV's lease is, as LVM writes it (`1.0.0:70254592`): LVs without a lease of
+    /// their own are not among them.
+    pub(super) lock_args: HashMap<LvUuid, String>,
+}
+
+/// The pool in the answer to [`ARGS`].
+pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
     let reports: Reports = json(text)?;
     let found = reports.report.into_iter().find_map(|mut report| {
         let index = report
@@ -150,6 +161,7 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<(PoolInfo, Vec<Pa
     let vg_uuid = id("vg_uuid", &vg.vg_uuid)?;
     let types = segment_types(report.seg);
     let mut volumes = Vec::with_capacity(report.lv.len());
+    let mut lock_args = HashMap::new();
     // LVM writes the names of its hidden LVs in brackets.
     for lv in report.lv.iter().filter(|lv| !lv.lv_name.starts_with('[')) {
         let volume = VolumeRef {
@@ -160,6 +172,9 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<(PoolInfo, Vec<Pa
             pool: name.clone(),
             name: id("lv_name", &lv.lv_name)?,
         };
+        if !lv.lv_lockargs.is_empty() {
+            lock_args.insert(volume.id.lv, lv.lv_lockargs.clone());
+        }
         volumes.push(info(volume, lv, types.get(&lv.lv_uuid))?);
     }
     let mut disks: Vec<PathBuf> = report.pv.into_iter().map(|pv| pv.pv_name).collect();
@@ -167,14 +182,26 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<(PoolInfo, Vec<Pa
     let info = PoolInfo {
         name: name.clone(),
         vg: vg_uuid,
-        lock_type: vg.vg_lock_type,
+        kind: kind(vg.vg_lock_type),
         size: Bytes(number("vg_size", &vg.vg_size)?),
         free: Bytes(number("vg_free", &vg.vg_free)?),
         extent: Bytes(number("vg_extent_size", &vg.vg_extent_size)?),
         partial: number("vg_missing_pv_count", &vg.vg_missing_pv_count)? > 0,
         volumes,
     };
-    Ok((info, disks))
+    Ok(Reported {
+        info,
+        disks,
+        lock_args,
+    })
+}
+
+fn kind(lock_type: String) -> PoolKind {
+    match lock_type.as_str() {
+        "sanlock" => PoolKind::Shared,
+        "" | "none" => PoolKind::Local,
+        _ => PoolKind::Foreign { lock_type },
+    }
 }
 
 fn info(volume: VolumeRef, lv: &Lv, types: Option<&Vec<String>>) -> PortResult<VolumeInfo> {
@@ -194,7 +221,6 @@ fn info(volume: VolumeRef, lv: &Lv, types: Option<&Vec<String>>) -> PortResult<V
             .map(str::to_owned)
             .collect(),
         segment_type: types.map(|types| types.join(",")).unwrap_or_default(),
-        lock_args: Some(lv.lv_lockargs.clone()).filter(|args| !args.is_empty()),
         active,
         autoactivation: lv.lv_autoactivation == "enabled",
     })
@@ -225,8 +251,9 @@ mod tests {
 
     #[test]
     fn a_pool_is_read_whole_and_hidden_volumes_are_left_out() {
-        let (pool, disks) = pool(&name(), REAL.as_bytes()).unwrap();
-        assert_eq!(disks, [PathBuf::from("/dev/loop0")]);
+        let reported = pool(&name(), REAL.as_bytes()).unwrap();
+        let pool = &reported.info;
+        assert_eq!(reported.disks, [PathBuf::from("/dev/loop0")]);
         assert!(pool.is_shared() && !pool.partial);
         assert_eq!(
             (pool.size, pool.free),
@@ -241,8 +268,9 @@ mod tests {
         let [a, b] = &pool.volumes[..] else { panic!() };
         assert!(a.active && a.autoactivation && !b.active && !b.autoactivation);
         assert_eq!(a.segment_type, "linear,striped");
-        assert_eq!(a.lock_args.as_deref(), Some("1.0.0:70254592"));
-        assert_eq!((b.lock_args.as_deref(), a.tags.len()), (None, 0));
+        let lock_args = |of: &VolumeInfo| reported.lock_args.get(&of.volume.id.lv);
+        assert_eq!(lock_args(a).map(String::as_str), Some("1.0.0:70254592"));
+        assert_eq!((lock_args(b), a.tags.len()), (None, 0));
         assert_eq!(b.tags, ["volward.home=split:a:b:1", "x"]);
     }
 
@@ -274,6 +302,18 @@ mod tests {
     #[test]
     fn a_missing_disk_makes_the_pool_partial() {
         let text = REAL.replace(r#"missing_pv_count":"0""#, r#"missing_pv_count":"1""#);
-        assert!(pool(&name(), text.as_bytes()).unwrap().0.partial);
+        assert!(pool(&name(), text.as_bytes()).unwrap().info.partial);
+    }
+
+    #[test]
+    fn what_keeps_nodes_apart_follows_from_the_lock_type() {
+        let of = |lock_type: &str| {
+            let text = REAL.replace("sanlock", lock_type);
+            pool(&name(), text.as_bytes()).unwrap().info.kind
+        };
+        assert_eq!(of("sanlock"), PoolKind::Shared);
+        assert_eq!([of(""), of("none")], [PoolKind::Local, PoolKind::Local]);
+        let lock_type = "dlm".to_owned();
+        assert_eq!(of("dlm"), PoolKind::Foreign { lock_type });
     }
 }

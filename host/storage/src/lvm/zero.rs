@@ -1,8 +1,8 @@
 //! Zeroing the start of an LV (I28).
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{Bytes, VolumeRef};
+use volward_ports::{PortError, PortResult};
 
 use crate::blockdev::{self, io};
 

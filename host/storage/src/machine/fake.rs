@@ -1,6 +1,6 @@
 //! The kernel in memory.
 
-use volward_control::ports::Machine;
+use volward_ports::Machine;
 
 use crate::fake::FakeNode;
 

@@ -6,7 +6,7 @@ mod fake;
 use std::fs;
 use std::path::PathBuf;
 
-use volward_control::ports::Machine;
+use volward_ports::Machine;
 
 /// The running kernel, by /proc.
 #[derive(Clone, Debug)]

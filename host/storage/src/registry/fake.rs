@@ -1,8 +1,8 @@
 //! The registry in memory.
 
-use volward_control::ports::{PortError, PortResult, Registry};
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{NodeName, NumberedSlot, PoolName, Slot, SlotReading};
+use volward_ports::{PortError, PortResult, Registry};
 
 use crate::fake::{FakeNode, World};
 

@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use volward_control::ports::{PortError, PortResult, Registry};
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{Bytes, NumberedSlot, PoolName, Slot};
+use volward_ports::{PortError, PortResult, Registry};
 
 use crate::blockdev;
 use crate::worker::Worker;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use volward_control::ports::{PortError, PortResult};
 use volward_model::{Bytes, NumberedSlot, Slot, SlotReading};
+use volward_ports::{PortError, PortResult};
 
 use super::header::{self, Found, Header};
 use crate::blockdev::io;

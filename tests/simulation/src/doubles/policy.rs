@@ -20,6 +20,10 @@ pub enum Say {
     ReadOnly,
     /// That, but exclusive.
     Exclusive,
+    /// That, but nothing about the last disk.
+    AllButTheLast,
+    /// That, with the disks in the opposite order.
+    Reversed,
     /// No.
     Deny,
     /// One writer of a shared volume in the cluster at a time, any number of readers.
@@ -86,6 +90,14 @@ impl Policy for FakePolicy {
         let says = lock(&self.says).clone();
         let combined = match says {
             Say::AsAsked => Combined::Granted(answer),
+            Say::AllButTheLast => {
+                answer.disks.pop();
+                Combined::Granted(answer)
+            }
+            Say::Reversed => {
+                answer.disks.reverse();
+                Combined::Granted(answer)
+            }
             Say::Deny => denied("no", "the test says no".to_owned()),
             Say::OneWriter => one_writer(facts, answer),
             Say::Copy(mode) => {

@@ -226,7 +226,7 @@ proptest! {
 
 #[test]
 fn the_size_pool_init_gives_holds_as_many_places_as_documented() {
-    assert_eq!(places_in(volward_control::pools::REGISTRY_SIZE), 89);
+    assert_eq!(places_in(volward_ports::REGISTRY_SIZE), 89);
     assert_eq!(places_in(Bytes::mib(1 << 20)), MOST_PLACES);
     assert_eq!(places_in(Bytes(0)), 0);
 }

@@ -1,8 +1,12 @@
 //! The registry on the LUN.
 
-use volward_model::{NumberedSlot, PoolName, Slot};
+use volward_model::{Bytes, NumberedSlot, PoolName, Slot};
 
 use super::PortResult;
+
+/// The size of a registry LV that `pool init` makes: room for 89 nodes. Larger is possible (2000
+/// places at most), but every snapshot of the pool reads the whole index, 8 KiB a place.
+pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
 
 /// Conversation with a pool's registry LV, by direct I/O.
 pub trait Registry: Send + Sync {

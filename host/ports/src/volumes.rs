@@ -1,6 +1,6 @@
-//! LVM: which volumes there are; lease and activation.
+//! LVM: which volumes there are, what marks them, making and removing them.
 
-use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef};
+use volward_model::{Bytes, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef};
 
 use super::{Applied, PortResult};
 
@@ -17,10 +17,8 @@ pub struct NewVolume {
     pub tags: Vec<String>,
 }
 
-/// Conversation with LVM. Shared pools go through lvmlockd, so leases come with activation.
-///
-/// After every lease command the caller reads the state back through
-/// [`Leases`](super::Leases) and [`Volumes::pool`]: exit codes prove nothing (I29).
+/// Conversation with LVM about volumes and their metadata. What takes leases and activates is
+/// [`Leases`](super::Leases) and [`Activation`](super::Activation).
 pub trait Volumes: Send + Sync {
     /// The pool and all its volumes as they are now, never from a cache (I10).
     ///
@@ -37,20 +35,6 @@ pub trait Volumes: Send + Sync {
     fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         self.pool(pool)
     }
-
-    /// Takes (or converts) the lease and activates, one command for all (`-aey`, `-asy`);
-    /// for a local pool plain activation. May succeed for some and fail for others: then it is
-    /// an error, and the caller looks.
-    ///
-    /// # Errors
-    /// If the command fails or does not finish in time.
-    fn activate(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()>;
-
-    /// Deactivates and gives the lease up, one command for all (`-an`).
-    ///
-    /// # Errors
-    /// [`Busy`](super::PortError::Busy) if a device is still open; others as they come.
-    fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()>;
 
     /// Takes autoactivation off (I4).
     ///

@@ -56,6 +56,18 @@ pub enum PortError {
         /// What is there.
         found: String,
     },
+    /// A command reported success, and reading the state back shows something else (I29).
+    #[error(
+        "the command for {what} reported success, but reading back shows {found} instead of {expected}"
+    )]
+    NotInEffect {
+        /// What was changed: a volume's lease, its activation.
+        what: String,
+        /// The state asked for.
+        expected: String,
+        /// The state found.
+        found: String,
+    },
     /// A typed answer could not be understood.
     #[error("{what} answered in a way this version does not understand: {reason}")]
     Unreadable {

@@ -1,10 +1,14 @@
-//! What `control` needs from the world. The adapters are in `storage` and `daemon`; a fake stands
-//! beside each.
+//! The ports: what the use cases need from the world, one trait a conversation, and how it fails.
+//! Traits, [`PortError`] and the plain data the traits speak of; nothing that does anything.
+//!
+//! `control` calls them, `storage` and `daemon` implement them (a fake stands beside each
+//! adapter), and neither of the two sides imports the other through here.
 //!
 //! All calls are synchronous and bounded in time by their adapter (I27). All that change
 //! something are idempotent: they say with [`Applied`] whether there was anything to do, so a
 //! retry after a crash is harmless.
 
+mod activation;
 mod clock;
 mod devices;
 mod error;
@@ -16,6 +20,7 @@ mod registry;
 mod tasks;
 mod volumes;
 
+pub use activation::Activation;
 pub use clock::{Clock, Machine};
 pub use devices::{Devices, LinkPath};
 pub use error::PortError;
@@ -23,10 +28,10 @@ pub use journal::{
     Finish, Journal, JournalEntry, JournalKind, JournalQuery, JournalState, StepMark,
     StoredAttachment,
 };
-pub use leases::{LeaseStatus, Leases};
+pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};
 pub use policy::{Became, Decisions, Policy};
-pub use registry::Registry;
+pub use registry::{REGISTRY_SIZE, Registry};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
 pub use volumes::{NewVolume, Volumes};
 

@@ -112,6 +112,27 @@ pub struct JournalEntry {
     pub causes: Vec<String>,
 }
 
+impl JournalEntry {
+    /// Somebody may have opened a device already.
+    #[must_use]
+    pub fn committed(&self) -> bool {
+        let from = self.commit_at.min(self.marks.len());
+        self.marks[from..]
+            .iter()
+            .any(|m| matches!(m, StepMark::Started | StepMark::Done))
+            || (!self.marks.is_empty() && self.marks.iter().all(|m| *m == StepMark::Done))
+    }
+
+    /// The index of the first step that is not done; as many as there are steps if all are.
+    #[must_use]
+    pub fn first_not_done(&self) -> usize {
+        self.marks
+            .iter()
+            .take_while(|m| **m == StepMark::Done)
+            .count()
+    }
+}
+
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,133 @@
+//! Leases: taken, converted, released and listed; and how fresh the lockspace is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use volward_model::{HeldLease, LeaseHolder, LeaseMode, LvUuid, Member, PoolName, VolumeRef};
+
+use super::PortResult;
+
+/// What the lease provider says of this node, all of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// As [`Leases::held`].
+    pub held: BTreeMap<LvUuid, HeldLease>,
+    /// As [`Leases::watchdog_armed`].
+    pub watchdog_armed: bool,
+    /// As [`Leases::freshness`].
+    pub freshness: Freshness,
+}
+
+/// When this node last renewed its lease on the lockspace. A lockspace that is listed as joined
+/// need not be alive: a node whose LUN hung long enough never renews again, and goes on listing
+/// its lockspace and its leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// The last renewal that succeeded.
+    Renewed {
+        /// Time since then.
+        ago: Duration,
+        /// After so long without one the other nodes may take this node's leases.
+        expires_after: Duration,
+    },
+    /// The provider does not tell.
+    Unknown,
+}
+
+impl Freshness {
+    /// Whether the other nodes may take this node's leases by now. `false` where nobody knows.
+    #[must_use]
+    pub fn is_expired(self) -> bool {
+        match self {
+            Self::Renewed { ago, expires_after } => ago >= expires_after,
+            Self::Unknown => false,
+        }
+    }
+}
+
+/// Whether a lease can be had without activation. A use case does not ask; the function that
+/// carries out a lease step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseStyle {
+    /// One operation does both: [`Leases::take`] and [`Leases::convert`] activate as well, and
+    /// [`Leases::release`] deactivates first. lvmlockd's are so.
+    Fused,
+    /// Two operations: the lease is taken before [`Activation::activate`], and released after
+    /// [`Activation::deactivate`].
+    ///
+    /// [`Activation::activate`]: super::Activation::activate
+    /// [`Activation::deactivate`]: super::Activation::deactivate
+    Separate,
+}
+
+/// Conversation with the lease provider about shared pools, from typed answers only.
+///
+/// After every change the caller reads the state back through [`Leases::held`]: exit codes prove
+/// nothing (I29).
+pub trait Leases: Send + Sync {
+    /// Whether leases come with activation.
+    fn style(&self) -> LeaseStyle;
+
+    /// Takes leases that this node does not hold, one operation for all. May succeed for some and
+    /// fail for others: then it is an error, and the caller reads back.
+    ///
+    /// # Errors
+    /// If another node's lease stands in the way, or the operation fails or does not finish in
+    /// time.
+    fn take(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()>;
+
+    /// Gives leases that this node holds another mode, one operation for all. One that has the
+    /// mode already keeps it.
+    ///
+    /// # Errors
+    /// As [`Leases::take`].
+    fn convert(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()>;
+
+    /// Gives leases up, one operation for all. One that is not held is no error.
+    ///
+    /// # Errors
+    /// If it fails; [`Busy`](super::PortError::Busy) where it deactivates too and a device is
+    /// still open.
+    fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()>;
+
+    /// The LV leases this node holds in the pool's lockspace, by LV. VG and global leases are
+    /// left out.
+    ///
+    /// # Errors
+    /// If the provider does not answer, or the lockspace is not joined.
+    fn held(&self, pool: &PoolName) -> PortResult<BTreeMap<LvUuid, HeldLease>> {
+        Ok(self.status(pool)?.held)
+    }
+
+    /// When this node last renewed its lease on the pool's lockspace.
+    ///
+    /// # Errors
+    /// As [`Leases::held`].
+    fn freshness(&self, pool: &PoolName) -> PortResult<Freshness> {
+        Ok(self.status(pool)?.freshness)
+    }
+
+    /// Leases held, watchdog and freshness in one question.
+    ///
+    /// # Errors
+    /// As [`Leases::held`].
+    fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus>;
+
+    /// The members of the pool's lockspace; this node is marked.
+    ///
+    /// # Errors
+    /// As [`Leases::held`].
+    fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>>;
+
+    /// Who holds the volume's lease in the cluster, read from the LUN: for messages.
+    ///
+    /// # Errors
+    /// If the lease area cannot be read.
+    fn holders(&self, pool: &PoolName, volume: &VolumeRef) -> PortResult<Vec<LeaseHolder>>;
+
+    /// Whether losing leases resets the node.
+    ///
+    /// # Errors
+    /// If the provider does not answer.
+    fn watchdog_armed(&self) -> PortResult<bool>;
+}
