@@ -25,7 +25,7 @@ pub use journal::{
 };
 pub use leases::{LeaseStatus, Leases};
 pub use marks::{Marks, Unmarked};
-pub use policy::{Became, Decisions, Policy};
+pub use policy::{Decisions, Policy};
 pub use registry::Registry;
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
 pub use volumes::{NewVolume, Volumes};
