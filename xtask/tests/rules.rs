@@ -225,6 +225,79 @@ fn adapters_of_storage_do_not_import_each_other() {
     }
 }
 
+/// Modules of `control` by the modules they name (`crate::x`), tests aside.
+fn imports_of_control() -> BTreeMap<String, BTreeSet<String>> {
+    let source = root().join("host/control/src");
+    let mut files = Vec::new();
+    rust_files(&source, &mut files);
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| !file.ends_with("lib.rs")) {
+        let inside = file.strip_prefix(&source).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap();
+        let module = module.trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let named = code.split("crate::").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        });
+        let of = imports.entry(module.clone()).or_default();
+        // `ports` is a crate by another name.
+        of.extend(named.filter(|name| *name != module && name != "ports"));
+    }
+    imports
+}
+
+/// What leads from a module back to itself, if anything does.
+fn circle(imports: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    fn walk(
+        imports: &BTreeMap<String, BTreeSet<String>>,
+        path: &mut Vec<String>,
+    ) -> Option<Vec<String>> {
+        let here = path.last()?.clone();
+        for next in imports.get(&here).into_iter().flatten() {
+            if path.contains(next) {
+                return Some([path.as_slice(), std::slice::from_ref(next)].concat());
+            }
+            path.push(next.clone());
+            if let Some(found) = walk(imports, path) {
+                return Some(found);
+            }
+            path.pop();
+        }
+        None
+    }
+    let starts = imports.keys();
+    starts
+        .map(|start| vec![start.clone()])
+        .find_map(|mut path| walk(imports, &mut path))
+}
+
+#[test]
+fn no_module_of_control_leads_back_to_itself() {
+    let imports = imports_of_control();
+    assert_eq!(circle(&imports), None);
+    // What all else stands on knows no use case.
+    let low = ["settings", "error", "state", "observe", "engine"];
+    for module in low {
+        for name in &imports[module] {
+            assert!(low.contains(&name.as_str()), "{module} uses {name}");
+        }
+    }
+    // Only the front door sees all of them.
+    let use_cases = ["attach", "detach", "copies", "pools", "recover", "views"];
+    let node = &imports["node"];
+    assert!(use_cases.iter().all(|name| node.contains(*name)));
+    // The same question finds a circle where one is.
+    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let round = BTreeMap::from([
+        ("a".to_owned(), of(&["b"])),
+        ("b".to_owned(), of(&["c"])),
+        ("c".to_owned(), of(&["a"])),
+    ]);
+    assert!(circle(&round).is_some());
+}
+
 #[test]
 fn unsafe_code_is_where_it_may_be() {
     let mut files = Vec::new();

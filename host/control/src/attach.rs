@@ -1,27 +1,30 @@
 //! Attach, from ask to answer: publish the intent, gather, decide, plan, journal, run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{
-    Access, Answer, AttachmentKey, Combined, DecisionRecord, InstanceId, Origin, Outcome, PoolName,
-    Purpose, RequestId, Sharing, VolumeName, VolumeRef,
+    Answer, AttachmentKey, Combined, DecisionRecord, Outcome, PoolName, RequestId, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::{
-    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, RequestedDisk, Standing, VolumeInput,
-    standing,
+    AttachPlan, Refusal, RefusalCode, RequestedDisk, Standing, VolumeInput, standing,
 };
 
-use crate::attachment_table::intent;
-use crate::error::ControlError;
-use crate::in_flight::Cancellation;
-use crate::node::Node;
-use crate::ports::PortError;
-use crate::volume_locks::VolumeGuard;
+use crate::copies::Copies;
+use crate::engine::Engine;
+use crate::error::{ControlError, refuse, storage};
+use crate::observe::Observer;
+use crate::ports::{Clock, Decisions, Journal, Leases, Machine, Marks, Policy, Volumes};
+use crate::settings::{Settings, needs};
+use crate::state::{State, VolumeGuard, intent};
 use gather::AttachContext;
 
 mod execute;
 mod gather;
+mod request;
+
+pub use request::{AttachDone, AttachRequest, DiskRequest};
 
 /// What changes under the hands of an attach is decided anew, so often at most.
 const ATTEMPTS: usize = 3;
@@ -29,61 +32,6 @@ const ATTEMPTS: usize = 3;
 const LOCK_POLL: Duration = Duration::from_secs(2);
 /// Between two looks at another node's intent.
 const INTENT_PAUSE: Duration = Duration::from_millis(250);
-
-/// One request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttachRequest {
-    /// Its number.
-    pub request: RequestId,
-    /// From the socket's peer credentials.
-    pub origin: Origin,
-    /// From the socket's peer credentials.
-    pub caller_uid: u32,
-    /// What for.
-    pub purpose: Purpose,
-    /// The virtual machine.
-    pub instance: InstanceId,
-    /// Its name, for people.
-    pub instance_name: String,
-    /// Free words for policies.
-    pub hints: Vec<(String, String)>,
-    /// All of these, or none.
-    pub disks: Vec<DiskRequest>,
-    /// Only say what would be done.
-    pub dry_run: bool,
-    /// Called off when nobody waits for it any more.
-    pub cancellation: Cancellation,
-}
-
-/// One disk of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskRequest {
-    /// In which pool.
-    pub pool: PoolName,
-    /// Which volume.
-    pub volume: VolumeName,
-    /// Which device the guest opens.
-    pub form: DiskForm,
-    /// Wished.
-    pub access: Access,
-    /// Wished; `None`: shared for read-only access to a shareable volume, else exclusive.
-    pub sharing: Option<Sharing>,
-    /// Less will do.
-    pub accept_narrowing: bool,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttachDone {
-    /// Counts attach requests on this node; 0 for a dry run.
-    pub sequence: u64,
-    /// The disks, in the order asked for.
-    pub grants: Vec<Grant>,
-    /// The plan's steps, a line each.
-    pub plan: Vec<String>,
-    /// For people.
-    pub notes: Vec<String>,
-}
 
 /// How one attempt ended.
 enum Attempt {
@@ -94,14 +42,35 @@ enum Attempt {
     Held(Refusal),
 }
 
-impl Node {
+needs!(AttachPorts {
+    volumes: Volumes,
+    leases: Leases,
+    policy: Policy,
+    decisions: Decisions,
+    marks: Marks,
+    journal: Journal,
+    machine: Machine,
+    clock: Clock,
+});
+
+/// Attach: gather, decide, plan, run.
+pub(crate) struct Attach {
+    pub(crate) ports: AttachPorts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<State>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) copies: Arc<Copies>,
+}
+
+impl Attach {
     /// Attaches all disks of an instance, or none.
     ///
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
-    pub fn attach(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
+    pub(crate) fn attach(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         for disk in &ask.disks {
-            self.managed(&disk.pool)?;
+            self.observer.managed(&disk.pool)?;
         }
         if ask.dry_run {
             let volumes = self.resolve(ask)?;
@@ -110,7 +79,15 @@ impl Node {
             drop(turn);
             return outcome;
         }
-        let begun = self.in_flight.begin(ask);
+        let begun = self.state.in_flight.begin(
+            ask.request,
+            ask.instance,
+            ask.disks
+                .iter()
+                .map(|disk| (disk.pool.clone(), disk.volume.clone()))
+                .collect(),
+            &ask.cancellation,
+        );
         let outcome = self.attach_locked(ask);
         if let Err(error) = &outcome
             && !begun.is_on_record()
@@ -142,10 +119,10 @@ impl Node {
         let mut busy = None;
         for _ in 0..looks {
             still_wanted(ask)?;
-            if volumes.iter().any(|v| self.is_returning(v.id)) {
+            if volumes.iter().any(|v| self.state.is_returning(v.id)) {
                 self.dry_run(ask)?;
             }
-            match self.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
+            match self.state.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
                 Ok(turn) => return Ok(turn),
                 Err(volume) => busy = volumes.iter().find(|v| v.id == volume),
             }
@@ -228,21 +205,23 @@ impl Node {
         pools.dedup();
         let now = self.ports.clock.now_ms();
         {
-            let mut attachment_table = self.attachment_table();
+            let mut attachment_table = self.state.attachment_table();
             for volume in volumes {
                 let intent = intent(&self.settings.node, key(volume), now);
                 attachment_table.intend(&volume.pool, intent);
             }
         }
-        let announced = pools.iter().try_for_each(|pool| self.write_slot(pool));
+        let announced = pools
+            .iter()
+            .try_for_each(|pool| self.state.write_slot(pool));
         let outcome = match announced {
             Ok(()) => self.attempt(ask, volumes),
             Err(error) => Err(storage(ask.request, "announcing it in the registry", error)),
         };
         // After a success the intents have become attachments, and nothing is left to take back.
-        let changed = self.attachment_table().drop_intents(&keys);
+        let changed = self.state.attachment_table().drop_intents(&keys);
         for pool in changed {
-            if let Err(error) = self.write_slot(&pool) {
+            if let Err(error) = self.state.write_slot(&pool) {
                 tracing::warn!(%pool, %error, "an intent is still shown to other nodes");
             }
         }
@@ -302,9 +281,10 @@ impl Node {
         };
         let keys: Vec<AttachmentKey> = look.input.disks.iter().map(key).collect();
         // Bound first: in the loop's head the attachment table would stay locked through its body.
-        let changed = self.attachment_table().drop_intents(&keys);
+        let changed = self.state.attachment_table().drop_intents(&keys);
         for pool in changed {
-            self.write_slot(&pool)
+            self.state
+                .write_slot(&pool)
                 .map_err(|e| storage(ask.request, "withdrawing", e))?;
         }
         let deadline = self.ports.clock.monotonic() + self.settings.intent_wait;
@@ -336,7 +316,7 @@ impl Node {
     }
 
     fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
-        self.in_flight.on_record(decision.facts.request.id);
+        self.state.in_flight.on_record(decision.facts.request.id);
         if let Err(error) = self.ports.decisions.record(decision, outcome) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
@@ -368,17 +348,5 @@ fn still_wanted(ask: &AttachRequest) -> Result<(), ControlError> {
             request: ask.request,
         }),
         false => Ok(()),
-    }
-}
-
-pub(crate) fn refuse(request: RequestId, refusal: Refusal) -> ControlError {
-    ControlError::Refused { request, refusal }
-}
-
-pub(crate) fn storage(request: RequestId, what: &str, error: PortError) -> ControlError {
-    ControlError::Storage {
-        request,
-        what: what.to_owned(),
-        error,
     }
 }

@@ -2,33 +2,63 @@
 //!
 //! One thread a copy; it sleeps until the kernel says that something happened.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use volward_model::{
-    Backing, CloneStatus, CopyProgress, DeviceId, DeviceRole, PoolName, Table, VolumeId, VolumeRef,
-};
+use volward_model::{Backing, DeviceId, DeviceRole, Table, VolumeRef};
 use volward_plan::home::may_switch;
 use volward_plan::{AttachPlan, Step};
 
-use crate::execute::{StepError, clone_of, return_of};
-use crate::in_flight::Cancellation;
-use crate::node::Node;
-use crate::ports::{PortError, PortResult};
+use crate::engine::{Engine, NAP, clone_of, return_of};
+use crate::observe::Observer;
+use crate::ports::{Clock, Devices, FaultPoints, PortError, PortResult, Tasks, Volumes};
+use crate::settings::{Ports, Settings, needs};
+use crate::state::{CopyMonitor, State};
 
-mod watched;
 mod write_back;
 
-pub use watched::{CopyMonitor, CopyView};
-
-/// The longest sleep: completion wakes earlier; this is for stalls, and for the others' view of
-/// the progress.
-const NAP: Duration = Duration::from_secs(5);
 /// After a failure a write-back is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-impl Node {
+needs!(CopiesPorts {
+    volumes: Volumes,
+    devices: Devices,
+    clock: Clock,
+    tasks: Tasks,
+    fault_points: FaultPoints,
+});
+
+/// Follows hydrations and writes copies back, in the background.
+pub(crate) struct Copies {
+    ports: CopiesPorts,
+    settings: Arc<Settings>,
+    state: Arc<State>,
+    observer: Arc<Observer>,
+    engine: Arc<Engine>,
+    /// For background work, which outlives the request that started it.
+    me: Weak<Self>,
+}
+
+impl Copies {
+    pub(crate) fn new(
+        settings: &Arc<Settings>,
+        state: &Arc<State>,
+        observer: &Arc<Observer>,
+        engine: &Arc<Engine>,
+        ports: &Ports,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            ports: ports.into(),
+            settings: Arc::clone(settings),
+            state: Arc::clone(state),
+            observer: Arc::clone(observer),
+            engine: Arc::clone(engine),
+            me: me.clone(),
+        })
+    }
+
     /// Watches the copies a plan made or took up.
-    pub(crate) fn tend_copies(&self, plan: &AttachPlan) {
+    pub(crate) fn watch_all(&self, plan: &AttachPlan) {
         for planned in &plan.steps {
             if let Step::LoadClone {
                 volume, hydrating, ..
@@ -39,31 +69,10 @@ impl Node {
         }
     }
 
-    /// Copies on this node.
-    #[must_use]
-    pub fn copies(&self) -> Vec<CopyView> {
-        self.watched().values().map(CopyMonitor::view).collect()
-    }
-
-    pub(crate) fn is_returning(&self, volume: VolumeId) -> bool {
-        self.watched().get(&volume).is_some_and(|w| w.returning)
-    }
-
-    /// Remembers a copy; the daemon's loop ([`Node::tend`]) does the rest.
+    /// Remembers a copy; the daemon's loop ([`Copies::follow`]) does the rest.
     pub(crate) fn watch(&self, volume: &VolumeRef, returning: bool, wants_progress: bool) {
         let now = self.ports.clock.monotonic();
-        let mut watched = CopyMonitor {
-            volume: volume.clone(),
-            returning,
-            status: None,
-            switched: false,
-            wants_progress,
-            stalled_ms: 0,
-            remaining_ms: None,
-            trouble: None,
-            first: (0, now),
-            changed: now,
-        };
+        let mut monitor = CopyMonitor::new(volume, returning, wants_progress, now);
         // After a restart the kernel has gone on: whoever asks is told how far it is before the
         // steps, which may have to wait for LVM, come to look.
         let id = if returning {
@@ -72,32 +81,35 @@ impl Node {
             clone_of(volume)
         };
         if let Ok(Some(status)) = self.ports.devices.clone_status(id) {
-            watched.see(now, &status, self.settings.stall_after);
+            monitor.see(now, &status, self.settings.stall_after);
         }
-        self.watched().insert(volume.id, watched);
+        self.state.monitors().insert(volume.id, monitor);
         if !returning {
             self.wake(volume);
         }
     }
 
     fn wake(&self, volume: &VolumeRef) {
-        let Some(node) = self.handle() else { return };
+        // `None` when the node is on its way out: then nothing new is begun.
+        let Some(copies) = self.me.upgrade() else {
+            return;
+        };
         let volume = volume.clone();
-        let work = Box::new(move || node.tend(&volume));
+        let work = Box::new(move || copies.follow(&volume));
         self.ports.tasks.spawn("hydration".into(), work);
     }
 
     /// Follows one hydration until the switch to linear is done, the clone is gone, or the daemon
     /// stops.
-    pub fn tend(&self, volume: &VolumeRef) {
+    fn follow(&self, volume: &VolumeRef) {
         let id = clone_of(volume);
-        while !self.is_stopping() {
-            match self.tend_once(volume, id) {
+        while !self.state.is_stopping() {
+            match self.follow_once(volume, id) {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(%volume, %error, "hydration");
-                    self.note_trouble(volume.id, &error.to_string());
+                    self.state.note_trouble(volume.id, &error.to_string());
                     self.ports.clock.sleep(RETRY);
                 }
             }
@@ -105,20 +117,24 @@ impl Node {
     }
 
     /// Says whether there is nothing more to watch.
-    fn tend_once(&self, volume: &VolumeRef, id: DeviceId) -> PortResult<bool> {
+    fn follow_once(&self, volume: &VolumeRef, id: DeviceId) -> PortResult<bool> {
         let Some(info) = self.ports.devices.get(id)? else {
-            self.forget_hydration(volume.id);
+            self.state.forget_hydration(volume.id);
             return Ok(true);
         };
-        let returning = self.watched().get(&volume.id).is_none_or(|w| w.returning);
+        let returning = self
+            .state
+            .monitors()
+            .get(&volume.id)
+            .is_none_or(|w| w.returning);
         if returning {
             return Ok(true);
         }
         let Some(status) = self.ports.devices.clone_status(id)? else {
-            self.note_complete(volume);
+            self.state.note_complete(volume);
             return Ok(true);
         };
-        self.note_status(volume, &status);
+        self.state.note_status(volume, &status);
         if may_switch(Some(&status)) {
             return self.switch(volume, id);
         }
@@ -129,6 +145,7 @@ impl Node {
     /// The live switch (I22): the condition is read again once nobody else works on the volume.
     fn switch(&self, volume: &VolumeRef, id: DeviceId) -> PortResult<bool> {
         let Ok(turn) = self
+            .state
             .volume_locks
             .take(&[volume.id], self.settings.lock_wait)
         else {
@@ -141,7 +158,7 @@ impl Node {
         let Some(local) = &self.settings.local else {
             return Ok(false);
         };
-        let copy = self.copy_volumes(volume, local)?.copy;
+        let copy = self.engine.copy_volumes(volume, local)?.copy;
         let size = copy.size.sectors().ok_or_else(|| PortError::Unreadable {
             what: copy.volume.to_string(),
             reason: "its size is no multiple of 512".into(),
@@ -155,7 +172,7 @@ impl Node {
         self.ports.devices.reload(id, &table, false)?;
         self.ports.fault_points.at("hydrate/switch/after");
         self.allow_discards(volume)?;
-        self.note_complete(volume);
+        self.state.note_complete(volume);
         drop(turn);
         tracing::info!(%volume, "hydrated; the clone is linear now");
         Ok(true)
@@ -173,6 +190,7 @@ impl Node {
     /// From here on nothing old can come back through a discard (I21).
     pub(crate) fn allow_discards(&self, volume: &VolumeRef) -> PortResult<()> {
         let of_volume: Vec<_> = self
+            .state
             .attachment_table()
             .of_volume(volume.id)
             .map(|a| a.instance)
@@ -187,116 +205,5 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    /// `Step::AwaitHydration`: a copy that must be whole before the guest starts.
-    pub(crate) fn await_hydration(
-        &self,
-        volume: &VolumeRef,
-        cancellation: &Cancellation,
-    ) -> Result<(), StepError> {
-        self.await_clone(volume, clone_of(volume), cancellation)
-    }
-
-    fn await_clone(
-        &self,
-        volume: &VolumeRef,
-        id: DeviceId,
-        cancellation: &Cancellation,
-    ) -> Result<(), StepError> {
-        loop {
-            let info = self.ports.devices.get(id)?;
-            let info = info.ok_or_else(|| PortError::Missing {
-                what: id.to_string(),
-            })?;
-            let Some(status) = self.ports.devices.clone_status(id)? else {
-                // Linear is what a hydrated clone becomes; anything else (an error table, say)
-                // has copied nothing, and must not be taken for done (I24).
-                if id.role == DeviceRole::Clone && info.target.as_deref() == Some("linear") {
-                    return Ok(());
-                }
-                let found = info.target.unwrap_or_else(|| "no table".into());
-                let reason = format!("device {id} is no clone any more, but {found}");
-                return Err(PortError::Refused(reason).into());
-            };
-            self.note_status(volume, &status);
-            if status.complete() {
-                return Ok(());
-            }
-            if self.is_stopping() {
-                return Err(StepError::Stopping);
-            }
-            if cancellation.is_cancelled() {
-                return Err(StepError::Cancelled);
-            }
-            self.ports.devices.wait_event(id, info.event, NAP)?;
-        }
-    }
-
-    fn note_status(&self, volume: &VolumeRef, status: &CloneStatus) {
-        let now = self.ports.clock.monotonic();
-        let progress = {
-            let mut watched = self.watched();
-            let Some(entry) = watched.get_mut(&volume.id) else {
-                return;
-            };
-            entry.see(now, status, self.settings.stall_after);
-            entry.progress()
-        };
-        self.show_progress(&volume.pool, progress);
-    }
-
-    /// Others are told how far it is; that they are not is no reason to stop copying.
-    fn show_progress(&self, pool: &PoolName, progress: CopyProgress) {
-        self.attachment_table().set_copy(pool, progress);
-        if let Err(error) = self.write_slot(pool) {
-            tracing::debug!(%pool, %error, "progress not published");
-        }
-    }
-
-    fn note_complete(&self, volume: &VolumeRef) {
-        let progress = {
-            let mut watched = self.watched();
-            let Some(entry) = watched.get_mut(&volume.id) else {
-                return;
-            };
-            entry.switched = true;
-            entry.wants_progress = false;
-            entry.stalled_ms = 0;
-            entry.remaining_ms = None;
-            entry.trouble = None;
-            if let Some(status) = &mut entry.status {
-                status.hydrated = status.total;
-            }
-            entry.progress()
-        };
-        self.show_progress(&volume.pool, progress);
-    }
-
-    fn note_trouble(&self, volume: VolumeId, trouble: &str) {
-        if let Some(entry) = self.watched().get_mut(&volume) {
-            entry.trouble = Some(trouble.to_owned());
-        }
-    }
-
-    /// The clone vanished: either a write-back has taken over, or the attach was undone.
-    fn forget_hydration(&self, volume: VolumeId) {
-        let mut watched = self.watched();
-        if watched.get(&volume).is_some_and(|w| !w.returning) {
-            watched.remove(&volume);
-            self.attachment_table().drop_copy(volume);
-        }
-    }
-
-    fn forget(&self, volume: &VolumeRef) {
-        // Attached again in the meantime: then it is being hydrated, and watched as that.
-        if self.watched().get(&volume.id).is_some_and(|w| !w.returning) {
-            return;
-        }
-        self.watched().remove(&volume.id);
-        self.attachment_table().drop_copy(volume.id);
-        if let Err(error) = self.write_slot(&volume.pool) {
-            tracing::debug!(%error, "a finished copy is still shown to other nodes");
-        }
     }
 }

@@ -2,22 +2,28 @@
 //! policies for nothing but advice on copies (I32).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use volward_model::{
-    AttachmentKey, AttachmentState, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin,
-    Outcome, PoolInfo, PoolName, Purpose, RequestFacts, RequestId, VolumeId, VolumeName, VolumeRef,
+    AttachmentKey, AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId,
+    VolumeId, VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
 use volward_plan::Planned;
 use volward_plan::detach::{Leaving, detach};
 
+use crate::copies::Copies;
+use crate::engine::{Engine, Run, StepFailure};
 use crate::error::ControlError;
-use crate::execute::{Run, StepFailure};
-use crate::in_flight::Attaching;
-use crate::node::Node;
+use crate::observe::Observer;
 use crate::ports::{
-    Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
+    Clock, Decisions, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, Policy,
+    StepMark, StoredAttachment, Volumes,
 };
+use crate::settings::{Settings, needs};
+use crate::state::{Attaching, State};
+
+mod advice;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,13 +62,32 @@ pub struct DetachDone {
     pub plan: Vec<String>,
 }
 
-impl Node {
+needs!(DetachPorts {
+    volumes: Volumes,
+    policy: Policy,
+    decisions: Decisions,
+    journal: Journal,
+    machine: Machine,
+    clock: Clock,
+});
+
+/// Detach: plan, run, start what writes copies back.
+pub(crate) struct Detach {
+    pub(crate) ports: DetachPorts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<State>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) copies: Arc<Copies>,
+}
+
+impl Detach {
     /// Detaches. What is not attached is no error.
     ///
     /// # Errors
     /// If a device stays in use or a lease cannot be given up: then the attachments are
     /// quarantined, and detaching them again tries again.
-    pub fn detach(&self, ask: &DetachRequest) -> Result<DetachDone, ControlError> {
+    pub(crate) fn detach(&self, ask: &DetachRequest) -> Result<DetachDone, ControlError> {
         self.wait_for_attaches(ask)?;
         let volumes: BTreeSet<VolumeId> = self.selected(ask).iter().map(|a| a.volume.id).collect();
         if volumes.is_empty() {
@@ -70,13 +95,14 @@ impl Node {
         }
         let ids: Vec<_> = volumes.into_iter().collect();
         let wait = self.settings.detach_lock_wait;
-        let turn = self
-            .volume_locks
-            .take(&ids, wait)
-            .map_err(|busy| ControlError::Waiting {
-                volume: busy.to_string(),
-                seconds: wait.as_secs(),
-            })?;
+        let turn =
+            self.state
+                .volume_locks
+                .take(&ids, wait)
+                .map_err(|busy| ControlError::Waiting {
+                    volume: busy.to_string(),
+                    seconds: wait.as_secs(),
+                })?;
         // Chosen again: another request may have been first.
         let selected = self.selected(ask);
         let done = self.detach_these(ask, &selected);
@@ -96,7 +122,7 @@ impl Node {
             });
             attach.instance == ask.instance && named && old_enough
         };
-        if ask.dry_run || self.in_flight.wait(wait, concerns) {
+        if ask.dry_run || self.state.in_flight.wait(wait, concerns) {
             return Ok(());
         }
         Err(ControlError::Waiting {
@@ -118,7 +144,8 @@ impl Node {
             });
             named && old_enough
         };
-        self.attachment_table()
+        self.state
+            .attachment_table()
             .of_instance(ask.instance)
             .filter(wanted)
             .cloned()
@@ -159,6 +186,7 @@ impl Node {
         let plan = detach(&self.settings.node, instance, &leaving);
         let entry = self.detach_entry(request, instance, &plan, selected);
         let begun = self
+            .engine
             .record_ends()
             .and_then(|()| self.ports.journal.begin(&entry));
         let id = match begun {
@@ -172,7 +200,7 @@ impl Node {
             entry: id,
             kind: JournalKind::Detach,
         };
-        match self.run(run, &plan.steps, 0) {
+        match self.engine.run(run, &plan.steps, 0) {
             Ok(()) => {
                 self.finish_detach(id, &entry, selected);
                 let detached = selected
@@ -202,6 +230,7 @@ impl Node {
                 .and_then(|i| i.volume(volume.id))
                 .and_then(|v| v.home().ok());
             let others_stay = self
+                .state
                 .attachment_table()
                 .of_volume(volume.id)
                 .any(|a| a.instance != instance);
@@ -231,74 +260,6 @@ impl Node {
         }
     }
 
-    /// Asks what becomes of the copies, for the record: keeping and discarding are not built
-    /// yet, so every copy is written back, which loses nothing.
-    fn take_advice(&self, ask: &DetachRequest, selected: &[StoredAttachment]) {
-        let granted: Vec<(VolumeId, CopyFate)> = selected
-            .iter()
-            .filter_map(|a| a.copy.map(|copy| (a.volume.id, copy.fate)))
-            .collect();
-        if granted.is_empty() {
-            return;
-        }
-        let Some(facts) = self.detach_facts(ask, selected) else {
-            return;
-        };
-        let decision: DecisionRecord = self.ports.policy.detach(&facts, &granted);
-        // Whatever they advise is carried out as a write-back.
-        if let Err(error) = self.ports.decisions.record(&decision, &Outcome::Done) {
-            tracing::warn!(%error, "a decision is missing from the log");
-        }
-    }
-
-    fn detach_facts(&self, ask: &DetachRequest, selected: &[StoredAttachment]) -> Option<Facts> {
-        let mut disks = Vec::new();
-        for attachment in selected.iter().filter(|a| a.copy.is_some()) {
-            let facts = self.look(&attachment.volume.pool).and_then(|sight| {
-                let Some(info) = sight.info.volume(attachment.volume.id) else {
-                    return Ok(None);
-                };
-                let seen = self.volume_input(&sight, info)?;
-                let asked = (attachment.sharing, attachment.access);
-                let home = info.home().map_err(|error| PortError::Unreadable {
-                    what: format!("the home tag of {}", info.volume),
-                    reason: error.to_string(),
-                })?;
-                Ok(Some(self.disk_facts(&seen, home, ask.instance, asked)))
-            });
-            match facts {
-                Ok(facts) => disks.extend(facts),
-                Err(error) => {
-                    tracing::warn!(%error, "no policy is asked for advice");
-                    return None;
-                }
-            }
-        }
-        let local = self.local_pool().ok().flatten();
-        let own = selected.iter().map(StoredAttachment::key).collect();
-        let name = selected
-            .first()
-            .map(|a| a.instance_name.clone())
-            .unwrap_or_default();
-        Some(Facts {
-            request: RequestFacts {
-                id: ask.request,
-                origin: ask.origin.clone(),
-                caller_uid: ask.caller_uid,
-                purpose: Purpose::Other("detach".into()),
-                instance: ask.instance,
-                instance_name: name,
-                hints: Vec::new(),
-            },
-            node: self.node_facts(local.as_ref(), &own),
-            peer: None,
-            disks,
-            held: Vec::new(),
-            now_ms: self.ports.clock.now_ms(),
-            utc_offset_minutes: self.ports.clock.utc_offset_minutes(),
-        })
-    }
-
     fn detach_entry(
         &self,
         request: RequestId,
@@ -321,7 +282,7 @@ impl Node {
             steps,
             removes: selected.iter().map(StoredAttachment::key).collect(),
             write_back: plan.write_back.clone(),
-            ..self.new_entry(request, JournalKind::Detach)
+            ..self.engine.new_entry(request, JournalKind::Detach)
         }
     }
 
@@ -336,7 +297,7 @@ impl Node {
         let follow: Vec<JournalEntry> = entry
             .write_back
             .iter()
-            .map(|v| self.write_back_entry(entry.request, v))
+            .map(|v| self.copies.write_back_entry(entry.request, v))
             .collect();
         let end = Finish {
             state: JournalState::Done,
@@ -345,16 +306,17 @@ impl Node {
             remove: keys.clone(),
             follow: follow.clone(),
         };
-        let finished = self.end(id, end);
+        let finished = self.engine.end(id, end);
         if let Err(error) = &finished {
             // If the daemon ends before it can be, the next start finds no device, and
             // completes it.
             tracing::error!(%error, "cannot record a detach yet");
         }
-        self.attachment_table().remove(&keys);
+        self.state.attachment_table().remove(&keys);
         let numbers = finished.unwrap_or_default();
         for (n, write_back) in follow.into_iter().enumerate() {
-            self.start_write_back(numbers.get(n).copied(), &write_back);
+            self.copies
+                .start_write_back(numbers.get(n).copied(), &write_back);
         }
         tracing::info!(count = selected.len(), "detached");
     }
@@ -367,7 +329,7 @@ impl Node {
         broken: &StepFailure,
     ) -> ControlError {
         let causes = vec![broken.error.cause(&broken.what)];
-        self.quarantine(id, selected, &causes);
+        self.engine.quarantine(id, selected, &causes);
         ControlError::Quarantined { request, causes }
     }
 }

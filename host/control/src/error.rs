@@ -101,3 +101,15 @@ impl ControlError {
         }
     }
 }
+
+pub(crate) fn refuse(request: RequestId, refusal: Refusal) -> ControlError {
+    ControlError::Refused { request, refusal }
+}
+
+pub(crate) fn storage(request: RequestId, what: &str, error: PortError) -> ControlError {
+    ControlError::Storage {
+        request,
+        what: what.to_owned(),
+        error,
+    }
+}

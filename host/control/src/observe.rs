@@ -1,7 +1,8 @@
 //! Reading pools, leases and slots; making a plan input (for the plan) and facts (for policies)
-//! of one and the same look.
+//! of one and the same snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
@@ -14,10 +15,11 @@ use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeInput};
 
 use crate::error::ControlError;
-use crate::node::Node;
-use crate::ports::{PortError, PortResult};
+use crate::ports::{Devices, Leases, Machine, PortResult, Registry, Volumes};
+use crate::settings::{Ports, Settings, needs};
+use crate::state::{State, own_of};
 
-/// One look at a shared pool.
+/// A shared pool at one moment.
 #[derive(Clone, Debug)]
 pub struct PoolSnapshot {
     /// As LVM has it.
@@ -77,22 +79,45 @@ impl PoolSnapshot {
     }
 }
 
-impl Node {
-    /// Looks at a shared pool.
+needs!(ObserverPorts {
+    volumes: Volumes,
+    leases: Leases,
+    devices: Devices,
+    registry: Registry,
+    machine: Machine,
+});
+
+/// Reads the world for use cases; changes nothing.
+pub(crate) struct Observer {
+    ports: ObserverPorts,
+    settings: Arc<Settings>,
+    state: Arc<State>,
+}
+
+impl Observer {
+    pub(crate) fn new(settings: &Arc<Settings>, state: &Arc<State>, ports: &Ports) -> Self {
+        Self {
+            ports: ports.into(),
+            settings: Arc::clone(settings),
+            state: Arc::clone(state),
+        }
+    }
+
+    /// A snapshot of a shared pool, with every report made anew.
     ///
     /// # Errors
     /// If LVM, sanlock or the registry do not answer.
-    pub fn look(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
-        self.sight(pool, self.ports.volumes.pool(pool)?)
+    pub(crate) fn snapshot(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
+        self.complete(pool, self.ports.volumes.pool(pool)?)
     }
 
     /// The same for an attach, before and under its lease: see
     /// [`validated_pool`](crate::ports::Volumes::validated_pool).
-    pub(crate) fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
-        self.sight(pool, self.ports.volumes.validated_pool(pool)?)
+    pub(crate) fn validated_snapshot(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
+        self.complete(pool, self.ports.volumes.validated_pool(pool)?)
     }
 
-    fn sight(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSnapshot> {
+    fn complete(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSnapshot> {
         let leases = self.ports.leases.status(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
@@ -105,10 +130,6 @@ impl Node {
             own,
             slots,
         })
-    }
-
-    pub(crate) fn own_member(&self, pool: &PoolName) -> PortResult<Member> {
-        own_of(pool, &self.ports.leases.members(pool)?)
     }
 
     /// The pool, if it is one of this node's shared ones.
@@ -142,17 +163,17 @@ impl Node {
         volumes: &[VolumeRef],
         mode: LeaseMode,
     ) -> Option<Refusal> {
-        let sight = self.look(pool).ok()?;
+        let snapshot = self.snapshot(pool).ok()?;
         let excludes =
             |theirs: LeaseMode| theirs == LeaseMode::Exclusive || mode == LeaseMode::Exclusive;
         for volume in volumes {
-            let info = sight.info.volume(volume.id)?;
+            let info = snapshot.info.volume(volume.id)?;
             let holders = self.ports.leases.holders(pool, &info.volume).ok()?;
             let holder = holders
                 .iter()
-                .find(|h| h.host_id != sight.own.host_id && excludes(h.mode));
+                .find(|h| h.host_id != snapshot.own.host_id && excludes(h.mode));
             let Some(holder) = holder else { continue };
-            let slot = sight.live_slots().find(|s| s.host_id == holder.host_id);
+            let slot = snapshot.live_slots().find(|s| s.host_id == holder.host_id);
             let node = slot.map_or_else(
                 || format!("host-id {}", holder.host_id),
                 |slot| slot.node.to_string(),
@@ -176,7 +197,7 @@ impl Node {
     /// One volume for the plan.
     pub(crate) fn volume_input(
         &self,
-        sight: &PoolSnapshot,
+        snapshot: &PoolSnapshot,
         info: &VolumeInfo,
     ) -> PortResult<VolumeInput> {
         let id = info.volume.id;
@@ -192,24 +213,24 @@ impl Node {
         } else {
             None
         };
-        let elsewhere = sight.live_slots().flat_map(|slot| {
+        let elsewhere = snapshot.live_slots().flat_map(|slot| {
             let of_volume = slot.attachments.iter().filter(|a| a.volume == id);
             of_volume.map(|a| ForeignAttachment {
                 host_id: slot.host_id,
                 attachment: a.clone(),
             })
         });
-        let attachment_table = self.attachment_table();
+        let attachment_table = self.state.attachment_table();
         Ok(VolumeInput {
             info: info.clone(),
-            lease: sight.held.get(&id.lv).copied(),
+            lease: snapshot.held.get(&id.lv).copied(),
             here: attachment_table
                 .of_volume(id)
                 .map(crate::ports::StoredAttachment::local)
                 .collect(),
             elsewhere: elsewhere.collect(),
-            unreadable: sight.unreadable(),
-            progress: attachment_table.copy(id).or_else(|| sight.progress(id)),
+            unreadable: snapshot.unreadable(),
+            progress: attachment_table.copy(id).or_else(|| snapshot.progress(id)),
             clone,
             clone_loaded: loaded,
         })
@@ -225,6 +246,7 @@ impl Node {
     ) -> DiskFacts {
         let volume = &seen.info.volume;
         let mut attachments: Vec<Attachment> = self
+            .state
             .attachment_table()
             .of_volume(volume.id)
             .filter(|a| a.instance != instance)
@@ -256,7 +278,11 @@ impl Node {
     }
 
     fn hydration_facts(&self, volume: VolumeId, status: &CloneStatus) -> HydrationFacts {
-        let stalled = self.watched().get(&volume).map_or(0, |w| w.stalled_ms);
+        let stalled = self
+            .state
+            .monitors()
+            .get(&volume)
+            .map_or(0, |w| w.stalled_ms);
         HydrationFacts {
             regions_total: status.total,
             regions_hydrated: status.hydrated,
@@ -272,7 +298,11 @@ impl Node {
             return Ok(None);
         };
         let info = self.ports.volumes.validated_pool(name)?;
-        let promised = Bytes(self.promised.load(std::sync::atomic::Ordering::SeqCst));
+        let promised = Bytes(
+            self.state
+                .promised
+                .load(std::sync::atomic::Ordering::SeqCst),
+        );
         let space = Space {
             total: info.size,
             free: info.free,
@@ -290,7 +320,7 @@ impl Node {
         local: Option<&LocalPool>,
         own: &BTreeSet<AttachmentKey>,
     ) -> NodeFacts {
-        let others = self.attachment_table().count_without(own);
+        let others = self.state.attachment_table().count_without(own);
         NodeFacts {
             name: self.settings.node.clone(),
             labels: self.settings.labels.clone(),
@@ -301,24 +331,15 @@ impl Node {
     }
 }
 
-fn own_of(pool: &PoolName, members: &[Member]) -> PortResult<Member> {
-    members.iter().find(|m| m.own).cloned().ok_or_else(|| {
-        PortError::Refused(format!(
-            "this node has not joined the lockspace of pool {pool}; `vgchange --lock-start {pool}` \
-             joins it"
-        ))
-    })
-}
-
 /// The volume of that name, or a sentence.
 pub(crate) fn find<'a>(
-    sight: &'a PoolSnapshot,
+    snapshot: &'a PoolSnapshot,
     name: &volward_model::VolumeName,
 ) -> Result<&'a VolumeInfo, ControlError> {
-    sight.info.named(name).ok_or_else(|| {
+    snapshot.info.named(name).ok_or_else(|| {
         ControlError::NotFound(format!(
             "there is no volume {}/{name}; `volward pool ls` shows what there is",
-            sight.info.name
+            snapshot.info.name
         ))
     })
 }

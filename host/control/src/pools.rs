@@ -1,15 +1,20 @@
 //! Pools: making a shared volume group one, marking volumes, and what there is to see.
 
+use std::sync::Arc;
+
 use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
 use volward_model::{
     LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName, VolumeRef,
 };
 
-use crate::attach::storage;
-use crate::error::ControlError;
-use crate::node::Node;
-use crate::observe::PoolSnapshot;
-use crate::ports::{Applied, NewVolume, PortError, PortResult, REGISTRY_SIZE};
+use crate::engine::Engine;
+use crate::error::{ControlError, storage};
+use crate::observe::{Observer, PoolSnapshot};
+use crate::ports::{
+    Applied, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE, Registry, Volumes,
+};
+use crate::settings::{Settings, needs};
+use crate::state::State;
 
 /// A place of the registry with what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,14 +25,33 @@ pub struct SlotTrouble {
     pub trouble: String,
 }
 
-impl Node {
+needs!(PoolsPorts {
+    volumes: Volumes,
+    leases: Leases,
+    registry: Registry,
+});
+
+/// Pools: their registries and marks.
+pub(crate) struct Pools {
+    pub(crate) ports: PoolsPorts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<State>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Pools {
     /// Makes a shared volume group a pool: its registry. Doing it twice is harmless; on a second
     /// node it only opens the registry.
     ///
     /// # Errors
     /// If the volume group is not shared, has no space, or LVM fails.
-    pub fn init_pool(&self, request: RequestId, pool: &PoolName) -> Result<Applied, ControlError> {
-        self.managed(pool)?;
+    pub(crate) fn init_pool(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+    ) -> Result<Applied, ControlError> {
+        self.observer.managed(pool)?;
         let failed = |error| storage(request, &format!("making {pool} a pool"), error);
         let info = self.ports.volumes.pool(pool).map_err(failed)?;
         if !info.is_shared() {
@@ -81,6 +105,27 @@ impl Node {
         formatted
     }
 
+    /// The registry is active shared on every node; then our slot says what we have now.
+    pub(crate) fn open_registry(&self, pool: &PoolName) -> PortResult<()> {
+        let info = self.ports.volumes.pool(pool)?;
+        let name = registry_name()?;
+        let registry = info.named(&name).ok_or_else(|| PortError::Missing {
+            what: format!("{pool}/{name} (`volward pool init {pool}` makes it)"),
+        })?;
+        let lease = self
+            .ports
+            .leases
+            .held(pool)?
+            .get(&registry.volume.id.lv)
+            .copied();
+        // Exclusive is what a `pool init` that broke off leaves: it keeps the other nodes out.
+        if !registry.active || lease.is_some_and(|l| l.mode == LeaseMode::Exclusive) {
+            let volumes = [registry.volume.clone()];
+            self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
+        }
+        self.state.write_slot(pool)
+    }
+
     /// Leased in that mode and active, read back: a registry left exclusive keeps every other
     /// node out, and one that is not active cannot be written.
     pub(crate) fn activate_registry(
@@ -89,40 +134,43 @@ impl Node {
         registry: &[VolumeRef],
         mode: LeaseMode,
     ) -> PortResult<()> {
-        self.take_leases(pool, registry, mode)?;
-        self.leases_must_be(pool, registry, mode)?;
-        self.must_be_active(pool, registry)
+        self.engine.take_leases(pool, registry, mode)?;
+        self.engine.leases_must_be(pool, registry, mode)?;
+        self.engine.must_be_active(pool, registry)
     }
 
     /// Marks a volume as shareable, or takes the mark away (I18).
     ///
     /// # Errors
     /// If there is no such volume, or it is in use while the mark is taken away.
-    pub fn set_shareable(
+    pub(crate) fn set_shareable(
         &self,
         request: RequestId,
         pool: &PoolName,
         name: &VolumeName,
         shareable: bool,
     ) -> Result<Applied, ControlError> {
-        self.managed(pool)?;
+        self.observer.managed(pool)?;
         let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
-        let sight = self.look(pool).map_err(failed)?;
-        let volume = crate::observe::find(&sight, name)?.volume.clone();
+        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
+        let volume = crate::observe::find(&snapshot, name)?.volume.clone();
         // An attach under way on this node has looked already, and is in no attachment table yet. Other
         // nodes' are seen by their intents, and see the mark again under their lease.
         let wait = self.settings.lock_wait;
-        let turn = self.volume_locks.take(&[volume.id], wait);
+        let turn = self.state.volume_locks.take(&[volume.id], wait);
         let _turn = turn.map_err(|_| ControlError::Waiting {
             volume: volume.to_string(),
             seconds: wait.as_secs(),
         })?;
-        let sight = self.look(pool).map_err(failed)?;
-        let info = crate::observe::find(&sight, name)?;
+        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
+        let info = crate::observe::find(&snapshot, name)?;
         if info.shareable() == shareable {
             return Ok(Applied::Identity);
         }
-        let seen = self.volume_input(&sight, info).map_err(failed)?;
+        let seen = self
+            .observer
+            .volume_input(&snapshot, info)
+            .map_err(failed)?;
         if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
             return Err(failed(PortError::Refused(format!(
                 "{pool}/{name} is attached; detach it before the mark is taken away"
@@ -142,9 +190,15 @@ impl Node {
     ///
     /// # Errors
     /// If LVM does not answer.
-    pub fn pool_info(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+    pub(crate) fn pool_info(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         self.ports.volumes.pool(pool)
     }
+}
+
+fn registry_name() -> PortResult<VolumeName> {
+    REGISTRY_VOLUME
+        .parse()
+        .map_err(|error: volward_model::ParseIdError| PortError::Refused(error.to_string()))
 }
 
 impl PoolSnapshot {

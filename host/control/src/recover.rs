@@ -1,15 +1,22 @@
 //! After a crash, or a reboot: every attachment is whole, gone, or quarantined with its causes
 //! (I30). No plugin is asked (I32).
 
-use volward_model::{AttachmentKey, LeaseMode, PoolName, RequestId};
+use std::sync::Arc;
+
+use volward_model::{AttachmentKey, RequestId};
 use volward_plan::Step;
 
-use crate::execute::Run;
-use crate::node::Node;
+use crate::copies::Copies;
+use crate::detach::Detach;
+use crate::engine::{Engine, Run};
+use crate::observe::Observer;
+use crate::pools::Pools;
 use crate::ports::{
-    Finish, JournalEntry, JournalKind, JournalState, PortError, PortResult, StepMark,
-    StoredAttachment,
+    Devices, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, PortResult,
+    StepMark, StoredAttachment,
 };
+use crate::settings::{Settings, needs};
+use crate::state::State;
 
 mod left_over;
 
@@ -28,13 +35,31 @@ pub struct Recovered {
     pub strays: Vec<String>,
 }
 
-impl Node {
+needs!(RecoveryPorts {
+    journal: Journal,
+    devices: Devices,
+    machine: Machine,
+});
+
+/// Recovery, once at the start.
+pub(crate) struct Recovery {
+    pub(crate) ports: RecoveryPorts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<State>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) copies: Arc<Copies>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) detach: Arc<Detach>,
+}
+
+impl Recovery {
     /// Looks at what was left, and makes it whole. Runs once, before the first request.
     ///
     /// # Errors
     /// If the state cannot be read at all; trouble with one pool or request is logged and kept
     /// with it instead.
-    pub fn recover(&self) -> PortResult<Recovered> {
+    pub(crate) fn recover(&self) -> PortResult<Recovered> {
         let mut recovered = Recovered::default();
         self.resume_suspended();
         let boot_id = self.ports.machine.boot_id();
@@ -48,18 +73,18 @@ impl Node {
         if !recovered.forgotten.is_empty() {
             let mut end = finish(JournalState::Done, Vec::new());
             end.remove.clone_from(&recovered.forgotten);
-            if let Err(error) = self.end(None, end) {
+            if let Err(error) = self.engine.end(None, end) {
                 tracing::warn!(%error, "attachments of an earlier boot are still remembered");
             }
         }
-        self.attachment_table().put(ours);
+        self.state.attachment_table().put(ours);
         let entries = self.ports.journal.open_entries()?;
         // What an interrupted attach has told the others stays told until it is taken back.
         for entry in entries.iter().filter(|e| e.boot_id == boot_id) {
             self.tell_again(entry);
         }
         for pool in &self.settings.pools {
-            if let Err(error) = self.open_registry(pool) {
+            if let Err(error) = self.pools.open_registry(pool) {
                 tracing::error!(%pool, %error, "this pool cannot be used yet");
             }
         }
@@ -73,11 +98,11 @@ impl Node {
         self.complete_lost();
         recovered.strays = self.remove_strays();
         for entry in write_backs {
-            self.start_write_back(Some(entry.id), &entry);
+            self.copies.start_write_back(Some(entry.id), &entry);
         }
         self.take_up_copies();
         for pool in &self.settings.pools {
-            if let Err(error) = self.write_slot(pool) {
+            if let Err(error) = self.state.write_slot(pool) {
                 tracing::error!(%pool, %error, "other nodes do not see what this node has");
             }
         }
@@ -98,27 +123,6 @@ impl Node {
         }
     }
 
-    /// The registry is active shared on every node; then our slot says what we have now.
-    pub fn open_registry(&self, pool: &PoolName) -> PortResult<()> {
-        let info = self.ports.volumes.pool(pool)?;
-        let name = registry_name()?;
-        let registry = info.named(&name).ok_or_else(|| PortError::Missing {
-            what: format!("{pool}/{name} (`volward pool init {pool}` makes it)"),
-        })?;
-        let lease = self
-            .ports
-            .leases
-            .held(pool)?
-            .get(&registry.volume.id.lv)
-            .copied();
-        // Exclusive is what a `pool init` that broke off leaves: it keeps the other nodes out.
-        if !registry.active || lease.is_some_and(|l| l.mode == LeaseMode::Exclusive) {
-            let volumes = [registry.volume.clone()];
-            self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
-        }
-        self.write_slot(pool)
-    }
-
     fn recover_entry(&self, entry: &JournalEntry, boot_id: &str, recovered: &mut Recovered) {
         let same_boot = entry.boot_id == boot_id;
         let request = entry.request;
@@ -128,7 +132,7 @@ impl Node {
             JournalKind::WriteBack => return,
             JournalKind::Detach if !same_boot => {
                 // The node's restart has done its steps; the pool need not be there yet.
-                self.finish_detach(Some(entry.id), entry, &[]);
+                self.detach.finish_detach(Some(entry.id), entry, &[]);
                 Ok(true)
             }
             JournalKind::Detach => self.complete_detach(entry).map(|()| true),
@@ -140,7 +144,8 @@ impl Node {
             Ok(true) => recovered.completed.push(request),
             Ok(false) => recovered.undone.push(request),
             Err(causes) => {
-                self.quarantine(Some(entry.id), &self.attachments_of(entry), &causes);
+                self.engine
+                    .quarantine(Some(entry.id), &self.attachments_of(entry), &causes);
                 recovered.quarantined.push(request);
             }
         }
@@ -151,17 +156,18 @@ impl Node {
             if let (Step::Publish { pool, attachments }, StepMark::Started | StepMark::Done) =
                 (&planned.step, mark)
             {
-                self.attachment_table().publish(pool, attachments);
+                self.state.attachment_table().publish(pool, attachments);
             }
         }
     }
 
     fn attachments_of(&self, entry: &JournalEntry) -> Vec<StoredAttachment> {
         match entry.kind {
-            JournalKind::Attach => self.not_attached_yet(&entry.puts),
+            JournalKind::Attach => self.engine.not_attached_yet(&entry.puts),
             JournalKind::Detach | JournalKind::WriteBack => {
                 let wanted = |a: &&StoredAttachment| entry.removes.contains(&a.key());
-                self.attachment_table()
+                self.state
+                    .attachment_table()
                     .attachments()
                     .filter(wanted)
                     .cloned()
@@ -175,16 +181,18 @@ impl Node {
             entry: Some(entry.id),
             kind: JournalKind::Attach,
         };
-        self.run(
-            run,
-            entry.steps.iter().map(|p| &p.step),
-            entry.first_not_done(),
-        )
-        .map_err(|b| vec![b.error.cause(&b.what)])?;
+        self.engine
+            .run(
+                run,
+                entry.steps.iter().map(|p| &p.step),
+                entry.first_not_done(),
+            )
+            .map_err(|b| vec![b.error.cause(&b.what)])?;
         let end = finish(JournalState::Done, entry.puts.clone());
-        self.end(Some(entry.id), end)
+        self.engine
+            .end(Some(entry.id), end)
             .map_err(|e| vec![e.to_string()])?;
-        self.attachment_table().put(entry.puts.clone());
+        self.state.attachment_table().put(entry.puts.clone());
         Ok(())
     }
 
@@ -198,7 +206,8 @@ impl Node {
             .iter()
             .take_while(|m| **m != StepMark::Waiting)
             .count();
-        self.undo(run, &entry.steps[..begun.min(entry.steps.len())])
+        self.engine
+            .undo(run, &entry.steps[..begun.min(entry.steps.len())])
             .map_err(|(what, error)| vec![format!("{what}: {error}")])?;
         self.end_undone(entry, "the daemon died before it was done", Vec::new())
     }
@@ -213,10 +222,11 @@ impl Node {
         end.causes = vec![why.to_owned()];
         end.follow.clone_from(&follow);
         let numbers = self
+            .engine
             .end(Some(entry.id), end)
             .map_err(|e| vec![e.to_string()])?;
         for (number, write_back) in numbers.into_iter().zip(&follow) {
-            self.start_write_back(Some(number), write_back);
+            self.copies.start_write_back(Some(number), write_back);
         }
         Ok(())
     }
@@ -231,7 +241,9 @@ impl Node {
             .steps
             .iter()
             .filter_map(|planned| match &planned.step {
-                Step::MakeCopy { volume, .. } => Some(self.write_back_entry(entry.request, volume)),
+                Step::MakeCopy { volume, .. } => {
+                    Some(self.copies.write_back_entry(entry.request, volume))
+                }
                 _ => None,
             });
         let why = "the node was restarted before it was done";
@@ -244,13 +256,14 @@ impl Node {
             entry: Some(entry.id),
             kind: JournalKind::Detach,
         };
-        self.run(
-            run,
-            entry.steps.iter().map(|p| &p.step),
-            entry.first_not_done(),
-        )
-        .map_err(|b| vec![b.error.cause(&b.what)])?;
-        self.finish_detach(Some(entry.id), entry, &leaving);
+        self.engine
+            .run(
+                run,
+                entry.steps.iter().map(|p| &p.step),
+                entry.first_not_done(),
+            )
+            .map_err(|b| vec![b.error.cause(&b.what)])?;
+        self.detach.finish_detach(Some(entry.id), entry, &leaving);
         Ok(())
     }
 }
@@ -263,10 +276,4 @@ fn finish(state: JournalState, put: Vec<StoredAttachment>) -> Finish {
         remove: Vec::new(),
         follow: Vec::new(),
     }
-}
-
-fn registry_name() -> PortResult<volward_model::VolumeName> {
-    volward_model::volume::REGISTRY_VOLUME
-        .parse()
-        .map_err(|error: volward_model::ParseIdError| PortError::Refused(error.to_string()))
 }

@@ -1,11 +1,20 @@
 //! What people and programs ask to see.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use volward_model::{Attachment, InstanceId, PoolName, RequestId, VolumeId, VolumeName, VolumeRef};
+use volward_model::{
+    Attachment, AttachmentState, InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeId,
+    VolumeName, VolumeRef,
+};
 
-use crate::node::Node;
-use crate::ports::{JournalEntry, JournalQuery, PortResult, StoredAttachment};
+use crate::observe::Observer;
+use crate::ports::{
+    Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
+    StoredAttachment,
+};
+use crate::settings::{Settings, needs};
+use crate::state::State;
 
 /// An attachment somewhere in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,28 +25,45 @@ pub struct ClusterAttachment {
     pub volume: Option<VolumeRef>,
 }
 
-impl Node {
+needs!(ViewsPorts {
+    journal: Journal,
+    leases: Leases,
+});
+
+/// What there is to see; changes nothing.
+pub(crate) struct Views {
+    pub(crate) ports: ViewsPorts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<State>,
+    pub(crate) observer: Arc<Observer>,
+}
+
+impl Views {
     /// Everything attached or quarantined on this node.
     #[must_use]
-    pub fn attachments(&self) -> Vec<StoredAttachment> {
-        self.attachment_table().attachments().cloned().collect()
+    pub(crate) fn attachments(&self) -> Vec<StoredAttachment> {
+        self.state
+            .attachment_table()
+            .attachments()
+            .cloned()
+            .collect()
     }
 
     /// Attachments of other nodes that may be alive, intents included, over all shared pools
     /// that can be read; the sentences tell of those that cannot.
     #[must_use]
-    pub fn attachments_elsewhere(&self) -> (Vec<ClusterAttachment>, Vec<String>) {
+    pub(crate) fn attachments_elsewhere(&self) -> (Vec<ClusterAttachment>, Vec<String>) {
         let (mut found, mut troubles) = (Vec::new(), Vec::new());
         for pool in &self.settings.pools {
-            match self.look(pool) {
-                Ok(sight) => {
-                    let named = |id: VolumeId| sight.info.volume(id).map(|v| v.volume.clone());
-                    let all = sight.live_slots().flat_map(|slot| &slot.attachments);
+            match self.observer.snapshot(pool) {
+                Ok(snapshot) => {
+                    let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
+                    let all = snapshot.live_slots().flat_map(|slot| &slot.attachments);
                     found.extend(all.map(|a| ClusterAttachment {
                         attachment: a.clone(),
                         volume: named(a.volume),
                     }));
-                    troubles.extend(sight.unreadable());
+                    troubles.extend(snapshot.unreadable());
                 }
                 Err(error) => troubles.push(format!("pool {pool}: {error}")),
             }
@@ -47,12 +73,13 @@ impl Node {
 
     /// Of these disks, the ones an instance has not attached here.
     #[must_use]
-    pub fn missing(
+    pub(crate) fn missing(
         &self,
         instance: InstanceId,
         disks: &[(PoolName, VolumeName)],
     ) -> Vec<(PoolName, VolumeName)> {
         let has: BTreeSet<(PoolName, VolumeName)> = self
+            .state
             .attachment_table()
             .of_instance(instance)
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
@@ -68,7 +95,11 @@ impl Node {
     ///
     /// # Errors
     /// If the state cannot be read.
-    pub fn history(&self, what: &JournalQuery, limit: usize) -> PortResult<Vec<JournalEntry>> {
+    pub(crate) fn history(
+        &self,
+        what: &JournalQuery,
+        limit: usize,
+    ) -> PortResult<Vec<JournalEntry>> {
         self.ports.journal.find(what, limit)
     }
 
@@ -76,10 +107,63 @@ impl Node {
     ///
     /// # Errors
     /// If the state cannot be read.
-    pub fn entry_of(&self, request: RequestId) -> PortResult<Option<JournalEntry>> {
+    pub(crate) fn entry_of(&self, request: RequestId) -> PortResult<Option<JournalEntry>> {
         Ok(self
             .history(&JournalQuery::Request(request), 1)?
             .into_iter()
             .next())
+    }
+
+    /// Attachments, leases and sharing of this node that cannot all be true at once; empty when
+    /// all is well. For `doctor`.
+    #[must_use]
+    pub(crate) fn inconsistencies(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for pool in &self.settings.pools {
+            let Ok(LeaseStatus {
+                held, freshness, ..
+            }) = self.ports.leases.status(pool)
+            else {
+                continue;
+            };
+            if let Freshness::Renewed { ago, .. } = freshness
+                && freshness.is_expired()
+            {
+                found.push(format!(
+                    "the lockspace of pool {pool} was last renewed {} s ago: its leases are \
+                     listed, but other nodes may take them; restart this node",
+                    ago.as_secs()
+                ));
+            }
+            for attachment in self
+                .state
+                .attachment_table()
+                .attachments()
+                .filter(|a| a.volume.pool == *pool)
+            {
+                let volume = &attachment.volume;
+                let needed = match attachment.sharing {
+                    Sharing::Exclusive => LeaseMode::Exclusive,
+                    Sharing::Shared => LeaseMode::Shared,
+                };
+                let quarantined = attachment.state == AttachmentState::Quarantined;
+                match held.get(&volume.id.lv) {
+                    _ if quarantined => found.push(format!(
+                        "{volume} is quarantined for instance {}: {}",
+                        attachment.instance,
+                        attachment.causes.join("; then: ")
+                    )),
+                    Some(lease) if lease.orphan => {
+                        found.push(format!("the lease of {volume} is an orphan"));
+                    }
+                    Some(lease) if lease.mode >= needed => {}
+                    _ => found.push(format!(
+                        "{volume} is attached {} to instance {}, but its lease is not held so",
+                        attachment.sharing, attachment.instance
+                    )),
+                }
+            }
+        }
+        found
     }
 }

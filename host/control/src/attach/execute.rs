@@ -1,20 +1,18 @@
 //! A plan is journalled and run; what breaks is taken back, or quarantined.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use volward_model::{AttachmentState, PoolName};
+use volward_model::AttachmentState;
 use volward_plan::{AttachPlan, Step};
 
-use super::{AttachDone, AttachRequest, Attempt};
+use super::{Attach, AttachDone, AttachRequest, Attempt};
+use crate::engine::{Run, StepError, StepFailure};
 use crate::error::ControlError;
-use crate::execute::{Run, StepError, StepFailure};
-use crate::node::Node;
 use crate::ports::{
     Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
 };
 
-impl Node {
+impl Attach {
     /// Journals and runs a plan.
     pub(super) fn execute(
         &self,
@@ -23,22 +21,22 @@ impl Node {
         now_ms: u64,
     ) -> Result<Attempt, ControlError> {
         let state = |error| ControlError::State { error };
-        self.record_ends().map_err(state)?;
+        self.engine.record_ends().map_err(state)?;
         let sequence = self.ports.journal.next_sequence().map_err(state)?;
         let puts = self.future_attachments(ask, plan, sequence, now_ms);
         let entry = self.entry(ask, plan, &puts);
         let id = self.ports.journal.begin(&entry).map_err(state)?;
         self.ports.marks.announce(ask.instance, sequence);
-        self.in_flight.number(ask.request, sequence);
+        self.state.in_flight.number(ask.request, sequence);
         let run = Run {
             entry: Some(id),
             kind: JournalKind::Attach,
         };
         let promise: u64 = plan.steps.iter().map(|p| promised(&p.step)).sum();
-        self.promised.fetch_add(promise, Ordering::SeqCst);
+        self.state.promised.fetch_add(promise, Ordering::SeqCst);
         let steps = plan.steps.iter().map(|p| &p.step);
-        let ran = self.run_while(run, steps, 0, &ask.cancellation);
-        self.promised.fetch_sub(promise, Ordering::SeqCst);
+        let ran = self.engine.run_while(run, steps, 0, &ask.cancellation);
+        self.state.promised.fetch_sub(promise, Ordering::SeqCst);
         let broken = match ran {
             Ok(()) => {
                 let end = Finish {
@@ -50,8 +48,8 @@ impl Node {
                 };
                 match self.ports.journal.finish(id, &end) {
                     Ok(_) => {
-                        self.attachment_table().put(puts);
-                        self.tend_copies(plan);
+                        self.state.attachment_table().put(puts);
+                        self.copies.watch_all(plan);
                         return Ok(Attempt::Done(AttachDone {
                             sequence,
                             grants: plan.grants.clone(),
@@ -76,7 +74,7 @@ impl Node {
     pub(super) fn record_failure(&self, ask: &AttachRequest, error: &ControlError) {
         let entry = JournalEntry {
             instance: Some(ask.instance),
-            ..self.new_entry(ask.request, JournalKind::Attach)
+            ..self.engine.new_entry(ask.request, JournalKind::Attach)
         };
         let end = Finish {
             state: JournalState::Undone,
@@ -111,11 +109,12 @@ impl Node {
         let request = ask.request;
         // A plan for what is attached already has no steps, and nothing to take back.
         let begun = plan.steps.len().min(broken.at + 1);
-        let undone = self.undo(run, &plan.steps[..begun]);
+        let undone = self.engine.undo(run, &plan.steps[..begun]);
         let mut causes = vec![broken.error.cause(&broken.what)];
         if let Err((what, error)) = undone {
             causes.push(format!("{what}: {error}"));
-            self.quarantine(Some(id), &self.not_attached_yet(puts), &causes);
+            self.engine
+                .quarantine(Some(id), &self.engine.not_attached_yet(puts), &causes);
             return Err(ControlError::Quarantined { request, causes });
         }
         let end = Finish {
@@ -125,7 +124,7 @@ impl Node {
             remove: Vec::new(),
             follow: Vec::new(),
         };
-        if let Err(error) = self.end(Some(id), end) {
+        if let Err(error) = self.engine.end(Some(id), end) {
             tracing::warn!(%error, "cannot record yet that an attach was undone");
         }
         match broken.error {
@@ -149,50 +148,6 @@ impl Node {
         }
     }
 
-    /// Remembers what could neither be finished nor taken back, with its causes.
-    pub(crate) fn quarantine(
-        &self,
-        entry: Option<u64>,
-        attachments: &[StoredAttachment],
-        causes: &[String],
-    ) {
-        let kept: Vec<StoredAttachment> = attachments
-            .iter()
-            .cloned()
-            .map(|mut a| {
-                a.state = AttachmentState::Quarantined;
-                a.causes = causes.to_vec();
-                a
-            })
-            .collect();
-        tracing::error!(?causes, "quarantined");
-        let end = Finish {
-            state: JournalState::Quarantined,
-            causes: causes.to_vec(),
-            put: kept.clone(),
-            remove: Vec::new(),
-            follow: Vec::new(),
-        };
-        if let Err(error) = self.end(entry, end) {
-            tracing::error!(%error, "a quarantine is remembered by the daemon alone for now");
-        }
-        let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
-        self.attachment_table().put(kept);
-        for pool in pools {
-            if let Err(error) = self.write_slot(&pool) {
-                tracing::warn!(%pool, %error, "other nodes do not see a quarantine");
-            }
-        }
-    }
-
-    /// Of the attachments of a request, those it was to make: what the instance had before is
-    /// whole, whatever becomes of the request.
-    pub(crate) fn not_attached_yet(&self, puts: &[StoredAttachment]) -> Vec<StoredAttachment> {
-        let attachment_table = self.attachment_table();
-        let fresh = |put: &&StoredAttachment| !attachment_table.has(put.key());
-        puts.iter().filter(fresh).cloned().collect()
-    }
-
     fn future_attachments(
         &self,
         ask: &AttachRequest,
@@ -201,7 +156,7 @@ impl Node {
         since_ms: u64,
     ) -> Vec<StoredAttachment> {
         let boot_id = self.ports.machine.boot_id();
-        let attachment_table = self.attachment_table();
+        let attachment_table = self.state.attachment_table();
         plan.grants
             .iter()
             .map(|grant| {
@@ -247,7 +202,7 @@ impl Node {
             commit_at: plan.commit_at,
             puts: puts.to_vec(),
             marks: vec![StepMark::Waiting; plan.steps.len()],
-            ..self.new_entry(ask.request, JournalKind::Attach)
+            ..self.engine.new_entry(ask.request, JournalKind::Attach)
         }
     }
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use volward_model::{AttachmentKey, Facts, PoolName, RequestFacts, VolumeRef};
 use volward_plan::{DiskOptions, PlanInput, RequestedDisk, Watchdog, home_of};
 
-use super::{AttachRequest, DiskRequest, refuse, storage};
+use super::{Attach, AttachRequest, DiskRequest, refuse, storage};
 use crate::error::ControlError;
-use crate::node::Node;
 use crate::observe::{PoolSnapshot, find};
 use crate::ports::{PortError, StoredAttachment};
 
@@ -20,7 +19,7 @@ pub(super) struct AttachContext {
     pub(super) input: PlanInput,
 }
 
-impl Node {
+impl Attach {
     /// The volumes asked for, by name, as they are now.
     pub(super) fn resolve(&self, ask: &AttachRequest) -> Result<Vec<VolumeRef>, ControlError> {
         let mut pools: BTreeMap<&PoolName, volward_model::PoolInfo> = BTreeMap::new();
@@ -50,6 +49,7 @@ impl Node {
         let refused = |refusal| refuse(ask.request, refusal);
         let mut sights: BTreeMap<PoolName, PoolSnapshot> = BTreeMap::new();
         let held: Vec<StoredAttachment> = self
+            .state
             .attachment_table()
             .of_instance(ask.instance)
             .filter(|a| {
@@ -66,19 +66,23 @@ impl Node {
             .chain(held.iter().map(|a| &a.volume.pool));
         for pool in wanted {
             if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.validated_pool(pool).map_err(failed)?);
+                sights.insert(
+                    pool.clone(),
+                    self.observer.validated_snapshot(pool).map_err(failed)?,
+                );
             }
         }
         let mut disks = Vec::new();
         for disk in &ask.disks {
             let sight = &sights[&disk.pool];
             let info = find(sight, &disk.volume)?;
-            let input = self.volume_input(sight, info).map_err(failed)?;
+            let input = self.observer.volume_input(sight, info).map_err(failed)?;
             disks.push(RequestedDisk::new(input, options(disk)).map_err(refused)?);
         }
         let disk_facts = disks.iter().map(|disk| {
             let asked = (disk.sharing, disk.access);
-            self.disk_facts(&disk.input, disk.home.clone(), ask.instance, asked)
+            self.observer
+                .disk_facts(&disk.input, disk.home.clone(), ask.instance, asked)
         });
         let disk_facts = disk_facts.collect();
         let mut held_facts = Vec::new();
@@ -89,11 +93,11 @@ impl Node {
                 continue;
             };
             let home = home_of(info).map_err(refused)?;
-            let seen = self.volume_input(sight, info).map_err(failed)?;
+            let seen = self.observer.volume_input(sight, info).map_err(failed)?;
             let asked = (attachment.sharing, attachment.access);
-            held_facts.push(self.disk_facts(&seen, home, ask.instance, asked));
+            held_facts.push(self.observer.disk_facts(&seen, home, ask.instance, asked));
         }
-        let local = self.local_pool().map_err(failed)?;
+        let local = self.observer.local_pool().map_err(failed)?;
         let own = disks.iter().map(|disk| AttachmentKey {
             volume: disk.volume().id,
             instance: ask.instance,
@@ -109,7 +113,7 @@ impl Node {
                 instance_name: ask.instance_name.clone(),
                 hints: ask.hints.clone(),
             },
-            node: self.node_facts(local.as_ref(), &own),
+            node: self.observer.node_facts(local.as_ref(), &own),
             peer: None,
             disks: disk_facts,
             held: held_facts,

@@ -4,18 +4,16 @@ use volward_model::{RequestId, VolumeRef};
 use volward_plan::Step;
 use volward_plan::home::write_back;
 
-use super::RETRY;
-use crate::execute::{Run, StepError, StepFailure, return_of};
-use crate::in_flight::Cancellation;
-use crate::node::Node;
+use super::{Copies, RETRY};
+use crate::engine::{Run, StepError, StepFailure};
 use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError};
 
-impl Node {
+impl Copies {
     /// The journal entry of a write-back.
     pub(crate) fn write_back_entry(&self, request: RequestId, volume: &VolumeRef) -> JournalEntry {
         JournalEntry {
             volumes: vec![volume.clone()],
-            ..self.new_entry(request, JournalKind::WriteBack)
+            ..self.engine.new_entry(request, JournalKind::WriteBack)
         }
     }
 
@@ -25,13 +23,15 @@ impl Node {
             return;
         };
         self.watch(&volume, true, true);
-        let Some(node) = self.handle() else { return };
-        let work = Box::new(move || node.write_back_until_done(entry, &volume));
+        let Some(copies) = self.me.upgrade() else {
+            return;
+        };
+        let work = Box::new(move || copies.write_back_until_done(entry, &volume));
         self.ports.tasks.spawn("write-back".into(), work);
     }
 
     fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
-        while !self.is_stopping() {
+        while !self.state.is_stopping() {
             match self.write_back_once(entry, volume) {
                 Ok(()) => return,
                 Err(StepFailure {
@@ -41,7 +41,7 @@ impl Node {
                 Err(broken) => {
                     let trouble = broken.error.cause(&broken.what);
                     tracing::warn!(%volume, %trouble, "write-back; trying again");
-                    self.note_trouble(volume.id, &trouble);
+                    self.state.note_trouble(volume.id, &trouble);
                     self.ports.clock.sleep(RETRY);
                 }
             }
@@ -57,12 +57,17 @@ impl Node {
             error,
         };
         let wait = self.settings.lock_wait;
-        let turn = self.volume_locks.take(&[volume.id], wait).map_err(|_| {
-            broken(StepError::Changed(format!(
-                "another request works on {volume}"
-            )))
-        })?;
+        let turn = self
+            .state
+            .volume_locks
+            .take(&[volume.id], wait)
+            .map_err(|_| {
+                broken(StepError::Changed(format!(
+                    "another request works on {volume}"
+                )))
+            })?;
         if self
+            .state
             .attachment_table()
             .of_volume(volume.id)
             .next()
@@ -73,7 +78,7 @@ impl Node {
                 entry,
                 kind: JournalKind::WriteBack,
             };
-            self.run(run, &steps, 0)?;
+            self.engine.run(run, &steps, 0)?;
         }
         if let Some(entry) = entry {
             let end = Finish {
@@ -83,12 +88,12 @@ impl Node {
                 remove: Vec::new(),
                 follow: Vec::new(),
             };
-            if let Err(error) = self.end(Some(entry), end) {
+            if let Err(error) = self.engine.end(Some(entry), end) {
                 // Begun anew by the next start, it finds the data at home.
                 tracing::warn!(%volume, %error, "cannot record yet that it is written back");
             }
         }
-        self.forget(volume);
+        self.state.forget(volume);
         drop(turn);
         tracing::info!(%volume, "written back");
         Ok(())
@@ -99,20 +104,12 @@ impl Node {
             let reason = format!("the copy of {volume} is in a local pool that is not configured");
             return Err(StepError::Port(PortError::Refused(reason)));
         };
-        let sight = self.look(&volume.pool)?;
-        let info = sight.info.volume(volume.id);
+        let snapshot = self.observer.snapshot(&volume.pool)?;
+        let info = snapshot.info.volume(volume.id);
         let info = info.ok_or_else(|| PortError::Missing {
             what: volume.to_string(),
         })?;
-        let seen = self.volume_input(&sight, info)?;
+        let seen = self.observer.volume_input(&snapshot, info)?;
         write_back(&self.settings.node, local, &seen, true).map_err(StepError::Refused)
-    }
-
-    /// `Step::AwaitWriteBack`: everything written back, and flushed.
-    pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
-        let id = return_of(volume);
-        self.await_clone(volume, id, &Cancellation::default())?;
-        self.ports.devices.flush(id)?;
-        Ok(())
     }
 }

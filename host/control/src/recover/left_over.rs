@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use volward_model::{
     AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
-    InstanceId, LeaseMode, RequestId, Sharing, VolumeRef,
+    InstanceId, RequestId, VolumeRef,
 };
 use volward_plan::DiskForm;
 
-use crate::execute::clone_of;
-use crate::node::Node;
-use crate::ports::{Freshness, LeaseStatus, PortResult, StoredAttachment};
+use super::Recovery;
+use crate::engine::clone_of;
+use crate::ports::{PortResult, StoredAttachment};
 
-impl Node {
+impl Recovery {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
     /// record that. Nobody can have open what is not there, so the detach is completed.
     pub(super) fn complete_lost(&self) {
@@ -22,7 +22,7 @@ impl Node {
         };
         let there: BTreeSet<DeviceId> = devices.into_iter().map(|d| d.id).collect();
         let mut lost: BTreeMap<InstanceId, Vec<StoredAttachment>> = BTreeMap::new();
-        for attachment in self.attachment_table().attachments() {
+        for attachment in self.state.attachment_table().attachments() {
             let id = DeviceId::attachment(attachment.volume.id, attachment.instance);
             let settled = attachment.state == AttachmentState::Attached;
             if settled && attachment.form == DiskForm::Own && !there.contains(&id) {
@@ -34,7 +34,7 @@ impl Node {
         for (instance, attachments) in lost {
             tracing::warn!(%instance, count = attachments.len(), "completing a lost detach");
             let request = RequestId(Uuid::new_v4());
-            if let Err(error) = self.execute_detach(request, instance, &attachments) {
+            if let Err(error) = self.detach.execute_detach(request, instance, &attachments) {
                 tracing::error!(%instance, %error, "a lost detach cannot be completed");
             }
         }
@@ -43,6 +43,7 @@ impl Node {
     /// I13: no stale device survives. One that is open is somebody's: it is kept, and said.
     pub(super) fn remove_strays(&self) -> Vec<String> {
         let known: BTreeSet<AttachmentKey> = self
+            .state
             .attachment_table()
             .attachments()
             .map(StoredAttachment::key)
@@ -50,11 +51,15 @@ impl Node {
         let mut strays = Vec::new();
         let is_stray = |key: &AttachmentKey| !known.contains(key);
         for link in self.ports.devices.links().unwrap_or_default() {
-            let of_known = self.attachment_table().of_instance(link.instance).any(|a| {
-                a.volume.pool == link.pool
-                    && a.volume.name == link.volume
-                    && a.form == DiskForm::Own
-            });
+            let of_known = self
+                .state
+                .attachment_table()
+                .of_instance(link.instance)
+                .any(|a| {
+                    a.volume.pool == link.pool
+                        && a.volume.name == link.volume
+                        && a.form == DiskForm::Own
+                });
             if of_known {
                 continue;
             }
@@ -107,6 +112,7 @@ impl Node {
             .map(|d| (d.id.volume, d))
             .collect();
         let attached: BTreeMap<_, VolumeRef> = self
+            .state
             .attachment_table()
             .attachments()
             .map(|a| (a.volume.id, a.volume.clone()))
@@ -115,15 +121,16 @@ impl Node {
             let Some(volume) = attached.get(volume) else {
                 continue;
             };
-            if self.is_returning(volume.id) {
+            if self.state.is_returning(volume.id) {
                 continue;
             }
             let hydrating = self
+                .state
                 .attachment_table()
                 .of_volume(volume.id)
                 .filter_map(|a| a.copy)
                 .any(|c| c.mode >= CopyMode::Background);
-            self.watch(volume, false, hydrating);
+            self.copies.watch(volume, false, hydrating);
             if let Err(error) = self.allow_discards_if_linear(volume) {
                 tracing::warn!(%volume, %error, "discards stay refused");
             }
@@ -135,30 +142,35 @@ impl Node {
     /// was at work on it. After a reboot a split one waits for its guest to start here again.
     fn write_back_unspoken(&self) {
         for pool in &self.settings.pools {
-            let Ok(sight) = self.look(pool) else { continue };
-            for info in &sight.info.volumes {
+            let Ok(snapshot) = self.observer.snapshot(pool) else {
+                continue;
+            };
+            for info in &snapshot.info.volumes {
                 let volume = &info.volume;
                 let Ok(home) = info.home() else { continue };
                 let here = home
                     .copy()
                     .is_some_and(|(node, _)| *node == self.settings.node);
                 let attached = self
+                    .state
                     .attachment_table()
                     .of_volume(volume.id)
                     .next()
                     .is_some();
-                let spoken_of = attached || self.is_returning(volume.id);
+                let spoken_of = attached || self.state.is_returning(volume.id);
                 if !here || spoken_of {
                     continue;
                 }
                 let goes_on = match home.state {
                     HomeState::Returning { .. } => true,
-                    HomeState::Split { .. } => sight.held.contains_key(&volume.id.lv),
+                    HomeState::Split { .. } => snapshot.held.contains_key(&volume.id.lv),
                     HomeState::Node { .. } | HomeState::Pool => false,
                 };
                 if goes_on {
-                    let entry = self.write_back_entry(RequestId(Uuid::new_v4()), volume);
-                    self.start_write_back(None, &entry);
+                    let entry = self
+                        .copies
+                        .write_back_entry(RequestId(Uuid::new_v4()), volume);
+                    self.copies.start_write_back(None, &entry);
                 }
             }
         }
@@ -167,60 +179,8 @@ impl Node {
     fn allow_discards_if_linear(&self, volume: &VolumeRef) -> PortResult<()> {
         let id = clone_of(volume);
         if self.ports.devices.clone_status(id)?.is_none() {
-            self.allow_discards(volume)?;
+            self.copies.allow_discards(volume)?;
         }
         Ok(())
-    }
-
-    /// Attachments, leases and sharing of this node that cannot all be true at once; empty when
-    /// all is well. For `doctor`.
-    #[must_use]
-    pub fn inconsistencies(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for pool in &self.settings.pools {
-            let Ok(LeaseStatus {
-                held, freshness, ..
-            }) = self.ports.leases.status(pool)
-            else {
-                continue;
-            };
-            if let Freshness::Renewed { ago, .. } = freshness
-                && freshness.is_expired()
-            {
-                found.push(format!(
-                    "the lockspace of pool {pool} was last renewed {} s ago: its leases are \
-                     listed, but other nodes may take them; restart this node",
-                    ago.as_secs()
-                ));
-            }
-            for attachment in self
-                .attachment_table()
-                .attachments()
-                .filter(|a| a.volume.pool == *pool)
-            {
-                let volume = &attachment.volume;
-                let needed = match attachment.sharing {
-                    Sharing::Exclusive => LeaseMode::Exclusive,
-                    Sharing::Shared => LeaseMode::Shared,
-                };
-                let quarantined = attachment.state == AttachmentState::Quarantined;
-                match held.get(&volume.id.lv) {
-                    _ if quarantined => found.push(format!(
-                        "{volume} is quarantined for instance {}: {}",
-                        attachment.instance,
-                        attachment.causes.join("; then: ")
-                    )),
-                    Some(lease) if lease.orphan => {
-                        found.push(format!("the lease of {volume} is an orphan"));
-                    }
-                    Some(lease) if lease.mode >= needed => {}
-                    _ => found.push(format!(
-                        "{volume} is attached {} to instance {}, but its lease is not held so",
-                        attachment.sharing, attachment.instance
-                    )),
-                }
-            }
-        }
-        found
     }
 }

@@ -84,7 +84,7 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
         let found = format!("{}, where a pool is shared by sanlock", info.kind);
         return refusing(bad(&check, DoctorVerdict::Failed, found, remedy));
     }
-    match daemon.node.look(pool) {
+    match daemon.node.pool_snapshot(pool) {
         Err(error) => {
             let remedy = format!(
                 "vgchange --lock-start {pool}; then, once per pool, volward pool init {pool}"
@@ -96,13 +96,13 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
                 remedy,
             ))
         }
-        Ok(sight) => {
-            let trouble = sight.slot_troubles().into_iter().next();
+        Ok(snapshot) => {
+            let trouble = snapshot.slot_troubles().into_iter().next();
             let seen = SeenPool {
-                host_id: sight.own.host_id,
-                nodes: sight.members.len(),
+                host_id: snapshot.own.host_id,
+                nodes: snapshot.members.len(),
                 partial: info.partial,
-                unreadable: sight.unreadable().into_iter().next(),
+                unreadable: snapshot.unreadable().into_iter().next(),
                 slot: trouble.map(|s| format!("the slot of host-id {} {}", s.host_id, s.trouble)),
             };
             seen_pool(&check, seen)

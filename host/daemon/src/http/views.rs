@@ -267,12 +267,12 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     if kind == Some(PoolKind::Local) {
         return view;
     }
-    match daemon.node.look(name) {
-        Ok(sight) => {
-            let troubles = sight.slot_troubles();
-            let members = sight.members.iter().map(|m| PoolMember {
+    match daemon.node.pool_snapshot(name) {
+        Ok(snapshot) => {
+            let troubles = snapshot.slot_troubles();
+            let members = snapshot.members.iter().map(|m| PoolMember {
                 host_id: m.host_id,
-                node: sight.name_of(m.host_id).map(ToString::to_string),
+                node: snapshot.name_of(m.host_id).map(ToString::to_string),
                 state: format!("{:?}", m.state).to_lowercase(),
                 own: m.own,
                 slot_trouble: troubles

@@ -8,14 +8,14 @@ use volward_model::VolumeId;
 
 /// Hands out volumes, all of a request at once, so that two requests never wait for each other.
 #[derive(Debug, Default)]
-pub struct VolumeLocks {
+pub(crate) struct VolumeLocks {
     taken: Mutex<BTreeSet<VolumeId>>,
     freed: Condvar,
 }
 
 /// The volumes of one request; given back when dropped.
 #[derive(Debug)]
-pub struct VolumeGuard<'a> {
+pub(crate) struct VolumeGuard<'a> {
     volume_locks: &'a VolumeLocks,
     volumes: Vec<VolumeId>,
 }
@@ -25,7 +25,7 @@ impl VolumeLocks {
     ///
     /// # Errors
     /// With a volume that is still taken after `at_most`.
-    pub fn take(
+    pub(crate) fn take(
         &self,
         volumes: &[VolumeId],
         at_most: Duration,

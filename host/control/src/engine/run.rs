@@ -6,20 +6,17 @@ use std::time::Duration;
 use volward_model::{Backing, DeviceId, DeviceRole, InstanceId, Table, VolumeId, VolumeRef};
 use volward_plan::{Planned, Refusal, Step};
 
-use crate::in_flight::Cancellation;
-use crate::node::Node;
+use super::Engine;
+use super::homes::{ZEROED, names};
 use crate::ports::{Applied, JournalKind, LinkPath, NewVolume, PortError, PortResult, StepMark};
-use homes::{ZEROED, names};
-
-mod homes;
-mod leases;
+use crate::state::Cancellation;
 
 /// Between two tries to remove a device that is still open.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a step did not happen.
 #[derive(Debug, Clone)]
-pub enum StepError {
+pub(crate) enum StepError {
     /// Storage failed.
     Port(PortError),
     /// The second look found a change: undo, and decide again.
@@ -37,7 +34,7 @@ pub enum StepError {
 impl StepError {
     /// The sentence for a journal's or an attachment's causes; `what` was to be done.
     #[must_use]
-    pub fn cause(&self, what: &str) -> String {
+    pub(crate) fn cause(&self, what: &str) -> String {
         match self {
             Self::Port(error) => format!("{what}: {error}"),
             Self::Changed(why) => why.clone(),
@@ -56,7 +53,7 @@ impl From<PortError> for StepError {
 
 /// Where a plan broke off.
 #[derive(Debug, Clone)]
-pub struct StepFailure {
+pub(crate) struct StepFailure {
     /// The step's place in the plan.
     pub at: usize,
     /// What it was to do, in a sentence.
@@ -68,7 +65,7 @@ pub struct StepFailure {
 /// Which journal entry a run belongs to; `None` where the state disk is full and a detach goes on
 /// without one.
 #[derive(Clone, Copy, Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// The entry.
     pub entry: Option<u64>,
     /// Names the crash points.
@@ -86,7 +83,7 @@ impl Run {
     }
 }
 
-impl Node {
+impl Engine {
     /// Runs the steps from `from` on.
     ///
     /// # Errors
@@ -100,10 +97,10 @@ impl Node {
         self.run_while(run, steps, from, &Cancellation::default())
     }
 
-    /// As [`Node::run`], until it is called off.
+    /// As [`Engine::run`], until it is called off.
     ///
     /// # Errors
-    /// As [`Node::run`].
+    /// As [`Engine::run`].
     pub(crate) fn run_while<'a>(
         &self,
         run: Run,
@@ -186,7 +183,7 @@ impl Node {
             Step::DisableAutoactivation { pool, volumes } => {
                 self.ports.volumes.disable_autoactivation(pool, volumes)?;
             }
-            Step::Revalidate { expectations } => self.look_again(expectations)?,
+            Step::Revalidate { expectations } => self.revalidate(expectations)?,
             Step::MakeCopy {
                 volume,
                 local,
@@ -239,12 +236,12 @@ impl Node {
                 self.remove_device(DeviceId::attachment(volume.id, *instance))?;
             }
             Step::Publish { pool, attachments } => {
-                self.attachment_table().publish(pool, attachments);
-                self.write_slot(pool)?;
+                self.state.attachment_table().publish(pool, attachments);
+                self.state.write_slot(pool)?;
             }
             Step::Withdraw { pool, attachments } => {
-                self.attachment_table().withdraw(attachments);
-                self.write_slot(pool)?;
+                self.state.attachment_table().withdraw(attachments);
+                self.state.write_slot(pool)?;
             }
             Step::Link { volume, instance } => {
                 let id = DeviceId::attachment(volume.id, *instance);
@@ -294,7 +291,7 @@ impl Node {
     }
 
     /// Tries again for a while what is in use: whoever had it open may be about to close it.
-    fn patiently<T>(&self, what: impl Fn() -> PortResult<T>) -> PortResult<T> {
+    pub(super) fn patiently<T>(&self, what: impl Fn() -> PortResult<T>) -> PortResult<T> {
         let deadline = self.ports.clock.monotonic() + self.settings.busy_for;
         loop {
             match what() {

@@ -23,8 +23,8 @@ pub struct CopyMonitor {
     pub remaining_ms: Option<u64>,
     /// The latest trouble, until it is seen to go on.
     pub trouble: Option<String>,
-    pub(super) first: (u64, Duration),
-    pub(super) changed: Duration,
+    first: (u64, Duration),
+    changed: Duration,
 }
 
 /// A copy as people see it.
@@ -47,7 +47,27 @@ pub struct CopyView {
 }
 
 impl CopyMonitor {
-    pub(super) fn see(&mut self, now: Duration, status: &CloneStatus, stall_after: Duration) {
+    pub(crate) fn new(
+        volume: &VolumeRef,
+        returning: bool,
+        wants_progress: bool,
+        now: Duration,
+    ) -> Self {
+        Self {
+            volume: volume.clone(),
+            returning,
+            status: None,
+            switched: false,
+            wants_progress,
+            stalled_ms: 0,
+            remaining_ms: None,
+            trouble: None,
+            first: (0, now),
+            changed: now,
+        }
+    }
+
+    pub(crate) fn see(&mut self, now: Duration, status: &CloneStatus, stall_after: Duration) {
         let before = self.status.map(|s| s.hydrated);
         if before.is_none() {
             self.first = (status.hydrated, now);
@@ -78,7 +98,7 @@ impl CopyMonitor {
         Some(spent.saturating_mul(status.total.saturating_sub(status.hydrated)) / done)
     }
 
-    pub(super) fn progress(&self) -> CopyProgress {
+    pub(crate) fn progress(&self) -> CopyProgress {
         CopyProgress {
             volume: self.volume.id,
             returning: self.returning,
@@ -88,7 +108,7 @@ impl CopyMonitor {
         }
     }
 
-    pub(super) fn view(&self) -> CopyView {
+    pub(crate) fn view(&self) -> CopyView {
         let region = self.status.map_or(0, |s| s.region.bytes().0);
         let (done, total) = self.status.map_or((0, 0), |s| (s.hydrated, s.total));
         let broken = self.status.is_some_and(|s| s.mode != CloneMode::ReadWrite);

@@ -6,11 +6,10 @@ use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_plan::recheck::recheck;
 use volward_plan::{Expectation, Recheck};
 
-use super::StepError;
-use crate::node::Node;
+use super::{Engine, StepError};
 use crate::ports::{LeaseStyle, PortError, PortResult};
 
-impl Node {
+impl Engine {
     /// Exit codes prove nothing (I29): what counts is what sanlock says afterwards.
     pub(super) fn lease(
         &self,
@@ -21,7 +20,7 @@ impl Node {
         if let Err(error) = self.take_leases(pool, volumes, mode) {
             // LVM's exit code means anything (I29); what another node holds is the one cause
             // that deciding again can help, and that the caller must hear by name.
-            return Err(match self.holder_elsewhere(pool, volumes, mode) {
+            return Err(match self.observer.holder_elsewhere(pool, volumes, mode) {
                 Some(refusal) => StepError::Held(refusal),
                 None => StepError::Port(error),
             });
@@ -128,16 +127,16 @@ impl Node {
         leases.release(pool, volumes)
     }
 
-    pub(super) fn look_again(&self, expectations: &[Expectation]) -> Result<(), StepError> {
-        let mut sights = BTreeMap::new();
+    pub(super) fn revalidate(&self, expectations: &[Expectation]) -> Result<(), StepError> {
+        let mut snapshots = BTreeMap::new();
         for expected in expectations {
             let pool = &expected.volume.pool;
-            if !sights.contains_key(pool) {
-                sights.insert(pool.clone(), self.validated_pool(pool)?);
+            if !snapshots.contains_key(pool) {
+                snapshots.insert(pool.clone(), self.observer.validated_snapshot(pool)?);
             }
-            let sight = &sights[pool];
-            let seen = match sight.info.volume(expected.volume.id) {
-                Some(info) => Some(self.volume_input(sight, info)?),
+            let snapshot = &snapshots[pool];
+            let seen = match snapshot.info.volume(expected.volume.id) {
+                Some(info) => Some(self.observer.volume_input(snapshot, info)?),
                 None => None,
             };
             match recheck(expected, seen.as_ref()) {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName};
 
-use crate::attach::AttachRequest;
+/// Disks by pool and name.
+pub(crate) type Disks = Vec<(PoolName, VolumeName)>;
 
 /// Calls an attach off when nobody waits for it any more: it ends at its next stop, and what was
 /// begun is taken back.
@@ -42,7 +43,7 @@ impl Eq for Cancellation {}
 pub(crate) struct Attaching {
     request: RequestId,
     pub(crate) instance: InstanceId,
-    pub(crate) disks: Vec<(PoolName, VolumeName)>,
+    pub(crate) disks: Disks,
     /// What it came to, or will, stands in the decision log.
     on_record: bool,
     /// Its place among the attaches of this node, once it has one.
@@ -71,20 +72,22 @@ pub(crate) struct Begun<'a> {
 }
 
 impl InFlight {
-    pub(crate) fn begin(&self, ask: &AttachRequest) -> Begun<'_> {
-        let disks = ask.disks.iter();
+    pub(crate) fn begin(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+        disks: Disks,
+        cancellation: &Cancellation,
+    ) -> Begun<'_> {
         self.lock().push(Attaching {
-            request: ask.request,
-            instance: ask.instance,
-            disks: disks.map(|d| (d.pool.clone(), d.volume.clone())).collect(),
+            request,
+            instance,
+            disks,
             on_record: false,
             sequence: None,
-            cancellation: ask.cancellation.clone(),
+            cancellation: cancellation.clone(),
         });
-        Begun {
-            all: self,
-            request: ask.request,
-        }
+        Begun { all: self, request }
     }
 
     pub(crate) fn number(&self, request: RequestId, sequence: u64) {

@@ -13,7 +13,7 @@ use crate::ports::StoredAttachment;
 
 /// Attachments, intents and copies of this node.
 #[derive(Debug, Default)]
-pub struct AttachmentTable {
+pub(crate) struct AttachmentTable {
     attachments: BTreeMap<AttachmentKey, StoredAttachment>,
     /// Attachments of plans under way that are published already, with their pool.
     published: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
@@ -23,7 +23,7 @@ pub struct AttachmentTable {
 
 /// Who this node is in a pool's lockspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Its name.
     pub node: NodeName,
     /// The kernel's boot id.
@@ -36,25 +36,28 @@ pub struct Identity {
 
 impl AttachmentTable {
     /// Everything attached or quarantined on this node.
-    pub fn attachments(&self) -> impl Iterator<Item = &StoredAttachment> {
+    pub(crate) fn attachments(&self) -> impl Iterator<Item = &StoredAttachment> {
         self.attachments.values()
     }
 
     /// Whether that is attached or quarantined here.
     #[must_use]
-    pub fn has(&self, key: AttachmentKey) -> bool {
+    pub(crate) fn has(&self, key: AttachmentKey) -> bool {
         self.attachments.contains_key(&key)
     }
 
     /// The attachments of one volume.
-    pub fn of_volume(&self, volume: VolumeId) -> impl Iterator<Item = &StoredAttachment> {
+    pub(crate) fn of_volume(&self, volume: VolumeId) -> impl Iterator<Item = &StoredAttachment> {
         self.attachments
             .values()
             .filter(move |a| a.volume.id == volume)
     }
 
     /// The attachments of one instance.
-    pub fn of_instance(&self, instance: InstanceId) -> impl Iterator<Item = &StoredAttachment> {
+    pub(crate) fn of_instance(
+        &self,
+        instance: InstanceId,
+    ) -> impl Iterator<Item = &StoredAttachment> {
         self.attachments
             .values()
             .filter(move |a| a.instance == instance)
@@ -62,7 +65,7 @@ impl AttachmentTable {
 
     /// How many attachments there are, those under way included, `own` not.
     #[must_use]
-    pub fn count_without(&self, own: &BTreeSet<AttachmentKey>) -> usize {
+    pub(crate) fn count_without(&self, own: &BTreeSet<AttachmentKey>) -> usize {
         let all = self.attachments.keys();
         let all = all.chain(self.published.keys()).chain(self.intents.keys());
         let all: BTreeSet<_> = all.filter(|key| !own.contains(key)).collect();
@@ -70,7 +73,7 @@ impl AttachmentTable {
     }
 
     /// Remembers attachments.
-    pub fn put(&mut self, attachments: impl IntoIterator<Item = StoredAttachment>) {
+    pub(crate) fn put(&mut self, attachments: impl IntoIterator<Item = StoredAttachment>) {
         for attachment in attachments {
             self.published.remove(&attachment.key());
             self.intents.remove(&attachment.key());
@@ -79,7 +82,7 @@ impl AttachmentTable {
     }
 
     /// Forgets attachments.
-    pub fn remove(&mut self, keys: &[AttachmentKey]) {
+    pub(crate) fn remove(&mut self, keys: &[AttachmentKey]) {
         for key in keys {
             self.attachments.remove(key);
             self.published.remove(key);
@@ -87,12 +90,12 @@ impl AttachmentTable {
     }
 
     /// Announces what is going to be asked for.
-    pub fn intend(&mut self, pool: &PoolName, intent: Attachment) {
+    pub(crate) fn intend(&mut self, pool: &PoolName, intent: Attachment) {
         self.intents.insert(intent.key(), (pool.clone(), intent));
     }
 
     /// Takes announcements back; the pools whose slots changed.
-    pub fn drop_intents(&mut self, keys: &[AttachmentKey]) -> Vec<PoolName> {
+    pub(crate) fn drop_intents(&mut self, keys: &[AttachmentKey]) -> Vec<PoolName> {
         let mut pools: Vec<PoolName> = keys
             .iter()
             .filter_map(|key| self.intents.remove(key).map(|(pool, _)| pool))
@@ -103,7 +106,7 @@ impl AttachmentTable {
     }
 
     /// Shows attachments of a plan under way, instead of their intents.
-    pub fn publish(&mut self, pool: &PoolName, attachments: &[Attachment]) {
+    pub(crate) fn publish(&mut self, pool: &PoolName, attachments: &[Attachment]) {
         for attachment in attachments {
             self.published
                 .insert(attachment.key(), (pool.clone(), attachment.clone()));
@@ -111,7 +114,7 @@ impl AttachmentTable {
     }
 
     /// Hides them again.
-    pub fn withdraw(&mut self, keys: &[AttachmentKey]) {
+    pub(crate) fn withdraw(&mut self, keys: &[AttachmentKey]) {
         for key in keys {
             self.published.remove(key);
             // What is withdrawn is not shown any more, also while the journal still has it.
@@ -120,25 +123,25 @@ impl AttachmentTable {
     }
 
     /// Records how far a copy is.
-    pub fn set_copy(&mut self, pool: &PoolName, progress: CopyProgress) {
+    pub(crate) fn set_copy(&mut self, pool: &PoolName, progress: CopyProgress) {
         self.copies
             .insert(progress.volume, (pool.clone(), progress));
     }
 
     /// Forgets a copy.
-    pub fn drop_copy(&mut self, volume: VolumeId) {
+    pub(crate) fn drop_copy(&mut self, volume: VolumeId) {
         self.copies.remove(&volume);
     }
 
     /// How far a copy on this node is.
     #[must_use]
-    pub fn copy(&self, volume: VolumeId) -> Option<CopyProgress> {
+    pub(crate) fn copy(&self, volume: VolumeId) -> Option<CopyProgress> {
         self.copies.get(&volume).map(|(_, progress)| *progress)
     }
 
     /// This node's slot in a pool's registry.
     #[must_use]
-    pub fn slot(&self, pool: &PoolName, identity: &Identity, now_ms: u64) -> Slot {
+    pub(crate) fn slot(&self, pool: &PoolName, identity: &Identity, now_ms: u64) -> Slot {
         let mut shown: BTreeMap<AttachmentKey, Attachment> = BTreeMap::new();
         let of_pool = |(p, a): &(PoolName, Attachment)| (p == pool).then(|| a.clone());
         // Later ones replace earlier ones: what is attached is more than an intent.
@@ -171,7 +174,7 @@ impl AttachmentTable {
 
 /// An intent as the registry shows it: the strictest there is, since nothing is granted yet.
 #[must_use]
-pub fn intent(node: &NodeName, key: AttachmentKey, now_ms: u64) -> Attachment {
+pub(crate) fn intent(node: &NodeName, key: AttachmentKey, now_ms: u64) -> Attachment {
     Attachment {
         volume: key.volume,
         instance: key.instance,

@@ -7,8 +7,7 @@ use volward_model::{
 use volward_plan::home::{CopyNames, copy_names};
 use volward_plan::{CloneGeometry, NextHome};
 
-use super::{clone_of, return_of};
-use crate::node::Node;
+use super::{Engine, clone_of, return_of};
 use crate::ports::{NewVolume, PortError, PortResult};
 
 /// Zeroed at the start of fresh clone metadata: dm-clone makes new metadata where the first
@@ -23,7 +22,7 @@ pub(crate) struct CopyVolumes {
     pub(crate) return_metadata: VolumeInfo,
 }
 
-impl Node {
+impl Engine {
     pub(super) fn make_copy(
         &self,
         volume: &VolumeRef,

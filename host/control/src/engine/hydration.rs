@@ -1,0 +1,67 @@
+//! Waiting for dm-clone: a copy that must be whole before its guest starts, and a write-back.
+
+use std::time::Duration;
+
+use volward_model::{DeviceId, DeviceRole, VolumeRef};
+
+use super::{Engine, StepError, clone_of, return_of};
+use crate::ports::PortError;
+use crate::state::Cancellation;
+
+/// The longest sleep: completion wakes earlier; this is for stalls, and for the others' view of
+/// the progress.
+pub(crate) const NAP: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// `Step::AwaitHydration`: a copy that must be whole before the guest starts.
+    pub(crate) fn await_hydration(
+        &self,
+        volume: &VolumeRef,
+        cancellation: &Cancellation,
+    ) -> Result<(), StepError> {
+        self.await_clone(volume, clone_of(volume), cancellation)
+    }
+
+    fn await_clone(
+        &self,
+        volume: &VolumeRef,
+        id: DeviceId,
+        cancellation: &Cancellation,
+    ) -> Result<(), StepError> {
+        loop {
+            let info = self.ports.devices.get(id)?;
+            let info = info.ok_or_else(|| PortError::Missing {
+                what: id.to_string(),
+            })?;
+            let Some(status) = self.ports.devices.clone_status(id)? else {
+                // Linear is what a hydrated clone becomes; anything else (an error table, say)
+                // has copied nothing, and must not be taken for done (I24).
+                if id.role == DeviceRole::Clone && info.target.as_deref() == Some("linear") {
+                    return Ok(());
+                }
+                let found = info.target.unwrap_or_else(|| "no table".into());
+                let reason = format!("device {id} is no clone any more, but {found}");
+                return Err(PortError::Refused(reason).into());
+            };
+            self.state.note_status(volume, &status);
+            if status.complete() {
+                return Ok(());
+            }
+            if self.state.is_stopping() {
+                return Err(StepError::Stopping);
+            }
+            if cancellation.is_cancelled() {
+                return Err(StepError::Cancelled);
+            }
+            self.ports.devices.wait_event(id, info.event, NAP)?;
+        }
+    }
+
+    /// `Step::AwaitWriteBack`: everything written back, and flushed.
+    pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
+        let id = return_of(volume);
+        self.await_clone(volume, id, &Cancellation::default())?;
+        self.ports.devices.flush(id)?;
+        Ok(())
+    }
+}
