@@ -8,8 +8,7 @@ use volward_model::{
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::{
-    AttachPlan, DiskForm, Grant, Refusal, RefusalCode, RequestedDisk, Standing, VolumeInput,
-    standing,
+    AttachPlan, DiskForm, Grant, Refusal, RequestedDisk, Standing, VolumeInput, standing,
 };
 
 use crate::attachment_table::intent;
@@ -185,10 +184,7 @@ impl Node {
                     why = reason;
                 }
                 Attempt::Held(refusal) if attempt == ATTEMPTS => {
-                    return Err(ControlError::Refused {
-                        request: ask.request,
-                        refusal,
-                    });
+                    return Err(refuse(ask.request, refusal));
                 }
                 Attempt::Held(refusal) => {
                     tracing::info!(request = %ask.request, reason = %refusal, "deciding again");
@@ -197,19 +193,8 @@ impl Node {
                 }
             }
         }
-        let message = format!("it changed {ATTEMPTS} times while being attached: {why}; ask again");
-        let volume = volumes.first().map(|v| v.id);
-        let code = RefusalCode::KeepsChanging;
-        let refusal = Refusal {
-            code,
-            volume,
-            message,
-            retry_after_ms: Some(5_000),
-        };
-        Err(ControlError::Refused {
-            request: ask.request,
-            refusal,
-        })
+        let refusal = Refusal::keeps_changing(volumes.first(), ATTEMPTS, &why);
+        Err(refuse(ask.request, refusal))
     }
 
     /// One attempt between publishing the intent and taking it back.
@@ -375,10 +360,14 @@ pub(crate) fn refuse(request: RequestId, refusal: Refusal) -> ControlError {
     ControlError::Refused { request, refusal }
 }
 
+/// What a port said: a refusal if an operator has to put something right, else a failure.
 pub(crate) fn storage(request: RequestId, what: &str, error: PortError) -> ControlError {
-    ControlError::Storage {
-        request,
-        what: what.to_owned(),
-        error,
+    match error {
+        PortError::Unmet(unmet) => refuse(request, unmet.into()),
+        error => ControlError::Storage {
+            request,
+            what: what.to_owned(),
+            error,
+        },
     }
 }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole,
-    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts,
-    NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
-    VolumeRef,
+    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member,
+    NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId,
+    VolumeInfo, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
-use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeInput};
+use volward_plan::{LocalPool, Refusal, Unmet, VolumeInput};
 
 use crate::error::ControlError;
 use crate::node::Node;
@@ -153,22 +153,15 @@ impl Node {
                 .find(|h| h.host_id != sight.own.host_id && excludes(h.mode));
             let Some(holder) = holder else { continue };
             let slot = sight.live_slots().find(|s| s.host_id == holder.host_id);
-            let node = slot.map_or_else(
-                || format!("host-id {}", holder.host_id),
-                |slot| slot.node.to_string(),
-            );
-            let instance = slot
-                .and_then(|s| s.attachments.iter().find(|a| a.volume == volume.id))
-                .map_or_else(String::new, |a| format!(" for instance {}", a.instance));
-            return Some(Refusal {
-                code: RefusalCode::HeldElsewhere,
-                volume: Some(volume.id),
-                message: format!(
-                    "{volume} is leased {} by node {node}{instance}",
-                    holder.mode
-                ),
-                retry_after_ms: None,
-            });
+            let holder = LeaseHolder {
+                node: slot.map(|slot| slot.node.clone()),
+                ..holder.clone()
+            };
+            let attachment =
+                slot.and_then(|s| s.attachments.iter().find(|a| a.volume == volume.id));
+            let instance = attachment.map(|a| a.instance);
+            let refusal = Refusal::leased_elsewhere(volume, &holder, instance);
+            return Some(refusal);
         }
         None
     }
@@ -302,12 +295,11 @@ impl Node {
 }
 
 fn own_of(pool: &PoolName, members: &[Member]) -> PortResult<Member> {
-    members.iter().find(|m| m.own).cloned().ok_or_else(|| {
-        PortError::Refused(format!(
-            "this node has not joined the lockspace of pool {pool}; `vgchange --lock-start {pool}` \
-             joins it"
-        ))
-    })
+    members
+        .iter()
+        .find(|m| m.own)
+        .cloned()
+        .ok_or_else(|| PortError::from(Unmet::NotJoined { pool: pool.clone() }))
 }
 
 /// The volume of that name, or a sentence.

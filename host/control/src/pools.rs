@@ -1,16 +1,18 @@
 //! Pools: making a shared volume group one, marking volumes, and what there is to see.
 
-use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
+use volward_model::volume::SHAREABLE_TAG;
 use volward_model::{
     Bytes, LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName,
     VolumeRef,
 };
+use volward_plan::{Refusal, Unmet};
 
-use crate::attach::storage;
+use crate::attach::{refuse, storage};
 use crate::error::ControlError;
 use crate::node::Node;
 use crate::observe::PoolSnapshot;
 use crate::ports::{Applied, NewVolume, PortError, PortResult};
+use crate::recover::registry_name;
 
 /// Room for 89 nodes. Larger is possible (2000 places at most), but every look at the pool reads
 /// the whole index, 8 KiB a place.
@@ -36,23 +38,15 @@ impl Node {
         let failed = |error| storage(request, &format!("making {pool} a pool"), error);
         let info = self.ports.volumes.pool(pool).map_err(failed)?;
         if !info.is_shared() {
-            return Err(failed(PortError::Refused(format!(
-                "volume group {pool} has lock type {:?}, not sanlock; make it with `vgcreate \
-                 --shared {pool} DEVICE`",
-                info.lock_type
-            ))));
+            let found = format!("lock type {:?}", info.lock_type);
+            return Err(refuse(request, Refusal::not_shared(pool, &found)));
         }
-        let name: VolumeName =
-            REGISTRY_VOLUME
-                .parse()
-                .map_err(|error: volward_model::ParseIdError| {
-                    failed(PortError::Refused(error.to_string()))
-                })?;
+        let name = registry_name().map_err(failed)?;
         if info.named(&name).is_some() {
             match self.open_registry(pool) {
                 Ok(()) => return Ok(Applied::Identity),
                 // Made, but not formatted: an earlier `pool init` broke off in between.
-                Err(PortError::Refused(reason)) => {
+                Err(PortError::Unmet(reason @ Unmet::NoRegistry { .. })) => {
                     tracing::warn!(%pool, %reason, "formatting the registry once more");
                 }
                 Err(error) => return Err(failed(error)),
@@ -117,9 +111,7 @@ impl Node {
         }
         let seen = self.volume_input(&sight, info).map_err(failed)?;
         if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
-            return Err(failed(PortError::Refused(format!(
-                "{pool}/{name} is attached; detach it before the mark is taken away"
-            ))));
+            return Err(refuse(request, Refusal::mark_in_use(&info.volume)));
         }
         let tag = [SHAREABLE_TAG.to_owned()];
         let (add, remove): (&[String], &[String]) =

@@ -201,7 +201,7 @@ impl Node {
             .take_while(|m| **m != StepMark::Waiting)
             .count();
         self.undo(run, &entry.steps[..begun.min(entry.steps.len())])
-            .map_err(|(what, error)| vec![format!("{what}: {error}")])?;
+            .map_err(|cause| vec![cause])?;
         self.end_undone(entry, "the daemon died before it was done", Vec::new())
     }
 
@@ -286,8 +286,11 @@ fn finish(state: JournalState, put: Vec<StoredAttachment>) -> Finish {
     }
 }
 
-fn registry_name() -> PortResult<volward_model::VolumeName> {
-    volward_model::volume::REGISTRY_VOLUME
-        .parse()
-        .map_err(|error: volward_model::ParseIdError| PortError::Refused(error.to_string()))
+pub(crate) fn registry_name() -> PortResult<volward_model::VolumeName> {
+    let name = volward_model::volume::REGISTRY_VOLUME;
+    name.parse()
+        .map_err(|error: volward_model::ParseIdError| PortError::Invalid {
+            what: format!("the registry volume {name}"),
+            reason: error.to_string(),
+        })
 }

@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use volward_model::{AttachmentState, PoolName};
-use volward_plan::{AttachPlan, Step};
+use volward_plan::{AttachPlan, Refusal, Step};
 
-use super::{AttachDone, AttachRequest, Attempt};
+use super::{AttachDone, AttachRequest, Attempt, refuse, storage};
 use crate::error::ControlError;
 use crate::execute::{Run, StepError, StepFailure};
 use crate::node::Node;
-use crate::ports::{
-    Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
-};
+use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment};
 
 impl Node {
     /// Journals and runs a plan.
@@ -113,8 +111,8 @@ impl Node {
         let begun = plan.steps.len().min(broken.at + 1);
         let undone = self.undo(run, &plan.steps[..begun]);
         let mut causes = vec![broken.error.cause(&broken.what)];
-        if let Err((what, error)) = undone {
-            causes.push(format!("{what}: {error}"));
+        if let Err(cause) = undone {
+            causes.push(cause);
             self.quarantine(Some(id), &self.not_attached_yet(puts), &causes);
             return Err(ControlError::Quarantined { request, causes });
         }
@@ -131,21 +129,10 @@ impl Node {
         match broken.error {
             StepError::Changed(why) => Ok(Attempt::Again(why)),
             StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
-            StepError::Refused(refusal) => Err(ControlError::Refused { request, refusal }),
-            StepError::Port(error) => Err(ControlError::Storage {
-                request,
-                what: broken.what,
-                error,
-            }),
+            StepError::Refused(refusal) => Err(refuse(request, refusal)),
+            StepError::Port(error) => Err(storage(request, &broken.what, error)),
             StepError::Cancelled => Err(ControlError::Cancelled { request }),
-            StepError::Stopping => {
-                let error = PortError::Refused("the daemon is stopping; ask again".into());
-                Err(ControlError::Storage {
-                    request,
-                    what: broken.what,
-                    error,
-                })
-            }
+            StepError::Stopping => Err(refuse(request, Refusal::stopping())),
         }
     }
 

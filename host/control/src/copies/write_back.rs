@@ -1,8 +1,8 @@
 //! Writing a copy back to the shared volume.
 
 use volward_model::{RequestId, VolumeRef};
-use volward_plan::Step;
 use volward_plan::home::write_back;
+use volward_plan::{Refusal, Step};
 
 use super::RETRY;
 use crate::execute::{Run, StepError, StepFailure, return_of};
@@ -96,8 +96,8 @@ impl Node {
 
     fn write_back_steps(&self, volume: &VolumeRef) -> Result<Vec<Step>, StepError> {
         let Some(local) = &self.settings.local else {
-            let reason = format!("the copy of {volume} is in a local pool that is not configured");
-            return Err(StepError::Port(PortError::Refused(reason)));
+            let refusal = Refusal::no_local_pool(volume, &self.settings.node);
+            return Err(StepError::Refused(refusal));
         };
         let sight = self.look(&volume.pool)?;
         let info = sight.info.volume(volume.id);

@@ -32,10 +32,11 @@ impl Node {
                 Some(lease) if lease.mode >= mode && !lease.orphan => {}
                 other => {
                     let found = other.map_or("none".to_owned(), |l| l.mode.to_string());
-                    return Err(StepError::from(PortError::Refused(format!(
-                        "LVM said that {volume} was activated, but sanlock shows its lease as {found} \
-                         instead of {mode}"
-                    ))));
+                    return Err(StepError::from(PortError::NotInEffect {
+                        what: format!("the lease of {volume}"),
+                        expected: mode.to_string(),
+                        found,
+                    }));
                 }
             }
         }
@@ -59,9 +60,11 @@ impl Node {
                 Ok(())
             }
             (Some(_), Err(error)) => Err(error),
-            (Some(volume), Ok(())) => Err(PortError::Refused(format!(
-                "LVM said that {volume} was deactivated, but sanlock still shows its lease"
-            ))),
+            (Some(volume), Ok(())) => Err(PortError::NotInEffect {
+                what: format!("the lease of {volume}"),
+                expected: "none".to_owned(),
+                found: "it held".to_owned(),
+            }),
         }
     }
 

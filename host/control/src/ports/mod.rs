@@ -29,6 +29,7 @@ pub use policy::{Became, Decisions, Policy};
 pub use registry::Registry;
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
 pub use volumes::{NewVolume, Volumes};
+pub use volward_plan::Unmet;
 
 /// Whether a call changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

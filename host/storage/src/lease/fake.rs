@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volward_control::ports::{Leases, PortError, PortResult};
+use volward_control::ports::{Leases, PortError, PortResult, Unmet};
 use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, NodeName, PoolName, VolumeInfo};
 
 use crate::fake::{FakeNode, Pool, World};
@@ -11,9 +11,7 @@ use crate::fake::{FakeNode, Pool, World};
 fn lockspace<'a>(world: &'a World, pool: &PoolName, node: &NodeName) -> PortResult<&'a Pool> {
     let found = world.pool(pool, node)?;
     if found.local_to.is_some() || !world.node(node).state.may_be_alive() {
-        return Err(PortError::Refused(format!(
-            "the lockspace of pool {pool} is not joined"
-        )));
+        return Err(PortError::from(Unmet::NotJoined { pool: pool.clone() }));
     }
     Ok(found)
 }

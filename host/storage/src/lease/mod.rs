@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_control::ports::{LeaseStatus, Leases, PortError, PortResult};
+use volward_control::ports::{LeaseStatus, Leases, PortError, PortResult, Unmet};
 use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeInfo};
 
 use crate::worker::Worker;
@@ -73,8 +73,9 @@ fn lease_device(pool: &PoolName) -> String {
 
 /// Where in the lease LV a volume's lease is: `1.0.0:70254592`.
 fn lease_offset(volume: &VolumeInfo) -> PortResult<u64> {
-    let args = volume.lock_args.as_deref().ok_or_else(|| {
-        PortError::Refused(format!("volume {} has no lease of its own", volume.volume))
+    let args = volume.lock_args.as_deref();
+    let args = args.ok_or_else(|| PortError::Missing {
+        what: format!("a lease of volume {}", volume.volume),
     })?;
     let offset = args
         .split_once(':')
@@ -130,9 +131,7 @@ impl Leases for Sanlock {
 }
 
 fn not_joined(pool: &PoolName) -> PortError {
-    PortError::Refused(format!(
-        "the lockspace of pool {pool} is not joined on this node (`vgchange --lock-start {pool}`)"
-    ))
+    PortError::from(Unmet::NotJoined { pool: pool.clone() })
 }
 
 #[cfg(test)]
