@@ -22,7 +22,7 @@ pub use unmet::Unmet;
 #[error("{message}")]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The rule.
+    /// The rule that the request breaks.
     pub code: RefusalCode,
     /// The volume that it is about; `None` if it is about the pool, the node or the whole request.
     pub volume: Option<VolumeId>,

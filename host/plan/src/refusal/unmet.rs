@@ -13,7 +13,7 @@ pub enum Unmet {
         "this node has not joined the lockspace of pool {pool}; join it with `vgchange --lock-start {pool}`"
     )]
     NotJoined {
-        /// The pool.
+        /// The name of the pool concerned.
         pool: PoolName,
     },
     /// The registry volume is there, and was never formatted.
@@ -67,7 +67,7 @@ pub enum Unmet {
         "the exclusive lease of {volume} is not held on this node, so its home was not changed; `volward doctor` shows the state of the leases"
     )]
     LeaseLost {
-        /// The volume.
+        /// The volume whose lease it is.
         volume: VolumeRef,
     },
     /// The pool has no devices file of its own (I16).
@@ -75,7 +75,7 @@ pub enum Unmet {
         "pool {pool} needs a devices file of its own, other than `system.devices`; set `devices-file` in its [[pool]] section of /etc/volward/volward.toml"
     )]
     DevicesFile {
-        /// The pool.
+        /// The name of the pool concerned.
         pool: PoolName,
     },
 }
