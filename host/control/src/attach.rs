@@ -7,9 +7,7 @@ use volward_model::{
     Answer, AttachmentKey, Combined, DecisionRecord, Outcome, PoolName, RequestId, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
-use volward_plan::{
-    AttachPlan, Refusal, RefusalCode, RequestedDisk, Standing, VolumeInput, standing,
-};
+use volward_plan::{AttachPlan, Refusal, RequestedDisk, Standing, VolumeInput, standing};
 
 use crate::copies::Copies;
 use crate::engine::Engine;
@@ -162,10 +160,7 @@ impl Attach {
                     why = reason;
                 }
                 Attempt::Held(refusal) if attempt == ATTEMPTS => {
-                    return Err(ControlError::Refused {
-                        request: ask.request,
-                        refusal,
-                    });
+                    return Err(refuse(ask.request, refusal));
                 }
                 Attempt::Held(refusal) => {
                     tracing::info!(request = %ask.request, reason = %refusal, "deciding again");
@@ -174,19 +169,8 @@ impl Attach {
                 }
             }
         }
-        let message = format!("it changed {ATTEMPTS} times while being attached: {why}; ask again");
-        let volume = volumes.first().map(|v| v.id);
-        let code = RefusalCode::KeepsChanging;
-        let refusal = Refusal {
-            code,
-            volume,
-            message,
-            retry_after_ms: Some(5_000),
-        };
-        Err(ControlError::Refused {
-            request: ask.request,
-            refusal,
-        })
+        let refusal = Refusal::keeps_changing(volumes.first(), ATTEMPTS, &why);
+        Err(refuse(ask.request, refusal))
     }
 
     /// One attempt between publishing the intent and taking it back.

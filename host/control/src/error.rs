@@ -106,10 +106,14 @@ pub(crate) fn refuse(request: RequestId, refusal: Refusal) -> ControlError {
     ControlError::Refused { request, refusal }
 }
 
+/// What a port said: a refusal if an operator has to put something right, else a failure.
 pub(crate) fn storage(request: RequestId, what: &str, error: PortError) -> ControlError {
-    ControlError::Storage {
-        request,
-        what: what.to_owned(),
-        error,
+    match error {
+        PortError::Unmet(unmet) => refuse(request, unmet.into()),
+        error => ControlError::Storage {
+            request,
+            what: what.to_owned(),
+            error,
+        },
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DeviceId, DeviceRole,
-    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseMode, LvUuid, Member, NodeFacts,
-    NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
-    VolumeRef,
+    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member,
+    NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId,
+    VolumeInfo, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
-use volward_plan::{LocalPool, Refusal, RefusalCode, VolumeInput};
+use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
 use crate::ports::{Devices, Leases, Machine, PortResult, Registry, Volumes};
@@ -174,22 +174,14 @@ impl Observer {
                 .find(|h| h.host_id != snapshot.own.host_id && excludes(h.mode));
             let Some(holder) = holder else { continue };
             let slot = snapshot.live_slots().find(|s| s.host_id == holder.host_id);
-            let node = slot.map_or_else(
-                || format!("host-id {}", holder.host_id),
-                |slot| slot.node.to_string(),
-            );
-            let instance = slot
-                .and_then(|s| s.attachments.iter().find(|a| a.volume == volume.id))
-                .map_or_else(String::new, |a| format!(" for instance {}", a.instance));
-            return Some(Refusal {
-                code: RefusalCode::HeldElsewhere,
-                volume: Some(volume.id),
-                message: format!(
-                    "{volume} is leased {} by node {node}{instance}",
-                    holder.mode
-                ),
-                retry_after_ms: None,
-            });
+            let holder = LeaseHolder {
+                node: slot.map(|slot| slot.node.clone()),
+                ..holder.clone()
+            };
+            let attachment =
+                slot.and_then(|s| s.attachments.iter().find(|a| a.volume == volume.id));
+            let instance = attachment.map(|a| a.instance);
+            return Some(Refusal::leased_elsewhere(volume, &holder, instance));
         }
         None
     }

@@ -6,9 +6,10 @@ use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
 use volward_model::{
     LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName, VolumeRef,
 };
+use volward_plan::{Refusal, Unmet};
 
 use crate::engine::Engine;
-use crate::error::{ControlError, storage};
+use crate::error::{ControlError, refuse, storage};
 use crate::observe::{Observer, PoolSnapshot};
 use crate::ports::{
     Applied, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE, Registry, Volumes,
@@ -55,23 +56,17 @@ impl Pools {
         let failed = |error| storage(request, &format!("making {pool} a pool"), error);
         let info = self.ports.volumes.pool(pool).map_err(failed)?;
         if !info.is_shared() {
-            return Err(failed(PortError::Refused(format!(
-                "volume group {pool} is {}, where a pool is shared by sanlock; make it with \
-                 `vgcreate --shared {pool} DEVICE`",
-                info.kind
-            ))));
+            return Err(refuse(
+                request,
+                Refusal::not_shared(pool, &info.kind.to_string()),
+            ));
         }
-        let name: VolumeName =
-            REGISTRY_VOLUME
-                .parse()
-                .map_err(|error: volward_model::ParseIdError| {
-                    failed(PortError::Refused(error.to_string()))
-                })?;
+        let name = registry_name().map_err(failed)?;
         if info.named(&name).is_some() {
             match self.open_registry(pool) {
                 Ok(()) => return Ok(Applied::Identity),
                 // Made, but not formatted: an earlier `pool init` broke off in between.
-                Err(PortError::Refused(reason)) => {
+                Err(PortError::Unmet(reason @ Unmet::NoRegistry { .. })) => {
                     tracing::warn!(%pool, %reason, "formatting the registry once more");
                 }
                 Err(error) => return Err(failed(error)),
@@ -172,9 +167,7 @@ impl Pools {
             .volume_input(&snapshot, info)
             .map_err(failed)?;
         if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
-            return Err(failed(PortError::Refused(format!(
-                "{pool}/{name} is attached; detach it before the mark is taken away"
-            ))));
+            return Err(refuse(request, Refusal::mark_in_use(&info.volume)));
         }
         let tag = [SHAREABLE_TAG.to_owned()];
         let (add, remove): (&[String], &[String]) =
@@ -198,7 +191,10 @@ impl Pools {
 fn registry_name() -> PortResult<VolumeName> {
     REGISTRY_VOLUME
         .parse()
-        .map_err(|error: volward_model::ParseIdError| PortError::Refused(error.to_string()))
+        .map_err(|error: volward_model::ParseIdError| PortError::Invalid {
+            what: format!("the registry volume {REGISTRY_VOLUME}"),
+            reason: error.to_string(),
+        })
 }
 
 impl PoolSnapshot {

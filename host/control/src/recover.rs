@@ -208,7 +208,7 @@ impl Recovery {
             .count();
         self.engine
             .undo(run, &entry.steps[..begun.min(entry.steps.len())])
-            .map_err(|(what, error)| vec![format!("{what}: {error}")])?;
+            .map_err(|cause| vec![cause])?;
         self.end_undone(entry, "the daemon died before it was done", Vec::new())
     }
 

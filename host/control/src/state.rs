@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::{CloneStatus, CopyProgress, Member, PoolName, VolumeId, VolumeRef};
 
+use volward_plan::Unmet;
+
 use crate::ports::{Clock, Finish, Leases, Machine, PortError, PortResult, Registry};
 use crate::settings::{Ports, Settings, needs};
 
@@ -200,10 +202,9 @@ impl State {
 
 /// This node among the members of a lockspace.
 pub(crate) fn own_of(pool: &PoolName, members: &[Member]) -> PortResult<Member> {
-    members.iter().find(|m| m.own).cloned().ok_or_else(|| {
-        PortError::Refused(format!(
-            "this node has not joined the lockspace of pool {pool}; `vgchange --lock-start {pool}` \
-             joins it"
-        ))
-    })
+    members
+        .iter()
+        .find(|m| m.own)
+        .cloned()
+        .ok_or_else(|| PortError::from(Unmet::NotJoined { pool: pool.clone() }))
 }

@@ -18,24 +18,24 @@ mod steps;
 /// One disk as it will be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Which.
+    /// The volume, with the name it has now.
     pub volume: VolumeRef,
-    /// Which device the guest opens.
+    /// The device that the guest opens.
     pub form: DiskForm,
-    /// Granted.
+    /// Exclusive or shared; never wider than asked for.
     pub sharing: Sharing,
-    /// Granted.
+    /// Read-only or read-write; never wider than asked for.
     pub access: Access,
-    /// The copy that is made, or goes on.
+    /// The copy that is made, or that goes on; `None`: served from the pool.
     pub copy: Option<CopyPlan>,
-    /// It is attached so already; nothing is done for it.
+    /// The instance has the disk exactly so already: the plan has no steps for it.
     pub already: bool,
 }
 
 /// What an attach will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachPlan {
-    /// In order, each with its undo.
+    /// The steps in the order in which they are executed, each with its undo.
     pub steps: Vec<Planned>,
     /// From this step on somebody may have opened a device: a crash from here on is completed,
     /// not undone. The number of steps if there is no such step.
@@ -46,10 +46,10 @@ pub struct AttachPlan {
     pub notes: Vec<String>,
 }
 
-/// Who asks.
+/// The instance that an attach is for, and the node that executes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Requester {
-    /// The virtual machine.
+    /// The virtual machine that gets the disks.
     pub instance: InstanceId,
     /// This node's number in the lockspace, by which intents are ordered.
     pub own_host_id: u64,

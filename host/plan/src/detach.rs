@@ -12,9 +12,9 @@ use crate::step::Step;
 /// One attachment that goes, with what is known of its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaving {
-    /// Which.
+    /// The attached volume.
     pub volume: VolumeRef,
-    /// Which device the guest had.
+    /// The device that the guest had open.
     pub form: DiskForm,
     /// Another attachment of the volume stays on this node.
     pub others_stay: bool,
@@ -28,7 +28,7 @@ pub struct Leaving {
 /// What a detach will do. Its steps have no undo: once begun it is completed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetachPlan {
-    /// In order.
+    /// The steps in the order in which they are executed.
     pub steps: Vec<Step>,
     /// Volumes whose copy is written back afterwards, in the background.
     pub write_back: Vec<VolumeRef>,

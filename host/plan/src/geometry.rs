@@ -1,7 +1,9 @@
 //! dm-clone's numbers: region size, metadata size, knobs.
 
 use serde::{Deserialize, Serialize};
-use volward_model::{Bytes, CopyPlan, Sectors};
+use volward_model::{Bytes, CopyPlan, Sectors, VolumeInfo};
+
+use crate::refusal::{Refusal, RefusalCode};
 
 /// Region and knobs of one clone, in the kernel's units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ const WORDS_PER_BLOCK: u64 = 509;
 /// The geometry for a volume of that size under that grant.
 ///
 /// # Errors
-/// If the volume is larger than dm-clone can handle (2^31 regions of 1 GiB).
+/// With a sentence if the volume is larger than dm-clone can handle (2^31 regions of 1 GiB).
 pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> {
     let mut region = SMALLEST_REGION;
     while size.0.div_ceil(region.0) > MOST_REGIONS {
@@ -50,6 +52,31 @@ pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> 
         threshold: regions(grant.in_flight),
         batch: regions(grant.batch),
     })
+}
+
+/// The geometry of a clone of a volume.
+///
+/// # Errors
+/// [`RefusalCode::SizeUnsupported`] as [`geometry`].
+pub(crate) fn geometry_of(info: &VolumeInfo, grant: &CopyPlan) -> Result<CloneGeometry, Refusal> {
+    geometry(info.size, grant).map_err(|reason| size_unsupported(info, &reason))
+}
+
+/// A volume's size in device-mapper's unit.
+///
+/// # Errors
+/// [`RefusalCode::SizeUnsupported`] if the size is no whole number of sectors.
+pub(crate) fn sectors_of(info: &VolumeInfo) -> Result<Sectors, Refusal> {
+    info.size.sectors().ok_or_else(|| {
+        let reason = format!("{} bytes are no multiple of 512", info.size.0);
+        size_unsupported(info, &reason)
+    })
+}
+
+fn size_unsupported(info: &VolumeInfo, reason: &str) -> Refusal {
+    let name = &info.volume;
+    let message = format!("{name} has a size that cannot be used: {reason}; resize the volume");
+    Refusal::of(RefusalCode::SizeUnsupported, name, message)
 }
 
 /// Space for a clone's metadata: the bitmap three times over (the live one, the one being

@@ -17,7 +17,7 @@ use volward_model::{
     PoolName, VolumeId, VolumeName, volume::COPY_OF_TAG_PREFIX,
 };
 
-use crate::geometry::{geometry, metadata_size};
+use crate::geometry::{geometry_of, metadata_size, sectors_of};
 use crate::input::VolumeInput;
 use crate::refusal::{Refusal, RefusalCode, home_of};
 use crate::step::{NextHome, Step};
@@ -34,10 +34,10 @@ pub fn write_back(
     release: bool,
 ) -> Result<Vec<Step>, Refusal> {
     let volume = seen.info.volume.clone();
-    let unreadable = |reason: String| Refusal::of(RefusalCode::HomeUnreadable, &volume, reason);
     let home = home_of(&seen.info)?;
     if home.copy().is_some_and(|(owner, _)| owner != node) {
-        let message = format!("the copy of {volume} is another node's ({home})");
+        let message =
+            format!("the copy of {volume} is another node's ({home}); have it written back there");
         return Err(Refusal::of(RefusalCode::HomeElsewhere, &volume, message));
     }
     let clean_up = || {
@@ -64,8 +64,10 @@ pub fn write_back(
     let generation = match home.state {
         HomeState::Pool => return Ok(clean_up()),
         HomeState::Node { .. } => {
-            let message =
-                format!("the copy of {volume} was kept; writing it back is not supported");
+            let message = format!(
+                "the data of {volume} is in a copy that was kept on this node; this version can \
+                 neither attach nor write back a kept copy"
+            );
             return Err(Refusal::of(RefusalCode::CopyKept, &volume, message));
         }
         HomeState::Split { .. } | HomeState::Returning { .. } => home.generation,
@@ -76,12 +78,8 @@ pub fn write_back(
         batch: None,
         fate: CopyFate::WriteBack,
     };
-    let geometry = geometry(seen.info.size, &whole).map_err(unreadable)?;
-    let size = seen
-        .info
-        .size
-        .sectors()
-        .ok_or_else(|| unreadable(format!("{volume} has a size that is no multiple of 512")))?;
+    let geometry = geometry_of(&seen.info, &whole)?;
+    let size = sectors_of(&seen.info)?;
     let (pool, mode) = (volume.pool.clone(), LeaseMode::Exclusive);
     let mut steps = vec![
         Step::Lease {

@@ -12,11 +12,11 @@ use crate::requested::RequestedDisk;
 /// The node and the disks of one attach request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanInput {
-    /// This node.
+    /// The name of this node.
     pub node: NodeName,
     /// Its local pool, if it has one.
     pub local: Option<LocalPool>,
-    /// Whether losing leases resets the node.
+    /// Whether this node is reset when it loses its leases.
     pub watchdog: Watchdog,
     /// Why dm-clone cannot be used here; `None` if it can.
     pub clone_unfit: Option<String>,
@@ -24,40 +24,40 @@ pub struct PlanInput {
     pub disks: Vec<RequestedDisk>,
 }
 
-/// The local pool.
+/// The pool on this node's own disks, in which copies are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalPool {
-    /// Its name.
+    /// The volume group's name.
     pub name: PoolName,
-    /// What is in it.
+    /// Its size, what is free, and what running attaches will take; in bytes.
     pub space: Space,
 }
 
-/// Whether losing leases resets the node (I26).
+/// Whether this node is reset when it loses its leases (I26).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watchdog {
-    /// Yes.
+    /// sanlock runs under a watchdog, which resets the node.
     Armed,
-    /// No: read-write is refused.
+    /// sanlock runs without a watchdog: read-write is refused.
     Missing,
-    /// No, and the configuration says that this is a lab.
+    /// sanlock runs without one, and the configuration says that this is a lab: nothing is refused.
     MissingInLab,
 }
 
 /// One volume, as seen from this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeInput {
-    /// As LVM has it.
+    /// What LVM reports of it.
     pub info: VolumeInfo,
-    /// The lease this node holds.
+    /// The lease that this node holds; `None` if it holds none.
     pub lease: Option<HeldLease>,
     /// Attachments on this node, by any instance.
     pub here: Vec<LocalAttachment>,
     /// Attachments of nodes that may be alive, intents included.
     pub elsewhere: Vec<ForeignAttachment>,
-    /// Sentences: whose slot cannot be read although the node may be alive.
+    /// A sentence for each node whose slot cannot be read although the node may be alive.
     pub unreadable: Vec<String>,
-    /// How far the copy is, wherever it is.
+    /// How far the volume's copy is, by the node that has it; `None` if no node reports one.
     pub progress: Option<CopyProgress>,
     /// This node's clone device, if it is loaded and still a clone.
     pub clone: Option<CloneStatus>,
@@ -68,26 +68,26 @@ pub struct VolumeInput {
 /// An attachment on another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForeignAttachment {
-    /// sanlock's number of the node.
+    /// The node's number in the lockspace.
     pub host_id: u64,
-    /// What its slot says.
+    /// The attachment as the node's slot in the registry has it.
     pub attachment: Attachment,
 }
 
 /// An attachment on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalAttachment {
-    /// The virtual machine.
+    /// The virtual machine that has the volume.
     pub instance: InstanceId,
-    /// Its name, for people.
+    /// The virtual machine's name, for messages.
     pub instance_name: String,
-    /// Which device it opens.
+    /// The device that the virtual machine opens.
     pub form: DiskForm,
-    /// Granted.
+    /// The sharing granted.
     pub sharing: Sharing,
-    /// Granted.
+    /// The access granted.
     pub access: Access,
-    /// Attached or quarantined.
+    /// [`AttachmentState::Attached`] or [`AttachmentState::Quarantined`].
     pub state: AttachmentState,
 }
 

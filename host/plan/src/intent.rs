@@ -11,13 +11,13 @@ use crate::input::VolumeInput;
 /// How a request stands against other nodes' intents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nobody in the way.
+    /// No node with a lower host-id intends any of the volumes.
     GoOn,
-    /// Somebody with a lower host-id wants it too.
+    /// A node with a lower host-id intends one of them: withdraw, and ask again.
     Yield {
-        /// Who.
+        /// The lowest host-id that intends it.
         host_id: u64,
-        /// What.
+        /// The volume that both want.
         volume: VolumeRef,
     },
 }

@@ -10,6 +10,7 @@
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
+//! | [`refusal`] | why a request is refused: every code, and every sentence |
 //! | [`intent`] | which of two nodes that want the same goes on |
 //! | [`step`] | (the output) what can be done, and how it is taken back |
 
@@ -30,6 +31,6 @@ pub use geometry::CloneGeometry;
 pub use input::{DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog};
 pub use intent::{Standing, standing};
 pub use recheck::{Expectation, Recheck};
-pub use refusal::{Refusal, RefusalCode, home_of};
+pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};
 pub use step::{NextHome, Planned, Step};

@@ -11,26 +11,26 @@ use crate::refusal::{Refusal, RefusalCode, home_of};
 /// What was seen of one volume when it was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expectation {
-    /// Which, with the name it had.
+    /// The volume, with the name it had.
     pub volume: VolumeRef,
-    /// Its size.
+    /// The volume's size in bytes.
     pub size: Bytes,
-    /// Its home.
+    /// Where the volume's data was.
     pub home: Home,
-    /// Its mark: what was granted to share may rest on it (I18).
+    /// Whether it was marked shareable: a grant to share may rest on the mark (I18).
     pub shareable: bool,
-    /// Settled attachments on other nodes.
+    /// Attachments on other nodes, without intents.
     pub others: Vec<Attachment>,
     /// The lease that must be held now.
     pub lease: LeaseMode,
-    /// sanlock's number of this node, for [`standing`].
+    /// This node's number in the lockspace, for [`standing`].
     pub own_host_id: u64,
 }
 
 /// What the second look says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recheck {
-    /// Go on.
+    /// Nothing changed: the attach goes on.
     Same,
     /// Undo and decide again; the sentence says what changed.
     Changed(String),

@@ -1,91 +1,122 @@
-//! Why a plan is not made.
+//! Why a request is refused. Every refusal of Volward's own is made in this crate; policies deny,
+//! they do not refuse.
+//!
+//! | module | has |
+//! |---|---|
+//! | here | the refusal, its codes, and what the checks of several plans share |
+//! | `made` | the refusals that a use case makes from what it met |
+//! | `unmet` | preconditions that a port found not to hold, and their refusals |
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use volward_model::{Home, VolumeId, VolumeInfo, VolumeRef};
 
-/// A refusal: an invariant would not hold. Policies have no say in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+mod made;
+mod unmet;
+
+pub use unmet::Unmet;
+
+/// A refusal: the request breaks a rule that holds whatever the policies say. Only this crate
+/// makes one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct Refusal {
-    /// Which rule.
+    /// The rule that the request breaks.
     pub code: RefusalCode,
-    /// About which volume.
+    /// The volume that it is about; `None` if it is about the pool, the node or the whole request.
     pub volume: Option<VolumeId>,
-    /// One sentence: what is wrong, where, what to do.
+    /// One sentence for the caller: what is wrong, where, and what to do.
     pub message: String,
-    /// When asking again makes sense.
+    /// Milliseconds after which asking again makes sense; `None`: something must change first.
     pub retry_after_ms: Option<u64>,
 }
 
-/// The rules. The text form is stable: programs match on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefusalCode {
-    /// A policy allows less than was asked for, and the caller did not say that will do.
-    Narrowed,
-    /// Another instance on this node has it.
-    HeldHere,
-    /// Another node has it.
-    HeldElsewhere,
-    /// The instance has this disk already, in another way.
-    AttachedDifferently,
-    /// Shared read-write, but the volume is not marked shareable (I18).
-    NotShareable,
-    /// The data is (partly) in another node's copy.
-    HomeElsewhere,
-    /// The copy is being written back.
-    Returning,
-    /// The home tag cannot be understood.
-    HomeUnreadable,
-    /// A copy that was kept: attaching it is not supported yet.
-    CopyKept,
-    /// The slot of a node that may be alive cannot be read (I6).
-    SlotUnreadable,
-    /// Read-write without an armed watchdog (I26).
-    NoWatchdog,
-    /// A disk given as the LV itself can have neither read-only, nor a copy, nor company.
-    LvPath,
-    /// lvmlockd lost the lease to an orphan: nothing can be done with it until it is adopted.
-    LeaseOrphaned,
-    /// Something is left over of an earlier attachment.
-    Quarantined,
-    /// It changed under our hands, three times.
-    KeepsChanging,
-    /// It is one of Volward's own volumes.
-    Internal,
-    /// The same volume twice in one request.
-    Twice,
-    /// The policies' answer is not one entry for each disk of the request.
-    AnswerMismatch,
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// The rules. The text form is stable: programs match on it. Each has a case in
+        /// `tests/refusals.rs` and a row in the operator guide.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum RefusalCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl RefusalCode {
+            /// Every code, in the order of the operator guide.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable text, in kebab case.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
 }
 
-impl RefusalCode {
-    /// The stable text.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Narrowed => "narrowed",
-            Self::HeldHere => "held-here",
-            Self::HeldElsewhere => "held-elsewhere",
-            Self::AttachedDifferently => "attached-differently",
-            Self::NotShareable => "not-shareable",
-            Self::HomeElsewhere => "home-elsewhere",
-            Self::Returning => "returning",
-            Self::HomeUnreadable => "home-unreadable",
-            Self::CopyKept => "copy-kept",
-            Self::SlotUnreadable => "slot-unreadable",
-            Self::NoWatchdog => "no-watchdog",
-            Self::LvPath => "lv-path",
-            Self::LeaseOrphaned => "lease-orphaned",
-            Self::Quarantined => "quarantined",
-            Self::KeepsChanging => "keeps-changing",
-            Self::Internal => "internal-volume",
-            Self::Twice => "twice",
-            Self::AnswerMismatch => "answer-mismatch",
-        }
-    }
+codes! {
+    /// Another instance on this node has the volume.
+    HeldHere => "held-here",
+    /// Another node has the volume, or this instance has it there.
+    HeldElsewhere => "held-elsewhere",
+    /// The instance has this disk already, with another sharing, access or path.
+    AttachedDifferently => "attached-differently",
+    /// Shared read-write, and the volume is not marked shareable (I18).
+    NotShareable => "not-shareable",
+    /// A policy allows less than was asked for, and the caller did not accept less.
+    Narrowed => "narrowed",
+    /// The data is (partly) in a copy that cannot be reached from here.
+    HomeElsewhere => "home-elsewhere",
+    /// The copy is being written back.
+    Returning => "returning",
+    /// The home tag cannot be understood.
+    HomeUnreadable => "home-unreadable",
+    /// The data is in a copy that was kept, which cannot be attached yet.
+    CopyKept => "copy-kept",
+    /// The slot of a node that may be alive cannot be read (I6).
+    SlotUnreadable => "slot-unreadable",
+    /// Read-write without an armed watchdog (I26).
+    NoWatchdog => "no-watchdog",
+    /// A disk given as the LV itself can be neither read-only, nor copied, nor attached twice.
+    LvPath => "lv-path",
+    /// The lease belongs to an lvmlockd that has died, until a new one adopts it.
+    LeaseOrphaned => "lease-orphaned",
+    /// The exclusive lease was lost while something was changed under it (I1).
+    LeaseLost => "lease-lost",
+    /// An earlier attachment is quarantined.
+    Quarantined => "quarantined",
+    /// What was decided on changed each time before it was carried out.
+    KeepsChanging => "keeps-changing",
+    /// The volume is one of Volward's own.
+    Internal => "internal-volume",
+    /// The request names a volume twice.
+    Twice => "twice",
+    /// The policies' answer is not one entry for each disk of the request.
+    AnswerMismatch => "answer-mismatch",
+    /// The volume's size is none that device-mapper or dm-clone can handle (I21).
+    SizeUnsupported => "size-unsupported",
+    /// The shareable mark is to be taken from a volume that is attached.
+    MarkInUse => "mark-in-use",
+    /// The volume group is not shared by sanlock.
+    NotShared => "not-shared",
+    /// The pool has no devices file of its own (I16).
+    DevicesFile => "devices-file",
+    /// This node is not in the pool's lockspace.
+    NotJoined => "not-joined",
+    /// The pool has no registry yet.
+    NoRegistry => "no-registry",
+    /// The pool has a registry already, which is left as it is.
+    RegistryExists => "registry-exists",
+    /// The registry is damaged, or of a layout that this version does not know.
+    RegistryUnreadable => "registry-unreadable",
+    /// The registry has no place for this node's host-id.
+    NoPlace => "no-place",
+    /// This node has more attachments than its place in the registry can hold.
+    RegistryFull => "registry-full",
+    /// The daemon is being stopped.
+    Stopping => "stopping",
 }
 
 impl fmt::Display for RefusalCode {
@@ -110,49 +141,19 @@ pub fn home_of(info: &VolumeInfo) -> Result<Home, Refusal> {
 }
 
 impl Refusal {
-    /// The policies answered another question than whether to attach.
-    #[must_use]
-    pub fn no_attach_answer() -> Self {
-        Self {
-            code: RefusalCode::AnswerMismatch,
-            volume: None,
-            message: "the policies did not answer whether to attach; `volward explain` shows what \
-                      each said"
-                .to_owned(),
-            retry_after_ms: None,
-        }
-    }
-
-    /// The policies answered about a volume that the request does not name.
-    pub(crate) fn stray_answer(volume: VolumeId) -> Self {
-        Self {
-            code: RefusalCode::AnswerMismatch,
-            volume: Some(volume),
-            message: format!(
-                "the policies answered about volume {volume}, which the request does not name; \
-                 `volward explain` shows what each said"
-            ),
-            retry_after_ms: None,
-        }
-    }
-
-    /// The policies' answer has no entry for a volume, or several.
-    pub(crate) fn answers_to(volume: &VolumeRef, several: bool) -> Self {
-        let number = if several {
-            "more than one answer"
-        } else {
-            "no answer"
-        };
-        let message = format!(
-            "the policies gave {number} about {volume}; `volward explain` shows what each said"
-        );
-        Self::of(RefusalCode::AnswerMismatch, volume, message)
-    }
-
+    /// A refusal about one volume.
     pub(crate) fn of(code: RefusalCode, volume: &VolumeRef, message: String) -> Self {
         Self {
-            code,
             volume: Some(volume.id),
+            ..Self::general(code, message)
+        }
+    }
+
+    /// A refusal about a pool, the node or the whole request.
+    pub(crate) fn general(code: RefusalCode, message: String) -> Self {
+        Self {
+            code,
+            volume: None,
             message,
             retry_after_ms: None,
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Unmet;
+
 /// What went wrong, in terms the callers act upon. The display is one line for people; what a
 /// program printed is kept whole for the log and for `volward explain`.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -76,9 +78,25 @@ pub enum PortError {
         /// Why.
         reason: String,
     },
-    /// A condition for the operation does not hold.
-    #[error("{0}")]
-    Refused(String),
+    /// The port was asked for what it can never do: a device without a length, a name too long.
+    #[error("{what} cannot be done: {reason}")]
+    Invalid {
+        /// What was asked for.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Too many calls wait already; this one was not begun, and asking again may help.
+    #[error("{what} was not begun: {waiting} calls wait for an answer already")]
+    Overloaded {
+        /// The call.
+        what: String,
+        /// The calls that wait.
+        waiting: usize,
+    },
+    /// An operator has to put something right first. A refusal, not a failure.
+    #[error(transparent)]
+    Unmet(#[from] Unmet),
 }
 
 impl PortError {

@@ -34,6 +34,7 @@ pub use policy::{Decisions, Policy};
 pub use registry::{REGISTRY_SIZE, Registry};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
 pub use volumes::{NewVolume, Volumes};
+pub use volward_plan::Unmet;
 
 /// Whether a call changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,9 +41,10 @@ impl<C: Send + 'static> Worker<C> {
             drop(answer.send(call(context)));
         });
         self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => PortError::Refused(format!(
-                "{what}: there is no answer, and {QUEUE} such questions wait already"
-            )),
+            TrySendError::Full(_) => PortError::Overloaded {
+                what: what.to_owned(),
+                waiting: QUEUE,
+            },
             TrySendError::Disconnected(_) => gone(what),
         })?;
         match answered.recv_timeout(deadline) {

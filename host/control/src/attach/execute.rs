@@ -3,14 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use volward_model::AttachmentState;
-use volward_plan::{AttachPlan, Step};
+use volward_plan::{AttachPlan, Refusal, Step};
 
-use super::{Attach, AttachDone, AttachRequest, Attempt};
+use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage};
 use crate::engine::{Run, StepError, StepFailure};
 use crate::error::ControlError;
-use crate::ports::{
-    Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
-};
+use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment};
 
 impl Attach {
     /// Journals and runs a plan.
@@ -111,8 +109,8 @@ impl Attach {
         let begun = plan.steps.len().min(broken.at + 1);
         let undone = self.engine.undo(run, &plan.steps[..begun]);
         let mut causes = vec![broken.error.cause(&broken.what)];
-        if let Err((what, error)) = undone {
-            causes.push(format!("{what}: {error}"));
+        if let Err(cause) = undone {
+            causes.push(cause);
             self.engine
                 .quarantine(Some(id), &self.engine.not_attached_yet(puts), &causes);
             return Err(ControlError::Quarantined { request, causes });
@@ -130,21 +128,10 @@ impl Attach {
         match broken.error {
             StepError::Changed(why) => Ok(Attempt::Again(why)),
             StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
-            StepError::Refused(refusal) => Err(ControlError::Refused { request, refusal }),
-            StepError::Port(error) => Err(ControlError::Storage {
-                request,
-                what: broken.what,
-                error,
-            }),
+            StepError::Refused(refusal) => Err(refuse(request, refusal)),
+            StepError::Port(error) => Err(storage(request, &broken.what, error)),
             StepError::Cancelled => Err(ControlError::Cancelled { request }),
-            StepError::Stopping => {
-                let error = PortError::Refused("the daemon is stopping; ask again".into());
-                Err(ControlError::Storage {
-                    request,
-                    what: broken.what,
-                    error,
-                })
-            }
+            StepError::Stopping => Err(refuse(request, Refusal::stopping())),
         }
     }
 

@@ -1,16 +1,22 @@
-//! What an attach is decided on: one look at everything it needs.
+//! What an attach is decided on: one read of everything it needs.
 
 use std::collections::BTreeMap;
 
-use volward_model::{AttachmentKey, Facts, PoolName, RequestFacts, VolumeRef};
+use volward_model::{AttachmentKey, DiskFacts, Facts, PoolName, RequestFacts, VolumeRef};
 use volward_plan::{DiskOptions, PlanInput, RequestedDisk, Watchdog, home_of};
 
 use super::{Attach, AttachRequest, DiskRequest, refuse, storage};
 use crate::error::ControlError;
 use crate::observe::{PoolSnapshot, find};
-use crate::ports::{PortError, StoredAttachment};
+use crate::ports::{PortResult, StoredAttachment};
 
-/// One look at everything a request needs.
+/// What was being done, for errors.
+const GATHERING: &str = "gathering the facts";
+
+/// A snapshot of each pool concerned, by the pool's name.
+type Snapshots = BTreeMap<PoolName, PoolSnapshot>;
+
+/// Everything that a request is decided on and planned from, read at one moment.
 pub(super) struct AttachContext {
     pub(super) own_host_id: u64,
     /// For the policies.
@@ -45,58 +51,17 @@ impl Attach {
         &self,
         ask: &AttachRequest,
     ) -> Result<AttachContext, ControlError> {
-        let failed = |error| storage(ask.request, "gathering the facts", error);
-        let refused = |refusal| refuse(ask.request, refusal);
-        let mut sights: BTreeMap<PoolName, PoolSnapshot> = BTreeMap::new();
-        let held: Vec<StoredAttachment> = self
-            .state
-            .attachment_table()
-            .of_instance(ask.instance)
-            .filter(|a| {
-                !ask.disks
-                    .iter()
-                    .any(|d| d.pool == a.volume.pool && d.volume == a.volume.name)
-            })
-            .cloned()
-            .collect();
-        let wanted = ask
-            .disks
-            .iter()
-            .map(|d| &d.pool)
-            .chain(held.iter().map(|a| &a.volume.pool));
-        for pool in wanted {
-            if !sights.contains_key(pool) {
-                sights.insert(
-                    pool.clone(),
-                    self.observer.validated_snapshot(pool).map_err(failed)?,
-                );
-            }
-        }
-        let mut disks = Vec::new();
-        for disk in &ask.disks {
-            let sight = &sights[&disk.pool];
-            let info = find(sight, &disk.volume)?;
-            let input = self.observer.volume_input(sight, info).map_err(failed)?;
-            disks.push(RequestedDisk::new(input, options(disk)).map_err(refused)?);
-        }
+        let failed = |error| storage(ask.request, GATHERING, error);
+        let held = self.other_attachments(ask);
+        let snapshots = self.snapshots(ask, &held).map_err(failed)?;
+        let disks = self.requested(ask, &snapshots)?;
         let disk_facts = disks.iter().map(|disk| {
             let asked = (disk.sharing, disk.access);
             self.observer
                 .disk_facts(&disk.input, disk.home.clone(), ask.instance, asked)
         });
         let disk_facts = disk_facts.collect();
-        let mut held_facts = Vec::new();
-        for attachment in &held {
-            let sight = &sights[&attachment.volume.pool];
-            // A volume that vanished under its attachment is nothing a policy can judge by.
-            let Some(info) = sight.info.volume(attachment.volume.id) else {
-                continue;
-            };
-            let home = home_of(info).map_err(refused)?;
-            let seen = self.observer.volume_input(sight, info).map_err(failed)?;
-            let asked = (attachment.sharing, attachment.access);
-            held_facts.push(self.observer.disk_facts(&seen, home, ask.instance, asked));
-        }
+        let held_facts = self.held_facts(ask, &held, &snapshots)?;
         let local = self.observer.local_pool().map_err(failed)?;
         let own = disks.iter().map(|disk| AttachmentKey {
             volume: disk.volume().id,
@@ -123,11 +88,11 @@ impl Attach {
         let input = PlanInput {
             node: self.settings.node.clone(),
             local,
-            watchdog: self.watchdog(&sights).map_err(failed)?,
+            watchdog: self.watchdog(&snapshots).map_err(failed)?,
             clone_unfit: self.ports.machine.dm_clone_unfit(),
             disks,
         };
-        let own_host_id = sights.values().next().map_or(0, |s| s.own.host_id);
+        let own_host_id = snapshots.values().next().map_or(0, |s| s.own.host_id);
         Ok(AttachContext {
             own_host_id,
             facts,
@@ -135,9 +100,74 @@ impl Attach {
         })
     }
 
-    /// The same sanlock serves all pools: any sight tells, and was asked just now.
-    fn watchdog(&self, sights: &BTreeMap<PoolName, PoolSnapshot>) -> Result<Watchdog, PortError> {
-        let armed = match sights.values().next() {
+    /// The instance's attachments of volumes that are not asked for.
+    fn other_attachments(&self, ask: &AttachRequest) -> Vec<StoredAttachment> {
+        let asked = |a: &StoredAttachment| {
+            let mut disks = ask.disks.iter();
+            disks.any(|d| d.pool == a.volume.pool && d.volume == a.volume.name)
+        };
+        self.state
+            .attachment_table()
+            .of_instance(ask.instance)
+            .filter(|a| !asked(a))
+            .cloned()
+            .collect()
+    }
+
+    /// A validated read of each pool that has a disk asked for or held.
+    fn snapshots(&self, ask: &AttachRequest, held: &[StoredAttachment]) -> PortResult<Snapshots> {
+        let mut snapshots = Snapshots::new();
+        let asked = ask.disks.iter().map(|d| &d.pool);
+        for pool in asked.chain(held.iter().map(|a| &a.volume.pool)) {
+            if !snapshots.contains_key(pool) {
+                snapshots.insert(pool.clone(), self.observer.validated_snapshot(pool)?);
+            }
+        }
+        Ok(snapshots)
+    }
+
+    fn requested(
+        &self,
+        ask: &AttachRequest,
+        snapshots: &Snapshots,
+    ) -> Result<Vec<RequestedDisk>, ControlError> {
+        let mut disks = Vec::with_capacity(ask.disks.len());
+        for disk in &ask.disks {
+            let snapshot = &snapshots[&disk.pool];
+            let info = find(snapshot, &disk.volume)?;
+            let input = self.observer.volume_input(snapshot, info);
+            let input = input.map_err(|e| storage(ask.request, GATHERING, e))?;
+            let requested = RequestedDisk::new(input, options(disk));
+            disks.push(requested.map_err(|refusal| refuse(ask.request, refusal))?);
+        }
+        Ok(disks)
+    }
+
+    fn held_facts(
+        &self,
+        ask: &AttachRequest,
+        held: &[StoredAttachment],
+        snapshots: &Snapshots,
+    ) -> Result<Vec<DiskFacts>, ControlError> {
+        let mut facts = Vec::with_capacity(held.len());
+        for attachment in held {
+            let snapshot = &snapshots[&attachment.volume.pool];
+            // A volume that vanished under its attachment is nothing a policy can judge by.
+            let Some(info) = snapshot.info.volume(attachment.volume.id) else {
+                continue;
+            };
+            let home = home_of(info).map_err(|refusal| refuse(ask.request, refusal))?;
+            let input = self.observer.volume_input(snapshot, info);
+            let input = input.map_err(|e| storage(ask.request, GATHERING, e))?;
+            let asked = (attachment.sharing, attachment.access);
+            facts.push(self.observer.disk_facts(&input, home, ask.instance, asked));
+        }
+        Ok(facts)
+    }
+
+    /// The same sanlock serves all pools: any snapshot tells, and was asked just now.
+    fn watchdog(&self, snapshots: &Snapshots) -> PortResult<Watchdog> {
+        let armed = match snapshots.values().next() {
             Some(sight) => sight.watchdog_armed,
             None => self.ports.leases.watchdog_armed()?,
         };

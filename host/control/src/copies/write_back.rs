@@ -1,8 +1,8 @@
 //! Writing a copy back to the shared volume.
 
 use volward_model::{RequestId, VolumeRef};
-use volward_plan::Step;
 use volward_plan::home::write_back;
+use volward_plan::{Refusal, Step};
 
 use super::{Copies, RETRY};
 use crate::engine::{Run, StepError, StepFailure};
@@ -101,8 +101,8 @@ impl Copies {
 
     fn write_back_steps(&self, volume: &VolumeRef) -> Result<Vec<Step>, StepError> {
         let Some(local) = &self.settings.local else {
-            let reason = format!("the copy of {volume} is in a local pool that is not configured");
-            return Err(StepError::Port(PortError::Refused(reason)));
+            let refusal = Refusal::no_local_pool(volume, &self.settings.node);
+            return Err(StepError::Refused(refusal));
         };
         let snapshot = self.observer.snapshot(&volume.pool)?;
         let info = snapshot.info.volume(volume.id);

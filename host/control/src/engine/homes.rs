@@ -5,7 +5,7 @@ use volward_model::{
     VolumeInfo, VolumeRef,
 };
 use volward_plan::home::{CopyNames, copy_names};
-use volward_plan::{CloneGeometry, NextHome};
+use volward_plan::{CloneGeometry, NextHome, Unmet};
 
 use super::{Engine, clone_of, return_of};
 use crate::ports::{NewVolume, PortError, PortResult};
@@ -134,9 +134,9 @@ impl Engine {
     fn must_hold_exclusive(&self, volume: &VolumeRef) -> PortResult<()> {
         match self.ports.leases.held(&volume.pool)?.get(&volume.id.lv) {
             Some(lease) if lease.mode == LeaseMode::Exclusive && !lease.orphan => Ok(()),
-            _ => Err(PortError::Refused(format!(
-                "the exclusive lease of {volume} is not held, so its home must not change"
-            ))),
+            _ => Err(PortError::from(Unmet::LeaseLost {
+                volume: volume.clone(),
+            })),
         }
     }
 

@@ -40,8 +40,11 @@ impl Engine {
                     return Ok(());
                 }
                 let found = info.target.unwrap_or_else(|| "no table".into());
-                let reason = format!("device {id} is no clone any more, but {found}");
-                return Err(PortError::Refused(reason).into());
+                return Err(StepError::Port(PortError::Identity {
+                    what: format!("device {id}"),
+                    expected: "clone".to_owned(),
+                    found,
+                }));
             };
             self.state.note_status(volume, &status);
             if status.complete() {

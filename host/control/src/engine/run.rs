@@ -133,19 +133,13 @@ impl Engine {
     /// must stay (I1: a lease is not released under a device that could not be removed).
     ///
     /// # Errors
-    /// With that undo's sentence and failure.
-    pub(crate) fn undo(&self, run: Run, steps: &[Planned]) -> Result<(), (String, PortError)> {
+    /// With what that undo was to do, and its failure, as one sentence.
+    pub(crate) fn undo(&self, run: Run, steps: &[Planned]) -> Result<(), String> {
         for (at, planned) in steps.iter().enumerate().rev() {
             for undo in &planned.undo {
                 self.ports.fault_points.at(&run.point(undo, "before-undo"));
                 let done = self.step(undo, &Cancellation::default());
-                done.map_err(|error| match error {
-                    StepError::Port(error) => (undo.to_string(), error),
-                    other => {
-                        let cause = other.cause("taking it back");
-                        (undo.to_string(), PortError::Refused(cause))
-                    }
-                })?;
+                done.map_err(|error| error.cause(&undo.to_string()))?;
             }
             // The undo is done; a mark that cannot be written would only have it done again.
             if let Err(error) = self.mark(run, at, StepMark::Undone) {

@@ -7,6 +7,7 @@ use volward_api::{Problem, ProblemCode};
 use volward_control::ControlError;
 use volward_control::ports::PortError;
 use volward_model::{Denial, RequestId};
+use volward_plan::Refusal;
 
 /// A problem as an axum reply.
 #[derive(Debug)]
@@ -34,7 +35,14 @@ impl From<ControlError> for Failure {
 
 impl From<PortError> for Failure {
     fn from(error: PortError) -> Self {
-        Self(plain(ProblemCode::Storage, "storage", error.to_string()))
+        let message = error.to_string();
+        Self(match error {
+            PortError::Unmet(unmet) => {
+                let code = Refusal::from(unmet).code;
+                plain(ProblemCode::Refused, code.as_str(), message)
+            }
+            _ => plain(ProblemCode::Storage, "storage", message),
+        })
     }
 }
 
@@ -119,6 +127,21 @@ fn command_output(error: &PortError) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use volward_control::ports::Unmet;
+
+    #[test]
+    fn what_an_operator_has_to_put_right_is_refused_with_its_code_and_sentence() {
+        let pool = "vg0".parse().unwrap();
+        let Failure(said) = PortError::Unmet(Unmet::NotJoined { pool }).into();
+        assert_eq!(
+            (said.kind, said.code.as_str()),
+            (ProblemCode::Refused, "not-joined")
+        );
+        assert!(
+            said.message.contains("vgchange --lock-start vg0"),
+            "{said:?}"
+        );
+    }
 
     #[test]
     fn of_several_denials_each_is_said_once_and_with_its_policy() {

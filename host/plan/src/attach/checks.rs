@@ -6,7 +6,7 @@ use volward_model::{
 };
 
 use super::{Grant, no};
-use crate::geometry::{CloneGeometry, geometry};
+use crate::geometry::{CloneGeometry, geometry_of, sectors_of};
 use crate::input::{DiskForm, PlanInput, Watchdog};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::requested::RequestedDisk;
@@ -15,7 +15,7 @@ use crate::requested::RequestedDisk;
 pub(super) fn identity(disk: &RequestedDisk) -> Result<(), Refusal> {
     if disk.input.info.is_internal() {
         let name = disk.volume();
-        let message = format!("{name} is one of Volward's own volumes; guests cannot have it");
+        let message = format!("{name} is one of Volward's own volumes; name another volume");
         return Err(no(RefusalCode::Internal, disk, message));
     }
     Ok(())
@@ -28,38 +28,37 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
         Some(p) if p.total > 0 => format!(", {} % done", p.done * 100 / p.total),
         _ => String::new(),
     };
-    let retry = seen.progress.and_then(|p| p.remaining_ms);
     match &disk.home.state {
         HomeState::Pool => Ok(()),
         HomeState::Split { node, .. } if *node == input.node && input.local.is_none() => {
-            let message = format!(
-                "the data of {name} is partly in this node's copy, but no local pool is configured; \
-                 restore the configuration"
-            );
-            Err(no(RefusalCode::HomeElsewhere, disk, message))
+            Err(Refusal::no_local_pool(name, node))
         }
         HomeState::Split { node, .. } if *node == input.node => Ok(()),
         HomeState::Split { node, .. } => {
             let message = format!(
                 "the data of {name} is partly in the copy on node {node}{progress}; stop its guest \
-                 there, it is written back then"
+                 there, which writes the copy back"
             );
             Err(no(RefusalCode::HomeElsewhere, disk, message))
         }
         HomeState::Returning { node, .. } => {
             // Its slot is gone with its node: then waiting does not help.
             let silent = match seen.progress {
-                Some(_) => "",
-                None => ", which does not say how far it is: look whether it is up",
+                Some(_) => String::new(),
+                None => format!(", which reports no progress: check that node {node} is up"),
             };
             let message = format!(
                 "{name} is being written back from node {node}{progress}{silent}; ask again when it \
                  is done"
             );
-            Err(no(RefusalCode::Returning, disk, message).retry_after(retry))
+            let remaining = seen.progress.and_then(|p| p.remaining_ms);
+            Err(no(RefusalCode::Returning, disk, message).retry_after(remaining))
         }
         HomeState::Node { node, .. } => {
-            let message = format!("the data of {name} is kept in the copy on node {node}");
+            let message = format!(
+                "the data of {name} is in a copy that was kept on node {node}; this version can \
+                 neither attach nor write back a kept copy"
+            );
             Err(no(RefusalCode::CopyKept, disk, message))
         }
     }
@@ -78,16 +77,20 @@ pub(super) fn already(
     let name = disk.volume();
     if has.state == AttachmentState::Quarantined {
         let message = format!(
-            "{name} has a quarantined attachment of this instance on this node; see `volward ls`, \
-             mend the cause and detach it"
+            "an earlier attachment of {name} to this instance is quarantined on this node; mend the \
+             cause that `volward ls` shows, and detach it"
         );
         return Err(no(RefusalCode::Quarantined, disk, message));
     }
     let same =
         has.form == disk.form && has.sharing == answer.sharing && has.access == answer.access;
     if !same {
+        let path = match has.form {
+            DiskForm::Own => format!("/dev/volward/{instance}/{name}"),
+            DiskForm::Lv => format!("/dev/{name}"),
+        };
         let message = format!(
-            "{name} is attached to this instance already, {} and {}; detach it first",
+            "{name} is attached to this instance already as {path}, {} and {}; detach it first",
             has.sharing, has.access
         );
         return Err(no(RefusalCode::AttachedDifferently, disk, message));
@@ -113,8 +116,8 @@ pub(super) fn rules(
     let narrowed = answer.sharing > disk.sharing || answer.access > disk.access;
     if narrowed && !disk.accept_narrowing {
         let message = format!(
-            "{name} may only be had {} and {}, but {} and {} was asked for; ask for less, or accept \
-             narrowing",
+            "a policy allows {name} only {} and {}, and it was asked for {} and {}; ask for what is \
+             allowed, or accept narrowing",
             answer.sharing, answer.access, disk.sharing, disk.access
         );
         return Err(no(RefusalCode::Narrowed, disk, message));
@@ -122,23 +125,24 @@ pub(super) fn rules(
     let writes = answer.access == Access::ReadWrite;
     if answer.sharing == Sharing::Shared && writes && !disk.input.info.shareable() {
         let message = format!(
-            "{name} is not marked shareable; `volward volume set {name} --shareable yes` marks it"
+            "{name} was asked for shared and read-write, and is not marked shareable; mark it with \
+             `volward volume set {name} --shareable yes`, or ask for it exclusively"
         );
         return Err(no(RefusalCode::NotShareable, disk, message));
     }
     holders(disk, instance, answer)?;
     if writes && input.watchdog == Watchdog::Missing {
         let message = format!(
-            "{name} cannot be attached read-write: sanlock runs without a watchdog on node {}; \
-             `volward doctor` tells the remedy",
+            "{name} cannot be attached read-write, because sanlock on node {} runs without a \
+             watchdog; `volward doctor` says how to arm it",
             input.node
         );
         return Err(no(RefusalCode::NoWatchdog, disk, message));
     }
     if disk.input.lease.is_some_and(|lease| lease.orphan) {
         let message = format!(
-            "the lease of {name} is an orphan of a dead lvmlockd on this node; restart lvmlockd with \
-             --adopt 1"
+            "the lease of {name} on this node is an orphan: the lvmlockd that took it has died; \
+             restart lvmlockd with --adopt 1"
         );
         return Err(no(RefusalCode::LeaseOrphaned, disk, message));
     }
@@ -154,7 +158,7 @@ fn holders(disk: &RequestedDisk, instance: InstanceId, answer: &DiskAnswer) -> R
         .find(|f| f.attachment.instance == instance)
     {
         let message = format!(
-            "this instance has {name} attached on node {}; stop it there first",
+            "{name} is attached to this instance on node {}; stop the instance there first",
             other.attachment.node
         );
         return Err(no(RefusalCode::HeldElsewhere, disk, message));
@@ -163,7 +167,7 @@ fn holders(disk: &RequestedDisk, instance: InstanceId, answer: &DiskAnswer) -> R
         |theirs: Sharing| theirs == Sharing::Exclusive || answer.sharing == Sharing::Exclusive;
     if let Some(other) = disk.input.here.iter().find(|a| excludes(a.sharing)) {
         let message = format!(
-            "{name} is attached {} on this node for instance {} ({})",
+            "{name} is attached {} on this node for instance {} ({}); stop that instance first",
             other.sharing, other.instance_name, other.instance
         );
         return Err(no(RefusalCode::HeldHere, disk, message));
@@ -175,7 +179,7 @@ fn holders(disk: &RequestedDisk, instance: InstanceId, answer: &DiskAnswer) -> R
     {
         let other = &other.attachment;
         let message = format!(
-            "{name} is attached {} on node {} for instance {}",
+            "{name} is attached {} on node {} for instance {}; stop that instance first",
             other.sharing, other.node, other.instance
         );
         return Err(no(RefusalCode::HeldElsewhere, disk, message));
@@ -219,13 +223,7 @@ pub(super) fn lv_path(disk: &RequestedDisk, answer: &DiskAnswer) -> Result<(), R
 
 /// The volume's size in device-mapper's unit; LVM sizes are always whole sectors.
 pub(super) fn sectors(disk: &RequestedDisk) -> Result<Sectors, Refusal> {
-    disk.input.info.size.sectors().ok_or_else(|| {
-        let message = format!(
-            "{} has a size that is no multiple of 512",
-            disk.input.info.volume
-        );
-        no(RefusalCode::Internal, disk, message)
-    })
+    sectors_of(&disk.input.info)
 }
 
 /// The geometry of a clone that is loaded again without a grant for a copy: the region follows
@@ -237,5 +235,5 @@ pub(super) fn resumed_geometry(disk: &RequestedDisk) -> Result<CloneGeometry, Re
         batch: None,
         fate: CopyFate::WriteBack,
     };
-    geometry(disk.input.info.size, &plan).map_err(|reason| no(RefusalCode::Internal, disk, reason))
+    geometry_of(&disk.input.info, &plan)
 }

@@ -43,10 +43,11 @@ pub(super) fn set(number: DeviceNumber, allowed: bool) -> PortResult<()> {
     if (now == 0) == (wanted == 0) {
         Ok(())
     } else {
-        Err(PortError::Refused(format!(
-            "{} is {now} after {wanted} was written",
-            path.display()
-        )))
+        Err(PortError::NotInEffect {
+            what: path.display().to_string(),
+            expected: wanted.to_string(),
+            found: now.to_string(),
+        })
     }
 }
 

@@ -49,9 +49,10 @@ fn size(table: &Table) -> Sectors {
 fn metadata(clone: &CloneTable) -> PortResult<VolumeId> {
     match clone.metadata {
         Backing::Volume(volume) => Ok(volume),
-        Backing::Device(_) => Err(PortError::Refused(
-            "a clone's metadata is on an LV".to_owned(),
-        )),
+        Backing::Device(_) => Err(PortError::Invalid {
+            what: "a clone".to_owned(),
+            reason: "its metadata is not on an LV".to_owned(),
+        }),
     }
 }
 
@@ -275,7 +276,10 @@ impl Devices for FakeNode {
         self.changes("set-hydration", format!("{id} {on}"), |world, node| {
             let device = device_mut(world, node, id)?;
             if !matches!(device.table, Table::Clone(_)) {
-                return Err(PortError::Refused(format!("device {id} is no clone")));
+                return Err(PortError::Invalid {
+                    what: format!("setting the hydration of device {id}"),
+                    reason: "it is no clone".to_owned(),
+                });
             }
             device.hydrating = on;
             Ok(())

@@ -228,7 +228,10 @@ impl Devices for Dm {
             // No half-made device stays (I13).
             return Err(match remove(&dm, id) {
                 Ok(_) => error,
-                Err(undo) => PortError::Refused(format!("{error}; and it is left over: {undo}")),
+                Err(undo) => PortError::Io {
+                    what: error.to_string(),
+                    reason: format!("and device {id} is left over: {undo}"),
+                },
             });
         }
         Ok(Applied::Changed)

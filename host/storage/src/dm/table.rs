@@ -47,7 +47,10 @@ fn resolve_with(
         }
     };
     if size == Sectors(0) {
-        return Err(PortError::Refused("a device without a length".to_owned()));
+        return Err(PortError::Invalid {
+            what: format!("a {target} device"),
+            reason: "it has no length".to_owned(),
+        });
     }
     Ok(Resolved {
         lines: vec![(0, size.0, target.to_owned(), words)],
@@ -65,9 +68,10 @@ fn dm_uuid(backing: &Backing) -> String {
 fn clone_words(clone: &CloneTable, devices: [DeviceNumber; 3]) -> PortResult<String> {
     if clone.threshold == 0 || clone.batch == 0 {
         // The kernel takes it, and nothing ever hydrates.
-        return Err(PortError::Refused(
-            "a clone with hydration_threshold or hydration_batch_size 0".to_owned(),
-        ));
+        return Err(PortError::Invalid {
+            what: "a clone".to_owned(),
+            reason: "its hydration_threshold or hydration_batch_size is 0".to_owned(),
+        });
     }
     let [metadata, destination, source] = devices;
     let features = if clone.hydrating {

@@ -180,9 +180,14 @@ impl From<ExecError> for PortError {
                     reason: source.to_string(),
                 }
             }
-            ExecError::TooMuch { .. } | ExecError::QueueFull { .. } => {
-                Self::Refused(error.to_string())
-            }
+            ExecError::TooMuch { command, limit } => Self::Unreadable {
+                what: format!("`{command}`"),
+                reason: format!("it printed more than {limit} bytes and was stopped"),
+            },
+            ExecError::QueueFull { command, waiting } => Self::Overloaded {
+                what: format!("`{command}`"),
+                waiting,
+            },
         }
     }
 }

@@ -51,7 +51,10 @@ impl fmt::Debug for Faults {
 
 /// What every call gets after a crash.
 fn dead() -> PortError {
-    PortError::Refused("the daemon is dead (a test's crash)".to_owned())
+    PortError::Io {
+        what: "the daemon is dead".to_owned(),
+        reason: "a test's crash".to_owned(),
+    }
 }
 
 impl Faults {

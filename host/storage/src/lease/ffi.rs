@@ -129,9 +129,10 @@ fn failed(what: &str, code: c_int) -> PortError {
 /// path must have one.
 fn fill<const N: usize>(text: &str, most: usize) -> PortResult<[c_char; N]> {
     if text.len() > most || text.contains('\0') {
-        return Err(PortError::Refused(format!(
-            "{text:?} is too long for sanlock ({most} bytes at most)"
-        )));
+        return Err(PortError::Invalid {
+            what: format!("asking sanlock about {text:?}"),
+            reason: format!("a name has {most} bytes at most, and none of them is zero"),
+        });
     }
     let mut array = [0; N];
     for (to, from) in array.iter_mut().zip(text.bytes()) {
@@ -189,8 +190,10 @@ impl Library {
             return Ok(None);
         };
         let what = format!("cannot ask sanlock for the members of {lockspace}");
-        let name =
-            CString::new(lockspace).map_err(|error| PortError::Refused(error.to_string()))?;
+        let name = CString::new(lockspace).map_err(|error| PortError::Invalid {
+            what: what.clone(),
+            reason: error.to_string(),
+        })?;
         let mut hosts = Array::<Host>::empty(self);
         // SAFETY: `name` ends with a zero and lives through the call; the others as above.
         let code =

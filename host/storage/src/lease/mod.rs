@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use volward_model::{LeaseHolder, Member, PoolName, VolumeRef};
-use volward_ports::{LeaseStatus, PortError, PortResult};
+use volward_ports::{LeaseStatus, PortError, PortResult, Unmet};
 
 use crate::worker::Worker;
 
@@ -141,9 +141,7 @@ impl Sanlock {
 }
 
 fn not_joined(pool: &PoolName) -> PortError {
-    PortError::Refused(format!(
-        "the lockspace of pool {pool} is not joined on this node (`vgchange --lock-start {pool}`)"
-    ))
+    PortError::from(Unmet::NotJoined { pool: pool.clone() })
 }
 
 #[cfg(test)]

@@ -93,15 +93,17 @@ pub(super) struct Resource {
 pub(super) fn ask(socket: &Path, patience: Duration) -> PortResult<Status> {
     let failed = |source: std::io::Error| match source.kind() {
         // sanlock answers from memory: one that does not is as good as none.
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => PortError::Refused(format!(
-            "sanlock does not answer on {} within {} s",
-            socket.display(),
-            patience.as_secs()
-        )),
-        _ => PortError::Refused(format!(
-            "sanlock cannot be asked on {}: {source}; is it running? (systemctl status sanlock)",
-            socket.display()
-        )),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => PortError::Deadline {
+            what: format!("asking sanlock on {}", socket.display()),
+            after: patience,
+        },
+        _ => PortError::Io {
+            what: format!(
+                "cannot ask sanlock on {}; `systemctl status sanlock` says whether it runs",
+                socket.display()
+            ),
+            reason: source.to_string(),
+        },
     };
     let mut stream = UnixStream::connect(socket).map_err(failed)?;
     stream.set_read_timeout(Some(patience)).map_err(failed)?;
@@ -380,7 +382,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("sock");
         let error = ask(&socket, Duration::from_secs(1)).unwrap_err();
-        assert!(error.to_string().contains("is it running?"), "{error}");
+        assert!(
+            error.to_string().contains("systemctl status sanlock"),
+            "{error}"
+        );
 
         let listener = UnixListener::bind(&socket).unwrap();
         let server = std::thread::spawn(move || {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use volward_ports::{Applied, PortError, PortResult};
+use volward_ports::{Applied, PortError, PortResult, Unmet};
 
 use super::{DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, REPORT_DEADLINE, config};
 
@@ -32,14 +32,11 @@ impl Lvm {
     /// If the pool has no devices file configured, or no physical volume is found; a file that
     /// could only be made in part is removed again.
     pub fn adopt_devices(&self, pool: &PoolSettings) -> PortResult<Applied> {
-        let file = pool.devices_file.as_deref().ok_or_else(|| {
-            PortError::Refused(format!("pool {} has no devices file configured", pool.name))
+        let file = pool.devices_file.as_deref();
+        let own = file.filter(|file| *file != "system.devices");
+        let file = own.ok_or_else(|| Unmet::DevicesFile {
+            pool: pool.name.clone(),
         })?;
-        if file == "system.devices" {
-            return Err(PortError::Refused(
-                "system.devices is the system's own devices file: name another".to_owned(),
-            ));
-        }
         let path = PathBuf::from(DEVICES_FOLDER).join(file);
         let listed = self.listed(pool, path.exists().then_some(file))?;
         let wanted = self.listed(pool, None)?;

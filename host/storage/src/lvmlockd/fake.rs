@@ -9,7 +9,7 @@ use volward_model::{
     VolumeId, VolumeRef,
 };
 use volward_ports::{
-    Activation, Freshness, LeaseStatus, LeaseStyle, Leases, PortError, PortResult,
+    Activation, Freshness, LeaseStatus, LeaseStyle, Leases, PortError, PortResult, Unmet,
 };
 
 use crate::fake::{FakeNode, Pool, World};
@@ -19,9 +19,7 @@ use crate::lvm::fake::{exit_5, find, names};
 fn lockspace<'a>(world: &'a World, pool: &PoolName, node: &NodeName) -> PortResult<&'a Pool> {
     let found = world.pool(pool, node)?;
     if found.local_to.is_some() || !world.node(node).state.may_be_alive() {
-        return Err(PortError::Refused(format!(
-            "the lockspace of pool {pool} is not joined"
-        )));
+        return Err(PortError::from(Unmet::NotJoined { pool: pool.clone() }));
     }
     Ok(found)
 }

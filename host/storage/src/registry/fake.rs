@@ -2,7 +2,7 @@
 
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{NodeName, NumberedSlot, PoolName, Slot, SlotReading};
-use volward_ports::{PortError, PortResult, Registry};
+use volward_ports::{PortError, PortResult, Registry, Unmet};
 
 use crate::fake::{FakeNode, World};
 
@@ -23,7 +23,8 @@ fn check_active(world: &World, pool: &PoolName, node: &NodeName) -> PortResult<(
 }
 
 fn unformatted(pool: &PoolName) -> PortError {
-    PortError::Refused(format!("{pool}/{REGISTRY_VOLUME} holds no registry"))
+    let registry = format!("{pool}/{REGISTRY_VOLUME}");
+    PortError::from(Unmet::NoRegistry { registry })
 }
 
 impl Registry for FakeNode {
@@ -55,10 +56,10 @@ impl Registry for FakeNode {
             check_active(world, pool, node)?;
             let host_id = world.node(node).host_id;
             if slot.host_id != host_id {
-                return Err(PortError::Refused(format!(
-                    "slot {} is not this node's ({host_id})",
-                    slot.host_id
-                )));
+                return Err(PortError::Invalid {
+                    what: format!("writing slot {}", slot.host_id),
+                    reason: format!("this node's is {host_id}"),
+                });
             }
             let places = world.pool_mut(pool, node)?.places.as_mut();
             let places = places.ok_or_else(|| unformatted(pool))?;
@@ -72,9 +73,8 @@ impl Registry for FakeNode {
             check_active(world, pool, node)?;
             let places = &mut world.pool_mut(pool, node)?.places;
             if places.is_some() {
-                return Err(PortError::Refused(format!(
-                    "{pool}/{REGISTRY_VOLUME} already holds a registry"
-                )));
+                let registry = format!("{pool}/{REGISTRY_VOLUME}");
+                return Err(PortError::from(Unmet::RegistryExists { registry }));
             }
             *places = Some(Default::default());
             Ok(())

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use volward_model::{Bytes, NumberedSlot, Slot, SlotReading};
-use volward_ports::{PortError, PortResult};
+use volward_ports::{PortError, PortResult, Unmet};
 
 use super::header::{self, Found, Header};
 use crate::blockdev::io;
@@ -76,7 +76,10 @@ impl Store {
     pub(super) fn format(file: File, size: Bytes, name: &str) -> PortResult<()> {
         let places = u32::try_from(places_in(size)).unwrap_or(0);
         if places == 0 {
-            return Err(PortError::Refused(format!("{name} is too small: {size}")));
+            return Err(PortError::Invalid {
+                what: format!("a registry in {name}"),
+                reason: format!("{size} are too little for one place"),
+            });
         }
         let store = Self {
             file,
@@ -86,9 +89,9 @@ impl Store {
         let mut first = Buffer::zeroed(BLOCK);
         store.read_at(&mut first, 0)?;
         if header::is_superblock(&first) {
-            return Err(PortError::Refused(format!(
-                "{name} already holds a registry"
-            )));
+            return Err(PortError::from(Unmet::RegistryExists {
+                registry: name.to_owned(),
+            }));
         }
         store.write_at(&Buffer::zeroed(store.index_len()), BLOCK_BYTES)?;
         store.sync()?;
@@ -106,8 +109,14 @@ impl Store {
         };
         let mut first = Buffer::zeroed(BLOCK);
         store.read_at(&mut first, 0)?;
-        store.places = header::places(&first)
-            .map_err(|reason| PortError::Refused(format!("{name} {reason}")))?;
+        let registry = name.to_owned();
+        if !header::is_superblock(&first) {
+            return Err(PortError::from(Unmet::NoRegistry { registry }));
+        }
+        store.places = header::places(&first).map_err(|reason| Unmet::RegistryUnreadable {
+            registry,
+            reason: reason.to_owned(),
+        })?;
         if u64::from(store.places) > places_in(size) {
             return Err(PortError::Identity {
                 what: name.to_owned(),
@@ -238,10 +247,11 @@ impl Store {
     /// Writes a node's place: over the copy that is not the newest good one.
     pub(super) fn write(&self, slot: &Slot) -> PortResult<()> {
         if slot.host_id == 0 || slot.host_id > u64::from(self.places) {
-            return Err(PortError::Refused(format!(
-                "{} has places for host-ids 1 to {}, not for {}",
-                self.name, self.places, slot.host_id
-            )));
+            return Err(PortError::from(Unmet::NoPlace {
+                registry: self.name.clone(),
+                places: self.places.into(),
+                host_id: slot.host_id,
+            }));
         }
         let payload = serde_json::to_vec(slot).map_err(|error| PortError::Io {
             what: "cannot write down a slot".to_owned(),
@@ -253,13 +263,10 @@ impl Store {
         let (copy, sequence) = self.next(&place)?;
         let header = Header::of(slot.host_id, sequence, &payload)
             .filter(|header| header.length as usize <= PAYLOAD)
-            .ok_or_else(|| {
-                PortError::Refused(format!(
-                    "the node's slot has {} bytes, a place in {} has {PAYLOAD}: \
-                     too many attachments",
-                    payload.len(),
-                    self.name
-                ))
+            .ok_or_else(|| Unmet::RegistryFull {
+                registry: self.name.clone(),
+                bytes: payload.len(),
+                most: PAYLOAD,
             })?;
         self.write_at(
             &Buffer::holding(&payload),

@@ -80,7 +80,10 @@ impl FakeJournal {
 
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> PortResult<T> {
         if self.kernel.crashed() {
-            return Err(PortError::Refused("the daemon is dead".to_owned()));
+            return Err(PortError::Io {
+                what: "the journal".to_owned(),
+                reason: "the daemon is dead".to_owned(),
+            });
         }
         Ok(look(&self.state()))
     }

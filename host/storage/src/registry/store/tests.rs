@@ -135,7 +135,7 @@ fn a_slot_that_does_not_fit_is_refused_and_the_old_one_stays() {
     lun.store().write(&slot(1, 1, 0)).unwrap();
     let error = lun.store().write(&slot(1, 2, 1000)).unwrap_err();
     assert!(
-        error.to_string().contains("too many attachments"),
+        matches!(error, PortError::Unmet(Unmet::RegistryFull { .. })),
         "{error}"
     );
     assert_eq!(lun.reading(1), good(slot(1, 1, 0), false));

@@ -1,0 +1,112 @@
+//! Refusals that a use case makes from what it met while it ran.
+
+use volward_model::{InstanceId, LeaseHolder, NodeName, PoolName, VolumeId, VolumeRef};
+
+use super::{Refusal, RefusalCode};
+
+impl Refusal {
+    /// Another node holds a lease that excludes the one wanted. `instance` is `None` where that
+    /// node's slot in the registry does not name one.
+    #[must_use]
+    pub fn leased_elsewhere(
+        volume: &VolumeRef,
+        holder: &LeaseHolder,
+        instance: Option<InstanceId>,
+    ) -> Self {
+        let node = holder.node.as_ref().map_or_else(
+            || format!("the node with host-id {}", holder.host_id),
+            |node| format!("node {node}"),
+        );
+        let instance = instance.map_or_else(String::new, |i| format!(" for instance {i}"));
+        let message = format!(
+            "{volume} is leased {} by {node}{instance}; stop the instance there first",
+            holder.mode
+        );
+        Self::of(RefusalCode::HeldElsewhere, volume, message)
+    }
+
+    /// The request was decided `attempts` times, and what it was decided on changed each time;
+    /// `why` says how, the last time.
+    #[must_use]
+    pub fn keeps_changing(volume: Option<&VolumeRef>, attempts: usize, why: &str) -> Self {
+        let message = format!(
+            "what the request was decided on changed {attempts} times before it was carried out, at \
+             last so: {why}; ask again"
+        );
+        Self {
+            volume: volume.map(|v| v.id),
+            ..Self::general(RefusalCode::KeepsChanging, message).retry_after(Some(5_000))
+        }
+    }
+
+    /// The policies answered another question than whether to attach.
+    #[must_use]
+    pub fn no_attach_answer() -> Self {
+        let message = "the policies did not answer whether to attach; `volward explain` shows what \
+                       each said";
+        Self::general(RefusalCode::AnswerMismatch, message.to_owned())
+    }
+
+    /// The policies answered about a volume that the request does not name.
+    pub(crate) fn stray_answer(volume: VolumeId) -> Self {
+        let message = format!(
+            "the policies answered about volume {volume}, which the request does not name; \
+             `volward explain` shows what each said"
+        );
+        Self {
+            volume: Some(volume),
+            ..Self::general(RefusalCode::AnswerMismatch, message)
+        }
+    }
+
+    /// The policies' answer has several entries for a volume, or none.
+    pub(crate) fn answers_to(volume: &VolumeRef, several: bool) -> Self {
+        let number = match several {
+            true => "more than one answer",
+            false => "no answer",
+        };
+        let message = format!(
+            "the policies gave {number} about {volume}; `volward explain` shows what each said"
+        );
+        Self::of(RefusalCode::AnswerMismatch, volume, message)
+    }
+
+    /// The data is partly in this node's copy, and the local pool that has the copy is not
+    /// configured.
+    #[must_use]
+    pub fn no_local_pool(volume: &VolumeRef, node: &NodeName) -> Self {
+        let message = format!(
+            "the data of {volume} is partly in the copy on node {node}, where no local pool is \
+             configured; put the local pool back into /etc/volward/volward.toml there"
+        );
+        Self::of(RefusalCode::HomeElsewhere, volume, message)
+    }
+
+    /// The shareable mark cannot be taken from a volume that is attached anywhere (I18).
+    #[must_use]
+    pub fn mark_in_use(volume: &VolumeRef) -> Self {
+        let message = format!(
+            "{volume} is attached, so its shareable mark must stay; detach the volume on every node \
+             first"
+        );
+        Self::of(RefusalCode::MarkInUse, volume, message)
+    }
+
+    /// A volume group that cannot become a pool; `found` says how it is locked instead.
+    #[must_use]
+    pub fn not_shared(pool: &PoolName, found: &str) -> Self {
+        let message = format!(
+            "volume group {pool} has {found}, where a pool is shared by sanlock; make it with \
+             `vgcreate --shared {pool} DEVICE`"
+        );
+        Self::general(RefusalCode::NotShared, message)
+    }
+
+    /// The daemon was told to stop before the request was done.
+    #[must_use]
+    pub fn stopping() -> Self {
+        let message = "volwardd on this node is stopping, and what the request had begun was undone; \
+                       ask again when it runs";
+        Self::general(RefusalCode::Stopping, message.to_owned()).retry_after(Some(5_000))
+    }
+}

@@ -1,0 +1,100 @@
+//! Preconditions that a port found not to hold, each for an operator to put right.
+
+use volward_model::{PoolName, VolumeRef};
+
+use super::{Refusal, RefusalCode};
+
+/// A precondition of a storage operation that does not hold. Nothing failed: the operation was
+/// not begun. Each becomes the refusal that says what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// This node is not in the pool's lockspace.
+    #[error(
+        "this node has not joined the lockspace of pool {pool}; join it with `vgchange --lock-start {pool}`"
+    )]
+    NotJoined {
+        /// The name of the pool concerned.
+        pool: PoolName,
+    },
+    /// The registry volume is there, and was never formatted.
+    #[error("{registry} holds no registry; make one with `volward pool init`")]
+    NoRegistry {
+        /// The registry volume or its device.
+        registry: String,
+    },
+    /// The registry volume is to be formatted, and holds a registry.
+    #[error(
+        "{registry} already holds a registry, which stays as it is; use it, or remove the volume once no node uses the pool"
+    )]
+    RegistryExists {
+        /// The registry volume or its device.
+        registry: String,
+    },
+    /// The registry volume begins as a registry does, and cannot be read.
+    #[error("{registry} {reason}; see `volward doctor`")]
+    RegistryUnreadable {
+        /// The registry volume or its device.
+        registry: String,
+        /// What it holds instead of a registry that can be read: `holds a damaged registry`.
+        reason: String,
+    },
+    /// The node's host-id is beyond the registry's last place.
+    #[error(
+        "{registry} has places for host-ids 1 to {places}, and this node has host-id {host_id}; give the node a lower host_id in /etc/lvm/lvmlocal.conf"
+    )]
+    NoPlace {
+        /// The registry volume or its device.
+        registry: String,
+        /// The registry's number of places; host-ids count from 1.
+        places: u64,
+        /// This node's host-id.
+        host_id: u64,
+    },
+    /// The node's slot is longer than its place.
+    #[error(
+        "this node's slot needs {bytes} bytes, and a place in {registry} has {most}; detach volumes of the pool on this node first"
+    )]
+    RegistryFull {
+        /// The registry volume or its device.
+        registry: String,
+        /// The slot's length.
+        bytes: usize,
+        /// A place's length.
+        most: usize,
+    },
+    /// The exclusive lease under which something was to be changed is not held (I1, I19).
+    #[error(
+        "the exclusive lease of {volume} is not held on this node, so its home was not changed; `volward doctor` shows the state of the leases"
+    )]
+    LeaseLost {
+        /// The volume whose lease it is.
+        volume: VolumeRef,
+    },
+    /// The pool has no devices file of its own (I16).
+    #[error(
+        "pool {pool} needs a devices file of its own, other than `system.devices`; set `devices-file` in its [[pool]] section of /etc/volward/volward.toml"
+    )]
+    DevicesFile {
+        /// The name of the pool concerned.
+        pool: PoolName,
+    },
+}
+
+impl From<Unmet> for Refusal {
+    fn from(unmet: Unmet) -> Self {
+        let message = unmet.to_string();
+        let code = match unmet {
+            Unmet::NotJoined { .. } => RefusalCode::NotJoined,
+            Unmet::NoRegistry { .. } => RefusalCode::NoRegistry,
+            Unmet::RegistryExists { .. } => RefusalCode::RegistryExists,
+            Unmet::RegistryUnreadable { .. } => RefusalCode::RegistryUnreadable,
+            Unmet::NoPlace { .. } => RefusalCode::NoPlace,
+            Unmet::RegistryFull { .. } => RefusalCode::RegistryFull,
+            Unmet::LeaseLost { volume } => {
+                return Self::of(RefusalCode::LeaseLost, &volume, message);
+            }
+            Unmet::DevicesFile { .. } => RefusalCode::DevicesFile,
+        };
+        Self::general(code, message)
+    }
+}

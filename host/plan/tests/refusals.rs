@@ -1,0 +1,578 @@
+//! The table of refusals: each code has a case that makes it, and each sentence is reviewed as
+//! text in tests/golden/refusals.txt.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy does not take helpers of tests for tests"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use volward_model::home::HomeState;
+use volward_model::{
+    Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DiskAnswer,
+    HeldLease, Home, InstanceId, LeaseHolder, LeaseMode, LvUuid, Sharing, Space, VolumeId,
+    VolumeInfo, VolumeRef,
+};
+use volward_plan::attach::{Requester, attach};
+use volward_plan::home::write_back;
+use volward_plan::input::ForeignAttachment;
+use volward_plan::recheck::recheck;
+use volward_plan::{
+    DiskForm, DiskOptions, Expectation, LocalAttachment, LocalPool, PlanInput, Recheck, Refusal,
+    RefusalCode, RequestedDisk, Unmet, VolumeInput, Watchdog,
+};
+
+/// A refusal, and what makes it.
+type Case = (RefusalCode, &'static str, Refusal);
+
+fn lv(letter: char) -> LvUuid {
+    letter.to_string().repeat(32).parse().unwrap()
+}
+
+fn instance(n: u128) -> InstanceId {
+    InstanceId(uuid::Uuid::from_u128(n))
+}
+
+fn volume() -> VolumeInput {
+    VolumeInput {
+        info: VolumeInfo {
+            volume: VolumeRef {
+                id: VolumeId {
+                    vg: "g".repeat(32).parse().unwrap(),
+                    lv: lv('a'),
+                },
+                pool: "vg0".parse().unwrap(),
+                name: "root".parse().unwrap(),
+            },
+            size: Bytes::mib(512),
+            tags: Vec::new(),
+            segment_type: "linear".into(),
+            active: false,
+            autoactivation: false,
+        },
+        lease: None,
+        here: Vec::new(),
+        elsewhere: Vec::new(),
+        unreadable: Vec::new(),
+        progress: None,
+        clone: None,
+        clone_loaded: false,
+    }
+}
+
+fn at_home(state: HomeState) -> VolumeInput {
+    let mut volume = volume();
+    let home = Home {
+        state,
+        generation: 3,
+    };
+    volume.info.tags.push(home.tag());
+    volume
+}
+
+fn split(node: &str) -> HomeState {
+    HomeState::Split {
+        node: node.parse().unwrap(),
+        copy: lv('c'),
+    }
+}
+
+fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
+    LocalAttachment {
+        instance,
+        instance_name: "db1".into(),
+        form: DiskForm::Own,
+        sharing: Sharing::Exclusive,
+        access: Access::ReadWrite,
+        state,
+    }
+}
+
+fn on_n2(instance: InstanceId) -> Attachment {
+    Attachment {
+        volume: volume().info.volume.id,
+        instance,
+        node: "n2".parse().unwrap(),
+        sharing: Sharing::Exclusive,
+        access: Access::ReadWrite,
+        since_ms: 5,
+        state: AttachmentState::Attached,
+    }
+}
+
+/// A request for one volume, exclusive and read-write, on node n1.
+struct Asked {
+    input: PlanInput,
+    answer: Answer,
+}
+
+impl Asked {
+    fn disk(&mut self) -> &mut RequestedDisk {
+        &mut self.input.disks[0]
+    }
+
+    fn grant(&mut self) -> &mut DiskAnswer {
+        &mut self.answer.disks[0]
+    }
+}
+
+/// The refusal of an attach of `volume`, changed before it is planned.
+fn attached(volume: VolumeInput, change: impl FnOnce(&mut Asked)) -> Refusal {
+    let options = DiskOptions {
+        form: DiskForm::Own,
+        access: Access::ReadWrite,
+        sharing: None,
+        accept_narrowing: false,
+    };
+    let disk = match RequestedDisk::new(volume, options) {
+        Ok(disk) => disk,
+        Err(refusal) => return refusal,
+    };
+    let grant = DiskAnswer {
+        volume: disk.volume().id,
+        sharing: disk.sharing,
+        access: disk.access,
+        copy_at_most: CopyMode::BeforeStart,
+        copy: None,
+    };
+    let mut asked = Asked {
+        input: PlanInput {
+            node: "n1".parse().unwrap(),
+            local: Some(LocalPool {
+                name: "local".parse().unwrap(),
+                space: Space {
+                    total: Bytes::mib(8_192),
+                    free: Bytes::mib(8_192),
+                    promised: Bytes(0),
+                },
+            }),
+            watchdog: Watchdog::Armed,
+            clone_unfit: None,
+            disks: vec![disk],
+        },
+        answer: Answer {
+            disks: vec![grant],
+            notes: Vec::new(),
+        },
+    };
+    change(&mut asked);
+    let requester = Requester {
+        instance: instance(1),
+        own_host_id: 1,
+        now_ms: 1_000,
+    };
+    match attach(&asked.input, requester, &asked.answer) {
+        Err(refusal) => refusal,
+        Ok(plan) => panic!("not refused: {plan:?}"),
+    }
+}
+
+fn changed(change: impl FnOnce(&mut VolumeInput)) -> Refusal {
+    let mut volume = volume();
+    change(&mut volume);
+    attached(volume, |_| ())
+}
+
+fn asked(change: impl FnOnce(&mut Asked)) -> Refusal {
+    attached(volume(), change)
+}
+
+/// The refusal of the second look, under the lease.
+fn looked_again(change: impl FnOnce(&mut VolumeInput)) -> Refusal {
+    let mut now = volume();
+    let expected = Expectation {
+        volume: now.info.volume.clone(),
+        size: now.info.size,
+        home: now.info.home().unwrap(),
+        shareable: false,
+        others: Vec::new(),
+        lease: LeaseMode::Exclusive,
+        own_host_id: 1,
+    };
+    change(&mut now);
+    match recheck(&expected, Some(&now)) {
+        Recheck::Refused(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn written_back(volume: &VolumeInput) -> Refusal {
+    let (node, local) = ("n1".parse().unwrap(), "local".parse().unwrap());
+    write_back(&node, &local, volume, true).unwrap_err()
+}
+
+const NO_SLOT: &str = "the registry slot of host-id 3 in pool vg0 cannot be read (torn header), and \
+                       that node may be alive; restart volwardd there";
+
+fn cases() -> Vec<Case> {
+    let mut cases = holders();
+    cases.extend(homes());
+    cases.extend(rules());
+    cases.extend(requests());
+    cases.extend(pools());
+    cases
+}
+
+fn holders() -> Vec<Case> {
+    use RefusalCode as Code;
+    let foreign = |instance| ForeignAttachment {
+        host_id: 2,
+        attachment: on_n2(instance),
+    };
+    let holder = |node: Option<&str>| LeaseHolder {
+        host_id: 2,
+        generation: 4,
+        mode: LeaseMode::Exclusive,
+        node: node.map(|name| name.parse().unwrap()),
+    };
+    let name = volume().info.volume;
+    vec![
+        (
+            Code::HeldHere,
+            "another instance here",
+            changed(|v| v.here.push(here(instance(2), AttachmentState::Attached))),
+        ),
+        (
+            Code::HeldElsewhere,
+            "another instance there",
+            changed(|v| v.elsewhere.push(foreign(instance(9)))),
+        ),
+        (
+            Code::HeldElsewhere,
+            "this instance there",
+            changed(|v| v.elsewhere.push(foreign(instance(1)))),
+        ),
+        (
+            Code::HeldElsewhere,
+            "a lease, slot readable",
+            Refusal::leased_elsewhere(&name, &holder(Some("n2")), Some(instance(9))),
+        ),
+        (
+            Code::HeldElsewhere,
+            "a lease, slot not readable",
+            Refusal::leased_elsewhere(&name, &holder(None), None),
+        ),
+        (
+            Code::AttachedDifferently,
+            "read-only instead",
+            attached(
+                {
+                    let mut volume = volume();
+                    let had = here(instance(1), AttachmentState::Attached);
+                    volume.here.push(had);
+                    volume
+                },
+                |a| {
+                    a.disk().access = Access::ReadOnly;
+                    a.grant().access = Access::ReadOnly;
+                },
+            ),
+        ),
+        (
+            Code::Quarantined,
+            "left of this instance",
+            changed(|v| v.here.push(here(instance(1), AttachmentState::Quarantined))),
+        ),
+        (
+            Code::SlotUnreadable,
+            "when planned",
+            changed(|v| v.unreadable.push(NO_SLOT.into())),
+        ),
+        (
+            Code::SlotUnreadable,
+            "under the lease",
+            looked_again(|v| v.unreadable.push(NO_SLOT.into())),
+        ),
+    ]
+}
+
+fn homes() -> Vec<Case> {
+    use RefusalCode as Code;
+    let returning = || {
+        at_home(HomeState::Returning {
+            node: "n2".parse().unwrap(),
+            copy: lv('c'),
+        })
+    };
+    let kept = |node: &str| {
+        at_home(HomeState::Node {
+            node: node.parse().unwrap(),
+            copy: lv('c'),
+        })
+    };
+    let broken = |volume: &mut VolumeInput| volume.info.tags = vec!["volward.home=x".into()];
+    let progress = CopyProgress {
+        volume: volume().info.volume.id,
+        returning: true,
+        done: 2,
+        total: 5,
+        remaining_ms: Some(60_000),
+    };
+    let mut moving = returning();
+    moving.progress = Some(progress);
+    vec![
+        (
+            Code::HomeElsewhere,
+            "a copy on another node",
+            attached(at_home(split("n2")), |_| ()),
+        ),
+        (
+            Code::HomeElsewhere,
+            "the local pool is not configured",
+            attached(at_home(split("n1")), |a| a.input.local = None),
+        ),
+        (
+            Code::HomeElsewhere,
+            "written back elsewhere",
+            written_back(&at_home(split("n2"))),
+        ),
+        (Code::Returning, "with progress", attached(moving, |_| ())),
+        (
+            Code::Returning,
+            "without progress",
+            attached(returning(), |_| ()),
+        ),
+        (Code::HomeUnreadable, "when planned", changed(broken)),
+        (
+            Code::HomeUnreadable,
+            "under the lease",
+            looked_again(broken),
+        ),
+        (Code::CopyKept, "attached", attached(kept("n2"), |_| ())),
+        (Code::CopyKept, "written back", written_back(&kept("n1"))),
+    ]
+}
+
+fn rules() -> Vec<Case> {
+    use RefusalCode as Code;
+    let orphan = HeldLease {
+        mode: LeaseMode::Exclusive,
+        version: 1,
+        orphan: true,
+    };
+    vec![
+        (
+            Code::NotShareable,
+            "two writers",
+            asked(|a| {
+                a.disk().sharing = Sharing::Shared;
+                a.grant().sharing = Sharing::Shared;
+            }),
+        ),
+        (
+            Code::Narrowed,
+            "read-only at most",
+            asked(|a| a.grant().access = Access::ReadOnly),
+        ),
+        (
+            Code::NoWatchdog,
+            "none",
+            asked(|a| a.input.watchdog = Watchdog::Missing),
+        ),
+        (
+            Code::LvPath,
+            "read-only",
+            asked(|a| {
+                a.disk().form = DiskForm::Lv;
+                a.disk().access = Access::ReadOnly;
+                a.grant().access = Access::ReadOnly;
+            }),
+        ),
+        (
+            Code::LeaseOrphaned,
+            "an orphan",
+            changed(|v| v.lease = Some(orphan)),
+        ),
+        (
+            Code::LeaseLost,
+            "while its home was changed",
+            Unmet::LeaseLost {
+                volume: volume().info.volume,
+            }
+            .into(),
+        ),
+        (
+            Code::Internal,
+            "the registry",
+            changed(|v| {
+                let own = volward_model::volume::REGISTRY_VOLUME;
+                v.info.volume.name = own.parse().unwrap();
+            }),
+        ),
+        (
+            Code::SizeUnsupported,
+            "no whole sectors",
+            changed(|v| v.info.size = Bytes(1_000)),
+        ),
+        (Code::SizeUnsupported, "written back", {
+            let mut volume = at_home(split("n1"));
+            volume.info.size = Bytes(1_000);
+            written_back(&volume)
+        }),
+        (
+            Code::MarkInUse,
+            "attached",
+            Refusal::mark_in_use(&volume().info.volume),
+        ),
+    ]
+}
+
+fn requests() -> Vec<Case> {
+    use RefusalCode as Code;
+    let why = "the size of vg0/root was 512 MiB and is 1 GiB now";
+    let name = volume().info.volume;
+    vec![
+        (
+            Code::KeepsChanging,
+            "three times",
+            Refusal::keeps_changing(Some(&name), 3, why),
+        ),
+        (
+            Code::Twice,
+            "one volume twice",
+            asked(|a| {
+                let again = a.disk().clone();
+                a.input.disks.push(again);
+            }),
+        ),
+        (
+            Code::AnswerMismatch,
+            "a disk is missing",
+            asked(|a| a.answer.disks.clear()),
+        ),
+        (
+            Code::AnswerMismatch,
+            "a disk is there twice",
+            asked(|a| {
+                let again = a.grant().clone();
+                a.answer.disks.push(again);
+            }),
+        ),
+        (
+            Code::AnswerMismatch,
+            "a volume nobody asked for",
+            asked(|a| a.grant().volume.lv = lv('x')),
+        ),
+        (
+            Code::AnswerMismatch,
+            "another question",
+            Refusal::no_attach_answer(),
+        ),
+        (Code::Stopping, "in the middle", Refusal::stopping()),
+    ]
+}
+
+fn pools() -> Vec<Case> {
+    use RefusalCode as Code;
+    let pool = || "vg0".parse().unwrap();
+    let registry = || "vg0/volward-registry".to_owned();
+    vec![
+        (
+            Code::NotShared,
+            "a plain volume group",
+            Refusal::not_shared(&pool(), "lock type \"none\""),
+        ),
+        (
+            Code::DevicesFile,
+            "none",
+            Unmet::DevicesFile { pool: pool() }.into(),
+        ),
+        (
+            Code::NotJoined,
+            "no lockspace",
+            Unmet::NotJoined { pool: pool() }.into(),
+        ),
+        (
+            Code::NoRegistry,
+            "not formatted",
+            Unmet::NoRegistry {
+                registry: registry(),
+            }
+            .into(),
+        ),
+        (
+            Code::RegistryExists,
+            "formatted twice",
+            Unmet::RegistryExists {
+                registry: registry(),
+            }
+            .into(),
+        ),
+        (
+            Code::RegistryUnreadable,
+            "damaged",
+            Unmet::RegistryUnreadable {
+                registry: registry(),
+                reason: "holds a registry whose superblock is damaged".into(),
+            }
+            .into(),
+        ),
+        (
+            Code::NoPlace,
+            "host-id 90",
+            Unmet::NoPlace {
+                registry: registry(),
+                places: 89,
+                host_id: 90,
+            }
+            .into(),
+        ),
+        (
+            Code::RegistryFull,
+            "too many attachments",
+            Unmet::RegistryFull {
+                registry: registry(),
+                bytes: 70_000,
+                most: 65_536,
+            }
+            .into(),
+        ),
+    ]
+}
+
+#[test]
+fn every_code_has_a_case_that_makes_it() {
+    let mut made = BTreeSet::new();
+    for (code, what, refusal) in cases() {
+        assert_eq!(refusal.code, code, "{what}: {refusal}");
+        made.insert(code.as_str());
+    }
+    let all = RefusalCode::ALL.iter().map(|code| code.as_str());
+    assert_eq!(made, all.collect(), "a code without a case");
+}
+
+#[test]
+fn every_refusal_is_one_sentence_that_says_what_to_do() {
+    for (code, what, refusal) in cases() {
+        let text = &refusal.message;
+        let plain = !text.ends_with('.') && !text.contains("  ") && !text.contains('\n');
+        assert!(plain && text.contains("; "), "{code}, {what}: {text}");
+        let about_volume = text.contains("vg0/root");
+        assert!(
+            refusal.volume.is_none()
+                || about_volume
+                || code == RefusalCode::Internal
+                || code == RefusalCode::AnswerMismatch,
+            "{code}, {what}: {text}"
+        );
+    }
+}
+
+#[test]
+fn the_sentences_are_those_that_were_reviewed() {
+    let mut text = String::new();
+    for (code, what, refusal) in cases() {
+        writeln!(text, "{code}, {what}:\n  {refusal}").unwrap();
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/refusals.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let reviewed = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        text, reviewed,
+        "{path} differs; UPDATE_GOLDEN=1 rewrites it"
+    );
+}
