@@ -2,8 +2,8 @@
 
 use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
 use volward_model::{
-    Bytes, LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName,
-    VolumeRef,
+    Bytes, LeaseMode, NumberedSlot, PoolInfo, PoolName, RegistryLayout, RequestId, SlotReading,
+    VolumeName, VolumeRef,
 };
 
 use crate::attach::storage;
@@ -12,9 +12,12 @@ use crate::node::Node;
 use crate::observe::PoolSnapshot;
 use crate::ports::{Applied, NewVolume, PortError, PortResult};
 
-/// Room for 89 nodes. Larger is possible (2000 places at most), but every look at the pool reads
-/// the whole index, 8 KiB a place.
-pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
+/// Nodes for which a registry has places.
+pub const REGISTRY_NODES: u32 = 512;
+
+/// Places for [`REGISTRY_NODES`] nodes, of two copies of 256 KiB, and their index; also behind a
+/// registry of 0.1.0's layout, 12 MiB, that is converted. As much as lvmlockd's own volume takes.
+pub const REGISTRY_SIZE: Bytes = Bytes::mib(280);
 
 /// A place of the registry with what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ impl Node {
                 })?;
         if info.named(&name).is_some() {
             match self.open_registry(pool) {
-                Ok(()) => return Ok(Applied::Identity),
+                Ok(()) => return self.convert_registry(pool, &name).map_err(failed),
                 // Made, but not formatted: an earlier `pool init` broke off in between.
                 Err(PortError::Refused(reason)) => {
                     tracing::warn!(%pool, %reason, "formatting the registry once more");
@@ -85,6 +88,52 @@ impl Node {
         // Whatever came of it: held exclusively it would keep the other nodes out.
         lease(LeaseMode::Shared)?;
         formatted
+    }
+
+    /// Converts a registry of 0.1.0's layout. Nodes of 0.1.0 cannot read it afterwards, so none
+    /// may have it active: that is what the exclusive lease proves. Their slots stay, the guests
+    /// they tell of may be running.
+    fn convert_registry(&self, pool: &PoolName, name: &VolumeName) -> PortResult<Applied> {
+        let layout = self.ports.registry.layout(pool)?;
+        if layout.format != 1 {
+            return Ok(Applied::Identity);
+        }
+        let info = self.ports.volumes.pool(pool)?;
+        let registry = info.named(name).ok_or_else(|| PortError::Missing {
+            what: format!("{pool}/{name}"),
+        })?;
+        let volumes = [registry.volume.clone()];
+        let lease = |mode| self.ports.volumes.activate(pool, &volumes, mode);
+        let taken = lease(LeaseMode::Exclusive);
+        // Whether it is held now is for sanlock to say (I29).
+        let held = self.ports.leases.held(pool)?;
+        let held = held.get(&registry.volume.id.lv);
+        if held.is_none_or(|held| held.mode != LeaseMode::Exclusive) {
+            let why = taken
+                .err()
+                .map_or_else(String::new, |error| format!(" ({error})"));
+            return Err(PortError::Refused(format!(
+                "pool {pool} is open on this node, but its registry still has the layout of 0.1.0 \
+                 (host-ids 1 to {}), and other nodes have it active{why}. To convert it, first \
+                 upgrade every node; then run `systemctl stop volwardd volward-registry` on the \
+                 others, whose guests go on, `volward pool init {pool}` here, and start both units \
+                 there again. Until then the pool works as before",
+                layout.places
+            )));
+        }
+        let grown = self.ports.volumes.grow(&registry.volume, REGISTRY_SIZE);
+        let converted = grown.and_then(|_| self.ports.registry.convert(pool));
+        // Whatever came of it: held exclusively it would keep the other nodes out.
+        lease(LeaseMode::Shared)?;
+        converted
+    }
+
+    /// How a pool's registry is laid out, for those who look after it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn registry_layout(&self, pool: &PoolName) -> PortResult<RegistryLayout> {
+        self.ports.registry.layout(pool)
     }
 
     /// Marks a volume as shareable, or takes the mark away (I18).
@@ -141,7 +190,8 @@ impl Node {
 }
 
 impl PoolSnapshot {
-    /// What is wrong with the slots: broken, torn, or of an earlier life of their node.
+    /// What is wrong with the slots: broken, torn, newer than this version, or of an earlier life
+    /// of their node.
     #[must_use]
     pub fn slot_troubles(&self) -> Vec<SlotTrouble> {
         let trouble = |place: &NumberedSlot| {
@@ -149,6 +199,10 @@ impl PoolSnapshot {
             let trouble = match &place.reading {
                 SlotReading::Empty => return None,
                 SlotReading::Broken { reason } => format!("cannot be read: {reason}"),
+                SlotReading::Newer(newer) => format!(
+                    "is a newer Volward's ({}): what it names counts as held; upgrade this node",
+                    newer.reason
+                ),
                 SlotReading::Good { torn: true, .. } => {
                     "its newer copy is torn; the one before it is used".to_owned()
                 }
@@ -159,6 +213,11 @@ impl PoolSnapshot {
                             slot.generation, m.generation
                         )
                     }
+                    _ if slot.unknown > 0 => format!(
+                        "tells of {} attachment(s) in words of a newer Volward: they count as \
+                         attached, exclusive and read-write; upgrade this node",
+                        slot.unknown
+                    ),
                     _ => return None,
                 },
             };
@@ -175,6 +234,7 @@ impl PoolSnapshot {
     pub fn name_of(&self, host_id: u64) -> Option<&volward_model::NodeName> {
         self.slots.iter().find_map(|place| match &place.reading {
             SlotReading::Good { slot, .. } if place.host_id == host_id => Some(&slot.node),
+            SlotReading::Newer(newer) if place.host_id == host_id => newer.node.as_ref(),
             _ => None,
         })
     }

@@ -38,6 +38,7 @@ impl Node {
                         volume: named(a.volume),
                     }));
                     troubles.extend(sight.unreadable());
+                    troubles.extend(sight.newer(None));
                 }
                 Err(error) => troubles.push(format!("pool {pool}: {error}")),
             }

@@ -45,7 +45,7 @@ pub use ids::{
 };
 pub use mask::Mask;
 pub use scenario::{Difference, Scenario};
-pub use slot::{CopyProgress, NumberedSlot, Slot, SlotReading};
+pub use slot::{CopyProgress, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading};
 pub use units::{Bytes, Sectors};
 pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, VolumeInfo,

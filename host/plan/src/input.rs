@@ -55,6 +55,8 @@ pub struct VolumeInput {
     pub elsewhere: Vec<ForeignAttachment>,
     /// Sentences: whose slot cannot be read although the node may be alive.
     pub unreadable: Vec<String>,
+    /// Sentences: which nodes that may be alive may hold this volume, by slots of a newer version.
+    pub newer: Vec<String>,
     /// How far the copy is, wherever it is.
     pub progress: Option<CopyProgress>,
     /// This node's clone device, if it is loaded and still a clone.

@@ -43,6 +43,9 @@ pub enum RefusalCode {
     CopyKept,
     /// The slot of a node that may be alive cannot be read (I6).
     SlotUnreadable,
+    /// A node that may be alive runs a newer version, whose slot names the volume, or does not say
+    /// what it names.
+    SlotNewer,
     /// Read-write without an armed watchdog (I26).
     NoWatchdog,
     /// A disk given as the LV itself can have neither read-only, nor a copy, nor company.
@@ -74,6 +77,7 @@ impl RefusalCode {
             Self::HomeUnreadable => "home-unreadable",
             Self::CopyKept => "copy-kept",
             Self::SlotUnreadable => "slot-unreadable",
+            Self::SlotNewer => "slot-newer",
             Self::NoWatchdog => "no-watchdog",
             Self::LvPath => "lv-path",
             Self::LeaseOrphaned => "lease-orphaned",

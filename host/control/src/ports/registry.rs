@@ -1,8 +1,8 @@
 //! The registry on the LUN.
 
-use volward_model::{NumberedSlot, PoolName, Slot};
+use volward_model::{NumberedSlot, PoolName, RegistryLayout, Slot};
 
-use super::PortResult;
+use super::{Applied, PortResult};
 
 /// Conversation with a pool's registry LV, by direct I/O.
 pub trait Registry: Send + Sync {
@@ -25,4 +25,18 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// If it cannot be written, or already holds a registry.
     fn format(&self, pool: &PoolName) -> PortResult<()>;
+
+    /// How the registry is laid out.
+    ///
+    /// # Errors
+    /// As [`read`](Registry::read); also if a newer Volward laid it out.
+    fn layout(&self, pool: &PoolName) -> PortResult<RegistryLayout>;
+
+    /// Brings a registry of layout 1 to layout 2, every slot as it is, broken ones included. Only
+    /// `pool init` does this, under the exclusive lease of an LV that is large enough
+    /// ([`REGISTRY_SIZE`](crate::pools::REGISTRY_SIZE)). What breaks off leaves layout 1 whole.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or the LV is too small.
+    fn convert(&self, pool: &PoolName) -> PortResult<Applied>;
 }

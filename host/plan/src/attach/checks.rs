@@ -194,6 +194,10 @@ fn holders(seen: &VolumeInput, instance: InstanceId, answer: &DiskAnswer) -> Res
         let message = format!("{name} cannot be attached: {reason}");
         return Err(no(RefusalCode::SlotUnreadable, seen, message));
     }
+    if let Some(reason) = seen.newer.first() {
+        let message = format!("{name} cannot be attached: {reason}");
+        return Err(no(RefusalCode::SlotNewer, seen, message));
+    }
     Ok(())
 }
 
