@@ -267,7 +267,7 @@ mod tests {
             registry: Some(RegistryLayout {
                 format,
                 places: 89,
-                place_size: volward_model::Bytes::kib(64),
+                place_size: Bytes::kib(64),
             }),
             slot: None,
         };
