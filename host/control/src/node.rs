@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use volward_model::{InstanceId, PoolInfo, PoolName, RequestId, VolumeName};
+use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
 
 use crate::attach::{Attach, AttachDone, AttachRequest};
 use crate::copies::Copies;
@@ -156,6 +156,14 @@ impl Node {
         shareable: bool,
     ) -> Result<Applied, ControlError> {
         self.pools.set_shareable(request, pool, name, shareable)
+    }
+
+    /// How a pool's registry is laid out, for those who look after it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn registry_layout(&self, pool: &PoolName) -> PortResult<RegistryLayout> {
+        self.pools.registry_layout(pool)
     }
 
     /// A pool as LVM has it, for listing.

@@ -45,7 +45,7 @@ impl PoolSnapshot {
                 return None;
             };
             let member = self.live_member(place.host_id)?;
-            (slot.generation == member.generation).then_some(slot)
+            (slot.generation == member.generation).then_some(slot.as_ref())
         })
     }
 
@@ -62,6 +62,35 @@ impl PoolSnapshot {
             ))
         });
         broken.collect()
+    }
+
+    /// Sentences: which nodes that may be alive may hold the volume, by slots that only a newer
+    /// version understands; of `None`, which such nodes there are. A slot of an earlier
+    /// generation holds nothing; one whose generation cannot be told is taken for the present one.
+    #[must_use]
+    pub fn newer(&self, volume: Option<VolumeId>) -> Vec<String> {
+        let newer = self.slots.iter().filter_map(|place| {
+            let SlotReading::Newer(slot) = &place.reading else { return None };
+            let member = self.live_member(place.host_id)?;
+            let present = slot.generation.is_none_or(|g| g == member.generation);
+            if !present || volume.is_some_and(|volume| !slot.may_hold(volume)) {
+                return None;
+            }
+            let node = slot.node.as_ref().map_or_else(
+                || format!("the node with host-id {}", place.host_id),
+                |node| format!("node {node}"),
+            );
+            let names = match &slot.held {
+                Some(held) if volume.is_none() => format!("names {} volume(s)", held.len()),
+                Some(_) => "names this volume".to_owned(),
+                None => "does not tell this version which volumes it has".to_owned(),
+            };
+            Some(format!(
+                "{node} runs a newer Volward, whose slot in pool {} {names} ({}); upgrade this node",
+                self.info.name, slot.reason
+            ))
+        });
+        newer.collect()
     }
 
     fn live_member(&self, host_id: u64) -> Option<&Member> {
@@ -222,6 +251,7 @@ impl Observer {
                 .collect(),
             elsewhere: elsewhere.collect(),
             unreadable: snapshot.unreadable(),
+            newer: snapshot.newer(Some(id)),
             progress: attachment_table.copy(id).or_else(|| snapshot.progress(id)),
             clone,
             clone_loaded: loaded,

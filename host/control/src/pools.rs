@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
 use volward_model::{
-    LeaseMode, NumberedSlot, PoolInfo, PoolName, RequestId, SlotReading, VolumeName, VolumeRef,
+    LeaseMode, NumberedSlot, PoolInfo, PoolName, RegistryLayout, RequestId, SlotReading,
+    VolumeName, VolumeRef,
 };
 use volward_plan::{Refusal, Unmet};
 
@@ -64,7 +65,7 @@ impl Pools {
         let name = registry_name().map_err(failed)?;
         if info.named(&name).is_some() {
             match self.open_registry(pool) {
-                Ok(()) => return Ok(Applied::Identity),
+                Ok(()) => return self.convert_registry(pool, &name).map_err(failed),
                 // Made, but not formatted: an earlier `pool init` broke off in between.
                 Err(PortError::Unmet(reason @ Unmet::NoRegistry { .. })) => {
                     tracing::warn!(%pool, %reason, "formatting the registry once more");
@@ -134,6 +135,51 @@ impl Pools {
         self.engine.must_be_active(pool, registry)
     }
 
+    /// Converts a registry of 0.1.0's layout. Nodes of 0.1.0 cannot read it afterwards, so none
+    /// may have it active: that is what the exclusive lease proves. Their slots stay, the guests
+    /// they tell of may be running.
+    fn convert_registry(&self, pool: &PoolName, name: &VolumeName) -> PortResult<Applied> {
+        let layout = self.ports.registry.layout(pool)?;
+        if layout.format != 1 {
+            return Ok(Applied::Identity);
+        }
+        let info = self.ports.volumes.pool(pool)?;
+        let registry = info.named(name).ok_or_else(|| PortError::Missing {
+            what: format!("{pool}/{name}"),
+        })?;
+        let volumes = [registry.volume.clone()];
+        let taken = self
+            .engine
+            .take_leases(pool, &volumes, LeaseMode::Exclusive);
+        // Whether it is held now is for sanlock to say (I29).
+        let exclusive = self
+            .engine
+            .leases_must_be(pool, &volumes, LeaseMode::Exclusive);
+        if exclusive.is_err() {
+            let why = taken
+                .err()
+                .map_or_else(String::new, |error| format!(" ({error})"));
+            return Err(PortError::from(Unmet::RegistryInUse {
+                pool: pool.clone(),
+                places: layout.places,
+                why,
+            }));
+        }
+        let grown = self.ports.volumes.grow(&registry.volume, REGISTRY_SIZE);
+        let converted = grown.and_then(|_| self.ports.registry.convert(pool));
+        // Whatever came of it: held exclusively it would keep the other nodes out.
+        self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
+        converted
+    }
+
+    /// How a pool's registry is laid out, for those who look after it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn registry_layout(&self, pool: &PoolName) -> PortResult<RegistryLayout> {
+        self.ports.registry.layout(pool)
+    }
+
     /// Marks a volume as shareable, or takes the mark away (I18).
     ///
     /// # Errors
@@ -198,7 +244,8 @@ fn registry_name() -> PortResult<VolumeName> {
 }
 
 impl PoolSnapshot {
-    /// What is wrong with the slots: broken, torn, or of an earlier life of their node.
+    /// What is wrong with the slots: broken, torn, newer than this version, or of an earlier life
+    /// of their node.
     #[must_use]
     pub fn slot_troubles(&self) -> Vec<SlotTrouble> {
         let trouble = |place: &NumberedSlot| {
@@ -206,6 +253,10 @@ impl PoolSnapshot {
             let trouble = match &place.reading {
                 SlotReading::Empty => return None,
                 SlotReading::Broken { reason } => format!("cannot be read: {reason}"),
+                SlotReading::Newer(newer) => format!(
+                    "is a newer Volward's ({}): what it names counts as held; upgrade this node",
+                    newer.reason
+                ),
                 SlotReading::Good { torn: true, .. } => {
                     "its newer copy is torn; the one before it is used".to_owned()
                 }
@@ -216,6 +267,11 @@ impl PoolSnapshot {
                             slot.generation, m.generation
                         )
                     }
+                    _ if slot.unknown > 0 => format!(
+                        "tells of {} attachment(s) in words of a newer Volward: they count as \
+                         attached, exclusive and read-write; upgrade this node",
+                        slot.unknown
+                    ),
                     _ => return None,
                 },
             };
@@ -232,6 +288,7 @@ impl PoolSnapshot {
     pub fn name_of(&self, host_id: u64) -> Option<&volward_model::NodeName> {
         self.slots.iter().find_map(|place| match &place.reading {
             SlotReading::Good { slot, .. } if place.host_id == host_id => Some(&slot.node),
+            SlotReading::Newer(newer) if place.host_id == host_id => newer.node.as_ref(),
             _ => None,
         })
     }

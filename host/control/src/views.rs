@@ -64,6 +64,7 @@ impl Views {
                         volume: named(a.volume),
                     }));
                     troubles.extend(snapshot.unreadable());
+                    troubles.extend(snapshot.newer(None));
                 }
                 Err(error) => troubles.push(format!("pool {pool}: {error}")),
             }

@@ -8,7 +8,7 @@
 
 use volward_control::ports::{Applied, Leases, Registry, Volumes};
 use volward_model::{LeaseMode, RequestId};
-use volward_simulation::{Daemon, Lab};
+use volward_simulation::{Daemon, Lab, ask, disk, instance};
 
 fn request() -> RequestId {
     RequestId("00000000-0000-0000-0000-000000000001".parse().unwrap())
@@ -37,6 +37,66 @@ fn a_volume_group_becomes_a_pool_once_and_for_all_nodes() {
     );
     is_open(&lab, &n1);
     is_open(&lab, &n2);
+}
+
+/// The slots stay: guests that they tell of go on while their daemons are stopped.
+#[test]
+fn a_registry_of_0_1_0_is_converted_when_no_other_node_has_it_active_and_refused_in_words_else() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    let [a, b] = ["a", "b"].map(|name| lab.volume(name));
+    n2.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
+    lab.cluster.age_registry(&lab.pool);
+    let error = n1.node.init_pool(request(), &lab.pool).unwrap_err();
+    let said = error.to_string();
+    for word in [
+        "upgrade every node",
+        "systemctl stop volwardd volward-registry",
+        "89",
+    ] {
+        assert!(said.contains(word), "{said}");
+    }
+    // Until then all goes on.
+    is_open(&lab, &n1);
+    n1.node.attach(&ask(instance(1), &[disk(&b)])).unwrap();
+    assert_eq!(n1.node.registry_layout(&lab.pool).unwrap().format, 1);
+
+    let pool = Volumes::pool(&n2.kernel, &lab.pool).unwrap();
+    let registry = pool.volumes.iter().find(|v| v.is_internal()).unwrap();
+    let registry = [registry.volume.clone()];
+    Leases::release(&n2.kernel, &lab.pool, &registry).unwrap();
+    assert_eq!(
+        n1.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Changed
+    );
+    assert_eq!(n1.node.registry_layout(&lab.pool).unwrap().format, 2);
+    is_open(&lab, &n1);
+    let (elsewhere, troubles) = n1.node.attachments_elsewhere();
+    assert_eq!((elsewhere.len(), troubles), (1, vec![]));
+    assert_eq!(elsewhere[0].attachment.volume, a.id);
+    // The other comes back, and asks again: nothing to do.
+    assert_eq!(
+        n2.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Identity
+    );
+    is_open(&lab, &n2);
+}
+
+#[test]
+fn a_conversion_that_breaks_off_anywhere_is_finished_by_asking_again() {
+    for n in 1.. {
+        let lab = Lab::new(&["n1"]);
+        let n1 = lab.start("n1");
+        lab.cluster.age_registry(&lab.pool);
+        n1.kernel.fail_at(n);
+        if n1.node.init_pool(request(), &lab.pool).is_ok() {
+            assert!(n > 3, "nothing was made to fail");
+            return;
+        }
+        assert!(n1.node.init_pool(request(), &lab.pool).is_ok(), "call {n}");
+        assert_eq!(n1.node.registry_layout(&lab.pool).unwrap().format, 2);
+        is_open(&lab, &n1);
+    }
 }
 
 #[test]

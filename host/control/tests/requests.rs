@@ -12,7 +12,7 @@ use volward_control::ports::{Devices, JournalQuery, JournalState, PortError, Vol
 use volward_control::{AttachRequest, ControlError, Node, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{
-    AttachmentState, Bytes, DeviceId, Home, LeaseMode, Outcome, SlotReading, VolumeRef,
+    AttachmentState, Bytes, DeviceId, Home, LeaseMode, NewerSlot, Outcome, SlotReading, VolumeRef,
 };
 use volward_plan::{DiskForm, RefusalCode};
 use volward_simulation::check::{clean, holds, settled};
@@ -403,6 +403,50 @@ fn a_broken_slot_of_a_live_node_refuses_and_of_a_dead_one_does_not() {
     lab.cluster
         .set_member("n2", volward_model::MemberState::Dead);
     n1.node.attach(&request).unwrap();
+}
+
+/// A rolling upgrade seen from the node that is not upgraded yet: what the newer node names is
+/// held, however the copy before it looked; the rest of the pool goes on.
+#[test]
+fn i6_the_slot_of_a_newer_version_holds_what_it_names_and_what_it_names_is_refused_with_a_code() {
+    let (lab, n1, n2) = two_nodes();
+    let (a, b) = (lab.volume("a"), lab.volume("b"));
+    let newer = |held: Option<Vec<volward_model::VolumeId>>, generation| {
+        SlotReading::Newer(NewerSlot {
+            node: Some("n2".parse().unwrap()),
+            generation,
+            held,
+            reason: "format 9".into(),
+        })
+    };
+    let show = |reading| lab.cluster.show_place_as(&lab.pool, "n2", Some(reading));
+    show(newer(Some(vec![a.id]), None));
+    let wants_a = ask(instance(1), &[disk(&a)]);
+    let (code, message) = refused(&n1.node, &wants_a);
+    assert_eq!(code, RefusalCode::SlotNewer);
+    for word in ["node n2", "newer Volward", "upgrade this node", "format 9"] {
+        assert!(message.contains(word), "{message}");
+    }
+    n1.node.attach(&ask(instance(2), &[disk(&b)])).unwrap();
+    let sight = n1.node.pool_snapshot(&lab.pool).unwrap();
+    assert!(sight.slot_troubles()[0].trouble.contains("newer"));
+    assert!(n1.node.attachments_elsewhere().1[0].contains("1 volume"));
+
+    // Not even the volumes can be told: any may be held.
+    show(newer(None, None));
+    let (code, message) = refused(&n1.node, &ask(instance(3), &[disk(&a)]));
+    assert_eq!(code, RefusalCode::SlotNewer);
+    assert!(message.contains("does not tell"), "{message}");
+
+    // An earlier life of the node holds nothing, and neither does a dead node.
+    show(newer(Some(vec![a.id]), Some(u64::MAX)));
+    n1.node.attach(&wants_a).unwrap();
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    show(newer(None, None));
+    drop(n2);
+    lab.cluster
+        .set_member("n2", volward_model::MemberState::Dead);
+    n1.node.attach(&wants_a).unwrap();
 }
 
 #[test]

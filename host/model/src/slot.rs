@@ -1,11 +1,15 @@
 //! What a node writes into its slot of a pool's registry. It informs, it never decides: leases do.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attachment::Attachment;
 use crate::ids::{NodeName, VolumeId};
+use crate::units::Bytes;
 
-/// A slot's content. Readers of a newer version's slot see the fields they know.
+/// A slot's content, as far as this version knows what there is to say. How it is written down is
+/// the registry's business.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// The node's name.
@@ -20,9 +24,37 @@ pub struct Slot {
     pub written_ms: u64,
     /// The node's attachments of volumes of this pool, intents included.
     pub attachments: Vec<Attachment>,
-    /// Copies of this pool's volumes on the node, with their progress.
+    /// Copies of this pool's volumes on the node, with their progress. Informs only: a writer
+    /// leaves out what would not fit.
     #[serde(default)]
     pub copies: Vec<CopyProgress>,
+    /// Attachments with a sharing, an access or a state that this version does not know. Each
+    /// stands above as attached, exclusive and read-write, as far as it is unknown.
+    #[serde(default)]
+    pub unknown: u32,
+}
+
+/// What can be told of a slot that is whole and that this version does not understand: a newer
+/// Volward wrote it. Each part is `None` where not even that could be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewerSlot {
+    /// The node's name.
+    pub node: Option<NodeName>,
+    /// The lockspace generation under which it was written.
+    pub generation: Option<u64>,
+    /// The volumes that the node has attached, intends to attach, or has a copy of. `None`: any
+    /// volume of the pool may be among them.
+    pub held: Option<Vec<VolumeId>>,
+    /// What this version does not understand, in words: a format number, or where reading failed.
+    pub reason: String,
+}
+
+impl NewerSlot {
+    /// Whether the node may hold the volume.
+    #[must_use]
+    pub fn may_hold(&self, volume: VolumeId) -> bool {
+        self.held.as_ref().is_none_or(|held| held.contains(&volume))
+    }
 }
 
 /// How far a copy is, for those who are refused elsewhere.
@@ -41,18 +73,20 @@ pub struct CopyProgress {
 }
 
 /// What was found in one place of the registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotReading {
     /// Never written.
     Empty,
     /// Fine. `torn` tells that the newer copy was broken and this is the one before it.
     Good {
-        /// The content.
-        slot: Slot,
+        /// The content; shared, because a pool's readers keep what has not changed.
+        slot: Arc<Slot>,
         /// The newer of the two copies could not be used.
         torn: bool,
     },
+    /// The newest copy is whole and this version does not understand it. The copy before it says
+    /// what was, so it is not used.
+    Newer(NewerSlot),
     /// Neither copy can be used.
     Broken {
         /// Why.
@@ -60,8 +94,19 @@ pub enum SlotReading {
     },
 }
 
+/// How a pool's registry is laid out on the LUN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLayout {
+    /// 1: as 0.1.0 makes it. 2: what `pool init` makes now, and converts 1 to.
+    pub format: u32,
+    /// Places, so the highest host-id that can be used.
+    pub places: u32,
+    /// Room for one copy of a node's slot.
+    pub place_size: Bytes,
+}
+
 /// One place of the registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NumberedSlot {
     /// Whose place: sanlock's number of the node.
     pub host_id: u64,

@@ -57,6 +57,9 @@ pub struct VolumeInput {
     pub elsewhere: Vec<ForeignAttachment>,
     /// A sentence for each node whose slot cannot be read although the node may be alive.
     pub unreadable: Vec<String>,
+    /// A sentence for each node that may be alive and may hold this volume by a slot of a newer
+    /// version.
+    pub newer: Vec<String>,
     /// How far the volume's copy is, by the node that has it; `None` if no node reports one.
     pub progress: Option<CopyProgress>,
     /// This node's clone device, if it is loaded and still a clone.

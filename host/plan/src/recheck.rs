@@ -49,6 +49,10 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
         let message = format!("{what} cannot be attached: {reason}");
         return Recheck::Refused(Refusal::of(RefusalCode::SlotUnreadable, what, message));
     }
+    if let Some(reason) = now.newer.first() {
+        let message = format!("{what} cannot be attached: {reason}");
+        return Recheck::Refused(Refusal::of(RefusalCode::SlotNewer, what, message));
+    }
     if now.info.volume != *what {
         return Recheck::Changed(format!("{what} is called {} now", now.info.volume));
     }

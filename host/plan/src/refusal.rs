@@ -77,6 +77,9 @@ codes! {
     CopyKept => "copy-kept",
     /// The slot of a node that may be alive cannot be read (I6).
     SlotUnreadable => "slot-unreadable",
+    /// A node that may be alive runs a newer version, whose slot names the volume, or does not
+    /// say what it names (I6).
+    SlotNewer => "slot-newer",
     /// Read-write without an armed watchdog (I26).
     NoWatchdog => "no-watchdog",
     /// A disk given as the LV itself can be neither read-only, nor copied, nor attached twice.
@@ -111,6 +114,8 @@ codes! {
     RegistryExists => "registry-exists",
     /// The registry is damaged, or of a layout that this version does not know.
     RegistryUnreadable => "registry-unreadable",
+    /// The registry is to be converted, and other nodes have it active.
+    RegistryInUse => "registry-in-use",
     /// The registry has no place for this node's host-id.
     NoPlace => "no-place",
     /// This node has more attachments than its place in the registry can hold.

@@ -75,7 +75,10 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
             attachment,
         }
     });
-    let unreadable = select(vec![0, 0, 0, 0, 1]);
+    // A slot nobody can read; one of a newer version.
+    let mut unreadable = vec![(0, 0); 8];
+    unreadable.extend([(1, 0), (0, 1)]);
+    let unreadable = select(unreadable);
     (
         vec(here(), 0..2),
         vec(elsewhere, 0..2),
@@ -83,7 +86,7 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
         unreadable,
     )
         .prop_map(
-            move |(here, elsewhere, shareable, unreadable)| VolumeInput {
+            move |(here, elsewhere, shareable, (unreadable, newer))| VolumeInput {
                 info: VolumeInfo {
                     volume: VolumeRef {
                         id: volume(n),
@@ -104,6 +107,7 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
                 here,
                 elsewhere,
                 unreadable: vec!["a slot cannot be read".to_owned(); unreadable],
+                newer: vec!["a slot is newer".to_owned(); newer],
                 progress: None,
                 clone: None,
                 clone_loaded: false,
@@ -206,7 +210,7 @@ fn check(input: &PlanInput, asked: &RequestedDisk, grant: &Grant) {
         assert!(seen.info.shareable(), "I18");
     }
     assert!(!writes || input.watchdog != Watchdog::Missing, "I26");
-    assert!(seen.unreadable.is_empty(), "I6");
+    assert!(seen.unreadable.is_empty() && seen.newer.is_empty(), "I6");
     let others = seen.here.iter().map(|a| a.sharing);
     let others = others.chain(seen.settled_elsewhere().map(|f| f.attachment.sharing));
     for theirs in others {

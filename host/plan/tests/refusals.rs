@@ -56,6 +56,7 @@ fn volume() -> VolumeInput {
         here: Vec::new(),
         elsewhere: Vec::new(),
         unreadable: Vec::new(),
+        newer: Vec::new(),
         progress: None,
         clone: None,
         clone_loaded: false,
@@ -205,6 +206,8 @@ fn written_back(volume: &VolumeInput) -> Refusal {
 
 const NO_SLOT: &str = "the registry slot of host-id 3 in pool vg0 cannot be read (torn header), and \
                        that node may be alive; restart volwardd there";
+const NEWER: &str = "node n2 runs a newer Volward, whose slot in pool vg0 names this volume (format 9); upgrade this \
+                     node";
 
 fn cases() -> Vec<Case> {
     let mut cases = holders();
@@ -284,6 +287,16 @@ fn holders() -> Vec<Case> {
             Code::SlotUnreadable,
             "under the lease",
             looked_again(|v| v.unreadable.push(NO_SLOT.into())),
+        ),
+        (
+            Code::SlotNewer,
+            "when planned",
+            changed(|v| v.newer.push(NEWER.into())),
+        ),
+        (
+            Code::SlotNewer,
+            "under the lease",
+            looked_again(|v| v.newer.push(NEWER.into())),
         ),
     ]
 }
@@ -506,6 +519,16 @@ fn pools() -> Vec<Case> {
             Unmet::RegistryUnreadable {
                 registry: registry(),
                 reason: "holds a registry whose superblock is damaged".into(),
+            }
+            .into(),
+        ),
+        (
+            Code::RegistryInUse,
+            "to be converted",
+            Unmet::RegistryInUse {
+                pool: "vg0".parse().unwrap(),
+                places: 89,
+                why: String::new(),
             }
             .into(),
         ),

@@ -1,12 +1,16 @@
 //! The registry on the LUN.
 
-use volward_model::{Bytes, NumberedSlot, PoolName, Slot};
+use volward_model::{Bytes, NumberedSlot, PoolName, RegistryLayout, Slot};
 
-use super::PortResult;
+use super::{Applied, PortResult};
 
-/// The size of a registry LV that `pool init` makes: room for 89 nodes. Larger is possible (2000
-/// places at most), but every snapshot of the pool reads the whole index, 8 KiB a place.
-pub const REGISTRY_SIZE: Bytes = Bytes::mib(12);
+/// Nodes for which a registry has places.
+pub const REGISTRY_NODES: u32 = 512;
+
+/// The size of a registry LV that `pool init` makes: places for [`REGISTRY_NODES`] nodes, of two
+/// copies of 256 KiB, and their index; also behind a registry of 0.1.0's layout, 12 MiB, that is
+/// converted. As much as lvmlockd's own volume takes.
+pub const REGISTRY_SIZE: Bytes = Bytes::mib(280);
 
 /// Conversation with a pool's registry LV, by direct I/O.
 pub trait Registry: Send + Sync {
@@ -29,4 +33,18 @@ pub trait Registry: Send + Sync {
     /// # Errors
     /// If it cannot be written, or already holds a registry.
     fn format(&self, pool: &PoolName) -> PortResult<()>;
+
+    /// How the registry is laid out.
+    ///
+    /// # Errors
+    /// As [`read`](Registry::read); also if a newer Volward laid it out.
+    fn layout(&self, pool: &PoolName) -> PortResult<RegistryLayout>;
+
+    /// Brings a registry of layout 1 to layout 2, every slot as it is, broken ones included. Only
+    /// `pool init` does this, under the exclusive lease of an LV that is large enough
+    /// ([`REGISTRY_SIZE`](crate::pools::REGISTRY_SIZE)). What breaks off leaves layout 1 whole.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or the LV is too small.
+    fn convert(&self, pool: &PoolName) -> PortResult<Applied>;
 }

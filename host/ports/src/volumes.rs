@@ -56,6 +56,13 @@ pub trait Volumes: Send + Sync {
     /// If there is no space, or another LV has the name.
     fn create(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)>;
 
+    /// Makes an LV that is active under the exclusive lease at least so large. What is on it
+    /// stays.
+    ///
+    /// # Errors
+    /// If there is no space, or another node has it active.
+    fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied>;
+
     /// Removes an LV of a local pool, if there is one of that name *and* identity.
     ///
     /// # Errors

@@ -97,6 +97,15 @@ pub(crate) fn size(number: DeviceNumber) -> PortResult<Bytes> {
     Ok(Bytes(sectors * 512))
 }
 
+/// Bytes that the device with that number writes as a whole: its physical block, 512 to 4096.
+/// 4096 where the kernel says nothing, or more.
+pub(crate) fn write_unit(number: DeviceNumber) -> u32 {
+    let path = sysfs(number).join("queue/physical_block_size");
+    let said = attribute(&path).and_then(|text| text.parse().ok());
+    said.filter(|size| [512, 1024, 2048].contains(size))
+        .unwrap_or(4096)
+}
+
 /// sysfs' folder of a block device.
 pub(crate) fn sysfs(number: DeviceNumber) -> PathBuf {
     PathBuf::from(format!("/sys/dev/block/{number}"))

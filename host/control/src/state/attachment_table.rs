@@ -168,6 +168,7 @@ impl AttachmentTable {
             written_ms: now_ms,
             attachments: shown.into_values().collect(),
             copies: copies.map(|(_, progress)| *progress).collect(),
+            unknown: 0,
         }
     }
 }

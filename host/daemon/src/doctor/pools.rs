@@ -5,7 +5,7 @@ use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::PortResult;
-use volward_model::{PoolInfo, PoolName};
+use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
 use super::{bad, fine, refusing};
 use crate::config::{PoolKind, PoolSection};
@@ -103,6 +103,8 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
                 nodes: snapshot.members.len(),
                 partial: info.partial,
                 unreadable: snapshot.unreadable().into_iter().next(),
+                newer: snapshot.newer(None).into_iter().next(),
+                registry: daemon.node.registry_layout(pool).ok(),
                 slot: trouble.map(|s| format!("the slot of host-id {} {}", s.host_id, s.trouble)),
             };
             seen_pool(&check, seen)
@@ -118,6 +120,10 @@ struct SeenPool {
     partial: bool,
     /// A slot of a node that may be alive cannot be read, in a sentence.
     unreadable: Option<String>,
+    /// A node that may be alive has a slot of a newer version, in a sentence.
+    newer: Option<String>,
+    /// How the registry is laid out, where it could be asked.
+    registry: Option<RegistryLayout>,
     /// The first trouble with a slot, in a sentence.
     slot: Option<String>,
 }
@@ -128,6 +134,11 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
         let remedy = "restart volwardd on that node; if it is gone, stop it for good, so that \
                       sanlock counts it dead";
         return refusing(bad(check, DoctorVerdict::Failed, found, remedy));
+    }
+    if let Some(newer) = seen.newer {
+        let found = format!("{newer}; the volumes it has are refused here until then");
+        let remedy = "install on this node the version that runs on that one";
+        return bad(check, DoctorVerdict::Warning, found, remedy);
     }
     if let Some(trouble) = seen.slot {
         let remedy = "restart volwardd on that node";
@@ -140,10 +151,21 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
         );
         return bad(check, DoctorVerdict::Warning, found, remedy);
     }
-    fine(
-        check,
-        format!("joined as host-id {}, {} node(s)", seen.host_id, seen.nodes),
-    )
+    let joined = format!("joined as host-id {}, {} node(s)", seen.host_id, seen.nodes);
+    match seen.registry {
+        Some(layout) if layout.format == 1 => bad(
+            check,
+            DoctorVerdict::Warning,
+            format!(
+                "{joined}; the registry has the layout of 0.1.0: host-ids 1 to {}, some 250 \
+                 attachments a node",
+                layout.places
+            ),
+            "when every node runs this version: stop volwardd and volward-registry on all but one, \
+             volward pool init there, start them again",
+        ),
+        _ => fine(check, joined),
+    }
 }
 
 fn local_pool(pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
@@ -219,6 +241,8 @@ mod tests {
             nodes: 2,
             partial: false,
             unreadable: unreadable.map(str::to_owned),
+            newer: None,
+            registry: None,
             slot: Some(slot.to_owned()),
         };
         let alive = seen_pool("pool vg0", seen(Some("... and that node may be alive")));
@@ -230,5 +254,32 @@ mod tests {
             (DoctorVerdict::Warning, slot)
         );
         assert!(!dead.refuses_read_write, "{dead:?}");
+    }
+
+    #[test]
+    fn a_newer_node_and_a_registry_of_0_1_0_are_said_with_what_to_do() {
+        let seen = |newer: Option<&str>, format| SeenPool {
+            host_id: 1,
+            nodes: 2,
+            partial: false,
+            unreadable: None,
+            newer: newer.map(str::to_owned),
+            registry: Some(RegistryLayout {
+                format,
+                places: 89,
+                place_size: Bytes::kib(64),
+            }),
+            slot: None,
+        };
+        let newer = seen_pool("pool vg0", seen(Some("node n2 runs a newer Volward"), 2));
+        assert_eq!(newer.verdict, DoctorVerdict::Warning);
+        assert!(newer.found.contains("node n2"), "{newer:?}");
+        let old = seen_pool("pool vg0", seen(None, 1));
+        assert_eq!(old.verdict, DoctorVerdict::Warning);
+        assert!(old.found.contains("host-ids 1 to 89"), "{old:?}");
+        let remedy = old.remedy.unwrap_or_default();
+        assert!(remedy.contains("pool init"), "{remedy}");
+        let now = seen_pool("pool vg0", seen(None, 2));
+        assert_eq!(now.verdict, DoctorVerdict::Ok);
     }
 }

@@ -188,6 +188,10 @@ fn holders(disk: &RequestedDisk, instance: InstanceId, answer: &DiskAnswer) -> R
         let message = format!("{name} cannot be attached: {reason}");
         return Err(no(RefusalCode::SlotUnreadable, disk, message));
     }
+    if let Some(reason) = disk.input.newer.first() {
+        let message = format!("{name} cannot be attached: {reason}");
+        return Err(no(RefusalCode::SlotNewer, disk, message));
+    }
     Ok(())
 }
 

@@ -45,6 +45,7 @@ fn seen(letter: char) -> VolumeInput {
         here: Vec::new(),
         elsewhere: Vec::new(),
         unreadable: Vec::new(),
+        newer: Vec::new(),
         progress: None,
         clone: None,
         clone_loaded: false,
@@ -312,6 +313,10 @@ fn i6_a_holder_elsewhere_or_a_slot_nobody_can_read_refuses() {
         .unreadable
         .push("the slot of host-id 3 is broken".into());
     assert_eq!(refused(blind, as_is), RefusalCode::SlotUnreadable);
+
+    let mut newer = seen('a');
+    newer.newer.push("node n3 runs a newer Volward".into());
+    assert_eq!(refused(newer, as_is), RefusalCode::SlotNewer);
 
     let mut intent = seen('a');
     intent.elsewhere.push(elsewhere(

@@ -30,6 +30,7 @@ fn seen(state: HomeState) -> VolumeInput {
         here: vec![],
         elsewhere: vec![],
         unreadable: vec![],
+        newer: vec![],
         progress: None,
         clone: None,
         clone_loaded: false,

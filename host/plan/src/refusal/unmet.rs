@@ -38,6 +38,18 @@ pub enum Unmet {
         /// What it holds instead of a registry that can be read: `holds a damaged registry`.
         reason: String,
     },
+    /// The registry has the layout of 0.1.0, and cannot be converted while other nodes use it.
+    #[error(
+        "pool {pool} is open on this node, but its registry still has the layout of 0.1.0 (host-ids 1 to {places}), and other nodes have it active{why}; to convert it, upgrade every node, run `systemctl stop volwardd volward-registry` on the others (their guests go on), run `volward pool init {pool}` here, and start both units there again; until then the pool works as before"
+    )]
+    RegistryInUse {
+        /// The name of the pool concerned.
+        pool: PoolName,
+        /// The registry's number of places; host-ids count from 1.
+        places: u32,
+        /// What LVM said of it, in parentheses after a space; empty if it said nothing.
+        why: String,
+    },
     /// The node's host-id is beyond the registry's last place.
     #[error(
         "{registry} has places for host-ids 1 to {places}, and this node has host-id {host_id}; give the node a lower host_id in /etc/lvm/lvmlocal.conf"
@@ -88,6 +100,7 @@ impl From<Unmet> for Refusal {
             Unmet::NoRegistry { .. } => RefusalCode::NoRegistry,
             Unmet::RegistryExists { .. } => RefusalCode::RegistryExists,
             Unmet::RegistryUnreadable { .. } => RefusalCode::RegistryUnreadable,
+            Unmet::RegistryInUse { .. } => RefusalCode::RegistryInUse,
             Unmet::NoPlace { .. } => RefusalCode::NoPlace,
             Unmet::RegistryFull { .. } => RefusalCode::RegistryFull,
             Unmet::LeaseLost { volume } => {

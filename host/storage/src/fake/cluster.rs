@@ -146,6 +146,7 @@ impl FakeCluster {
             local_to,
             volumes: Default::default(),
             places: None,
+            old_registry: false,
         };
         world.pools.insert(pool_name.clone(), pool);
         drop(world);
@@ -234,6 +235,13 @@ impl FakeCluster {
         if let Some(places) = places {
             let place: &mut Place = places.entry(host_id).or_default();
             place.shown_as = reading;
+        }
+    }
+
+    /// Turns a pool's registry into one as 0.1.0 made it.
+    pub fn age_registry(&self, pool: &PoolName) {
+        if let Some(pool) = self.world().pools.get_mut(pool) {
+            pool.old_registry = true;
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct Pool {
     pub(crate) volumes: BTreeMap<VolumeName, Lv>,
     /// Registry places by host-id, once formatted.
     pub(crate) places: Option<BTreeMap<u64, Place>>,
+    /// The registry has the layout of 0.1.0.
+    pub(crate) old_registry: bool,
 }
 
 /// One place of a registry: what was written, and what a reader makes of it instead, if a test

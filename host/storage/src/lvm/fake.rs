@@ -98,6 +98,22 @@ impl Volumes for FakeNode {
         self.changes("create", detail, |world, node| create(world, node, new))
     }
 
+    fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
+        self.changes("grow", format!("{volume} {size}"), |world, node| {
+            let size = Bytes(size.0.div_ceil(EXTENT.0) * EXTENT.0);
+            let free = world.pool(&volume.pool, node)?.free();
+            let lv = find_mut(world, volume, node)?;
+            if lv.size >= size {
+                return Ok(Applied::Identity);
+            }
+            if free.0 < size.0 - lv.size.0 {
+                return Err(exit_5("lvextend", &[volume]));
+            }
+            lv.size = size;
+            Ok(Applied::Changed)
+        })
+    }
+
     fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
         self.changes("remove-volume", volume, |world, node| {
             if find(world, volume, node).is_none_or(|lv| lv.id != volume.id) {

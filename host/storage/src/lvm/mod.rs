@@ -228,6 +228,24 @@ impl Volumes for Lvm {
         Ok((made.volume.id, Applied::Changed))
     }
 
+    fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
+        let settings = self.settings(&volume.pool)?;
+        let grown = |info: &PoolInfo| info.volume(volume.id).is_some_and(|v| v.size >= size);
+        if grown(&self.pool(&volume.pool)?) {
+            return Ok(Applied::Identity);
+        }
+        let to = ["-L".to_owned(), format!("{}b", size.0), path(volume)];
+        self.run(settings, LEASE_DEADLINE, "lvextend", &to)?;
+        if grown(&self.pool(&volume.pool)?) {
+            return Ok(Applied::Changed);
+        }
+        Err(PortError::Identity {
+            what: volume.to_string(),
+            expected: format!("at least {size} after lvextend"),
+            found: "a smaller one".to_owned(),
+        })
+    }
+
     fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
         let settings = self.settings(&volume.pool)?;
         if self

@@ -1,8 +1,10 @@
 //! The registry in memory.
 
+use std::sync::Arc;
+
 use volward_model::volume::REGISTRY_VOLUME;
-use volward_model::{NodeName, NumberedSlot, PoolName, Slot, SlotReading};
-use volward_ports::{PortError, PortResult, Registry, Unmet};
+use volward_model::{Bytes, NodeName, NumberedSlot, PoolName, RegistryLayout, Slot, SlotReading};
+use volward_ports::{Applied, PortError, PortResult, REGISTRY_SIZE, Registry, Unmet};
 
 use crate::fake::{FakeNode, World};
 
@@ -40,7 +42,7 @@ impl Registry for FakeNode {
                     reading: match (&place.shown_as, &place.slot) {
                         (Some(shown), _) => shown.clone(),
                         (None, Some(slot)) => SlotReading::Good {
-                            slot: slot.clone(),
+                            slot: Arc::new(slot.clone()),
                             torn: false,
                         },
                         (None, None) => SlotReading::Empty,
@@ -78,6 +80,44 @@ impl Registry for FakeNode {
             }
             *places = Some(Default::default());
             Ok(())
+        })
+    }
+
+    fn layout(&self, pool: &PoolName) -> PortResult<RegistryLayout> {
+        self.reads("registry-layout", pool, |world, node| {
+            check_active(world, pool, node)?;
+            let found = world.pool(pool, node)?;
+            found.places.as_ref().ok_or_else(|| unformatted(pool))?;
+            let (format, places, kib) = match found.old_registry {
+                true => (1, 89, 64),
+                false => (2, 512, 256),
+            };
+            Ok(RegistryLayout {
+                format,
+                places,
+                place_size: Bytes::kib(kib),
+            })
+        })
+    }
+
+    fn convert(&self, pool: &PoolName) -> PortResult<Applied> {
+        self.changes("convert-registry", pool, |world, node| {
+            check_active(world, pool, node)?;
+            let volumes = &world.pool(pool, node)?.volumes;
+            let registry = volumes
+                .iter()
+                .find(|(name, _)| name.as_str() == REGISTRY_VOLUME);
+            if registry.is_none_or(|(_, lv)| lv.size < REGISTRY_SIZE) {
+                return Err(PortError::Invalid {
+                    what: "converting the registry".to_owned(),
+                    reason: "the volume is too small".to_owned(),
+                });
+            }
+            let pool = world.pool_mut(pool, node)?;
+            match std::mem::take(&mut pool.old_registry) {
+                true => Ok(Applied::Changed),
+                false => Ok(Applied::Identity),
+            }
         })
     }
 }

@@ -1,13 +1,14 @@
-//! The headers on disk: little-endian numbers, a checksum of the payload, one of the header.
+//! A copy's header on disk: little-endian numbers, a checksum of the payload, one of the header.
+//!
+//! Magic, numbers and the header's checksum stay where they are in every version: so a header
+//! that is whole and newer can be told from one that is damaged.
 
 use crate::buffer::BLOCK;
 
-/// What a copy's header starts with; its last digit is the version of this layout.
+/// What a copy's header starts with; its last two digits are the version of this layout.
 const MAGIC: &[u8; 8] = b"VWSLOT01";
-/// What the superblock starts with.
-const SUPERBLOCK: &[u8; 8] = b"VWREGS01";
-/// Bytes of a header before its own checksum.
-const CHECKED: usize = 36;
+/// Bytes of a header, and of a superblock, before its own checksum.
+pub(super) const CHECKED: usize = 36;
 
 /// Describes one copy of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +27,14 @@ pub(super) enum Found {
     /// Zeroes: never written.
     Empty,
     Header(Header),
+    /// Whole, and of a version after this one.
+    Newer,
     /// Why it cannot be used.
     Bad(String),
 }
 
-fn number<const N: usize>(block: &[u8], at: usize) -> [u8; N] {
+/// The bytes of a number at that place.
+pub(super) fn number<const N: usize>(block: &[u8], at: usize) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&block[at..at + N]);
     bytes
@@ -59,18 +63,18 @@ impl Header {
     }
 
     /// Reads the header of a copy of `host_id`'s place.
-    pub(super) fn read(block: &[u8], host_id: u64, most: usize) -> Found {
+    pub(super) fn read(block: &[u8], host_id: u64, most: u32) -> Found {
         if block.iter().all(|byte| *byte == 0) {
             return Found::Empty;
         }
         if block[..6] != MAGIC[..6] {
             return Found::Bad("no slot".to_owned());
         }
-        if block[..8] != *MAGIC {
-            return Found::Bad("written in a layout this version does not know".to_owned());
-        }
         if crc32fast::hash(&block[..CHECKED]) != u32::from_le_bytes(number(block, CHECKED)) {
             return Found::Bad("torn header".to_owned());
+        }
+        if block[..8] != *MAGIC {
+            return Found::Newer;
         }
         let header = Self {
             host_id: u64::from_le_bytes(number(block, 8)),
@@ -81,7 +85,7 @@ impl Header {
         if header.host_id != host_id {
             return Found::Bad(format!("written by host-id {}", header.host_id));
         }
-        if header.length as usize > most {
+        if header.length > most {
             return Found::Bad(format!("{} bytes are more than a place", header.length));
         }
         Found::Header(header)
@@ -91,33 +95,4 @@ impl Header {
     pub(super) fn matches(&self, payload: &[u8]) -> bool {
         payload.len() == self.length as usize && crc32fast::hash(payload) == self.checksum
     }
-}
-
-/// The superblock of a registry with that many places.
-pub(super) fn superblock(places: u32) -> [u8; BLOCK] {
-    let mut block = [0; BLOCK];
-    block[..8].copy_from_slice(SUPERBLOCK);
-    block[8..12].copy_from_slice(&places.to_le_bytes());
-    let checksum = crc32fast::hash(&block[..CHECKED]);
-    block[CHECKED..CHECKED + 4].copy_from_slice(&checksum.to_le_bytes());
-    block
-}
-
-/// Whether a block begins as a registry's does, of whatever version and state.
-pub(super) fn is_superblock(block: &[u8]) -> bool {
-    block[..6] == SUPERBLOCK[..6]
-}
-
-/// The places of a registry.
-pub(super) fn places(block: &[u8]) -> Result<u32, &'static str> {
-    if !is_superblock(block) {
-        return Err("holds no registry (`volward pool init` makes one)");
-    }
-    if block[..8] != *SUPERBLOCK {
-        return Err("holds a registry in a layout this version does not know");
-    }
-    if crc32fast::hash(&block[..CHECKED]) != u32::from_le_bytes(number(block, CHECKED)) {
-        return Err("holds a registry whose superblock is damaged");
-    }
-    Ok(u32::from_le_bytes(number(block, 8)))
 }

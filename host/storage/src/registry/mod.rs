@@ -1,15 +1,22 @@
 //! The registry on the LUN: a small LV that every node reads and in which each writes its own
 //! place.
 //!
-//! On disk, in blocks of 4096 bytes: a superblock; an index with two headers per place; two
-//! payloads of 64 KiB per place. A place's two copies are written in turn, so that the one before
-//! survives a torn write. The headers lie together so that one read of the index tells which
-//! places changed; only those are read further.
+//! On disk: a superblock; an index with two headers per place; two payloads per place. A place's
+//! two copies are written in turn, so that the one before survives a torn write. The headers lie
+//! together so that one read of the index tells which places changed; only those are read
+//! further. Where things lie is `layout`'s to say, what a payload is `payload`'s.
 //!
 //! Everything goes past the page cache (O_DIRECT): other nodes write too.
 
 mod fake;
 mod header;
+mod layout;
+#[cfg(test)]
+mod limits;
+mod make;
+mod payload;
+#[cfg(test)]
+mod released;
 mod store;
 
 use std::collections::HashMap;
@@ -19,8 +26,8 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 use volward_model::volume::REGISTRY_VOLUME;
-use volward_model::{Bytes, NumberedSlot, PoolName, Slot};
-use volward_ports::{PortError, PortResult, Registry};
+use volward_model::{Bytes, NumberedSlot, PoolName, RegistryLayout, Slot};
+use volward_ports::{Applied, PortError, PortResult, Registry};
 
 use crate::blockdev;
 use crate::worker::Worker;
@@ -42,17 +49,34 @@ struct Conversation {
     cache: HashMap<String, Cache>,
 }
 
+/// The registry's LV, open.
+struct Opened {
+    /// Its dm UUID.
+    uuid: String,
+    file: File,
+    size: Bytes,
+    /// Bytes that the device writes as a whole.
+    stride: u32,
+    /// For sentences.
+    name: String,
+}
+
 impl Conversation {
     /// Opens the registry's LV anew each time, by its identity (I12).
-    fn open(&self, write: bool) -> PortResult<(String, File, Bytes)> {
+    fn open(&self, write: bool) -> PortResult<Opened> {
         let what = || PortError::Missing {
             what: format!("an active {}/{REGISTRY_VOLUME}", self.pool),
         };
         let uuid =
             blockdev::lv_uuid_named(self.pool.as_str(), REGISTRY_VOLUME)?.ok_or_else(what)?;
         let device = blockdev::open(&uuid, write, OFlags::DIRECT)?;
-        let size = blockdev::size(device.number)?;
-        Ok((uuid, device.file, size))
+        Ok(Opened {
+            uuid,
+            size: blockdev::size(device.number)?,
+            stride: blockdev::write_unit(device.number),
+            file: device.file,
+            name: format!("{}/{REGISTRY_VOLUME}", self.pool),
+        })
     }
 
     fn store<T>(
@@ -60,9 +84,9 @@ impl Conversation {
         write: bool,
         call: impl FnOnce(&Store, &mut Cache) -> PortResult<T>,
     ) -> PortResult<T> {
-        let (uuid, file, size) = self.open(write)?;
-        let store = Store::open(file, size, &format!("{}/{REGISTRY_VOLUME}", self.pool))?;
-        call(&store, self.cache.entry(uuid).or_default())
+        let opened = self.open(write)?;
+        let store = Store::open(opened.file, opened.size, &opened.name)?;
+        call(&store, self.cache.entry(opened.uuid).or_default())
     }
 }
 
@@ -109,9 +133,22 @@ impl Registry for LunRegistry {
 
     fn format(&self, pool: &PoolName) -> PortResult<()> {
         self.call(pool, "formatting", |conversation| {
-            let (_, file, size) = conversation.open(true)?;
-            let name = format!("{}/{REGISTRY_VOLUME}", conversation.pool);
-            Store::format(file, size, &name)
+            let opened = conversation.open(true)?;
+            Store::format(opened.file, opened.size, opened.stride, &opened.name)
+        })
+    }
+
+    fn layout(&self, pool: &PoolName) -> PortResult<RegistryLayout> {
+        self.call(pool, "reading", |conversation| {
+            conversation.store(false, |store, _| Ok(store.layout.summary()))
+        })
+    }
+
+    fn convert(&self, pool: &PoolName) -> PortResult<Applied> {
+        self.call(pool, "converting", |conversation| {
+            let opened = conversation.open(true)?;
+            let store = Store::open(opened.file, opened.size, &opened.name)?;
+            store.convert(opened.size, opened.stride)
         })
     }
 }

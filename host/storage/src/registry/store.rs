@@ -3,36 +3,55 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use volward_model::{Bytes, NumberedSlot, Slot, SlotReading};
+use volward_model::{NewerSlot, NumberedSlot, Slot, SlotReading};
 use volward_ports::{PortError, PortResult, Unmet};
 
-use super::header::{self, Found, Header};
+use super::header::{Found, Header};
+use super::layout::{Layout, SEGMENT};
+use super::payload::{self, CannotEncode, Decoded};
 use crate::blockdev::io;
-use crate::buffer::{BLOCK, Buffer};
+use crate::buffer::Buffer;
 
-/// Most bytes of a slot.
-pub(super) const PAYLOAD: usize = 64 << 10;
-/// sanlock has no more host-ids.
-const MOST_PLACES: u64 = 2000;
-const BLOCK_BYTES: u64 = BLOCK as u64;
-/// The two headers of a place.
-const PAIR: usize = 2 * BLOCK;
+/// What a segment's flag holds once a place of it was written. All writers write the same, so it
+/// does not matter who comes first.
+const FLAG: &[u8; 8] = b"VWSEGM02";
 
-/// Slots read before, by host-id: valid as long as their header is still the newest.
-pub(super) type Cache = HashMap<u64, (Header, Slot)>;
+/// Slots read before: valid as long as layout and header are still the same.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    layout: Option<Layout>,
+    places: HashMap<u64, (Header, Content)>,
+}
+
+/// A payload that was read.
+#[derive(Clone, Debug)]
+enum Content {
+    Slot(Arc<Slot>),
+    Newer(NewerSlot),
+}
+
+impl Content {
+    fn reading(self, torn: bool) -> SlotReading {
+        match self {
+            Self::Slot(slot) => SlotReading::Good { slot, torn },
+            Self::Newer(newer) => SlotReading::Newer(newer),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Store {
-    file: File,
-    places: u32,
-    name: String,
+    pub(super) file: File,
+    pub(super) layout: Layout,
+    pub(super) name: String,
 }
 
 /// The copies of one place, and which of them a reader believes.
-struct Place {
+pub(super) struct Place {
     host_id: u64,
-    copies: [Found; 2],
+    pub(super) copies: [Found; 2],
 }
 
 impl Place {
@@ -42,7 +61,7 @@ impl Place {
             .zip(&self.copies)
             .filter_map(|(copy, found)| match found {
                 Found::Header(header) => Some((copy, *header)),
-                Found::Empty | Found::Bad(_) => None,
+                Found::Empty | Found::Newer | Found::Bad(_) => None,
             })
             .collect();
         usable.sort_by_key(|(_, header)| std::cmp::Reverse(header.sequence));
@@ -53,227 +72,258 @@ impl Place {
     fn complaints(&self) -> Vec<String> {
         let bad = self.copies.iter().filter_map(|found| match found {
             Found::Bad(reason) => Some(reason.clone()),
-            Found::Empty | Found::Header(_) => None,
+            Found::Empty | Found::Newer | Found::Header(_) => None,
         });
         bad.collect()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.copies.iter().all(|found| *found == Found::Empty)
     }
-}
 
-/// How many places fit.
-fn places_in(size: Bytes) -> u64 {
-    let per_place = (PAIR + 2 * PAYLOAD) as u64;
-    // The superblock, and at most one payload's worth of rounding before the payloads.
-    let overhead = BLOCK_BYTES + PAYLOAD as u64;
-    (size.0.saturating_sub(overhead) / per_place).min(MOST_PLACES)
+    fn is_newer(&self) -> bool {
+        self.copies.contains(&Found::Newer)
+    }
 }
 
 impl Store {
-    /// Makes a fresh registry: every place empty.
-    pub(super) fn format(file: File, size: Bytes, name: &str) -> PortResult<()> {
-        let places = u32::try_from(places_in(size)).unwrap_or(0);
-        if places == 0 {
-            return Err(PortError::Invalid {
-                what: format!("a registry in {name}"),
-                reason: format!("{size} are too little for one place"),
-            });
-        }
-        let store = Self {
-            file,
-            places,
-            name: name.to_owned(),
-        };
-        let mut first = Buffer::zeroed(BLOCK);
-        store.read_at(&mut first, 0)?;
-        if header::is_superblock(&first) {
-            return Err(PortError::from(Unmet::RegistryExists {
-                registry: name.to_owned(),
-            }));
-        }
-        store.write_at(&Buffer::zeroed(store.index_len()), BLOCK_BYTES)?;
-        store.sync()?;
-        // Last: a registry without it is none.
-        store.write_at(&Buffer::holding(&header::superblock(places)), 0)?;
-        store.sync()
-    }
-
-    /// Opens a registry that was formatted.
-    pub(super) fn open(file: File, size: Bytes, name: &str) -> PortResult<Self> {
-        let mut store = Self {
-            file,
-            places: 0,
-            name: name.to_owned(),
-        };
-        let mut first = Buffer::zeroed(BLOCK);
-        store.read_at(&mut first, 0)?;
-        let registry = name.to_owned();
-        if !header::is_superblock(&first) {
-            return Err(PortError::from(Unmet::NoRegistry { registry }));
-        }
-        store.places = header::places(&first).map_err(|reason| Unmet::RegistryUnreadable {
-            registry,
-            reason: reason.to_owned(),
-        })?;
-        if u64::from(store.places) > places_in(size) {
-            return Err(PortError::Identity {
-                what: name.to_owned(),
-                expected: format!("room for {} places", store.places),
-                found: size.to_string(),
-            });
-        }
-        Ok(store)
-    }
-
-    fn index_len(&self) -> usize {
-        self.places as usize * PAIR
-    }
-
-    fn header_at(host_id: u64, copy: usize) -> u64 {
-        BLOCK_BYTES + (host_id - 1) * PAIR as u64 + copy as u64 * BLOCK_BYTES
-    }
-
-    fn payload_at(&self, host_id: u64, copy: usize) -> u64 {
-        let payload = PAYLOAD as u64;
-        let start = (BLOCK_BYTES + self.index_len() as u64).next_multiple_of(payload);
-        start + ((host_id - 1) * 2 + copy as u64) * payload
-    }
-
-    fn read_at(&self, buffer: &mut Buffer, at: u64) -> PortResult<()> {
+    pub(super) fn read_at(&self, buffer: &mut [u8], at: u64) -> PortResult<()> {
         self.file
             .read_exact_at(buffer, at)
             .map_err(io(format!("cannot read {}", self.name)))
     }
 
-    fn write_at(&self, buffer: &Buffer, at: u64) -> PortResult<()> {
+    pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> PortResult<()> {
         self.file
-            .write_all_at(buffer, at)
+            .write_all_at(bytes, at)
             .map_err(io(format!("cannot write {}", self.name)))
     }
 
-    fn sync(&self) -> PortResult<()> {
+    pub(super) fn sync(&self) -> PortResult<()> {
         self.file
             .sync_data()
             .map_err(io(format!("cannot flush {}", self.name)))
     }
 
+    fn stride(&self) -> usize {
+        self.layout.stride as usize
+    }
+
     /// Every place that was ever written.
     pub(super) fn read(&self, cache: &mut Cache) -> PortResult<Vec<NumberedSlot>> {
-        let mut index = Buffer::zeroed(self.index_len());
-        self.read_at(&mut index, BLOCK_BYTES)?;
+        if cache.layout != Some(self.layout) {
+            cache.places.clear();
+            cache.layout = Some(self.layout);
+        }
         let mut slots = Vec::new();
-        for (host_id, pair) in (1..).zip(index.chunks_exact(PAIR)) {
-            let place = Self::place(host_id, pair);
-            if place.is_empty() {
-                cache.remove(&host_id);
-                continue;
-            }
+        for place in self.places()? {
+            let host_id = place.host_id;
             let reading = self.read_place(&place, cache)?;
             slots.push(NumberedSlot { host_id, reading });
         }
         Ok(slots)
     }
 
-    fn place(host_id: u64, pair: &[u8]) -> Place {
-        let (first, second) = pair.split_at(BLOCK);
+    /// The places that were ever written, by as much of the index as can have some: the first
+    /// segment comes with the flags, the others where their flag is set, neighbours at once.
+    pub(super) fn places(&self) -> PortResult<Vec<Place>> {
+        let mut places = Vec::new();
+        let end = u64::from(self.layout.places);
+        if self.layout.segments() == 0 {
+            self.index(1, end, 0, &mut places)?;
+            return Ok(places);
+        }
+        let flags = self.layout.segments() as usize * self.stride();
+        let head = self.index(1, end.min(SEGMENT), flags, &mut places)?;
+        let used: Vec<bool> = head[..flags]
+            .chunks_exact(self.stride())
+            .map(|flag| flag.iter().any(|byte| *byte != 0))
+            .collect();
+        let mut segment = 1;
+        while segment < used.len() {
+            let run = used[segment..].iter().take_while(|used| **used).count();
+            let first = segment as u64 * SEGMENT + 1;
+            let last = end.min((segment + run) as u64 * SEGMENT);
+            if run > 0 {
+                self.index(first, last, 0, &mut places)?;
+            }
+            segment += run + 1;
+        }
+        Ok(places)
+    }
+
+    /// Reads the headers of some places, with so many bytes before them, which are returned.
+    fn index(
+        &self,
+        first: u64,
+        last: u64,
+        before: usize,
+        places: &mut Vec<Place>,
+    ) -> PortResult<Buffer> {
+        let pair = 2 * self.stride();
+        let length = before + (last + 1 - first) as usize * pair;
+        let mut buffer = Buffer::zeroed(length);
+        let at = self.layout.header_at(first, 0) - before as u64;
+        self.read_at(&mut buffer[..length], at)?;
+        let pairs = buffer[before..length].chunks_exact(pair);
+        let found = (first..)
+            .zip(pairs)
+            .map(|(host_id, pair)| self.parse(host_id, pair));
+        places.extend(found.filter(|place| !place.is_empty()));
+        Ok(buffer)
+    }
+
+    fn parse(&self, host_id: u64, pair: &[u8]) -> Place {
+        let (first, second) = pair.split_at(self.stride());
+        let most = self.layout.place_size;
         Place {
             host_id,
-            copies: [first, second].map(|block| Header::read(block, host_id, PAYLOAD)),
+            copies: [first, second].map(|block| Header::read(block, host_id, most)),
         }
+    }
+
+    pub(super) fn place(&self, host_id: u64) -> PortResult<Place> {
+        let length = 2 * self.stride();
+        let mut pair = Buffer::zeroed(length);
+        self.read_at(&mut pair[..length], self.layout.header_at(host_id, 0))?;
+        Ok(self.parse(host_id, &pair[..length]))
     }
 
     /// A place that cannot be read at first is looked at once more: its node may have written it
     /// twice between our look at its header and at its payload.
     fn read_place(&self, place: &Place, cache: &mut Cache) -> PortResult<SlotReading> {
-        let reading = self.try_place(place, cache)?;
-        if matches!(reading, SlotReading::Good { torn: false, .. }) {
-            return Ok(reading);
+        match self.try_place(place, cache)? {
+            SlotReading::Broken { .. } | SlotReading::Good { torn: true, .. } => {
+                self.try_place(&self.place(place.host_id)?, cache)
+            }
+            reading => Ok(reading),
         }
-        let mut pair = Buffer::zeroed(PAIR);
-        self.read_at(&mut pair, Self::header_at(place.host_id, 0))?;
-        self.try_place(&Self::place(place.host_id, &pair), cache)
     }
 
+    /// The newest copy whose checksum is right, whether it is understood or not. One that is not
+    /// is never replaced by the copy before it: that one says what was.
     fn try_place(&self, place: &Place, cache: &mut Cache) -> PortResult<SlotReading> {
+        if place.is_newer() {
+            return Ok(SlotReading::Newer(NewerSlot {
+                node: None,
+                generation: None,
+                held: None,
+                reason: "its header is of a later version".to_owned(),
+            }));
+        }
         let mut complaints = place.complaints();
         for (copy, header) in place.newest_first() {
-            let cached = cache.get(&place.host_id);
-            if let Some((_, slot)) = cached.filter(|(known, _)| *known == header) {
-                return Ok(SlotReading::Good {
-                    slot: slot.clone(),
-                    torn: !complaints.is_empty(),
-                });
+            let torn = !complaints.is_empty();
+            let cached = cache.places.get(&place.host_id);
+            if let Some((_, content)) = cached.filter(|(known, _)| *known == header) {
+                return Ok(content.clone().reading(torn));
             }
-            match self.payload(place.host_id, copy, &header)? {
-                Ok(slot) => {
-                    cache.insert(place.host_id, (header, slot.clone()));
-                    return Ok(SlotReading::Good {
-                        slot,
-                        torn: !complaints.is_empty(),
-                    });
+            let payload = self.payload(place.host_id, copy, &header)?;
+            let payload = &payload[..header.length as usize];
+            if !header.matches(payload) {
+                complaints.push("torn content".to_owned());
+                continue;
+            }
+            let content = match payload::decode(payload, place.host_id) {
+                Decoded::Slot(slot) => Content::Slot(Arc::new(slot)),
+                Decoded::Newer(newer) => Content::Newer(newer),
+                Decoded::Foreign(host_id) => {
+                    complaints.push(format!("the slot of host-id {host_id}"));
+                    break;
                 }
-                Err(reason) => complaints.push(reason),
-            }
+            };
+            let known = (header, content.clone());
+            cache.places.insert(place.host_id, known);
+            return Ok(content.reading(torn));
         }
-        cache.remove(&place.host_id);
+        cache.places.remove(&place.host_id);
         Ok(SlotReading::Broken {
             reason: complaints.join("; "),
         })
     }
 
-    /// The slot of a copy; the inner error says what is wrong with it.
-    fn payload(
-        &self,
-        host_id: u64,
-        copy: usize,
-        header: &Header,
-    ) -> PortResult<Result<Slot, String>> {
-        let length = header.length as usize;
-        let mut buffer = Buffer::zeroed(length);
-        self.read_at(&mut buffer, self.payload_at(host_id, copy))?;
-        let payload = &buffer[..length];
-        if !header.matches(payload) {
-            return Ok(Err("torn content".to_owned()));
+    /// What lies where a copy's payload is: no more of it than the header says is used.
+    pub(super) fn payload(&self, host_id: u64, copy: usize, header: &Header) -> PortResult<Buffer> {
+        let mut buffer = Buffer::zeroed(header.length as usize);
+        self.read_at(&mut buffer, self.layout.payload_at(host_id, copy))?;
+        Ok(buffer)
+    }
+
+    /// Writes a node's place: over the copy that is not the newest whole one.
+    pub(super) fn write(&self, slot: &Slot) -> PortResult<()> {
+        let host_id = slot.host_id;
+        if host_id == 0 || host_id > u64::from(self.layout.places) {
+            return Err(PortError::from(Unmet::NoPlace {
+                registry: self.name.clone(),
+                places: self.layout.places.into(),
+                host_id,
+            }));
         }
-        Ok(match serde_json::from_slice::<Slot>(payload) {
-            Ok(slot) if slot.host_id == host_id => Ok(slot),
-            Ok(slot) => Err(format!("the slot of host-id {}", slot.host_id)),
-            Err(error) => Err(format!("not a slot: {error}")),
+        let payload = self.encoded(slot)?;
+        let place = self.place(host_id)?;
+        let (copy, sequence) = self.next(&place)?;
+        let header = Header::of(host_id, sequence, &payload).ok_or_else(|| PortError::Io {
+            what: "cannot write down a slot".to_owned(),
+            reason: format!("{} bytes", payload.len()),
+        })?;
+        self.flag(host_id)?;
+        self.put(host_id, copy, &payload, &header.to_block())?;
+        // What a later version of this very node left, before it was replaced by this one.
+        let other = 1 - copy;
+        if place.copies[other] == Found::Newer {
+            let zeroes = Buffer::zeroed(self.stride());
+            let at = self.layout.header_at(host_id, other);
+            self.write_at(&zeroes[..self.stride()], at)?;
+        }
+        self.sync()
+    }
+
+    fn encoded(&self, slot: &Slot) -> PortResult<Vec<u8>> {
+        let most = self.layout.place_size;
+        payload::encode(slot, self.layout.format, most).map_err(|error| match error {
+            CannotEncode::TooLarge(bytes) => PortError::from(Unmet::RegistryFull {
+                registry: self.name.clone(),
+                bytes,
+                most: most as usize,
+            }),
+            CannotEncode::Failed(reason) => PortError::Io {
+                what: "cannot write down a slot".to_owned(),
+                reason,
+            },
         })
     }
 
-    /// Writes a node's place: over the copy that is not the newest good one.
-    pub(super) fn write(&self, slot: &Slot) -> PortResult<()> {
-        if slot.host_id == 0 || slot.host_id > u64::from(self.places) {
-            return Err(PortError::from(Unmet::NoPlace {
-                registry: self.name.clone(),
-                places: self.places.into(),
-                host_id: slot.host_id,
-            }));
+    /// Payload, then the header that makes it the place's content.
+    pub(super) fn put(
+        &self,
+        host_id: u64,
+        copy: usize,
+        payload: &[u8],
+        header: &[u8],
+    ) -> PortResult<()> {
+        if !payload.is_empty() {
+            let at = self.layout.payload_at(host_id, copy);
+            self.write_at(&Buffer::holding(payload), at)?;
         }
-        let payload = serde_json::to_vec(slot).map_err(|error| PortError::Io {
-            what: "cannot write down a slot".to_owned(),
-            reason: error.to_string(),
-        })?;
-        let mut pair = Buffer::zeroed(PAIR);
-        self.read_at(&mut pair, Self::header_at(slot.host_id, 0))?;
-        let place = Self::place(slot.host_id, &pair);
-        let (copy, sequence) = self.next(&place)?;
-        let header = Header::of(slot.host_id, sequence, &payload)
-            .filter(|header| header.length as usize <= PAYLOAD)
-            .ok_or_else(|| Unmet::RegistryFull {
-                registry: self.name.clone(),
-                bytes: payload.len(),
-                most: PAYLOAD,
-            })?;
-        self.write_at(
-            &Buffer::holding(&payload),
-            self.payload_at(slot.host_id, copy),
-        )?;
-        let block = Buffer::holding(&header.to_block());
-        self.write_at(&block, Self::header_at(slot.host_id, copy))?;
+        let stride = self.stride();
+        let block = Buffer::holding(&header[..stride.min(header.len())]);
+        self.write_at(&block[..stride], self.layout.header_at(host_id, copy))
+    }
+
+    /// Makes readers look at the place's segment: durably, before there is anything to see.
+    pub(super) fn flag(&self, host_id: u64) -> PortResult<()> {
+        let segment = (host_id - 1) / SEGMENT;
+        if segment == 0 || segment >= self.layout.segments() {
+            return Ok(());
+        }
+        let (at, stride) = (self.layout.flag_at(segment), self.stride());
+        let mut flag = Buffer::zeroed(stride);
+        self.read_at(&mut flag[..stride], at)?;
+        if flag[..stride].iter().any(|byte| *byte != 0) {
+            return Ok(());
+        }
+        flag[..FLAG.len()].copy_from_slice(FLAG);
+        self.write_at(&flag[..stride], at)?;
         self.sync()
     }
 
@@ -282,7 +332,8 @@ impl Store {
         let usable = place.newest_first();
         let sequence = usable.first().map_or(0, |(_, header)| header.sequence) + 1;
         for (copy, header) in usable {
-            if self.payload(place.host_id, copy, &header)?.is_ok() {
+            let payload = self.payload(place.host_id, copy, &header)?;
+            if header.matches(&payload[..header.length as usize]) {
                 return Ok((1 - copy, sequence));
             }
         }
@@ -291,4 +342,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
