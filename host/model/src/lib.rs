@@ -6,6 +6,7 @@
 //! | [`ids`] | who and what: LVM UUIDs, volumes, instances, nodes, pools |
 //! | [`units`] | bytes and sectors, never mixed up |
 //! | [`attachment`] | volume x instance x node, with a sharing and an access |
+//! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`home`] | where a volume's current data is |
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
 //! | [`device`] | device-mapper devices of ours and their tables |
@@ -21,6 +22,7 @@ pub mod attachment;
 pub mod decision;
 pub mod device;
 pub mod facts;
+pub mod handover;
 pub mod home;
 pub mod ids;
 pub mod mask;

@@ -1,6 +1,5 @@
 //! Giving an instance its disks: all of them, or a refusal.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Answer, CopyPlan, DiskAnswer, Home, HomeState, InstanceId, LeaseMode, Sharing,
     VolumeId, VolumeRef,
@@ -15,7 +14,7 @@ mod checks;
 mod steps;
 
 /// One disk as the caller wishes it, defaults resolved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// Which.
     pub volume: VolumeId,
@@ -30,7 +29,7 @@ pub struct Wish {
 }
 
 /// One disk as it will be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Which.
     pub volume: VolumeRef,
@@ -47,7 +46,7 @@ pub struct Grant {
 }
 
 /// What an attach will do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttachPlan {
     /// In order, each with its undo.
     pub steps: Vec<Planned>,

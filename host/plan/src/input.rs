@@ -1,7 +1,6 @@
 //! What is known of the node and the volumes when a plan is made. Gathered by `control`, plain
 //! data here.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Attachment, AttachmentState, CloneStatus, CopyProgress, HeldLease, InstanceId,
     NodeName, PoolName, Sharing, Space, VolumeInfo,
@@ -64,7 +63,7 @@ pub struct VolumeInput {
 }
 
 /// An attachment on another node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignAttachment {
     /// sanlock's number of the node.
     pub host_id: u64,
@@ -73,7 +72,7 @@ pub struct ForeignAttachment {
 }
 
 /// An attachment on this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAttachment {
     /// The virtual machine.
     pub instance: InstanceId,
@@ -90,8 +89,7 @@ pub struct LocalAttachment {
 }
 
 /// Which device a guest opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskForm {
     /// A device of its own, `/dev/volward/...`.
     Own,

@@ -8,6 +8,9 @@
 //! | [`lease`] | [`Leases`](volward_control::ports::Leases) | sanlock |
 //! | [`registry`] | [`Registry`](volward_control::ports::Registry) | the LV on the LUN, by direct I/O |
 //! | [`machine`] | [`Machine`](volward_control::ports::Machine) | the kernel |
+//! | [`journal`] | [`Journal`](volward_control::ports::Journal) | SQLite, in records of its own |
+//! | [`marks`] | [`Marks`](volward_control::ports::Marks) | a folder that libvirt's hook reads |
+//! | [`spool`] | | a folder that libvirt's hook writes |
 //! | [`fake`] | all of them | a cluster in memory |
 //!
 //! The adapters do not import each other. They share [`exec`] and four private modules that are
@@ -20,8 +23,11 @@ mod deadline;
 pub mod dm;
 pub mod exec;
 pub mod fake;
+pub mod journal;
 pub mod lease;
 pub mod lvm;
 pub mod machine;
+pub mod marks;
 pub mod registry;
+pub mod spool;
 mod worker;

@@ -1,6 +1,5 @@
 //! The node's durable state: attachments, and the journal of what is being done.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Attachment, AttachmentKey, AttachmentState, CopyPlan, InstanceId, NodeName, RequestId,
     Sharing, VolumeRef,
@@ -78,7 +77,7 @@ pub enum JournalQuery {
 }
 
 /// One thing that was begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     /// Its number; 0 until it is written.
     pub id: u64,
@@ -113,8 +112,7 @@ pub struct JournalEntry {
 }
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JournalKind {
     /// Undone by recovery, unless a device may have been opened already.
     Attach,
@@ -125,8 +123,7 @@ pub enum JournalKind {
 }
 
 /// How far an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JournalState {
     /// Begun.
     Open,
@@ -139,8 +136,7 @@ pub enum JournalState {
 }
 
 /// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepMark {
     /// Not begun.
     Waiting,
@@ -168,7 +164,7 @@ pub struct Finish {
 }
 
 /// An attachment as this node remembers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAttachment {
     /// Which volume.
     pub volume: VolumeRef,
