@@ -28,16 +28,18 @@ pub use volward_model as model;
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/volward/volwardd.sock";
-/// One file an instance with attachments on this node, named by its UUID: a [`StartMark`] in JSON.
+/// One file an instance with attachments on this node, named by its UUID: a
+/// [`MarkFile`](model::handover::MarkFile) in JSON.
 /// The hook reads it to name the start that a release is for, also when the daemon is down. So it
 /// is there before the first step of an attach and goes after the last of a detach, and the
 /// directory outlives the daemon.
 pub const MARKS_DIR: &str = "/run/volward/instances";
-/// One empty file an instance whose last start was refused before anything was begun, named by its
-/// UUID. It is the hook's own: libvirt says release then too, and what the instance had before is
+/// One file an instance whose last start was refused before anything was begun, named by its UUID: a
+/// [`RefusalNote`](model::handover::RefusalNote) in JSON. It is the hook's own: libvirt says release then too, and what the instance had before is
 /// not this start's.
 pub const REFUSED_DIR: &str = "/run/volward/refused";
-/// Releases the hook could not deliver, one JSON [`DetachRequest`] a file, `<instance>.json`; done
+/// Releases the hook could not deliver, one JSON
+/// [`ReleaseFile`](model::handover::ReleaseFile) a file, `<instance>.json`; done
 /// and removed at the daemon's next start, or within a minute while it lives. `<instance>.taken` is
 /// one the daemon has taken up; other names there are unfinished writes.
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";

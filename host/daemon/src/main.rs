@@ -4,13 +4,12 @@
 //! |---|---|
 //! | [`config`] | /etc/volward/volward.toml |
 //! | [`wiring`] | adapters into ports, the policy chain, the state |
-//! | [`state`] | attachments and journal in SQLite |
 //! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
 //! | [`http`] | the socket, and the OpenAPI document of what is served there |
 //! | [`doctor`] | what is missing on this node, with the remedy |
-//! | [`marks`] | what each instance started with, for the hook |
+//! | [`marks`] | what is written into the start marks |
 //! | [`only_one`] | one daemon for one state folder |
-//! | [`spool`] | releases the hook could not deliver |
+//! | [`spool`] | when the hook's late releases are done |
 
 mod config;
 mod doctor;
@@ -19,7 +18,6 @@ mod marks;
 mod only_one;
 mod policies;
 mod spool;
-mod state;
 mod system;
 mod wiring;
 
@@ -32,6 +30,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use volward_storage::journal::OpenError;
 
 /// The Volward daemon: leases, activates and hands out volumes on this node.
 #[derive(Debug, Parser)]
@@ -56,9 +55,24 @@ fn main() -> ExitCode {
             // One line, causes included: the first thing somebody sees in the journal at night.
             tracing::error!("{error:#}");
             eprintln!("volwardd: {error:#}");
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
+}
+
+/// What ends a start that no further start will better: another version of Volward is needed for
+/// what is on the disk. The unit does not restart the daemon then.
+const NEEDS_ANOTHER_VERSION: u8 = 3;
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let another = |cause: &(dyn std::error::Error + 'static)| {
+        let state = cause.downcast_ref::<OpenError>();
+        state.is_some_and(OpenError::needs_another_version)
+    };
+    if error.chain().any(another) {
+        return ExitCode::from(NEEDS_ANOTHER_VERSION);
+    }
+    ExitCode::FAILURE
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {

@@ -12,17 +12,17 @@ use volward_model::PoolName;
 use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
 use volward_storage::exec::{Exec, Tools};
+use volward_storage::journal::{self, SqliteJournal};
 use volward_storage::lease::Sanlock;
 use volward_storage::lvm::{Lvm, PoolKind as LvmKind, PoolSettings};
 use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
+use volward_storage::marks::MarksFolder;
 use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
-use crate::marks::Marks;
 use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
-use crate::state::State;
 use crate::system::{SystemClock, TestSeams, Threads};
 
 /// The built-in policy, as the build made it.
@@ -41,7 +41,7 @@ pub(crate) struct Daemon {
     pub(crate) node: Arc<Node>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) decisions: Arc<Log>,
-    pub(crate) marks: Arc<Marks>,
+    pub(crate) marks: Arc<MarksFolder>,
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
     pub(crate) leases: Arc<Lvmlockd>,
@@ -65,10 +65,13 @@ impl Daemon {
     pub(crate) fn with_tools(config: Config, tools: &Tools) -> anyhow::Result<Self> {
         let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
+        let database = config.paths.state.join("state.db");
+        // First of all: what a later version has left is not touched, its folder included.
+        journal::look(&database)?;
         let state_dir = private_folder(&config.paths.state)?;
         let only_one = StateLock::take(&state_dir)?;
-        let state = State::open(&state_dir.join("state.db"))
-            .with_context(|| format!("{}/state.db", state_dir.display()))?;
+        let state = SqliteJournal::open(&database)
+            .with_context(|| format!("opening {}", database.display()))?;
         let log_dir = private_folder(&state_dir.join("decisions"))?;
         let log = DecisionLog::open(&log_dir, config.decisions)
             .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
@@ -82,7 +85,7 @@ impl Daemon {
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pool_settings(&config)));
         let leases = Arc::new(Lvmlockd::new(lvm.clone(), Arc::new(Sanlock::new()?)));
         let machine = Arc::new(Kernel::new());
-        let marks = Arc::new(Marks::new(&config.paths.marks, machine.boot_id())?);
+        let marks = Arc::new(MarksFolder::new(&config.paths.marks, machine.boot_id())?);
         let ports = Ports {
             volumes: lvm.clone(),
             leases: leases.clone(),
@@ -195,3 +198,6 @@ fn private_folder(path: &Path) -> anyhow::Result<PathBuf> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).with_context(what)?;
     Ok(path.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use volward_api::model::InstanceId;
+use volward_api::model::handover::{FileVersion, LaterFile, MarkFile, ReleaseFile, StartPoint};
 use volward_api::{Client, ClientError, DetachRequest, ProblemCode, StartMark};
 
 use crate::input::Guest;
@@ -26,7 +27,7 @@ enum Mark {
     /// Nothing is attached for it on this node.
     None,
     /// This start.
-    Known(StartMark),
+    Known(StartPoint),
     /// There is one, and it cannot be used.
     Unreadable(String),
 }
@@ -48,7 +49,10 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
         // Everything recorded, not what the XML says: hot-plug calls no hook.
         volumes: Vec::new(),
         not_after: match &mark {
-            Mark::Known(mark) => Some(mark.clone()),
+            Mark::Known(start) => Some(StartMark {
+                boot_id: start.boot_id.clone(),
+                sequence: start.sequence,
+            }),
             _ => None,
         },
         dry_run: false,
@@ -62,7 +66,7 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     );
     if worth_spooling(&error) {
         match mark {
-            Mark::Known(_) => spool(&request, instance, place),
+            Mark::Known(start) => spool(&ReleaseFile::new(instance, Some(start)), place),
             // Whatever was begun has a mark: this is the release after a refused prepare.
             Mark::None => {}
             // Without a mark a later start's disks could be taken for this one's.
@@ -86,15 +90,20 @@ fn read_mark(path: &Path) -> Mark {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Mark::None,
         Err(error) => return Mark::Unreadable(format!("{}: {error}", shown(path))),
     };
-    match serde_json::from_slice(&text) {
-        Ok(mark) => Mark::Known(mark),
+    match understood(&text) {
+        Ok(mark) => Mark::Known(mark.start()),
         Err(error) => Mark::Unreadable(format!("{}: {error}", shown(path))),
     }
 }
 
-fn spool(request: &DetachRequest, instance: InstanceId, place: &Place) {
-    let directory = place.spool();
-    match write_durably(&directory, instance, request) {
+fn understood(text: &[u8]) -> Result<MarkFile, Box<dyn std::error::Error>> {
+    serde_json::from_slice::<FileVersion>(text)?.known()?;
+    Ok(serde_json::from_slice(text)?)
+}
+
+fn spool(release: &ReleaseFile, place: &Place) {
+    let (directory, instance) = (place.spool(), release.instance);
+    match write_durably(&directory, release) {
         Ok(()) => say::line("the release is noted and will be done when the daemon is back"),
         Err(error) => by_hand(instance, &format!("{}: {error}", shown(&directory))),
     }
@@ -108,12 +117,11 @@ fn by_hand(instance: InstanceId, why: &str) {
 }
 
 /// Whole or not at all, also after a power cut. A later release of the same instance covers an
-/// earlier one and takes its place.
-fn write_durably(
-    directory: &Path,
-    instance: InstanceId,
-    request: &DetachRequest,
-) -> io::Result<()> {
+/// earlier one and takes its place, unless a later version wrote that.
+fn write_durably(directory: &Path, release: &ReleaseFile) -> io::Result<()> {
+    let instance = release.instance;
+    let entry = directory.join(format!("{instance}.json"));
+    later(&entry).map_err(io::Error::other)?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -126,13 +134,20 @@ fn write_durably(
         .mode(0o600)
         .open(&unfinished)?;
     let written = file
-        .write_all(&serde_json::to_vec(request)?)
+        .write_all(&serde_json::to_vec(release)?)
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&unfinished, directory.join(format!("{instance}.json"))));
+        .and_then(|()| fs::rename(&unfinished, &entry));
     if written.is_err() {
         // The first error counts; the leftover is no entry.
         drop(fs::remove_file(&unfinished));
     }
     written?;
     fs::File::open(directory)?.sync_all()
+}
+
+/// Whether what is there was written by a later version of Volward; what cannot be read was not.
+pub(crate) fn later(path: &Path) -> Result<(), LaterFile> {
+    let text = fs::read(path).unwrap_or_default();
+    let version: FileVersion = serde_json::from_slice(&text).unwrap_or_default();
+    version.known()
 }

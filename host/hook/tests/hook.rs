@@ -7,11 +7,13 @@ mod support;
 use serde_json::{Value, json};
 use support::{Node, assert_golden, xml};
 use volward_api::fake::{Canned, Seen};
-use volward_api::{AttachReply, ConfirmReply, DetachReply, Problem, ProblemCode};
+use volward_api::{
+    AttachReply, ConfirmReply, DetachReply, MARKS_DIR, Problem, ProblemCode, REFUSED_DIR, SPOOL_DIR,
+};
 
 const WEB1: &str = "11111111-2222-3333-4444-555555555555";
 const PLAIN: &str = "22222222-2222-3333-4444-555555555555";
-const MARK: &str = r#"{"boot_id":"b007","sequence":7}"#;
+const MARK: &str = r#"{"version":1,"boot_id":"b007","sequence":7}"#;
 const REQUEST: &str = "00000000-0000-4000-8000-000000000001";
 
 fn attached(_: &Seen) -> Canned {
@@ -260,8 +262,8 @@ fn release_without_a_daemon_is_spooled_durably_and_lets_libvirt_go_on() {
     assert_eq!(spooled[0].0, format!("{WEB1}.json"));
     assert_eq!(
         serde_json::from_str::<Value>(&spooled[0].1).unwrap(),
-        json!({"instance": WEB1, "not_after": {"boot_id": "b007", "sequence": 7},
-               "dry_run": false})
+        json!({"version": 1, "instance": WEB1,
+               "not_after": {"boot_id": "b007", "sequence": 7}})
     );
 }
 
@@ -329,6 +331,83 @@ fn a_release_that_cannot_be_noted_says_what_to_do() {
     assert_eq!(ended.code, 0);
     assert_golden("release-by-hand", &ended.stderr);
     assert!(node.spooled().is_empty());
+}
+
+/// tests/compat/state/0.1.0: an upgrade does not reboot the node, so its marks and notes are there.
+fn released(file: &str) -> String {
+    let fixtures = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/compat/state/0.1.0"
+    );
+    std::fs::read_to_string(format!("{fixtures}/{file}")).unwrap()
+}
+
+#[test]
+fn the_mark_of_0_1_0_names_the_start_that_is_released() {
+    let node = Node::new();
+    let mark = released("marks/11111111-2222-3333-4444-000000000002");
+    node.mark(WEB1, &mark);
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    let spooled: Value = serde_json::from_str(&node.spooled()[0].1).unwrap();
+    assert_eq!(
+        spooled["not_after"],
+        json!({"boot_id": "n1-boot-1", "sequence": 2})
+    );
+}
+
+#[test]
+fn the_refusal_note_of_0_1_0_keeps_what_was_there_before() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    node.refused(WEB1, &released(&format!("refused/{WEB1}")));
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert!(node.spooled().is_empty());
+    // Once.
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert_eq!(node.spooled().len(), 1);
+}
+
+#[test]
+fn what_a_later_version_left_is_said_and_stays_as_it_is() {
+    const LATER: &str = r#"{"version":2,"new":"words"}"#;
+    let node = Node::new();
+    node.mark(WEB1, LATER);
+    let ended = node.hook("web1 release end -", &xml("two-disks"));
+    assert_eq!(ended.code, 0);
+    assert!(
+        ended.stderr.contains("later version of Volward"),
+        "{}",
+        ended.stderr
+    );
+    assert!(node.spooled().is_empty());
+    assert_eq!(
+        std::fs::read_to_string(node.path(MARKS_DIR).join(WEB1)).unwrap(),
+        LATER
+    );
+
+    node.mark(WEB1, MARK);
+    let spooled = node.path(SPOOL_DIR).join(format!("{WEB1}.json"));
+    std::fs::create_dir_all(node.path(SPOOL_DIR)).unwrap();
+    std::fs::write(&spooled, LATER).unwrap();
+    let ended = node.hook("web1 release end -", &xml("two-disks"));
+    assert!(
+        ended.stderr.contains("later version of Volward"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(std::fs::read_to_string(&spooled).unwrap(), LATER);
+
+    node.refused(WEB1, LATER);
+    for call in ["web1 prepare begin -", "web1 release end -"] {
+        let ended = node.hook(call, &xml("two-disks"));
+        assert!(
+            ended.stderr.contains("later version of Volward"),
+            "{}",
+            ended.stderr
+        );
+    }
+    let note = node.path(REFUSED_DIR).join(WEB1);
+    assert_eq!(std::fs::read_to_string(note).unwrap(), LATER);
 }
 
 #[test]

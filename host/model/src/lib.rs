@@ -8,11 +8,13 @@
 //! |---|---|
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
 //! | [`device`] | device-mapper devices of ours and their tables |
+//! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
 pub mod device;
+pub mod handover;
 pub mod slot;
 pub mod volume;
 

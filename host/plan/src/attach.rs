@@ -1,6 +1,5 @@
 //! Giving an instance its disks: all of them, or a refusal.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Answer, CopyPlan, DiskAnswer, Home, HomeState, InstanceId, LeaseMode, Sharing,
     VolumeRef,
@@ -16,7 +15,7 @@ mod checks;
 mod steps;
 
 /// One disk as it will be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The volume, with the name it has now.
     pub volume: VolumeRef,
@@ -33,7 +32,7 @@ pub struct Grant {
 }
 
 /// What an attach will do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttachPlan {
     /// The steps in the order in which they are executed, each with its undo.
     pub steps: Vec<Planned>,

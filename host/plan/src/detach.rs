@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use volward_model::{AttachmentKey, Home, HomeState, InstanceId, NodeName, PoolName, VolumeRef};
 
 use crate::input::DiskForm;
@@ -26,7 +25,7 @@ pub struct Leaving {
 }
 
 /// What a detach will do. Its steps have no undo: once begun it is completed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DetachPlan {
     /// The steps in the order in which they are executed.
     pub steps: Vec<Step>,

@@ -1,12 +1,11 @@
 //! dm-clone's numbers: region size, metadata size, knobs.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{Bytes, CopyPlan, Sectors, VolumeInfo};
 
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Region and knobs of one clone, in the kernel's units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloneGeometry {
     /// Copied as one piece; a power of two.
     pub region: Sectors,

@@ -1,7 +1,6 @@
 //! What is known of the node and the volumes when a plan is made. Gathered by `control`, plain
 //! data here.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Attachment, AttachmentState, CloneStatus, CopyProgress, HeldLease, InstanceId,
     NodeName, PoolName, Sharing, Space, VolumeInfo,
@@ -69,7 +68,7 @@ pub struct VolumeInput {
 }
 
 /// An attachment on another node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignAttachment {
     /// The node's number in the lockspace.
     pub host_id: u64,
@@ -78,7 +77,7 @@ pub struct ForeignAttachment {
 }
 
 /// An attachment on this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAttachment {
     /// The virtual machine that has the volume.
     pub instance: InstanceId,
@@ -95,8 +94,7 @@ pub struct LocalAttachment {
 }
 
 /// Which device a guest opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskForm {
     /// A device of its own, `/dev/volward/...`.
     Own,

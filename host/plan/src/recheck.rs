@@ -1,7 +1,6 @@
 //! The second look, under the lease (I1, I9): whatever changed since the facts were gathered
 //! undoes the attach.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{Attachment, Bytes, Home, LeaseMode, VolumeRef};
 
 use crate::input::VolumeInput;
@@ -9,7 +8,7 @@ use crate::intent::{Standing, standing};
 use crate::refusal::{Refusal, RefusalCode, home_of};
 
 /// What was seen of one volume when it was decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
     /// The volume, with the name it had.
     pub volume: VolumeRef,

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Attachment, AttachmentKey, Bytes, InstanceId, LeaseMode, NodeName, PoolName, Sectors, VolumeRef,
 };
@@ -12,8 +11,7 @@ use crate::geometry::CloneGeometry;
 use crate::recheck::Expectation;
 
 /// One thing of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Take or convert the leases, and activate; then read back that it is so.
     Lease {
@@ -187,8 +185,7 @@ pub enum Step {
 }
 
 /// What a home becomes; the copy's UUID is looked up when the step runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextHome {
     /// The shared LV is current.
     Pool,
@@ -199,7 +196,7 @@ pub enum NextHome {
 }
 
 /// A step with what takes it back. An undo runs also when its step failed half-way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// What is done.
     pub step: Step,

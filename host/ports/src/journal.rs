@@ -1,6 +1,5 @@
 //! The node's durable state: attachments, and the journal of what is being done.
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, Attachment, AttachmentKey, AttachmentState, CopyPlan, InstanceId, NodeName, RequestId,
     Sharing, VolumeRef,
@@ -78,7 +77,7 @@ pub enum JournalQuery {
 }
 
 /// One thing that was begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     /// Its number; 0 until it is written.
     pub id: u64,
@@ -134,8 +133,7 @@ impl JournalEntry {
 }
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JournalKind {
     /// Undone by recovery, unless a device may have been opened already.
     Attach,
@@ -146,8 +144,7 @@ pub enum JournalKind {
 }
 
 /// How far an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JournalState {
     /// Begun.
     Open,
@@ -160,8 +157,7 @@ pub enum JournalState {
 }
 
 /// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepMark {
     /// Not begun.
     Waiting,
@@ -189,7 +185,7 @@ pub struct Finish {
 }
 
 /// An attachment as this node remembers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAttachment {
     /// Which volume.
     pub volume: VolumeRef,

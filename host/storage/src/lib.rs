@@ -9,6 +9,9 @@
 //! | [`lvmlockd`] | [`Leases`](volward_ports::Leases), [`Activation`](volward_ports::Activation) | both: LVM's commands change leases, sanlock tells of them |
 //! | [`registry`] | [`Registry`](volward_ports::Registry) | the LV on the LUN, by direct I/O |
 //! | [`machine`] | [`Machine`](volward_ports::Machine) | the kernel |
+//! | [`journal`] | [`Journal`](volward_ports::Journal) | SQLite, in records of its own |
+//! | [`marks`] | [`Marks`](volward_ports::Marks) | a folder that libvirt's hook reads |
+//! | [`spool`] | | a folder that libvirt's hook writes |
 //! | [`fake`] | all of them | a cluster in memory |
 //!
 //! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and four private modules that are
@@ -21,9 +24,12 @@ mod deadline;
 pub mod dm;
 pub mod exec;
 pub mod fake;
+pub mod journal;
 pub mod lease;
 pub mod lvm;
 pub mod lvmlockd;
 pub mod machine;
+pub mod marks;
 pub mod registry;
+pub mod spool;
 mod worker;

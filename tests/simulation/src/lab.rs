@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
-use volward_control::ports::{Clock, PortResult, Tasks, Unmarked};
+use volward_control::ports::{Clock, PortResult, Tasks};
 use volward_control::{
     AttachDone, AttachRequest, Cancellation, ControlError, DetachDone, DetachRequest, DiskRequest,
     Node, Ports, Settings,
@@ -17,10 +17,10 @@ use volward_model::{
 };
 use volward_plan::DiskForm;
 use volward_storage::fake::{FakeCluster, FakeNode};
+use volward_storage::journal::FakeJournal;
+use volward_storage::marks::FakeMarks;
 
-use crate::doubles::{
-    Death, FakeDecisions, FakeJournal, FakePolicy, Idle, LabClock, Points, TaskQueue,
-};
+use crate::doubles::{Death, FakeDecisions, FakePolicy, Idle, LabClock, Points, TaskQueue};
 
 /// 32 regions of 64 KiB: enough to be stopped in the middle, little enough for thousands of runs.
 const SIZE: Bytes = Bytes::mib(2);
@@ -58,6 +58,8 @@ pub struct Daemon {
     pub journal: FakeJournal,
     /// Its decision log.
     pub decisions: Arc<FakeDecisions>,
+    /// What it has announced to libvirt's hook.
+    pub marks: Arc<FakeMarks>,
 }
 
 impl Lab {
@@ -154,6 +156,11 @@ impl Lab {
         journal.unwrap_or_else(|| unreachable!("{node} is in the lab"))
     }
 
+    /// Puts another disk into a node: what an earlier version has left there, say.
+    pub fn set_journal(&mut self, node: &str, journal: FakeJournal) {
+        self.journals.insert(node.to_owned(), journal);
+    }
+
     /// A daemon that has not recovered yet; whatever was to go wrong on the node is forgotten.
     #[must_use]
     pub fn daemon(&self, node: &str, tasks: Option<Arc<dyn Tasks>>) -> Daemon {
@@ -162,6 +169,7 @@ impl Lab {
         let held = Arc::new(TaskQueue::default());
         let points = Arc::new(Points::new(kernel.clone()));
         let decisions = Arc::new(FakeDecisions::default());
+        let marks = Arc::new(FakeMarks::default());
         let port = Arc::new(kernel.clone());
         let ports = Ports {
             volumes: port.clone(),
@@ -172,7 +180,7 @@ impl Lab {
             journal: Arc::new(self.journal(node)),
             policy: self.policy.clone(),
             decisions: decisions.clone(),
-            marks: Arc::new(Unmarked),
+            marks: marks.clone(),
             clock: Arc::new(LabClock {
                 clock: self.cluster.clock(),
                 kernel: kernel.clone(),
@@ -201,6 +209,7 @@ impl Lab {
             tasks: held,
             points,
             decisions,
+            marks,
         }
     }
 

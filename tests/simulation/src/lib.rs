@@ -9,7 +9,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`lab`] | cluster, daemons, guests and what they wrote |
-//! | [`doubles`] | journal, policy, clock, tasks and interruptions, to be broken by a test |
+//! | [`doubles`] | policy, clock, tasks and interruptions, to be broken by a test |
 //! | [`check`] | the invariants, over the whole cluster |
 //! | [`schedule`] | one thread at a time, chosen by a seed |
 //! | [`random`] | the seed's numbers |
@@ -20,5 +20,6 @@ pub mod lab;
 pub mod random;
 pub mod schedule;
 
-pub use doubles::{FakeJournal, FakePolicy, Points, Say, TaskQueue};
+pub use doubles::{FakePolicy, Points, Say, TaskQueue};
 pub use lab::{Daemon, Lab, ask, detach_ask, disk, instance, read_only, shared};
+pub use volward_storage::journal::FakeJournal;

@@ -14,7 +14,7 @@ use super::Peer;
 use super::handler::{Shared, blocking};
 use super::peer::Caller;
 use super::problem::Failure;
-use crate::marks::not_after;
+use crate::marks::{self, not_after};
 use crate::wiring::Daemon;
 
 pub(super) async fn attach(
@@ -34,7 +34,7 @@ pub(super) async fn attach(
         );
         let done = daemon.node.attach(&ask);
         if !ask.dry_run {
-            daemon.marks.refresh(&daemon.node, ask.instance);
+            marks::refresh(&daemon.marks, &daemon.node, ask.instance);
         }
         let done = done.map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
@@ -136,7 +136,9 @@ pub(super) async fn detach(
             caller_uid: caller.uid,
             instance: body.instance,
             volumes: body.volumes,
-            not_after: body.not_after.map(not_after),
+            not_after: body
+                .not_after
+                .map(|start| not_after(start.boot_id, start.sequence)),
             dry_run: body.dry_run,
         };
         tracing::info!(
@@ -144,7 +146,7 @@ pub(super) async fn detach(
             origin = ?ask.origin, "detach"
         );
         let done = daemon.node.detach(&ask);
-        daemon.marks.refresh(&daemon.node, ask.instance);
+        marks::refresh(&daemon.marks, &daemon.node, ask.instance);
         let done =
             done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "detach"))?;
         let detached = done

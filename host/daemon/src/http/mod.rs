@@ -27,8 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::config::Switch;
+use crate::marks;
 use crate::policies::{PERIOD, watch};
-use crate::spool::{self, Spool};
+use crate::spool;
 use crate::wiring::Daemon;
 pub(crate) use peer::Peer;
 
@@ -98,8 +99,8 @@ fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
     let daemon = Arc::new(daemon);
     let recovered = daemon.node.recover().context("taking up what was left")?;
     tracing::info!(?recovered, "recovered");
-    daemon.marks.rebuild(&daemon.node)?;
-    Spool::of(&daemon).deliver(&daemon, || false)?;
+    marks::rebuild(&daemon.marks, &daemon.node)?;
+    spool::deliver(&mut spool::of(&daemon), &daemon, || false)?;
     Ok(daemon)
 }
 

@@ -61,13 +61,7 @@ impl Served {
             Path::new("volward.toml"),
         )
         .unwrap();
-        let nothing = PathBuf::from("/nonexistent");
-        let tools = Tools {
-            lvm: nothing.clone(),
-            sanlock: nothing.clone(),
-            lvmlockctl: nothing,
-        };
-        let daemon = start(Daemon::with_tools(config, &tools).unwrap()).unwrap();
+        let daemon = start(Daemon::with_tools(config, &no_tools()).unwrap()).unwrap();
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -113,6 +107,21 @@ impl Drop for Served {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// A daemon that is not started: for what happens before it serves.
+pub(crate) fn daemon_over(folder: &Path) -> anyhow::Result<Daemon> {
+    let config = Config::parse(&text(folder, &[], "", ""), Path::new("volward.toml"))?;
+    Daemon::with_tools(config, &no_tools())
+}
+
+fn no_tools() -> Tools {
+    let nothing = PathBuf::from("/nonexistent");
+    Tools {
+        lvm: nothing.clone(),
+        sanlock: nothing.clone(),
+        lvmlockctl: nothing,
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use volward_api::fake::{Canned, FakeDaemon, Seen};
-use volward_api::{CONFIG, MARKS_DIR, SOCKET, SPOOL_DIR};
+use volward_api::{CONFIG, MARKS_DIR, REFUSED_DIR, SOCKET, SPOOL_DIR};
 
 pub(crate) struct Node {
     root: TempDir,
@@ -48,7 +48,16 @@ impl Node {
 
     /// What the daemon leaves for the instance once it has attachments.
     pub(crate) fn mark(&self, instance: &str, text: &str) {
-        let folder = self.path(MARKS_DIR);
+        self.put(MARKS_DIR, instance, text);
+    }
+
+    /// What the hook leaves for itself when a start of the instance was refused.
+    pub(crate) fn refused(&self, instance: &str, text: &str) {
+        self.put(REFUSED_DIR, instance, text);
+    }
+
+    fn put(&self, folder: &str, instance: &str, text: &str) {
+        let folder = self.path(folder);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(instance), text).unwrap();
     }

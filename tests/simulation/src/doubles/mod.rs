@@ -1,13 +1,11 @@
 //! Stand-ins for the ports that storage does not have a fake of.
 
 mod clock;
-mod journal;
 mod points;
 mod policy;
 mod tasks;
 
 pub use clock::LabClock;
-pub use journal::FakeJournal;
 pub use points::{Death, Idle, Points};
 pub use policy::{FakeDecisions, FakePolicy, Say};
 pub use tasks::{TaskQueue, Threads};

@@ -1,14 +1,15 @@
-//! The node's durable state in memory: survives the daemon, and with it the node.
+//! The node's durable state in memory: it survives the daemon, and the node's power.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use volward_control::ports::{
+use volward_model::AttachmentKey;
+use volward_ports::{
     Finish, Journal, JournalEntry, JournalQuery, JournalState, PortError, PortResult, StepMark,
     StoredAttachment,
 };
-use volward_model::AttachmentKey;
-use volward_storage::fake::FakeNode;
+
+use crate::fake::FakeNode;
 
 /// A journal on a disk that a test can fill up; clones are the same journal.
 #[derive(Clone, Debug)]
@@ -32,6 +33,27 @@ impl FakeJournal {
         Self {
             kernel,
             state: Arc::default(),
+        }
+    }
+
+    /// What another journal holds, on that node's disk: entries with their numbers, attachments,
+    /// and the last sequence number that was given.
+    #[must_use]
+    pub fn holding(
+        kernel: FakeNode,
+        entries: Vec<JournalEntry>,
+        attachments: Vec<StoredAttachment>,
+        sequence: u64,
+    ) -> Self {
+        let state = State {
+            sequence,
+            entries: entries.into_iter().map(|e| (e.id, e)).collect(),
+            attachments: attachments.into_iter().map(|a| (a.key(), a)).collect(),
+            full: false,
+        };
+        Self {
+            kernel,
+            state: Arc::new(Mutex::new(state)),
         }
     }
 

@@ -1,6 +1,4 @@
 -- Layout 1. The columns are for people and queries; `record` is the whole, as JSON.
-BEGIN;
-
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO counter VALUES ('sequence', 0);
 
@@ -47,6 +45,3 @@ CREATE TABLE journal_volume (
 );
 CREATE INDEX journal_by_volume ON journal_volume (lv);
 CREATE INDEX journal_volume_entry ON journal_volume (entry);
-
-PRAGMA user_version = 1;
-COMMIT;

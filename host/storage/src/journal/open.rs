@@ -1,0 +1,162 @@
+//! Opening the state: looked at before it is touched, brought to this build's layout in one
+//! transaction.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::rows::{self, Trouble};
+
+/// What makes each layout of the one before; the first makes layout 1 of nothing. A layout's number
+/// is the database's `user_version`. One that was released is never changed.
+const LAYOUTS: [&str; 2] = [include_str!("layouts/1.sql"), include_str!("layouts/2.sql")];
+
+/// The layout this build reads and writes.
+const LAYOUT: usize = LAYOUTS.len();
+
+/// Why the state cannot be opened. Nothing of it was changed then, except where
+/// [`OpenError::Sqlite`] says that a transaction of SQLite's failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite's words.
+    #[error("the state cannot be opened")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The copy that is looked at cannot be made.
+    #[error("the state cannot be copied to {} to look at it first", to.display())]
+    Copy {
+        /// The folder for the copy.
+        to: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Its layout is newer than this build.
+    #[error(
+        "the state {} was written by a later version of Volward (layout {found}, this build knows up to \
+         {LAYOUT}); it was left as it is: install that version again", path.display()
+    )]
+    Later {
+        /// The database.
+        path: PathBuf,
+        /// Its layout.
+        found: i64,
+    },
+    /// Its layout is known, and something that must be acted upon is not.
+    #[error(
+        "the state {} holds what this build does not understand: {what}; it was left as it is: install \
+         the version of Volward again that wrote it", path.display()
+    )]
+    NotUnderstood {
+        /// The database.
+        path: PathBuf,
+        /// What, and why not.
+        what: String,
+    },
+}
+
+impl OpenError {
+    /// Whether another version of Volward is needed: trying again does not help.
+    #[must_use]
+    pub fn needs_another_version(&self) -> bool {
+        matches!(self, Self::Later { .. } | Self::NotUnderstood { .. })
+    }
+}
+
+/// Whether this build can work with the state at `path`; one that is not there is fine. Looks at a
+/// copy: to open a database in WAL mode changes it, whatever mode it is opened in.
+///
+/// # Errors
+/// If it cannot be read, or a later version wrote it, or an open entry or an attachment says what
+/// this build does not understand.
+pub fn look(path: &Path) -> Result<(), OpenError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let folder = std::env::temp_dir();
+    let trouble = |source| OpenError::Copy {
+        to: folder.clone(),
+        source,
+    };
+    let scratch = tempfile::tempdir_in(&folder).map_err(trouble)?;
+    let copy = scratch.path().join("state.db");
+    fs::copy(path, &copy).map_err(trouble)?;
+    // What was committed and not moved into the database yet.
+    match fs::copy(beside(path, "-wal"), beside(&copy, "-wal")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(trouble(error)),
+        _ => {}
+    }
+    let mut connection = Connection::open(&copy)?;
+    migrate(&mut connection, path)?;
+    let not_understood = |trouble| match trouble {
+        Trouble::Record { which, why } => OpenError::NotUnderstood {
+            path: path.to_owned(),
+            what: format!("{which}: {why}"),
+        },
+        Trouble::Sqlite(error) => OpenError::Sqlite(error),
+        Trouble::Json(error) => OpenError::NotUnderstood {
+            path: path.to_owned(),
+            what: error.to_string(),
+        },
+    };
+    rows::understood(&connection).map_err(not_understood)
+}
+
+/// Opens or makes the database, and brings it to this build's layout. What it was before is kept
+/// beside it, as `<name>.layout-<N>`.
+pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    look(path)?;
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    let found = layout_of(&connection, path)?;
+    if (1..LAYOUT).contains(&found) {
+        let kept = beside(path, &format!(".layout-{found}"));
+        // Left by a start that did not get as far as the transaction.
+        drop(fs::remove_file(&kept));
+        connection.execute("VACUUM INTO ?1", [kept.to_string_lossy()])?;
+        let (path, kept) = (path.display(), kept.display());
+        tracing::info!(%path, %kept, from = found, to = LAYOUT, "bringing the state to a new layout");
+    }
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let found = layout_of(connection, path)?;
+    if found == LAYOUT {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    for layout in LAYOUTS.iter().skip(found) {
+        transaction.execute_batch(layout)?;
+    }
+    transaction.pragma_update(
+        None,
+        "user_version",
+        i64::try_from(LAYOUT).unwrap_or(i64::MAX),
+    )?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The layout that was found; 0 of an empty database.
+fn layout_of(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match usize::try_from(found) {
+        Ok(known) if known <= LAYOUT => Ok(known),
+        _ => Err(OpenError::Later {
+            path: path.to_owned(),
+            found,
+        }),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}

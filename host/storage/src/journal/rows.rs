@@ -1,0 +1,203 @@
+//! Rows of the state: a record and its format, the columns that change, and columns for people.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use volward_model::AttachmentKey;
+use volward_ports::{JournalEntry, PortError, StepMark, StoredAttachment};
+
+use super::record::words::{Access, Kind, Mark, Settled, Sharing, State};
+use super::record::{self, FORMAT, RecordError};
+
+/// What can go wrong in here.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("{which}: {why}")]
+    Record { which: String, why: RecordError },
+}
+
+impl Trouble {
+    pub(super) fn port(self, what: &str) -> PortError {
+        PortError::Io {
+            what: what.to_owned(),
+            reason: self.to_string(),
+        }
+    }
+}
+
+/// A number for SQLite, which has signed ones only.
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn index(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Writes an open entry, and says its number.
+pub(super) fn insert_entry(t: &Transaction<'_>, entry: &JournalEntry) -> Result<u64, Trouble> {
+    t.execute(
+        "INSERT INTO journal \
+         (request, kind, state, instance, boot_id, started_ms, causes, record, format) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            entry.request.to_string(),
+            Kind::from(entry.kind).word(),
+            State::from(entry.state).word(),
+            entry.instance.map(|i| i.to_string()),
+            entry.boot_id,
+            number(entry.started_ms),
+            serde_json::to_string(&entry.causes)?,
+            record::encode_entry(entry)?,
+            FORMAT,
+        ],
+    )?;
+    let id = t.last_insert_rowid();
+    let mut steps =
+        t.prepare_cached("INSERT INTO step (entry, n, what, mark) VALUES (?1, ?2, ?3, ?4)")?;
+    for (n, planned) in entry.steps.iter().enumerate() {
+        let waiting = Mark::from(StepMark::Waiting).word();
+        steps.execute(params![id, index(n), planned.step.to_string(), waiting])?;
+    }
+    let mut volumes =
+        t.prepare_cached("INSERT INTO journal_volume (entry, lv, name) VALUES (?1, ?2, ?3)")?;
+    for volume in &entry.volumes {
+        volumes.execute(params![id, volume.id.lv.to_string(), volume.to_string()])?;
+    }
+    Ok(id.unsigned_abs())
+}
+
+/// Says how far a step is.
+pub(super) fn set_mark(
+    c: &Connection,
+    entry: u64,
+    step: usize,
+    mark: StepMark,
+) -> Result<(), Trouble> {
+    let sql = "UPDATE step SET mark = ?3 WHERE entry = ?1 AND n = ?2";
+    let word = Mark::from(mark).word();
+    c.prepare_cached(sql)?
+        .execute(params![number(entry), index(step), word])?;
+    Ok(())
+}
+
+/// Removes attachments, then puts others.
+pub(super) fn change_attachments(
+    t: &Transaction<'_>,
+    put: &[StoredAttachment],
+    remove: &[AttachmentKey],
+) -> Result<(), Trouble> {
+    for key in remove {
+        t.execute(
+            "DELETE FROM attachment WHERE lv = ?1 AND instance = ?2",
+            params![key.volume.lv.to_string(), key.instance.to_string()],
+        )?;
+    }
+    for one in put {
+        t.execute(
+            "INSERT OR REPLACE INTO attachment \
+             (lv, instance, volume, instance_name, sharing, access, state, since_ms, record, format) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![
+                one.volume.id.lv.to_string(),
+                one.instance.to_string(),
+                one.volume.to_string(),
+                one.instance_name,
+                Sharing::from(one.sharing).word(),
+                Access::from(one.access).word(),
+                Settled::from(one.state).word(),
+                number(one.since_ms),
+                record::encode_attachment(one)?,
+                FORMAT,
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// All attachments, the oldest first.
+pub(super) fn attachments(c: &Connection) -> Result<Vec<StoredAttachment>, Trouble> {
+    let sql = "SELECT volume, instance, format, record FROM attachment ORDER BY since_ms";
+    let mut statement = c.prepare(sql)?;
+    let columns = |row: &Row<'_>| {
+        let which: (String, String) = (row.get(0)?, row.get(1)?);
+        Ok((which, row.get::<_, i64>(2)?, row.get::<_, String>(3)?))
+    };
+    let rows = statement.query_map([], columns)?;
+    rows.map(|row| {
+        let ((volume, instance), format, text) = row?;
+        record::decode_attachment(format, &text).map_err(|why| Trouble::Record {
+            which: format!("the attachment of {volume} for instance {instance}"),
+            why,
+        })
+    })
+    .collect()
+}
+
+/// The entries whose numbers a query finds.
+pub(super) fn entries(
+    c: &Connection,
+    sql: &str,
+    params: &[&dyn rusqlite::ToSql],
+) -> Result<Vec<JournalEntry>, Trouble> {
+    let mut statement = c.prepare(sql)?;
+    let ids: Result<Vec<i64>, _> = statement.query_map(params, |row| row.get(0))?.collect();
+    let entries: Result<Vec<Option<JournalEntry>>, Trouble> =
+        ids?.into_iter().map(|id| entry(c, id)).collect();
+    Ok(entries?.into_iter().flatten().collect())
+}
+
+/// The open ones, the oldest first.
+pub(super) fn open_entries(c: &Connection) -> Result<Vec<JournalEntry>, Trouble> {
+    let sql = "SELECT id FROM journal WHERE state = 'open' ORDER BY id";
+    entries(c, sql, params![])
+}
+
+/// The record, with what changed since it was written.
+fn entry(c: &Connection, id: i64) -> Result<Option<JournalEntry>, Trouble> {
+    let columns = |row: &Row<'_>| {
+        let texts: [String; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
+        Ok((row.get::<_, i64>(0)?, texts))
+    };
+    let sql = "SELECT format, record, state, causes FROM journal WHERE id = ?1";
+    let Some((format, [text, state, causes])) = c.query_row(sql, [id], columns).optional()? else {
+        return Ok(None);
+    };
+    let not_understood = |why| Trouble::Record {
+        which: format!("entry {id} of the journal"),
+        why,
+    };
+    let unknown = |word: &str| not_understood(RecordError::Unknown(format!("the word `{word}`")));
+    let mut entry = record::decode_entry(format, &text).map_err(not_understood)?;
+    entry.id = id.unsigned_abs();
+    entry.state = State::of(&state).ok_or_else(|| unknown(&state))?.into();
+    entry.causes = serde_json::from_str(&causes)?;
+    let mut statement = c.prepare_cached("SELECT mark FROM step WHERE entry = ?1 ORDER BY n")?;
+    let marks = statement.query_map([id], |row| row.get::<_, String>(0))?;
+    for mark in marks {
+        let mark = mark?;
+        let known = Mark::of(&mark).ok_or_else(|| unknown(&mark))?;
+        entry.marks.push(known.into());
+    }
+    Ok(Some(entry))
+}
+
+/// Whether all that must be acted upon is understood: attachments, open entries, and which entries
+/// are open. Ended ones are for people, who are told where one is not understood.
+pub(super) fn understood(c: &Connection) -> Result<(), Trouble> {
+    let mut statement = c.prepare("SELECT DISTINCT state FROM journal")?;
+    for state in statement.query_map([], |row| row.get::<_, String>(0))? {
+        let state = state?;
+        if State::of(&state).is_none() {
+            return Err(Trouble::Record {
+                which: "the journal".to_owned(),
+                why: RecordError::Unknown(format!("the word `{state}`")),
+            });
+        }
+    }
+    attachments(c)?;
+    open_entries(c)?;
+    Ok(())
+}

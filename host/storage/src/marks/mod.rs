@@ -1,0 +1,227 @@
+//! Start marks: what each instance started with, for libvirt's hook while the daemon is down.
+//!
+//! One file an instance, a [`MarkFile`]. One that a later version of Volward wrote is never
+//! replaced and never removed.
+
+mod fake;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use volward_model::InstanceId;
+use volward_model::handover::{FileVersion, LaterFile, MarkFile, StartPoint};
+use volward_ports::Marks;
+
+pub use fake::FakeMarks;
+
+/// The folder of marks, on a file system that does not outlive the boot.
+#[derive(Debug)]
+pub struct MarksFolder {
+    folder: PathBuf,
+    boot_id: String,
+}
+
+/// Why a mark cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkError {
+    /// The system's words.
+    #[error("{}", path.display())]
+    Io {
+        /// The file or the folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not this build's to change.
+    #[error("the start mark {} was left as it is: {later}", path.display())]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        later: LaterFile,
+    },
+}
+
+impl MarksFolder {
+    /// Marks of this boot; the folder is made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new(folder: &Path, boot_id: String) -> Result<Self, MarkError> {
+        fs::create_dir_all(folder).map_err(|source| at(folder, source))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            boot_id,
+        })
+    }
+
+    /// Makes the mark of an instance say that start, or removes it.
+    ///
+    /// # Errors
+    /// If it cannot be written, or is of a later version.
+    pub fn set(&self, instance: InstanceId, start: Option<&StartPoint>) -> Result<(), MarkError> {
+        let path = self.folder.join(instance.to_string());
+        let Some(start) = start else {
+            return remove(&path);
+        };
+        changeable(&path)?;
+        // Renamed into place: the hook never reads half of one.
+        let fresh = self.folder.join(format!(".{instance}"));
+        let written = || {
+            let mark = MarkFile::new(start.clone());
+            fs::write(&fresh, serde_json::to_vec(&mark)?)?;
+            fs::rename(&fresh, &path)
+        };
+        written().map_err(|source| at(&path, source))
+    }
+
+    /// Makes the whole folder say what is attached now: others' marks go, and what is no mark. What
+    /// is of a later version is said in the log, and stays.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or a mark not written.
+    pub fn set_all(&self, marks: &BTreeMap<InstanceId, StartPoint>) -> Result<(), MarkError> {
+        let list = || -> io::Result<Vec<PathBuf>> {
+            let entries = fs::read_dir(&self.folder)?;
+            entries.map(|entry| Ok(entry?.path())).collect()
+        };
+        for path in list().map_err(|source| at(&self.folder, source))? {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+            let instance = name.and_then(|n| n.parse::<InstanceId>().ok());
+            if instance.is_none_or(|i| !marks.contains_key(&i)) {
+                said(remove(&path))?;
+            }
+        }
+        for (instance, start) in marks {
+            said(self.set(*instance, Some(start)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Marks for MarksFolder {
+    fn announce(&self, instance: InstanceId, sequence: u64) {
+        let start = StartPoint {
+            boot_id: self.boot_id.clone(),
+            sequence,
+        };
+        if let Err(error) = self.set(instance, Some(&start)) {
+            tracing::warn!(%instance, error = %chain(&error), "the start mark cannot be written");
+        }
+    }
+}
+
+fn at(path: &Path, source: io::Error) -> MarkError {
+    MarkError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn remove(path: &Path) -> Result<(), MarkError> {
+    changeable(path)?;
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(at(path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the file is of this version or an earlier one, or is no mark at all.
+fn changeable(path: &Path) -> Result<(), MarkError> {
+    let Ok(bytes) = fs::read(path) else {
+        return Ok(());
+    };
+    let version: FileVersion = serde_json::from_slice(&bytes).unwrap_or_default();
+    version.known().map_err(|later| MarkError::Later {
+        path: path.to_owned(),
+        later,
+    })
+}
+
+/// A later version's mark is no reason not to start.
+fn said(changed: Result<(), MarkError>) -> Result<(), MarkError> {
+    if let Err(error @ MarkError::Later { .. }) = changed {
+        tracing::error!("{error}");
+        return Ok(());
+    }
+    changed
+}
+
+fn chain(error: &MarkError) -> String {
+    match error {
+        MarkError::Io { source, .. } => format!("{error}: {source}"),
+        MarkError::Later { .. } => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUEST: &str = "11111111-2222-3333-4444-000000000002";
+    const LATER: &str = r#"{"version":2,"since":"then"}"#;
+
+    fn folder() -> (tempfile::TempDir, MarksFolder) {
+        let dir = tempfile::tempdir().unwrap();
+        let marks = MarksFolder::new(dir.path(), "boot".into()).unwrap();
+        (dir, marks)
+    }
+
+    fn names(dir: &tempfile::TempDir) -> Vec<String> {
+        let entries = fs::read_dir(dir.path()).unwrap();
+        let name = |e: io::Result<fs::DirEntry>| e.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<_> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_mark_says_its_version_and_goes_with_the_last_attachment() {
+        let (dir, marks) = folder();
+        let guest: InstanceId = GUEST.parse().unwrap();
+        marks.announce(guest, 7);
+        let text = fs::read_to_string(dir.path().join(GUEST)).unwrap();
+        assert_eq!(text, r#"{"version":1,"boot_id":"boot","sequence":7}"#);
+        marks.set(guest, None).unwrap();
+        marks.set(guest, None).unwrap();
+        assert!(names(&dir).is_empty());
+    }
+
+    #[test]
+    fn the_mark_of_0_1_0_is_read_and_replaced() {
+        let (dir, marks) = folder();
+        let fixture = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/compat/state/0.1.0/marks/11111111-2222-3333-4444-000000000002"
+        );
+        fs::copy(fixture, dir.path().join(GUEST)).unwrap();
+        let mark: MarkFile = serde_json::from_slice(&fs::read(fixture).unwrap()).unwrap();
+        assert_eq!((mark.version, mark.sequence), (0, 2));
+        let now = BTreeMap::from([(GUEST.parse().unwrap(), mark.start())]);
+        marks.set_all(&now).unwrap();
+        let text = fs::read_to_string(dir.path().join(GUEST)).unwrap();
+        assert_eq!(text, r#"{"version":1,"boot_id":"n1-boot-1","sequence":2}"#);
+    }
+
+    #[test]
+    fn what_nobody_has_any_more_goes_and_a_later_versions_mark_stays() {
+        let (dir, marks) = folder();
+        let gone = "11111111-2222-3333-4444-000000000009";
+        fs::write(dir.path().join(GUEST), LATER).unwrap();
+        fs::write(dir.path().join(gone), "{").unwrap();
+        fs::write(dir.path().join(".half"), "").unwrap();
+        marks.set_all(&BTreeMap::new()).unwrap();
+        assert_eq!(names(&dir), [GUEST]);
+        let guest = GUEST.parse().unwrap();
+        marks.announce(guest, 8);
+        let error = marks.set(guest, None).unwrap_err().to_string();
+        assert!(
+            error.contains("later version") && error.contains(GUEST),
+            "{error}"
+        );
+        let text = fs::read_to_string(dir.path().join(GUEST)).unwrap();
+        assert_eq!(text, LATER);
+    }
+}
