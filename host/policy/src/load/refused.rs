@@ -2,13 +2,13 @@
 
 use volward_model::Fault;
 
-use crate::MOST_STACK_BYTES;
-use crate::artefact::ArtefactError;
-use crate::history::HistoryError;
-use crate::interface::INTERFACE;
-use crate::scenarios::ScenariosError;
-use crate::source::SettingsError;
-use crate::trusted::TrustError;
+use crate::load::artefact::ArtefactError;
+use crate::load::history::HistoryError;
+use crate::load::scenarios::ScenariosError;
+use crate::load::source::SettingsError;
+use crate::load::trusted::TrustError;
+use crate::run::interface::INTERFACE;
+use crate::run::limits::MOST_STACK_BYTES;
 
 /// Why there is no runtime.
 #[derive(Debug, thiserror::Error)]

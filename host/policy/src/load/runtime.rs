@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, HasSelf, Linker};
 
-use crate::artefact::{ArtefactError, Cache};
-use crate::bindings::Imports;
-use crate::call::Call;
-use crate::chain::{Chain, Member, PluginStatus};
 use crate::digest::digest;
-use crate::history::History;
-use crate::interface::{Built, INTERFACE};
-use crate::plugin::{Hooks, Identity, Plugin};
-use crate::refused::{LoadError, RuntimeError};
-use crate::sandbox::{Cost, Sandbox};
-use crate::source::{Level, Settings};
-use crate::{Compiler, Limits, MOST_STACK_BYTES, engine};
+use crate::load::artefact::{ArtefactError, Cache};
+use crate::load::compiler::Compiler;
+use crate::load::history::History;
+use crate::load::refused::{LoadError, RuntimeError};
+use crate::load::source::Settings;
+use crate::run::bindings::Imports;
+use crate::run::call::Call;
+use crate::run::chain::{Chain, Member, PluginStatus};
+use crate::run::engine;
+use crate::run::interface::{Built, INTERFACE};
+use crate::run::level::Level;
+use crate::run::limits::{Limits, MOST_STACK_BYTES};
+use crate::run::plugin::{Hooks, Identity, Plugin};
+use crate::run::sandbox::{Cost, Sandbox};
 
 /// Where policies come from.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +64,7 @@ impl Runtime {
     }
 
     /// A runtime that counts what calls cost ([`Runtime::take_costs`]); its compiler must compile
-    /// with [`crate::metered_code_config`].
+    /// with [`crate::run::engine::metered_code_config`].
     ///
     /// # Errors
     /// If wasmtime cannot work with these limits on this machine.

@@ -1,39 +1,16 @@
 //! The policies folder: `NN-name.wasm`, and beside it an optional `NN-name.toml`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::trusted::{self, TrustError};
+use crate::load::trusted::{self, TrustError};
+use crate::run::level::Level;
 
 /// A settings file holds a few keys.
 const SETTINGS_BYTES: u64 = 1 << 20;
-
-/// Whether a policy's answer counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Level {
-    /// It counts.
-    #[default]
-    Enforce,
-    /// It is logged only.
-    Monitor,
-    /// It is not asked.
-    Off,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Enforce => "enforce",
-            Self::Monitor => "monitor",
-            Self::Off => "off",
-        })
-    }
-}
 
 /// What stands in `NN-name.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! What the handles a policy holds stand for. Types without content: a handle's number says all
-//! ([`crate::view`]).
+//! ([`crate::run::view`]).
 #![allow(unreachable_pub, reason = "the generated bindings export them again")]
 
 /// Stands for the request.

@@ -7,10 +7,10 @@ use volward_model::{
     Combined, CopyFate, DecisionRecord, Facts, Fault, FaultKind, PluginVerdict, Verdict, VolumeId,
 };
 
-use crate::plugin::{Identity, Plugin};
-use crate::source::Level;
-use crate::stopwatch::Stopwatch;
-use crate::tally::{Counters, Latency, SeenFault, Tally};
+use crate::run::level::Level;
+use crate::run::plugin::{Identity, Plugin};
+use crate::run::stopwatch::Stopwatch;
+use crate::run::tally::{Counters, Latency, SeenFault, Tally};
 
 /// Loaded policies in the order they are asked. Cheap to clone; it never changes: a new set of
 /// policies is a new chain.

@@ -3,7 +3,7 @@
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::Limits;
+use crate::run::limits::Limits;
 
 /// Names the settings of [`code_config`] in the names of cached artefacts: change it with them.
 /// wasmtime refuses an artefact of other settings or another version in any case; then it is

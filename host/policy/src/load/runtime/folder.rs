@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use super::{Runtime, Sources, identity, refused, with_causes};
 use crate::BASELINE;
-use crate::chain::{Chain, Member};
 use crate::digest::digest;
-use crate::history::{HistoryError, Version};
-use crate::plugin::{Identity, Plugin};
-use crate::refused::{LoadError, RollbackError};
-use crate::scenarios;
-use crate::source::{self, Found, Level, Settings};
-use crate::trusted;
+use crate::load::history::{HistoryError, Version};
+use crate::load::refused::{LoadError, RollbackError};
+use crate::load::scenarios;
+use crate::load::source::{self, Found, Settings};
+use crate::load::trusted;
+use crate::run::chain::{Chain, Member};
+use crate::run::level::Level;
+use crate::run::plugin::{Identity, Plugin};
 
 /// A policy's component and the scenarios beside it, as they are in the folder.
 struct Files {

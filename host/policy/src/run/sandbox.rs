@@ -9,12 +9,12 @@ use volward_model::{Answer, Facts, Fault, FaultKind};
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
-use crate::Limits;
-use crate::call::{self, Call};
-use crate::fault::{self, During};
-use crate::gate::Gate;
-use crate::priority::GaveWay;
-use crate::ticker::Ticker;
+use crate::run::call::{self, Call};
+use crate::run::fault::{self, During};
+use crate::run::gate::Gate;
+use crate::run::limits::Limits;
+use crate::run::priority::GaveWay;
+use crate::run::ticker::Ticker;
 
 /// What all policies share.
 pub(crate) struct Sandbox {

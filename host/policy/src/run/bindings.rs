@@ -1,5 +1,5 @@
 //! Generated from `wit/policy.wit`: what a policy imports. Exports are not generated: a policy
-//! may leave any of them out, so they are probed one by one ([`crate::plugin`]).
+//! may leave any of them out, so they are probed one by one ([`crate::run::plugin`]).
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -13,10 +13,10 @@ wasmtime::component::bindgen!({
     world: "imports",
     imports: { default: trappable },
     with: {
-        "volward:policy/facts.node": crate::handles::NodeHandle,
-        "volward:policy/facts.disk": crate::handles::DiskHandle,
-        "volward:policy/facts.request": crate::handles::RequestHandle,
-        "volward:policy/answers.answer": crate::handles::AnswerHandle,
+        "volward:policy/facts.node": crate::run::handles::NodeHandle,
+        "volward:policy/facts.disk": crate::run::handles::DiskHandle,
+        "volward:policy/facts.request": crate::run::handles::RequestHandle,
+        "volward:policy/answers.answer": crate::run::handles::AnswerHandle,
     },
 });
 

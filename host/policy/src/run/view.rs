@@ -8,11 +8,11 @@ use volward_model::{self as model, Facts};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use crate::bindings::{answers, clock, config, facts, log};
-use crate::call::Call;
-use crate::convert;
-use crate::fault::Misuse;
-use crate::handles::{AnswerHandle, DiskHandle, NodeHandle, RequestHandle};
+use crate::run::bindings::{answers, clock, config, facts, log};
+use crate::run::call::Call;
+use crate::run::convert;
+use crate::run::fault::Misuse;
+use crate::run::handles::{AnswerHandle, DiskHandle, NodeHandle, RequestHandle};
 
 /// The one request, the one answer, and the deciding node.
 pub(crate) const THE_ONLY: u32 = 0;

@@ -2,7 +2,7 @@
 
 use volward_model as model;
 
-use crate::bindings::{answers, facts, log};
+use crate::run::bindings::{answers, facts, log};
 
 pub(crate) fn sharing(sharing: model::Sharing) -> facts::Sharing {
     match sharing {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::engine::CODE_SETTINGS;
-use crate::trusted::{self, TrustError};
-use crate::{CompileError, Compiler};
+use crate::load::compiler::{CompileError, Compiler};
+use crate::load::trusted::{self, TrustError};
+use crate::run::engine::CODE_SETTINGS;
 
 /// Native code is some five times as big as the component it came from.
 const ARTEFACT_BYTES: u64 = 512 << 20;

@@ -8,9 +8,10 @@ use serde_json::Deserializer;
 use volward_model::Scenario;
 use volward_model::scenario::{Hook, ScenarioPlugin};
 
-use crate::chain::Chain;
-use crate::source::{Level, Settings};
-use crate::trusted::{self, TrustError};
+use crate::load::source::Settings;
+use crate::load::trusted::{self, TrustError};
+use crate::run::chain::Chain;
+use crate::run::level::Level;
 
 /// A shipped policy's are 10 kB; a record of a guest with many disks has a few kB.
 const FILE_BYTES: u64 = 1 << 20;

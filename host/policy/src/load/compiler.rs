@@ -6,7 +6,7 @@
 /// status 0 when it is whole, 3 when the component is not one that can be compiled (the reason in
 /// one line on stderr), anything else when the compiler itself failed.
 pub trait Compiler: Send + Sync {
-    /// Compiles a component with the settings of [`crate::code_config`].
+    /// Compiles a component with the settings of [`crate::run::engine::code_config`].
     ///
     /// # Errors
     /// If the component is refused, or the compiler failed.

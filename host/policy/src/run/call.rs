@@ -6,9 +6,9 @@ use std::sync::Arc;
 use volward_model::{Answer, Facts};
 use wasmtime::{Engine, ResourceLimiter, Result, Store};
 
-use crate::Limits;
-use crate::fault::Misuse;
-use crate::priority::GaveWay;
+use crate::run::fault::Misuse;
+use crate::run::limits::Limits;
+use crate::run::priority::GaveWay;
 
 /// Everything a policy can reach. A store holds one, is made for one decision, and goes with it.
 pub(crate) struct Call {

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::digest;
-use crate::plugin::Identity;
-use crate::source::{Level, Settings};
-use crate::trusted::{self, TrustError};
+use crate::load::source::Settings;
+use crate::load::trusted::{self, TrustError};
+use crate::run::level::Level;
+use crate::run::plugin::Identity;
 
 /// Versions kept of a policy: that which serves, and four to go back to.
 const VERSIONS: usize = 5;

@@ -13,17 +13,17 @@ use wasmtime::component::{
     Lift, Lower, Resource, TypedFunc,
 };
 
-use crate::bindings::answers;
-use crate::call::Call;
-use crate::convert;
-use crate::fault::Misuse;
-use crate::handles::{AnswerHandle, DiskHandle, RequestHandle};
-use crate::interface::package_and_version;
-use crate::sandbox::{Outcome, Sandbox};
-use crate::source::Level;
-use crate::stopwatch::Stopwatch;
-use crate::tally::Tally;
-use crate::view::THE_ONLY;
+use crate::run::bindings::answers;
+use crate::run::call::Call;
+use crate::run::convert;
+use crate::run::fault::Misuse;
+use crate::run::handles::{AnswerHandle, DiskHandle, RequestHandle};
+use crate::run::interface::package_and_version;
+use crate::run::level::Level;
+use crate::run::sandbox::{Outcome, Sandbox};
+use crate::run::stopwatch::Stopwatch;
+use crate::run::tally::Tally;
+use crate::run::view::THE_ONLY;
 
 /// Who a policy is, in records and in status.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use volward_model::{DecisionRecord, Facts};
 use super::line::{Decision, DecisionLine, Line, Part, PartLine, storable};
 use super::window::Window;
 use super::{LogEntry, Outcome};
-use crate::digest;
+use crate::digest::digest;
 
 /// Why a line is no decision.
 #[derive(Debug, thiserror::Error)]
