@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use volward_model::{
-    Access, Answer, AttachmentKey, Combined, DecisionRecord, InstanceId, Origin, PoolName, Purpose,
-    RequestId, Sharing, VolumeName, VolumeRef,
+    Access, Answer, AttachmentKey, Combined, DecisionRecord, InstanceId, Origin, Outcome, PoolName,
+    Purpose, RequestId, Sharing, VolumeName, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::{
@@ -16,7 +16,7 @@ use crate::attachment_table::intent;
 use crate::error::ControlError;
 use crate::in_flight::Cancellation;
 use crate::node::Node;
-use crate::ports::{Became, PortError};
+use crate::ports::PortError;
 use crate::volume_locks::VolumeGuard;
 use gather::AttachContext;
 
@@ -266,23 +266,23 @@ impl Node {
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => {
-                self.log(&decision, &error.became());
+                self.log(&decision, &error.outcome());
                 return Err(error);
             }
         };
-        let outcome = self.execute(ask, &plan, look.facts.now_ms);
-        let became = match &outcome {
-            Ok(Attempt::Done(_)) => Became::Done,
-            Ok(Attempt::Again(why)) => Became::Failed {
+        let attempt = self.execute(ask, &plan, look.facts.now_ms);
+        let outcome = match &attempt {
+            Ok(Attempt::Done(_)) => Outcome::Done,
+            Ok(Attempt::Again(why)) => Outcome::Failed {
                 message: format!("decided again: {why}"),
             },
-            Ok(Attempt::Held(refusal)) => Became::Failed {
+            Ok(Attempt::Held(refusal)) => Outcome::Failed {
                 message: format!("decided again: {refusal}"),
             },
-            Err(error) => error.became(),
+            Err(error) => error.outcome(),
         };
-        self.log(&decision, &became);
-        outcome
+        self.log(&decision, &outcome);
+        attempt
     }
 
     /// Looks; waits while a node with a lower host-id wants the same. The inner error says that
@@ -335,9 +335,9 @@ impl Node {
         attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
     }
 
-    fn log(&self, decision: &DecisionRecord, became: &Became) {
+    fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
         self.in_flight.on_record(decision.facts.request.id);
-        if let Err(error) = self.ports.decisions.record(decision, became) {
+        if let Err(error) = self.ports.decisions.record(decision, outcome) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
     }

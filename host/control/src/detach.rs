@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
     AttachmentKey, AttachmentState, CopyFate, DecisionRecord, Facts, Home, InstanceId, Origin,
-    PoolInfo, PoolName, Purpose, RequestFacts, RequestId, VolumeId, VolumeName, VolumeRef,
+    Outcome, PoolInfo, PoolName, Purpose, RequestFacts, RequestId, VolumeId, VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
 use volward_plan::Planned;
@@ -16,7 +16,7 @@ use crate::execute::{Run, StepFailure};
 use crate::in_flight::Attaching;
 use crate::node::Node;
 use crate::ports::{
-    Became, Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
+    Finish, JournalEntry, JournalKind, JournalState, PortError, StepMark, StoredAttachment,
 };
 
 /// One request.
@@ -246,7 +246,7 @@ impl Node {
         };
         let decision: DecisionRecord = self.ports.policy.detach(&facts, &granted);
         // Whatever they advise is carried out as a write-back.
-        if let Err(error) = self.ports.decisions.record(&decision, &Became::Done) {
+        if let Err(error) = self.ports.decisions.record(&decision, &Outcome::Done) {
             tracing::warn!(%error, "a decision is missing from the log");
         }
     }

@@ -1,9 +1,9 @@
 //! How a use case fails.
 
-use volward_model::{Denial, Fault, RequestId};
+use volward_model::{Denial, Fault, Outcome, RequestId};
 use volward_plan::Refusal;
 
-use crate::ports::{Became, PortError};
+use crate::ports::PortError;
 
 /// What the caller is told. Whatever was begun has been taken back, unless it says quarantined.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -80,11 +80,11 @@ pub enum ControlError {
 
 impl ControlError {
     /// What a decision came to that ended so.
-    pub(crate) fn became(&self) -> Became {
+    pub(crate) fn outcome(&self) -> Outcome {
         let message = self.to_string();
         let code = match self {
             Self::Storage { .. } | Self::Quarantined { .. } | Self::State { .. } => {
-                return Became::Failed { message };
+                return Outcome::Failed { message };
             }
             Self::NotFound(_) => "not-found",
             Self::Denied { denials, .. } => denials
@@ -95,7 +95,7 @@ impl ControlError {
             Self::Cancelled { .. } => "called-off",
             Self::Waiting { .. } => "busy",
         };
-        Became::Refused {
+        Outcome::Refused {
             code: code.to_owned(),
             message,
         }

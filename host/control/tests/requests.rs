@@ -8,10 +8,12 @@
 
 use std::time::Duration;
 
-use volward_control::ports::{Became, Devices, JournalQuery, JournalState, PortError, Volumes};
+use volward_control::ports::{Devices, JournalQuery, JournalState, PortError, Volumes};
 use volward_control::{AttachRequest, ControlError, Node, NotAfter};
 use volward_model::home::HomeState;
-use volward_model::{AttachmentState, Bytes, DeviceId, Home, LeaseMode, SlotReading, VolumeRef};
+use volward_model::{
+    AttachmentState, Bytes, DeviceId, Home, LeaseMode, Outcome, SlotReading, VolumeRef,
+};
 use volward_plan::{DiskForm, RefusalCode};
 use volward_simulation::check::{clean, holds, settled};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, read_only, shared};
@@ -438,7 +440,7 @@ fn i1_a_home_that_changes_before_the_lease_is_undone_and_asked_again() {
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[1].disks[0].home.generation, 4);
     assert!(
-        matches!(&n1.decisions.outcomes()[0], Became::Failed { message } if message.contains("home"))
+        matches!(&n1.decisions.outcomes()[0], Outcome::Failed { message } if message.contains("home"))
     );
     assert_eq!(settled(&lab, &n1), [""; 0]);
 }
@@ -550,11 +552,11 @@ fn a_denial_leaves_nothing_and_is_recorded() {
         .attach(&ask(instance(1), &[disk(&volume)]))
         .unwrap_err();
     assert_eq!(error.to_string(), "the test says no");
-    let became = Became::Refused {
+    let outcome = Outcome::Refused {
         code: "no".into(),
         message: "the test says no".into(),
     };
-    assert_eq!(n1.decisions.outcomes(), [became]);
+    assert_eq!(n1.decisions.outcomes(), [outcome]);
     assert_eq!(clean(&lab, &n1), [""; 0]);
     lab.policy.say(Say::ReadOnly);
     let (code, _) = refused(&n1.node, &ask(instance(1), &[disk(&volume)]));

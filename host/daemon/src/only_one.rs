@@ -48,7 +48,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = StateLock::take(folder.path()).unwrap();
         let second = StateLock::take(folder.path()).unwrap_err().to_string();
-        assert!(second.contains("another volwardd uses the state"), "{second}");
+        assert!(
+            second.contains("another volwardd uses the state"),
+            "{second}"
+        );
         drop(first);
         StateLock::take(folder.path()).unwrap();
     }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
-use volward_control::ports::{Became, Decisions, Policy, PortError, PortResult};
-use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
+use volward_control::ports::{Decisions, Policy, PortError, PortResult};
+use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
 use volward_policy::{
-    Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, Outcome, PluginStatus,
-    RollbackError, Runtime, Sources, Which,
+    Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, PluginStatus, RollbackError,
+    Runtime, Sources, Which,
 };
 use volward_storage::exec::{Exec, ExecError, Invocation};
 
@@ -234,14 +234,9 @@ impl Log {
 }
 
 impl Decisions for Log {
-    fn record(&self, decision: &DecisionRecord, became: &Became) -> PortResult<()> {
-        let outcome = match became.clone() {
-            Became::Done => Outcome::Done,
-            Became::Refused { code, message } => Outcome::Refused { code, message },
-            Became::Failed { message } => Outcome::Failed { message },
-        };
+    fn record(&self, decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()> {
         let mut log = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        log.append(decision, &outcome)
+        log.append(decision, outcome)
             .map_err(|error| PortError::Io {
                 what: "writing the decision log".into(),
                 reason: error.to_string(),

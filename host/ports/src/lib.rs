@@ -30,7 +30,7 @@ pub use journal::{
 };
 pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};
-pub use policy::{Became, Decisions, Policy};
+pub use policy::{Decisions, Policy};
 pub use registry::{REGISTRY_SIZE, Registry};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
 pub use volumes::{NewVolume, Volumes};

@@ -1,6 +1,6 @@
 //! The policy chain, and the log of its decisions.
 
-use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
+use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
 
 use super::PortResult;
 
@@ -19,24 +19,5 @@ pub trait Decisions: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be written.
-    fn record(&self, decision: &DecisionRecord, became: &Became) -> PortResult<()>;
-}
-
-/// What came of a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Became {
-    /// It was carried out.
-    Done,
-    /// Nothing was begun: refused by the policies, or by the rules that hold whatever they say.
-    Refused {
-        /// For programs.
-        code: String,
-        /// For people.
-        message: String,
-    },
-    /// It was granted and begun, and has been taken back, or is quarantined.
-    Failed {
-        /// For people.
-        message: String,
-    },
+    fn record(&self, decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()>;
 }

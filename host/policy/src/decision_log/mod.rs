@@ -36,6 +36,7 @@ use volward_model::{DecisionRecord, RequestId};
 
 pub use parts::BadLine;
 pub use read::{LogFolder, LogReader, Which};
+pub use volward_model::Outcome;
 pub use window::WINDOW;
 
 /// How much is kept; `[decisions]` in the daemon's configuration.
@@ -77,26 +78,6 @@ impl Default for LogLimits {
             keep_days: 0,
         }
     }
-}
-
-/// What became of a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "became", rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It was carried out.
-    Done,
-    /// It was refused, by the policies or by the rules that hold whatever they say.
-    Refused {
-        /// For programs.
-        code: String,
-        /// For people.
-        message: String,
-    },
-    /// It was granted, and a step failed.
-    Failed {
-        /// For people.
-        message: String,
-    },
 }
 
 /// A decision of the log, whole.

@@ -2,10 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use volward_control::ports::{Became, Decisions, Policy, PortResult};
+use volward_control::ports::{Decisions, Policy, PortResult};
 use volward_model::decision::{Combined, DecisionRecord};
 use volward_model::{
-    Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Sharing, VolumeId,
+    Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Outcome, Sharing, VolumeId,
 };
 
 /// What the policy says.
@@ -149,20 +149,20 @@ fn record(hook: &str, facts: &Facts, combined: Combined) -> DecisionRecord {
 /// The decision log in memory.
 #[derive(Debug, Default)]
 pub struct FakeDecisions {
-    outcomes: Mutex<Vec<Became>>,
+    outcomes: Mutex<Vec<Outcome>>,
 }
 
 impl FakeDecisions {
     /// The outcomes recorded so far.
     #[must_use]
-    pub fn outcomes(&self) -> Vec<Became> {
+    pub fn outcomes(&self) -> Vec<Outcome> {
         lock(&self.outcomes).clone()
     }
 }
 
 impl Decisions for FakeDecisions {
-    fn record(&self, _decision: &DecisionRecord, became: &Became) -> PortResult<()> {
-        lock(&self.outcomes).push(became.clone());
+    fn record(&self, _decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()> {
+        lock(&self.outcomes).push(outcome.clone());
         Ok(())
     }
 }

@@ -8,7 +8,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use volward_model::{
+use volward_record::{
     Answer, Combined, CopyFate, CopyMode, DiskAnswer, Facts, PluginVerdict, Verdict, VolumeId,
 };
 

@@ -6,7 +6,7 @@
 )]
 
 use proptest::prelude::*;
-use volward_model::{
+use volward_record::{
     Answer, Combined, DecisionRecord, Denial, Facts, Mask, PluginVerdict, Scenario, Verdict,
 };
 

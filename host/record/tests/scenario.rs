@@ -5,7 +5,7 @@
 )]
 
 use proptest::prelude::*;
-use volward_model::{DecisionRecord, Scenario};
+use volward_record::{DecisionRecord, Scenario};
 
 proptest! {
     #[test]

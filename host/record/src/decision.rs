@@ -97,6 +97,26 @@ impl Fault {
     }
 }
 
+/// What came of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "became", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was executed.
+    Done,
+    /// Nothing was begun: refused by the policies, or by the rules that hold whatever they say.
+    Refused {
+        /// The refusal's code, for programs.
+        code: String,
+        /// One sentence for people.
+        message: String,
+    },
+    /// It was granted and begun, and has been rolled back, or is quarantined.
+    Failed {
+        /// One sentence for people.
+        message: String,
+    },
+}
+
 /// Kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
