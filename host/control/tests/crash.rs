@@ -1,4 +1,4 @@
-//! Story g: the daemon dies between any two steps, or before or after any single call that
+//! The daemon dies between any two steps, or before or after any single call that
 //! changes something; or the node dies with it. Afterwards every attachment is whole, gone or
 //! quarantined, nothing is left over, and no guest's write is lost (I19, I21, I24, I30, I32).
 //!

@@ -1,4 +1,4 @@
-//! Story h3: two requests for one volume at the same instant, on real threads, many times over:
+//! Two requests for one volume at the same instant, on real threads, many times over:
 //! exactly one wins, and the other is told who has it.
 
 #![allow(
@@ -64,7 +64,7 @@ fn refusal(outcome: &Outcome) -> (RefusalCode, String) {
 }
 
 #[test]
-fn h3_two_instances_on_one_node() {
+fn i1_two_instances_race_on_one_node() {
     let lab = lab();
     let volume = lab.volume("a");
     let n1 = start(&lab, "n1");
@@ -82,7 +82,7 @@ fn h3_two_instances_on_one_node() {
 }
 
 #[test]
-fn h3_two_nodes() {
+fn i1_two_nodes_race() {
     let lab = lab();
     let volume = lab.volume("a");
     let nodes = [start(&lab, "n1"), start(&lab, "n2")];
@@ -110,7 +110,7 @@ fn h3_two_nodes() {
 }
 
 #[test]
-fn h3_two_shared_requests_of_which_a_policy_allows_one_to_write() {
+fn i6_two_shared_requests_of_which_a_policy_allows_one_to_write() {
     let lab = lab();
     lab.policy.say(Say::OneWriter);
     let volume = lab.shareable("a");

@@ -468,7 +468,7 @@ fn an_orphan_lease_refuses() {
 }
 
 #[test]
-fn h4_a_home_that_changes_before_the_lease_is_undone_and_asked_again() {
+fn i1_a_home_that_changes_before_the_lease_is_undone_and_asked_again() {
     let (lab, n1, _) = two_nodes();
     let volume = lab.volume("a");
     let changed = volume.clone();
@@ -490,7 +490,7 @@ fn h4_a_home_that_changes_before_the_lease_is_undone_and_asked_again() {
 }
 
 #[test]
-fn h4_a_home_that_moves_away_is_refused_and_nothing_is_left() {
+fn i1_a_home_that_moves_away_is_refused_and_nothing_is_left() {
     let (lab, n1, _) = two_nodes();
     let volume = lab.volume("a");
     let changed = volume.clone();

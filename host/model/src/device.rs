@@ -29,7 +29,7 @@ pub enum DeviceRole {
 pub struct DeviceId {
     /// The volume it belongs to.
     pub volume: VolumeId,
-    /// What for.
+    /// Which of the volume's devices this is.
     pub role: DeviceRole,
 }
 
@@ -111,16 +111,16 @@ pub enum Backing {
 pub enum Table {
     /// One to one.
     Linear {
-        /// Onto this.
+        /// The device below, whole and from its first sector.
         on: Backing,
-        /// Length.
+        /// Length of the table in sectors of 512 bytes.
         size: Sectors,
     },
     /// dm-clone; always with `no_discard_passdown`: a discard must not reach the source.
     Clone(CloneTable),
     /// Every I/O fails: a fenced attachment.
     Error {
-        /// Length.
+        /// Length of the table in sectors of 512 bytes.
         size: Sectors,
     },
 }
@@ -134,7 +134,7 @@ pub struct CloneTable {
     pub destination: Backing,
     /// What is copied.
     pub source: Backing,
-    /// Length.
+    /// Length of source, destination and table in sectors of 512 bytes.
     pub size: Sectors,
     /// Copied as one piece.
     pub region: Sectors,
@@ -167,7 +167,7 @@ pub struct CloneStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CloneMode {
-    /// Works.
+    /// Metadata can be written: hydration goes on.
     ReadWrite,
     /// The metadata became read-only after an error.
     ReadOnly,
@@ -186,9 +186,9 @@ impl CloneStatus {
 /// A device of ours as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
-    /// Which.
+    /// Volume and role, parsed from the dm UUID.
     pub id: DeviceId,
-    /// Its number.
+    /// Block device number, as in `/dev/dm-<minor>`.
     pub number: crate::volume::DeviceNumber,
     /// Somebody has it open (device-mapper's own layers count too).
     pub open: bool,

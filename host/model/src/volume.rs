@@ -40,7 +40,7 @@ impl fmt::Display for LeaseMode {
 /// A lease this node holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldLease {
-    /// How.
+    /// Shared or exclusive, as read from sanlock.
     pub mode: LeaseMode,
     /// sanlock's lease version: it changes when the lease was lost and taken again.
     pub version: u64,
@@ -51,9 +51,9 @@ pub struct HeldLease {
 /// A block device's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeviceNumber {
-    /// Driver.
+    /// The driver's number, `st_rdev`'s major part.
     pub major: u32,
-    /// Device of that driver.
+    /// The device's number at that driver, `st_rdev`'s minor part.
     pub minor: u32,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for DeviceNumber {
 /// Which volume, with the names LVM's commands want. The UUIDs are what counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VolumeRef {
-    /// Identity.
+    /// VG UUID and LV UUID: what every comparison goes by (I12).
     pub id: VolumeId,
     /// The pool it was found in.
     pub pool: PoolName,
@@ -83,9 +83,9 @@ impl fmt::Display for VolumeRef {
 /// One logical volume, as LVM's JSON report has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeInfo {
-    /// Which.
+    /// UUIDs and names, as the report has them.
     pub volume: VolumeRef,
-    /// Size.
+    /// Size of the LV, a multiple of the VG's extent size.
     pub size: Bytes,
     /// All tags, Volward's own included.
     pub tags: Vec<String>,
@@ -106,7 +106,7 @@ impl VolumeInfo {
         Home::from_tags(self.tags.iter().map(String::as_str))
     }
 
-    /// Marked shareable.
+    /// Whether the LV carries the tag of `volward volume set --shareable yes`.
     #[must_use]
     pub fn shareable(&self) -> bool {
         self.tags.iter().any(|tag| tag == SHAREABLE_TAG)
@@ -151,9 +151,9 @@ impl fmt::Display for PoolKind {
 /// A volume group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolInfo {
-    /// Its name.
+    /// The VG's name.
     pub name: PoolName,
-    /// Its identity.
+    /// The VG's UUID: what a pool is compared by, for a name can be given to another VG.
     pub vg: VgUuid,
     /// What keeps the nodes apart on it.
     pub kind: PoolKind,
@@ -210,7 +210,7 @@ pub enum MemberState {
     Unknown,
     /// Left in good order.
     Free,
-    /// Renews.
+    /// The node renews its lockspace lease in time.
     Live,
     /// Stopped renewing; may still write.
     Fail,

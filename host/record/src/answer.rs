@@ -15,7 +15,7 @@ use crate::units::Bytes;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CopyMode {
-    /// No copy.
+    /// The volume is served from the shared LV.
     None,
     /// dm-clone without background hydration: only what is written lands in the copy.
     WritesOnly,
@@ -43,7 +43,7 @@ pub enum CopyFate {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CopyPlan {
-    /// How.
+    /// When the data is copied, and how much of it.
     pub mode: CopyMode,
     /// At most this much being copied at once; `None`: the daemon's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,11 +59,11 @@ pub struct CopyPlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiskAnswer {
-    /// Which.
+    /// The disk's volume; an answer is matched to its disk by it.
     pub volume: VolumeId,
-    /// Granted sharing.
+    /// The sharing granted: the one requested, or a stricter one.
     pub sharing: Sharing,
-    /// Granted access.
+    /// The access granted: the one requested, or a stricter one.
     pub access: Access,
     /// No more copying than this.
     pub copy_at_most: CopyMode,
@@ -77,9 +77,9 @@ pub struct DiskAnswer {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Note {
-    /// What about.
+    /// What the note is about, such as a volume's full name; free text.
     pub key: String,
-    /// The remark.
+    /// Free text for people.
     pub value: String,
 }
 
@@ -87,9 +87,9 @@ pub struct Note {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// The disks.
+    /// One entry a disk, in the request's order.
     pub disks: Vec<DiskAnswer>,
-    /// Remarks.
+    /// Notes in the order in which the policies made them; empty where none did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
 }
@@ -98,7 +98,7 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denial {
-    /// For programs.
+    /// For programs: lower-case words joined by `-`.
     pub code: String,
     /// For the person at virsh.
     pub message: String,

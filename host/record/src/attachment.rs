@@ -49,7 +49,7 @@ impl fmt::Display for Access {
 /// What names one attachment on a node: idempotence is per instance and volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttachmentKey {
-    /// The volume.
+    /// VG UUID and LV UUID of the volume.
     pub volume: VolumeId,
     /// The virtual machine.
     pub instance: InstanceId,
@@ -82,7 +82,7 @@ impl fmt::Display for AttachmentState {
 /// One attachment as the registry shows it to every node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// The volume.
+    /// VG UUID and LV UUID of the volume.
     pub volume: VolumeId,
     /// The virtual machine.
     pub instance: InstanceId,

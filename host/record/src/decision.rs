@@ -45,7 +45,7 @@ pub struct PluginVerdict {
     /// that lies beside the policy.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// Its answer.
+    /// What it answered, or how it failed.
     pub verdict: Verdict,
     /// Lines it logged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -62,9 +62,9 @@ pub enum Verdict {
     Granted(Answer),
     /// Detach only: what it advises for each copy.
     Advised(Vec<(VolumeId, Option<CopyFate>)>),
-    /// It refuses.
+    /// It refuses the whole request.
     Denied(Denial),
-    /// It broke.
+    /// It failed: nobody knows what it would have answered.
     Faulted(Fault),
     /// It has no such hook.
     Absent,
@@ -74,7 +74,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// The kind.
+    /// Which limit or rule it ran into.
     pub kind: FaultKind,
     /// One sentence for whoever is on call.
     pub message: String,
@@ -128,7 +128,7 @@ pub enum FaultKind {
     Deadline,
     /// Memory or table limit.
     Memory,
-    /// Stack limit.
+    /// It needed more stack than `stack-bytes`.
     Stack,
     /// It passed or asked for too much data in a call.
     Hostcall,

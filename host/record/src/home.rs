@@ -17,7 +17,7 @@ pub const HOME_TAG_PREFIX: &str = "volward.home=";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Home {
-    /// Where.
+    /// Which LV holds the current data, with node and copy where one is involved.
     #[serde(flatten)]
     pub state: HomeState,
     /// Goes up by one at every change, so that a change there and back is seen as one.
@@ -35,21 +35,21 @@ pub enum HomeState {
     Split {
         /// The node that hydrates.
         node: NodeName,
-        /// Its copy.
+        /// LV UUID of the copy in that node's local pool.
         copy: LvUuid,
     },
     /// One node's complete copy is.
     Node {
         /// The node that has it.
         node: NodeName,
-        /// Its copy.
+        /// LV UUID of the copy in that node's local pool.
         copy: LvUuid,
     },
     /// The copy is, and is being written back to the shared LV.
     Returning {
         /// The node that writes back.
         node: NodeName,
-        /// Its copy.
+        /// LV UUID of the copy in that node's local pool.
         copy: LvUuid,
     },
 }

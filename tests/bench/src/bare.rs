@@ -49,9 +49,9 @@ struct Told(Arc<Facts>);
 pub(crate) struct Steps {
     /// Store and instance made.
     pub(crate) instance: Duration,
-    /// Hook called.
+    /// From calling the hook to its answer.
     pub(crate) call: Duration,
-    /// Store and instance dropped.
+    /// Dropping both again, with the instance's memory.
     pub(crate) gone: Duration,
 }
 

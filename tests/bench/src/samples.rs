@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Two things measured in turn, in seconds; the same place in both lists is one pair.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Pairs {
-    /// Volward.
+    /// Seconds that Volward took, one entry a round.
     pub(crate) ours: Vec<f64>,
     /// What it is compared with.
     pub(crate) base: Vec<f64>,

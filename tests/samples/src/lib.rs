@@ -214,7 +214,7 @@ pub fn node() -> impl Strategy<Value = NodeFacts> {
         )
 }
 
-/// Who asks.
+/// Any request: every origin and purpose, any caller and name, some hints.
 pub fn request() -> impl Strategy<Value = RequestFacts> {
     let origin = prop_oneof![
         Just(Origin::Libvirt),

@@ -32,9 +32,9 @@ const PATIENCE: usize = 30;
 
 /// A cluster with the shared pool `san`, and on each node a local pool `nvme-<node>`.
 pub struct Lab {
-    /// The fakes.
+    /// Shared storage and all nodes' kernels, in memory.
     pub cluster: FakeCluster,
-    /// `san`.
+    /// Name of the shared pool, `san`.
     pub pool: PoolName,
     /// What every daemon asks.
     pub policy: Arc<FakePolicy>,
@@ -54,9 +54,9 @@ pub struct Daemon {
     pub tasks: Arc<TaskQueue>,
     /// The points it passes.
     pub points: Arc<Points>,
-    /// Its disk.
+    /// Journal that outlives the daemon, as its disk does.
     pub journal: FakeJournal,
-    /// Its decision log.
+    /// Decision records the daemon wrote, oldest first.
     pub decisions: Arc<FakeDecisions>,
     /// What it has announced to libvirt's hook.
     pub marks: Arc<FakeMarks>,
@@ -290,7 +290,7 @@ impl Daemon {
     }
 }
 
-/// An instance.
+/// The `n`th instance: its UUID differs from the others' in the last byte.
 #[must_use]
 pub fn instance(n: u8) -> InstanceId {
     InstanceId(Uuid::from_u128(

@@ -134,7 +134,7 @@ impl Drop for Ends {
 pub struct Workers {
     /// Who may run.
     pub baton: Arc<Baton>,
-    /// Whose.
+    /// Name of the node whose background work it is.
     pub node: String,
 }
 

@@ -211,7 +211,7 @@ impl Cluster {
             .unwrap_or_else(|| panic!("there is no node {number}: nodes are counted from 1"))
     }
 
-    /// All nodes.
+    /// All nodes in the order of their numbers, killed ones included.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -275,7 +275,7 @@ impl Cluster {
         })
     }
 
-    /// Empty disks.
+    /// Makes the LUN and each node's local disk as sparse files of zeroes, of the sizes in `spec`.
     pub(crate) fn make_disks(&self, spec: &ClusterSpec) -> Result<()> {
         self.make_disk("lun.img", spec.lun_gib)?;
         self.nodes.iter().try_for_each(|node| {

@@ -22,7 +22,7 @@ pub enum LabError {
     /// A program could not be started at all.
     #[error("cannot start `{program}`; `cargo xtask setup` installs what the lab needs")]
     Start {
-        /// The program.
+        /// Name of the program, as given to the system.
         program: String,
         /// Why it failed.
         #[source]
@@ -45,13 +45,13 @@ pub enum LabError {
     Script {
         /// Number of the node.
         node: u8,
-        /// Exit status.
+        /// Exit status of the shell; above 128 the script ended by signal `status - 128`.
         status: i32,
         /// The script as given.
         script: String,
-        /// Its stdout.
+        /// All that the script wrote to stdout.
         stdout: String,
-        /// Its stderr.
+        /// All that the script wrote to stderr.
         stderr: String,
     },
     /// Something did not happen in time.
@@ -90,7 +90,7 @@ pub enum LabError {
     /// QEMU's monitor refused a command.
     #[error("QMP {command} was refused: {answer}")]
     Qmp {
-        /// The command.
+        /// QMP command's name, such as `device_del`.
         command: String,
         /// The answer as JSON.
         answer: String,

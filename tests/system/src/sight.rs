@@ -45,7 +45,7 @@ done
 ";
 
 impl Sight {
-    /// Looks.
+    /// Reads what is active, leased, mapped and published on `node`, by its own tools.
     ///
     /// # Errors
     /// When the node is down, or one of the tools fails.

@@ -1,4 +1,4 @@
-//! Story i: bad input is a clear error, and nothing is left behind. (Bad policies: policies.rs.)
+//! Bad input is a clear error and leaves nothing behind. (Bad policies: policies.rs.)
 
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
@@ -20,7 +20,7 @@ fn hook(node: &Node, script: &str) -> (i32, String) {
 }
 
 #[test]
-fn i_what_makes_no_sense_is_refused_in_a_sentence() {
+fn bad_input_is_refused_with_its_reason_and_leaves_nothing_behind() {
     let lab = Lab::open().unwrap();
     let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
     let volward = Volward::on(&cluster);

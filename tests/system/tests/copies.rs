@@ -1,11 +1,11 @@
-//! Stories d and e: a guest runs on a local copy, and what it wrote comes home whole.
+//! Local copies: a guest runs on a local copy, and what it wrote comes home whole.
 //!
 //! Beside each volume lies a model on node 1's own disk: the same content, and every write of
 //! the guest once more. In the end the whole volume is compared with it.
 
 #![cfg_attr(
     not(feature = "long"),
-    allow(dead_code, unused_imports, reason = "the long story uses the rest")
+    allow(dead_code, unused_imports, reason = "the long tests use the rest")
 )]
 #![allow(
     clippy::disallowed_methods,
@@ -36,12 +36,12 @@ fn ready() -> Cluster {
 }
 
 /// A guest, its volume of known content, and the model of it.
-struct Story<'a> {
+struct Fixture<'a> {
     volward: Volward<'a>,
     guest: Guest,
 }
 
-impl<'a> Story<'a> {
+impl<'a> Fixture<'a> {
     /// Every copy is proposed, and where it will lie another tenant's data is.
     fn begin(cluster: &'a Cluster) -> Self {
         let one = cluster.node(1);
@@ -190,20 +190,20 @@ impl<'a> Story<'a> {
 }
 
 #[test]
-fn d_a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote() {
+fn a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote() {
     let cluster = ready();
-    let story = Story::begin(&cluster);
-    let (one, guest) = (story.one(), &story.guest);
+    let fixture = Fixture::begin(&cluster);
+    let (one, guest) = (fixture.one(), &fixture.guest);
     one.slow_lun(SLOW).unwrap();
     guest.start(one).unwrap();
-    story.is_under_way("hydrating");
-    story.same(0);
-    story.same(MIB - 1);
+    fixture.is_under_way("hydrating");
+    fixture.same(0);
+    fixture.same(MIB - 1);
     // Whole regions and parts of some, copied already and not yet.
-    story.write(0xaa, 1 << 20, 64 << 10);
-    story.write(0xbb, (30 << 20) + 4096, 512);
-    story.write(0xcc, (27 << 20) - 512, 1 << 20);
-    story.same(30);
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    fixture.write(0xbb, (30 << 20) + 4096, 512);
+    fixture.write(0xcc, (27 << 20) - 512, 1 << 20);
+    fixture.same(30);
 
     // A discard now would be taken for a copied region that reads as the old tenant's data.
     let device = guest.device("disk");
@@ -212,27 +212,27 @@ fn d_a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote
         .unwrap();
     assert!(!refused.ok(), "a discard while hydrating: {refused:?}");
     guest.io(one, 0, "discard 24M 1M").unwrap();
-    story.is_under_way("hydrating");
-    story.same(24);
+    fixture.is_under_way("hydrating");
+    fixture.same(24);
     one.restore_lun().unwrap();
 
     // Hydration ends although the guest goes on writing.
     let begun = Instant::now();
     let mut writes = 0;
-    while story.copy().unwrap().0 != "complete" {
-        story.write(0xd0 + writes as u8 % 16, (12 << 20) + writes * 8192, 4096);
+    while fixture.copy().unwrap().0 != "complete" {
+        fixture.write(0xd0 + writes as u8 % 16, (12 << 20) + writes * 8192, 4096);
         writes += 1;
         assert!(
             begun.elapsed() < PATIENCE,
             "not hydrated: {:?}",
-            story.copy()
+            fixture.copy()
         );
     }
     let clones = Sight::of(one).unwrap().clones;
     assert_eq!(clones.len(), 1);
     assert!(clones.iter().all(|c| c.ends_with(" linear")), "{clones:?}");
-    story.write(0xee, 5 << 20, 4096);
-    story.no_error_was_seen();
+    fixture.write(0xee, 5 << 20, 4096);
+    fixture.no_error_was_seen();
 
     // From now on a discard goes to the copy. Zeroes or not: what the guest sees stays.
     let said = guest.io(one, 0, "discard 16M 1M").unwrap();
@@ -241,54 +241,54 @@ fn d_a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote
     one.run_ok(&format!("dd if={device} of=/dev/local/model {keep}"))
         .unwrap();
     guest.stop(one).unwrap();
-    story.comes_home_whole();
+    fixture.comes_home_whole();
 }
 
 #[test]
-fn d_e_a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
+fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     let cluster = ready();
-    let story = Story::begin(&cluster);
-    let (one, guest) = (story.one(), &story.guest);
+    let fixture = Fixture::begin(&cluster);
+    let (one, guest) = (fixture.one(), &fixture.guest);
     one.slow_lun(SLOW).unwrap();
     guest.start(one).unwrap();
-    story.write(0xaa, 1 << 20, 64 << 10);
-    story.write(0xbb, (30 << 20) + 4096, 512);
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    fixture.write(0xbb, (30 << 20) + 4096, 512);
     guest.io(one, 0, "discard 24M 1M").unwrap();
-    story.is_under_way("hydrating");
+    fixture.is_under_way("hydrating");
 
-    // e: the data is in two places, and node 2 gets neither. While the guest runs, that it does is
+    // The data is in two places, and node 2 gets neither. While the guest runs, that it does is
     // the nearer reason.
-    assert_eq!(story.home(), "split:node1");
-    story.is_refused(2, "in-use", &["node1", INSTANCE]);
+    assert_eq!(fixture.home(), "split:node1");
+    fixture.is_refused(2, "in-use", &["node1", INSTANCE]);
     guest.stop(one).unwrap();
-    story.wait_home("returning:node1");
-    story
+    fixture.wait_home("returning:node1");
+    fixture
         .volward
         .wait(1, "progress", PATIENCE, || {
-            Ok(story.copy().is_some_and(|c| c.1 > 0))
+            Ok(fixture.copy().is_some_and(|c| c.1 > 0))
         })
         .unwrap();
-    story.is_refused(2, "returning", &["node1", "% done", "again"]);
-    story.is_refused(1, "returning", &["node1", "% done", "again"]);
+    fixture.is_refused(2, "returning", &["node1", "% done", "again"]);
+    fixture.is_refused(1, "returning", &["node1", "% done", "again"]);
 
     // The daemon dies: the kernel goes on, and the next daemon finishes it.
-    story.volward.crash(1).unwrap();
-    story.volward.start(1, &[]).unwrap();
+    fixture.volward.crash(1).unwrap();
+    fixture.volward.start(1, &[]).unwrap();
     // On a busy machine the kernel is done before the daemon is there again. (A slower LUN would
     // cost sanlock its lease.)
-    if let Some((state, _, total)) = story.copy() {
+    if let Some((state, _, total)) = fixture.copy() {
         assert_eq!((state.as_str(), total), ("returning", MIB << 20));
     }
     one.restore_lun().unwrap();
-    story.comes_home_whole();
+    fixture.comes_home_whole();
 }
 
 #[cfg(feature = "long")]
 #[test]
-fn e_a_node_that_dies_in_split_or_returning_loses_nothing() {
+fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     let cluster = ready();
-    let story = Story::begin(&cluster);
-    let (one, guest) = (story.one(), &story.guest);
+    let fixture = Fixture::begin(&cluster);
+    let (one, guest) = (fixture.one(), &fixture.guest);
     one.run_ok("lvcreate -qq -n keep -L 64M local").unwrap();
     // A node of the lab boots with a fresh root; a real one keeps these folders.
     let folders = "etc/volward etc/lvm/devices var/lib/volward";
@@ -301,35 +301,35 @@ fn e_a_node_that_dies_in_split_or_returning_loses_nothing() {
         cluster.rejoin(1, &ClusterSpec::default()).unwrap();
         one.run_ok("lvchange -ay local/model local/keep && tar -C / -xf /dev/local/keep")
             .unwrap();
-        story.volward.install_node(1, &Setup::default()).unwrap();
+        fixture.volward.install_node(1, &Setup::default()).unwrap();
     };
 
     one.slow_lun(SLOW).unwrap();
     guest.start(one).unwrap();
-    story.write(0xaa, 1 << 20, 64 << 10);
-    story.write(0xbb, (30 << 20) + 4096, 512);
-    story.flush();
-    story.is_under_way("hydrating");
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    fixture.write(0xbb, (30 << 20) + 4096, 512);
+    fixture.flush();
+    fixture.is_under_way("hydrating");
     cut_power();
     // Until sanlock counts node 1 dead, what its slot says holds. Then the lease is free; the tag is
     // not.
-    story.is_refused(2, "in-use", &["node1", INSTANCE]);
-    story.is_soon_refused(2, "home-elsewhere");
-    story.is_refused(2, "home-elsewhere", &["node1", "stop its guest"]);
+    fixture.is_refused(2, "in-use", &["node1", INSTANCE]);
+    fixture.is_soon_refused(2, "home-elsewhere");
+    fixture.is_refused(2, "home-elsewhere", &["node1", "stop its guest"]);
     boot();
-    assert_eq!(story.home(), "split:node1");
+    assert_eq!(fixture.home(), "split:node1");
 
     // Its guest may start there again, on what it had.
     one.slow_lun(SLOW).unwrap();
     guest.start(one).unwrap();
-    story.same(1);
-    story.same(30);
-    story.write(0xcc, 20 << 20, 64 << 10);
-    story.flush();
+    fixture.same(1);
+    fixture.same(30);
+    fixture.write(0xcc, 20 << 20, 64 << 10);
+    fixture.flush();
     guest.stop(one).unwrap();
-    story.wait_home("returning:node1");
+    fixture.wait_home("returning:node1");
     cut_power();
-    story.is_refused(2, "returning", &["node1"]);
+    fixture.is_refused(2, "returning", &["node1"]);
     boot();
-    story.comes_home_whole();
+    fixture.comes_home_whole();
 }

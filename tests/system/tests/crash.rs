@@ -1,4 +1,4 @@
-//! Story g: the daemon dies between any two steps, and lvmlockd under it. Afterwards every
+//! The daemon dies between any two steps, and lvmlockd under it. Afterwards every
 //! attachment is whole, gone or quarantined, and nothing is left that belongs to none.
 //!
 //! The points come from an uninterrupted run, so a new step joins by itself. What is after one
@@ -32,13 +32,13 @@ enum Run {
     Died,
 }
 
-struct Story<'a> {
+struct Fixture<'a> {
     volward: Volward<'a>,
     one: &'a Node,
     copies: bool,
 }
 
-impl<'a> Story<'a> {
+impl<'a> Fixture<'a> {
     fn begin(cluster: &'a Cluster, copies: bool) -> Self {
         let volward = Volward::on(cluster);
         let one = cluster.node(1);
@@ -201,24 +201,24 @@ impl<'a> Story<'a> {
 }
 
 #[test]
-fn g_the_daemon_dies_between_any_two_steps_of_attach_and_detach() {
+fn the_daemon_dies_between_any_two_steps_of_attach_and_detach() {
     let cluster = ready();
-    Story::begin(&cluster, false).dies_everywhere();
+    Fixture::begin(&cluster, false).dies_everywhere();
 }
 
 #[cfg(feature = "long")]
 #[test]
-fn g_the_daemon_dies_between_any_two_steps_with_a_copy() {
+fn the_daemon_dies_between_any_two_steps_with_a_copy() {
     let cluster = ready();
-    Story::begin(&cluster, true).dies_everywhere();
+    Fixture::begin(&cluster, true).dies_everywhere();
 }
 
 /// I5: its leases are orphans until a new lvmlockd adopts them; the attachment feels nothing.
 #[test]
 fn i5_lvmlockd_dies_under_an_attachment_and_its_leases_are_adopted() {
     let cluster = ready();
-    let story = Story::begin(&cluster, false);
-    let (volward, one) = (&story.volward, story.one);
+    let fixture = Fixture::begin(&cluster, false);
+    let (volward, one) = (&fixture.volward, fixture.one);
     volward.volume("other", 8).unwrap();
     volward
         .cli_ok(1, &format!("attach {INSTANCE} vg0/disk"))
@@ -234,8 +234,8 @@ fn i5_lvmlockd_dies_under_an_attachment_and_its_leases_are_adopted() {
         .problem(1, &format!("attach {other} vg0/other"))
         .unwrap();
     println!("without lvmlockd: {problem}");
-    story.write(7);
-    story.restart(&[]);
+    fixture.write(7);
+    fixture.restart(&[]);
     assert_eq!(Sight::of(one).unwrap(), whole);
 
     one.run_ok("lvmlockd --host-id 1 --sanlock-timeout 1 --adopt 1")
@@ -250,7 +250,7 @@ fn i5_lvmlockd_dies_under_an_attachment_and_its_leases_are_adopted() {
         .unwrap();
     volward.cli_ok(1, &format!("detach {other}")).unwrap();
     volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
-    story.nothing_is_left("adoption");
+    fixture.nothing_is_left("adoption");
 }
 
 /// What the packaged unit runs when a node shuts down lets the lockspace be stopped, and the next
@@ -258,8 +258,8 @@ fn i5_lvmlockd_dies_under_an_attachment_and_its_leases_are_adopted() {
 #[test]
 fn the_registry_is_released_before_the_lockspace_is_stopped() {
     let cluster = ready();
-    let story = Story::begin(&cluster, false);
-    let (volward, one) = (&story.volward, story.one);
+    let fixture = Fixture::begin(&cluster, false);
+    let (volward, one) = (&fixture.volward, fixture.one);
     let unit = include_str!("../../../packaging/volward-registry.service");
     let release = unit
         .lines()
@@ -280,5 +280,5 @@ fn the_registry_is_released_before_the_lockspace_is_stopped() {
         .cli_ok(1, &format!("attach {INSTANCE} vg0/disk"))
         .unwrap();
     volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
-    story.nothing_is_left("start");
+    fixture.nothing_is_left("start");
 }

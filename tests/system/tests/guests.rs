@@ -1,4 +1,4 @@
-//! Stories a, b and c: guests start and stop through Volward, on two nodes that share a LUN.
+//! Guests start and stop through Volward, on two nodes that share a LUN.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
 use volward_system::guest::{Guest, Wish};
@@ -29,7 +29,7 @@ fn succeeded(said: &str) {
 }
 
 #[test]
-fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
+fn guests_get_their_disks_and_others_are_told_who_has_them() {
     let cluster = ready();
     let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
@@ -39,7 +39,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
         .cli_ok(1, "volume set vg0/common --shareable yes")
         .unwrap();
 
-    // a: the guest has both, with their leases.
+    // The guest has both, with their leases.
     let web = Guest::new("web", 1)
         .disk("root", Wish::Plain)
         .disk("common", Wish::SharedReadOnly);
@@ -67,7 +67,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
         "{answer:?}"
     );
 
-    // b: others are told which node and instance have it, on both nodes.
+    // Others are told which node and instance have it, on both nodes.
     let holder = format!(
         "vg0/root is attached exclusively on node node1 for instance {}",
         web.uuid
@@ -101,7 +101,7 @@ fn a_b_guests_get_their_disks_and_others_are_told_who_has_them() {
 }
 
 #[test]
-fn c_what_is_marked_shareable_is_shared_read_write_and_nothing_else() {
+fn i18_volumes_marked_shareable_are_shared_read_write_and_no_others() {
     let cluster = ready();
     let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));

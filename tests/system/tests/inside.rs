@@ -1,5 +1,5 @@
-//! Stories h and h2: what is inside a guest's disk stays inside, and guests run under libvirt's
-//! default mount namespaces.
+//! The node never scans the content of a guest's disk, and guests run under libvirt's default mount
+//! namespaces and Debian's AppArmor profiles.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ const INNER: &str = "truncate -s 48M /run/lab/inner.img
     ! vgs inner 2> /dev/null";
 
 #[test]
-fn h_the_node_never_sees_what_is_inside_a_guests_disk() {
+fn i15_the_node_never_sees_what_is_inside_a_guests_disk() {
     let lab = Lab::open().unwrap();
     let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
     let volward = Volward::on(&cluster);
@@ -51,7 +51,7 @@ fn h_the_node_never_sees_what_is_inside_a_guests_disk() {
     assert!(!known.contains("ID_FS_"), "{known}");
     assert!(known.contains("DM_UUID="), "{known}");
 
-    // h2: QEMU lives in a mount namespace of its own, where no other disk of the node is.
+    // QEMU lives in a mount namespace of its own, where no other disk of the node is.
     let namespaces = node
         .run_ok(
             "pid=$(cat /run/libvirt/qemu/guest.pid)
@@ -87,7 +87,7 @@ const CONFINE: &str = "apparmor_parser -r /etc/apparmor.d/usr.sbin.libvirtd \
      /etc/apparmor.d/usr.lib.libvirt.virt-aa-helper";
 
 #[test]
-fn h2_guests_start_and_do_io_under_apparmor_as_debian_ships_it() {
+fn guests_start_and_do_io_under_apparmor_as_debian_ships_it() {
     let lab = Lab::open().unwrap();
     let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
     let volward = Volward::on(&cluster);

@@ -1,4 +1,4 @@
-//! The lab itself: what every story of the product rests on.
+//! The lab itself: what every other system test rests on.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

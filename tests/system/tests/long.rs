@@ -57,7 +57,7 @@ fn a_node_that_lost_the_lun_is_reset_before_its_lease_is_given_away() {
 
 /// Waits for production's deadlines.
 #[test]
-fn i_a_lun_that_hangs_costs_an_attach_its_deadline_and_nothing_else() {
+fn a_lun_that_hangs_costs_an_attach_its_deadline_and_nothing_else() {
     let lab = Lab::open().unwrap();
     // sanlock's patience as in production, longer than the daemon's.
     let spec = ClusterSpec {

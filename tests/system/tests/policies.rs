@@ -1,5 +1,5 @@
-//! Story f, and the part of story i about policies: a policy dropped into the folder counts, one
-//! that is broken or hostile lets nothing start, and either is over when it is removed.
+//! Policies on a node: one that is put into the folder decides, one that is broken or hostile lets no
+//! guest start, and removing the file ends either.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn what_was_good_comes_back(volward: &Volward<'_>, test: &Guest, web: &Guest) {
 }
 
 #[test]
-fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
+fn policies_decide_and_broken_ones_let_nothing_start() {
     let lab = Lab::open().unwrap();
     let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
     let volward = Volward::on(&cluster);
@@ -80,7 +80,7 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
     let test = Guest::new("test-1", 1).disk("root", Wish::Plain);
     let web = Guest::new("web-1", 2).disk("root", Wish::Plain);
 
-    // f: a policy from examples/ refuses by its configuration.
+    // A policy from examples/ denies by its configuration.
     node.put_file(
         &format!("{POLICIES}/50-names.toml"),
         0o644,
@@ -124,7 +124,7 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
     test.start(node).unwrap();
     test.stop(node).unwrap();
 
-    // i: what is no policy of ours, or not to be trusted. Its name and the reason are said.
+    // A file that is no policy, or that others may write: the refusal names it and the reason.
     for (put_there, reason) in [
         ("echo hello > 50-x.wasm", "it is not WebAssembly"),
         (
@@ -149,7 +149,7 @@ fn f_i_policies_decide_and_broken_ones_let_nothing_start() {
         put(node, "rm 50-x.*");
     }
 
-    // i: what misbehaves when it is asked.
+    // A policy that loads and misbehaves when a hook is called.
     put(node, "cp /host/guests/hostile.wasm 50-x.wasm");
     for (misdeed, reason) in [
         ("loop", "it did not answer in time"),

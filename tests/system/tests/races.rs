@@ -1,5 +1,4 @@
-//! Stories h3 and h4: requests at the same instant, and what changes between the look and the
-//! lease.
+//! Requests at the same instant, and facts that change between gathering them and taking the lease.
 #![allow(
     clippy::disallowed_methods,
     clippy::panic,
@@ -76,7 +75,7 @@ fn clear(volward: &Volward<'_>, nodes: &[(u8, String)]) {
 }
 
 #[test]
-fn h3_of_two_requests_for_a_volume_at_once_one_wins_and_the_other_is_told_who() {
+fn of_two_requests_for_a_volume_at_once_one_wins_and_the_other_is_told_who() {
     let cluster = ready();
     let volward = Volward::on(&cluster);
     volward.volume("disk", 16).unwrap();
@@ -94,7 +93,7 @@ fn h3_of_two_requests_for_a_volume_at_once_one_wins_and_the_other_is_told_who() 
 }
 
 #[test]
-fn h3_of_two_writers_at_once_a_policy_lets_one_through() {
+fn of_two_writers_at_once_a_policy_lets_one_through() {
     let cluster = ready();
     let volward = Volward::on(&cluster);
     volward.volume("disk", 16).unwrap();
@@ -155,7 +154,7 @@ fn attach_while_home_changes(volward: &Volward<'_>, instance: &str, tags: &[&str
 }
 
 #[test]
-fn h4_a_home_that_changes_between_look_and_lease_is_decided_again() {
+fn a_home_that_changes_between_gathering_and_lease_is_decided_again() {
     let cluster = ready();
     let volward = Volward::on(&cluster);
     volward.volume("disk", 16).unwrap();

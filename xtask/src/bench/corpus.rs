@@ -30,7 +30,7 @@ struct Phase {
     busy: Vec<f64>,
 }
 
-/// Bytes.
+/// Resident memory of the process in bytes: before, at its most, and 10 s after the last call.
 #[derive(Deserialize)]
 struct Memory {
     before: f64,

@@ -67,7 +67,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// Of pairs.
+    /// A figure of pairs measured in turn: its ratio is the median of the pairs' own ratios.
     pub(crate) fn pairs(
         what: impl Into<String>,
         against: &'static str,

@@ -1,4 +1,4 @@
-//! The chapters: stories a to f of the system tests, told.
+//! The chapters: what the system tests check about guests, copies and policies, shown.
 
 use anyhow::{Result, ensure};
 use volward_system::guest::{Guest, Wish};

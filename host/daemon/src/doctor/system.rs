@@ -87,9 +87,8 @@ pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
         Ok(false) if daemon.config.lab.read_write_without_watchdog => bad(
             "watchdog",
             DoctorVerdict::Warning,
-            "missing; read-write is served all the same, because the configuration says that this \
-             is a lab",
-            "never run guests that matter so: remove lab.read-write-without-watchdog",
+            "missing; read-write is served because lab.read-write-without-watchdog is set",
+            "in production arm a watchdog and remove lab.read-write-without-watchdog",
         ),
         Ok(false) => refusing(bad(
             "watchdog",

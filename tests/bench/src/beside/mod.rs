@@ -61,15 +61,15 @@ pub(crate) struct Beside {
 /// inside Volward nobody can look.
 #[derive(Debug, Default, Serialize)]
 struct Parts {
-    /// Facts cloned.
+    /// Seconds for cloning the facts, as for the others below, one entry a round.
     cloned: Vec<f64>,
     /// Store and instance made.
     instance: Vec<f64>,
-    /// Hook called.
+    /// From calling the hook to its answer.
     call: Vec<f64>,
-    /// Store and instance dropped.
+    /// Dropping both again, with the instance's memory.
     gone: Vec<f64>,
-    /// Verdicts combined.
+    /// Combining the verdicts of the chain, here of one policy.
     combined: Vec<f64>,
     /// Record dropped, the facts in it.
     dropped: Vec<f64>,

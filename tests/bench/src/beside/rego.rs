@@ -18,7 +18,7 @@ const ENTRY: &str = "data.volward.baseline.decision";
 pub(super) struct Rego {
     /// Walks the policy's tree.
     interpreter: Engine,
-    /// Runs bytecode.
+    /// Runs the policy's bytecode.
     machine: RegoVM,
 }
 

@@ -24,7 +24,7 @@ pub enum Say {
     AllButTheLast,
     /// That, with the disks in the opposite order.
     Reversed,
-    /// No.
+    /// A denial of the whole request.
     Deny,
     /// One writer of a shared volume in the cluster at a time, any number of readers.
     OneWriter,

@@ -47,7 +47,7 @@ impl Tasks for TaskQueue {
     }
 }
 
-/// Real threads.
+/// Background work on threads of its own, each started at once; `join` waits for all.
 #[derive(Debug, Default)]
 pub struct Threads {
     running: Mutex<Vec<std::thread::JoinHandle<()>>>,
