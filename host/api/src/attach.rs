@@ -32,7 +32,7 @@ pub struct AttachRequest {
     pub only_while_waiting: bool,
 }
 
-/// One wish.
+/// One disk that an attach asks for: a volume, the access and the sharing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -100,10 +100,10 @@ pub struct Attached {
     pub volume: VolumeName,
     /// What to open.
     pub device: String,
-    /// Granted access.
+    /// The access that was granted; with `accept_narrowing` it may be less than was asked for.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub access: Access,
-    /// Granted sharing.
+    /// The sharing that was granted: `exclusive` or `shared`.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub sharing: Sharing,
     /// The local copy, if one is made.

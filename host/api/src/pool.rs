@@ -24,7 +24,7 @@ pub struct PoolView {
     pub kind: String,
     /// LVM's lock type.
     pub lock_type: String,
-    /// Bytes.
+    /// The volume group's size in bytes.
     pub size: u64,
     /// Bytes not allocated.
     pub free: u64,
@@ -52,7 +52,7 @@ pub struct PoolMember {
     pub slot_trouble: Option<String>,
 }
 
-/// One volume.
+/// One volume of a pool, as `GET /v1/pools` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VolumeView {
@@ -60,7 +60,7 @@ pub struct VolumeView {
     pub name: String,
     /// VG UUID and LV UUID.
     pub id: String,
-    /// Bytes.
+    /// The volume's size in bytes.
     pub size: u64,
     /// May be shared read-write.
     pub shareable: bool,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttachmentView {
-    /// The node.
+    /// The name of the node whose attachment this is.
     pub node: String,
     /// The instance's UUID.
     pub instance: String,
@@ -51,9 +51,9 @@ pub struct HydrationView {
     pub volume: String,
     /// `hydrating`, `complete`, `writes-only`, `returning`, `stalled`, `failed`.
     pub state: String,
-    /// Bytes done.
+    /// Bytes that are copied so far.
     pub done: u64,
-    /// Bytes in all.
+    /// Bytes that the copy has to cover.
     pub total: u64,
     /// Estimated milliseconds to the end, where the rate allows an estimate.
     pub remaining_ms: Option<u64>,
@@ -67,7 +67,7 @@ pub struct HydrationView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyView {
-    /// Its name.
+    /// The policy's name.
     pub name: String,
     /// SHA-256 of the component that serves; of what was refused where none does.
     pub digest: String,
@@ -114,7 +114,7 @@ pub struct FaultView {
     pub hook: String,
     /// `trap`, `deadline`, `memory`, `stack`, `hostcall`, `log flood`, `link` or `runtime`.
     pub kind: String,
-    /// One sentence.
+    /// What broke, in one sentence.
     pub message: String,
     /// Where in the policy, the innermost function first.
     pub backtrace: Vec<String>,
@@ -125,7 +125,7 @@ pub struct FaultView {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    /// The policy.
+    /// The name of the policy that the rollback, or its undoing, is for.
     pub name: String,
     /// Let what is in the folder serve again.
     #[serde(default)]
@@ -136,7 +136,7 @@ pub struct RollbackRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExplainReply {
-    /// The request.
+    /// The id of the request, as `volward explain` takes it.
     pub request: String,
     /// In a sentence: what was asked and what came of it.
     pub summary: String,
@@ -165,7 +165,7 @@ pub struct DecisionsReply {
 pub struct DecisionView {
     /// Its number in this node's log; 0 where an earlier version wrote it.
     pub seq: u64,
-    /// The request.
+    /// The id of the request, as `volward explain` takes it.
     pub request: String,
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
@@ -209,7 +209,7 @@ pub struct DoctorReply {
     pub checks: Vec<DoctorCheck>,
 }
 
-/// One check.
+/// One check of `GET /v1/doctor`: what was looked at, what was found, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorCheck {
@@ -230,7 +230,7 @@ pub struct DoctorCheck {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DoctorVerdict {
-    /// Fine.
+    /// The check passed; there is nothing to do.
     Ok,
     /// Works, but not as it should.
     Warning,
