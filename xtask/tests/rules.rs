@@ -184,6 +184,27 @@ fn every_room_imports_only_what_it_may() {
 }
 
 #[test]
+fn policies_import_record_and_nothing_else_of_the_host() {
+    let manifest = root().join("plugins/Cargo.toml").display().to_string();
+    let words = ["metadata", "--format-version=1", "--no-deps"];
+    let text = cargo(&[&words[..], &["--manifest-path", &manifest]].concat());
+    let metadata: Value = serde_json::from_str(&text).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let host = root().join("host");
+    let mut found = BTreeSet::new();
+    for needed in packages.flat_map(|package| package["dependencies"].as_array().unwrap()) {
+        if let Some(path) = needed["path"]
+            .as_str()
+            .filter(|path| path.contains("/host/"))
+        {
+            assert!(Path::new(path).starts_with(&host), "{path}");
+            found.insert(needed["name"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(found, BTreeSet::from(["volward-record".to_owned()]));
+}
+
+#[test]
 fn no_room_has_what_it_must_not_have_anywhere_in_its_tree() {
     for (room, banned) in BANNED {
         let tree = tree(&[&format!("volward-{room}")]);

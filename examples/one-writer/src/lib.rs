@@ -50,7 +50,7 @@ mod tests {
             state: AttachmentState::Attached,
         });
         Disk {
-            asked_access,
+            asked_access: asked_access.into(),
             attachments: attachments.collect(),
             ..Disk::default()
         }

@@ -1,12 +1,15 @@
 //! What a policy is told: one snapshot, taken before the call and complete, so that a recorded
 //! decision can be replayed. The WIT interface `facts` shows the same things.
 
+mod disk;
+
 use serde::{Deserialize, Serialize};
 
-use crate::attachment::{Access, Attachment, Sharing};
-use crate::home::Home;
-use crate::ids::{InstanceId, NodeName, PoolName, RequestId, VolumeId, VolumeName};
+use crate::ids::{InstanceId, NodeName, RequestId};
 use crate::units::Bytes;
+
+pub(crate) use disk::Place;
+pub use disk::{DiskFacts, ScenarioDisk};
 
 /// The whole of what one decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,38 +120,6 @@ pub struct Space {
     pub free: Bytes,
     /// Granted to copies that are not made yet; part of `free`.
     pub promised: Bytes,
-}
-
-/// One volume, as asked for and as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DiskFacts {
-    /// Identity.
-    pub id: VolumeId,
-    /// Its pool, for people.
-    pub pool: PoolName,
-    /// Its name, for people.
-    pub name: VolumeName,
-    /// Size of the volume.
-    pub size: Bytes,
-    /// Marked shareable by `volward volume set`.
-    pub shareable: bool,
-    /// The LV's tags, Volward's own excepted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// Where the current data is.
-    pub home: Home,
-    /// Every attachment in the cluster, intents included, but for this instance's own on this
-    /// node: what it has on another node counts (I6).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub attachments: Vec<Attachment>,
-    /// The hydration on this node, if one is loaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hydration: Option<HydrationFacts>,
-    /// What the caller wishes, defaults resolved; a policy narrows from here.
-    pub asked_sharing: Sharing,
-    /// What the caller wishes, defaults resolved; a policy narrows from here.
-    pub asked_access: Access,
 }
 
 /// How far a hydration is; words as in the kernel's dm-clone status line.

@@ -17,6 +17,7 @@ mod compare;
 mod tests;
 mod whole;
 
+pub use crate::facts::ScenarioDisk;
 pub use compare::Difference;
 
 use std::collections::BTreeMap;
@@ -28,9 +29,8 @@ use uuid::Uuid;
 use crate::answer::{CopyFate, CopyMode, CopyPlan, Note};
 use crate::attachment::{Access, AttachmentState, Sharing};
 use crate::decision::FaultKind;
-use crate::facts::{HydrationFacts, NodeFacts, Origin, Purpose};
-use crate::home::Home;
-use crate::ids::{InstanceId, NodeName, PoolName, RequestId, VolumeId, VolumeName};
+use crate::facts::{NodeFacts, Origin, Purpose};
+use crate::ids::{InstanceId, NodeName, RequestId, VolumeId};
 use crate::units::Bytes;
 
 /// Noon of the first of January 2026, UTC: [`ScenarioFacts::now_ms`] unless it is given.
@@ -164,59 +164,6 @@ impl Default for ScenarioRequest {
             instance: InstanceId(Uuid::from_u128(2)),
             instance_name: "guest".to_owned(),
             hints: Vec::new(),
-        }
-    }
-}
-
-/// A disk, of which everything may be left out: a free volume of 10 GiB, asked for
-/// exclusively and read-write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct ScenarioDisk {
-    /// Identity; made from the place in the list unless it is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<VolumeId>,
-    /// Its pool; `vg0` unless it is given.
-    pub pool: PoolName,
-    /// Its name; `disk1`, `disk2` and so on (`held1` among those held) unless it is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<VolumeName>,
-    /// Bytes; 10 GiB unless it is given.
-    pub size: Bytes,
-    /// Marked shareable; not, unless it is given.
-    pub shareable: bool,
-    /// The LV's tags.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// Where the current data is; the pool unless it is given.
-    pub home: Home,
-    /// Attachments of others; none unless they are given.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub attachments: Vec<ScenarioAttachment>,
-    /// The hydration on this node, if one is loaded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hydration: Option<HydrationFacts>,
-    /// What the caller wishes; exclusive unless it is given.
-    pub asked_sharing: Sharing,
-    /// What the caller wishes; read-write unless it is given.
-    pub asked_access: Access,
-}
-
-impl Default for ScenarioDisk {
-    fn default() -> Self {
-        Self {
-            id: None,
-            pool: PoolName::fixed("vg0"),
-            name: None,
-            size: DISK_BYTES,
-            shareable: false,
-            tags: Vec::new(),
-            home: Home::POOL,
-            attachments: Vec::new(),
-            hydration: None,
-            asked_sharing: Sharing::Exclusive,
-            asked_access: Access::ReadWrite,
         }
     }
 }

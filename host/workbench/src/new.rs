@@ -61,19 +61,34 @@ const RUST: &[File] = files![
     "Cargo.toml" from "../templates/rust/Cargo.toml",
     "build.sh" from "../templates/rust/build.sh",
     "src/lib.rs" from "../templates/rust/lib.rs",
+    "vendor/record/Cargo.toml" from "../../record/Cargo.toml",
+    "vendor/record/src/answer.rs" from "../../record/src/answer.rs",
+    "vendor/record/src/attachment.rs" from "../../record/src/attachment.rs",
+    "vendor/record/src/decision.rs" from "../../record/src/decision.rs",
+    "vendor/record/src/facts.rs" from "../../record/src/facts.rs",
+    "vendor/record/src/facts/disk.rs" from "../../record/src/facts/disk.rs",
+    "vendor/record/src/home.rs" from "../../record/src/home.rs",
+    "vendor/record/src/ids.rs" from "../../record/src/ids.rs",
+    "vendor/record/src/lib.rs" from "../../record/src/lib.rs",
+    "vendor/record/src/mask.rs" from "../../record/src/mask.rs",
+    "vendor/record/src/scenario.rs" from "../../record/src/scenario.rs",
+    "vendor/record/src/scenario/compare.rs" from "../../record/src/scenario/compare.rs",
+    "vendor/record/src/scenario/tests.rs" from "../../record/src/scenario/tests.rs",
+    "vendor/record/src/scenario/whole.rs" from "../../record/src/scenario/whole.rs",
+    "vendor/record/src/units.rs" from "../../record/src/units.rs",
     "vendor/sdk/Cargo.toml" from "../../../plugins/sdk/Cargo.toml",
     "vendor/sdk/src/answer.rs" from "../../../plugins/sdk/src/answer.rs",
     "vendor/sdk/src/bindings.rs" from "../../../plugins/sdk/src/bindings.rs",
     "vendor/sdk/src/bridge.rs" from "../../../plugins/sdk/src/bridge.rs",
     "vendor/sdk/src/config/mod.rs" from "../../../plugins/sdk/src/config/mod.rs",
     "vendor/sdk/src/config/reader.rs" from "../../../plugins/sdk/src/config/reader.rs",
+    "vendor/sdk/src/fact.rs" from "../../../plugins/sdk/src/fact.rs",
     "vendor/sdk/src/facts.rs" from "../../../plugins/sdk/src/facts.rs",
+    "vendor/sdk/src/handles.rs" from "../../../plugins/sdk/src/handles.rs",
     "vendor/sdk/src/lib.rs" from "../../../plugins/sdk/src/lib.rs",
     "vendor/sdk/src/log.rs" from "../../../plugins/sdk/src/log.rs",
-    "vendor/sdk/src/scenario/facts.rs" from "../../../plugins/sdk/src/scenario/facts.rs",
     "vendor/sdk/src/scenario/mod.rs" from "../../../plugins/sdk/src/scenario/mod.rs",
     "vendor/sdk/src/scenario/tests.rs" from "../../../plugins/sdk/src/scenario/tests.rs",
-    "vendor/sdk/src/scenario/verdict.rs" from "../../../plugins/sdk/src/scenario/verdict.rs",
     "vendor/sdk/src/scenario/words.rs" from "../../../plugins/sdk/src/scenario/words.rs",
 ];
 
@@ -129,7 +144,7 @@ impl Language {
     fn notes(self) -> &'static str {
         let readme = match self {
             Self::Rust => {
-                return "`vendor/sdk` is the SDK's source: it is on no registry. `build.sh` uses rustup's wasm target where it is\ninstalled, and Debian's `rustc-web`, `rust-web-src` and `lld` elsewhere.";
+                return "`vendor/` is the SDK's source, and of what it builds on: they are on no registry. `build.sh` uses rustup's wasm target where it is\ninstalled, and Debian's `rustc-web`, `rust-web-src` and `lld` elsewhere.";
             }
             Self::Python => include_str!("../../../examples/quiet-hours/python/README.md"),
             Self::Javascript => include_str!("../../../examples/quiet-hours/javascript/README.md"),
@@ -164,9 +179,12 @@ impl New {
     }
 
     fn write(&self, folder: &Path, path: &str, content: &str) -> Result<()> {
-        // The SDK is taken as it is.
+        // The SDK is taken as it is, but for what only our own tests of it need.
         let content = if path.starts_with("vendor/") {
-            content.to_owned()
+            let (kept, _) = content
+                .split_once("\n[dev-dependencies]")
+                .unwrap_or((content, ""));
+            kept.to_owned()
         } else {
             content
                 .replace(EXAMPLES_WIT, "wit/policy.wit")
@@ -301,9 +319,17 @@ mod tests {
     fn the_whole_sdk_comes_along() {
         let into = tempfile::tempdir().unwrap();
         make(Language::Rust, into.path()).unwrap();
-        let vendored = paths(&into.path().join("my-policy/vendor/sdk"));
-        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk");
-        assert_eq!(vendored, paths(&sdk));
+        for (vendored, ours) in [
+            ("vendor/sdk", "../../plugins/sdk"),
+            ("vendor/record/src", "../record/src"),
+        ] {
+            let vendored = paths(&into.path().join("my-policy").join(vendored));
+            let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(ours);
+            assert_eq!(vendored, paths(&ours));
+        }
+        let manifest = into.path().join("my-policy/vendor/record/Cargo.toml");
+        let manifest = fs::read_to_string(manifest).unwrap();
+        assert!(!manifest.contains("volward-samples"), "{manifest}");
     }
 
     #[test]
@@ -312,16 +338,18 @@ mod tests {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
             fs::read_to_string(path).unwrap()
         };
-        let (ours, theirs) = (
-            read("../../plugins/Cargo.toml"),
-            read("templates/rust/Cargo.toml"),
-        );
-        for key in [
-            "wit-bindgen = ",
-            "edition = ",
-            "rust-version = ",
-            "opt-level = ",
+        let theirs = read("templates/rust/Cargo.toml");
+        let (plugins, host) = ("../../plugins/Cargo.toml", "../../Cargo.toml");
+        for (ours, key) in [
+            (plugins, "wit-bindgen = "),
+            (plugins, "edition = "),
+            (plugins, "rust-version = "),
+            (plugins, "opt-level = "),
+            (host, "serde = "),
+            (host, "thiserror = "),
+            (host, "uuid = "),
         ] {
+            let ours = read(ours);
             let line = |text: &str| {
                 let found = text.lines().find(|line| line.starts_with(key));
                 found.map(str::to_owned)

@@ -35,7 +35,7 @@ volward_sdk::scenarios!(Baseline: attach, lifecycle);
 /// Sharing, even to read only, is for volumes somebody marked (I18): whoever reads what another
 /// writes must have been meant to.
 fn may_be_shared(disk: &Disk) -> Result<(), Denial> {
-    if disk.asked_sharing == Sharing::Exclusive || disk.shareable {
+    if disk.asked_sharing == Sharing::Exclusive || *disk.shareable {
         return Ok(());
     }
     let name = disk.full_name();
@@ -50,7 +50,7 @@ fn is_free(request: &Request, disk: &Disk) -> Result<(), Denial> {
     let conflict = disk
         .attachments
         .iter()
-        .find(|held| counts(request, held) && excludes(held, disk.asked_sharing));
+        .find(|held| counts(request, held) && excludes(held, *disk.asked_sharing));
     let Some(held) = conflict else { return Ok(()) };
     let how = match held.sharing {
         Sharing::Exclusive => "exclusively",
@@ -106,7 +106,8 @@ mod tests {
                 pool: "vg0".into(),
                 name: "web".into(),
                 ..disk
-            }],
+            }]
+            .into(),
             ..Request::default()
         };
         let mut answer = Answer::default();
@@ -115,9 +116,9 @@ mod tests {
 
     fn shared(shareable: bool, attachments: Vec<Attachment>) -> Disk {
         Disk {
-            asked_sharing: Sharing::Shared,
-            shareable,
-            attachments,
+            asked_sharing: Sharing::Shared.into(),
+            shareable: shareable.into(),
+            attachments: attachments.into(),
             ..Disk::default()
         }
     }
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn sharing_needs_the_mark_even_to_read() {
         let read_only = Disk {
-            asked_access: Access::ReadOnly,
+            asked_access: Access::ReadOnly.into(),
             ..shared(false, vec![])
         };
         for disk in [shared(false, vec![]), read_only] {
@@ -149,7 +150,7 @@ mod tests {
     fn whoever_holds_it_is_named() {
         let exclusive = held(Sharing::Exclusive, AttachmentState::Attached);
         let denial = ask(Disk {
-            attachments: vec![exclusive],
+            attachments: vec![exclusive].into(),
             ..Disk::default()
         })
         .unwrap_err();
@@ -171,7 +172,7 @@ mod tests {
             let attachments = vec![held(Sharing::Shared, state)];
             assert!(
                 ask(Disk {
-                    attachments,
+                    attachments: attachments.into(),
                     ..Disk::default()
                 })
                 .is_err()
@@ -184,7 +185,7 @@ mod tests {
         let attachments = vec![held(Sharing::Exclusive, AttachmentState::Intent)];
         assert!(
             ask(Disk {
-                attachments,
+                attachments: attachments.into(),
                 ..Disk::default()
             })
             .is_ok()
@@ -196,14 +197,14 @@ mod tests {
         let mut own = held(Sharing::Exclusive, AttachmentState::Attached);
         own.instance = "guest-a".into();
         let disk = Disk {
-            attachments: vec![own],
+            attachments: vec![own].into(),
             ..Disk::default()
         };
         for (purpose, granted) in [(Purpose::MigrationIn, true), (Purpose::Boot, false)] {
             let request = Request {
-                purpose,
+                purpose: purpose.into(),
                 instance: "guest-a".into(),
-                disks: vec![disk.clone()],
+                disks: vec![disk.clone()].into(),
                 ..Request::default()
             };
             let answer = Baseline::attach(&request, &mut Answer::default());

@@ -129,12 +129,13 @@ mod tests {
             disks: vec![Disk {
                 pool: "vg0".into(),
                 name: "data".into(),
-                shareable: true,
+                shareable: true.into(),
                 tags: tags.iter().map(|t| (*t).to_owned()).collect(),
-                asked_sharing: Sharing::Shared,
+                asked_sharing: Sharing::Shared.into(),
                 attachments: attachments.collect(),
                 ..Disk::default()
-            }],
+            }]
+            .into(),
             ..Request::default()
         }
     }
@@ -171,10 +172,10 @@ mod tests {
                 .message
                 .contains("`lvchange --addtag cluster=NAME vg0/data`")
         );
-        asked.disks[0].asked_access = Access::ReadOnly;
+        asked.disks[0].asked_access = Access::ReadOnly.into();
         assert_eq!(code(&asked), None);
-        asked.disks[0].asked_access = Access::ReadWrite;
-        asked.disks[0].asked_sharing = Sharing::Exclusive;
+        asked.disks[0].asked_access = Access::ReadWrite.into();
+        asked.disks[0].asked_sharing = Sharing::Exclusive.into();
         assert_eq!(code(&asked), None);
     }
 
@@ -182,10 +183,10 @@ mod tests {
     fn a_groups_volume_is_the_groups_even_exclusively_or_to_read() {
         configure(&[]);
         let mut asked = ask(C, &["cluster=db"], &[]);
-        asked.disks[0].asked_sharing = Sharing::Exclusive;
+        asked.disks[0].asked_sharing = Sharing::Exclusive.into();
         assert_eq!(code(&asked).as_deref(), Some("not-in-group"));
-        asked.disks[0].asked_sharing = Sharing::Shared;
-        asked.disks[0].asked_access = Access::ReadOnly;
+        asked.disks[0].asked_sharing = Sharing::Shared.into();
+        asked.disks[0].asked_access = Access::ReadOnly.into();
         assert_eq!(code(&asked).as_deref(), Some("not-in-group"));
         configure(&[("readers", "anyone")]);
         assert_eq!(code(&asked), None);

@@ -21,7 +21,7 @@ impl Attach for HydrateLocal {
                 Some(reason) => answer.note(disk.full_name(), format!("no copy: {reason}")),
                 None => {
                     // All disks of the request draw on the same space.
-                    room -= disk.size;
+                    room -= *disk.size;
                     answer.copy(disk, plan(&settings));
                 }
             }
@@ -92,7 +92,7 @@ mod tests {
             id: id.into(),
             pool: "vg0".into(),
             name: id.into(),
-            size: gib * GIB,
+            size: (gib * GIB).into(),
             ..Disk::default()
         }
     }
@@ -105,11 +105,12 @@ mod tests {
             promised: 30 * GIB,
         });
         Request {
-            disks,
+            disks: disks.into(),
             node: Node {
-                local,
+                local: local.into(),
                 ..Node::default()
-            },
+            }
+            .into(),
             ..Request::default()
         }
     }
@@ -121,7 +122,7 @@ mod tests {
         let (mut copies, mut reasons) = (Vec::new(), Vec::new());
         for said in answer.narrowings() {
             match said {
-                Narrowing::Copy(id, _) => copies.push(id.clone()),
+                Narrowing::Copy(id, _) => copies.push(id.to_string()),
                 Narrowing::Note(_, reason) => reasons.push(reason.clone()),
                 other => panic!("it narrowed: {other:?}"),
             }
@@ -149,15 +150,15 @@ mod tests {
     fn only_an_exclusive_writer_from_the_pool_gets_a_copy() {
         for other in [
             Disk {
-                asked_sharing: Sharing::Shared,
+                asked_sharing: Sharing::Shared.into(),
                 ..disk("a", 1)
             },
             Disk {
-                asked_access: Access::ReadOnly,
+                asked_access: Access::ReadOnly.into(),
                 ..disk("a", 1)
             },
             Disk {
-                home: Home::Split("n1".into()),
+                home: Home::Split("n1".into()).into(),
                 ..disk("a", 1)
             },
         ] {
@@ -165,7 +166,7 @@ mod tests {
         }
         assert_eq!(ask(&request(vec![disk("a", 1)])).0, ["a"]);
         let nowhere = Request {
-            node: Node::default(),
+            node: Node::default().into(),
             ..request(vec![disk("a", 0)])
         };
         assert_eq!(ask(&nowhere).1, ["no copy: this node has no local pool"]);
@@ -175,9 +176,9 @@ mod tests {
     fn size_and_hours_are_the_configurations() {
         config::set_for_test(&[("min-size", "2GiB"), ("max-size", "4GiB"), ("hours", "1-5")]);
         let mut request = request(vec![disk("s", 1), disk("m", 3), disk("l", 5)]);
-        request.now_ms = 3 * 3_600_000;
+        request.now_ms = (3 * 3_600_000).into();
         assert_eq!(ask(&request).0, ["m"]);
-        request.utc_offset_minutes = 120;
+        request.utc_offset_minutes = 120.into();
         assert!(ask(&request).0.is_empty());
     }
 

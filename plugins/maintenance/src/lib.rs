@@ -129,12 +129,13 @@ mod tests {
     fn on(node: &str) -> Request {
         Request {
             instance_name: "web1".into(),
-            origin: Origin::Libvirt,
+            origin: Origin::Libvirt.into(),
             node: Node {
                 name: node.into(),
-                labels: vec![("rack".into(), "r1".into())],
+                labels: vec![("rack".into(), "r1".into())].into(),
                 ..Node::default()
-            },
+            }
+            .into(),
             ..Request::default()
         }
     }
@@ -154,7 +155,7 @@ mod tests {
             Purpose::Restore,
         ] {
             let denial = ask(&Request {
-                purpose,
+                purpose: purpose.into(),
                 ..on("n1")
             })
             .unwrap_err();
@@ -178,7 +179,7 @@ mod tests {
             "node n9 is being drained (new switch), nothing new is attached there: use rack r2, or end the maintenance by `label` in the settings of the policy maintenance"
         );
         let elsewhere = Request {
-            node: Node::default(),
+            node: Node::default().into(),
             ..on("n9")
         };
         assert!(ask(&elsewhere).is_ok());
@@ -189,7 +190,7 @@ mod tests {
         config::set_for_test(&[("nodes", "n1"), ("still-allowed", "operator")]);
         assert!(
             ask(&Request {
-                origin: Origin::Operator,
+                origin: Origin::Operator.into(),
                 ..on("n1")
             })
             .is_ok()
@@ -197,7 +198,7 @@ mod tests {
         assert!(ask(&on("n1")).is_err());
         assert!(
             ask(&Request {
-                origin: Origin::Other("x".into()),
+                origin: Origin::Other("x".into()).into(),
                 ..on("n1")
             })
             .is_err()

@@ -39,7 +39,7 @@ volward_sdk::scenarios!(Quota: attach, lifecycle);
 /// Attachments under way elsewhere on the node count, so two requests at once cannot both have
 /// the last place; both may be refused, and ask again.
 fn node(request: &Request, settings: &Settings) -> Result<(), Denial> {
-    let (Some(limit), Some(others)) = (settings.node_attachments, request.node.attachments) else {
+    let (Some(limit), Some(others)) = (settings.node_attachments, *request.node.attachments) else {
         return Ok(());
     };
     let asked = count(&request.disks);
@@ -79,14 +79,14 @@ fn instance_copies(request: &Request, settings: &Settings, answer: &mut Answer) 
         return;
     };
     let held = request.held.iter().filter(|disk| disk.home != Home::Pool);
-    let used = held.map(|disk| disk.size).fold(0, u64::saturating_add);
+    let used = held.map(|disk| *disk.size).fold(0, u64::saturating_add);
     let why = format!("copies of this instance may have {limit} bytes");
     ration(request, answer, limit.saturating_sub(used), &why);
 }
 
 /// What is promised to others on this node counts first.
 fn node_copies(request: &Request, settings: &Settings, answer: &mut Answer) {
-    let (Some(limit), Some(local)) = (settings.node_promised, request.node.local) else {
+    let (Some(limit), Some(local)) = (settings.node_promised, *request.node.local) else {
         return;
     };
     let why = format!(
@@ -100,7 +100,7 @@ fn node_copies(request: &Request, settings: &Settings, answer: &mut Answer) {
 fn ration(request: &Request, answer: &mut Answer, mut room: u64, why: &str) {
     for disk in request.disks.iter().filter(|disk| may_be_copied(disk)) {
         if disk.size <= room {
-            room -= disk.size;
+            room -= *disk.size;
         } else {
             answer.copy_at_most(disk, CopyMode::None);
             answer.note(disk.full_name(), format!("no copy: {why}"));
@@ -122,7 +122,7 @@ fn count(disks: &[Disk]) -> u64 {
 fn bytes(disks: &[Disk]) -> u64 {
     disks
         .iter()
-        .map(|disk| disk.size)
+        .map(|disk| *disk.size)
         .fold(0, u64::saturating_add)
 }
 
@@ -138,7 +138,7 @@ mod tests {
             id: name.into(),
             pool: "vg0".into(),
             name: name.into(),
-            size: gib * GIB,
+            size: (gib * GIB).into(),
             ..Disk::default()
         }
     }
@@ -154,14 +154,15 @@ mod tests {
         Request {
             instance: "u-1".into(),
             instance_name: "web1".into(),
-            disks,
-            held: vec![disk("root", 10)],
+            disks: disks.into(),
+            held: vec![disk("root", 10)].into(),
             node: Node {
                 name: "n1".into(),
-                local,
-                attachments: Some(5),
+                local: local.into(),
+                attachments: Some(5).into(),
                 ..Node::default()
-            },
+            }
+            .into(),
             ..Request::default()
         }
     }
@@ -170,7 +171,7 @@ mod tests {
         let mut answer = Answer::default();
         Quota::attach(request, &mut answer)?;
         let ceilings = answer.narrowings().iter().filter_map(|said| match said {
-            Narrowing::CopyAtMost(id, CopyMode::None) => Some(id.clone()),
+            Narrowing::CopyAtMost(id, CopyMode::None) => Some(id.to_string()),
             _ => None,
         });
         Ok(ceilings.collect())
@@ -199,7 +200,7 @@ mod tests {
             "quota-bytes"
         );
         let endless = Disk {
-            size: u64::MAX,
+            size: u64::MAX.into(),
             ..disk("a", 0)
         };
         assert_eq!(ask(&asks(vec![endless])).unwrap_err().code, "quota-bytes");
@@ -217,7 +218,7 @@ mod tests {
         );
         // A record of before that was told.
         let mut old = asks(vec![disk("a", 1), disk("b", 1)]);
-        old.node.attachments = None;
+        old.node.attachments = None.into();
         assert!(ask(&old).is_ok());
     }
 
@@ -236,7 +237,7 @@ mod tests {
         let mut request = asks(disks);
         assert_eq!(ask(&request).unwrap(), ["c"]);
         // The volume it has is copied here, and counts.
-        request.held[0].home = Home::Split("n1".into());
+        request.held[0].home = Home::Split("n1".into()).into();
         assert_eq!(ask(&request).unwrap(), ["b"]);
     }
 
@@ -244,7 +245,7 @@ mod tests {
     fn what_is_never_copied_takes_no_room() {
         config::set_for_test(&[("instance-copies", "20GiB")]);
         let shared = Disk {
-            asked_sharing: Sharing::Shared,
+            asked_sharing: Sharing::Shared.into(),
             ..disk("s", 20)
         };
         assert_eq!(ask(&asks(vec![shared, disk("a", 20)])).unwrap(), [""; 0]);

@@ -154,12 +154,13 @@ mod tests {
             disks: vec![Disk {
                 pool: "vg0".into(),
                 name: "db".into(),
-                asked_sharing: Sharing::Shared,
-                shareable: true,
-                asked_access,
+                asked_sharing: Sharing::Shared.into(),
+                shareable: true.into(),
+                asked_access: asked_access.into(),
                 attachments: attachments.collect(),
                 ..Disk::default()
-            }],
+            }]
+            .into(),
             ..Request::default()
         }
     }
@@ -197,7 +198,7 @@ mod tests {
         let mut asked = request(WRITES, &[WRITES]);
         asked.disks[0].attachments[0].instance = "a".into();
         assert!(ask(&asked).is_err());
-        asked.purpose = Purpose::MigrationIn;
+        asked.purpose = Purpose::MigrationIn.into();
         assert!(ask(&asked).is_ok());
         asked.disks[0]
             .attachments
@@ -209,14 +210,17 @@ mod tests {
     fn the_second_writer_may_be_made_a_reader() {
         config::set_for_test(&[("second-writer", "read-only")]);
         let answer = ask(&request(WRITES, &[WRITES])).unwrap();
-        assert_eq!(answer.narrowings()[0], Narrowing::ReadOnly(String::new()));
+        assert_eq!(
+            answer.narrowings()[0],
+            Narrowing::ReadOnly(String::new().into())
+        );
         assert!(matches!(&answer.narrowings()[1], Narrowing::Note(disk, _) if disk == "vg0/db"));
     }
 
     #[test]
     fn tag_and_pools_say_what_it_looks_at() {
         let mut asked = request(WRITES, &[WRITES]);
-        asked.disks[0].tags = vec!["replicated".into()];
+        asked.disks[0].tags = vec!["replicated".into()].into();
         for (config, refused) in [
             (("tag", "replicated"), true),
             (("tag", "other"), false),

@@ -2,7 +2,7 @@
 
 pub use crate::bindings::volward::policy::answers::{CopyFate, CopyMode, CopyPlan, Denial};
 
-use crate::facts::Disk;
+use crate::facts::{Disk, Fact};
 
 /// The answer being made. Untouched, it means agreement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,13 +14,13 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Narrowing {
     /// Nobody else may have the disk at the same time.
-    Exclusive(String),
+    Exclusive(Fact<String>),
     /// The attachment may not write.
-    ReadOnly(String),
+    ReadOnly(Fact<String>),
     /// No more copying than this.
-    CopyAtMost(String, CopyMode),
+    CopyAtMost(Fact<String>, CopyMode),
     /// A proposed copy.
-    Copy(String, CopyPlan),
+    Copy(Fact<String>, CopyPlan),
     /// A remark for the decision log.
     Note(String, String),
 }

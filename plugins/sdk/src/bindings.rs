@@ -2,7 +2,8 @@
 //! [`export!`](crate::export) macro does.
 //!
 //! One world per hook, so that a policy exports the hooks it has and no others; the imports are
-//! generated once and shared by all of them.
+//! generated once and shared by all of them. A hook that is added is a row of the table below, a
+//! trait and a line of `export!` in `lib.rs`, and what asks it in `bridge.rs`.
 #![allow(unsafe_code, missing_docs, unused_qualifications, clippy::all)]
 
 wit_bindgen::generate!({
@@ -11,54 +12,30 @@ wit_bindgen::generate!({
     additional_derives: [PartialEq],
 });
 
-pub mod attach {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "attach-hook",
-        with: {
-            "volward:policy/facts@0.1.0": crate::bindings::volward::policy::facts,
-            "volward:policy/answers@0.1.0": crate::bindings::volward::policy::answers,
-            "volward:policy/log@0.1.0": crate::bindings::volward::policy::log,
-            "volward:policy/config@0.1.0": crate::bindings::volward::policy::config,
-            "volward:policy/clock@0.1.0": crate::bindings::volward::policy::clock,
-        },
-        pub_export_macro: true,
-        export_macro_name: "export_attach",
-        default_bindings_module: "volward_sdk::bindings::attach",
-    });
+macro_rules! hooks {
+    ($($hook:ident: $world:tt exported by $export:tt in $module:tt;)+) => {$(
+        pub mod $hook {
+            wit_bindgen::generate!({
+                path: "../../wit",
+                world: $world,
+                with: {
+                    "volward:policy/facts@0.1.0": crate::bindings::volward::policy::facts,
+                    "volward:policy/answers@0.1.0": crate::bindings::volward::policy::answers,
+                    "volward:policy/log@0.1.0": crate::bindings::volward::policy::log,
+                    "volward:policy/config@0.1.0": crate::bindings::volward::policy::config,
+                    "volward:policy/clock@0.1.0": crate::bindings::volward::policy::clock,
+                },
+                pub_export_macro: true,
+                export_macro_name: $export,
+                default_bindings_module: $module,
+                additional_derives: [PartialEq],
+            });
+        }
+    )+};
 }
 
-pub mod detach {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "detach-hook",
-        with: {
-            "volward:policy/facts@0.1.0": crate::bindings::volward::policy::facts,
-            "volward:policy/answers@0.1.0": crate::bindings::volward::policy::answers,
-            "volward:policy/log@0.1.0": crate::bindings::volward::policy::log,
-            "volward:policy/config@0.1.0": crate::bindings::volward::policy::config,
-            "volward:policy/clock@0.1.0": crate::bindings::volward::policy::clock,
-        },
-        pub_export_macro: true,
-        export_macro_name: "export_detach",
-        default_bindings_module: "volward_sdk::bindings::detach",
-    });
-}
-
-pub mod lifecycle {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "lifecycle-hook",
-        with: {
-            "volward:policy/facts@0.1.0": crate::bindings::volward::policy::facts,
-            "volward:policy/answers@0.1.0": crate::bindings::volward::policy::answers,
-            "volward:policy/log@0.1.0": crate::bindings::volward::policy::log,
-            "volward:policy/config@0.1.0": crate::bindings::volward::policy::config,
-            "volward:policy/clock@0.1.0": crate::bindings::volward::policy::clock,
-        },
-        pub_export_macro: true,
-        export_macro_name: "export_lifecycle",
-        default_bindings_module: "volward_sdk::bindings::lifecycle",
-        additional_derives: [PartialEq],
-    });
+hooks! {
+    attach: "attach-hook" exported by "export_attach" in "volward_sdk::bindings::attach";
+    detach: "detach-hook" exported by "export_detach" in "volward_sdk::bindings::detach";
+    lifecycle: "lifecycle-hook" exported by "export_lifecycle" in "volward_sdk::bindings::lifecycle";
 }

@@ -1,13 +1,14 @@
-//! Between the canonical ABI and the author's plain functions: facts are copied into owned types,
-//! the author's function runs, its answer is said to the daemon.
+//! Between the canonical ABI and the author's plain functions: the author's function is given facts
+//! that are read when it looks at them, runs, and its answer is said to the daemon.
 
 use std::marker::PhantomData;
 
 use crate::answer::{Answer, CopyFate, Denial, Narrowing};
-use crate::bindings::volward::policy::{answers, clock, facts as raw};
+use crate::bindings::volward::policy::{answers, facts as raw};
 use crate::bindings::{attach, detach, lifecycle};
-use crate::facts::{Disk, Node, Request};
-use crate::{Attach, Detach, Lifecycle, Problem};
+use crate::fact::Fact;
+use crate::facts::{Disk, Request};
+use crate::{Attach, Detach, Lifecycle, Problem, handles};
 
 /// A policy as the component exports it.
 pub struct Exported<P>(PhantomData<P>);
@@ -15,13 +16,11 @@ pub struct Exported<P>(PhantomData<P>);
 impl<P: Attach> attach::exports::volward::policy::attach::Guest for Exported<P> {
     fn review(request: &raw::Request, answer: &answers::Answer) -> Result<(), Denial> {
         log_panics();
-        let disks = request.disks();
-        let owned = copy_request(request, &disks);
+        let told = Request::behind(request.handle());
         let mut said = Answer::default();
-        P::attach(&owned, &mut said)?;
-        let mut handles = Handles::new(&owned.disks, &disks);
+        P::attach(&told, &mut said)?;
         for narrowing in said.narrowings() {
-            say(narrowing, answer, &mut handles);
+            say(narrowing, answer);
         }
         Ok(())
     }
@@ -30,7 +29,11 @@ impl<P: Attach> attach::exports::volward::policy::attach::Guest for Exported<P> 
 impl<P: Detach> detach::exports::volward::policy::detach::Guest for Exported<P> {
     fn review(request: &raw::Request, disk: &raw::Disk) -> Option<CopyFate> {
         log_panics();
-        P::detach(&copy_request(request, &request.disks()), &copy_disk(disk))
+        let told = Request::behind(request.handle());
+        let fate = P::detach(&told, &Disk::behind(disk.handle()));
+        // The same instance is asked about the next copy.
+        told.give_back();
+        fate
     }
 }
 
@@ -46,88 +49,23 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|info| crate::log::error(&info.to_string())));
 }
 
-/// The daemon's handles, found by the ids the author has.
-struct Handles<'a> {
-    owned: &'a [Disk],
-    handles: &'a [raw::Disk],
-    last: usize,
-}
-
-impl<'a> Handles<'a> {
-    fn new(owned: &'a [Disk], handles: &'a [raw::Disk]) -> Self {
-        Self {
-            owned,
-            handles,
-            last: 0,
-        }
-    }
-
-    /// Looks from where the last one was: who goes through the disks in their order never waits,
-    /// and there may be hundreds. A disk that was not asked for is a mistake of the policy that must
-    /// not be passed over in silence, hence the panic: a fault, and faults refuse.
-    fn find(&mut self, id: &str) -> &'a raw::Disk {
-        let mut places = (self.last..self.owned.len()).chain(0..self.last);
-        match places.find(|place| self.owned[*place].id == id) {
-            Some(place) => {
-                self.last = place;
-                &self.handles[place]
-            }
-            None => panic!("the answer speaks of disk {id:?}, which was not asked for"),
-        }
-    }
-}
-
 /// Says one narrowing.
-fn say(narrowing: &Narrowing, answer: &answers::Answer, handles: &mut Handles<'_>) {
+fn say(narrowing: &Narrowing, answer: &answers::Answer) {
     match narrowing {
-        Narrowing::Exclusive(id) => answer.exclusive(handles.find(id)),
-        Narrowing::ReadOnly(id) => answer.read_only(handles.find(id)),
-        Narrowing::CopyAtMost(id, mode) => answer.copy_at_most(handles.find(id), *mode),
-        Narrowing::Copy(id, plan) => answer.copy(handles.find(id), *plan),
+        Narrowing::Exclusive(id) => lent(id, |disk| answer.exclusive(disk)),
+        Narrowing::ReadOnly(id) => lent(id, |disk| answer.read_only(disk)),
+        Narrowing::CopyAtMost(id, mode) => lent(id, |disk| answer.copy_at_most(disk, *mode)),
+        Narrowing::Copy(id, plan) => lent(id, |disk| answer.copy(disk, *plan)),
         Narrowing::Note(key, value) => answer.note(key, value),
     }
 }
 
-fn copy_request(request: &raw::Request, disks: &[raw::Disk]) -> Request {
-    Request {
-        id: request.id(),
-        origin: request.origin(),
-        caller_uid: request.caller_uid(),
-        purpose: request.purpose(),
-        instance: request.instance(),
-        instance_name: request.instance_name(),
-        hints: request.hints(),
-        disks: disks.iter().map(copy_disk).collect(),
-        held: request.held().iter().map(copy_disk).collect(),
-        node: copy_node(&request.node()),
-        peer: request.peer().as_ref().map(copy_node),
-        now_ms: clock::now_ms(),
-        utc_offset_minutes: clock::utc_offset_minutes(),
-    }
-}
-
-fn copy_disk(disk: &raw::Disk) -> Disk {
-    Disk {
-        id: disk.id(),
-        pool: disk.pool(),
-        name: disk.name(),
-        size: disk.size(),
-        shareable: disk.shareable(),
-        tags: disk.tags(),
-        home: disk.home(),
-        attachments: disk.attachments(),
-        hydration: disk.hydration(),
-        asked_sharing: disk.asked_sharing(),
-        asked_access: disk.asked_access(),
-    }
-}
-
-fn copy_node(node: &raw::Node) -> Node {
-    Node {
-        name: node.name(),
-        labels: node.labels(),
-        local: node.local(),
-        io_pressure: node.io_pressure(),
-        attachments: node.attachments(),
+/// The disk of that id, which need not be looked at: it has the disk's handle. A disk that the
+/// policy made itself has none. That is a mistake that must not be passed over in silence, hence the
+/// panic: a fault, and faults refuse.
+fn lent(id: &Fact<String>, f: impl FnOnce(&raw::Disk)) {
+    match id.handle() {
+        Some(handle) => handles::disk(handle, f),
+        None => panic!("the answer speaks of disk {id:?}, which was not asked for"),
     }
 }

@@ -1,81 +1,196 @@
-//! What a policy is told, as plain owned data: make it with struct literals in tests.
+//! What a policy is told. Each field is a [`Fact`], read when it is looked at; tests make them of
+//! plain values, in struct literals.
+//!
+//! One table says it all: a row is a field, its value in [`Default`], how the daemon is asked for
+//! it, and where it is in a decision record (for scenarios).
 
+#[cfg(target_family = "wasm")]
+use crate::bindings::volward::policy::clock;
 pub use crate::bindings::volward::policy::facts::{
     Access, Attachment, AttachmentState, Home, Hydration, Origin, Purpose, Sharing, Space,
 };
+pub use crate::fact::Fact;
 
-/// Who asks for what, where, and when: the whole of what a decision rests on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// This request, a UUID.
-    pub id: String,
-    /// Who is on the other end of the socket; from peer credentials.
-    pub origin: Origin,
-    /// Their uid; from peer credentials, not from the message.
-    pub caller_uid: u32,
-    /// What the attachment is for.
-    pub purpose: Purpose,
-    /// The virtual machine's UUID.
-    pub instance: String,
-    /// Its name, for people.
-    pub instance_name: String,
-    /// Set by whoever wrote the domain XML: never proof of anything.
-    pub hints: Vec<(String, String)>,
-    /// What is asked for, in the caller's order: all are attached or none.
-    pub disks: Vec<Disk>,
-    /// What the instance has on this node already.
-    pub held: Vec<Disk>,
-    /// The node that decides.
-    pub node: Node,
-    /// The other node of a migration.
-    pub peer: Option<Node>,
-    /// Milliseconds since the Unix epoch; constant during the decision.
-    pub now_ms: u64,
-    /// The node's local time minus UTC.
-    pub utc_offset_minutes: i32,
+macro_rules! told {
+    (
+        $(#[$about:meta])*
+        $name:ident, lent by $lend:ident, recorded as $recorded:ident {
+            $(
+                $(#[$doc:meta])*
+                $field:ident: $type:ty = $default:expr;
+                    asked |$raw:pat_param| $ask:expr;
+                    recorded |$facts:pat_param| $find:expr;
+            )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name { $($(#[$doc])* pub $field: Fact<$type>,)+ }
+
+        impl Default for $name {
+            /// A start for tests: everything empty, as nobody would refuse it.
+            fn default() -> Self {
+                Self { $($field: Fact::from($default),)+ }
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        impl $name {
+            /// What is behind a handle of the daemon's.
+            pub(crate) const fn behind(handle: u32) -> Self {
+                Self {
+                    $($field: Fact::behind(handle, |handle| {
+                        crate::handles::$lend(handle, |$raw| $ask)
+                    }),)+
+                }
+            }
+        }
+
+        #[cfg(not(target_family = "wasm"))]
+        impl From<&volward_record::$recorded> for $name {
+            fn from(facts: &volward_record::$recorded) -> Self {
+                $(let $field: $type = { let $facts = facts; $find };)+
+                Self { $($field: $field.into(),)+ }
+            }
+        }
+    };
 }
 
-/// One volume, as asked for and as it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Disk {
-    /// Identity: `VG-UUID:LV-UUID`.
-    pub id: String,
-    /// Its pool; for people.
-    pub pool: String,
-    /// Its name in the pool; for people.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    /// Marked shareable by `volward volume set`.
-    pub shareable: bool,
-    /// The LV's tags, Volward's own excepted.
-    pub tags: Vec<String>,
-    /// Where the current data is.
-    pub home: Home,
-    /// Every attachment in the cluster, the asking instance's own on this node excepted.
-    pub attachments: Vec<Attachment>,
-    /// The hydration on this node, if one is loaded.
-    pub hydration: Option<Hydration>,
-    /// What the caller wishes, defaults resolved; a policy narrows from here.
-    pub asked_sharing: Sharing,
-    /// What the caller wishes, defaults resolved; a policy narrows from here.
-    pub asked_access: Access,
+told! {
+    /// Who asks for what, where, and when: the whole of what a decision rests on. By default an
+    /// operator boots an instance without a disk.
+    Request, lent by request, recorded as Facts {
+        /// This request, a UUID.
+        id: String = String::new();
+            asked |request| request.id();
+            recorded |facts| facts.request.id.to_string();
+        /// Who is on the other end of the socket; from peer credentials.
+        origin: Origin = Origin::Operator;
+            asked |request| request.origin();
+            recorded |facts| (&facts.request.origin).into();
+        /// Their uid; from peer credentials, not from the message.
+        caller_uid: u32 = 0;
+            asked |request| request.caller_uid();
+            recorded |facts| facts.request.caller_uid;
+        /// What the attachment is for.
+        purpose: Purpose = Purpose::Boot;
+            asked |request| request.purpose();
+            recorded |facts| (&facts.request.purpose).into();
+        /// The virtual machine's UUID.
+        instance: String = String::new();
+            asked |request| request.instance();
+            recorded |facts| facts.request.instance.to_string();
+        /// Its name, for people.
+        instance_name: String = String::new();
+            asked |request| request.instance_name();
+            recorded |facts| facts.request.instance_name.clone();
+        /// Set by whoever wrote the domain XML: never proof of anything.
+        hints: Vec<(String, String)> = Vec::new();
+            asked |request| request.hints();
+            recorded |facts| facts.request.hints.clone();
+        /// What is asked for, in the caller's order: all are attached or none.
+        disks: Vec<Disk> = Vec::new();
+            asked |request| request.disks().iter().map(|disk| Disk::behind(disk.take_handle())).collect();
+            recorded |facts| facts.disks.iter().map(Disk::from).collect();
+        /// What the instance has on this node already.
+        held: Vec<Disk> = Vec::new();
+            asked |request| request.held().iter().map(|disk| Disk::behind(disk.take_handle())).collect();
+            recorded |facts| facts.held.iter().map(Disk::from).collect();
+        /// The node that decides.
+        node: Node = Node::default();
+            asked |request| Node::behind(request.node().take_handle());
+            recorded |facts| (&facts.node).into();
+        /// The other node of a migration.
+        peer: Option<Node> = None;
+            asked |request| request.peer().map(|node| Node::behind(node.take_handle()));
+            recorded |facts| facts.peer.as_ref().map(Node::from);
+        /// Milliseconds since the Unix epoch; constant during the decision.
+        now_ms: u64 = 0;
+            asked |_| clock::now_ms();
+            recorded |facts| facts.now_ms;
+        /// The node's local time minus UTC.
+        utc_offset_minutes: i32 = 0;
+            asked |_| clock::utc_offset_minutes();
+            recorded |facts| facts.utc_offset_minutes;
+    }
 }
 
-/// A node.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// From the daemon's configuration.
-    pub labels: Vec<(String, String)>,
-    /// The local pool, where there is one.
-    pub local: Option<Space>,
-    /// Hundredths of a percent of the last minute (`some avg60` of /proc/pressure/io).
-    pub io_pressure: Option<u32>,
-    /// How many attachments it has, those under way included, this request's own not. For the
-    /// deciding node only.
-    pub attachments: Option<u32>,
+told! {
+    /// One volume, as asked for and as it is. By default it is free, at home in its pool, and asked
+    /// for exclusively and read-write.
+    Disk, lent by disk, recorded as DiskFacts {
+        /// Identity: `VG-UUID:LV-UUID`.
+        id: String = String::new();
+            asked |disk| disk.id();
+            recorded |facts| facts.id.to_string();
+        /// Its pool; for people.
+        pool: String = String::new();
+            asked |disk| disk.pool();
+            recorded |facts| facts.pool.to_string();
+        /// Its name in the pool; for people.
+        name: String = String::new();
+            asked |disk| disk.name();
+            recorded |facts| facts.name.to_string();
+        /// Bytes.
+        size: u64 = 0;
+            asked |disk| disk.size();
+            recorded |facts| facts.size.0;
+        /// Marked shareable by `volward volume set`.
+        shareable: bool = false;
+            asked |disk| disk.shareable();
+            recorded |facts| facts.shareable;
+        /// The LV's tags, Volward's own excepted.
+        tags: Vec<String> = Vec::new();
+            asked |disk| disk.tags();
+            recorded |facts| facts.tags.clone();
+        /// Where the current data is.
+        home: Home = Home::Pool;
+            asked |disk| disk.home();
+            recorded |facts| (&facts.home).into();
+        /// Every attachment in the cluster, the asking instance's own on this node excepted.
+        attachments: Vec<Attachment> = Vec::new();
+            asked |disk| disk.attachments();
+            recorded |facts| facts.attachments.iter().map(Into::into).collect();
+        /// The hydration on this node, if one is loaded.
+        hydration: Option<Hydration> = None;
+            asked |disk| disk.hydration();
+            recorded |facts| facts.hydration.as_ref().map(Into::into);
+        /// What the caller wishes, defaults resolved; a policy narrows from here.
+        asked_sharing: Sharing = Sharing::Exclusive;
+            asked |disk| disk.asked_sharing();
+            recorded |facts| facts.asked_sharing.into();
+        /// What the caller wishes, defaults resolved; a policy narrows from here.
+        asked_access: Access = Access::ReadWrite;
+            asked |disk| disk.asked_access();
+            recorded |facts| facts.asked_access.into();
+    }
+}
+
+told! {
+    /// A node.
+    Node, lent by node, recorded as NodeFacts {
+        /// Its name.
+        name: String = String::new();
+            asked |node| node.name();
+            recorded |facts| facts.name.to_string();
+        /// From the daemon's configuration.
+        labels: Vec<(String, String)> = Vec::new();
+            asked |node| node.labels();
+            recorded |facts| facts.labels.clone();
+        /// The local pool, where there is one.
+        local: Option<Space> = None;
+            asked |node| node.local();
+            recorded |facts| facts.local.as_ref().map(Into::into);
+        /// Hundredths of a percent of the last minute (`some avg60` of /proc/pressure/io).
+        io_pressure: Option<u32> = None;
+            asked |node| node.io_pressure();
+            recorded |facts| facts.io_pressure;
+        /// How many attachments it has, those under way included, this request's own not. For the
+        /// deciding node only.
+        attachments: Option<u32> = None;
+            asked |node| node.attachments();
+            recorded |facts| facts.attachments;
+    }
 }
 
 impl Request {
@@ -83,7 +198,7 @@ impl Request {
     #[must_use]
     pub fn local_hour(&self) -> u8 {
         const HOUR_MS: i128 = 3_600_000;
-        let local = i128::from(self.now_ms) + i128::from(self.utc_offset_minutes) * 60_000;
+        let local = i128::from(*self.now_ms) + i128::from(*self.utc_offset_minutes) * 60_000;
         // Below 24, whatever the clock says.
         (local.div_euclid(HOUR_MS)).rem_euclid(24) as u8
     }
@@ -97,56 +212,16 @@ impl Disk {
     }
 }
 
-impl Default for Request {
-    /// An operator's request to boot an instance without a disk; a start for tests.
-    fn default() -> Self {
-        Self {
-            id: String::new(),
-            origin: Origin::Operator,
-            caller_uid: 0,
-            purpose: Purpose::Boot,
-            instance: String::new(),
-            instance_name: String::new(),
-            hints: Vec::new(),
-            disks: Vec::new(),
-            held: Vec::new(),
-            node: Node::default(),
-            peer: None,
-            now_ms: 0,
-            utc_offset_minutes: 0,
-        }
-    }
-}
-
-impl Default for Disk {
-    /// A free volume at home in its pool, asked for exclusively and read-write; a start for tests.
-    fn default() -> Self {
-        Self {
-            id: String::new(),
-            pool: String::new(),
-            name: String::new(),
-            size: 0,
-            shareable: false,
-            tags: Vec::new(),
-            home: Home::Pool,
-            attachments: Vec::new(),
-            hydration: None,
-            asked_sharing: Sharing::Exclusive,
-            asked_access: Access::ReadWrite,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_local_hour_follows_the_offset_over_midnight() {
-        let at = |now_ms, utc_offset_minutes| {
+        let at = |now_ms: u64, utc_offset_minutes: i32| {
             Request {
-                now_ms,
-                utc_offset_minutes,
+                now_ms: now_ms.into(),
+                utc_offset_minutes: utc_offset_minutes.into(),
                 ..Request::default()
             }
             .local_hour()

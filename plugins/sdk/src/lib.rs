@@ -1,4 +1,4 @@
-//! Write a Volward policy: implement the hooks you want as plain functions on plain data, and
+//! Write a Volward policy: implement the hooks you want as plain functions on facts, and
 //! export them with one macro.
 //!
 //! ```
@@ -29,10 +29,14 @@
 pub mod answer;
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod bridge;
 pub mod config;
+mod fact;
 pub mod facts;
+#[cfg(target_family = "wasm")]
+mod handles;
 pub mod log;
 #[cfg(not(target_family = "wasm"))]
 pub mod scenario;
@@ -40,8 +44,8 @@ pub mod scenario;
 pub use answer::{Answer, CopyFate, CopyMode, CopyPlan, Denial, Narrowing};
 pub use bindings::lifecycle::exports::volward::policy::lifecycle::Problem;
 pub use facts::{
-    Access, Attachment, AttachmentState, Disk, Home, Hydration, Node, Origin, Purpose, Request,
-    Sharing, Space,
+    Access, Attachment, AttachmentState, Disk, Fact, Home, Hydration, Node, Origin, Purpose,
+    Request, Sharing, Space,
 };
 
 /// Reviews an attach: all disks of the request in one call.

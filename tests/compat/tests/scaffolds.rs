@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use volward_compat::Desk;
-use volward_model::Facts;
 use volward_sdk::scenario;
 use volward_workbench::new::{Language, New};
 
@@ -62,10 +61,8 @@ fn builds_and_answers(language: Language, tools: &str) {
     for scenario in scenario::read(&folder.join("scenarios/my-policy.jsonl")).unwrap() {
         let config = scenario.config("my-policy");
         let chain = desk.load("my-policy", &component, &config).unwrap();
-        let facts: Facts = serde_json::from_value(scenario.facts()).unwrap();
-        let record = chain.attach(&facts);
-        let verdict = serde_json::to_value(&record.plugins[0].verdict).unwrap();
-        let found = scenario.differences("my-policy", &verdict);
+        let record = chain.attach(&scenario.facts());
+        let found = scenario.differences("my-policy", &record.plugins[0].verdict);
         assert!(
             found.is_empty(),
             "{language:?}, {}: {found:?}",

@@ -8,8 +8,33 @@ use wasmtime::component::Component;
 /// The interface this runtime offers and asks for.
 pub const INTERFACE: &str = "volward:policy@0.1.0";
 
-/// The hooks that are asked.
-const HOOKS: [&str; 3] = ["attach", "detach", "lifecycle"];
+/// A hook that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// May these disks be attached?
+    Attach,
+    /// What becomes of the copies?
+    Detach,
+    /// What is wrong with the configuration?
+    Lifecycle,
+}
+
+/// All hooks, in the order in which they are shown: the interface that a policy exports, and the
+/// function in it. A hook that is added is a row here, and what asks it in [`crate::plugin`].
+pub(crate) const HOOKS: [(Hook, &str, &str); 3] = [
+    (Hook::Attach, "attach", "review"),
+    (Hook::Detach, "detach", "review"),
+    (Hook::Lifecycle, "lifecycle", "check-config"),
+];
+
+impl Hook {
+    /// The interface's name in one word: `attach`.
+    pub(crate) fn word(self) -> &'static str {
+        let mut rows = HOOKS.into_iter();
+        rows.find(|(hook, ..)| *hook == self)
+            .map_or("", |(_, word, _)| word)
+    }
+}
 
 /// What a component's imports and exports say of our interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,7 +123,9 @@ impl Built {
         let exported = exports.iter().filter_map(ours).map(|(name, _)| name);
         Self {
             versions: all.map(|(_, version)| version).collect(),
-            unasked: exported.filter(|n| !HOOKS.contains(&&**n)).collect(),
+            unasked: exported
+                .filter(|n| !HOOKS.iter().any(|(_, word, _)| word == n))
+                .collect(),
         }
     }
 

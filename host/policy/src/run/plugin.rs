@@ -18,7 +18,7 @@ use crate::run::call::Call;
 use crate::run::convert;
 use crate::run::fault::Misuse;
 use crate::run::handles::{AnswerHandle, DiskHandle, RequestHandle};
-use crate::run::interface::package_and_version;
+use crate::run::interface::{HOOKS, Hook, package_and_version};
 use crate::run::level::Level;
 use crate::run::sandbox::{Outcome, Sandbox};
 use crate::run::stopwatch::Stopwatch;
@@ -39,13 +39,9 @@ pub(crate) struct Identity {
     pub(crate) scenarios: String,
 }
 
-/// The hooks a component exports.
+/// The hooks a component exports, in the order of [`HOOKS`]; `None`: it has no such hook.
 #[derive(Default)]
-pub(crate) struct Hooks {
-    attach: Option<ComponentExportIndex>,
-    detach: Option<ComponentExportIndex>,
-    check_config: Option<ComponentExportIndex>,
-}
+pub(crate) struct Hooks([Option<ComponentExportIndex>; HOOKS.len()]);
 
 /// A policy that passed everything loading asks.
 pub(crate) struct Plugin {
@@ -73,73 +69,48 @@ type CheckConfig = TypedFunc<(), (Vec<Problem>,)>;
 impl Hooks {
     /// Probes a component's exports.
     pub(crate) fn of(component: &Component) -> Self {
-        let function = |interface: &str, function: &str| {
+        Self(HOOKS.map(|(_, interface, function)| {
             let (package, version) = package_and_version();
             let name = format!("{package}/{interface}@{version}");
             let interface = component.get_export_index(None, &name)?;
             component.get_export_index(Some(&interface), function)
-        };
-        Self {
-            attach: function("attach", "review"),
-            detach: function("detach", "review"),
-            check_config: function("lifecycle", "check-config"),
-        }
+        }))
     }
 
     /// Names of those found.
     pub(crate) fn names(&self) -> Vec<&'static str> {
-        let all = [
-            ("attach", &self.attach),
-            ("detach", &self.detach),
-            ("lifecycle", &self.check_config),
-        ];
-        let found = all.into_iter().filter(|(_, index)| index.is_some());
-        found.map(|(name, _)| name).collect()
+        let all = HOOKS.iter().zip(&self.0);
+        let found = all.filter(|(_, index)| index.is_some());
+        found.map(|((_, name, _), _)| *name).collect()
     }
 
-    fn attach(
+    fn index(&self, hook: Hook) -> Option<&ComponentExportIndex> {
+        let mut all = HOOKS.iter().zip(&self.0);
+        let ((..), index) = all.find(|((row, ..), _)| *row == hook)?;
+        index.as_ref()
+    }
+
+    /// An exported function, if it is there; an error if its type is not the interface's.
+    fn function<Parameters, Results>(
         &self,
+        hook: Hook,
         store: &mut Store<Call>,
         instance: &Instance,
-    ) -> wasmtime::Result<Option<AttachHook>> {
-        function(self.attach.as_ref(), "attach", store, instance)
+    ) -> wasmtime::Result<Option<TypedFunc<Parameters, Results>>>
+    where
+        Parameters: ComponentNamedList + Lower,
+        Results: ComponentNamedList + Lift,
+    {
+        let Some(index) = self.index(hook) else {
+            return Ok(None);
+        };
+        let function = instance.get_typed_func(store, index);
+        let function = function.map_err(|error| Misuse::HookType {
+            hook: hook.word(),
+            reason: error.root_cause().to_string(),
+        })?;
+        Ok(Some(function))
     }
-
-    fn detach(
-        &self,
-        store: &mut Store<Call>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Option<DetachHook>> {
-        function(self.detach.as_ref(), "detach", store, instance)
-    }
-
-    fn check_config(
-        &self,
-        store: &mut Store<Call>,
-        instance: &Instance,
-    ) -> wasmtime::Result<Option<CheckConfig>> {
-        function(self.check_config.as_ref(), "lifecycle", store, instance)
-    }
-}
-
-/// An exported function, if it is there; an error if its type is not the interface's.
-fn function<Parameters, Results>(
-    index: Option<&ComponentExportIndex>,
-    hook: &'static str,
-    store: &mut Store<Call>,
-    instance: &Instance,
-) -> wasmtime::Result<Option<TypedFunc<Parameters, Results>>>
-where
-    Parameters: ComponentNamedList + Lower,
-    Results: ComponentNamedList + Lift,
-{
-    let Some(index) = index else { return Ok(None) };
-    let function = instance.get_typed_func(store, index);
-    let function = function.map_err(|error| Misuse::HookType {
-        hook,
-        reason: error.root_cause().to_string(),
-    })?;
-    Ok(Some(function))
 }
 
 impl Plugin {
@@ -175,9 +146,11 @@ impl Plugin {
         let facts = Arc::new(nobodys_facts(node));
         let deadline = self.sandbox.limits.load_deadline_ms;
         let outcome = self.run(facts, deadline, |store, instance| {
-            let _: Option<AttachHook> = self.hooks.attach(store, instance)?;
-            let _: Option<DetachHook> = self.hooks.detach(store, instance)?;
-            match self.hooks.check_config(store, instance)? {
+            let _: Option<AttachHook> = self.hooks.function(Hook::Attach, store, instance)?;
+            let _: Option<DetachHook> = self.hooks.function(Hook::Detach, store, instance)?;
+            let check: Option<CheckConfig> =
+                self.hooks.function(Hook::Lifecycle, store, instance)?;
+            match check {
                 None => Ok(Vec::new()),
                 Some(check) => Ok(check.call(&mut *store, ())?.0),
             }
@@ -199,12 +172,13 @@ impl Plugin {
     /// Asks the attach hook.
     pub(crate) fn attach(&self, facts: &Arc<Facts>) -> PluginVerdict {
         let watch = Stopwatch::start();
-        if self.hooks.attach.is_none() {
+        if self.hooks.index(Hook::Attach).is_none() {
             return self.verdict("attach", facts, Verdict::Absent, Vec::new(), &watch);
         }
         let deadline = self.sandbox.limits.deadline_ms;
         let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
-            let Some(review) = self.hooks.attach(store, instance)? else {
+            let review: Option<AttachHook> = self.hooks.function(Hook::Attach, store, instance)?;
+            let Some(review) = review else {
                 return Ok(Ok(()));
             };
             let (request, answer) = (
@@ -224,12 +198,13 @@ impl Plugin {
     /// Asks the detach hook about each of the volumes, one after the other in one instance.
     pub(crate) fn detach(&self, facts: &Arc<Facts>, volumes: &[VolumeId]) -> PluginVerdict {
         let watch = Stopwatch::start();
-        if self.hooks.detach.is_none() {
+        if self.hooks.index(Hook::Detach).is_none() {
             return self.verdict("detach", facts, Verdict::Absent, Vec::new(), &watch);
         }
         let deadline = self.sandbox.limits.deadline_ms;
         let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
-            let Some(review) = self.hooks.detach(store, instance)? else {
+            let review: Option<DetachHook> = self.hooks.function(Hook::Detach, store, instance)?;
+            let Some(review) = review else {
                 return Ok(Vec::new());
             };
             let advise = |volume: &VolumeId| {

@@ -7,8 +7,8 @@ use super::{
 use crate::answer::{Answer, Denial};
 use crate::attachment::Attachment;
 use crate::decision::{Combined, DecisionRecord, Fault, PluginVerdict, Verdict};
-use crate::facts::{DiskFacts, Facts, RequestFacts};
-use crate::ids::{LvmUuid, PoolName, VolumeId, VolumeName};
+use crate::facts::{Facts, Place, RequestFacts};
+use crate::ids::{PoolName, VolumeId};
 
 impl Scenario {
     /// The facts, with everything that was left out.
@@ -34,7 +34,13 @@ impl Scenario {
             numbered
                 .map(|(n, disk)| {
                     let pool = pools.iter().position(|pool| **pool == disk.pool);
-                    disk.whole(pool.unwrap_or_default() + 1, word, n + 1)
+                    let pool = pool.unwrap_or_default() + 1;
+                    disk.whole(Place {
+                        pool,
+                        word,
+                        n: n + 1,
+                        id: disk.id,
+                    })
                 })
                 .collect()
         };
@@ -73,32 +79,8 @@ impl ScenarioRequest {
     }
 }
 
-impl ScenarioDisk {
-    /// `pool` and `n` are its pool's and its own place, from 1.
-    fn whole(&self, pool: usize, word: &str, n: usize) -> DiskFacts {
-        let id = self.id.unwrap_or_else(|| VolumeId {
-            vg: LvmUuid::numbered("pool", pool),
-            lv: LvmUuid::numbered(word, n),
-        });
-        let name = || VolumeName::fixed(&format!("{word}{n}"));
-        DiskFacts {
-            id,
-            pool: self.pool.clone(),
-            name: self.name.clone().unwrap_or_else(name),
-            size: self.size,
-            shareable: self.shareable,
-            tags: self.tags.clone(),
-            home: self.home.clone(),
-            attachments: self.attachments.iter().map(|a| a.whole(id)).collect(),
-            hydration: self.hydration,
-            asked_sharing: self.asked_sharing,
-            asked_access: self.asked_access,
-        }
-    }
-}
-
 impl ScenarioAttachment {
-    fn whole(&self, disk: VolumeId) -> Attachment {
+    pub(crate) fn whole(&self, disk: VolumeId) -> Attachment {
         Attachment {
             volume: self.volume.unwrap_or(disk),
             instance: self.instance,
@@ -162,39 +144,8 @@ impl From<&Facts> for ScenarioFacts {
     }
 }
 
-impl From<&DiskFacts> for ScenarioDisk {
-    fn from(disk: &DiskFacts) -> Self {
-        let DiskFacts {
-            id,
-            pool,
-            name,
-            size,
-            shareable,
-            tags,
-            home,
-            attachments,
-            hydration,
-            asked_sharing,
-            asked_access,
-        } = disk.clone();
-        Self {
-            id: Some(id),
-            pool,
-            name: Some(name),
-            size,
-            shareable,
-            tags,
-            home,
-            attachments: attachments.into_iter().map(Into::into).collect(),
-            hydration,
-            asked_sharing,
-            asked_access,
-        }
-    }
-}
-
-impl From<Attachment> for ScenarioAttachment {
-    fn from(attachment: Attachment) -> Self {
+impl From<&Attachment> for ScenarioAttachment {
+    fn from(attachment: &Attachment) -> Self {
         let Attachment {
             volume,
             instance,
@@ -203,7 +154,7 @@ impl From<Attachment> for ScenarioAttachment {
             access,
             since_ms,
             state,
-        } = attachment;
+        } = attachment.clone();
         Self {
             volume: Some(volume),
             instance,

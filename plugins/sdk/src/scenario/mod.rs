@@ -17,8 +17,6 @@
 //! expected of the policy is its own `verdict`; `combined`, the answer of a whole chain, is for
 //! `volward-policy test`.
 
-mod facts;
-mod verdict;
 mod words;
 
 use std::collections::BTreeMap;
@@ -26,55 +24,17 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::Value;
+pub use volward_record::scenario::Hook;
+use volward_record::{
+    self as record, Combined, Fault, FaultKind, PluginVerdict, Verdict, VolumeId,
+};
 
+use crate::answer::Narrowing;
 use crate::{Answer, Attach, CopyFate, Denial, Detach, Disk, Lifecycle, Problem, Request, config};
-use facts::Facts;
-use verdict::{Differences, Fault, Verdict};
 
-/// One scenario.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Scenario {
-    title: String,
-    hook: Hook,
-    facts: Facts,
-    copies: Vec<(String, words::CopyFate)>,
-    plugins: Vec<Plugin>,
-    combined: Option<Value>,
-    micros: u64,
-}
-
-/// Which hook is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hook {
-    /// Of the disks, all in one call.
-    #[default]
-    Attach,
-    /// Of each copy.
-    Detach,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "records say more than is expected of anybody")]
-struct Plugin {
-    plugin: String,
-    config: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    monitored: bool,
-    verdict: Option<Verdict>,
-    #[serde(default)]
-    digest: String,
-    #[serde(default)]
-    interface: String,
-    #[serde(default)]
-    log: Vec<String>,
-    #[serde(default)]
-    micros: u64,
-}
+/// One scenario, in the form that the daemon reads too (`volward-record`'s).
+#[derive(Clone, Debug, Default)]
+pub struct Scenario(record::Scenario);
 
 /// The scenarios of a file.
 ///
@@ -84,10 +44,10 @@ pub fn read(path: &Path) -> Result<Vec<Scenario>, String> {
     let wrong =
         |n: usize, why: &dyn std::fmt::Display| format!("{}, scenario {n}: {why}", path.display());
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let stream = serde_json::Deserializer::from_str(&text).into_iter::<Scenario>();
+    let stream = serde_json::Deserializer::from_str(&text).into_iter::<record::Scenario>();
     let all: Result<Vec<_>, _> = stream
         .enumerate()
-        .map(|(n, one)| one.map_err(|error| wrong(n + 1, &error)))
+        .map(|(n, one)| one.map(Scenario).map_err(|error| wrong(n + 1, &error)))
         .collect();
     match all {
         Ok(none) if none.is_empty() => {
@@ -101,61 +61,65 @@ impl Scenario {
     /// What it shows.
     #[must_use]
     pub fn title(&self) -> &str {
-        &self.title
+        &self.0.title
     }
 
     /// Which hook is asked.
     #[must_use]
     pub fn hook(&self) -> Hook {
-        self.hook
+        self.0.hook
     }
 
-    /// The facts with everything that was left out, in the form of the decision record.
+    /// The facts with everything that was left out, as the decision record has them.
     #[must_use]
-    pub fn facts(&self) -> Value {
-        serde_json::to_value(self.facts.clone().whole()).unwrap_or_default()
+    pub fn facts(&self) -> record::Facts {
+        self.0.facts()
     }
 
     /// The facts as a policy in Rust is told them.
     #[must_use]
     pub fn request(&self) -> Request {
-        self.facts.clone().whole().request()
+        (&self.facts()).into()
     }
 
     /// The configuration of a policy here: none unless the scenario gives one.
     #[must_use]
     pub fn config(&self, policy: &str) -> BTreeMap<String, String> {
-        let config = self.plugin(policy).and_then(|plugin| plugin.config.clone());
-        config.unwrap_or_default()
+        let mut plugins = self.0.plugins.iter();
+        let plugin = plugins.find(|plugin| plugin.plugin == policy);
+        plugin
+            .and_then(|plugin| plugin.config.clone())
+            .unwrap_or_default()
     }
 
-    /// Where what the policy said is not what is expected of it; `said` is a verdict in the form of
-    /// the decision record.
+    /// Where what the policy said is not what is expected of it.
     #[must_use]
-    pub fn differences(&self, policy: &str, said: &Value) -> Vec<String> {
-        match serde_json::from_value(said.clone()) {
-            Ok(said) => self.compare(policy, &said),
-            Err(error) => vec![format!("it is not a verdict: {error}: {said}")],
-        }
-    }
-
-    fn plugin(&self, policy: &str) -> Option<&Plugin> {
-        self.plugins.iter().find(|plugin| plugin.plugin == policy)
-    }
-
-    fn compare(&self, policy: &str, said: &Verdict) -> Vec<String> {
-        let expected = self
-            .plugin(policy)
-            .and_then(|plugin| plugin.verdict.as_ref());
-        let Some(expected) = expected else {
+    pub fn differences(&self, policy: &str, said: &Verdict) -> Vec<String> {
+        let mut alone = self.0.clone();
+        // What a chain came to, and the others in it, are for `volward-policy test`.
+        alone.combined = None;
+        alone
+            .plugins
+            .retain(|plugin| plugin.plugin == policy && plugin.verdict.is_some());
+        if alone.plugins.is_empty() {
             // It could not fail.
             return vec![format!(
                 "nothing is expected of {policy}: give its `verdict`"
             )];
+        }
+        let said = PluginVerdict {
+            plugin: policy.to_owned(),
+            digest: String::new(),
+            interface: String::new(),
+            monitored: false,
+            config: BTreeMap::new(),
+            verdict: said.clone(),
+            log: Vec::new(),
+            micros: 0,
         };
-        let mut differences = Differences::at(policy);
-        differences.compare(&self.request(), expected, said);
-        differences.found
+        let nothing = Combined::Granted(record::Answer::default());
+        let found = alone.differences(&self.facts(), &[said], &nothing);
+        found.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -241,40 +205,66 @@ impl Hooks {
         }
         let said = catch_unwind(AssertUnwindSafe(|| self.verdict(scenario)));
         // What a panic becomes on a node.
-        let trap = |_| {
-            Verdict::Faulted(Fault {
-                kind: "trap".to_owned(),
-                message: None,
-                backtrace: Vec::new(),
-            })
-        };
-        scenario.compare(policy, &said.unwrap_or_else(trap))
+        let trap = |_| Verdict::Faulted(Fault::new(FaultKind::Trap, ""));
+        scenario.differences(policy, &said.unwrap_or_else(trap))
     }
 
     fn verdict(self, scenario: &Scenario) -> Verdict {
-        let request = scenario.request();
-        match (scenario.hook, self.attach, self.detach) {
+        let (facts, request) = (scenario.facts(), scenario.request());
+        match (scenario.hook(), self.attach, self.detach) {
             (Hook::Attach, Some(attach), _) => {
                 let mut answer = Answer::default();
                 match attach(&request, &mut answer) {
-                    Ok(()) => Verdict::Granted(verdict::Answer::made(&request, &answer)),
+                    Ok(()) => Verdict::Granted(made(&facts, &answer)),
                     Err(denial) => Verdict::Denied(denial.into()),
                 }
             }
             (Hook::Detach, _, Some(detach)) => {
-                let advise = |id: &String| {
+                let advise = |volume: &VolumeId| {
+                    let id = volume.to_string();
                     let mut disks = request.disks.iter().chain(&request.held);
-                    let disk = disks.find(|disk| disk.id == *id)?;
+                    let disk = disks.find(|disk| disk.id == id)?;
                     detach(&request, disk).map(Into::into)
                 };
-                let volumes = scenario
-                    .copies
-                    .iter()
-                    .map(|(id, _)| (id.clone(), advise(id)));
-                Verdict::Advised(volumes.collect())
+                let copies = scenario.0.copies.iter();
+                Verdict::Advised(
+                    copies
+                        .map(|(volume, _)| (*volume, advise(volume)))
+                        .collect(),
+                )
             }
             _ => Verdict::Absent,
         }
+    }
+}
+
+/// What the daemon makes of an answer.
+fn made(facts: &record::Facts, said: &Answer) -> record::Answer {
+    let mut made = record::Answer::as_asked(facts);
+    for narrowing in said.narrowings() {
+        match narrowing {
+            Narrowing::Exclusive(id) => asked(&mut made, id).sharing = record::Sharing::Exclusive,
+            Narrowing::ReadOnly(id) => asked(&mut made, id).access = record::Access::ReadOnly,
+            Narrowing::CopyAtMost(id, mode) => {
+                let disk = asked(&mut made, id);
+                disk.copy_at_most = disk.copy_at_most.min((*mode).into());
+            }
+            Narrowing::Copy(id, plan) => asked(&mut made, id).copy = Some((*plan).into()),
+            Narrowing::Note(key, value) => {
+                let (key, value) = (key.clone(), value.clone());
+                made.notes.push(record::Note { key, value });
+            }
+        }
+    }
+    made
+}
+
+fn asked<'a>(answer: &'a mut record::Answer, id: &str) -> &'a mut record::DiskAnswer {
+    let mut disks = answer.disks.iter_mut();
+    match disks.find(|disk| disk.volume.to_string() == id) {
+        Some(disk) => disk,
+        // On a node it is a trap, too.
+        None => panic!("the answer speaks of disk {id:?}, which was not asked for"),
     }
 }
 

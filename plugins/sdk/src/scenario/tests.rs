@@ -33,7 +33,7 @@ impl Lifecycle for Moody {
 }
 
 fn scenario(text: &str) -> Scenario {
-    serde_json::from_str(text).unwrap()
+    Scenario(serde_json::from_str(text).unwrap())
 }
 
 /// What is not as expected of the policy.
@@ -55,13 +55,15 @@ fn what_is_left_out_is_as_asked() {
     let ceiling = r#"{"granted": {"disks": [{"copy_at_most": "background"}]}}"#;
     assert_eq!(expecting(two, ceiling), [""; 0]);
     let found = expecting(two, r#"{"granted": {}}"#);
-    assert_eq!(found.len(), 1);
-    assert!(
-        found[0].starts_with("moody.disks[0]: expected {"),
-        "{found:?}"
+    assert_eq!(
+        found,
+        ["plugins.moody.disks[0].copy_at_most: expected before-start, found background"]
     );
     let found = expecting(two, r#"{"granted": {"disks": [{}, {}, {}]}}"#);
-    assert_eq!(found[1], "moody.disks[2]: no such disk in the request");
+    assert_eq!(
+        found[1],
+        "plugins.moody.disks[2]: expected a disk, found no such disk in the request"
+    );
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn who_expects_nothing_or_misspells_is_told() {
     assert_eq!(ask(r#"{"facts": {}}"#).len(), 1);
     for misspelt in [r#"{"fact": {}}"#, r#"{"facts": {"disks": [{"sise": 1}]}}"#] {
         assert!(
-            serde_json::from_str::<Scenario>(misspelt).is_err(),
+            serde_json::from_str::<record::Scenario>(misspelt).is_err(),
             "{misspelt}"
         );
     }
@@ -140,7 +142,7 @@ fn who_expects_nothing_or_misspells_is_told() {
 fn a_node_says_it_has_nothing_unless_it_is_given() {
     let attachments = |facts: &str| {
         let text = format!("{{\"facts\": {facts}}}");
-        scenario(&text).request().node.attachments
+        *scenario(&text).request().node.attachments
     };
     assert_eq!(attachments("{}"), Some(0));
     assert_eq!(attachments(r#"{"node": {"name": "n1"}}"#), None);

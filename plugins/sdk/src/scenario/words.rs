@@ -1,23 +1,20 @@
-//! The words of the form, and what they are among the SDK's types.
+//! The record's words in the SDK's, and back. The SDK's are those of the interface, so that a
+//! component converts nothing.
 
-use serde::{Deserialize, Serialize};
+use volward_record as record;
 
-use crate::answer::{self, CopyPlan};
-use crate::facts;
+use crate::{answer, facts};
 
+/// Words that both have, in both directions.
 macro_rules! words {
-    ($name:ident of $module:ident: $($case:ident),+) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub(super) enum $name { $($case),+ }
-
-        impl From<$name> for $module::$name {
-            fn from(word: $name) -> Self {
-                match word { $($name::$case => Self::$case),+ }
+    ($module:ident::$name:ident: $($case:ident),+) => {
+        impl From<record::$name> for $module::$name {
+            fn from(word: record::$name) -> Self {
+                match word { $(record::$name::$case => Self::$case),+ }
             }
         }
 
-        impl From<$module::$name> for $name {
+        impl From<$module::$name> for record::$name {
             fn from(word: $module::$name) -> Self {
                 match word { $($module::$name::$case => Self::$case),+ }
             }
@@ -25,87 +22,101 @@ macro_rules! words {
     };
 }
 
-words!(Sharing of facts: Exclusive, Shared);
-words!(Access of facts: ReadOnly, ReadWrite);
-words!(CopyMode of answer: None, WritesOnly, Background, BeforeStart);
-words!(CopyFate of answer: WriteBack, Keep, Discard);
+words!(facts::Sharing: Exclusive, Shared);
+words!(facts::Access: ReadOnly, ReadWrite);
+words!(answer::CopyMode: None, WritesOnly, Background, BeforeStart);
+words!(answer::CopyFate: WriteBack, Keep, Discard);
 
-macro_rules! open_words {
-    ($name:ident: $($case:ident),+) => {
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub(super) enum $name { $($case),+, Other(String) }
-
-        impl From<$name> for facts::$name {
-            fn from(word: $name) -> Self {
-                match word {
-                    $($name::$case => Self::$case),+,
-                    $name::Other(word) => Self::Other(word),
-                }
-            }
-        }
-    };
-}
-
-open_words!(Origin: Libvirt, Openstack, Operator);
-open_words!(Purpose: Boot, HotPlug, MigrationIn, Restore);
-open_words!(AttachmentState: Intent, Attached, Quarantined);
-
-/// `{"state": "split", "node": "node1", "copy": "UUID", "generation": 3}`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Home {
-    #[serde(flatten)]
-    state: HomeState,
-    #[serde(default)]
-    generation: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-enum HomeState {
-    Pool,
-    Split { node: String, copy: String },
-    Node { node: String, copy: String },
-    Returning { node: String, copy: String },
-}
-
-impl Home {
-    pub(super) const POOL: Self = Self {
-        state: HomeState::Pool,
-        generation: 0,
-    };
-}
-
-impl From<Home> for facts::Home {
-    fn from(home: Home) -> Self {
-        match home.state {
-            HomeState::Pool => Self::Pool,
-            HomeState::Split { node, .. } => Self::Split(node),
-            HomeState::Node { node, .. } => Self::Node(node),
-            HomeState::Returning { node, .. } => Self::Returning(node),
+impl From<&record::Origin> for facts::Origin {
+    fn from(origin: &record::Origin) -> Self {
+        match origin {
+            record::Origin::Libvirt => Self::Libvirt,
+            record::Origin::Openstack => Self::Openstack,
+            record::Origin::Operator => Self::Operator,
+            record::Origin::Other(other) => Self::Other(other.clone()),
         }
     }
 }
 
-/// A proposed copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Copy {
-    mode: CopyMode,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    in_flight: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    batch: Option<u64>,
-    fate: CopyFate,
+impl From<&record::Purpose> for facts::Purpose {
+    fn from(purpose: &record::Purpose) -> Self {
+        match purpose {
+            record::Purpose::Boot => Self::Boot,
+            record::Purpose::HotPlug => Self::HotPlug,
+            record::Purpose::MigrationIn => Self::MigrationIn,
+            record::Purpose::Restore => Self::Restore,
+            record::Purpose::Other(other) => Self::Other(other.clone()),
+        }
+    }
 }
 
-impl From<&CopyPlan> for Copy {
-    fn from(plan: &CopyPlan) -> Self {
+impl From<&record::Home> for facts::Home {
+    fn from(home: &record::Home) -> Self {
+        match &home.state {
+            record::HomeState::Pool => Self::Pool,
+            record::HomeState::Split { node, .. } => Self::Split(node.to_string()),
+            record::HomeState::Node { node, .. } => Self::Node(node.to_string()),
+            record::HomeState::Returning { node, .. } => Self::Returning(node.to_string()),
+        }
+    }
+}
+
+impl From<&record::Attachment> for facts::Attachment {
+    fn from(attachment: &record::Attachment) -> Self {
+        Self {
+            node: attachment.node.to_string(),
+            instance: attachment.instance.to_string(),
+            sharing: attachment.sharing.into(),
+            access: attachment.access.into(),
+            since_ms: attachment.since_ms,
+            state: match attachment.state {
+                record::AttachmentState::Intent => facts::AttachmentState::Intent,
+                record::AttachmentState::Attached => facts::AttachmentState::Attached,
+                record::AttachmentState::Quarantined => facts::AttachmentState::Quarantined,
+            },
+        }
+    }
+}
+
+impl From<&record::HydrationFacts> for facts::Hydration {
+    fn from(hydration: &record::HydrationFacts) -> Self {
+        Self {
+            regions_total: hydration.regions_total,
+            regions_hydrated: hydration.regions_hydrated,
+            region_bytes: hydration.region_bytes,
+            running: hydration.running,
+            stalled_ms: hydration.stalled_ms,
+        }
+    }
+}
+
+impl From<&record::Space> for facts::Space {
+    fn from(space: &record::Space) -> Self {
+        Self {
+            total: space.total.0,
+            free: space.free.0,
+            promised: space.promised.0,
+        }
+    }
+}
+
+impl From<answer::CopyPlan> for record::CopyPlan {
+    fn from(plan: answer::CopyPlan) -> Self {
         Self {
             mode: plan.mode.into(),
-            in_flight: plan.in_flight_bytes,
-            batch: plan.batch_bytes,
+            in_flight: plan.in_flight_bytes.map(record::Bytes),
+            batch: plan.batch_bytes.map(record::Bytes),
             fate: plan.fate.into(),
+        }
+    }
+}
+
+impl From<answer::Denial> for record::Denial {
+    fn from(denial: answer::Denial) -> Self {
+        Self {
+            code: denial.code,
+            message: denial.message,
+            retry_after_ms: denial.retry_after_ms,
         }
     }
 }
