@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde_json::json;
 use volward_compat::Desk;
-use volward_model::{Combined, Facts};
+use volward_model::Combined;
 use volward_policy::Limits;
 use volward_sdk::scenario;
 
@@ -28,7 +28,7 @@ fn ten_disks_in_quiet_hours() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), scenario.to_string()).unwrap();
     let scenario = scenario::read(file.path()).unwrap().remove(0);
-    let facts: Facts = serde_json::from_value(scenario.facts()).unwrap();
+    let facts = scenario.facts();
     let config = [("hours", "22-6"), ("max-size", "20GiB")];
     let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
     // As on a node.
