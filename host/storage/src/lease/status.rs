@@ -93,9 +93,9 @@ pub(super) struct Resource {
 pub(super) fn ask(socket: &Path, patience: Duration) -> PortResult<Status> {
     let failed = |source: std::io::Error| match source.kind() {
         // sanlock answers from memory: one that does not is as good as none.
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => PortError::Deadline {
-            what: format!("asking sanlock on {}", socket.display()),
-            after: patience,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => PortError::Io {
+            what: format!("cannot ask sanlock on {}", socket.display()),
+            reason: format!("it does not answer within {} s", patience.as_secs()),
         },
         _ => PortError::Io {
             what: format!(
