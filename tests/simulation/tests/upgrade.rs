@@ -107,7 +107,9 @@ fn upgraded(mut stage: Stage, name: &str, reboot: bool) -> Stage {
 fn became(stage: &Stage, kind: JournalKind) -> JournalState {
     let entries = stage.lab.journal("n1").entries();
     let entry = entries.iter().rev().find(|e| e.kind == kind);
-    entry.unwrap().state
+    let entry = entry.unwrap();
+    println!("{:?}", entry.causes);
+    entry.state
 }
 
 /// Nothing of the guests is left here, and another node can have every volume.

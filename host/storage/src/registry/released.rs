@@ -319,6 +319,6 @@ fn an_lv_that_was_not_grown_is_not_converted_and_stays_as_it_is() {
     let lun = fixture(FIRST, Bytes(0));
     let before = lun.bytes();
     let error = lun.store().convert(lun.size(), 512).unwrap_err();
-    assert!(error.to_string().contains("too small"), "{error}");
+    assert!(error.to_string().contains("too little"), "{error}");
     assert!(lun.bytes() == before);
 }
