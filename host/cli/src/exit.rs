@@ -39,16 +39,16 @@ pub(crate) const HELP: &str = "\
 Exit codes:
    0  done
    1  failed in a way that has no code of its own
-   2  the command line, or what it asks for, makes no sense
+   2  the command line or the request is invalid
    3  denied by a policy
    4  refused: held elsewhere, data elsewhere, no watchdog
-   5  a policy broke, so nobody can say it is allowed
-   6  storage failed; what was begun has been undone
-   7  storage failed and could not be undone: somebody has to look
+   5  a policy failed, so the request is not granted
+   6  storage failed; the request was rolled back
+   7  storage failed and the rollback failed too: the attachments are quarantined, and an operator has to act
    8  the daemon does not run, or did not answer in time
-   9  this user may not ask that
+   9  this user may not do that
   10  no such pool, volume, instance or request
-  11  doctor found something that does not work";
+  11  doctor found a fault";
 
 impl From<Exit> for process::ExitCode {
     fn from(exit: Exit) -> Self {

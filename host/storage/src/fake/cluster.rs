@@ -160,7 +160,7 @@ impl FakeCluster {
     pub fn volume(&self, pool: &PoolName, volume: &str, size: Bytes) -> VolumeRef {
         let volume_name: VolumeName = name(volume);
         let mut world = self.world();
-        let lv = world.uuid();
+        let lv = world.lv_uuid();
         let Some(entry) = world.pools.get_mut(pool) else {
             unreachable!("pool {pool} was made before");
         };

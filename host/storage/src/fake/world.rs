@@ -107,6 +107,17 @@ impl World {
         }
     }
 
+    /// The UUID of a new LV. Two numbers go to it, as when the fixtures of 0.1.0 were made
+    /// (tests/compat/state): the volumes of a cluster made alike are then theirs.
+    pub(crate) fn lv_uuid<T: std::str::FromStr>(&mut self) -> T
+    where
+        T::Err: std::fmt::Debug,
+    {
+        let uuid = self.uuid();
+        self.next_uuid += 1;
+        uuid
+    }
+
     pub(crate) fn next_number(&mut self) -> u64 {
         self.next_uuid += 1;
         self.next_uuid

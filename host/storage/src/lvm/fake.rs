@@ -153,7 +153,7 @@ impl Volumes for FakeNode {
 
 fn create(world: &mut World, node: &NodeName, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
     let size = Bytes(new.size.0.div_ceil(EXTENT.0) * EXTENT.0);
-    let lv = world.uuid();
+    let lv = world.lv_uuid();
     let pool = world.pool_mut(&new.pool, node)?;
     if let Some(existing) = pool.volumes.get(&new.name) {
         let (id, same) = (
