@@ -1,6 +1,6 @@
 //! The front door: one node, composed of its use cases.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
 
@@ -44,6 +44,11 @@ impl Node {
             state: Arc::clone(&state),
             observer: Arc::clone(&observer),
             engine: Arc::clone(&engine),
+            registries: settings
+                .pools
+                .iter()
+                .map(|pool| (pool.clone(), Mutex::default()))
+                .collect(),
         });
         let detach = Arc::new(Detach {
             ports: ports.into(),

@@ -1,6 +1,7 @@
 //! Pools: making a shared volume group one, marking volumes, and what there is to see.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
 use volward_model::{
@@ -40,9 +41,17 @@ pub(crate) struct Pools {
     pub(crate) state: Arc<State>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) engine: Arc<Engine>,
+    /// One change of a pool's registry at a time, by pool: what opens a registry in the
+    /// background would give up the exclusive lease under which another thread formats it.
+    pub(crate) registries: BTreeMap<PoolName, Mutex<()>>,
 }
 
 impl Pools {
+    fn alone(&self, pool: &PoolName) -> Option<MutexGuard<'_, ()>> {
+        let registry = self.registries.get(pool)?;
+        Some(registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Makes a shared volume group a pool: its registry. Doing it twice is harmless; on a second
     /// node it only opens the registry.
     ///
@@ -54,6 +63,7 @@ impl Pools {
         pool: &PoolName,
     ) -> Result<Applied, ControlError> {
         self.observer.managed(pool)?;
+        let _alone = self.alone(pool);
         let failed = |error| storage(request, &format!("making {pool} a pool"), error);
         let info = self.ports.volumes.pool(pool).map_err(failed)?;
         if !info.is_shared() {
@@ -64,7 +74,7 @@ impl Pools {
         }
         let name = registry_name().map_err(failed)?;
         if info.named(&name).is_some() {
-            match self.open_registry(pool) {
+            match self.open(pool) {
                 Ok(()) => return self.convert_registry(pool, &name).map_err(failed),
                 // Made, but not formatted: an earlier `pool init` broke off in between.
                 Err(PortError::Unmet(reason @ Unmet::NoRegistry { .. })) => {
@@ -74,7 +84,7 @@ impl Pools {
             }
         }
         self.make_registry(pool, name).map_err(failed)?;
-        self.open_registry(pool).map_err(failed)?;
+        self.open(pool).map_err(failed)?;
         Ok(Applied::Changed)
     }
 
@@ -103,6 +113,11 @@ impl Pools {
 
     /// The registry is active shared on every node; then our slot says what we have now.
     pub(crate) fn open_registry(&self, pool: &PoolName) -> PortResult<()> {
+        let _alone = self.alone(pool);
+        self.open(pool)
+    }
+
+    fn open(&self, pool: &PoolName) -> PortResult<()> {
         let info = self.ports.volumes.pool(pool)?;
         let name = registry_name()?;
         let registry = info.named(&name).ok_or_else(|| PortError::Missing {

@@ -117,3 +117,25 @@ fn what_broke_off_anywhere_is_finished_by_asking_again() {
         );
     }
 }
+
+/// The daemon opens its pools in the background, again and again until each is open: one that is
+/// being made is left alone.
+#[test]
+fn a_pool_that_is_opened_while_it_is_made_is_made_under_its_exclusive_lease() {
+    for _ in 0..30 {
+        let lab = Lab::bare(&["n1"]);
+        let n1 = lab.start("n1");
+        let made = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !made.load(std::sync::atomic::Ordering::SeqCst) {
+                    let _unready = n1.node.open_registry(&lab.pool);
+                }
+            });
+            let outcome = n1.node.init_pool(request(), &lab.pool);
+            made.store(true, std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(outcome.unwrap(), Applied::Changed);
+        });
+        is_open(&lab, &n1);
+    }
+}
