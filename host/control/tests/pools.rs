@@ -6,6 +6,11 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
 use volward_control::ports::{Applied, Leases, Registry, Volumes};
 use volward_model::{LeaseMode, RequestId};
 use volward_simulation::{Daemon, Lab, ask, disk, instance};
@@ -119,23 +124,33 @@ fn what_broke_off_anywhere_is_finished_by_asking_again() {
 }
 
 /// The daemon opens its pools in the background, again and again until each is open: one that is
-/// being made is left alone.
+/// being made is left alone, for the exclusive lease under which it is formatted keeps the other
+/// nodes out.
 #[test]
-fn a_pool_that_is_opened_while_it_is_made_is_made_under_its_exclusive_lease() {
-    for _ in 0..30 {
-        let lab = Lab::bare(&["n1"]);
-        let n1 = lab.start("n1");
-        let made = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !made.load(std::sync::atomic::Ordering::SeqCst) {
-                    let _unready = n1.node.open_registry(&lab.pool);
-                }
-            });
-            let outcome = n1.node.init_pool(request(), &lab.pool);
-            made.store(true, std::sync::atomic::Ordering::SeqCst);
-            assert_eq!(outcome.unwrap(), Applied::Changed);
+fn a_pool_is_not_opened_while_it_is_made() {
+    let lab = Lab::bare(&["n1"]);
+    let n1 = lab.start("n1");
+    let (node, kernel, pool) = (Arc::clone(&n1.node), n1.kernel.clone(), lab.pool.clone());
+    let (send, leased) = channel();
+    n1.kernel.before("format-registry", move |_| {
+        let (opens, opened) = (pool.clone(), channel::<()>());
+        let opening = thread::spawn(move || {
+            let done = node.open_registry(&opens);
+            drop(opened.0);
+            done
         });
-        is_open(&lab, &n1);
-    }
+        // Long enough for an opening that does not wait.
+        let _waits = opened.1.recv_timeout(Duration::from_millis(300));
+        let held = Leases::held(&kernel, &pool).unwrap();
+        let modes: Vec<_> = held.values().map(|lease| lease.mode).collect();
+        send.send((modes, opening)).unwrap();
+    });
+    assert_eq!(
+        n1.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Changed
+    );
+    let (modes, opening) = leased.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!(modes, [LeaseMode::Exclusive]);
+    opening.join().unwrap().unwrap();
+    is_open(&lab, &n1);
 }
