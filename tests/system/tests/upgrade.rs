@@ -59,25 +59,24 @@ fn a_cluster_of_0_1_0_is_upgraded_node_by_node_with_guests_running() {
     succeeded(&db.io(two, 0, "write -P 0xd2 1M 1M").unwrap());
     refused(&volward, 2, &thief("thief4", 11, "web"), &web);
 
-    // Now all nodes are new, and the registry may become what they write.
-    let said = volward.cli_ok(1, &format!("pool init {POOL}")).unwrap();
-    println!("pool init: {said}");
+    // Now all nodes are new, and the registry is converted: not while node 2 has it active.
+    let early = volward.cli(1, &format!("pool init {POOL}")).unwrap();
+    assert!(!early.ok(), "{early:?}");
+    assert!(early.stderr.contains("upgrade every node"), "{early:?}");
+    volward.stop(2).unwrap();
+    two.run_ok("lvchange -an vg0/volward-registry").unwrap();
+    volward.cli_ok(1, &format!("pool init {POOL}")).unwrap();
+    volward.start(2, &[]).unwrap();
     volward.cli_ok(2, &format!("pool init {POOL}")).unwrap();
     for (node, guest, volume) in [(1, &db, "db"), (2, &web, "web"), (2, &kept, "kept")] {
         refused(&volward, node, &thief("thief5", 12, volume), guest);
     }
+    succeeded(&db.io(two, 0, "read -P 0xd2 1M 1M").unwrap());
 
-    // A daemon of 0.1.0 that comes back does not understand it: it attaches nothing, and harms
-    // nothing.
-    volward
-        .replace_programs(2, RELEASE_0_1_0)
-        .unwrap_or_else(|error| {
-            // Its state is of a later layout: it says so and ends.
-            println!("0.1.0 over later state: {error}");
-        });
-    let old = thief("thief6", 13, "web").try_start(two).unwrap();
-    assert!(!old.ok(), "{old:?}");
-    println!("0.1.0 and a converted registry: {}", old.stderr);
+    // A daemon of 0.1.0 that comes back finds state of a later version: it says so and ends.
+    let old = volward.replace_programs(2, RELEASE_0_1_0).unwrap_err();
+    println!("0.1.0 over later state: {old}");
+    assert!(old.to_string().contains("layout 2"), "{old}");
     succeeded(&db.io(two, 0, "read -P 0xd2 1M 1M").unwrap());
     volward.upgrade_node(2).unwrap();
 
@@ -96,4 +95,13 @@ fn a_cluster_of_0_1_0_is_upgraded_node_by_node_with_guests_running() {
     succeeded(&reader.io(two, 0, "read -P 0xa1 0 1M").unwrap());
     succeeded(&reader.io(two, 0, "read -P 0xa2 1M 1M").unwrap());
     reader.stop(two).unwrap();
+
+    // Without that state it gets as far as the registry, which it does not know: it attaches
+    // nothing.
+    volward.stop(2).unwrap();
+    two.run_ok("rm -r /var/lib/volward").unwrap();
+    volward.replace_programs(2, RELEASE_0_1_0).unwrap();
+    let old = reader.try_start(two).unwrap();
+    println!("0.1.0 and a converted registry: {}", old.stderr);
+    assert!(old.stderr.contains("does not know"), "{old:?}");
 }
