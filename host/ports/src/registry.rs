@@ -42,7 +42,7 @@ pub trait Registry: Send + Sync {
 
     /// Brings a registry of layout 1 to layout 2, every slot as it is, broken ones included. Only
     /// `pool init` does this, under the exclusive lease of an LV that is large enough
-    /// ([`REGISTRY_SIZE`](crate::pools::REGISTRY_SIZE)). What breaks off leaves layout 1 whole.
+    /// ([`REGISTRY_SIZE`]). What breaks off leaves layout 1 whole.
     ///
     /// # Errors
     /// If it cannot be read or written, or the LV is too small.

@@ -20,7 +20,7 @@ pub(crate) enum Hook {
 }
 
 /// All hooks, in the order in which they are shown: the interface that a policy exports, and the
-/// function in it. A hook that is added is a row here, and what asks it in [`crate::plugin`].
+/// function in it. A hook that is added is a row here, and what asks it in [`crate::run::plugin`].
 pub(crate) const HOOKS: [(Hook, &str, &str); 3] = [
     (Hook::Attach, "attach", "review"),
     (Hook::Detach, "detach", "review"),

@@ -3,7 +3,7 @@
 //! What begins and what ends something is on the disk before the call returns (`synchronous =
 //! FULL`); a step's mark survives the daemon's death, which is all it is for (`NORMAL`).
 //!
-//! The database has a layout ([`open`]), each record a format ([`record`]): both numbered, both
+//! The database has a layout (`open`), each record a format (`record`): both numbered, both
 //! kept readable. A state that this build does not understand is refused before it is touched.
 
 mod fake;
