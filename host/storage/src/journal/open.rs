@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 use super::rows::{self, Trouble};
 
@@ -17,6 +18,9 @@ const LAYOUTS: [&str; 2] = [include_str!("layouts/1.sql"), include_str!("layouts
 
 /// The layout this build reads and writes.
 const LAYOUT: usize = LAYOUTS.len();
+
+/// The name of the copy that is looked at.
+const COPY: &str = "state.db";
 
 /// Why the state cannot be opened. Nothing of it was changed then, except where
 /// [`OpenError::Sqlite`] says that a transaction of SQLite's failed.
@@ -75,19 +79,8 @@ pub fn look(path: &Path) -> Result<(), OpenError> {
     if !path.exists() {
         return Ok(());
     }
-    let folder = std::env::temp_dir();
-    let trouble = |source| OpenError::Copy {
-        to: folder.clone(),
-        source,
-    };
-    let scratch = tempfile::tempdir_in(&folder).map_err(trouble)?;
-    let copy = scratch.path().join("state.db");
-    fs::copy(path, &copy).map_err(trouble)?;
-    // What was committed and not moved into the database yet.
-    match fs::copy(beside(path, "-wal"), beside(&copy, "-wal")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(trouble(error)),
-        _ => {}
-    }
+    let scratch = copied(path)?;
+    let copy = scratch.path().join(COPY);
     let mut connection = Connection::open(&copy)?;
     migrate(&mut connection, path)?;
     let not_understood = |trouble| match trouble {
@@ -102,6 +95,36 @@ pub fn look(path: &Path) -> Result<(), OpenError> {
         },
     };
     rows::understood(&connection).map_err(not_understood)
+}
+
+/// A copy of the database, as [`COPY`] in a folder that goes when it is dropped. Guests may be
+/// running, so one full disk must not keep the daemon from starting: memory is tried after it.
+fn copied(path: &Path) -> Result<TempDir, OpenError> {
+    let mut trouble = None;
+    for to in [std::env::temp_dir(), "/run".into(), "/dev/shm".into()] {
+        match copied_to(path, &to) {
+            Ok(scratch) => return Ok(scratch),
+            // The first one's trouble is the one to mend.
+            Err(source) => {
+                trouble.get_or_insert(OpenError::Copy { to, source });
+            }
+        }
+    }
+    Err(trouble.unwrap_or(OpenError::Copy {
+        to: std::env::temp_dir(),
+        source: io::ErrorKind::NotFound.into(),
+    }))
+}
+
+fn copied_to(path: &Path, folder: &Path) -> io::Result<TempDir> {
+    let scratch = tempfile::tempdir_in(folder)?;
+    let copy = scratch.path().join(COPY);
+    fs::copy(path, &copy)?;
+    // What was committed and not moved into the database yet.
+    match fs::copy(beside(path, "-wal"), beside(&copy, "-wal")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(scratch),
+    }
 }
 
 /// Opens or makes the database, and brings it to this build's layout. What it was before is kept
