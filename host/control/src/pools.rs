@@ -171,6 +171,10 @@ impl Pools {
             .engine
             .leases_must_be(pool, &volumes, LeaseMode::Exclusive);
         if exclusive.is_err() {
+            // Taken after all, and only not seen to be: exclusive it would keep the others out.
+            if taken.is_ok() {
+                self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
+            }
             let why = taken
                 .err()
                 .map_or_else(String::new, |error| format!(" ({error})"));
@@ -210,11 +214,11 @@ impl Pools {
         let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
         let snapshot = self.observer.snapshot(pool).map_err(failed)?;
         let volume = crate::observe::find(&snapshot, name)?.volume.clone();
-        // An attach under way on this node has looked already, and is in no attachment table yet. Other
-        // nodes' are seen by their intents, and see the mark again under their lease.
+        // An attach in flight on this node has its facts already, and is in no attachment table
+        // yet. Other nodes' are seen by their intents, and see the mark again under their lease.
         let wait = self.settings.lock_wait;
-        let turn = self.state.volume_locks.take(&[volume.id], wait);
-        let _turn = turn.map_err(|_| ControlError::Waiting {
+        let guard = self.state.volume_locks.take(&[volume.id], wait);
+        let _guard = guard.map_err(|_| ControlError::Waiting {
             volume: volume.to_string(),
             seconds: wait.as_secs(),
         })?;

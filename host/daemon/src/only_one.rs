@@ -2,7 +2,7 @@
 //!
 //! Recovery undoes what the journal says is open, and removes devices that no record names. A second
 //! daemon would do both to the first one's work. So the state folder is locked before anything in
-//! it is read. The kernel drops the lock when the process ends, however it ends.
+//! it is acted upon; only its version is looked at before, in a copy. The kernel drops the lock when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
