@@ -126,7 +126,8 @@ impl Attach {
             tracing::warn!(%error, "cannot record yet that an attach was undone");
         }
         match broken.error {
-            StepError::Changed(why) => Ok(Attempt::Again(why)),
+            StepError::Changed(why) => Ok(Attempt::Changed(why)),
+            StepError::Contended(why) => Ok(Attempt::Contended(why)),
             StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
             StepError::Refused(refusal) => Err(refuse(request, refusal)),
             StepError::Port(error) => Err(storage(request, &broken.what, error)),
