@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use volward_model::{
     AttachmentKey, AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId,
-    VolumeId, VolumeName, VolumeRef,
+    VolumeId, VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
 use volward_plan::Planned;
 use volward_plan::detach::{Leaving, detach};
+use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
 use crate::engine::{Engine, Run, StepFailure};
 use crate::error::ControlError;
-use crate::observe::Observer;
+use crate::observe::{Observer, Traces};
 use crate::ports::{
     Clock, Decisions, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, Policy,
     StepMark, StoredAttachment, Volumes,
@@ -202,8 +203,19 @@ impl Detach {
         };
         match self.engine.run(run, &plan.steps, 0) {
             Ok(()) => {
-                self.finish_detach(id, &entry, selected);
-                let detached = selected
+                let (kept, gone): (Vec<_>, Vec<_>) =
+                    selected.iter().cloned().partition(|a| is_kept(&plan, a));
+                self.finish_detach(id, &entry, &gone);
+                if !kept.is_empty() {
+                    let causes: Vec<String> = plan
+                        .kept
+                        .iter()
+                        .map(|(volume, why)| format!("lease and copy of {volume} are kept: {why}"))
+                        .collect();
+                    self.engine.quarantine(None, &kept, &causes);
+                    return Err(ControlError::Quarantined { request, causes });
+                }
+                let detached = gone
                     .iter()
                     .map(|a| (a.volume.clone(), plan.write_back.contains(&a.volume)));
                 Ok(DetachDone {
@@ -218,6 +230,10 @@ impl Detach {
     fn leaving(&self, instance: InstanceId, selected: &[StoredAttachment]) -> Vec<Leaving> {
         let mut pools: BTreeMap<PoolName, Option<PoolInfo>> = BTreeMap::new();
         let mut leaving = Vec::new();
+        let traces = self.observer.traces();
+        if let Err(error) = &traces {
+            tracing::warn!(%error, "detaching without a look at the devices");
+        }
         for attachment in selected {
             let volume = &attachment.volume;
             let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
@@ -225,10 +241,13 @@ impl Detach {
                 info.inspect_err(|error| tracing::warn!(%error, "detaching without the pool"))
                     .ok()
             });
-            let home = info
-                .as_ref()
-                .and_then(|i| i.volume(volume.id))
-                .and_then(|v| v.home().ok());
+            let found = info.as_ref().and_then(|i| i.volume(volume.id));
+            let home = found.and_then(|v| v.home().ok());
+            let contradictions = match (found, &home, &traces) {
+                (Some(found), Some(home), Ok(traces)) => self.contradictions(found, home, traces),
+                // Of what cannot be read nothing is given up that a copy may stand on.
+                _ => Vec::new(),
+            };
             let others_stay = self
                 .state
                 .attachment_table()
@@ -244,9 +263,22 @@ impl Detach {
                 home,
                 remains: attachment.state == AttachmentState::Quarantined
                     && attachment.copy.is_some(),
+                contradictions,
             });
         }
         leaving
+    }
+
+    /// What speaks against giving up the volume's lease and copy.
+    fn contradictions(&self, info: &VolumeInfo, home: &Home, traces: &Traces) -> Vec<String> {
+        let seen = match self.observer.local_input(traces, info) {
+            Ok(seen) => seen,
+            Err(error) => return vec![format!("the devices of {}: {error}", info.volume)],
+        };
+        match weigh(&self.settings.node, home, &seen) {
+            Verdict::Contradict(sentences) => sentences,
+            Verdict::Agree | Verdict::Leftovers => Vec::new(),
+        }
     }
 
     fn assumed_split(&self, volume: &VolumeRef) -> Home {
@@ -280,7 +312,11 @@ impl Detach {
             volumes: selected.iter().map(|a| a.volume.clone()).collect(),
             marks: vec![StepMark::Waiting; steps.len()],
             steps,
-            removes: selected.iter().map(StoredAttachment::key).collect(),
+            removes: selected
+                .iter()
+                .filter(|a| !is_kept(plan, a))
+                .map(StoredAttachment::key)
+                .collect(),
             write_back: plan.write_back.clone(),
             ..self.engine.new_entry(request, JournalKind::Detach)
         }
@@ -332,4 +368,11 @@ impl Detach {
         self.engine.quarantine(id, selected, &causes);
         ControlError::Quarantined { request, causes }
     }
+}
+
+/// Whether an attachment stays, quarantined, because its volume's lease and copy are kept.
+fn is_kept(plan: &DetachPlan, attachment: &StoredAttachment) -> bool {
+    plan.kept
+        .iter()
+        .any(|(volume, _)| *volume == attachment.volume)
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use volward_model::{AttachmentKey, RequestId};
+use volward_model::{AttachmentKey, PoolName, RequestId};
 use volward_plan::Step;
 
 use crate::copies::Copies;
@@ -12,7 +12,7 @@ use crate::engine::{Engine, Run};
 use crate::observe::Observer;
 use crate::pools::Pools;
 use crate::ports::{
-    Devices, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, PortResult,
+    Clock, Devices, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, PortResult,
     StepMark, StoredAttachment,
 };
 use crate::settings::{Settings, needs};
@@ -39,6 +39,7 @@ needs!(RecoveryPorts {
     journal: Journal,
     devices: Devices,
     machine: Machine,
+    clock: Clock,
 });
 
 /// Recovery, once at the start.
@@ -100,13 +101,22 @@ impl Recovery {
         for entry in write_backs {
             self.copies.start_write_back(Some(entry.id), &entry);
         }
-        self.take_up_copies();
+        self.take_up_copies(&self.settings.pools);
         for pool in &self.settings.pools {
             if let Err(error) = self.state.write_slot(pool) {
                 tracing::error!(%pool, %error, "other nodes do not see what this node has");
             }
         }
         Ok(recovered)
+    }
+
+    /// What recovery could not look at because the pool could not be read then. Harmless to repeat.
+    pub(crate) fn take_up_pool(&self, pool: &PoolName) {
+        self.claim();
+        self.take_up_copies(std::slice::from_ref(pool));
+        if let Err(error) = self.state.write_slot(pool) {
+            tracing::error!(%pool, %error, "other nodes do not see what this node has");
+        }
     }
 
     /// A crash between suspend and resume leaves a guest's I/O waiting: first of all, resume.

@@ -2,7 +2,7 @@
 
 use volward_model::{RequestId, VolumeRef};
 use volward_plan::home::write_back;
-use volward_plan::{Refusal, Step};
+use volward_plan::{Refusal, Step, VolumeInput};
 
 use super::{Copies, RETRY};
 use crate::engine::{Run, StepError, StepFailure};
@@ -46,6 +46,24 @@ impl Copies {
                 }
             }
         }
+    }
+
+    /// Removes devices and LVs of a copy whose data is home; the caller has locked the volume.
+    pub(crate) fn clear_away(&self, seen: &VolumeInput) -> Result<(), StepFailure> {
+        let volume = &seen.info.volume;
+        let steps = self
+            .steps_from(seen, seen.here.is_empty())
+            .map_err(|error| StepFailure {
+                at: 0,
+                what: format!("clearing the copy of {volume} away"),
+                error,
+            })?;
+        tracing::warn!(%volume, "clearing away what is left of an earlier copy");
+        let run = Run {
+            entry: None,
+            kind: JournalKind::WriteBack,
+        };
+        self.engine.run(run, &steps, 0)
     }
 
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
@@ -100,16 +118,21 @@ impl Copies {
     }
 
     fn write_back_steps(&self, volume: &VolumeRef) -> Result<Vec<Step>, StepError> {
-        let Some(local) = &self.settings.local else {
-            let refusal = Refusal::no_local_pool(volume, &self.settings.node);
-            return Err(StepError::Refused(refusal));
-        };
         let snapshot = self.observer.snapshot(&volume.pool)?;
         let info = snapshot.info.volume(volume.id);
         let info = info.ok_or_else(|| PortError::Missing {
             what: volume.to_string(),
         })?;
         let seen = self.observer.volume_input(&snapshot, info)?;
-        write_back(&self.settings.node, local, &seen, true).map_err(StepError::Refused)
+        self.steps_from(&seen, true)
+    }
+
+    fn steps_from(&self, seen: &VolumeInput, release: bool) -> Result<Vec<Step>, StepError> {
+        let node = &self.settings.node;
+        let Some(local) = &self.settings.local else {
+            let refusal = Refusal::no_local_pool(&seen.info.volume, node);
+            return Err(StepError::Refused(refusal));
+        };
+        write_back(node, local, seen, release).map_err(StepError::Refused)
     }
 }
