@@ -41,7 +41,7 @@ impl Canned {
     /// A failure, under the status of its kind.
     #[must_use]
     pub fn problem(problem: &Problem) -> Self {
-        Self::with_status(problem.kind.http_status(), problem)
+        Self::with_status(problem.http_status(), problem)
     }
 
     fn with_status(status: u16, body: &impl Serialize) -> Self {

@@ -10,10 +10,11 @@ pub mod fake;
 pub mod pool;
 pub mod problem;
 pub mod view;
+pub mod words;
 
 pub use attach::{
-    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, DiskWish, StartMark,
+    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, CopyGrant, DetachReply,
+    DetachRequest, Detached, DiskPath, DiskRequest, StartMark,
 };
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
@@ -25,6 +26,10 @@ pub use view::{
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;
+pub use words::{
+    Became, DomainEvent, Hook, LockType, Open, PolicyLevel, PolicyState, PoolKind, Said, StepState,
+    VolumeHome, Words,
+};
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/volward/volwardd.sock";

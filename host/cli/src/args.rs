@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use volward_api::model::{Access, InstanceId, PoolName, Purpose, RequestId, Sharing, VolumeName};
-use volward_api::{DiskPath, DiskWish};
+use volward_api::{DiskPath, DiskRequest, Said, Words};
 
 use crate::exit;
 
@@ -128,16 +129,8 @@ pub(crate) struct WhichDecisions {
     #[arg(long, value_name = "POOL/VOLUME")]
     pub(crate) volume: Option<VolumePath>,
     /// Those the policies came to this with
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = word::<Said>())]
     pub(crate) said: Option<Said>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Said {
-    Granted,
-    Advised,
-    Denied,
-    Faulted,
 }
 
 #[derive(Debug, Subcommand)]
@@ -243,7 +236,7 @@ impl FromStr for VolumePath {
 
 /// `POOL/VOLUME[:WORDS]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DiskSpec(pub(crate) DiskWish);
+pub(crate) struct DiskSpec(pub(crate) DiskRequest);
 
 impl FromStr for DiskSpec {
     type Err = String;
@@ -251,7 +244,7 @@ impl FromStr for DiskSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let (path, words) = text.split_once(':').unwrap_or((text, ""));
         let VolumePath { pool, volume } = path.parse()?;
-        let mut wish = DiskWish {
+        let mut disk = DiskRequest {
             pool,
             volume,
             path: DiskPath::Own,
@@ -261,12 +254,12 @@ impl FromStr for DiskSpec {
         };
         for word in words.split(',').filter(|word| !word.is_empty()) {
             match word {
-                "rw" => wish.access = Access::ReadWrite,
-                "ro" => wish.access = Access::ReadOnly,
-                "exclusive" => wish.sharing = Some(Sharing::Exclusive),
-                "shared" => wish.sharing = Some(Sharing::Shared),
-                "lv" => wish.path = DiskPath::Lv,
-                "narrow" => wish.accept_narrowing = true,
+                "rw" => disk.access = Access::ReadWrite,
+                "ro" => disk.access = Access::ReadOnly,
+                "exclusive" => disk.sharing = Some(Sharing::Exclusive),
+                "shared" => disk.sharing = Some(Sharing::Shared),
+                "lv" => disk.path = DiskPath::Lv,
+                "narrow" => disk.accept_narrowing = true,
                 _ => {
                     return Err(format!(
                         "{word:?} is none of rw, ro, exclusive, shared, lv, narrow"
@@ -274,7 +267,7 @@ impl FromStr for DiskSpec {
                 }
             }
         }
-        Ok(Self(wish))
+        Ok(Self(disk))
     }
 }
 
@@ -285,6 +278,14 @@ fn purpose(text: &str) -> Result<Purpose, String> {
         "hot-plug" => Purpose::HotPlug,
         "restore" => Purpose::Restore,
         other => Purpose::Other(other.to_owned()),
+    })
+}
+
+/// One of the protocol's words; `--help` and the shells' completions list them.
+fn word<T: Words + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let words = T::ALL.iter().map(|value| value.word());
+    PossibleValuesParser::new(words).try_map(|word| {
+        T::of_word(&word).ok_or_else(|| format!("{word:?} is none of {}", T::listed()))
     })
 }
 

@@ -63,7 +63,9 @@ impl Exit {
             ClientError::NoDaemon { .. } | ClientError::TimedOut { .. } => Self::Unreachable,
             ClientError::NotAllowed { .. } => Self::Forbidden,
             ClientError::Protocol { .. } => Self::Failure,
-            ClientError::Problem(problem) => Self::of_kind(problem.kind),
+            ClientError::Problem(problem) => {
+                problem.kind.known().map_or(Self::Failure, Self::of_kind)
+            }
         }
     }
 

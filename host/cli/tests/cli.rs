@@ -214,7 +214,7 @@ fn follow_prints_what_is_new() {
 
 fn problem(kind: ProblemCode) -> Problem {
     Problem {
-        kind,
+        kind: kind.into(),
         code: "some-code".into(),
         message: "vg0/root is attached on n2".into(),
         details: vec!["since 2026-11-21 10:39:14 UTC".into()],

@@ -93,7 +93,7 @@ impl Input {
                 if !managed.is_empty() && instance.is_none() {
                     managed.troubles.push("the domain XML has no UUID".into());
                 }
-                let hints = domain.wishes.hints;
+                let hints = domain.metadata.hints;
                 return Guest {
                     instance,
                     managed,

@@ -31,7 +31,7 @@ fn detached(_: &Seen) -> Canned {
 
 fn problem(kind: ProblemCode, code: &str, message: &str) -> Problem {
     Problem {
-        kind,
+        kind: kind.into(),
         code: code.into(),
         message: message.into(),
         details: Vec::new(),

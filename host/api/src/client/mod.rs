@@ -24,6 +24,7 @@ use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
     HydrationView, PolicyView, RollbackRequest, StatusReply,
 };
+use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
 use error::WireError;
 
@@ -60,8 +61,8 @@ pub struct DecisionsQuery {
     pub instance: Option<InstanceId>,
     /// Those about this volume, by its pool's and its own name at the time.
     pub volume: Option<(PoolName, VolumeName)>,
-    /// Those the policies came to this with: `granted`, `advised`, `denied`, `faulted`.
-    pub said: Option<String>,
+    /// Those the policies came to this with.
+    pub said: Option<Said>,
 }
 
 impl DecisionsQuery {
@@ -75,7 +76,7 @@ impl DecisionsQuery {
                 "volume",
                 volume.map(|(pool, name)| format!("{pool}/{name}")),
             ),
-            ("said", self.said.clone()),
+            ("said", self.said.map(Words::word)),
         ];
         let given = pairs
             .into_iter()

@@ -16,7 +16,7 @@ pub(crate) fn decisions(reply: &DecisionsReply) -> String {
         [
             utc(view.at_ms),
             view.request.clone(),
-            view.hook.clone(),
+            view.hook.to_string(),
             instance(view),
             view.disks.join(" "),
             said(view),
@@ -54,14 +54,14 @@ fn instance(view: &DecisionView) -> String {
 fn said(view: &DecisionView) -> String {
     match &view.by {
         Some(who) => format!("{} by {who}", view.said),
-        None => view.said.clone(),
+        None => view.said.to_string(),
     }
 }
 
 fn became(view: &DecisionView) -> String {
     match &view.message {
         Some(message) => format!("{}: {message}", view.became),
-        None => view.became.clone(),
+        None => view.became.to_string(),
     }
 }
 

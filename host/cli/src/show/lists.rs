@@ -1,9 +1,9 @@
 //! Everything that is a table.
 
-use volward_api::model::{Bytes, PoolName};
+use volward_api::model::{Bytes, MemberState, PoolName};
 use volward_api::{
-    AttachReply, Attached, AttachmentView, DetachReply, HydrationView, PoolMember, PoolView,
-    StatusReply, VolumeView,
+    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, HydrationView, PoolMember,
+    PoolView, StatusReply, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -20,8 +20,8 @@ pub(crate) fn pools(pools: &[PoolView]) -> String {
     let rows = pools.iter().map(|pool| {
         [
             pool.name.clone(),
-            pool.kind.clone(),
-            or_none(&pool.lock_type),
+            pool.kind.to_string(),
+            or_none(&pool.lock_type.to_string()),
             Bytes(pool.size).to_string(),
             Bytes(pool.free).to_string(),
             nodes(&pool.members),
@@ -65,11 +65,12 @@ fn volumes(pools: &[PoolView]) -> String {
 fn nodes(members: &[PoolMember]) -> String {
     let shown = members.iter().map(|member| {
         let name = member_name(member);
-        match (member.own, member.state.as_str()) {
-            (true, "live") => format!("{name} (this node)"),
-            (true, state) => format!("{name} (this node, {state})"),
-            (false, "live") => name,
-            (false, state) => format!("{name} ({state})"),
+        let state = &member.state;
+        match (member.own, *state == MemberState::Live) {
+            (true, true) => format!("{name} (this node)"),
+            (true, false) => format!("{name} (this node, {state})"),
+            (false, true) => name,
+            (false, false) => format!("{name} ({state})"),
         }
     });
     or_none(&shown.collect::<Vec<_>>().join(", "))
@@ -97,9 +98,9 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
             format!("{}/{}", a.pool, a.volume),
             a.instance_name.clone().unwrap_or_else(|| "-".to_owned()),
             a.instance.clone(),
-            a.sharing.clone(),
-            a.access.clone(),
-            a.state.clone(),
+            a.sharing.to_string(),
+            a.access.to_string(),
+            a.state.to_string(),
             utc(a.since_ms),
         ]
     });
@@ -132,7 +133,7 @@ pub(crate) fn attached(reply: &AttachReply, dry_run: bool) -> String {
 }
 
 fn attached_line(disk: &Attached) -> String {
-    let copied = disk.copy.map(|plan| format!(", {}", copy(&plan)));
+    let copied = disk.copy.as_ref().map(|copy| format!(", {}", copied(copy)));
     format!(
         "{}  {}/{}, {}, {}{}{}",
         disk.device,
@@ -142,6 +143,14 @@ fn attached_line(disk: &Attached) -> String {
         disk.access,
         copied.unwrap_or_default(),
         if disk.already { ", as before" } else { "" },
+    )
+}
+
+/// In the words of a later daemon where this program has none of its own.
+fn copied(grant: &CopyGrant) -> String {
+    grant.plan().map_or_else(
+        || format!("copy {}, then {}", grant.mode, grant.fate),
+        |plan| copy(&plan),
     )
 }
 
@@ -181,7 +190,7 @@ pub(crate) fn hydrations(found: &[HydrationView]) -> String {
     let rows = found.iter().map(|h| {
         [
             format!("{}/{}", h.pool, h.volume),
-            h.state.clone(),
+            h.state.to_string(),
             percent(h.done, h.total),
             Bytes(h.done).to_string(),
             Bytes(h.total).to_string(),

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath,
+    Detached, DiskPath, DomainEvent,
 };
-use volward_control::{AttachDone, Cancellation, DiskRequest};
+use volward_control::{AttachDone, Cancellation};
 use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
@@ -62,17 +62,20 @@ impl Drop for Waiting {
 }
 
 fn attach_ask(caller: Caller, body: AttachRequest) -> volward_control::AttachRequest {
-    let disks = body.disks.into_iter().map(|wish| DiskRequest {
-        pool: wish.pool,
-        volume: wish.volume,
-        form: match wish.path {
-            DiskPath::Own => DiskForm::Own,
-            DiskPath::Lv => DiskForm::Lv,
-        },
-        access: wish.access,
-        sharing: wish.sharing,
-        accept_narrowing: wish.accept_narrowing,
-    });
+    let disks = body
+        .disks
+        .into_iter()
+        .map(|disk| volward_control::DiskRequest {
+            pool: disk.pool,
+            volume: disk.volume,
+            form: match disk.path {
+                DiskPath::Own => DiskForm::Own,
+                DiskPath::Lv => DiskForm::Lv,
+            },
+            access: disk.access,
+            sharing: disk.sharing,
+            accept_narrowing: disk.accept_narrowing,
+        });
     volward_control::AttachRequest {
         request: RequestId(uuid::Uuid::new_v4()),
         origin: caller.origin,
@@ -97,9 +100,9 @@ fn attach_reply(
         device: device_path(daemon, instance, &grant),
         pool: grant.volume.pool,
         volume: grant.volume.name,
-        access: grant.access,
-        sharing: grant.sharing,
-        copy: grant.copy,
+        access: grant.access.into(),
+        sharing: grant.sharing.into(),
+        copy: grant.copy.map(Into::into),
         already: grant.already,
     });
     AttachReply {
@@ -171,7 +174,7 @@ pub(super) async fn confirm(
 ) -> Result<Json<ConfirmReply>, Failure> {
     blocking(move || {
         let missing = daemon.node.missing(body.instance, &body.volumes);
-        if !missing.is_empty() && body.event != "stopped" {
+        if !missing.is_empty() && body.event != DomainEvent::Stopped {
             tracing::error!(
                 instance = %body.instance, event = %body.event, ?missing,
                 "an instance uses disks that are not attached"

@@ -1,10 +1,10 @@
 //! The OpenAPI document, made from the same table as the router.
 
-use schemars::generate::SchemaSettings;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
-use volward_api::{Problem, ProblemCode};
+use volward_api::{Problem, ProblemCode, Words};
 
-use super::routes::{Route, table};
+use super::routes::{Parameter, Route, table};
 
 /// The document (OpenAPI 3.1).
 pub(crate) fn document() -> Value {
@@ -16,8 +16,14 @@ pub(crate) fn document() -> Value {
     for route in table() {
         let body = route.body.map(|schema| schema(&mut generator));
         let reply = (route.reply)(&mut generator);
+        let parameters = route
+            .query
+            .iter()
+            .map(|taken| parameter(taken, &mut generator));
+        let parameters = parameters.collect();
         let operation = operation(
             &route,
+            parameters,
             body.map(Value::from),
             reply.into(),
             problem.clone().into(),
@@ -39,18 +45,21 @@ pub(crate) fn document() -> Value {
     })
 }
 
-fn operation(route: &Route, body: Option<Value>, reply: Value, problem: Value) -> Value {
+fn parameter(taken: &Parameter, generator: &mut SchemaGenerator) -> Value {
+    json!({
+        "name": taken.name, "in": "query", "required": false, "description": taken.meaning,
+        "schema": (taken.takes)(generator),
+    })
+}
+
+fn operation(
+    route: &Route,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    reply: Value,
+    problem: Value,
+) -> Value {
     let content = |schema: Value| json!({ "application/json": { "schema": schema } });
-    let parameters: Vec<Value> = route
-        .query
-        .iter()
-        .map(|(name, meaning)| {
-            json!({
-                "name": name, "in": "query", "required": false, "description": meaning,
-                "schema": { "type": "string" },
-            })
-        })
-        .collect();
     let mut responses = json!({ "200": { "description": "Done", "content": content(reply) } });
     for (status, meaning) in failures() {
         responses[status.to_string()] =
@@ -70,19 +79,8 @@ fn operation(route: &Route, body: Option<Value>, reply: Value, problem: Value) -
 
 /// Status and meaning, of all problem kinds.
 fn failures() -> std::collections::BTreeMap<u16, String> {
-    let kinds = [
-        ProblemCode::BadRequest,
-        ProblemCode::Forbidden,
-        ProblemCode::Denied,
-        ProblemCode::NotFound,
-        ProblemCode::Refused,
-        ProblemCode::Quarantined,
-        ProblemCode::Internal,
-        ProblemCode::Storage,
-        ProblemCode::Faulted,
-    ];
     let mut failures = std::collections::BTreeMap::new();
-    for kind in kinds {
+    for kind in ProblemCode::ALL {
         let meaning: &mut String = failures.entry(kind.http_status()).or_default();
         if !meaning.is_empty() {
             meaning.push_str(", or ");

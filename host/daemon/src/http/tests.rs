@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
 use volward_api::{
-    ClientError, DetachRequest, PoolInitRequest, ProblemCode, RollbackRequest, StatusReply,
-    VolumeSetRequest,
+    ClientError, DetachRequest, Open, PolicyState, PoolInitRequest, ProblemCode, RollbackRequest,
+    StatusReply, VolumeSetRequest,
 };
 
 use super::openapi;
@@ -72,7 +72,7 @@ fn a_foreign_user_gets_forbidden_whatever_is_asked() {
     };
     let refused = not_as_root(|| served.client().detach(&all)).unwrap_err();
     let problem = refused.problem().unwrap();
-    assert_eq!(problem.kind, ProblemCode::Forbidden);
+    assert_eq!(problem.kind, ProblemCode::Forbidden, "{problem:?}");
     let uid = uid_that_is_not_root().to_string();
     assert!(
         problem.message.contains(&uid) && problem.message.contains("openstack-uids"),
@@ -89,10 +89,8 @@ fn a_user_of_openstack_uids_may_ask_and_another_may_not() {
     };
     assert_eq!(ask_where(&[7, uid]).unwrap().node, "n1");
     let other = ask_where(&[uid + 1]).unwrap_err();
-    assert_eq!(
-        other.problem().map(|p| p.kind),
-        Some(ProblemCode::Forbidden)
-    );
+    let other = other.problem().unwrap();
+    assert_eq!(other.kind, ProblemCode::Forbidden, "{other:?}");
 }
 
 #[test]
@@ -171,7 +169,7 @@ fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
     }
 }
 
-fn states(served: &Served) -> Vec<(String, String)> {
+fn states(served: &Served) -> Vec<(String, Open<PolicyState>)> {
     let policies = served.client().policies().unwrap();
     policies.into_iter().map(|p| (p.name, p.state)).collect()
 }
@@ -188,7 +186,7 @@ fn what_is_dropped_into_the_folder_is_loaded_once_it_is_at_rest() {
         !states(&served).is_empty()
     });
     assert!(looked, "never looked at");
-    assert_eq!(states(&served)[0].1, "refused");
+    assert_eq!(states(&served)[0].1, PolicyState::Refused);
 }
 
 #[test]
@@ -201,7 +199,7 @@ fn without_watching_the_folder_is_loaded_when_somebody_says_so() {
     assert!(states(&served).is_empty());
     let loaded = served.client().load_policies().unwrap();
     assert_eq!(loaded.len(), 1);
-    assert_eq!(loaded[0].state, "refused", "{loaded:?}");
+    assert_eq!(loaded[0].state, PolicyState::Refused, "{loaded:?}");
 }
 
 /// An earlier version may allow what the present one does not.
