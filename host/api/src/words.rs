@@ -120,11 +120,11 @@ impl<'de, T: Words> Deserialize<'de> for Open<T> {
     }
 }
 
-/// Reads a word of a request.
+/// Reads a word of a request; for serde's `deserialize_with`.
 ///
 /// # Errors
 /// If the list does not have it: the sentence names the words there are.
-pub(crate) fn one_of<'de, T: Words, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub fn one_of<'de, T: Words, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let word = String::deserialize(deserializer)?;
     T::of_word(&word)
         .ok_or_else(|| D::Error::custom(format!("{word:?} is none of {}", T::listed())))
@@ -134,7 +134,7 @@ pub(crate) fn one_of<'de, T: Words, D: Deserializer<'de>>(deserializer: D) -> Re
 ///
 /// # Errors
 /// As [`one_of`].
-pub(crate) fn one_of_if_given<'de, T: Words, D: Deserializer<'de>>(
+pub fn one_of_if_given<'de, T: Words, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     struct Given<T>(T);

@@ -308,6 +308,40 @@ fn a_record_of_a_newer_daemon_is_shown_raw() {
     );
 }
 
+/// A client of this version is used on nodes that are upgraded before it.
+#[test]
+fn a_word_of_a_later_daemon_is_shown() {
+    let node = Node::with(|seen| match seen.line.as_str() {
+        "POST /v1/attach" => Canned::json(&json!({
+            "request": REQUEST,
+            "attached": [{"pool": "vg0", "volume": "a", "device": "/dev/x", "access": "append",
+                          "sharing": "leased", "copy": {"mode": "mirrored", "fate": "moved"}}],
+        })),
+        "GET /v1/hydrations" => at(40, "paused"),
+        "GET /v1/doctor" => Canned::json(&doctor("skipped")),
+        _ => Canned::Raw(
+            b"HTTP/1.1 410 -\r\ncontent-length: 52\r\n\r\n\
+              {\"kind\":\"fenced\",\"code\":\"lease-lost\",\"message\":\"no\"}"
+                .to_vec(),
+        ),
+    });
+    let attached = node.volward(&format!("attach {WEB1} vg0/a"));
+    assert_eq!(
+        attached.stdout,
+        "/dev/x  vg0/a, leased, append, copy mirrored, then moved\n"
+    );
+    let watched = node.volward("hydration watch");
+    assert!(watched.stdout.contains("paused"), "{watched:?}");
+    assert_eq!(watched.code, 0);
+    let doctor = node.volward("doctor");
+    assert!(doctor.stdout.contains("skipped  watchdog"), "{doctor:?}");
+    let refused = node.volward("status");
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (1, "volward: fenced: no (lease-lost)\n")
+    );
+}
+
 /// A copy at `done` of 100 bytes.
 fn at(done: u64, state: &str) -> Canned {
     Canned::json(&json!([{

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
+use volward_api::words::one_of_if_given;
 use volward_api::{Became, DecisionReply, DecisionView, DecisionsReply, Open, ProblemCode, Said};
 use volward_model::{Combined, InstanceId, RequestId};
 use volward_policy::{LogEntry, Outcome, Which};
@@ -25,6 +26,7 @@ pub(super) struct Wanted {
     after: u64,
     instance: Option<String>,
     volume: Option<String>,
+    #[serde(default, deserialize_with = "one_of_if_given")]
     said: Option<Said>,
 }
 

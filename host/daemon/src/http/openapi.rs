@@ -94,6 +94,83 @@ fn failures() -> std::collections::BTreeMap<u16, String> {
 mod tests {
     use super::*;
 
+    /// Committed, so that a change of the protocol is seen in review, and for whoever wants to
+    /// know it without a daemon. `UPDATE_GOLDEN=1` writes it.
+    #[test]
+    fn the_committed_document_is_what_is_served() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let text = format!("{:#}\n", document());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let expected = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(text, expected, "UPDATE_GOLDEN=1 rewrites docs/openapi.json");
+    }
+
+    /// The values of what a field refers to, in the order of the list.
+    fn listed(schema: &Value, document: &Value) -> Vec<String> {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let pointer = reference.trim_start_matches('#');
+            return listed(document.pointer(pointer).unwrap(), document);
+        }
+        let own = schema["enum"].as_array().into_iter().flatten();
+        let named = schema.get("const").into_iter();
+        let own = own
+            .chain(named)
+            .map(|word| word.as_str().unwrap().to_owned());
+        let parts = ["anyOf", "oneOf"].map(|key| schema[key].as_array());
+        let parts = parts.into_iter().flatten().flatten();
+        let nested = parts.flat_map(|part| listed(part, document));
+        own.chain(nested).collect()
+    }
+
+    #[test]
+    fn fields_of_words_list_their_values() {
+        let document = document();
+        for (field, words) in [
+            (
+                "AttachRequest/purpose",
+                "boot hot-plug migration-in restore",
+            ),
+            ("DiskRequest/access", "read-write read-only"),
+            ("DiskRequest/sharing", "exclusive shared"),
+            ("DiskRequest/path", "own lv"),
+            (
+                "ConfirmRequest/event",
+                "start started stopped reconnect attach",
+            ),
+            ("CopyGrant/mode", "none writes-only background before-start"),
+            ("CopyGrant/fate", "write-back keep discard"),
+            ("AttachmentView/sharing", "exclusive shared"),
+            ("AttachmentView/state", "intent attached quarantined"),
+            (
+                "HydrationView/state",
+                "hydrating complete writes-only returning stalled failed",
+            ),
+            ("PolicyView/level", "enforce monitor off"),
+            (
+                "PolicyView/state",
+                "serving last-good rolled-back refused off",
+            ),
+            (
+                "FaultView/kind",
+                "trap deadline memory stack hostcall log_flood link runtime",
+            ),
+            ("DecisionView/said", "granted advised denied faulted"),
+            ("DecisionView/became", "done refused failed"),
+            ("PoolView/kind", "shared local"),
+            ("PoolView/lock_type", "sanlock none"),
+            ("PoolMember/state", "unknown free live fail dead"),
+            ("VolumeView/home_state", "pool split node returning"),
+            ("DoctorCheck/verdict", "ok warning failed"),
+        ] {
+            let (schema, field) = field.split_once('/').unwrap();
+            let found = &document["components"]["schemas"][schema]["properties"][field];
+            let words: Vec<String> = words.split(' ').map(|w| w.replace('_', " ")).collect();
+            assert_eq!(listed(found, &document), words, "{schema}.{field}");
+        }
+    }
+
     #[test]
     fn every_route_is_in_the_document_and_every_reference_resolves() {
         let document = document();

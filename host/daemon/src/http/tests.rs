@@ -37,8 +37,17 @@ fn uid_that_is_not_root() -> u32 {
 
 /// Status and body.
 fn ask(socket: &Path, method: &str, target: &str) -> (u16, Value) {
+    ask_with(socket, method, target, "")
+}
+
+/// The same with a body in JSON.
+fn ask_with(socket: &Path, method: &str, target: &str, body: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(socket).unwrap();
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: v\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: v\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -104,6 +113,55 @@ fn the_openapi_document_is_served_over_the_socket() {
     assert_eq!(status, 404);
     let message = problem["message"].as_str().unwrap();
     assert!(message.contains("/openapi.json"), "{message}");
+}
+
+#[test]
+fn a_word_that_is_not_in_a_list_is_refused_with_those_that_are() {
+    let served = Served::new("", |_| {});
+    let socket = served.socket();
+    let attach = |purpose: &str, access: &str| {
+        format!(
+            r#"{{"instance": "11111111-2222-3333-4444-555555555555", "instance_name": "",
+                 "purpose": "{purpose}",
+                 "disks": [{{"pool": "vg0", "volume": "a", "access": "{access}"}}]}}"#
+        )
+    };
+    let confirm = r#"{"instance": "11111111-2222-3333-4444-555555555555", "event": "paused",
+                      "volumes": []}"#;
+    for (method, target, body, sentence) in [
+        (
+            "POST",
+            "/v1/attach",
+            attach("boot", "ro"),
+            r#"disks[0].access: "ro" is none of read-write, read-only"#,
+        ),
+        (
+            "POST",
+            "/v1/attach",
+            attach("boots", "read-only"),
+            "purpose: unknown variant `boots`, expected one of `boot`, `hot-plug`, \
+             `migration-in`, `restore`, `other`",
+        ),
+        (
+            "POST",
+            "/v1/confirm",
+            confirm.to_owned(),
+            r#"event: "paused" is none of start, started, stopped, reconnect, attach"#,
+        ),
+        (
+            "GET",
+            "/v1/decisions?said=no",
+            String::new(),
+            r#"said: "no" is none of granted, advised, denied, faulted"#,
+        ),
+    ] {
+        let (status, problem) = ask_with(&socket, method, target, &body);
+        assert!((400..500).contains(&status), "{target}: {status}");
+        assert_eq!(problem["kind"], "bad-request");
+        let message = problem["message"].as_str().unwrap();
+        let beginning = format!("the request is not understood: {sentence}");
+        assert!(message.starts_with(&beginning), "{message}");
+    }
 }
 
 #[test]
