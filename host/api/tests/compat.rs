@@ -83,10 +83,9 @@ fn kept(path: &str, then: &Value, today: &Value, more: More) -> Result<(), Strin
             }
         }
         (Value::Array(then), Value::Array(today)) if then.len() == today.len() => {
-            let pairs = then.iter().zip(today).enumerate();
+            let mut pairs = then.iter().zip(today).enumerate();
             pairs
-                .map(|(n, (then, today))| kept(&format!("{path}[{n}]"), then, today, more))
-                .collect()
+                .try_for_each(|(n, (then, today))| kept(&format!("{path}[{n}]"), then, today, more))
         }
         _ if then == today => Ok(()),
         _ => Err(format!("{path}: {then} has become {today}")),

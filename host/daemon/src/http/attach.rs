@@ -6,7 +6,7 @@ use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
     Detached, DiskPath, DomainEvent,
 };
-use volward_control::{AttachDone, Cancellation};
+use volward_control::{AttachDone, Cancellation, NotAfter};
 use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
@@ -14,7 +14,6 @@ use super::Peer;
 use super::handler::{Shared, blocking};
 use super::peer::Caller;
 use super::problem::Failure;
-use crate::marks::{self, not_after};
 use crate::wiring::Daemon;
 
 pub(super) async fn attach(
@@ -32,11 +31,7 @@ pub(super) async fn attach(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
             uid = ask.caller_uid, origin = ?ask.origin, disks = ask.disks.len(), "attach"
         );
-        let done = daemon.node.attach(&ask);
-        if !ask.dry_run {
-            marks::refresh(&daemon.marks, &daemon.node, ask.instance);
-        }
-        let done = done.map_err(|error| {
+        let done = daemon.node.attach(&ask).map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
             let mut failure = Failure::from(error);
             if ask.dry_run {
@@ -139,9 +134,10 @@ pub(super) async fn detach(
             caller_uid: caller.uid,
             instance: body.instance,
             volumes: body.volumes,
-            not_after: body
-                .not_after
-                .map(|start| not_after(start.boot_id, start.sequence)),
+            not_after: body.not_after.map(|start| NotAfter {
+                boot_id: start.boot_id,
+                sequence: start.sequence,
+            }),
             dry_run: body.dry_run,
         };
         tracing::info!(
@@ -149,7 +145,6 @@ pub(super) async fn detach(
             origin = ?ask.origin, "detach"
         );
         let done = daemon.node.detach(&ask);
-        marks::refresh(&daemon.marks, &daemon.node, ask.instance);
         let done =
             done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "detach"))?;
         let detached = done

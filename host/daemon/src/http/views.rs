@@ -30,19 +30,8 @@ pub(super) async fn pool_init(
         tracing::info!(
             %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
         );
-        let Some(settings) = daemon.pool_settings(&name) else {
-            let message = format!(
-                "pool {name} is not in /etc/volward/volward.toml; add a [[pool]] section for it and \
-                 restart volwardd"
-            );
-            return Err(plain(ProblemCode::NotFound, "not-found", message).into());
-        };
-        let adopted = daemon.lvm.adopt_devices(&settings);
-        adopted.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
-        if daemon.node.settings().pools.contains(&name) {
-            let made = daemon.node.init_pool(request, &name);
-            made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
-        }
+        let made = daemon.node.init_pool(request, &name);
+        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         Ok(pool_view(&daemon, &name))
     })
     .await

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use volward_model::InstanceId;
 use volward_model::handover::{FileVersion, LaterFile, MarkFile, StartPoint};
-use volward_ports::Marks;
+use volward_ports::{Marks, PortError, PortResult};
 
 pub use fake::FakeMarks;
 
@@ -109,6 +109,28 @@ impl Marks for MarksFolder {
         };
         if let Err(error) = self.set(instance, Some(&start)) {
             tracing::warn!(%instance, error = %chain(&error), "the start mark cannot be written");
+        }
+    }
+
+    fn set(&self, instance: InstanceId, start: Option<&StartPoint>) -> PortResult<()> {
+        Self::set(self, instance, start).map_err(PortError::from)
+    }
+
+    fn set_all(&self, starts: &BTreeMap<InstanceId, StartPoint>) -> PortResult<()> {
+        Self::set_all(self, starts).map_err(PortError::from)
+    }
+}
+
+impl From<MarkError> for PortError {
+    fn from(error: MarkError) -> Self {
+        let reason = match &error {
+            MarkError::Io { source, .. } => source.to_string(),
+            MarkError::Later { later, .. } => later.to_string(),
+        };
+        let (MarkError::Io { path, .. } | MarkError::Later { path, .. }) = error;
+        Self::Io {
+            what: format!("the start mark {}", path.display()),
+            reason,
         }
     }
 }
