@@ -7,9 +7,10 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use volward_api::model::{Access, InstanceId, PoolName, Purpose, RequestId, Sharing, VolumeName};
-use volward_api::{DiskPath, DiskRequest, Said, Words};
+use volward_api::model::{InstanceId, PoolName, Purpose, RequestId, VolumeName};
+use volward_api::{Said, Words};
 
+use crate::disk::{self, DiskSpec};
 use crate::exit;
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Volume(VolumeCommand),
     /// Attach volumes to an instance on this node: all or none
+    #[command(after_help = disk::help())]
     Attach(AttachArgs),
     /// Detach an instance's volumes from this node: those named, or all
     Detach(DetachArgs),
@@ -170,9 +172,8 @@ pub(crate) enum YesNo {
 pub(crate) struct AttachArgs {
     /// The instance's UUID
     pub(crate) instance: InstanceId,
-    /// Volumes. WORDS, joined by commas: `rw` (default) or `ro`; `exclusive` or `shared`; `lv` for
-    /// /dev/POOL/VOLUME in place of a device of its own; `narrow` to accept less than wished
-    #[arg(required = true, value_name = "POOL/VOLUME[:WORDS]")]
+    /// The disks: volumes, each with its options
+    #[arg(required = true, value_name = "POOL/VOLUME[:OPTION[,OPTION...]]")]
     pub(crate) disks: Vec<DiskSpec>,
     /// The instance's name, for people
     #[arg(long, default_value = "")]
@@ -234,43 +235,6 @@ impl FromStr for VolumePath {
     }
 }
 
-/// `POOL/VOLUME[:WORDS]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DiskSpec(pub(crate) DiskRequest);
-
-impl FromStr for DiskSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (path, words) = text.split_once(':').unwrap_or((text, ""));
-        let VolumePath { pool, volume } = path.parse()?;
-        let mut disk = DiskRequest {
-            pool,
-            volume,
-            path: DiskPath::Own,
-            access: Access::ReadWrite,
-            sharing: None,
-            accept_narrowing: false,
-        };
-        for word in words.split(',').filter(|word| !word.is_empty()) {
-            match word {
-                "rw" => disk.access = Access::ReadWrite,
-                "ro" => disk.access = Access::ReadOnly,
-                "exclusive" => disk.sharing = Some(Sharing::Exclusive),
-                "shared" => disk.sharing = Some(Sharing::Shared),
-                "lv" => disk.path = DiskPath::Lv,
-                "narrow" => disk.accept_narrowing = true,
-                _ => {
-                    return Err(format!(
-                        "{word:?} is none of rw, ro, exclusive, shared, lv, narrow"
-                    ));
-                }
-            }
-        }
-        Ok(Self(disk))
-    }
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result")]
 fn purpose(text: &str) -> Result<Purpose, String> {
     Ok(match text {
@@ -303,17 +267,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn disks_are_understood_with_their_words() {
-        let DiskSpec(disk) = "vg0/a+b:ro,shared,narrow".parse().unwrap();
-        assert_eq!(disk.volume.as_str(), "a+b");
-        assert_eq!(disk.access, Access::ReadOnly);
-        assert_eq!(disk.sharing, Some(Sharing::Shared));
-        assert!(disk.accept_narrowing && disk.path == DiskPath::Own);
-        for bad in ["vg0", "vg0/", "/a", "vg0/a:r", "vg0/a/b"] {
-            assert!(bad.parse::<DiskSpec>().is_err(), "{bad}");
-        }
     }
 }

@@ -286,6 +286,27 @@ fn nonsense_on_the_command_line_is_code_2() {
 }
 
 #[test]
+fn options_of_a_disk_are_listed_and_a_wrong_one_is_refused_in_one_sentence() {
+    let node = Node::with(healthy);
+    assert_golden(
+        "attach-help",
+        "attach --help",
+        &node.volward("attach --help"),
+    );
+    let wrong = [
+        ("attach-wrong-option", "vg0/root vg0/common:ro,readonly"),
+        ("attach-contradiction", "vg0/common:ro,shared,rw"),
+    ];
+    for (name, disks) in wrong {
+        let arguments = format!("attach {WEB1} {disks}");
+        let ended = node.volward(&arguments);
+        assert_eq!(ended.code, 2);
+        assert_golden(name, &arguments, &ended);
+    }
+    assert!(node.seen().is_empty());
+}
+
+#[test]
 fn doctor_fails_when_something_does_not_work() {
     let node = Node::with(|_| Canned::json(&doctor("failed")));
     let ended = node.volward("doctor");
