@@ -13,7 +13,7 @@ use crate::words::{DomainEvent, Open, one_of, one_of_if_given};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttachRequest {
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
     /// The instance's name, for people and for policies that go by names; may be empty.
@@ -40,10 +40,10 @@ pub struct AttachRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DiskRequest {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub pool: PoolName,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub volume: VolumeName,
     /// Which device the guest opens.
@@ -83,11 +83,11 @@ pub enum DiskPath {
     Lv,
 }
 
-/// What `attach` answers.
+/// The reply to `POST /v1/attach`: all disks of the request, or the plan for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttachReply {
-    /// For `volward explain`.
+    /// The id that the daemon gave the request; `volward explain` takes it.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub request: RequestId,
     /// The disks, in the order asked for.
@@ -100,14 +100,14 @@ pub struct AttachReply {
     pub notes: Vec<String>,
 }
 
-/// One disk as granted.
+/// One disk that is attached, or would be: what was granted, and the device to open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attached {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub pool: PoolName,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub volume: VolumeName,
     /// The path of the device that the guest opens.
@@ -172,7 +172,7 @@ impl CopyGrant {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DetachRequest {
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
     /// These (`pool`, `volume`) only; empty: everything the instance has on this node.
@@ -193,13 +193,13 @@ pub struct DetachRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StartMark {
-    /// The kernel's boot id.
+    /// The kernel's boot id, `/proc/sys/kernel/random/boot_id`, of when the start was.
     pub boot_id: String,
     /// Counts attach requests on this node.
     pub sequence: u64,
 }
 
-/// What `detach` answers.
+/// The reply to `POST /v1/detach`: what was detached, or the plan for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DetachReply {
@@ -214,10 +214,10 @@ pub struct DetachReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detached {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub pool: PoolName,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub volume: VolumeName,
     /// Its copy is being written back; until that is done the volume cannot be attached.
@@ -230,7 +230,7 @@ pub struct Detached {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmRequest {
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
     /// What became of the instance.
@@ -241,7 +241,7 @@ pub struct ConfirmRequest {
     pub volumes: Vec<(PoolName, VolumeName)>,
 }
 
-/// What `confirm` answers.
+/// The reply to `POST /v1/confirm`: how the instance's disks compare with what is attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfirmReply {

@@ -31,7 +31,7 @@ pub use words::{
     VolumeHome, Words,
 };
 
-/// Where the daemon listens.
+/// The unix socket at which the daemon listens, unless its configuration says another.
 pub const SOCKET: &str = "/run/volward/volwardd.sock";
 /// One file an instance with attachments on this node, named by its UUID: a
 /// [`MarkFile`](model::handover::MarkFile) in JSON.
@@ -50,5 +50,5 @@ pub const REFUSED_DIR: &str = "/run/volward/refused";
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";
 /// Words that stand in the hook's program, and by which a copy of it under another name is known.
 pub const HOOK_MARK: &str = "why: volward explain ";
-/// The daemon's configuration.
+/// The daemon's configuration file, in TOML; the hook reads the pools' names in it.
 pub const CONFIG: &str = "/etc/volward/volward.toml";

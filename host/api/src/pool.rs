@@ -19,7 +19,7 @@ pub struct PoolInitRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolView {
-    /// The volume group's name.
+    /// The volume group's name, which is the pool's.
     pub name: String,
     /// Its UUID; absent when it cannot be read.
     pub vg_uuid: Option<String>,
@@ -59,7 +59,7 @@ pub struct PoolMember {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VolumeView {
-    /// The LV's name.
+    /// The LV's name, which is the volume's within its pool.
     pub name: String,
     /// The volume's identity, `VG UUID:LV UUID`.
     pub id: String,
@@ -83,9 +83,9 @@ pub struct VolumeView {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VolumeSetRequest {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     pub pool: String,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     pub volume: String,
     /// Whether several instances may have it read-write at once (I18).
     pub shareable: bool,

@@ -11,7 +11,7 @@ use crate::words::Open;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct Problem {
-    /// Which kind, for programs.
+    /// The kind of failure, for programs: each has one HTTP status and one exit code.
     pub kind: Open<ProblemCode>,
     /// The exact reason, for programs: a refusal's code (`home-elsewhere`) or a policy's own.
     pub code: String,
@@ -47,7 +47,7 @@ pub enum ProblemCode {
     Forbidden,
     /// No such pool, volume, instance or request (404).
     NotFound,
-    /// A policy refused (403).
+    /// At least one policy refused the request (403).
     Denied,
     /// An invariant refused: held elsewhere, data elsewhere, no watchdog (409).
     Refused,

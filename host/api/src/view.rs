@@ -11,11 +11,11 @@ use crate::words::{Became, Hook, Open, PolicyLevel, PolicyState, Said, StepState
 pub struct AttachmentView {
     /// The name of the node whose attachment this is.
     pub node: String,
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     pub instance: String,
     /// The instance's name, where known (this node's own only).
     pub instance_name: Option<String>,
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     pub pool: String,
     /// The volume's name, or its UUID if the pool does not list it any more.
     pub volume: String,
@@ -23,7 +23,7 @@ pub struct AttachmentView {
     pub sharing: Open<Sharing>,
     /// What the guest may do with it.
     pub access: Open<Access>,
-    /// How far it is.
+    /// Whether it is asked for, whole, or left over from a failed rollback.
     pub state: Open<AttachmentState>,
     /// The path of the device that the guest opens (this node's own only).
     pub device: Option<String>,
@@ -48,9 +48,9 @@ pub struct ClusterReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HydrationView {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     pub pool: String,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     pub volume: String,
     /// What the copy is doing, or what keeps it from that.
     pub state: Open<CopyState>,
@@ -66,17 +66,17 @@ pub struct HydrationView {
     pub trouble: Option<String>,
 }
 
-/// `GET /v1/policies`.
+/// One policy; `GET /v1/policies` answers with all of them, in the order in which they are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyView {
-    /// The policy's name.
+    /// The policy's name: its file's, without number and ending; `baseline` for the built-in.
     pub name: String,
     /// SHA-256 of the component that serves; of what was refused where none does.
     pub digest: String,
     /// The interface it was built against, `volward:policy@VERSION`.
     pub interface: String,
-    /// Whether its answers count.
+    /// Whether its answers count, are logged only, or are not asked for.
     pub level: Open<PolicyLevel>,
     /// Which version of it serves.
     pub state: Open<PolicyState>,
@@ -112,7 +112,7 @@ pub struct FaultView {
     pub at_ms: u64,
     /// The request it was asked about.
     pub request: String,
-    /// Which hook was asked.
+    /// The hook of the policies that was asked.
     pub hook: Open<Hook>,
     /// Which limit or rule it ran into.
     pub kind: Open<FaultKind>,
@@ -122,7 +122,8 @@ pub struct FaultView {
     pub backtrace: Vec<String>,
 }
 
-/// `POST /v1/policies/rollback`.
+/// `POST /v1/policies/rollback`: an earlier version of a policy serves again, or that is undone.
+/// Answers with all policies, each a [`PolicyView`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -171,19 +172,19 @@ pub struct DecisionView {
     pub request: String,
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// Which hook was asked.
+    /// The hook of the policies that was asked.
     pub hook: Open<Hook>,
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     pub instance: String,
     /// The instance's name, as it was given.
     pub instance_name: String,
-    /// The disks, `POOL/NAME`.
+    /// The disks asked about, each as `POOL/NAME`.
     pub disks: Vec<String>,
     /// What the policies came to.
     pub said: Open<Said>,
     /// Who denied or broke first; absent where nobody did.
     pub by: Option<String>,
-    /// What became of it.
+    /// Whether it was executed, refused, or failed on the way.
     pub became: Open<Became>,
     /// Why, in one sentence, where it was not executed.
     pub message: Option<String>,
@@ -203,7 +204,7 @@ pub struct DecisionReply {
     pub outcome: serde_json::Value,
 }
 
-/// `GET /v1/doctor`.
+/// `GET /v1/doctor`: whether this node can serve, and what keeps it from that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorReply {
@@ -217,7 +218,7 @@ pub struct DoctorReply {
 pub struct DoctorCheck {
     /// What is looked at, in a few words.
     pub name: String,
-    /// How the check went.
+    /// Whether what was looked at works.
     pub verdict: Open<DoctorVerdict>,
     /// What was found, in a sentence.
     pub found: String,
@@ -227,7 +228,7 @@ pub struct DoctorCheck {
     pub refuses_read_write: bool,
 }
 
-/// How a check went.
+/// Whether what a check looked at works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -236,15 +237,15 @@ pub enum DoctorVerdict {
     Ok,
     /// It works, but not as it should.
     Warning,
-    /// It does not work.
+    /// It does not work, and its remedy has to be applied.
     Failed,
 }
 
-/// `GET /v1/status`.
+/// `GET /v1/status`: the daemon and its node in a few words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatusReply {
-    /// The daemon's version, `MAJOR.MINOR.PATCH`.
+    /// The version of the daemon that answers, `MAJOR.MINOR.PATCH`.
     pub version: String,
     /// The name of the node it serves.
     pub node: String,

@@ -19,7 +19,7 @@ pub use lists::{
     VolumeHome,
 };
 
-/// A list of words.
+/// A closed list of words, each the value of an enum.
 pub trait Words: Copy + PartialEq + fmt::Display + Serialize + 'static {
     /// The schema's name in the OpenAPI document.
     const NAME: &'static str;
@@ -60,7 +60,7 @@ pub trait Words: Copy + PartialEq + fmt::Display + Serialize + 'static {
 /// A word in a reply: one of the list, or one that a later version of Volward has added to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Open<T> {
-    /// One of the list.
+    /// A word that this version's list has.
     Known(T),
     /// A word that this version does not know, as it was sent.
     Other(String),

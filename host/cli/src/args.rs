@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Pools: the volume groups Volward manages
     #[command(subcommand)]
     Pool(PoolCommand),
-    /// Volumes
+    /// Volumes: what is allowed with one
     #[command(subcommand)]
     Volume(VolumeCommand),
     /// Attach volumes to an instance on this node: all or none
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Status,
     /// Print completions for a shell
     Completions {
-        /// Which shell
+        /// The shell to print them for
         shell: Shell,
     },
 }
@@ -75,7 +75,7 @@ pub(crate) enum Command {
 pub(crate) enum PoolCommand {
     /// Turn a shared volume group into a pool
     Init {
-        /// The volume group
+        /// The volume group, by its name in the configuration
         #[arg(value_name = "VG")]
         name: PoolName,
     },
@@ -87,7 +87,7 @@ pub(crate) enum PoolCommand {
 pub(crate) enum VolumeCommand {
     /// Change what is allowed with a volume
     Set {
-        /// The volume
+        /// The volume to change
         #[arg(value_name = "POOL/VOLUME")]
         volume: VolumePath,
         /// Whether several guests may write to it at once
@@ -98,9 +98,9 @@ pub(crate) enum VolumeCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DecisionsCommand {
-    /// List the latest
+    /// List the latest decisions, the newest last
     Ls {
-        /// At most so many
+        /// List at most so many
         #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
         limit: u32,
         #[command(flatten)]
@@ -108,7 +108,7 @@ pub(crate) enum DecisionsCommand {
     },
     /// Show every decision of a request, with facts and answers; with --json: scenarios
     Show {
-        /// The request
+        /// The request's id, as other commands print it
         request: RequestId,
         /// Put stand-ins for names, UUIDs, hints, labels and settings: for whoever is not to know
         /// them
@@ -124,7 +124,7 @@ pub(crate) enum DecisionsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhichDecisions {
-    /// Those of this instance
+    /// Decisions of this instance only
     #[arg(long, value_name = "UUID")]
     pub(crate) instance: Option<InstanceId>,
     /// Those about a volume of this name
@@ -137,7 +137,7 @@ pub(crate) struct WhichDecisions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HydrationCommand {
-    /// List them
+    /// List the copies, with how far each is
     Ls,
     /// Watch them until all are done
     Watch,
@@ -170,7 +170,7 @@ pub(crate) enum YesNo {
 
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
-    /// The instance's UUID
+    /// The instance's libvirt domain UUID
     pub(crate) instance: InstanceId,
     /// The disks: volumes, each with its options
     #[arg(required = true, value_name = "POOL/VOLUME[:OPTION[,OPTION...]]")]
@@ -181,7 +181,7 @@ pub(crate) struct AttachArgs {
     /// What for: boot, hot-plug, restore, or a word of your own
     #[arg(long, default_value = "hot-plug", value_parser = purpose)]
     pub(crate) purpose: Purpose,
-    /// Words for policies
+    /// A hint for policies; may be given several times
     #[arg(long = "hint", value_name = "KEY=VALUE", value_parser = hint)]
     pub(crate) hints: Vec<(String, String)>,
     /// Only print what would be done
@@ -191,7 +191,7 @@ pub(crate) struct AttachArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DetachArgs {
-    /// The instance's UUID
+    /// The instance's libvirt domain UUID
     pub(crate) instance: InstanceId,
     /// These only; none: everything the instance has on this node
     #[arg(value_name = "POOL/VOLUME")]
@@ -204,7 +204,7 @@ pub(crate) struct DetachArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ExplainArgs {
-    /// This request
+    /// The request's id, as other commands print it
     pub(crate) request: Option<RequestId>,
     /// The latest request of this instance
     #[arg(long, value_name = "UUID")]
@@ -214,7 +214,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) volume: Option<VolumePath>,
 }
 
-/// `POOL/VOLUME`.
+/// A volume as it is typed, `POOL/VOLUME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VolumePath {
     pub(crate) pool: PoolName,

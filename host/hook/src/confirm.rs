@@ -9,7 +9,7 @@ use crate::operation::Call;
 use crate::place::Place;
 use crate::say;
 
-/// It only compares.
+/// The daemon compares with what it has in memory; no storage is asked.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Whether libvirt may go on. Only `start` can be refused, and only by a daemon that says a disk

@@ -22,7 +22,7 @@ impl Managed {
     }
 }
 
-/// Finds them.
+/// Finds the managed disks among the paths of a guest's XML, in its order.
 pub(crate) fn managed(
     domain: &Domain,
     instance: Option<InstanceId>,

@@ -11,7 +11,7 @@ use crate::metadata::{Metadata, NAMESPACE};
 /// What the XML says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Domain {
-    /// `<uuid>` as written.
+    /// The text of `<uuid>`, as written; empty where there is none.
     pub(crate) uuid: String,
     /// Every absolute path outside of metadata and prose, in document order.
     pub(crate) paths: Vec<PathUse>,
@@ -26,16 +26,16 @@ pub(crate) struct PathUse {
     pub(crate) by: User,
 }
 
-/// What opens the path.
+/// The element that names a path, and so opens it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum User {
-    /// A disk.
+    /// A `<disk>`, whose volume can be attached.
     Disk(Disk),
     /// An element that Volward cannot attach for.
     Other(String),
 }
 
-/// A `<disk>` element's properties.
+/// What a `<disk>` element says of itself, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Disk {
     /// `vda`; empty if the XML does not say.

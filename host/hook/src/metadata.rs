@@ -10,10 +10,10 @@
 /// The namespace; the prefix is anybody's choice.
 pub(crate) const NAMESPACE: &str = "https://volward.dev/xmlns/domain/1";
 
-/// What it says.
+/// What the guest's `volward:instance` element says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
-    /// Free words for policies.
+    /// Pairs of key and value for policies, in any words.
     pub(crate) hints: Vec<(String, String)>,
     /// Targets (`vdb`) for which less than was asked for is accepted.
     pub(crate) accept_narrowing: Vec<String>,

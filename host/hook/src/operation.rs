@@ -13,7 +13,7 @@ pub(crate) struct Call {
     pub(crate) stage: String,
 }
 
-/// What the hook does.
+/// What the hook does at an operation of libvirt's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing: not even stdin is read.

@@ -31,7 +31,7 @@ use error::WireError;
 /// What to explain; of an instance or volume, the latest request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExplainQuery {
-    /// This request.
+    /// The request of this id.
     Request(RequestId),
     /// The latest of this instance.
     Instance(InstanceId),
@@ -57,7 +57,7 @@ pub struct DecisionsQuery {
     pub limit: Option<u32>,
     /// Those with a greater number in the log.
     pub after: Option<u64>,
-    /// Those of this instance.
+    /// Decisions of this instance only.
     pub instance: Option<InstanceId>,
     /// Those about this volume, by its pool's and its own name at the time.
     pub volume: Option<(PoolName, VolumeName)>,

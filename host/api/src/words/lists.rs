@@ -63,7 +63,7 @@ macro_rules! displayed_as_sent {
 pub enum DomainEvent {
     /// It is about to run; its disks are prepared.
     Start,
-    /// It runs.
+    /// libvirt has started it.
     Started,
     /// It has ended; its disks are not released yet.
     Stopped,
@@ -100,7 +100,7 @@ pub enum LockType {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeHome {
-    /// In the shared LV.
+    /// In the shared LV alone: there is no copy.
     Pool,
     /// In the shared LV and one node's copy together.
     Split,
@@ -126,11 +126,11 @@ impl From<&HomeState> for VolumeHome {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PolicyLevel {
-    /// They count.
+    /// They count: a denial refuses the request.
     Enforce,
-    /// They are logged only.
+    /// They are logged, and change nothing.
     Monitor,
-    /// It is not asked.
+    /// It is not asked at all.
     Off,
 }
 
@@ -173,7 +173,7 @@ pub enum Said {
     Granted,
     /// The fate of each copy; of a detach, which cannot be refused.
     Advised,
-    /// At least one refuses.
+    /// At least one policy refuses the whole request.
     Denied,
     /// None refuses and at least one failed.
     Faulted,
@@ -184,7 +184,7 @@ pub enum Said {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Became {
-    /// It was executed.
+    /// It was executed to its end.
     Done,
     /// Nothing was begun: the policies or an invariant refused it.
     Refused,
@@ -197,13 +197,13 @@ pub enum Became {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
-    /// Not begun.
+    /// It has not begun.
     Waiting,
-    /// Begun, and perhaps done.
+    /// It has begun, and is perhaps done: the daemon was interrupted.
     Started,
-    /// In effect.
+    /// It is in effect.
     Done,
-    /// Rolled back.
+    /// It was in effect and has been rolled back.
     Undone,
 }
 

@@ -7,7 +7,7 @@ use super::explain;
 use crate::table::table;
 use crate::time::utc;
 
-/// The latest decisions.
+/// `decisions ls`: a table, a line a decision, the oldest first.
 pub(crate) fn decisions(reply: &DecisionsReply) -> String {
     if reply.decisions.is_empty() {
         return "no such decisions on this node".to_owned();
@@ -65,7 +65,7 @@ fn became(view: &DecisionView) -> String {
     }
 }
 
-/// A decision whole.
+/// `decisions show`: facts, every policy's answer, and what became of it.
 pub(crate) fn decision(reply: &DecisionReply) -> String {
     let became = reply.outcome["became"].as_str().unwrap_or("unknown");
     let mut became = format!("became: {became}");

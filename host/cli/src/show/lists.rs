@@ -81,7 +81,7 @@ fn member_name(member: &PoolMember) -> String {
     member.node.clone().unwrap_or_else(number)
 }
 
-/// After `volume set`.
+/// After `volume set`: the mark as it is now, in one line.
 pub(crate) fn volume_set(pool: &PoolName, volume: &VolumeView) -> String {
     let not = if volume.shareable { "" } else { "not " };
     format!("{pool}/{} is {not}shareable", volume.name)
@@ -163,7 +163,7 @@ fn plan(steps: &[String]) -> String {
     format!("would be done:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// After `detach`.
+/// After `detach`: a line a disk, or the plan.
 pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
     if dry_run {
         return plan(&reply.plan);
@@ -182,7 +182,7 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `hydration ls`.
+/// `hydration ls`: a table, a line a copy.
 pub(crate) fn hydrations(found: &[HydrationView]) -> String {
     if found.is_empty() {
         return "no copies on this node".to_owned();
@@ -221,7 +221,7 @@ fn percent(done: u64, total: u64) -> String {
     percent.map_or_else(|| "-".to_owned(), |p| format!("{p} %"))
 }
 
-/// `volward status`.
+/// `volward status`: a line for each thing there is to say.
 pub(crate) fn status(status: &StatusReply) -> String {
     let quarantined = match status.quarantined {
         0 => "none".to_owned(),

@@ -17,7 +17,7 @@ const LIMIT: usize = 100;
 /// What a reply holds at most: a megabyte.
 const MOST: usize = 1_000;
 
-/// Which decisions.
+/// The query of `GET /v1/decisions`; a decision has to match all that is given.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -67,7 +67,7 @@ pub(super) async fn list(
     .await
 }
 
-/// Which request.
+/// The query of `GET /v1/decisions/record`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OfRequest {

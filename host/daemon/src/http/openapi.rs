@@ -6,7 +6,7 @@ use volward_api::{Problem, ProblemCode, Words};
 
 use super::routes::{Parameter, Route, table};
 
-/// The document (OpenAPI 3.1).
+/// The OpenAPI 3.1 document of everything that [`table`] has, keys in alphabetical order.
 pub(crate) fn document() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();

@@ -27,12 +27,12 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
-/// Who asks, checked.
+/// A caller that may ask, by its credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// Derived from uid and program.
     pub(crate) origin: Origin,
-    /// The kernel's word.
+    /// The caller's user id, as the kernel says it.
     pub(crate) uid: u32,
 }
 

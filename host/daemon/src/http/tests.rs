@@ -35,12 +35,12 @@ fn uid_that_is_not_root() -> u32 {
     not_as_root(|| rustix::process::geteuid().as_raw())
 }
 
-/// Status and body.
+/// Sends a request without a body; answers status and body.
 fn ask(socket: &Path, method: &str, target: &str) -> (u16, Value) {
     ask_with(socket, method, target, "")
 }
 
-/// The same with a body in JSON.
+/// Sends a request with a body of JSON; answers status and body.
 fn ask_with(socket: &Path, method: &str, target: &str, body: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(socket).unwrap();
     let length = body.len();

@@ -271,7 +271,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     view
 }
 
-/// As LVM calls it.
+/// The lock type in LVM's word; a foreign one is passed on as LVM reports it.
 fn lock_type(kind: &volward_model::PoolKind) -> Open<LockType> {
     match kind {
         volward_model::PoolKind::Shared => LockType::Sanlock.into(),
