@@ -8,9 +8,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use volward_api::model::{InstanceId, PoolName, Purpose, RequestId, VolumeName};
-use volward_api::{Said, Words};
+use volward_api::{DiskRequest, Said, Words};
 
-use crate::disk::{self, DiskSpec};
+use crate::disk;
 use crate::exit;
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
@@ -173,8 +173,8 @@ pub(crate) struct AttachArgs {
     /// The instance's libvirt domain UUID
     pub(crate) instance: InstanceId,
     /// The disks: volumes, each with its options
-    #[arg(required = true, value_name = "POOL/VOLUME[:OPTION[,OPTION...]]")]
-    pub(crate) disks: Vec<DiskSpec>,
+    #[arg(required = true, value_name = "POOL/VOLUME[:OPTION[,OPTION...]]", value_parser = disk::request)]
+    pub(crate) disks: Vec<DiskRequest>,
     /// The instance's name, for people
     #[arg(long, default_value = "")]
     pub(crate) name: String,

@@ -1,7 +1,5 @@
 //! A disk on the command line, `POOL/VOLUME[:OPTION[,OPTION...]]`: options as mount(8) has them.
 
-use std::str::FromStr;
-
 use volward_api::model::{Access, Sharing};
 use volward_api::{DiskPath, DiskRequest};
 
@@ -80,45 +78,41 @@ fn words() -> String {
     words.join(", ")
 }
 
-/// A disk as it was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DiskSpec(pub(crate) DiskRequest);
-
-impl FromStr for DiskSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (path, options) = text.split_once(':').unwrap_or((text, ""));
-        let VolumePath { pool, volume } = path.parse()?;
-        let mut disk = DiskRequest {
-            pool,
-            volume,
-            path: DiskPath::Own,
-            access: Access::ReadWrite,
-            sharing: None,
-            accept_narrowing: false,
-        };
-        let mut given: Vec<&DiskOption> = Vec::new();
-        // As mount(8): nothing between two commas is nothing.
-        for word in options.split(',').filter(|word| !word.is_empty()) {
-            let option = OPTIONS.iter().find(|option| option.word == word);
-            let option = option.ok_or_else(|| {
-                format!(
-                    "there is no option {word:?} for disk {path}, only {}",
-                    words()
-                )
-            })?;
-            if let Some(other) = given.iter().find(|g| g.excludes.contains(&word)) {
-                return Err(format!(
-                    "the options {} and {word} of disk {path} exclude each other",
-                    other.word
-                ));
-            }
-            (option.set)(&mut disk);
-            given.push(option);
+/// Reads a disk as it is typed.
+///
+/// # Errors
+/// In a sentence: it is no volume, an option does not exist, or two exclude each other.
+pub(crate) fn request(text: &str) -> Result<DiskRequest, String> {
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    let VolumePath { pool, volume } = path.parse()?;
+    let mut disk = DiskRequest {
+        pool,
+        volume,
+        path: DiskPath::Own,
+        access: Access::ReadWrite,
+        sharing: None,
+        accept_narrowing: false,
+    };
+    let mut given: Vec<&DiskOption> = Vec::new();
+    // As mount(8): nothing between two commas is nothing.
+    for word in options.split(',').filter(|word| !word.is_empty()) {
+        let option = OPTIONS.iter().find(|option| option.word == word);
+        let option = option.ok_or_else(|| {
+            format!(
+                "there is no option {word:?} for disk {path}, only {}",
+                words()
+            )
+        })?;
+        if let Some(other) = given.iter().find(|g| g.excludes.contains(&word)) {
+            return Err(format!(
+                "the options {} and {word} of disk {path} exclude each other",
+                other.word
+            ));
         }
-        Ok(Self(disk))
+        (option.set)(&mut disk);
+        given.push(option);
     }
+    Ok(disk)
 }
 
 #[cfg(test)]
@@ -126,12 +120,11 @@ mod tests {
     use super::*;
 
     fn disk(text: &str) -> DiskRequest {
-        let DiskSpec(disk) = text.parse().unwrap();
-        disk
+        request(text).unwrap()
     }
 
     fn error(text: &str) -> String {
-        text.parse::<DiskSpec>().unwrap_err()
+        request(text).unwrap_err()
     }
 
     #[test]
@@ -211,7 +204,7 @@ mod tests {
             "vg0/a:RO",
             "vg0/a:ro shared",
         ] {
-            assert!(bad.parse::<DiskSpec>().is_err(), "{bad}");
+            assert!(request(bad).is_err(), "{bad}");
         }
     }
 

@@ -137,7 +137,7 @@ fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
         instance_name: args.name,
         purpose: args.purpose,
         hints: args.hints,
-        disks: args.disks.into_iter().map(|disk| disk.0).collect(),
+        disks: args.disks,
         dry_run: args.dry_run,
     };
     answer(json, &client.attach(&request)?, |reply| {

@@ -135,6 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_level_is_told_in_the_word_of_its_configuration() {
+        for configured in [Level::Enforce, Level::Monitor, Level::Off] {
+            assert_eq!(level(configured).word(), configured.to_string());
+        }
+    }
+
+    #[test]
     fn what_was_left_behind_is_named() {
         let same = rolled_back("names", "0123456789abcdef", "0123456789abcdef");
         assert!(

@@ -217,10 +217,7 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
 fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     let pools = &daemon.config.pool;
     let configured = pools.iter().find(|p| p.name == *name).map(|p| p.kind);
-    let kind = match configured {
-        Some(PoolKind::Local) => volward_api::PoolKind::Local,
-        Some(PoolKind::Shared) | None => volward_api::PoolKind::Shared,
-    };
+    let kind = configured.unwrap_or(PoolKind::Shared);
     let mut view = PoolView {
         name: name.to_string(),
         vg_uuid: None,
@@ -248,7 +245,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         .filter(|v| !v.is_internal())
         .map(volume_view)
         .collect();
-    if kind == volward_api::PoolKind::Local {
+    if kind == PoolKind::Local {
         return view;
     }
     match daemon.node.pool_snapshot(name) {
