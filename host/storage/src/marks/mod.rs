@@ -200,6 +200,29 @@ mod tests {
     }
 
     #[test]
+    fn what_the_port_cannot_change_it_names_with_the_reason() {
+        let (dir, marks) = folder();
+        let port: &dyn Marks = &marks;
+        let guest = GUEST.parse().unwrap();
+        fs::write(dir.path().join(GUEST), LATER).unwrap();
+        let said = port.set(guest, None).unwrap_err().to_string();
+        assert!(
+            said.contains(GUEST) && said.contains("written by a later version"),
+            "{said}"
+        );
+        fs::remove_dir_all(dir.path()).unwrap();
+        let start = StartPoint {
+            boot_id: "boot".into(),
+            sequence: 8,
+        };
+        let said = port.set(guest, Some(&start)).unwrap_err().to_string();
+        assert!(
+            said.contains(GUEST) && said.contains("No such file"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn a_mark_says_its_version_and_goes_with_the_last_attachment() {
         let (dir, marks) = folder();
         let guest: InstanceId = GUEST.parse().unwrap();
