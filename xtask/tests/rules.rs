@@ -17,6 +17,8 @@ mod sets;
 
 /// Who may import whom among our own crates. The daemon sees everything.
 const ROOMS: &[(&str, &[&str])] = &[
+    // Handles of folders: what a part may read and write. Knows nothing of what is in them.
+    ("folder", &[]),
     // Serves the SDK too, which is built for another target.
     ("record", &[]),
     ("model", &["record"]),
@@ -25,17 +27,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ports", &["model", "plan"]),
     ("control", &["model", "plan", "ports"]),
     // No use case: what it serves is in ports. The journal's records are of plan's steps.
-    ("storage", &["model", "plan", "ports"]),
+    ("storage", &["model", "plan", "ports", "folder"]),
     // A plugin's answer becomes a model answer and nothing else.
-    ("policy", &["model"]),
+    ("policy", &["model", "folder"]),
     ("api", &["model"]),
     ("cli", &["api", "model"]),
     ("hook", &["api", "model"]),
-    ("workbench", &["model", "policy"]),
+    ("workbench", &["model", "policy", "folder"]),
     (
         "daemon",
         &[
-            "model", "plan", "ports", "control", "storage", "policy", "api",
+            "model", "plan", "ports", "control", "storage", "policy", "api", "folder",
         ],
     ),
     // The lab knows nothing of the product: it only carries its programs to a node.
@@ -65,6 +67,7 @@ const ROOMS_OF_POLICY: &[(&str, &[&str])] = &[
 
 /// Rooms that may use these crates only, of all the world's.
 const FRUGAL: &[(&str, &[&str])] = &[
+    ("folder", &["cap-std", "rustix"]),
     ("record", &["serde", "uuid", "thiserror"]),
     ("model", &["serde", "uuid", "thiserror"]),
     ("plan", &["serde", "uuid", "thiserror"]),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
+use volward_folder::Folder;
 use volward_model::PoolName;
 use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
@@ -72,8 +73,9 @@ impl Daemon {
         let only_one = StateLock::take(&state_dir)?;
         let state = SqliteJournal::open(&database)
             .with_context(|| format!("opening {}", database.display()))?;
-        let log_dir = private_folder(&state_dir.join("decisions"))?;
-        let log = DecisionLog::open(&log_dir, config.decisions)
+        let log_dir = state_dir.join("decisions");
+        let log = Folder::make_private(&log_dir)
+            .and_then(|folder| DecisionLog::open(folder, config.decisions))
             .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
         let decisions = Arc::new(Log::new(log));
         let workbench = match &config.paths.workbench {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use volward_folder::Folder;
 
 use crate::common::{disk, facts};
 use volward_model::{
@@ -33,18 +34,22 @@ fn request(n: u128) -> RequestId {
     RequestId(uuid::Uuid::from_u128(n))
 }
 
+fn handle(folder: &Path) -> Folder {
+    Folder::open(folder).unwrap()
+}
+
 fn open(folder: &Path) -> DecisionLog {
     let limits = LogLimits {
         file_bytes: 4_000,
         files: 3,
         keep_days: 0,
     };
-    DecisionLog::open(folder, limits).unwrap()
+    DecisionLog::open(handle(folder), limits).unwrap()
 }
 
 /// Never rotates.
 fn open_big(folder: &Path) -> DecisionLog {
-    DecisionLog::open(folder, LogLimits::default()).unwrap()
+    DecisionLog::open(handle(folder), LogLimits::default()).unwrap()
 }
 
 fn text(folder: &Path) -> String {
@@ -222,7 +227,7 @@ fn decisions_are_numbered_on_over_files_and_restarts() {
         assert_eq!(u128::from(log.last()), n + 1);
     }
     // A new file is empty until the next decision.
-    let folder = LogFolder::new(folder.path());
+    let folder = LogFolder::new(handle(folder.path()));
     let all = folder.select(Which::default(), |_| true).unwrap();
     let numbers: Vec<u64> = all.iter().map(|entry| entry.seq).collect();
     assert!(numbers.len() > 3 && numbers.windows(2).all(|w| w[1] == w[0] + 1));
@@ -262,22 +267,12 @@ fn files_beyond_number_and_age_go() {
         keep_days,
         ..LogLimits::default()
     };
-    drop(DecisionLog::open(folder.path(), limits(3, 11)).unwrap());
+    drop(DecisionLog::open(handle(folder.path()), limits(3, 11)).unwrap());
     assert_eq!(count(), 3, "not old enough");
-    drop(DecisionLog::open(folder.path(), limits(3, 9)).unwrap());
+    drop(DecisionLog::open(handle(folder.path()), limits(3, 9)).unwrap());
     assert_eq!(count(), 2);
-    drop(DecisionLog::open(folder.path(), limits(1, 0)).unwrap());
+    drop(DecisionLog::open(handle(folder.path()), limits(1, 0)).unwrap());
     assert_eq!(count(), 1, "the number was lowered");
-}
-
-#[test]
-fn a_full_disk_leaves_no_half_line_and_no_reference_to_what_is_not_there() {
-    // A file that takes nothing: what would be referred to later was not written.
-    let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink("/dev/full", folder.path().join("decisions.jsonl")).unwrap();
-    let mut log = open_big(folder.path());
-    assert!(log.append(&record(1), &Outcome::Done).is_err());
-    assert_eq!(log.last(), 0);
 }
 
 #[test]
@@ -358,4 +353,50 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_link_out_of_the_folder_is_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let link = folder.path().join("decisions.jsonl");
+    std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
+    let opened = DecisionLog::open(handle(folder.path()), LogLimits::default());
+    assert!(opened.is_err());
+    assert_eq!(fs::metadata(elsewhere.path()).unwrap().len(), 0);
+    assert!(LogFolder::new(handle(folder.path())).last_seq().is_err());
+}
+
+#[test]
+fn a_folder_swapped_while_the_log_is_written_gets_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let (ours, away) = (root.path().join("decisions"), root.path().join("away"));
+    fs::create_dir(&ours).unwrap();
+    let mut log = open(&ours);
+    log.append(&record(1), &Outcome::Done).unwrap();
+    fs::rename(&ours, &away).unwrap();
+    fs::create_dir(&ours).unwrap();
+    // Enough for new files to be begun.
+    for n in 2..20 {
+        log.append(&record(n), &Outcome::Done).unwrap();
+    }
+    assert!(away.join("decisions.1.jsonl").exists());
+    assert_eq!(fs::read_dir(&ours).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_only_called_alike_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [
+        "decisions.0.jsonl",
+        "decisions.01.jsonl",
+        "decisions.+7.jsonl",
+    ] {
+        fs::write(folder.path().join(name), "{}").unwrap();
+    }
+    let mut log = open(folder.path());
+    for n in 0..100 {
+        log.append(&record(n), &Outcome::Done).unwrap();
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6);
 }
