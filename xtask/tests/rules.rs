@@ -43,13 +43,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     // The lab knows nothing of the product: it only carries its programs to a node.
     ("system", &[]),
     // What it measures, and what a client and a compiler are; and what does harm meanwhile.
-    ("bench", &["model", "policy", "api", "workbench", "corpus"]),
+    (
+        "bench",
+        &["model", "policy", "api", "workbench", "corpus", "folder"],
+    ),
     // Hostile components: what is to become of them is said in the model's words.
     ("corpus", &["model", "workbench"]),
     // Made-up facts and answers, for property tests.
     ("samples", &["model"]),
     // Compiled policies on the real runtime.
-    ("compat", &["model", "policy", "workbench"]),
+    ("compat", &["model", "policy", "workbench", "folder"]),
     // The real plan and control over a simulated cluster, storage's fakes.
     (
         "simulation",
@@ -388,6 +391,61 @@ fn names_from_the_root(text: &str) -> Vec<&str> {
         named.chain(climbs)
     })
     .collect()
+}
+
+/// Rooms that run with the rights of whoever calls them, or (the hook) for one call: they have the
+/// workspace's bans only.
+const BY_PATH: &[&str] = &["cli", "hook", "workbench"];
+
+#[test]
+fn files_by_path_are_banned_in_every_room_but_those_that_say_so() {
+    let text = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let bans = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| line.starts_with("{ path = "))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (everywhere, rooms) = (bans(&text("clippy.toml")), bans(&text("host/clippy.toml")));
+    assert!(everywhere.is_subset(&rooms), "host/clippy.toml lacks a ban");
+    for by_path in [
+        "std::fs::read\"",
+        "std::fs::File::open\"",
+        "ambient_authority\"",
+    ] {
+        assert!(rooms.iter().any(|ban| ban.contains(by_path)), "{by_path}");
+    }
+    // Clippy takes the nearest file above a room.
+    let found: BTreeSet<String> = fs::read_dir(root().join("host"))
+        .unwrap()
+        .map(|room| room.unwrap().file_name().into_string().unwrap())
+        .filter(|room| root().join("host").join(room).join("clippy.toml").exists())
+        .collect();
+    assert_eq!(found, BY_PATH.iter().map(|&room| room.to_owned()).collect());
+    for room in BY_PATH {
+        assert_eq!(bans(&text(&format!("host/{room}/clippy.toml"))), everywhere);
+    }
+}
+
+#[test]
+fn no_program_has_a_fake_in_it() {
+    let features_of = |package: &str, edges: &str| {
+        let edges = format!("--edges={edges}");
+        cargo(&["tree", &edges, "--prefix=none", "--package", package])
+    };
+    let fake = r#"feature "fake""#;
+    for package in [
+        "volward-daemon",
+        "volward-cli",
+        "volward-hook",
+        "volward-workbench",
+    ] {
+        let found = features_of(package, "normal,build,features");
+        assert!(!found.contains(fake), "{package} has a fake in it");
+    }
+    // The same question finds one where one is.
+    assert!(features_of("volward-simulation", "normal,features").contains(fake));
 }
 
 #[test]

@@ -41,6 +41,10 @@ impl Folder {
     ///
     /// # Errors
     /// The kernel's.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where a path becomes a handle"
+    )]
     pub fn open(path: &Path) -> io::Result<Self> {
         let named = Dir::open_ambient_dir(path, ambient_authority())?;
         // cap-std's own handle names the folder only (O_PATH): it cannot be synced.
@@ -52,6 +56,10 @@ impl Folder {
     ///
     /// # Errors
     /// The kernel's.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where a path becomes a handle"
+    )]
     pub fn make(path: &Path, mode: u32) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::DirBuilder::new()

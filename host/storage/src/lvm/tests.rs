@@ -30,8 +30,9 @@ fn script(body: &str) -> Script {
         lvmlockctl: path,
     };
     let pools = vec![pool("san", PoolKind::Shared), pool("nvme", PoolKind::Local)];
+    let etc = Folder::open(folder.path()).unwrap();
     Script {
-        lvm: Lvm::new(Arc::new(Exec::new(1)), &tools, pools),
+        lvm: Lvm::new(Arc::new(Exec::new(1)), &tools, pools, etc),
         folder,
     }
 }
