@@ -32,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["model", "folder"]),
     ("api", &["model"]),
     ("cli", &["api", "model"]),
-    ("hook", &["api", "model"]),
+    ("hook", &["api", "model", "folder"]),
     ("workbench", &["model", "policy", "folder"]),
     (
         "daemon",
@@ -393,9 +393,8 @@ fn names_from_the_root(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// Rooms that run with the rights of whoever calls them, or (the hook) for one call: they have the
-/// workspace's bans only.
-const BY_PATH: &[&str] = &["cli", "hook", "workbench"];
+/// Rooms that run with the rights of whoever calls them: they have the workspace's bans only.
+const BY_PATH: &[&str] = &["cli", "workbench"];
 
 #[test]
 fn files_by_path_are_banned_in_every_room_but_those_that_say_so() {

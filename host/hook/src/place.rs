@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use volward_api::model::InstanceId;
-
 /// Prefixed to every path, `/dev` and `/sys` included; for tests only. libvirt passes nothing but
 /// `LC_ALL`, `PATH` and `HOME`.
 const ROOT_VARIABLE: &str = "VOLWARD_ROOT";
@@ -41,13 +39,12 @@ impl Place {
         self.path(volward_api::CONFIG)
     }
 
-    pub(crate) fn mark(&self, instance: InstanceId) -> PathBuf {
-        self.path(volward_api::MARKS_DIR).join(instance.to_string())
+    pub(crate) fn marks(&self) -> PathBuf {
+        self.path(volward_api::MARKS_DIR)
     }
 
-    pub(crate) fn refused(&self, instance: InstanceId) -> PathBuf {
+    pub(crate) fn refused(&self) -> PathBuf {
         self.path(volward_api::REFUSED_DIR)
-            .join(instance.to_string())
     }
 
     pub(crate) fn spool(&self) -> PathBuf {
