@@ -283,7 +283,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use volward_policy::Limits;
+    use volward_policy::{Limits, PluginState};
 
     use super::*;
 
@@ -297,6 +297,34 @@ mod tests {
                 reason: "not today".to_owned(),
             })
         }
+    }
+
+    #[test]
+    fn a_folder_that_becomes_a_link_is_noticed_and_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, away) = (root.path().join("policies.d"), root.path().join("away"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let compiler = Box::new(FakeCompiler(Arc::default()));
+        let owner = rustix::process::geteuid().as_raw();
+        let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
+        let policies = Policies::load(runtime, None, NamedFolder::at(&path).unwrap());
+        std::fs::write(path.join("50-x.toml"), "level = \"off\"\n").unwrap();
+        std::fs::write(path.join("50-x.wasm"), "one").unwrap();
+        policies.load_now();
+        assert_eq!(policies.status()[0].state, PluginState::Off);
+
+        std::fs::rename(&path, &away).unwrap();
+        std::os::unix::fs::symlink(&away, &path).unwrap();
+        let mut seen = None;
+        for _ in 0..2 {
+            seen = policies.settle(seen.as_ref());
+        }
+        let status = policies.status();
+        assert!(
+            matches!(&status[0].state, PluginState::Refused { reason } if reason.contains("is not a folder")),
+            "{status:?}"
+        );
     }
 
     #[test]

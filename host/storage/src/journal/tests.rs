@@ -303,6 +303,18 @@ fn left_alone(change: &str) -> OpenError {
 }
 
 #[test]
+fn a_database_that_is_a_link_out_of_the_state_is_not_opened() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(open(&elsewhere));
+    let before = snapshot(&elsewhere);
+    let link = dir.path().join("state.db");
+    std::os::unix::fs::symlink(elsewhere.path().join("state.db"), link).unwrap();
+    let opened = SqliteJournal::open(&Folder::open(dir.path()).unwrap());
+    assert!(matches!(opened, Err(OpenError::Copy { .. })));
+    assert!(snapshot(&elsewhere) == before);
+}
+
+#[test]
 fn a_state_of_a_later_layout_is_left_as_it_is() {
     let error = left_alone("PRAGMA user_version = 99").to_string();
     assert!(
