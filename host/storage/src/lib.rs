@@ -13,7 +13,7 @@
 //! | [`marks`] | [`Marks`](volward_ports::Marks) | a folder that libvirt's hook reads |
 //! | [`spool`] | | a folder that libvirt's hook writes |
 //! | [`probe`] | | what other packages installed and started, for `doctor` |
-//! | [`fake`] | all of them | a cluster in memory |
+//! | `fake` | all of them | a cluster in memory; with the feature `fake`, for tests |
 //!
 //! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and five
 //! private modules that are no adapters: `blockdev` (which device has which dm UUID), `kernel` (`/sys`,

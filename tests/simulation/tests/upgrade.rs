@@ -14,7 +14,6 @@ use rusqlite::Connection;
 use volward_control::ports::{
     Journal, JournalEntry, JournalKind, JournalQuery, JournalState, PortError,
 };
-use volward_folder::Folder;
 use volward_model::{AttachmentState, CopyMode, DeviceId, VolumeRef};
 use volward_simulation::{
     Daemon, FakeJournal, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
@@ -69,7 +68,8 @@ fn released(stage: &Stage, name: &str) -> FakeJournal {
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch(&sql).unwrap();
     drop(connection);
-    let state = SqliteJournal::open(&Folder::open(dir.path()).unwrap()).unwrap();
+    let folder = volward_folder::Folder::open(dir.path()).unwrap();
+    let state = SqliteJournal::open(&folder).unwrap();
     let mut entries: BTreeMap<u64, JournalEntry> = BTreeMap::new();
     for volume in &stage.volumes {
         let query = JournalQuery::Volume(volume.clone());
