@@ -3,6 +3,10 @@
 //!
 //! A folder that libvirt's hook or an operator may make, remove or replace while the daemon runs is
 //! held by its name in its parent: policies, spool, `/dev/volward`. The others are held themselves.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where the daemon's folders are opened"
+)]
 
 use std::io;
 use std::path::Path;

@@ -3,14 +3,11 @@
 //! outside. So a component of the path that is exchanged while the program runs changes nothing,
 //! and a link in the folder that leads out of it is refused by the kernel (`openat2`).
 //!
-//! Here alone a path becomes a handle: `clippy.toml` bans `std::fs` by path elsewhere.
-
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_methods,
-        reason = "tests lay out and inspect folders by path"
-    )
+//! Here alone a path becomes a handle: `host/clippy.toml` bans `std::fs` by path elsewhere, and these
+//! constructors wherever a program is not put together.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where a path becomes a handle"
 )]
 
 use std::ffi::{OsStr, OsString};
@@ -41,10 +38,6 @@ impl Folder {
     ///
     /// # Errors
     /// The kernel's.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where a path becomes a handle"
-    )]
     pub fn open(path: &Path) -> io::Result<Self> {
         let named = Dir::open_ambient_dir(path, ambient_authority())?;
         // cap-std's own handle names the folder only (O_PATH): it cannot be synced.
@@ -56,10 +49,6 @@ impl Folder {
     ///
     /// # Errors
     /// The kernel's.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where a path becomes a handle"
-    )]
     pub fn make(path: &Path, mode: u32) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::DirBuilder::new()

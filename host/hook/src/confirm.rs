@@ -19,8 +19,8 @@ pub(crate) fn confirm(call: &Call, guest: &Guest, place: &Place) -> bool {
         return true;
     };
     // A guest may have started without managed disks and got some since.
-    let marked = volward_folder::Folder::open(&place.marks())
-        .is_ok_and(|marks| marks.dir().exists(instance.to_string()));
+    let marks = place.open_marks();
+    let marked = marks.is_ok_and(|marks| marks.dir().exists(instance.to_string()));
     if guest.managed.disks.is_empty() && !marked {
         return true;
     }

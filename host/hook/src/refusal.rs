@@ -8,7 +8,6 @@ use std::io;
 
 use volward_api::model::InstanceId;
 use volward_api::model::handover::RefusalNote;
-use volward_folder::Folder;
 
 use crate::place::{Place, shown};
 use crate::release::later;
@@ -16,9 +15,9 @@ use crate::say;
 
 /// This start was refused, and has nothing.
 pub(crate) fn note(place: &Place, instance: InstanceId) {
-    let (folder, name) = (place.refused(), instance.to_string());
-    let path = shown(&folder.join(&name));
-    let noted = Folder::make(&folder, 0o755).and_then(|folder| {
+    let name = instance.to_string();
+    let path = shown(&place.refused().join(&name));
+    let noted = place.make_refused().and_then(|folder| {
         if let Err(error) = later(&folder, &name) {
             say::line(&format!("{path}: {error}"));
             return Ok(());
@@ -36,9 +35,9 @@ pub(crate) fn note(place: &Place, instance: InstanceId) {
 
 /// Whether the last start was refused; from now on it is not.
 pub(crate) fn forget(place: &Place, instance: InstanceId) -> bool {
-    let (folder, name) = (place.refused(), instance.to_string());
-    let path = shown(&folder.join(&name));
-    let removed = Folder::open(&folder).and_then(|folder| {
+    let name = instance.to_string();
+    let path = shown(&place.refused().join(&name));
+    let removed = place.open_refused().and_then(|folder| {
         if let Err(error) = later(&folder, &name) {
             say::line(&format!(
                 "{path}: {error}; until then nothing of {instance} is detached when it ends: `volward \

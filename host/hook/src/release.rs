@@ -4,13 +4,12 @@
 //! stderr, which libvirt logs.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use volward_api::model::InstanceId;
 use volward_api::model::handover::{FileVersion, LaterFile, MarkFile, ReleaseFile, StartPoint};
 use volward_api::{Client, ClientError, DetachRequest, ProblemCode, StartMark};
-use volward_folder::{Folder, NamedFolder};
+use volward_folder::Folder;
 
 use crate::input::Guest;
 use crate::operation::Call;
@@ -36,7 +35,7 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     let Some(instance) = guest.instance else {
         return true;
     };
-    let mark = read_mark(&place.marks(), instance);
+    let mark = read_mark(place, instance);
     if guest.managed.is_empty() && matches!(mark, Mark::None) {
         return true;
     }
@@ -83,10 +82,10 @@ fn worth_spooling(error: &ClientError) -> bool {
         .is_none_or(|problem| problem.kind == ProblemCode::Internal)
 }
 
-fn read_mark(marks: &Path, instance: InstanceId) -> Mark {
+fn read_mark(place: &Place, instance: InstanceId) -> Mark {
     let name = instance.to_string();
-    let path = shown(&marks.join(&name));
-    let text = match Folder::open(marks).and_then(|marks| marks.dir().read(name)) {
+    let path = shown(&place.marks().join(&name));
+    let text = match place.open_marks().and_then(|marks| marks.dir().read(name)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Mark::None,
         Err(error) => return Mark::Unreadable(format!("{path}: {error}")),
@@ -103,10 +102,15 @@ fn understood(text: &[u8]) -> Result<MarkFile, Box<dyn std::error::Error>> {
 }
 
 fn spool(release: &ReleaseFile, place: &Place) {
-    let (directory, instance) = (place.spool(), release.instance);
-    match write_durably(&directory, release) {
+    let written = place
+        .make_spool()
+        .and_then(|folder| write_durably(&folder, release));
+    match written {
         Ok(()) => say::line("the release is noted and will be done when the daemon is back"),
-        Err(error) => by_hand(instance, &format!("{}: {error}", shown(&directory))),
+        Err(error) => by_hand(
+            release.instance,
+            &format!("{}: {error}", shown(&place.spool())),
+        ),
     }
 }
 
@@ -119,13 +123,10 @@ fn by_hand(instance: InstanceId, why: &str) {
 
 /// Whole or not at all, also after a power cut. A later release of the same instance covers an
 /// earlier one and takes its place, unless a later version wrote that.
-fn write_durably(directory: &Path, release: &ReleaseFile) -> io::Result<()> {
+fn write_durably(folder: &Folder, release: &ReleaseFile) -> io::Result<()> {
     let instance = release.instance;
     let name = format!("{instance}.json");
-    // By its name, as the daemon looks it up: neither follows a link there.
-    Folder::make(directory.parent().unwrap_or(directory), 0o700)?;
-    let folder = NamedFolder::at(directory)?.make(0o700)?;
-    later(&folder, &name).map_err(io::Error::other)?;
+    later(folder, &name).map_err(io::Error::other)?;
     let unfinished = format!(".{instance}.{}", std::process::id());
     let text = serde_json::to_vec(release)?;
     let written = folder.replace(&name, &unfinished, &text, 0o600);

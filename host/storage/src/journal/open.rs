@@ -127,6 +127,7 @@ fn copied(state: &Folder) -> Result<TempDir, OpenError> {
     }))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a folder made for this copy")]
 fn copied_to(state: &Folder, folder: &Path) -> io::Result<TempDir> {
     let scratch = tempfile::tempdir_in(folder)?;
     let copies = Folder::open(scratch.path())?;
