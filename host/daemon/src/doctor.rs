@@ -39,6 +39,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.push(libvirt::hook(probes));
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
+    checks.extend(system::exchanged(&daemon.held));
     checks.push(consistency(daemon));
     checks.extend(copies::examine(daemon));
     checks

@@ -42,6 +42,20 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
+    /// Those that are held themselves: an exchange is noticed at the next start only.
+    pub(crate) fn held(&self) -> Vec<Folder> {
+        let parents = [&self.policies, &self.devices].map(NamedFolder::parent);
+        let own = [
+            &self.state,
+            &self.decisions,
+            &self.compiled,
+            &self.versions,
+            &self.marks,
+            &self.etc,
+        ];
+        own.into_iter().chain(parents).cloned().collect()
+    }
+
     /// Opens them all, `state` aside, which is open and locked by now.
     ///
     /// # Errors

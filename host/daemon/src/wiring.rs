@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
-use volward_folder::NamedFolder;
+use volward_folder::{Folder, NamedFolder};
 use volward_model::PoolName;
 use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
@@ -51,6 +51,8 @@ pub(crate) struct Daemon {
     pub(crate) probes: Arc<dyn Probes>,
     /// The policy compiler.
     pub(crate) workbench: PathBuf,
+    /// The folders that are held, for `doctor`.
+    pub(crate) held: Vec<Folder>,
     /// Where the hook puts what it could not deliver.
     pub(crate) spool: NamedFolder,
     _only_one: StateLock,
@@ -70,20 +72,12 @@ impl Daemon {
     pub(crate) fn with_tools(config: Config, tools: &Tools) -> anyhow::Result<Self> {
         let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
-        // First of all: what a later version has left is not touched, its folder included.
-        if let Some(left) = folders::left_state(&config.paths.state)? {
-            journal::look(&left)?;
-        }
-        let state = folders::open_state(&config.paths.state)?;
-        let only_one = StateLock::take(&state)?;
-        let folders = Folders::open(state, &config.paths)?;
+        let (folders, only_one) = open_folders(&config)?;
+        let held = folders.held();
         let database = folders.state.path_of(journal::DATABASE);
         let state = SqliteJournal::open(&folders.state)
             .with_context(|| format!("opening {}", database.display()))?;
-        let log_dir = folders.decisions.path().display().to_string();
-        let log = DecisionLog::open(folders.decisions.clone(), config.decisions)
-            .with_context(|| format!("opening the decision log in {log_dir}"))?;
-        let decisions = Arc::new(Log::new(log));
+        let decisions = Arc::new(open_log(&folders, &config)?);
         let workbench = match &config.paths.workbench {
             Some(path) => path.clone(),
             None => beside_us("volward-policy")?,
@@ -123,6 +117,7 @@ impl Daemon {
             tools: tools.clone(),
             probes: Arc::new(System),
             workbench,
+            held,
             spool: folders.spool,
             _only_one: only_one,
         })
@@ -134,6 +129,29 @@ impl Daemon {
             .into_iter()
             .find(|p| p.name == *pool)
     }
+}
+
+/// The folders, and the lock on that of the state.
+fn open_folders(config: &Config) -> anyhow::Result<(Folders, StateLock)> {
+    // First of all: what a later version has left is not touched, its folder included.
+    if let Some(left) = folders::left_state(&config.paths.state)? {
+        journal::look(&left)?;
+    }
+    let state = folders::open_state(&config.paths.state)?;
+    let only_one = StateLock::take(&state)?;
+    Ok((Folders::open(state, &config.paths)?, only_one))
+}
+
+fn open_log(folders: &Folders, config: &Config) -> anyhow::Result<Log> {
+    let folder = folders.decisions.clone();
+    let what = || {
+        format!(
+            "opening the decision log in {}",
+            folders.decisions.path().display()
+        )
+    };
+    let log = DecisionLog::open(folder, config.decisions).with_context(what)?;
+    Ok(Log::new(log))
 }
 
 fn settings(config: &Config, node: volward_model::NodeName) -> Settings {

@@ -14,11 +14,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::{Mode, OFlags};
 
 /// What opens a folder for reading its entries, for `fsync` and for `fchmod`.
@@ -86,6 +87,17 @@ impl Folder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its path still leads to it: not if somebody has exchanged it, or a part of the path,
+    /// since it was opened.
+    #[must_use]
+    pub fn is_where_it_was(&self) -> bool {
+        let (held, there) = (self.dir.dir_metadata(), std::fs::metadata(&self.path));
+        let same = |held: &cap_std::fs::Metadata, there: &std::fs::Metadata| {
+            (held.dev(), held.ino()) == (there.dev(), there.ino())
+        };
+        matches!((held, there), (Ok(held), Ok(there)) if same(&held, &there))
     }
 
     /// The path of a file in it, for messages.

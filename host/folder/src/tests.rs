@@ -70,8 +70,11 @@ fn an_open_folder_stays_the_one_it_was() {
     let place = tempfile::tempdir().unwrap();
     let (here, away) = (place.path().join("here"), place.path().join("away"));
     let folder = Folder::make(&here, 0o755).unwrap();
+    assert!(folder.is_where_it_was());
     fs::rename(&here, &away).unwrap();
+    assert!(!folder.is_where_it_was());
     fs::create_dir(&here).unwrap();
+    assert!(!folder.is_where_it_was());
     folder.replace("a", "b", b"x", 0o600).unwrap();
     folder.sync().unwrap();
     assert_eq!(fs::read_dir(&here).unwrap().count(), 0);

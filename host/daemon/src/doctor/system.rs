@@ -4,6 +4,7 @@ use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::{Leases, Machine};
+use volward_folder::Folder;
 use volward_storage::exec::Tools;
 use volward_storage::probe::Probes;
 
@@ -178,6 +179,21 @@ pub(super) fn ordering(probes: &dyn Probes) -> DoctorCheck {
             "install the unit that comes with Volward (packaging/volwardd.service)",
         ),
     }
+}
+
+/// What the daemon reads and writes is the folder it opened, whatever is at its path now: policies
+/// that lie in the new one do not count.
+pub(super) fn exchanged(held: &[Folder]) -> Option<DoctorCheck> {
+    let mut gone = held.iter().filter(|folder| !folder.is_where_it_was());
+    let path = gone.next()?.path().display();
+    Some(bad(
+        "folders",
+        DoctorVerdict::Warning,
+        format!(
+            "{path} was moved, removed or replaced; the daemon goes on with the folder it opened"
+        ),
+        "systemctl restart volwardd: it opens what is there now (attachments stay as they are)",
+    ))
 }
 
 /// A file's text, if it is there and is text.

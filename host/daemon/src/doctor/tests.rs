@@ -163,3 +163,21 @@ fn the_packaged_unit_is_ordered_and_another_or_none_is_not() {
     let by_hand = system::ordering(&FakeSystem::default());
     assert_eq!(by_hand.verdict, DoctorVerdict::Ok);
 }
+
+#[test]
+fn a_folder_that_was_exchanged_under_the_daemon_is_named() {
+    let served = Served::new("", |_| {});
+    let checks = || served.client().doctor().unwrap();
+    let names = |reply: &DoctorReply| reply.checks.iter().any(|check| check.name == "folders");
+    assert!(!names(&checks()));
+    let marks = served.daemon.config.paths.marks.clone();
+    fs::rename(&marks, marks.with_file_name("away")).unwrap();
+    fs::create_dir(&marks).unwrap();
+    let reply = checks();
+    let folders = find(&reply, "folders");
+    assert_eq!(folders.verdict, DoctorVerdict::Warning);
+    assert!(
+        folders.found.contains(&marks.display().to_string()),
+        "{folders:?}"
+    );
+}
