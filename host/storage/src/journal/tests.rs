@@ -8,7 +8,7 @@ use volward_ports::{JournalKind, JournalState};
 use super::*;
 
 fn open(dir: &tempfile::TempDir) -> SqliteJournal {
-    SqliteJournal::open(&dir.path().join("state.db")).unwrap()
+    SqliteJournal::open(&Folder::open(dir.path()).unwrap()).unwrap()
 }
 
 fn volume() -> VolumeRef {
@@ -178,7 +178,7 @@ const RELEASED: [&str; 5] = [
 fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
     for name in RELEASED {
         let dir = tempfile::tempdir().unwrap();
-        let path = released(&dir, name);
+        released(&dir, name);
         let state = open(&dir);
         assert_eq!(state.open_entries().unwrap().len(), 1, "{name}");
         let all: i64 = state
@@ -199,7 +199,7 @@ fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
             .unwrap();
         assert_eq!(layout, 1, "{name}");
         // The second start finds nothing to do, and the same.
-        let again = SqliteJournal::open(&path).unwrap();
+        let again = open(&dir);
         assert_eq!(entries(&again.lock(), sql, params![]).unwrap(), read);
     }
 }
@@ -289,7 +289,7 @@ fn left_alone(change: &str) -> OpenError {
         );
         let before = snapshot(&held);
         errors.push(
-            SqliteJournal::open(&held.path().join("state.db"))
+            SqliteJournal::open(&Folder::open(held.path()).unwrap())
                 .err()
                 .unwrap(),
         );
@@ -300,6 +300,18 @@ fn left_alone(change: &str) -> OpenError {
         "{errors:?}"
     );
     errors.remove(0)
+}
+
+#[test]
+fn a_database_that_is_a_link_out_of_the_state_is_not_opened() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(open(&elsewhere));
+    let before = snapshot(&elsewhere);
+    let link = dir.path().join("state.db");
+    std::os::unix::fs::symlink(elsewhere.path().join("state.db"), link).unwrap();
+    let opened = SqliteJournal::open(&Folder::open(dir.path()).unwrap());
+    assert!(matches!(opened, Err(OpenError::Copy { .. })));
+    assert!(snapshot(&elsewhere) == before);
 }
 
 #[test]
