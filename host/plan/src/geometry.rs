@@ -25,6 +25,9 @@ const MOST_REGIONS: u64 = 1 << 31;
 /// Unless a grant says otherwise: 1 MiB in flight and per batch, where the measured curve
 /// flattens (512 MiB in 3.5 s against 9.3 s with one region each).
 const DEFAULT_AMOUNT: Bytes = Bytes::mib(1);
+/// Most that is in flight or in a batch, whatever a grant says: every region in flight costs the
+/// kernel memory, and a threshold of all regions of a large volume could take the node's.
+const LARGEST_AMOUNT: Bytes = Bytes::mib(256);
 /// dm-persistent-data's block.
 const METADATA_BLOCK: u64 = 4096;
 /// 64-bit words of bitmap in one block of a dm array: (4096 - 24) / 8.
@@ -43,7 +46,7 @@ pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> 
         return Err(format!("{size} is more than dm-clone can copy"));
     }
     let regions = |amount: Option<Bytes>| {
-        let amount = amount.unwrap_or(DEFAULT_AMOUNT);
+        let amount = amount.unwrap_or(DEFAULT_AMOUNT).min(LARGEST_AMOUNT);
         u32::try_from((amount.0 / region.0).max(1)).unwrap_or(u32::MAX)
     };
     Ok(CloneGeometry {
@@ -126,6 +129,12 @@ mod tests {
     fn knobs_are_never_zero() {
         let tiny = geometry(Bytes::mib(64), &grant(Some(1))).unwrap();
         assert_eq!((tiny.threshold, tiny.batch), (1, 16));
+    }
+
+    #[test]
+    fn knobs_are_bounded_whatever_a_policy_says() {
+        let greedy = geometry(Bytes(1 << 40), &grant(Some(u64::MAX))).unwrap();
+        assert_eq!(greedy.threshold, 4096);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod attach;
 mod decisions;
+mod door;
 mod explain;
 mod handler;
 pub(crate) mod openapi;
@@ -31,6 +32,7 @@ use crate::config::Switch;
 use crate::policies::{PERIOD, watch};
 use crate::spool;
 use crate::wiring::Daemon;
+use door::{Door, LIMITS};
 pub(crate) use peer::Peer;
 
 /// A pool that is not ready at start (its lockspace is joined later), or whose registry could not
@@ -66,7 +68,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         let policies = Arc::clone(&daemon.policies);
         tokio::spawn(watch(policies, PERIOD, stopped.clone()));
     }
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let api = daemon.config.api.clone();
+    let door = Door::new(listener, move |uid| peer::may_ask(&api, uid), LIMITS);
+    let server = axum::serve(door, app).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is a stop as well.
         drop(stopped.wait_for(|stop| *stop).await);
     });

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
-use tokio::net::UnixListener;
+use tokio::net::UnixStream;
 use volward_api::{Problem, ProblemCode};
 use volward_model::Origin;
 
+use super::door::Door;
 use super::problem::plain;
 use crate::config::ApiSection;
 
@@ -18,12 +19,9 @@ pub(crate) struct Peer {
     credentials: Option<(u32, i32)>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let credentials = stream.io().peer_cred().ok();
-        Self {
-            credentials: credentials.map(|c| (c.uid(), c.pid().unwrap_or(0))),
-        }
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        stream.io().peer().clone()
     }
 }
 
@@ -37,6 +35,19 @@ pub(crate) struct Caller {
 }
 
 impl Peer {
+    /// Whoever is connected there.
+    pub(crate) fn of(stream: &UnixStream) -> Self {
+        let credentials = stream.peer_cred().ok();
+        Self {
+            credentials: credentials.map(|c| (c.uid(), c.pid().unwrap_or(0))),
+        }
+    }
+
+    /// The user id; `None` if the kernel does not tell.
+    pub(crate) fn uid(&self) -> Option<u32> {
+        self.credentials.map(|(uid, _)| uid)
+    }
+
     /// Checks that the peer may ask anything at all.
     ///
     /// # Errors
@@ -46,17 +57,22 @@ impl Peer {
             return Err(forbidden("the caller's credentials cannot be read"));
         };
         let origin = match uid {
-            0 => origin_of_root(pid),
-            _ if api.openstack_uids.contains(&uid) => Origin::Openstack,
-            _ => {
+            _ if !may_ask(api, uid) => {
                 return Err(forbidden(&format!(
                     "user id {uid} may not ask the daemon; run as root, or add it to \
                      api.openstack-uids in /etc/volward/volward.toml"
                 )));
             }
+            0 => origin_of_root(pid),
+            _ => Origin::Openstack,
         };
         Ok(Caller { origin, uid })
     }
+}
+
+/// Whether a user may ask anything at all.
+pub(crate) fn may_ask(api: &ApiSection, uid: u32) -> bool {
+    uid == 0 || api.openstack_uids.contains(&uid)
 }
 
 /// Root is either libvirt's hook or a person; the program tells. Root could lie, but root could

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use volward_api::Client;
 use volward_storage::exec::Tools;
 
+use super::door::{Door, LIMITS};
 use super::{app, listen, start};
 use crate::config::{Config, Switch};
 use crate::policies;
@@ -72,7 +73,7 @@ impl Served {
         let socket = daemon.config.paths.socket.clone();
         runtime.block_on(async {
             let listener = listen(&socket).unwrap();
-            tokio::spawn(async { axum::serve(listener, app).await });
+            tokio::spawn(async { axum::serve(Door::new(listener, |_| true, LIMITS), app).await });
         });
         let (stopping, stopped) = tokio::sync::watch::channel(false);
         if daemon.config.policy.watch == Switch::On {
