@@ -19,8 +19,10 @@ use crate::{decisions, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let client = Client::new(cli.socket, Duration::from_secs(cli.timeout));
     let json = cli.json;
+    let client = Client::new(cli.socket, Duration::from_secs(cli.timeout));
+    // JSON escapes by itself, and programs want what was sent.
+    let client = if json { client } else { client.for_terminal() };
     match cli.command {
         Command::Pool(command) => pool(&client, json, command)?,
         Command::Volume(VolumeCommand::Set { volume, shareable }) => {

@@ -72,6 +72,33 @@ fn nothing_is_said_plainly() {
     }
 }
 
+/// A name, a hint or a policy's sentence forges no line and moves no cursor.
+#[test]
+fn nothing_that_others_wrote_acts_on_the_terminal() {
+    let forged = "x\npolicies:\n  tenants granted\u{1b}[A\u{9b}31m\u{202e}";
+    let node = Node::with(move |seen| match seen.line.as_str() {
+        "GET /v1/attachments" => Canned::json(&json!([{
+            "node": "n1", "instance": WEB1, "instance_name": forged, "pool": "vg0",
+            "volume": "root", "sharing": "exclusive", "access": "read-write",
+            "state": "quarantined", "device": null, "since_ms": 0, "causes": [forged],
+        }])),
+        _ => Canned::problem(&Problem {
+            message: forged.to_owned(),
+            details: vec![forged.to_owned()],
+            ..problem(ProblemCode::Denied)
+        }),
+    });
+    for arguments in ["ls", "status"] {
+        let ended = node.volward(arguments);
+        let text = ended.stdout + &ended.stderr;
+        assert!(text.contains("\\npolicies:\\n"), "{text}");
+        for acts in ['\u{1b}', '\u{9b}', '\u{202e}'] {
+            assert!(!text.contains(acts), "{text:?}");
+        }
+        assert!(!text.contains("\npolicies:"), "{text}");
+    }
+}
+
 /// Whoever pipes the list gets a list; that it is not whole is said beside it.
 #[test]
 fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {

@@ -5,6 +5,7 @@
 mod connection;
 mod error;
 mod http;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +94,7 @@ impl DecisionsQuery {
 pub struct Client {
     socket: PathBuf,
     deadline: Duration,
+    for_terminal: bool,
 }
 
 /// What every call may fail with.
@@ -105,6 +107,24 @@ impl Client {
         Self {
             socket: socket.into(),
             deadline,
+            for_terminal: false,
+        }
+    }
+
+    /// The same client, for a program that shows replies to people: in every string that it gets,
+    /// problems included, what would act on a terminal is escaped.
+    #[must_use]
+    pub fn for_terminal(self) -> Self {
+        Self {
+            for_terminal: true,
+            ..self
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, json: &[u8]) -> serde_json::Result<T> {
+        match self.for_terminal {
+            true => terminal::read(json),
+            false => serde_json::from_slice(json),
         }
     }
 
@@ -288,10 +308,11 @@ impl Client {
             .exchange(&http::request(method, target, body))
             .map_err(|e| e.at(self.socket.clone(), self.deadline))?;
         if (200..300).contains(&response.status) {
-            return serde_json::from_slice(&response.body)
+            return self
+                .read(&response.body)
                 .map_err(|e| self.unusable(format!("{method} {target}: {e}")));
         }
-        match serde_json::from_slice::<Problem>(&response.body) {
+        match self.read::<Problem>(&response.body) {
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
             Err(_) => Err(self.unusable(format!(
                 "{method} {target}: status {}: {}",
