@@ -5,23 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
-    AttachmentKey, AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId,
-    VolumeId, VolumeName, VolumeRef,
+    AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId, VolumeId, VolumeName,
+    VolumeRef,
 };
-use volward_plan::DetachPlan;
-use volward_plan::Planned;
 use volward_plan::detach::{Leaving, detach};
 
 use crate::copies::Copies;
-use crate::engine::{Engine, Run, StepFailure};
+use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::observe::Observer;
 use crate::ports::{
-    Clock, Decisions, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, Policy,
-    StepMark, StoredAttachment, Volumes,
+    Clock, Decisions, LeavingVolume, Machine, Marked, Operation, Policy, StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{Attaching, State};
+use crate::state::{Attaching, Cancellation, State};
 
 mod advice;
 
@@ -66,7 +63,6 @@ needs!(DetachPorts {
     volumes: Volumes,
     policy: Policy,
     decisions: Decisions,
-    journal: Journal,
     machine: Machine,
     clock: Clock,
 });
@@ -184,34 +180,36 @@ impl Detach {
     ) -> Result<DetachDone, ControlError> {
         let leaving = self.leaving(instance, selected);
         let plan = detach(&self.settings.node, instance, &leaving);
-        let entry = self.detach_entry(request, instance, &plan, selected);
+        let leaving = selected.iter().map(|attachment| LeavingVolume {
+            volume: attachment.volume.clone(),
+            write_back: plan.write_back.contains(&attachment.volume),
+        });
+        let leaving: Vec<LeavingVolume> = leaving.collect();
+        let operation = Operation::Detach {
+            instance,
+            steps: Marked::waiting(plan.steps),
+            leaving: leaving.clone(),
+        };
+        let entry = self.engine.new_entry(request, operation);
         let begun = self
             .engine
-            .record_ends()
-            .and_then(|()| self.ports.journal.begin(&entry));
-        let id = match begun {
-            Ok(id) => Some(id),
-            Err(error) => {
-                tracing::error!(%error, "detaching without a journal: the state cannot be written");
-                None
-            }
-        };
-        let run = Run {
-            entry: id,
-            kind: JournalKind::Detach,
-        };
-        match self.engine.run(run, &plan.steps, 0) {
-            Ok(()) => {
-                self.finish_detach(id, &entry, selected);
-                let detached = selected
-                    .iter()
-                    .map(|a| (a.volume.clone(), plan.write_back.contains(&a.volume)));
+            .begin(&entry)
+            .map_err(|error| ControlError::State { error })?;
+        match self.engine.execute(begun, &Cancellation::default()) {
+            Ok(due) => {
+                self.copies.start_write_backs(due);
+                tracing::info!(count = leaving.len(), "detached");
+                let detached = leaving.into_iter().map(|l| (l.volume, l.write_back));
                 Ok(DetachDone {
                     detached: detached.collect(),
                     plan: Vec::new(),
                 })
             }
-            Err(broken) => Err(self.detach_broke(request, id, selected, &broken)),
+            // None of its steps has an undo, so a failure quarantines.
+            Err(error) => Err(ControlError::Quarantined {
+                request,
+                causes: error.causes(),
+            }),
         }
     }
 
@@ -258,78 +256,5 @@ impl Detach {
             state,
             generation: 0,
         }
-    }
-
-    fn detach_entry(
-        &self,
-        request: RequestId,
-        instance: InstanceId,
-        plan: &DetachPlan,
-        selected: &[StoredAttachment],
-    ) -> JournalEntry {
-        let steps: Vec<Planned> = plan
-            .steps
-            .iter()
-            .map(|s| Planned {
-                step: s.clone(),
-                undo: Vec::new(),
-            })
-            .collect();
-        JournalEntry {
-            instance: Some(instance),
-            volumes: selected.iter().map(|a| a.volume.clone()).collect(),
-            marks: vec![StepMark::Waiting; steps.len()],
-            steps,
-            removes: selected.iter().map(StoredAttachment::key).collect(),
-            write_back: plan.write_back.clone(),
-            ..self.engine.new_entry(request, JournalKind::Detach)
-        }
-    }
-
-    /// Ends a detach: attachments forgotten, write-backs journalled, in one transaction.
-    pub(crate) fn finish_detach(
-        &self,
-        id: Option<u64>,
-        entry: &JournalEntry,
-        selected: &[StoredAttachment],
-    ) {
-        let keys: Vec<AttachmentKey> = entry.removes.clone();
-        let follow: Vec<JournalEntry> = entry
-            .write_back
-            .iter()
-            .map(|v| self.copies.write_back_entry(entry.request, v))
-            .collect();
-        let end = Finish {
-            state: JournalState::Done,
-            causes: Vec::new(),
-            put: Vec::new(),
-            remove: keys.clone(),
-            follow: follow.clone(),
-        };
-        let finished = self.engine.end(id, end);
-        if let Err(error) = &finished {
-            // If the daemon ends before it can be, the next start finds no device, and
-            // completes it.
-            tracing::error!(%error, "cannot record a detach yet");
-        }
-        self.state.attachment_table().remove(&keys);
-        let numbers = finished.unwrap_or_default();
-        for (n, write_back) in follow.into_iter().enumerate() {
-            self.copies
-                .start_write_back(numbers.get(n).copied(), &write_back);
-        }
-        tracing::info!(count = selected.len(), "detached");
-    }
-
-    fn detach_broke(
-        &self,
-        request: RequestId,
-        id: Option<u64>,
-        selected: &[StoredAttachment],
-        broken: &StepFailure,
-    ) -> ControlError {
-        let causes = vec![broken.error.cause(&broken.what)];
-        self.engine.quarantine(id, selected, &causes);
-        ControlError::Quarantined { request, causes }
     }
 }

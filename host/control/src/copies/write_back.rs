@@ -1,33 +1,25 @@
 //! Writing a copy back to the shared volume.
 
-use volward_model::{RequestId, VolumeRef};
+use volward_model::VolumeRef;
 use volward_plan::home::write_back;
 use volward_plan::{Refusal, Step};
 
 use super::{Copies, RETRY};
-use crate::engine::{Run, StepError, StepFailure};
-use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError};
+use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
+use crate::ports::{Finish, JournalState, Operation, PortError};
+use crate::state::Cancellation;
 
 impl Copies {
-    /// The journal entry of a write-back.
-    pub(crate) fn write_back_entry(&self, request: RequestId, volume: &VolumeRef) -> JournalEntry {
-        JournalEntry {
-            volumes: vec![volume.clone()],
-            ..self.engine.new_entry(request, JournalKind::WriteBack)
+    /// Starts write-backs in the background.
+    pub(crate) fn start_write_backs(&self, due: impl IntoIterator<Item = DueWriteBack>) {
+        for DueWriteBack { entry, volume } in due {
+            self.watch(&volume, true, true);
+            let Some(copies) = self.me.upgrade() else {
+                return;
+            };
+            let work = Box::new(move || copies.write_back_until_done(entry, &volume));
+            self.ports.tasks.spawn("write-back".into(), work);
         }
-    }
-
-    /// Starts a journalled write-back in the background.
-    pub(crate) fn start_write_back(&self, entry: Option<u64>, what: &JournalEntry) {
-        let Some(volume) = what.volumes.first().cloned() else {
-            return;
-        };
-        self.watch(&volume, true, true);
-        let Some(copies) = self.me.upgrade() else {
-            return;
-        };
-        let work = Box::new(move || copies.write_back_until_done(entry, &volume));
-        self.ports.tasks.spawn("write-back".into(), work);
     }
 
     fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
@@ -39,7 +31,7 @@ impl Copies {
                     ..
                 }) => return,
                 Err(broken) => {
-                    let trouble = broken.error.cause(&broken.what);
+                    let trouble = broken.cause();
                     tracing::warn!(%volume, %trouble, "write-back; trying again");
                     self.state.note_trouble(volume.id, &trouble);
                     self.ports.clock.sleep(RETRY);
@@ -74,20 +66,19 @@ impl Copies {
             .is_none()
         {
             let steps = self.write_back_steps(volume).map_err(broken)?;
-            let run = Run {
-                entry,
-                kind: JournalKind::WriteBack,
+            let operation = Operation::WriteBack {
+                volume: volume.clone(),
             };
-            self.engine.run(run, &steps, 0)?;
+            // The entry does not keep these steps: none is marked in it.
+            let run = Run {
+                entry: None,
+                operation: &operation,
+            };
+            let steps: Vec<&Step> = steps.iter().collect();
+            self.engine.run(run, &steps, 0, &Cancellation::default())?;
         }
         if let Some(entry) = entry {
-            let end = Finish {
-                state: JournalState::Done,
-                causes: Vec::new(),
-                put: Vec::new(),
-                remove: Vec::new(),
-                follow: Vec::new(),
-            };
+            let end = Finish::new(JournalState::Done);
             if let Err(error) = self.engine.end(Some(entry), end) {
                 // Begun anew by the next start, it finds the data at home.
                 tracing::warn!(%volume, %error, "cannot record yet that it is written back");

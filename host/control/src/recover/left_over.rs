@@ -10,7 +10,7 @@ use volward_model::{
 use volward_plan::DiskForm;
 
 use super::Recovery;
-use crate::engine::clone_of;
+use crate::engine::{DueWriteBack, clone_of};
 use crate::ports::{PortResult, StoredAttachment};
 
 impl Recovery {
@@ -167,10 +167,11 @@ impl Recovery {
                     HomeState::Node { .. } | HomeState::Pool => false,
                 };
                 if goes_on {
-                    let entry = self
-                        .copies
-                        .write_back_entry(RequestId(Uuid::new_v4()), volume);
-                    self.copies.start_write_back(None, &entry);
+                    let due = DueWriteBack {
+                        entry: None,
+                        volume: volume.clone(),
+                    };
+                    self.copies.start_write_backs([due]);
                 }
             }
         }

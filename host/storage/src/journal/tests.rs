@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use volward_model::{Access, AttachmentState, RequestId, Sharing, VolumeId, VolumeRef};
 use volward_plan::{DiskForm, Planned, Step};
-use volward_ports::{JournalKind, JournalState};
+use volward_ports::{JournalState, Marked, Operation};
 
 use super::*;
 
@@ -47,29 +47,23 @@ fn entry(n: u128) -> JournalEntry {
     JournalEntry {
         id: 0,
         request: RequestId(uuid::Uuid::from_u128(n)),
-        kind: JournalKind::Attach,
         boot_id: "b".into(),
         started_ms: 5,
-        instance: Some(attachment().instance),
-        volumes: vec![volume()],
-        steps: vec![Planned { step, undo: vec![] }],
-        commit_at: 0,
-        puts: vec![attachment()],
-        removes: vec![],
-        write_back: vec![],
+        operation: Operation::Attach {
+            instance: attachment().instance,
+            steps: Marked::waiting([Planned { step, undo: vec![] }]),
+            commit_at: 0,
+            puts: vec![attachment()],
+        },
         state: JournalState::Open,
-        marks: vec![StepMark::Waiting],
         causes: vec![],
     }
 }
 
 fn done(put: Vec<StoredAttachment>) -> Finish {
     Finish {
-        state: JournalState::Done,
-        causes: vec![],
         put,
-        remove: vec![],
-        follow: vec![],
+        ..Finish::new(JournalState::Done)
     }
 }
 
@@ -81,12 +75,55 @@ fn i30_an_entry_is_found_after_a_crash_with_its_marks() {
     state.mark(id, 0, StepMark::Started).unwrap();
     drop(state);
     let found = open(&dir).open_entries().unwrap();
-    let expected = JournalEntry {
-        id,
-        marks: vec![StepMark::Started],
-        ..entry(1)
-    };
-    assert_eq!(found, [expected]);
+    let mut expected = JournalEntry { id, ..entry(1) };
+    assert!(expected.operation.mark(0, StepMark::Started));
+    assert_eq!(found.whole, [expected]);
+    assert_eq!(found.damaged, []);
+}
+
+#[test]
+fn a_mark_of_a_step_that_an_entry_does_not_keep_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = open(&dir);
+    let id = state.begin(&entry(1)).unwrap();
+    for (entry, step) in [(id, 1), (id + 1, 0)] {
+        let error = state.mark(entry, step, StepMark::Done).unwrap_err();
+        let error = error.to_string();
+        let says = format!("entry {entry} of the journal keeps no step {step}");
+        assert!(error.contains(&says), "{error}");
+    }
+}
+
+/// Neither a reason not to start, as guests may be running, nor taken for what it is not.
+#[test]
+fn i30_an_open_entry_with_marks_of_other_steps_is_set_apart() {
+    for (damage, marks) in [
+        ("DELETE FROM step", 0),
+        ("UPDATE step SET n = 1", 0),
+        ("INSERT INTO step VALUES (1, 1, 'more', 'done')", 2),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let state = open(&dir);
+        let id = state.begin(&entry(1)).unwrap();
+        state.mark(id, 0, StepMark::Done).unwrap();
+        let whole = state.begin(&entry(2)).unwrap();
+        let only_first = damage.replace("step SET n = 1", "step SET n = 1 WHERE entry = 1");
+        let only_first = only_first.replace("FROM step", "FROM step WHERE entry = 1");
+        state.lock().execute_batch(&only_first).unwrap();
+        drop(state);
+        let state = open(&dir);
+        let found = state.open_entries().unwrap();
+        let numbers = |entries: &[JournalEntry]| entries.iter().map(|e| e.id).collect::<Vec<_>>();
+        assert_eq!(numbers(&found.whole), [whole], "{damage}");
+        let [damaged] = found.damaged.as_slice() else {
+            panic!("{damage}: {found:?}");
+        };
+        assert_eq!(damaged.entry, JournalEntry { id, ..entry(1) });
+        let cause = format!("entry 1 of the journal: it has 1 steps, and marks of {marks}");
+        assert_eq!(damaged.cause, cause);
+        let asked = state.find(&JournalQuery::Request(entry(1).request), 1);
+        assert!(asked.unwrap_err().to_string().contains(&cause));
+    }
 }
 
 #[test]
@@ -100,8 +137,12 @@ fn an_ended_entry_leaves_its_attachments_and_what_follows() {
     };
     let next = state.finish(id, &end).unwrap();
     assert_eq!(state.attachments().unwrap(), [attachment()]);
-    let open: Vec<u64> = state.open_entries().unwrap().iter().map(|e| e.id).collect();
-    assert_eq!(open, next);
+    assert_eq!(state.open_entries().unwrap().whole, next);
+    let numbered = JournalEntry {
+        id: id + 1,
+        ..entry(2)
+    };
+    assert_eq!(next, [numbered]);
     state
         .change_attachments(&[], &[attachment().key()])
         .unwrap();
@@ -174,13 +215,23 @@ const RELEASED: [&str; 5] = [
     "every-word",
 ];
 
+/// The words of an entry's marks, as its rows have them.
+fn marks_of(state: &SqliteJournal, entry: u64) -> Vec<String> {
+    let connection = state.lock();
+    let sql = "SELECT mark FROM step WHERE entry = ?1 ORDER BY n";
+    let mut statement = connection.prepare(sql).unwrap();
+    let marks = statement.query_map([number(entry)], |row| row.get(0));
+    marks.unwrap().map(Result::unwrap).collect()
+}
+
 #[test]
 fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
     for name in RELEASED {
         let dir = tempfile::tempdir().unwrap();
         let path = released(&dir, name);
         let state = open(&dir);
-        assert_eq!(state.open_entries().unwrap().len(), 1, "{name}");
+        let open = state.open_entries().unwrap();
+        assert_eq!((open.whole.len(), open.damaged.len()), (1, 0), "{name}");
         let all: i64 = state
             .lock()
             .query_row("SELECT count(*) FROM journal", [], |row| row.get(0))
@@ -189,7 +240,14 @@ fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
         let read = entries(&state.lock(), sql, params![]).unwrap();
         assert_eq!(i64::try_from(read.len()).unwrap(), all, "{name}");
         for entry in &read {
-            assert_eq!(entry.marks.len(), entry.steps.len(), "{name} {}", entry.id);
+            let marks = |(_, mark): (&Step, StepMark)| record::words::Mark::from(mark).word();
+            let read: Vec<_> = entry.operation.steps().into_iter().map(marks).collect();
+            if matches!(entry.operation, Operation::WriteBack { .. }) {
+                assert_eq!(read, [""; 0], "{name} {}", entry.id);
+            } else {
+                assert!(!read.is_empty(), "{name} {}", entry.id);
+                assert_eq!(read, marks_of(&state, entry.id), "{name} {}", entry.id);
+            }
         }
         drop(state);
         // As it was before, for whoever has to look.
@@ -209,14 +267,18 @@ fn what_0_1_0_wrote_with_every_word_is_what_this_build_would_write() {
     let dir = tempfile::tempdir().unwrap();
     released(&dir, "every-word");
     let state = open(&dir);
-    let old = state.open_entries().unwrap().remove(0);
-    assert_eq!((old.steps.len(), old.puts.len()), (23, 4));
-    let id = state.begin(&old).unwrap();
-    for (n, mark) in old.marks.iter().enumerate() {
-        state.mark(id, n, *mark).unwrap();
+    // One entry of every kind of operation; those that have steps have all of them.
+    let sql = "SELECT id FROM journal ORDER BY id LIMIT 3";
+    let old = entries(&state.lock(), sql, params![]).unwrap();
+    let sizes = |e: &JournalEntry| (e.operation.steps().len(), e.operation.volumes().len());
+    let sizes: Vec<_> = old.iter().map(sizes).collect();
+    assert_eq!(sizes, [(23, 4), (23, 1), (0, 1)]);
+    for old in &old {
+        let id = state.begin(old).unwrap();
+        let query = JournalQuery::Request(old.request);
+        let new = state.find(&query, 1).unwrap().remove(0);
+        assert_eq!(new, JournalEntry { id, ..old.clone() });
     }
-    let new = state.open_entries().unwrap().remove(1);
-    assert_eq!(new, JournalEntry { id, ..old });
     let attachments = state.attachments().unwrap();
     assert_eq!(attachments.len(), 4);
     state.change_attachments(&attachments, &[]).unwrap();
@@ -232,7 +294,7 @@ fn what_0_1_0_wrote_with_every_word_is_what_this_build_would_write() {
             .collect()
     };
     let now = serde_json::json!({
-        "entry": texts("SELECT record FROM journal WHERE format = 2"),
+        "entries": texts("SELECT record FROM journal WHERE format = 2 ORDER BY id"),
         "attachments": texts("SELECT record FROM attachment WHERE format = 2 ORDER BY since_ms"),
     });
     let now = format!("{now:#}\n");
@@ -337,6 +399,10 @@ fn so_is_an_open_entry_with_a_step_word_or_field_of_a_later_version() {
         (
             "record = replace(record, '\"commit_at\"', '\"deadline\":1,\"commit_at\"')",
             "deadline",
+        ),
+        (
+            "record = replace(record, '\"kind\":\"attach\"', '\"kind\":\"fence\"')",
+            "the operation `fence`",
         ),
         (
             "record = replace(record, '\"hydrating\":true', '\"hydrating\":2')",
