@@ -22,40 +22,41 @@ use crate::state::{Attaching, Cancellation, State};
 
 mod advice;
 
-/// One request.
+/// A request to take an instance's disks back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DetachRequest {
-    /// Its number.
+    /// The id that journal, decision log and `explain` know it by.
     pub request: RequestId,
-    /// From the socket's peer credentials.
+    /// Who asks, by the user id of the socket's peer.
     pub origin: Origin,
-    /// From the socket's peer credentials.
+    /// The user id of the socket's peer.
     pub caller_uid: u32,
-    /// The virtual machine.
+    /// The virtual machine that has the disks.
     pub instance: InstanceId,
-    /// These only; empty: everything it has on this node.
+    /// The volumes to take back; empty: everything the instance has on this node.
     pub volumes: Vec<(PoolName, VolumeName)>,
-    /// Nothing that is newer than this.
+    /// Attachments that are newer than this stay.
     pub not_after: Option<NotAfter>,
-    /// Only say what would be done.
+    /// Nothing is executed; the steps are returned.
     pub dry_run: bool,
 }
 
 /// A release delivered late must not take a newer start's disks away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAfter {
-    /// The boot it belongs to.
+    /// The kernel's boot id of the start that it belongs to.
     pub boot_id: String,
-    /// The attach request it belongs to.
+    /// The number of the attach request of that start.
     pub sequence: u64,
 }
 
-/// What came of it.
+/// What a detach has done, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DetachDone {
-    /// What is gone, and whether its copy is being written back.
+    /// The volumes detached, each with whether its copy is being written back; none after a dry
+    /// run.
     pub detached: Vec<(VolumeRef, bool)>,
-    /// The plan's steps, a line each, for a dry run.
+    /// The steps, a line each; none unless it was a dry run.
     pub plan: Vec<String>,
 }
 
