@@ -103,10 +103,11 @@ fn tee(pipe: impl Read, mut screen: impl Write) -> Count {
     count
 }
 
-/// Reads the summary line of nextest, or one of libtest's (there is one per test binary).
+/// Reads the summary line of nextest, or one of libtest's (there is one per test binary). What
+/// nextest shows of a failed test is indented, libtest's line in it too: that one is counted.
 fn count_in(line: &str) -> Option<Count> {
-    let line = line.trim_start();
-    let is_summary = line.starts_with("Summary [") || line.starts_with("test result: ");
+    let is_summary =
+        line.trim_start().starts_with("Summary [") || line.starts_with("test result: ");
     let before = |word| {
         let words: Vec<&str> = line.split_whitespace().collect();
         words
@@ -136,6 +137,7 @@ mod tests {
         assert_eq!(count_in(well), count(7, 0));
         let libtest = "test result: FAILED. 6 passed; 2 failed; 0 ignored; 0 measured";
         assert_eq!(count_in(libtest), count(6, 2));
+        assert_eq!(count_in(&format!("    {libtest}")), None);
         assert_eq!(count_in("test a_failed_thing ... ok"), None);
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{
-    Answer, AttachmentKey, Combined, DecisionRecord, Outcome, PoolName, RequestId, VolumeRef,
+    Answer, AttachmentKey, AttachmentState, Combined, DecisionRecord, Outcome, PoolName, RequestId,
+    VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::{AttachPlan, Refusal, RequestedDisk, Standing, VolumeInput, standing};
@@ -24,8 +25,13 @@ mod request;
 
 pub use request::{AttachDone, AttachRequest, DiskRequest};
 
-/// What changes under the hands of an attach is decided anew, so often at most.
+/// What changes under the hands of an attach is decided anew, so often at most. What other nodes
+/// want at the same time does not count as such a change: it resolves itself, and has its own
+/// limit in time ([`CONTENTION_WAITS`]).
 const ATTEMPTS: usize = 3;
+/// Contention for a volume lasts that many waits for an intent at most: one for a node that goes
+/// first, and one for the next.
+const CONTENTION_WAITS: u32 = 2;
 /// Between two looks whether what is waited for is a write-back.
 const LOCK_POLL: Duration = Duration::from_secs(2);
 /// Between two looks at another node's intent.
@@ -35,7 +41,9 @@ const INTENT_PAUSE: Duration = Duration::from_millis(250);
 enum Attempt {
     Done(AttachDone),
     /// Decide again; the sentence says what changed.
-    Again(String),
+    Changed(String),
+    /// Decide again; the sentence says which other node wants the same.
+    Contended(String),
     /// Decide again: another node has a lease, and may be about to give it up.
     Held(Refusal),
 }
@@ -150,27 +158,44 @@ impl Attach {
         ask: &AttachRequest,
         volumes: &[VolumeRef],
     ) -> Result<AttachDone, ControlError> {
-        let mut why = String::new();
-        for attempt in 1..=ATTEMPTS {
+        let contended_until =
+            self.ports.clock.monotonic() + self.settings.intent_wait * CONTENTION_WAITS;
+        let in_time = || self.ports.clock.monotonic() < contended_until;
+        let (mut tried, mut changes) = (0, 0);
+        loop {
             still_wanted(ask)?;
-            match self.with_published_intents(ask, volumes)? {
+            tried += 1;
+            let (why, again) = match self.with_published_intents(ask, volumes)? {
                 Attempt::Done(done) => return Ok(done),
-                Attempt::Again(reason) => {
-                    tracing::info!(request = %ask.request, %reason, "deciding again");
-                    why = reason;
+                Attempt::Changed(why) => {
+                    changes += 1;
+                    (why, changes < ATTEMPTS)
                 }
-                Attempt::Held(refusal) if attempt == ATTEMPTS => {
-                    return Err(refuse(ask.request, refusal));
-                }
+                Attempt::Contended(why) => (why, in_time()),
                 Attempt::Held(refusal) => {
-                    tracing::info!(request = %ask.request, reason = %refusal, "deciding again");
-                    why = refusal.message;
+                    changes += 1;
+                    // Whoever has the lease may be about to attach, and to say for whom.
+                    let again = changes < ATTEMPTS || (in_time() && self.is_contended(ask)?);
+                    if !again {
+                        return Err(refuse(ask.request, refusal));
+                    }
                     self.ports.clock.sleep(INTENT_PAUSE);
+                    (refusal.message, again)
                 }
+            };
+            if !again {
+                let refusal = Refusal::keeps_changing(volumes.first(), tried, &why);
+                return Err(refuse(ask.request, refusal));
             }
+            tracing::info!(request = %ask.request, reason = %why, "deciding again");
         }
-        let refusal = Refusal::keeps_changing(volumes.first(), ATTEMPTS, &why);
-        Err(refuse(ask.request, refusal))
+    }
+
+    /// Whether another node is about to attach any of the volumes.
+    fn is_contended(&self, ask: &AttachRequest) -> Result<bool, ControlError> {
+        let look = self.attach_context(ask)?;
+        let mut others = volumes(&look).flat_map(|volume| &volume.elsewhere);
+        Ok(others.any(|other| other.attachment.state == AttachmentState::Intent))
     }
 
     /// One attempt between publishing the intent and taking it back.
@@ -215,7 +240,7 @@ impl Attach {
     fn attempt(&self, ask: &AttachRequest, volumes: &[VolumeRef]) -> Result<Attempt, ControlError> {
         let look = match self.await_contending_intents(ask)? {
             Ok(look) => look,
-            Err(why) => return Ok(Attempt::Again(why)),
+            Err(why) => return Ok(Attempt::Contended(why)),
         };
         // VolumeGuard and intents are those of the volumes that had these names then (I12).
         let still = |then: &&VolumeRef| look.input.disks.iter().any(|now| now.volume() == *then);
@@ -236,7 +261,7 @@ impl Attach {
         let attempt = self.execute(ask, &plan, look.facts.now_ms);
         let outcome = match &attempt {
             Ok(Attempt::Done(_)) => Outcome::Done,
-            Ok(Attempt::Again(why)) => Outcome::Failed {
+            Ok(Attempt::Changed(why) | Attempt::Contended(why)) => Outcome::Failed {
                 message: format!("decided again: {why}"),
             },
             Ok(Attempt::Held(refusal)) => Outcome::Failed {
@@ -255,7 +280,7 @@ impl Attach {
         ask: &AttachRequest,
     ) -> Result<Result<AttachContext, String>, ControlError> {
         let look = self.attach_context(ask)?;
-        let Standing::Yield { host_id, volume } = standing(look.own_host_id, volumes(&look)) else {
+        let Standing::Yield(first) = standing(look.own_host_id, volumes(&look)) else {
             return Ok(Ok(look));
         };
         // All withdrawn while waiting: others must not see an intent that does not go on.
@@ -276,13 +301,14 @@ impl Attach {
             still_wanted(ask)?;
             self.ports.clock.sleep(INTENT_PAUSE);
             let look = self.attach_context(ask)?;
-            if standing(look.own_host_id, volumes(&look)) == Standing::GoOn {
-                break;
+            // Another one than before: the next attempt waits for that one.
+            if standing(look.own_host_id, volumes(&look)) != Standing::Yield(first.clone()) {
+                return Ok(Err(first.to_string()));
             }
         }
-        Ok(Err(format!(
-            "the node with host-id {host_id} wanted {volume} too"
-        )))
+        tracing::warn!(request = %ask.request, contender = %first, "passing by an intent that stood still");
+        self.state.pass_by(&first);
+        Ok(Err(first.to_string()))
     }
 
     fn plan(

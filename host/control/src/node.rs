@@ -149,6 +149,18 @@ impl Node {
         self.pools.open_registry(pool)
     }
 
+    /// Writes this node's slot where the last write failed. To be called again and again: what
+    /// other nodes see in between is what was before, and keeps them waiting.
+    pub fn write_slots_again(&self) {
+        self.state.write_again();
+    }
+
+    /// Whether [`Node::stop`] was called.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.state.is_stopping()
+    }
+
     /// Marks a volume as shareable, or takes the mark away (I18).
     ///
     /// # Errors

@@ -235,7 +235,10 @@ impl Observer {
             None
         };
         let elsewhere = snapshot.live_slots().flat_map(|slot| {
-            let of_volume = slot.attachments.iter().filter(|a| a.volume == id);
+            let of_volume = slot
+                .attachments
+                .iter()
+                .filter(|a| a.volume == id && !self.state.is_passed_by(slot.host_id, a));
             of_volume.map(|a| ForeignAttachment {
                 host_id: slot.host_id,
                 attachment: a.clone(),

@@ -1,13 +1,16 @@
 //! What is going on on this node, while the daemon runs: attachments, requests in flight, volumes
 //! locked, copies, and this node's slot in each registry. Knows no use case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use volward_model::{CloneStatus, CopyProgress, Member, PoolName, VolumeId, VolumeRef};
-
+use volward_model::{
+    Attachment, AttachmentKey, AttachmentState, CloneStatus, CopyProgress, Member, PoolName,
+    VolumeId, VolumeRef,
+};
 use volward_plan::Unmet;
+use volward_plan::intent::Contender;
 
 use crate::ports::{Clock, Finish, Leases, Machine, PortError, PortResult, Registry};
 use crate::settings::{Ports, Settings, needs};
@@ -41,8 +44,13 @@ pub(crate) struct State {
     pub(crate) volume_locks: VolumeLocks,
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
-    /// One writer of a slot at a time, so that an older content never replaces a newer one.
-    slot_writer: Mutex<()>,
+    /// One writer of a pool's slot at a time, so that an older content never replaces a newer one.
+    /// A lock for each pool: a registry that hangs keeps back no other.
+    slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
+    /// Pools whose slot still shows what was before: the last write failed.
+    unwritten: Mutex<BTreeSet<PoolName>>,
+    /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
+    passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
     /// Bytes of the local pool that are granted and not allocated yet.
     pub(crate) promised: AtomicU64,
@@ -59,7 +67,9 @@ impl State {
             volume_locks: VolumeLocks::default(),
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
-            slot_writer: Mutex::default(),
+            slot_writers: Mutex::default(),
+            unwritten: Mutex::default(),
+            passed_by: Mutex::default(),
             monitors: Mutex::default(),
             promised: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -76,40 +86,91 @@ impl State {
     }
 
     pub(crate) fn attachment_table(&self) -> MutexGuard<'_, AttachmentTable> {
-        self.attachment_table
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(&self.attachment_table)
     }
 
     pub(crate) fn monitors(&self) -> MutexGuard<'_, BTreeMap<VolumeId, CopyMonitor>> {
-        self.monitors.lock().unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(&self.monitors)
     }
 
     pub(crate) fn unrecorded(&self) -> MutexGuard<'_, Vec<UnrecordedEnd>> {
-        self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        unpoisoned(&self.unrecorded)
     }
 
-    /// Writes this node's slot as the attachment table is now.
+    /// Writes this node's slot as the attachment table is now. What fails is written again by
+    /// [`State::write_again`].
     pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
+        // Asked before the lock is taken: only the write itself is waited for under it.
+        let written = self.identity(pool).and_then(|identity| {
+            let writer = self.slot_writer(pool);
+            let writing = unpoisoned(&writer);
+            let slot = self
+                .attachment_table()
+                .slot(pool, &identity, self.ports.clock.now_ms());
+            let written = self.ports.registry.write(pool, &slot);
+            self.note_written(pool, written.is_ok());
+            drop(writing);
+            written
+        });
+        if written.is_err() {
+            self.note_written(pool, false);
+        }
+        written
+    }
+
+    fn identity(&self, pool: &PoolName) -> PortResult<Identity> {
         let own = self.own_member(pool)?;
-        let identity = Identity {
+        Ok(Identity {
             node: self.settings.node.clone(),
             boot_id: self.ports.machine.boot_id(),
             host_id: own.host_id,
             generation: own.generation,
+        })
+    }
+
+    fn slot_writer(&self, pool: &PoolName) -> Arc<Mutex<()>> {
+        Arc::clone(
+            unpoisoned(&self.slot_writers)
+                .entry(pool.clone())
+                .or_default(),
+        )
+    }
+
+    fn note_written(&self, pool: &PoolName, written: bool) {
+        let mut unwritten = unpoisoned(&self.unwritten);
+        match written {
+            true => unwritten.remove(pool),
+            false => unwritten.insert(pool.clone()),
         };
-        let writer = self
-            .slot_writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let slot = self
-            .attachment_table()
-            .slot(pool, &identity, self.ports.clock.now_ms());
-        let written = self.ports.registry.write(pool, &slot);
-        drop(writer);
-        written
+    }
+
+    /// Pools in whose registry other nodes still see what was before.
+    pub(crate) fn unwritten(&self) -> BTreeSet<PoolName> {
+        unpoisoned(&self.unwritten).clone()
+    }
+
+    /// Writes the slots whose last write failed. An intent that stays behind keeps other nodes
+    /// waiting, so this is tried until it is done.
+    pub(crate) fn write_again(&self) {
+        for pool in self.unwritten() {
+            match self.write_slot(&pool) {
+                Ok(()) => tracing::info!(%pool, "the slot is written"),
+                Err(error) => tracing::debug!(%pool, %error, "the slot is not written yet"),
+            }
+        }
+    }
+
+    /// From now on nobody waits for this intent.
+    pub(crate) fn pass_by(&self, contender: &Contender) {
+        let key = (contender.host_id, contender.intent.key());
+        unpoisoned(&self.passed_by).insert(key, contender.intent.since_ms);
+    }
+
+    /// Whether that attachment is an intent that stood still through a full wait.
+    pub(crate) fn is_passed_by(&self, host_id: u64, attachment: &Attachment) -> bool {
+        attachment.state == AttachmentState::Intent
+            && unpoisoned(&self.passed_by).get(&(host_id, attachment.key()))
+                == Some(&attachment.since_ms)
     }
 
     pub(crate) fn own_member(&self, pool: &PoolName) -> PortResult<Member> {
@@ -198,6 +259,11 @@ impl State {
             tracing::debug!(%error, "a finished copy is still shown to other nodes");
         }
     }
+}
+
+/// A panic in a request leaves what it had locked as its last write left it, which is whole.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// This node among the members of a lockspace.

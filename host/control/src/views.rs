@@ -119,7 +119,18 @@ impl Views {
     /// all is well. For `doctor`.
     #[must_use]
     pub(crate) fn inconsistencies(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut found: Vec<String> = self
+            .state
+            .unwritten()
+            .iter()
+            .map(|pool| {
+                format!(
+                    "this node's slot in the registry of pool {pool} could not be written: other \
+                     nodes see what was attached before, and may wait for it; it is written as \
+                     soon as the registry takes it"
+                )
+            })
+            .collect();
         for pool in &self.settings.pools {
             let Ok(LeaseStatus {
                 held, freshness, ..

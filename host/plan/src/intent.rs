@@ -4,9 +4,34 @@
 //! the other. The one with the lower host-id goes on, the other withdraws and asks again. It
 //! looks once more under the lease: an intent of a lower host-id that came in between still wins.
 
-use volward_model::{AttachmentState, VolumeRef};
+use std::fmt;
+
+use volward_model::{Attachment, AttachmentState, VolumeRef};
 
 use crate::input::VolumeInput;
+
+/// Another node's intent, as its slot shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contender {
+    /// The node's number in the lockspace.
+    pub host_id: u64,
+    /// The volume that both want.
+    pub volume: VolumeRef,
+    /// For whom, where, and since when: a node that asks again publishes a later `since_ms`, so an
+    /// intent that stays the same through a full wait is one that nobody pursues any more.
+    pub intent: Attachment,
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (node, instance) = (&self.intent.node, self.intent.instance);
+        let (host_id, volume) = (self.host_id, &self.volume);
+        write!(
+            f,
+            "{node} (host-id {host_id}) attaches {volume} for instance {instance} at the same time"
+        )
+    }
+}
 
 /// How a request stands against other nodes' intents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +39,7 @@ pub enum Standing {
     /// No node with a lower host-id intends any of the volumes.
     GoOn,
     /// A node with a lower host-id intends one of them: withdraw, and ask again.
-    Yield {
-        /// The lowest host-id that intends it.
-        host_id: u64,
-        /// The volume that both want.
-        volume: VolumeRef,
-    },
+    Yield(Box<Contender>),
 }
 
 /// Whether the node of `own` host-id goes on with these volumes. Any intent on the same volume
@@ -33,10 +53,11 @@ pub fn standing<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeInput>
             .filter(|f| f.attachment.state == AttachmentState::Intent && f.host_id < own)
             .min_by_key(|f| f.host_id);
         if let Some(other) = lower {
-            return Standing::Yield {
+            return Standing::Yield(Box::new(Contender {
                 host_id: other.host_id,
                 volume: volume.info.volume.clone(),
-            };
+                intent: other.attachment.clone(),
+            }));
         }
     }
     Standing::GoOn

@@ -33,6 +33,8 @@ pub enum Recheck {
     Same,
     /// Undo and decide again; the sentence says what changed.
     Changed(String),
+    /// Undo and decide again: a node with a lower host-id wants the volume too.
+    Contended(String),
     /// Undo; asking again will not help.
     Refused(Refusal),
 }
@@ -91,8 +93,6 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
     }
     match standing(expected.own_host_id, [now]) {
         Standing::GoOn => Recheck::Same,
-        Standing::Yield { host_id, .. } => {
-            Recheck::Changed(format!("the node with host-id {host_id} wants {what} too"))
-        }
+        Standing::Yield(contender) => Recheck::Contended(contender.to_string()),
     }
 }

@@ -36,6 +36,8 @@ pub struct Lab {
     pub cluster: FakeCluster,
     /// Name of the shared pool, `san`.
     pub pool: PoolName,
+    /// Further shared pools that every daemon manages ([`Lab::add_pool`]).
+    others: Vec<PoolName>,
     /// What every daemon asks.
     pub policy: Arc<FakePolicy>,
     journals: BTreeMap<String, FakeJournal>,
@@ -98,10 +100,18 @@ impl Lab {
             journals: nodes.iter().map(journal).collect(),
             cluster,
             pool,
+            others: Vec::new(),
             policy: Arc::default(),
             truth: Mutex::default(),
             pause: Duration::ZERO,
         }
+    }
+
+    /// Makes another shared pool; daemons started from now on manage it too.
+    pub fn add_pool(&mut self, name: &str) -> PoolName {
+        let pool = self.cluster.shared_pool(name, Bytes::mib(1024));
+        self.others.push(pool.clone());
+        pool
     }
 
     /// Makes a volume with data of its own on it.
@@ -193,7 +203,7 @@ impl Lab {
         let settings = Settings {
             node: kernel.name().clone(),
             labels: Vec::new(),
-            pools: vec![self.pool.clone()],
+            pools: [std::slice::from_ref(&self.pool), &self.others].concat(),
             local: self.local(node),
             lab_without_watchdog: false,
             lock_wait: self.pause * 10_000,

@@ -27,6 +27,11 @@ const MIB: u64 = 96;
 /// The LUN's speed while a copy must take long enough to be looked at: 96 MiB in 24 s. LVM and the
 /// registry are on it too: at 1 MiB/s an attach takes longer than the hook waits.
 const SLOW: u32 = 4 << 20;
+/// While this file is there, node 1's clones do not hydrate.
+const HELD: &str = "/run/hydration-held";
+/// Sends a message to each clone from which a guest reads.
+const CLONES: &str = "dmsetup ls --target clone | grep -o ^volward-clone-[^[:space:]]* | \
+                      xargs -r -n 1 -I CLONE dmsetup message CLONE 0";
 /// Patience with what copies 96 MiB at the speed of emulation.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -117,6 +122,23 @@ impl<'a> Fixture<'a> {
         ))
     }
 
+    /// Nothing but what the guest touches is copied from here on, however long the test takes. Said
+    /// again and again: the clone is not there yet, and the daemon turns hydration on.
+    fn hold_hydration(&self) {
+        let script = format!(
+            "touch {HELD}; while test -e {HELD}; do {CLONES} disable_hydration; sleep 0.3; done"
+        );
+        self.one()
+            .run_ok(&format!("nohup sh -c '{script}' > /dev/null 2>&1 &"))
+            .unwrap();
+    }
+
+    fn go_on_hydrating(&self) {
+        // The loop may be at its last turn.
+        let script = format!("rm {HELD}; sleep 1; {CLONES} enable_hydration");
+        self.one().run_ok(&script).unwrap();
+    }
+
     fn is_under_way(&self, state: &str) {
         let (now, done, total) = self.copy().unwrap();
         assert_eq!(now, state);
@@ -195,6 +217,7 @@ fn a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote()
     let fixture = Fixture::begin(&cluster);
     let (one, guest) = (fixture.one(), &fixture.guest);
     one.slow_lun(SLOW).unwrap();
+    fixture.hold_hydration();
     guest.start(one).unwrap();
     fixture.is_under_way("hydrating");
     fixture.same(0);
@@ -215,6 +238,7 @@ fn a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote()
     fixture.is_under_way("hydrating");
     fixture.same(24);
     one.restore_lun().unwrap();
+    fixture.go_on_hydrating();
 
     // Hydration ends although the guest goes on writing.
     let begun = Instant::now();
@@ -250,6 +274,7 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     let fixture = Fixture::begin(&cluster);
     let (one, guest) = (fixture.one(), &fixture.guest);
     one.slow_lun(SLOW).unwrap();
+    fixture.hold_hydration();
     guest.start(one).unwrap();
     fixture.write(0xaa, 1 << 20, 64 << 10);
     fixture.write(0xbb, (30 << 20) + 4096, 512);
@@ -305,6 +330,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     };
 
     one.slow_lun(SLOW).unwrap();
+    fixture.hold_hydration();
     guest.start(one).unwrap();
     fixture.write(0xaa, 1 << 20, 64 << 10);
     fixture.write(0xbb, (30 << 20) + 4096, 512);

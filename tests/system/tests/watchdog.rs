@@ -13,6 +13,8 @@ fn production() -> Setup {
     }
 }
 
+/// Long: a cluster with the watchdog armed is booted for this test alone.
+#[cfg(feature = "long")]
 #[test]
 fn i26_read_write_is_served_under_the_watchdog_without_the_lab_switch() {
     let spec = ClusterSpec {

@@ -118,7 +118,8 @@ impl Attach {
 fn undone(ask: &AttachRequest, failure: StepFailure) -> Result<Attempt, ControlError> {
     let request = ask.request;
     match failure.error {
-        StepError::Changed(why) => Ok(Attempt::Again(why)),
+        StepError::Changed(why) => Ok(Attempt::Changed(why)),
+        StepError::Contended(why) => Ok(Attempt::Contended(why)),
         StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
         StepError::Refused(refusal) => Err(refuse(request, refusal)),
         StepError::Port(error) => Err(storage(request, &failure.what, error)),

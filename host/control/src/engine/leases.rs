@@ -142,6 +142,7 @@ impl Engine {
             match recheck(expected, seen.as_ref()) {
                 Recheck::Same => {}
                 Recheck::Changed(why) => return Err(StepError::Changed(why)),
+                Recheck::Contended(why) => return Err(StepError::Contended(why)),
                 Recheck::Refused(refusal) => return Err(StepError::Refused(refusal)),
             }
         }

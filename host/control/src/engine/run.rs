@@ -22,6 +22,9 @@ pub(crate) enum StepError {
     Port(PortError),
     /// The second look found a change: undo, and decide again.
     Changed(String),
+    /// The second look found that a node which goes first wants the volume too: undo, and decide
+    /// again.
+    Contended(String),
     /// Another node holds a lease: undo, and decide again; it may be about to give it up.
     Held(Refusal),
     /// The second look found what asking again cannot help.
@@ -38,7 +41,7 @@ impl StepError {
     pub(crate) fn cause(&self, what: &str) -> String {
         match self {
             Self::Port(error) => format!("{what}: {error}"),
-            Self::Changed(why) => why.clone(),
+            Self::Changed(why) | Self::Contended(why) => why.clone(),
             Self::Held(refusal) | Self::Refused(refusal) => refusal.message.clone(),
             Self::Stopping => format!("{what}: the daemon is stopping"),
             Self::Cancelled => format!("{what}: whoever asked for it has gone"),

@@ -33,7 +33,8 @@ use crate::spool;
 use crate::wiring::Daemon;
 pub(crate) use peer::Peer;
 
-/// A pool that is not ready at start (its lockspace is joined later) is tried again so often.
+/// A pool that is not ready at start (its lockspace is joined later), or whose registry could not
+/// be written, is tried again so often.
 const POOL_RETRY: Duration = Duration::from_secs(3);
 /// Requests under way at shutdown get so long; an LVM command's own deadline is 60 s.
 const GRACE: Duration = Duration::from_secs(70);
@@ -51,8 +52,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     sd_notify::notify(&ready).context("telling systemd that we are ready")?;
     let background = Arc::clone(&daemon);
     std::thread::Builder::new()
-        .name("open-pools".into())
-        .spawn(move || open_pools(&background))
+        .name("pools".into())
+        .spawn(move || tend_pools(&background))
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
@@ -104,10 +105,10 @@ fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
     Ok(daemon)
 }
 
-/// Pools whose lockspace was not joined at start: until each is open.
-fn open_pools(daemon: &Daemon) {
+/// Opens pools whose lockspace was not joined at start, and writes slots whose last write failed.
+fn tend_pools(daemon: &Daemon) {
     let mut waiting = daemon.node.settings().pools.clone();
-    loop {
+    while !daemon.node.is_stopping() {
         waiting.retain(|pool| match daemon.node.open_registry(pool) {
             Ok(()) => {
                 tracing::info!(%pool, "pool open");
@@ -118,9 +119,7 @@ fn open_pools(daemon: &Daemon) {
                 true
             }
         });
-        if waiting.is_empty() {
-            return;
-        }
+        daemon.node.write_slots_again();
         std::thread::sleep(POOL_RETRY);
     }
 }

@@ -1,0 +1,164 @@
+//! Several nodes that want the same volume at the same moment: whoever does not get it waits no
+//! longer than needed, and is told who has it.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::sync::{Arc, Barrier};
+
+use volward_control::ports::{Clock, PortError};
+use volward_control::{ControlError, Node};
+use volward_model::{
+    Access, Attachment, AttachmentState, Bytes, PoolName, Sharing, SlotReading, VolumeRef,
+};
+use volward_plan::RefusalCode;
+use volward_simulation::check::settled;
+use volward_simulation::{Daemon, Lab, ask, detach_ask, disk, instance};
+use volward_storage::fake::{FakeCluster, FakeNode};
+
+fn two_nodes() -> (Lab, Daemon, Daemon) {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    (lab, n1, n2)
+}
+
+fn failure() -> PortError {
+    PortError::Io {
+        what: "a test".into(),
+        reason: "a test's failure".into(),
+    }
+}
+
+/// What n1's slot is shown as when its daemon wants the volume for instance 1, and goes no further.
+fn wanted(reader: &Node, pool: &PoolName, volume: &VolumeRef, since_ms: u64) -> SlotReading {
+    let snapshot = reader.pool_snapshot(pool).unwrap();
+    let own = snapshot
+        .slots
+        .iter()
+        .find_map(|place| match &place.reading {
+            SlotReading::Good { slot, .. } if slot.node.as_str() == "n1" => Some(slot),
+            _ => None,
+        });
+    let mut slot = own.unwrap().as_ref().clone();
+    slot.attachments = vec![Attachment {
+        volume: volume.id,
+        instance: instance(1),
+        node: slot.node.clone(),
+        sharing: Sharing::Exclusive,
+        access: Access::ReadWrite,
+        since_ms,
+        state: AttachmentState::Intent,
+    }];
+    SlotReading::Good {
+        slot: Arc::new(slot),
+        torn: false,
+    }
+}
+
+/// Before each of its next `times` leases the node is shown another of `readings` for n1.
+fn collide(kernel: &FakeNode, pool: &PoolName, mut readings: Vec<SlotReading>) {
+    let Some(reading) = readings.pop() else {
+        return;
+    };
+    let (again, pool) = (kernel.clone(), pool.clone());
+    kernel.before("activate", move |cluster: &FakeCluster| {
+        cluster.show_place_as(&pool, "n1", Some(reading));
+        collide(&again, &pool, readings);
+    });
+}
+
+#[test]
+fn an_intent_that_could_not_be_taken_back_is_passed_by_and_written_when_the_registry_answers() {
+    let (lab, n1, n2) = two_nodes();
+    let volume = lab.volume("a");
+    let kernel = n1.kernel.clone();
+    n1.kernel.before("activate", move |_| {
+        kernel.fail_on("activate", failure());
+        kernel.fail_on("write-registry", failure());
+    });
+    n1.node
+        .attach(&ask(instance(1), &[disk(&volume)]))
+        .unwrap_err();
+    let said = n1.node.inconsistencies();
+    assert!(said[0].contains("could not be written"), "{said:?}");
+
+    let begun = lab.cluster.clock().now_ms();
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    let waited = lab.cluster.clock().now_ms() - begun;
+    assert!((60_000..62_000).contains(&waited), "{waited} ms");
+    assert_eq!(settled(&lab, &n2), [""; 0]);
+    n2.node.detach(&detach_ask(instance(2))).unwrap();
+
+    n1.node.write_slots_again();
+    assert_eq!(n1.node.inconsistencies(), [""; 0]);
+    assert!(n2.node.attachments_elsewhere().0.is_empty());
+}
+
+#[test]
+fn collisions_do_not_count_as_changes_and_end_in_time_with_the_name_of_who_was_first() {
+    let (lab, n1, n2) = two_nodes();
+    let volume = lab.volume("a");
+    let now = lab.cluster.clock().now_ms();
+    let readings = |times: u64| -> Vec<SlotReading> {
+        let each = |n| wanted(&n2.node, &lab.pool, &volume, now + n);
+        (0..times).map(each).collect()
+    };
+    // n1 comes in between look and lease once: when it stands still, n2 goes on.
+    collide(&n2.kernel, &lab.pool, readings(1));
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    n2.node.detach(&detach_ask(instance(2))).unwrap();
+
+    // It does so again and again.
+    let begun = lab.cluster.clock().now_ms();
+    collide(&n2.kernel, &lab.pool, readings(9));
+    let error = n2
+        .node
+        .attach(&ask(instance(2), &[disk(&volume)]))
+        .unwrap_err();
+    let ControlError::Refused { refusal, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(refusal.code, RefusalCode::KeepsChanging);
+    for word in ["n1", &instance(1).to_string(), &volume.to_string()] {
+        assert!(refusal.message.contains(word), "{refusal}");
+    }
+    let waited = lab.cluster.clock().now_ms() - begun;
+    assert!((120_000..185_000).contains(&waited), "{waited} ms");
+    drop(n1);
+}
+
+#[test]
+fn a_registry_that_hangs_keeps_back_no_other_pool() {
+    let mut lab = Lab::new(&["n1"]);
+    let well = lab.add_pool("well");
+    let sick = lab.volume("a");
+    let other = lab.cluster.volume(&well, "b", Bytes::mib(2));
+    let n1 = lab.start("n1");
+    // Whoever writes from the thread of that name waits until it is let go.
+    let (hangs, let_go) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (enter, leave) = (Arc::clone(&hangs), Arc::clone(&let_go));
+    let once = std::sync::Once::new();
+    lab.cluster.set_pace(move |_, call| {
+        if call == "write-registry" && std::thread::current().name() == Some("sick") {
+            once.call_once(|| {
+                enter.wait();
+                leave.wait();
+            });
+        }
+    });
+    std::thread::scope(|scope| {
+        let attach = || n1.node.attach(&ask(instance(1), &[disk(&sick)]));
+        let slow = std::thread::Builder::new()
+            .name("sick".into())
+            .spawn_scoped(scope, attach)
+            .unwrap();
+        hangs.wait();
+        n1.node.attach(&ask(instance(2), &[disk(&other)])).unwrap();
+        assert!(!slow.is_finished());
+        let_go.wait();
+        slow.join().unwrap().unwrap();
+    });
+}
