@@ -15,7 +15,8 @@ use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::observe::Observer;
 use crate::ports::{
-    Clock, Decisions, LeavingVolume, Machine, Marked, Operation, Policy, StoredAttachment, Volumes,
+    Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy, PortError,
+    StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{Attaching, Cancellation, State};
@@ -66,6 +67,7 @@ needs!(DetachPorts {
     decisions: Decisions,
     machine: Machine,
     clock: Clock,
+    events: Events,
 });
 
 /// Detach: plan, run, start what writes copies back.
@@ -199,7 +201,6 @@ impl Detach {
         match self.engine.execute(begun, &Cancellation::default()) {
             Ok(due) => {
                 self.copies.start_write_backs(due);
-                tracing::info!(count = leaving.len(), "detached");
                 let detached = leaving.into_iter().map(|l| (l.volume, l.write_back));
                 Ok(DetachDone {
                     detached: detached.collect(),
@@ -221,8 +222,11 @@ impl Detach {
             let volume = &attachment.volume;
             let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
                 let info = self.ports.volumes.pool(&volume.pool);
-                info.inspect_err(|error| tracing::warn!(%error, "detaching without the pool"))
-                    .ok()
+                info.inspect_err(|error| {
+                    let what = format!("detaching without a report of pool {}", volume.pool);
+                    self.trouble(what, error);
+                })
+                .ok()
             });
             let home = info
                 .as_ref()
@@ -246,6 +250,11 @@ impl Detach {
             });
         }
         leaving
+    }
+
+    fn trouble(&self, what: String, error: &PortError) {
+        let reason = error.to_string();
+        self.ports.events.tell(&Event::Trouble { what, reason });
     }
 
     fn assumed_split(&self, volume: &VolumeRef) -> Home {

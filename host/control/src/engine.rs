@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::observe::Observer;
 use crate::ports::{
-    Activation, Clock, Devices, FaultPoints, Finish, Journal, JournalEntry, Leases, Machine,
-    PortResult, Volumes,
+    Activation, Clock, Devices, Events, FaultPoints, Finish, Journal, JournalEntry, Leases,
+    Machine, PortResult, Volumes,
 };
 use crate::settings::{Ports, Settings, needs};
 use crate::state::State;
@@ -31,6 +31,7 @@ needs!(EnginePorts {
     clock: Clock,
     machine: Machine,
     fault_points: FaultPoints,
+    events: Events,
 });
 
 /// Carries operations out.

@@ -12,8 +12,8 @@ use crate::engine::{DueWriteBack, Engine};
 use crate::observe::Observer;
 use crate::pools::Pools;
 use crate::ports::{
-    Devices, Finish, Journal, JournalEntry, JournalState, Machine, OpenEntries, PortResult,
-    StepMark, StoredAttachment,
+    Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine, OpenEntries,
+    PortError, PortResult, StepMark, StoredAttachment,
 };
 use crate::settings::{Settings, needs};
 use crate::state::State;
@@ -39,6 +39,7 @@ needs!(RecoveryPorts {
     journal: Journal,
     devices: Devices,
     machine: Machine,
+    events: Events,
 });
 
 /// Recovery, once at the start.
@@ -76,7 +77,10 @@ impl Recovery {
                 ..Finish::new(JournalState::Done)
             };
             if let Err(error) = self.engine.end(None, end) {
-                tracing::warn!(%error, "attachments of an earlier boot are still remembered");
+                self.engine.unrecorded(
+                    "that an earlier boot's attachments are gone".to_owned(),
+                    &error,
+                );
             }
         }
         self.state.attachment_table().put(ours);
@@ -87,7 +91,10 @@ impl Recovery {
         }
         for pool in &self.settings.pools {
             if let Err(error) = self.pools.open_registry(pool) {
-                tracing::error!(%pool, %error, "this pool cannot be used yet");
+                self.ports.events.tell(&Event::PoolUnusable {
+                    pool: pool.clone(),
+                    reason: error.to_string(),
+                });
             }
         }
         let mut write_backs = Vec::new();
@@ -101,7 +108,11 @@ impl Recovery {
         self.take_up_copies();
         for pool in &self.settings.pools {
             if let Err(error) = self.state.write_slot(pool) {
-                tracing::error!(%pool, %error, "other nodes do not see what this node has");
+                self.ports.events.tell(&Event::Unseen {
+                    pool: pool.clone(),
+                    what: "what this node has",
+                    reason: error.to_string(),
+                });
             }
         }
         Ok(recovered)
@@ -110,15 +121,26 @@ impl Recovery {
     /// A crash between suspend and resume leaves a guest's I/O waiting: first of all, resume.
     fn resume_suspended(&self) {
         let devices = self.ports.devices.list().unwrap_or_else(|error| {
-            tracing::error!(%error, "device-mapper does not answer");
+            self.trouble("listing this node's devices".to_owned(), &error);
             Vec::new()
         });
         for device in devices.iter().filter(|d| d.suspended && d.target.is_some()) {
             match self.ports.devices.resume(device.id) {
-                Ok(_) => tracing::warn!(device = %device.id, "was left suspended; resumed"),
-                Err(error) => tracing::error!(device = %device.id, %error, "cannot be resumed"),
+                Ok(_) => {
+                    let device = device.id;
+                    self.ports.events.tell(&Event::Resumed { device });
+                }
+                Err(error) => {
+                    let what = format!("resuming {}, which was left suspended", device.id);
+                    self.trouble(what, &error);
+                }
             }
         }
+    }
+
+    fn trouble(&self, what: String, error: &PortError) {
+        let reason = error.to_string();
+        self.ports.events.tell(&Event::Trouble { what, reason });
     }
 
     /// The open entries that can be taken up, oldest first; the others are quarantined.
@@ -149,8 +171,9 @@ impl Recovery {
         recovered: &mut Recovered,
     ) -> Vec<DueWriteBack> {
         let restarted = entry.boot_id != boot_id;
-        let (request, operation) = (entry.request, entry.operation.name());
-        tracing::warn!(%request, operation, restarted, "taking up an interrupted request");
+        let request = entry.request;
+        let of = entry.into();
+        self.ports.events.tell(&Event::TakenUp { of, restarted });
         let taken_up = self.engine.take_up(entry, restarted);
         match taken_up.state {
             JournalState::Done => recovered.completed.push(request),

@@ -12,6 +12,7 @@ mod activation;
 mod clock;
 mod devices;
 mod error;
+mod events;
 mod journal;
 mod leases;
 mod marks;
@@ -25,6 +26,7 @@ pub use activation::Activation;
 pub use clock::{Clock, Machine};
 pub use devices::{Devices, LinkPath};
 pub use error::PortError;
+pub use events::{Event, Events, Subject};
 pub use journal::{
     DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, OpenEntries,
     StoredAttachment,

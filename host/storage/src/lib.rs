@@ -12,6 +12,7 @@
 //! | [`journal`] | [`Journal`](volward_ports::Journal) | SQLite, in records of its own |
 //! | [`marks`] | [`Marks`](volward_ports::Marks) | a folder that libvirt's hook reads |
 //! | [`spool`] | | a folder that libvirt's hook writes |
+//! | [`events`] | [`Events`](volward_ports::Events) | the daemon's log |
 //! | [`fake`] | all of them | a cluster in memory |
 //!
 //! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and four private modules that are
@@ -22,6 +23,7 @@ mod blockdev;
 mod buffer;
 mod deadline;
 pub mod dm;
+pub mod events;
 pub mod exec;
 pub mod fake;
 pub mod journal;

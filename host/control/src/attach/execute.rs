@@ -1,13 +1,13 @@
 //! What is special about an attach that is executed: its attachments, the start mark, and what a
 //! failure means to whoever asked. The engine does the rest.
 
-use volward_model::AttachmentState;
+use volward_model::{AttachmentState, Outcome};
 use volward_plan::{AttachPlan, Refusal};
 
 use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage};
 use crate::engine::{ExecuteError, StepError, StepFailure};
 use crate::error::ControlError;
-use crate::ports::{Finish, JournalState, Marked, Operation, StoredAttachment};
+use crate::ports::{Event, Finish, JournalState, Marked, Operation, StoredAttachment};
 
 impl Attach {
     /// Journals and runs a plan.
@@ -68,8 +68,26 @@ impl Attach {
             .begin(&entry)
             .and_then(|id| self.ports.journal.finish(id, &end));
         if let Err(error) = recorded {
-            tracing::warn!(request = %ask.request, %error, "`explain` will not know the request");
+            self.ports.events.tell(&Event::Unrecorded {
+                what: format!("request {}, which `explain` will not know", ask.request),
+                reason: error.to_string(),
+            });
         }
+    }
+
+    /// Tells that a request ended without attachments.
+    pub(super) fn tell_refused(&self, ask: &AttachRequest, error: &ControlError) {
+        let (code, reason) = match error.outcome() {
+            Outcome::Done => return,
+            Outcome::Refused { code, message } => (code, message),
+            Outcome::Failed { message } => ("failed".to_owned(), message),
+        };
+        self.ports.events.tell(&Event::Refused {
+            request: ask.request,
+            instance: ask.instance,
+            code,
+            reason,
+        });
     }
 
     fn future_attachments(

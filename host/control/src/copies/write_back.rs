@@ -6,7 +6,7 @@ use volward_plan::{Refusal, Step};
 
 use super::{Copies, RETRY};
 use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
-use crate::ports::{Finish, JournalState, Operation, PortError};
+use crate::ports::{Event, Finish, JournalState, Operation, PortError};
 use crate::state::Cancellation;
 
 impl Copies {
@@ -32,8 +32,7 @@ impl Copies {
                 }) => return,
                 Err(broken) => {
                     let trouble = broken.cause();
-                    tracing::warn!(%volume, %trouble, "write-back; trying again");
-                    self.state.note_trouble(volume.id, &trouble);
+                    self.note_trouble(volume, true, &trouble);
                     self.ports.clock.sleep(RETRY);
                 }
             }
@@ -81,12 +80,14 @@ impl Copies {
             let end = Finish::new(JournalState::Done);
             if let Err(error) = self.engine.end(Some(entry), end) {
                 // Begun anew by the next start, it finds the data at home.
-                tracing::warn!(%volume, %error, "cannot record yet that it is written back");
+                self.engine
+                    .unrecorded(format!("that {volume} is written back, for now"), &error);
             }
         }
         self.state.forget(volume);
         drop(turn);
-        tracing::info!(%volume, "written back");
+        let volume = volume.clone();
+        self.ports.events.tell(&Event::WriteBackDone { volume });
         Ok(())
     }
 

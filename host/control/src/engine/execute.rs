@@ -10,8 +10,8 @@ use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure};
 use crate::ports::{
-    DamagedEntry, Finish, JournalEntry, JournalState, Operation, PortResult, Recovery,
-    StoredAttachment,
+    DamagedEntry, Event, Finish, JournalEntry, JournalState, Operation, PortError, PortResult,
+    Recovery, StoredAttachment,
 };
 use crate::state::Cancellation;
 
@@ -104,8 +104,11 @@ impl Engine {
             Ok(number) => Some(number),
             Err(error) if entry.operation.needs_record() => return Err(error),
             Err(error) => {
-                let operation = entry.operation.name();
-                tracing::error!(operation, %error, "goes on without a journal: the state cannot be written");
+                let name = entry.operation.name();
+                self.unrecorded(
+                    format!("the {name}, which goes on without a journal"),
+                    &error,
+                );
                 None
             }
         };
@@ -162,7 +165,7 @@ impl Engine {
             }
         };
         taken_up.unwrap_or_else(|cause| {
-            self.quarantine(begun.number, &concerned, &[cause]);
+            self.quarantine(begun, &concerned, &[cause]);
             ended(JournalState::Quarantined, Vec::new())
         })
     }
@@ -171,8 +174,11 @@ impl Engine {
     pub(crate) fn give_up(&self, damaged: &DamagedEntry) {
         let entry = &damaged.entry;
         let concerned = self.concerned(&entry.operation);
-        let causes = [damaged.cause.clone()];
-        self.quarantine(Some(entry.id), &concerned, &causes);
+        let begun = Begun {
+            number: Some(entry.id),
+            entry,
+        };
+        self.quarantine(begun, &concerned, &[damaged.cause.clone()]);
     }
 
     /// Runs an operation's steps from `from` on. Meanwhile the local pool's space that they will
@@ -217,6 +223,9 @@ impl Engine {
         let mut attachment_table = self.state.attachment_table();
         attachment_table.put(changes.put);
         attachment_table.remove(&changes.remove);
+        drop(attachment_table);
+        let of = begun.entry.into();
+        self.ports.events.tell(&Event::Done { of });
         Ok(due)
     }
 
@@ -239,7 +248,7 @@ impl Engine {
                 Err(cause) => causes.push(cause),
             }
         }
-        self.quarantine(begun.number, concerned, &causes);
+        self.quarantine(begun, concerned, &causes);
         ExecuteError::Quarantined { causes }
     }
 
@@ -250,6 +259,10 @@ impl Engine {
         copies: &[&VolumeRef],
     ) -> Vec<DueWriteBack> {
         let copies: Vec<VolumeRef> = copies.iter().copied().cloned().collect();
+        self.ports.events.tell(&Event::Undone {
+            of: begun.entry.into(),
+            causes: causes.clone(),
+        });
         let end = Finish {
             causes,
             follow: self.write_backs(begun, &copies),
@@ -262,11 +275,11 @@ impl Engine {
     /// in either case.
     fn end_and_follow(&self, begun: Begun<'_>, end: Finish) -> Vec<DueWriteBack> {
         let without_entry = due_of(&end.follow);
-        let (operation, state) = (begun.entry.operation.name(), end.state);
+        let what = format!("the end of the {}, for now", begun.entry.operation.name());
         match self.end(begun.number, end) {
             Ok(follow) => due_of(&follow),
             Err(error) => {
-                tracing::error!(operation, ?state, %error, "its end cannot be recorded yet");
+                self.unrecorded(what, &error);
                 without_entry
             }
         }
@@ -296,7 +309,7 @@ impl Engine {
     }
 
     /// Remembers what could neither be finished nor undone, with its causes.
-    fn quarantine(&self, entry: Option<u64>, attachments: &[StoredAttachment], causes: &[String]) {
+    fn quarantine(&self, begun: Begun<'_>, attachments: &[StoredAttachment], causes: &[String]) {
         let kept: Vec<StoredAttachment> = attachments
             .iter()
             .cloned()
@@ -306,22 +319,35 @@ impl Engine {
                 a
             })
             .collect();
-        tracing::error!(?causes, "quarantined");
+        self.ports.events.tell(&Event::Quarantined {
+            of: begun.entry.into(),
+            causes: causes.to_vec(),
+        });
         let end = Finish {
             causes: causes.to_vec(),
             put: kept.clone(),
             ..Finish::new(JournalState::Quarantined)
         };
-        if let Err(error) = self.end(entry, end) {
-            tracing::error!(%error, "a quarantine is remembered by the daemon alone for now");
+        if let Err(error) = self.end(begun.number, end) {
+            self.unrecorded("a quarantine, for now".to_owned(), &error);
         }
         let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
         self.state.attachment_table().put(kept);
         for pool in pools {
             if let Err(error) = self.state.write_slot(&pool) {
-                tracing::warn!(%pool, %error, "other nodes do not see a quarantine");
+                self.ports.events.tell(&Event::Unseen {
+                    pool,
+                    what: "a quarantine",
+                    reason: error.to_string(),
+                });
             }
         }
+    }
+
+    /// Tells of what the state does not have.
+    pub(crate) fn unrecorded(&self, what: String, error: &PortError) {
+        let reason = error.to_string();
+        self.ports.events.tell(&Event::Unrecorded { what, reason });
     }
 }
 

@@ -135,7 +135,10 @@ impl Engine {
             }
             // The undo is done; a mark that cannot be written would only have it done again.
             if let Err(error) = self.mark(run, at, StepMark::Undone) {
-                tracing::warn!(%error, "cannot record that a step was undone");
+                self.unrecorded(
+                    format!("that a step was undone ({})", planned.step.step),
+                    &error,
+                );
             }
         }
         Ok(())
@@ -148,8 +151,7 @@ impl Engine {
         match self.ports.journal.mark(entry, at, mark) {
             // It goes on also when the state's disk has become full.
             Err(error) if !run.operation.needs_record() => {
-                let operation = run.operation.name();
-                tracing::warn!(operation, %error, "cannot record a step");
+                self.unrecorded(format!("a step of the {}", run.operation.name()), &error);
                 Ok(())
             }
             marked => marked,

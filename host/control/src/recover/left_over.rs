@@ -11,7 +11,7 @@ use volward_plan::DiskForm;
 
 use super::Recovery;
 use crate::engine::{DueWriteBack, clone_of};
-use crate::ports::{PortResult, StoredAttachment};
+use crate::ports::{Event, PortResult, StoredAttachment};
 
 impl Recovery {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
@@ -32,11 +32,12 @@ impl Recovery {
             }
         }
         for (instance, attachments) in lost {
-            tracing::warn!(%instance, count = attachments.len(), "completing a lost detach");
+            let volumes = attachments.iter().map(|a| a.volume.clone()).collect();
+            let lost = Event::LostDetach { instance, volumes };
+            self.ports.events.tell(&lost);
             let request = RequestId(Uuid::new_v4());
-            if let Err(error) = self.detach.execute_detach(request, instance, &attachments) {
-                tracing::error!(%instance, %error, "a lost detach cannot be completed");
-            }
+            // What cannot be completed is quarantined, and the engine has told of it.
+            drop(self.detach.execute_detach(request, instance, &attachments));
         }
     }
 
@@ -65,7 +66,10 @@ impl Recovery {
             }
             match self.ports.devices.unlink(&link) {
                 Ok(_) => strays.push(format!("{}/{}", link.pool, link.volume)),
-                Err(error) => tracing::error!(%error, "a stray path cannot be withdrawn"),
+                Err(error) => self.ports.events.tell(&Event::StrayStays {
+                    what: format!("the path of {}/{}", link.pool, link.volume),
+                    reason: error.to_string(),
+                }),
             }
         }
         for device in self.ports.devices.list().unwrap_or_default() {
@@ -85,15 +89,15 @@ impl Recovery {
     fn remove_stray(&self, device: &DeviceInfo) -> Option<String> {
         match self.ports.devices.remove(device.id) {
             Ok(_) => {
-                tracing::warn!(device = %device.id, "removed a device nobody knew of");
+                let what = format!("device {}", device.id);
+                self.ports.events.tell(&Event::StrayRemoved { what });
                 Some(device.id.to_string())
             }
             Err(error) => {
-                tracing::error!(
-                    device = %device.id, %error,
-                    "a device that no attachment belongs to is in use; stop its user and restart \
-                     volwardd"
-                );
+                self.ports.events.tell(&Event::StrayStays {
+                    what: format!("device {}", device.id),
+                    reason: error.to_string(),
+                });
                 None
             }
         }
@@ -132,7 +136,7 @@ impl Recovery {
                 .any(|c| c.mode >= CopyMode::Background);
             self.copies.watch(volume, false, hydrating);
             if let Err(error) = self.allow_discards_if_linear(volume) {
-                tracing::warn!(%volume, %error, "discards stay refused");
+                self.trouble(format!("allowing discards on {volume} again"), &error);
             }
         }
     }
