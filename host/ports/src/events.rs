@@ -78,14 +78,15 @@ pub enum Event {
         pool: PoolName,
         volumes: Vec<VolumeRef>,
     },
-    /// A copy is being made while it is used; not `in_background`: of what is written only.
+    /// A copy is being made while it is used; not `in_background`: of what is written only. Told
+    /// again when a daemon takes it up.
     HydrationBegun {
         volume: VolumeRef,
         in_background: bool,
     },
     /// A copy is whole, and its device linear.
     HydrationComplete { volume: VolumeRef },
-    /// A copy is being written back.
+    /// A copy is being written back. Told again when a daemon takes it up.
     WriteBackBegun { volume: VolumeRef },
     /// A copy was written back: the shared volume is current.
     WriteBackDone { volume: VolumeRef },

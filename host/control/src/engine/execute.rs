@@ -178,7 +178,7 @@ impl Engine {
             number: Some(entry.id),
             entry,
         };
-        self.quarantine(begun, &concerned, &[damaged.cause.clone()]);
+        self.quarantine(begun, &concerned, std::slice::from_ref(&damaged.cause));
     }
 
     /// Runs an operation's steps from `from` on. Meanwhile the local pool's space that they will
