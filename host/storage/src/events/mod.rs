@@ -66,3 +66,6 @@ fn names(volumes: &[VolumeRef]) -> String {
     let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;
