@@ -8,10 +8,11 @@ use volward_model::{
     VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
+use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{AttachPlan, Refusal, RequestedDisk, Standing, VolumeInput, standing};
 
 use crate::copies::Copies;
-use crate::engine::Engine;
+use crate::engine::{Engine, StepFailure};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
 use crate::ports::{
@@ -252,6 +253,10 @@ impl Attach {
             Ok(look) => look,
             Err(why) => return Ok(Attempt::Contended(why)),
         };
+        let look = match self.clear_leftovers(ask, &look)? {
+            true => self.attach_context(ask)?,
+            false => look,
+        };
         // VolumeGuard and intents are those of the volumes that had these names then (I12).
         let still = |then: &&VolumeRef| look.input.disks.iter().any(|now| now.volume() == *then);
         if let Some(volume) = volumes.iter().find(|then| !still(then)) {
@@ -281,6 +286,37 @@ impl Attach {
         };
         self.log(&decision, &outcome);
         attempt
+    }
+
+    /// Removes what an ended write-back left of a copy: a new copy must not stand on it. The volume
+    /// is locked, so nobody else does so now. Says whether there was anything.
+    fn clear_leftovers(
+        &self,
+        ask: &AttachRequest,
+        look: &AttachContext,
+    ) -> Result<bool, ControlError> {
+        let node = &self.settings.node;
+        let mut cleared = false;
+        for disk in &look.input.disks {
+            if weigh(node, &disk.home, &disk.input) == Verdict::Leftovers {
+                self.copies
+                    .clear_away(&disk.input)
+                    .map_err(|broken| self.clearing_failed(ask, disk.volume(), &broken))?;
+                cleared = true;
+            }
+        }
+        Ok(cleared)
+    }
+
+    fn clearing_failed(
+        &self,
+        ask: &AttachRequest,
+        volume: &VolumeRef,
+        broken: &StepFailure,
+    ) -> ControlError {
+        let cause = broken.error.cause(&broken.what);
+        tracing::warn!(%volume, %cause, "what is left of a copy cannot be removed");
+        refuse(ask.request, Refusal::leftovers(volume, &cause))
     }
 
     /// Looks; waits while a node with a lower host-id wants the same. The inner error says that

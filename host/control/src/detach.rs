@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
-    AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId, VolumeId, VolumeName,
-    VolumeRef,
+    AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId, VolumeId, VolumeInfo,
+    VolumeName, VolumeRef,
 };
+use volward_plan::DetachPlan;
 use volward_plan::detach::{Leaving, detach};
+use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
 use crate::engine::Engine;
 use crate::error::ControlError;
-use crate::observe::Observer;
+use crate::observe::{Observer, Traces};
 use crate::ports::{
-    Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy, PortError,
-    StoredAttachment, Volumes,
+    Afterwards, Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy,
+    PortError, StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{Attaching, Cancellation, State};
@@ -185,7 +187,7 @@ impl Detach {
         let plan = detach(&self.settings.node, instance, &leaving);
         let leaving = selected.iter().map(|attachment| LeavingVolume {
             volume: attachment.volume.clone(),
-            write_back: plan.write_back.contains(&attachment.volume),
+            then: afterwards(&plan, &attachment.volume),
         });
         let leaving: Vec<LeavingVolume> = leaving.collect();
         let operation = Operation::Detach {
@@ -201,11 +203,19 @@ impl Detach {
         match self.engine.execute(begun, &Cancellation::default()) {
             Ok(due) => {
                 self.copies.start_write_backs(due);
-                let detached = leaving.into_iter().map(|l| (l.volume, l.write_back));
-                Ok(DetachDone {
-                    detached: detached.collect(),
-                    plan: Vec::new(),
-                })
+                let mut done = DetachDone::default();
+                let mut causes = Vec::new();
+                for LeavingVolume { volume, then } in leaving {
+                    match then {
+                        Afterwards::Nothing => done.detached.push((volume, false)),
+                        Afterwards::WriteBack => done.detached.push((volume, true)),
+                        Afterwards::Keep { why } => causes.push(why),
+                    }
+                }
+                match causes.is_empty() {
+                    true => Ok(done),
+                    false => Err(ControlError::Quarantined { request, causes }),
+                }
             }
             // None of its steps has an undo, so a failure quarantines.
             Err(error) => Err(ControlError::Quarantined {
@@ -218,6 +228,10 @@ impl Detach {
     fn leaving(&self, instance: InstanceId, selected: &[StoredAttachment]) -> Vec<Leaving> {
         let mut pools: BTreeMap<PoolName, Option<PoolInfo>> = BTreeMap::new();
         let mut leaving = Vec::new();
+        let traces = self.observer.traces();
+        if let Err(error) = &traces {
+            self.trouble("detaching without a look at the devices".to_owned(), error);
+        }
         for attachment in selected {
             let volume = &attachment.volume;
             let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
@@ -228,10 +242,13 @@ impl Detach {
                 })
                 .ok()
             });
-            let home = info
-                .as_ref()
-                .and_then(|i| i.volume(volume.id))
-                .and_then(|v| v.home().ok());
+            let found = info.as_ref().and_then(|i| i.volume(volume.id));
+            let home = found.and_then(|v| v.home().ok());
+            let contradictions = match (found, &home, &traces) {
+                (Some(found), Some(home), Ok(traces)) => self.contradictions(found, home, traces),
+                // Of what cannot be read nothing is given up that a copy may stand on.
+                _ => Vec::new(),
+            };
             let others_stay = self
                 .state
                 .attachment_table()
@@ -247,6 +264,7 @@ impl Detach {
                 home,
                 remains: attachment.state == AttachmentState::Quarantined
                     && attachment.copy.is_some(),
+                contradictions,
             });
         }
         leaving
@@ -255,6 +273,18 @@ impl Detach {
     fn trouble(&self, what: String, error: &PortError) {
         let reason = error.to_string();
         self.ports.events.tell(&Event::Trouble { what, reason });
+    }
+
+    /// What speaks against giving up the volume's lease and copy.
+    fn contradictions(&self, info: &VolumeInfo, home: &Home, traces: &Traces) -> Vec<String> {
+        let seen = match self.observer.local_input(traces, info) {
+            Ok(seen) => seen,
+            Err(error) => return vec![format!("the devices of {}: {error}", info.volume)],
+        };
+        match weigh(&self.settings.node, home, &seen) {
+            Verdict::Contradict(sentences) => sentences,
+            Verdict::Agree | Verdict::Leftovers => Vec::new(),
+        }
     }
 
     fn assumed_split(&self, volume: &VolumeRef) -> Home {
@@ -266,5 +296,17 @@ impl Detach {
             state,
             generation: 0,
         }
+    }
+}
+
+/// What becomes of a volume once the plan's steps are done.
+fn afterwards(plan: &DetachPlan, volume: &VolumeRef) -> Afterwards {
+    if let Some((_, why)) = plan.kept.iter().find(|(kept, _)| kept == volume) {
+        let why = format!("lease and copy of {volume} are kept: {why}");
+        return Afterwards::Keep { why };
+    }
+    match plan.write_back.contains(volume) {
+        true => Afterwards::WriteBack,
+        false => Afterwards::Nothing,
     }
 }

@@ -146,7 +146,9 @@ impl Node {
     /// # Errors
     /// If the pool has no registry or it cannot be activated or written.
     pub fn open_registry(&self, pool: &PoolName) -> PortResult<()> {
-        self.pools.open_registry(pool)
+        self.pools.open_registry(pool)?;
+        self.recovery.take_up_pool(pool);
+        Ok(())
     }
 
     /// Writes this node's slot where the last write failed. To be called again and again: what

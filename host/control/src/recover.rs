@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use volward_model::{AttachmentKey, RequestId};
+use volward_model::{AttachmentKey, PoolName, RequestId};
 use volward_plan::Step;
 
 use crate::copies::Copies;
@@ -12,8 +12,8 @@ use crate::engine::{DueWriteBack, Engine};
 use crate::observe::Observer;
 use crate::pools::Pools;
 use crate::ports::{
-    Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine, OpenEntries,
-    PortError, PortResult, StepMark, StoredAttachment,
+    Clock, Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine,
+    OpenEntries, PortError, PortResult, StepMark, StoredAttachment,
 };
 use crate::settings::{Settings, needs};
 use crate::state::State;
@@ -39,6 +39,7 @@ needs!(RecoveryPorts {
     journal: Journal,
     devices: Devices,
     machine: Machine,
+    clock: Clock,
     events: Events,
 });
 
@@ -105,17 +106,28 @@ impl Recovery {
         recovered.strays = self.remove_strays();
         // Last: until every attachment is known, a guest may be using the copy.
         self.copies.start_write_backs(write_backs);
-        self.take_up_copies();
+        self.take_up_copies(&self.settings.pools);
         for pool in &self.settings.pools {
-            if let Err(error) = self.state.write_slot(pool) {
-                self.ports.events.tell(&Event::Unseen {
-                    pool: pool.clone(),
-                    what: "what this node has",
-                    reason: error.to_string(),
-                });
-            }
+            self.show(pool);
         }
         Ok(recovered)
+    }
+
+    /// What recovery could not look at because the pool could not be read then. Harmless to repeat.
+    pub(crate) fn take_up_pool(&self, pool: &PoolName) {
+        self.claim();
+        self.take_up_copies(std::slice::from_ref(pool));
+        self.show(pool);
+    }
+
+    fn show(&self, pool: &PoolName) {
+        if let Err(error) = self.state.write_slot(pool) {
+            self.ports.events.tell(&Event::Unseen {
+                pool: pool.clone(),
+                what: "what this node has",
+                reason: error.to_string(),
+            });
+        }
     }
 
     /// A crash between suspend and resume leaves a guest's I/O waiting: first of all, resume.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::{
-    Attachment, AttachmentKey, AttachmentState, CloneStatus, CopyProgress, Member, PoolName,
-    VolumeId, VolumeRef,
+    Attachment, AttachmentKey, AttachmentState, CloneStatus, CopyProgress, DeviceId, DeviceInfo,
+    DeviceRole, InstanceId, Member, PoolName, VolumeId, VolumeRef,
 };
 use volward_plan::Unmet;
 use volward_plan::intent::Contender;
@@ -50,6 +50,9 @@ pub(crate) struct State {
     slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
     /// Pools whose slot still shows what was before: the last write failed.
     unwritten: Mutex<BTreeSet<PoolName>>,
+    /// Attachment devices that are in use and belong to no attachment, until their volume can be
+    /// named.
+    unclaimed: Mutex<Vec<DeviceInfo>>,
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
@@ -70,6 +73,7 @@ impl State {
             attachment_table: Mutex::default(),
             slot_writers: Mutex::default(),
             unwritten: Mutex::default(),
+            unclaimed: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
             promised: AtomicU64::new(0),
@@ -159,6 +163,29 @@ impl State {
                 Err(error) => tracing::debug!(%pool, %error, "the slot is not written yet"),
             }
         }
+    }
+
+    pub(crate) fn keep_unclaimed(&self, devices: Vec<DeviceInfo>) {
+        *unpoisoned(&self.unclaimed) = devices;
+    }
+
+    pub(crate) fn unclaimed(&self) -> Vec<DeviceInfo> {
+        unpoisoned(&self.unclaimed).clone()
+    }
+
+    pub(crate) fn forget_unclaimed(&self, id: DeviceId) {
+        unpoisoned(&self.unclaimed).retain(|device| device.id != id);
+    }
+
+    /// Whether a device of that instance is in use that no attachment accounts for yet.
+    pub(crate) fn is_unclaimed(&self, instance: InstanceId) -> bool {
+        let mut devices = self.unclaimed().into_iter();
+        devices.any(|device| device.id.role == DeviceRole::Attachment(instance))
+    }
+
+    /// Whether a device of that volume is in use that no attachment accounts for yet.
+    pub(crate) fn uses(&self, volume: VolumeId) -> bool {
+        self.unclaimed().iter().any(|d| d.id.volume == volume)
     }
 
     /// From now on nobody waits for this intent.

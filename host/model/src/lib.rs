@@ -7,17 +7,20 @@
 //! | module | holds |
 //! |---|---|
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
+//! | [`copy`] | what a copy's LV says of itself |
 //! | [`device`] | device-mapper devices of ours and their tables |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
+pub mod copy;
 pub mod device;
 pub mod handover;
 pub mod slot;
 pub mod volume;
 
+pub use copy::{CopyLv, CopyStage};
 pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, Table,
 };

@@ -155,7 +155,7 @@ fn copy_for(
 ) -> Option<(CopyPlan, CloneGeometry)> {
     let volume = &asked.input;
     let grant = answer.granted_copy()?;
-    let geometry = match geometry(volume.info.size, &grant) {
+    let geometry = match geometry(asked.size(), &grant) {
         Ok(geometry) => geometry,
         Err(reason) => {
             notes.push(format!("no copy of {}: {reason}", volume.info.volume));

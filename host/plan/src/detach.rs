@@ -22,6 +22,8 @@ pub struct Leaving {
     /// A copy was begun and not taken back whole: its LVs or devices may be left, also with the
     /// data at home. Writing back is what clears them away.
     pub remains: bool,
+    /// What is known of the data contradicts itself, a sentence each: lease and copy are kept.
+    pub contradictions: Vec<String>,
 }
 
 /// What a detach will do. Its steps have no undo: once begun it is completed.
@@ -31,6 +33,9 @@ pub struct DetachPlan {
     pub steps: Vec<Step>,
     /// Volumes whose copy is written back afterwards, in the background.
     pub write_back: Vec<VolumeRef>,
+    /// Volumes whose lease and copy are kept, with the reason: their attachments become
+    /// quarantined.
+    pub kept: Vec<(VolumeRef, String)>,
 }
 
 /// Plans a detach: paths, devices, leases, news, in this order (I1).
@@ -51,6 +56,11 @@ pub fn detach(node: &NodeName, instance: InstanceId, leaving: &[Leaving]) -> Det
     let mut news: BTreeMap<PoolName, Vec<AttachmentKey>> = BTreeMap::new();
     for one in leaving {
         let pool = one.volume.pool.clone();
+        if !one.contradictions.is_empty() {
+            let why = one.contradictions.join("; and ");
+            plan.kept.push((one.volume.clone(), why));
+            continue;
+        }
         news.entry(pool.clone()).or_default().push(AttachmentKey {
             volume: one.volume.id,
             instance,

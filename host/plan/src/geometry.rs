@@ -53,21 +53,25 @@ pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> 
     })
 }
 
-/// The geometry of a clone of a volume.
+/// The geometry of a clone of a volume, of the size that it has or had when it was made.
 ///
 /// # Errors
 /// [`RefusalCode::SizeUnsupported`] as [`geometry`].
-pub(crate) fn geometry_of(info: &VolumeInfo, grant: &CopyPlan) -> Result<CloneGeometry, Refusal> {
-    geometry(info.size, grant).map_err(|reason| size_unsupported(info, &reason))
+pub(crate) fn geometry_of(
+    info: &VolumeInfo,
+    size: Bytes,
+    grant: &CopyPlan,
+) -> Result<CloneGeometry, Refusal> {
+    geometry(size, grant).map_err(|reason| size_unsupported(info, &reason))
 }
 
-/// A volume's size in device-mapper's unit.
+/// A size of a volume, its own or its copy's, in device-mapper's unit.
 ///
 /// # Errors
 /// [`RefusalCode::SizeUnsupported`] if the size is no whole number of sectors.
-pub(crate) fn sectors_of(info: &VolumeInfo) -> Result<Sectors, Refusal> {
-    info.size.sectors().ok_or_else(|| {
-        let reason = format!("{} bytes are no multiple of 512", info.size.0);
+pub(crate) fn sectors_of(info: &VolumeInfo, size: Bytes) -> Result<Sectors, Refusal> {
+    size.sectors().ok_or_else(|| {
+        let reason = format!("{} bytes are no multiple of 512", size.0);
         size_unsupported(info, &reason)
     })
 }

@@ -21,12 +21,13 @@ use crate::geometry::{geometry_of, metadata_size, sectors_of};
 use crate::input::VolumeInput;
 use crate::refusal::{Refusal, RefusalCode, home_of};
 use crate::step::{NextHome, Step};
+use crate::witness::{agree, copied_size};
 
 /// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
 /// there is nothing to do.
 ///
 /// # Errors
-/// If the home cannot be read, or the copy is another node's.
+/// If the home cannot be read, the copy is another node's, or the witnesses contradict each other.
 pub fn write_back(
     node: &NodeName,
     local: &PoolName,
@@ -61,6 +62,7 @@ pub fn write_back(
         }
         steps
     };
+    agree(node, &home, seen)?;
     let generation = match home.state {
         HomeState::Pool => return Ok(clean_up()),
         HomeState::Node { .. } => {
@@ -78,8 +80,10 @@ pub fn write_back(
         batch: None,
         fate: CopyFate::WriteBack,
     };
-    let geometry = geometry_of(&seen.info, &whole)?;
-    let size = sectors_of(&seen.info)?;
+    // A volume that was grown since keeps its new end: nothing of it is in the copy.
+    let copied = copied_size(&home, seen);
+    let geometry = geometry_of(&seen.info, copied, &whole)?;
+    let size = sectors_of(&seen.info, copied)?;
     let (pool, mode) = (volume.pool.clone(), LeaseMode::Exclusive);
     let mut steps = vec![
         Step::Lease {
@@ -109,7 +113,7 @@ pub fn write_back(
         steps.push(Step::MakeWriteBackMetadata {
             volume: volume.clone(),
             local: local.clone(),
-            size: metadata_size(seen.info.size, geometry.region),
+            size: metadata_size(copied, geometry.region),
         });
         steps.push(set(at, NextHome::Returning(node.clone())));
         at += 1;

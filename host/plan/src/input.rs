@@ -2,8 +2,8 @@
 //! data here.
 
 use volward_model::{
-    Access, Attachment, AttachmentState, CloneStatus, CopyProgress, HeldLease, InstanceId,
-    NodeName, PoolName, Sharing, Space, VolumeInfo,
+    Access, Attachment, AttachmentState, CloneStatus, CopyLv, CopyProgress, DeviceInfo, DeviceRole,
+    HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo,
 };
 
 use crate::requested::RequestedDisk;
@@ -65,6 +65,20 @@ pub struct VolumeInput {
     pub clone: Option<CloneStatus>,
     /// This node's clone device is loaded, as a clone or switched to linear.
     pub clone_loaded: bool,
+    /// What kernel, local pool and records of this node say, to be compared with the home.
+    pub witnesses: Witnesses,
+}
+
+/// What this node itself knows of a volume, beside the home tag on the LUN.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witnesses {
+    /// Volward's devices of the volume that the kernel has, whatever the home and the records say.
+    pub devices: Vec<DeviceInfo>,
+    /// LVs of the local pool that say they are a copy of the volume; `None` if the pool cannot be
+    /// read, or there is none.
+    pub copies: Option<Vec<CopyLv>>,
+    /// A write-back of the volume is on record: begun, and not ended.
+    pub write_back: bool,
 }
 
 /// An attachment on another node.
@@ -91,6 +105,8 @@ pub struct LocalAttachment {
     pub access: Access,
     /// [`AttachmentState::Attached`] or [`AttachmentState::Quarantined`].
     pub state: AttachmentState,
+    /// The attachment was granted with a local copy.
+    pub copied: bool,
 }
 
 /// Which device a guest opens.
@@ -103,6 +119,14 @@ pub enum DiskForm {
 }
 
 impl VolumeInput {
+    /// This node's clone device was switched to its copy: everything is in that.
+    #[must_use]
+    pub fn clone_is_linear(&self) -> bool {
+        self.witnesses.devices.iter().any(|device| {
+            device.id.role == DeviceRole::Clone && device.target.as_deref() == Some("linear")
+        })
+    }
+
     /// Attachments elsewhere that are more than an intent.
     pub fn settled_elsewhere(&self) -> impl Iterator<Item = &ForeignAttachment> {
         self.elsewhere

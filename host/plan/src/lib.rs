@@ -24,11 +24,14 @@ pub mod recheck;
 pub mod refusal;
 pub mod requested;
 pub mod step;
+pub mod witness;
 
 pub use attach::{AttachPlan, Grant};
 pub use detach::DetachPlan;
 pub use geometry::CloneGeometry;
-pub use input::{DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog};
+pub use input::{
+    DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
+};
 pub use intent::{Standing, standing};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};

@@ -73,6 +73,10 @@ codes! {
     Returning => "returning",
     /// The home tag cannot be understood.
     HomeUnreadable => "home-unreadable",
+    /// Home tag, records, devices and copies do not say the same of where the data is.
+    Contradiction => "contradiction",
+    /// What is left of a copy that was written back cannot be removed.
+    Leftovers => "leftovers",
     /// The data is in a copy that was kept, which cannot be attached yet.
     CopyKept => "copy-kept",
     /// The slot of a node that may be alive cannot be read (I6).

@@ -1,9 +1,10 @@
 //! One disk of an attach request, and the policies' answer about it.
 
-use volward_model::{Access, Answer, DiskAnswer, Home, Sharing, VolumeId, VolumeRef};
+use volward_model::{Access, Answer, Bytes, DiskAnswer, Home, Sharing, VolumeId, VolumeRef};
 
 use crate::input::{DiskForm, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode, home_of};
+use crate::witness::copied_size;
 
 /// How a caller asks for a disk, before defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,13 @@ impl RequestedDisk {
             access: options.access,
             accept_narrowing: options.accept_narrowing,
         })
+    }
+
+    /// The size of the guest's device in bytes: the volume's, or its copy's where the data is in
+    /// that. A volume that was grown since shows its new end when the copy is back home.
+    #[must_use]
+    pub fn size(&self) -> Bytes {
+        copied_size(&self.home, &self.input)
     }
 
     /// The volume, with the name it has now.

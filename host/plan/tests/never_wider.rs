@@ -64,6 +64,7 @@ fn here() -> impl Strategy<Value = LocalAttachment> {
             sharing,
             access,
             state,
+            copied: false,
         })
 }
 
@@ -111,6 +112,7 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
                 progress: None,
                 clone: None,
                 clone_loaded: false,
+                witnesses: volward_plan::Witnesses::default(),
             },
         )
 }

@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 
 use volward_model::home::HomeState;
 use volward_model::{
-    Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DiskAnswer,
-    HeldLease, Home, InstanceId, LeaseHolder, LeaseMode, LvUuid, Sharing, Space, VolumeId,
-    VolumeInfo, VolumeRef,
+    Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DeviceId,
+    DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId, LeaseHolder, LeaseMode,
+    LvUuid, Sharing, Space, VolumeId, VolumeInfo, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::home::write_back;
@@ -60,6 +60,7 @@ fn volume() -> VolumeInput {
         progress: None,
         clone: None,
         clone_loaded: false,
+        witnesses: volward_plan::Witnesses::default(),
     }
 }
 
@@ -88,6 +89,23 @@ fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
         sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
         state,
+        copied: false,
+    }
+}
+
+/// A device of another instance that the kernel has, whatever the records say.
+fn open_device(volume: &VolumeInput) -> DeviceInfo {
+    DeviceInfo {
+        id: DeviceId::attachment(volume.info.volume.id, instance(9)),
+        number: DeviceNumber {
+            major: 253,
+            minor: 7,
+        },
+        open: true,
+        suspended: false,
+        read_only: false,
+        target: Some("linear".into()),
+        event: 0,
     }
 }
 
@@ -424,6 +442,27 @@ fn rules() -> Vec<Case> {
             volume.info.size = Bytes(1_000);
             written_back(&volume)
         }),
+        (
+            Code::Contradiction,
+            "a device nobody has recorded",
+            changed(|v| v.witnesses.devices.push(open_device(v))),
+        ),
+        (
+            Code::Contradiction,
+            "home tag lost, attached with a copy",
+            changed(|v| {
+                v.witnesses.copies = None;
+                v.here.push(LocalAttachment {
+                    copied: true,
+                    ..here(instance(9), AttachmentState::Attached)
+                });
+            }),
+        ),
+        (
+            Code::Leftovers,
+            "still open",
+            Refusal::leftovers(&volume().info.volume, "the device is busy"),
+        ),
         (
             Code::MarkInUse,
             "attached",

@@ -90,6 +90,8 @@ pub enum Event {
     WriteBackBegun { volume: VolumeRef },
     /// A copy was written back: the shared volume is current.
     WriteBackDone { volume: VolumeRef },
+    /// What is left of an earlier copy is being removed.
+    ClearedAway { volume: VolumeRef },
     /// A copy had trouble; it is tried again.
     CopyTrouble {
         volume: VolumeRef,
@@ -109,6 +111,11 @@ pub enum Event {
     StrayRemoved { what: String },
     /// What belongs to no attachment cannot be removed.
     StrayStays { what: String, reason: String },
+    /// A device in use belonged to no record: its attachment is quarantined.
+    Claimed {
+        volume: VolumeRef,
+        instance: InstanceId,
+    },
     /// A pool cannot be used until its registry can be opened.
     PoolUnusable { pool: PoolName, reason: String },
     /// This node's slot does not show `what` to the other nodes yet.

@@ -220,6 +220,7 @@ impl StoredAttachment {
             sharing: self.sharing,
             access: self.access,
             state: self.state,
+            copied: self.copy.is_some(),
         }
     }
 }

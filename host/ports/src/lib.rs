@@ -33,7 +33,9 @@ pub use journal::{
 };
 pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};
-pub use operation::{Changes, LeavingVolume, Marked, MarksMismatch, Operation, Recovery, StepMark};
+pub use operation::{
+    Afterwards, Changes, LeavingVolume, Marked, MarksMismatch, Operation, Recovery, StepMark,
+};
 pub use policy::{Decisions, Policy};
 pub use registry::{REGISTRY_NODES, REGISTRY_SIZE, Registry};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};

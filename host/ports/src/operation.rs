@@ -81,8 +81,22 @@ pub enum StepMark {
 pub struct LeavingVolume {
     /// The attached volume.
     pub volume: VolumeRef,
-    /// Its local copy is written back afterwards.
-    pub write_back: bool,
+    /// What becomes of it once the steps are done.
+    pub then: Afterwards,
+}
+
+/// What becomes of a volume once its instance has no device of it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// The attachment is gone.
+    Nothing,
+    /// The attachment is gone, and the local copy is written back.
+    WriteBack,
+    /// Lease and copy are kept, and the attachment is quarantined.
+    Keep {
+        /// The reason, a sentence.
+        why: String,
+    },
 }
 
 /// What an operation changes in the state once all of it is done.
@@ -94,6 +108,8 @@ pub struct Changes {
     pub remove: Vec<AttachmentKey>,
     /// Volumes whose copies are written back from then on.
     pub write_back: Vec<VolumeRef>,
+    /// Attachments that stay and are quarantined, each with the cause.
+    pub quarantine: Vec<(AttachmentKey, String)>,
 }
 
 /// What becomes of an operation that was interrupted. No policy is asked (I32).
@@ -204,16 +220,22 @@ impl Operation {
             Self::Detach {
                 instance, leaving, ..
             } => {
-                let key = |l: &LeavingVolume| AttachmentKey {
-                    volume: l.volume.id,
-                    instance: *instance,
-                };
-                let home = leaving.iter().filter(|l| l.write_back);
-                Changes {
-                    put: Vec::new(),
-                    remove: leaving.iter().map(key).collect(),
-                    write_back: home.map(|l| l.volume.clone()).collect(),
+                let mut changes = Changes::default();
+                for LeavingVolume { volume, then } in leaving {
+                    let key = AttachmentKey {
+                        volume: volume.id,
+                        instance: *instance,
+                    };
+                    match then {
+                        Afterwards::Nothing => changes.remove.push(key),
+                        Afterwards::WriteBack => {
+                            changes.remove.push(key);
+                            changes.write_back.push(volume.clone());
+                        }
+                        Afterwards::Keep { why } => changes.quarantine.push((key, why.clone())),
+                    }
                 }
+                changes
             }
             Self::WriteBack { .. } => Changes::default(),
         }

@@ -199,6 +199,7 @@ impl Lab {
                 clock: self.cluster.clock(),
                 kernel: kernel.clone(),
                 pause: self.pause,
+                tries: AtomicUsize::new(0),
             }),
             machine: port,
             tasks: tasks.unwrap_or_else(|| held.clone()),

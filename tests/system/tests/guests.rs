@@ -106,6 +106,15 @@ fn i18_volumes_marked_shareable_are_shared_read_write_and_no_others() {
     let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
     volward.volume("data", 32).unwrap();
+    // Whatever a node's LVM configuration makes of reports: the mark is one of two tags.
+    one.run_ok("lvchange --addtag golden vg0/data").unwrap();
+    for node in [one, two] {
+        node.run_ok(
+            "printf 'report {\n list_item_separator=\";\"\n binary_values_as_numeric=1\n \
+             compact_output=1\n}\n' >> /etc/lvm/lvmlocal.conf",
+        )
+        .unwrap();
+    }
     let left = Guest::new("left", 1).disk("data", Wish::Shareable);
     let right = Guest::new("right", 2).disk("data", Wish::Shareable);
 

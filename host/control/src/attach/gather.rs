@@ -62,7 +62,14 @@ impl Attach {
         });
         let disk_facts = disk_facts.collect();
         let held_facts = self.held_facts(ask, &held, &snapshots)?;
-        let local = self.observer.local_pool().map_err(failed)?;
+        // A node without its local pool serves what does not need it.
+        let (local, unfit) = match self.observer.local_pool() {
+            Ok(local) => (local, None),
+            Err(error) => (
+                None,
+                Some(format!("the local pool cannot be read: {error}")),
+            ),
+        };
         let own = disks.iter().map(|disk| AttachmentKey {
             volume: disk.volume().id,
             instance: ask.instance,
@@ -89,7 +96,7 @@ impl Attach {
             node: self.settings.node.clone(),
             local,
             watchdog: self.watchdog(&snapshots).map_err(failed)?,
-            clone_unfit: self.ports.machine.dm_clone_unfit(),
+            clone_unfit: unfit.or_else(|| self.ports.machine.dm_clone_unfit()),
             disks,
         };
         let own_host_id = snapshots.values().next().map_or(0, |s| s.own.host_id);

@@ -2,7 +2,7 @@
 
 use volward_model::VolumeRef;
 use volward_plan::home::write_back;
-use volward_plan::{Refusal, Step};
+use volward_plan::{Refusal, Step, VolumeInput};
 
 use super::{Copies, RETRY};
 use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
@@ -39,6 +39,35 @@ impl Copies {
         }
     }
 
+    /// Removes devices and LVs of a copy whose data is home; the caller has locked the volume.
+    pub(crate) fn clear_away(&self, seen: &VolumeInput) -> Result<(), StepFailure> {
+        let volume = &seen.info.volume;
+        let steps = self
+            .steps_from(seen, seen.here.is_empty())
+            .map_err(|error| StepFailure {
+                at: 0,
+                what: format!("clearing the copy of {volume} away"),
+                error,
+            })?;
+        self.ports.events.tell(&Event::ClearedAway {
+            volume: volume.clone(),
+        });
+        self.run_steps(volume, &steps)
+    }
+
+    /// Runs steps of a write-back. No entry keeps them: none is marked.
+    fn run_steps(&self, volume: &VolumeRef, steps: &[Step]) -> Result<(), StepFailure> {
+        let operation = Operation::WriteBack {
+            volume: volume.clone(),
+        };
+        let run = Run {
+            entry: None,
+            operation: &operation,
+        };
+        let steps: Vec<&Step> = steps.iter().collect();
+        self.engine.run(run, &steps, 0, &Cancellation::default())
+    }
+
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
     /// was still `split` has its data in use: the write-back is over for now.
     fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
@@ -65,16 +94,7 @@ impl Copies {
             .is_none()
         {
             let steps = self.write_back_steps(volume).map_err(broken)?;
-            let operation = Operation::WriteBack {
-                volume: volume.clone(),
-            };
-            // The entry does not keep these steps: none is marked in it.
-            let run = Run {
-                entry: None,
-                operation: &operation,
-            };
-            let steps: Vec<&Step> = steps.iter().collect();
-            self.engine.run(run, &steps, 0, &Cancellation::default())?;
+            self.run_steps(volume, &steps)?;
         }
         if let Some(entry) = entry {
             let end = Finish::new(JournalState::Done);
@@ -92,16 +112,21 @@ impl Copies {
     }
 
     fn write_back_steps(&self, volume: &VolumeRef) -> Result<Vec<Step>, StepError> {
-        let Some(local) = &self.settings.local else {
-            let refusal = Refusal::no_local_pool(volume, &self.settings.node);
-            return Err(StepError::Refused(refusal));
-        };
         let snapshot = self.observer.snapshot(&volume.pool)?;
         let info = snapshot.info.volume(volume.id);
         let info = info.ok_or_else(|| PortError::Missing {
             what: volume.to_string(),
         })?;
         let seen = self.observer.volume_input(&snapshot, info)?;
-        write_back(&self.settings.node, local, &seen, true).map_err(StepError::Refused)
+        self.steps_from(&seen, true)
+    }
+
+    fn steps_from(&self, seen: &VolumeInput, release: bool) -> Result<Vec<Step>, StepError> {
+        let node = &self.settings.node;
+        let Some(local) = &self.settings.local else {
+            let refusal = Refusal::no_local_pool(&seen.info.volume, node);
+            return Err(StepError::Refused(refusal));
+        };
+        write_back(node, local, seen, release).map_err(StepError::Refused)
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use volward_model::{AttachmentState, PoolName, RequestId, VolumeRef};
+use volward_model::{AttachmentKey, AttachmentState, PoolName, RequestId, VolumeRef};
 use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure};
@@ -202,8 +202,9 @@ impl Engine {
     fn finish(&self, begun: Begun<'_>) -> Result<Vec<DueWriteBack>, StepFailure> {
         let operation = &begun.entry.operation;
         let changes = operation.changes();
+        let kept = self.quarantined(&changes.quarantine);
         let end = Finish {
-            put: changes.put.clone(),
+            put: [changes.put.as_slice(), kept.as_slice()].concat(),
             remove: changes.remove.clone(),
             follow: self.write_backs(begun, &changes.write_back),
             ..Finish::new(JournalState::Done)
@@ -226,6 +227,10 @@ impl Engine {
         drop(attachment_table);
         let of = begun.entry.into();
         self.ports.events.tell(&Event::Done { of });
+        if !kept.is_empty() {
+            let causes = changes.quarantine.into_iter().map(|(_, why)| why);
+            self.keep(begun, kept, causes.collect());
+        }
         Ok(due)
     }
 
@@ -300,9 +305,10 @@ impl Engine {
         let changes = operation.changes();
         let attachment_table = self.state.attachment_table();
         let fresh = |put: &StoredAttachment| !attachment_table.has(put.key());
-        let leaving = attachment_table
-            .attachments()
-            .filter(|a| changes.remove.contains(&a.key()));
+        let leaves = |key| {
+            changes.remove.contains(&key) || changes.quarantine.iter().any(|(kept, _)| *kept == key)
+        };
+        let leaving = attachment_table.attachments().filter(|a| leaves(a.key()));
         let mut concerned: Vec<_> = leaving.cloned().collect();
         concerned.extend(changes.put.into_iter().filter(fresh));
         concerned
@@ -319,10 +325,6 @@ impl Engine {
                 a
             })
             .collect();
-        self.ports.events.tell(&Event::Quarantined {
-            of: begun.entry.into(),
-            causes: causes.to_vec(),
-        });
         let end = Finish {
             causes: causes.to_vec(),
             put: kept.clone(),
@@ -331,6 +333,28 @@ impl Engine {
         if let Err(error) = self.end(begun.number, end) {
             self.unrecorded("a quarantine, for now".to_owned(), &error);
         }
+        self.keep(begun, kept, causes.to_vec());
+    }
+
+    /// The attachments of these keys, as they are when they are quarantined.
+    fn quarantined(&self, keys: &[(AttachmentKey, String)]) -> Vec<StoredAttachment> {
+        let attachment_table = self.state.attachment_table();
+        let quarantined = |a: &StoredAttachment| {
+            let (_, why) = keys.iter().find(|(key, _)| *key == a.key())?;
+            Some(StoredAttachment {
+                state: AttachmentState::Quarantined,
+                causes: vec![why.clone()],
+                ..a.clone()
+            })
+        };
+        let attachments = attachment_table.attachments();
+        attachments.filter_map(quarantined).collect()
+    }
+
+    /// Remembers and shows what is quarantined, and tells of it.
+    fn keep(&self, begun: Begun<'_>, kept: Vec<StoredAttachment>, causes: Vec<String>) {
+        let of = begun.entry.into();
+        self.ports.events.tell(&Event::Quarantined { of, causes });
         let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
         self.state.attachment_table().put(kept);
         for pool in pools {

@@ -1,8 +1,9 @@
 //! Copies and homes: the LVs, the clones over them, and the tag that says where the data is.
 
+use volward_model::copy::COPY_STAGE_TAG_PREFIX;
 use volward_model::{
-    Backing, Bytes, CloneTable, DeviceId, Home, HomeState, LeaseMode, PoolName, Sectors, Table,
-    VolumeInfo, VolumeRef,
+    Backing, Bytes, CloneTable, CopyStage, DeviceId, Home, HomeState, LeaseMode, PoolName, Sectors,
+    Table, VolumeInfo, VolumeRef,
 };
 use volward_plan::home::{CopyNames, copy_names};
 use volward_plan::{CloneGeometry, NextHome, Unmet};
@@ -31,13 +32,14 @@ impl Engine {
         metadata: Bytes,
     ) -> PortResult<()> {
         let names = names(volume)?;
+        // A copy that was ever in use is not taken for a fresh one: its tags differ.
+        let copy_tags = vec![names.tag.clone(), CopyStage::Fresh.tag()];
         let lvs = [
-            (names.copy, size),
-            (names.metadata, metadata),
-            (names.return_metadata, metadata),
+            (names.copy, size, copy_tags),
+            (names.metadata, metadata, vec![names.tag.clone()]),
+            (names.return_metadata, metadata, vec![names.tag]),
         ];
-        for (name, size) in lvs {
-            let tags = vec![names.tag.clone()];
+        for (name, size, tags) in lvs {
             let new = NewVolume {
                 pool: local.clone(),
                 name,
@@ -110,6 +112,12 @@ impl Engine {
             });
         }
         self.must_hold_exclusive(volume)?;
+        if matches!(to, NextHome::Pool) {
+            // Complete and flushed, or undone before a guest had it: the copy says so first, for
+            // afterwards nothing else could tell it from one whose home tag was lost.
+            let copy = self.copy_volumes(volume, local)?.copy;
+            self.set_copy_stage(&copy, CopyStage::Returned)?;
+        }
         let tags = &self.volume_info(volume)?.tags;
         let old: Vec<String> = tags
             .iter()
@@ -192,16 +200,14 @@ impl Engine {
         hydrating: bool,
     ) -> PortResult<()> {
         let id = clone_of(volume);
-        if self.is_loaded(id)? {
-            // Switched to linear, there is nothing left to copy.
-            return match self.ports.devices.clone_status(id)? {
-                Some(status) if status.hydrating != hydrating => {
-                    self.ports.devices.set_hydration(id, hydrating)
-                }
-                _ => Ok(()),
-            };
-        }
+        let loaded = self.is_loaded(id)?;
         let lvs = self.current_copy(volume, local)?;
+        self.mark_used(volume, &lvs.copy, size)?;
+        if loaded.as_deref() == Some("linear") {
+            // Everything is in the copy: it must be the one that the home names.
+            let on = Backing::Volume(lvs.copy.volume.id);
+            return self.must_stand_on(id, &Table::Linear { on, size });
+        }
         self.activate_copy(local, &lvs)?;
         let table = CloneTable {
             metadata: Backing::Volume(lvs.metadata.volume.id),
@@ -213,7 +219,49 @@ impl Engine {
             threshold: geometry.threshold,
             batch: geometry.batch,
         };
-        self.make_clone(id, table)
+        if loaded.is_none() {
+            return self.make_clone(id, table);
+        }
+        self.must_stand_on(id, &Table::Clone(table))?;
+        match self.ports.devices.clone_status(id)? {
+            Some(status) if status.hydrating != hydrating => {
+                self.ports.devices.set_hydration(id, hydrating)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A device that is loaded already is taken only with the very table that would be loaded now:
+    /// one that outlived an earlier copy shows that copy's data.
+    fn must_stand_on(&self, id: DeviceId, table: &Table) -> PortResult<()> {
+        self.ports.devices.create(id, table, false, true).map(drop)
+    }
+
+    /// From now on the copy says itself that the volume's data is in it, whatever becomes of the
+    /// home tag. Durable before a guest can write to it.
+    fn mark_used(&self, volume: &VolumeRef, copy: &VolumeInfo, size: Sectors) -> PortResult<()> {
+        let tags = copy.tags.iter().map(String::as_str);
+        match CopyStage::from_tags(tags) {
+            Some(CopyStage::Used { .. } | CopyStage::Returned) => return Ok(()),
+            Some(CopyStage::Fresh) | None => {}
+        }
+        let home = self.home_of(volume)?;
+        let generation = match home.state {
+            HomeState::Returning { .. } => home.generation.saturating_sub(1),
+            _ => home.generation,
+        };
+        let size = size.bytes();
+        self.set_copy_stage(copy, CopyStage::Used { generation, size })
+    }
+
+    fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {
+        let tag = state.tag();
+        let is_state = |tag: &&String| tag.starts_with(COPY_STAGE_TAG_PREFIX);
+        let old: Vec<String> = copy.tags.iter().filter(is_state).cloned().collect();
+        if old == [tag.as_str()] {
+            return Ok(());
+        }
+        self.ports.volumes.change_tags(&copy.volume, &old, &[tag])
     }
 
     pub(super) fn load_return(
@@ -224,9 +272,7 @@ impl Engine {
         geometry: CloneGeometry,
     ) -> PortResult<()> {
         let id = return_of(volume);
-        if self.is_loaded(id)? {
-            return Ok(());
-        }
+        let loaded = self.is_loaded(id)?;
         let lvs = self.current_copy(volume, local)?;
         self.activate_copy(local, &lvs)?;
         let table = CloneTable {
@@ -240,7 +286,10 @@ impl Engine {
             threshold: geometry.threshold,
             batch: geometry.batch,
         };
-        self.make_clone(id, table)
+        match loaded {
+            None => self.make_clone(id, table),
+            Some(_) => self.must_stand_on(id, &Table::Clone(table)),
+        }
     }
 
     /// Writable; discards are kept from it by the attachments' devices above.
@@ -284,10 +333,10 @@ impl Engine {
         self.must_be_active(local, &asleep)
     }
 
-    /// Whether a device of ours is there already; a suspended one is resumed.
-    fn is_loaded(&self, id: DeviceId) -> PortResult<bool> {
+    /// The target of a device of ours that is there already; a suspended one is resumed.
+    fn is_loaded(&self, id: DeviceId) -> PortResult<Option<String>> {
         let Some(info) = self.ports.devices.get(id)? else {
-            return Ok(false);
+            return Ok(None);
         };
         if info.suspended {
             self.ports.devices.resume(id)?;
@@ -295,7 +344,7 @@ impl Engine {
             self.ports.events.tell(&Event::Resumed { device });
         }
         // A crash between making the device and loading its table leaves it empty.
-        Ok(info.target.is_some())
+        Ok(info.target)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Leases: taken, given up, and looked at again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_plan::recheck::recheck;
@@ -8,6 +9,11 @@ use volward_plan::{Expectation, Recheck};
 
 use super::{Engine, StepError};
 use crate::ports::{Event, LeaseStyle, PortError, PortResult};
+
+/// A lease command that failed while nobody holds the lease is given again, so often in all.
+const LEASE_ATTEMPTS: u32 = 3;
+/// Between two tries: longer than another node's undo takes to let go of a lease.
+const LEASE_PAUSE: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Exit codes prove nothing (I29): what counts is what sanlock says afterwards.
@@ -17,13 +23,22 @@ impl Engine {
         volumes: &[VolumeRef],
         mode: LeaseMode,
     ) -> Result<(), StepError> {
-        if let Err(error) = self.take_leases(pool, volumes, mode) {
+        for attempt in 1.. {
+            let Err(error) = self.take_leases(pool, volumes, mode) else {
+                break;
+            };
             // LVM's exit code means anything (I29); what another node holds is the one cause
             // that deciding again can help, and that the caller must hear by name.
-            return Err(match self.observer.holder_elsewhere(pool, volumes, mode) {
-                Some(refusal) => StepError::Held(refusal),
-                None => StepError::Port(error),
-            });
+            if let Some(refusal) = self.observer.holder_elsewhere(pool, volumes, mode) {
+                return Err(StepError::Held(refusal));
+            }
+            // Whoever held it may have given it up between the command and the look.
+            let passing = matches!(error, PortError::Command { .. }) && attempt < LEASE_ATTEMPTS;
+            if !passing {
+                return Err(StepError::Port(error));
+            }
+            tracing::debug!(%pool, %error, "taking the leases again");
+            self.ports.clock.sleep(LEASE_PAUSE);
         }
         self.leases_must_be(pool, volumes, mode)?;
         self.ports.events.tell(&Event::Leased {

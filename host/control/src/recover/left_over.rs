@@ -1,17 +1,20 @@
 //! What was left in the kernel and on the LUN, beside what the journal tells of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
-    InstanceId, RequestId, VolumeRef,
+    Access, AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
+    InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeInfo, VolumeRef,
 };
 use volward_plan::DiskForm;
+use volward_plan::witness::{Verdict, weigh};
 
 use super::Recovery;
 use crate::engine::{DueWriteBack, clone_of};
-use crate::ports::{Event, PortResult, StoredAttachment};
+use crate::observe::PoolSnapshot;
+use crate::ports::{Event, Finish, JournalState, PortResult, StoredAttachment};
 
 impl Recovery {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
@@ -50,7 +53,37 @@ impl Recovery {
             .map(StoredAttachment::key)
             .collect();
         let mut strays = Vec::new();
+        let mut kept = Vec::new();
         let is_stray = |key: &AttachmentKey| !known.contains(key);
+        // Devices first: a path stays while there is what it leads to.
+        for device in self.ports.devices.list().unwrap_or_default() {
+            let DeviceRole::Attachment(instance) = device.id.role else {
+                continue;
+            };
+            let key = AttachmentKey {
+                volume: device.id.volume,
+                instance,
+            };
+            if !is_stray(&key) {
+                continue;
+            }
+            match self.ports.devices.remove(device.id) {
+                Ok(_) => {
+                    let what = format!("device {}", device.id);
+                    self.ports.events.tell(&Event::StrayRemoved { what });
+                    strays.push(device.id.to_string());
+                }
+                Err(error) => {
+                    self.ports.events.tell(&Event::StrayStays {
+                        what: format!("device {}", device.id),
+                        reason: error.to_string(),
+                    });
+                    kept.push(device);
+                }
+            }
+        }
+        self.state.keep_unclaimed(kept);
+        self.claim();
         for link in self.ports.devices.links().unwrap_or_default() {
             let of_known = self
                 .state
@@ -61,7 +94,7 @@ impl Recovery {
                         && a.volume.name == link.volume
                         && a.form == DiskForm::Own
                 });
-            if of_known {
+            if of_known || self.state.is_unclaimed(link.instance) {
                 continue;
             }
             match self.ports.devices.unlink(&link) {
@@ -72,40 +105,87 @@ impl Recovery {
                 }),
             }
         }
-        for device in self.ports.devices.list().unwrap_or_default() {
-            let DeviceRole::Attachment(instance) = device.id.role else {
-                continue;
-            };
-            if is_stray(&AttachmentKey {
-                volume: device.id.volume,
-                instance,
-            }) {
-                strays.extend(self.remove_stray(&device));
-            }
-        }
         strays
     }
 
-    fn remove_stray(&self, device: &DeviceInfo) -> Option<String> {
-        match self.ports.devices.remove(device.id) {
-            Ok(_) => {
-                let what = format!("device {}", device.id);
-                self.ports.events.tell(&Event::StrayRemoved { what });
-                Some(device.id.to_string())
+    /// A device that is open and that no attachment belongs to has a user: the state was lost, or
+    /// restored from an older copy. It becomes a quarantined attachment, which keeps its volume
+    /// from everybody else, is shown, and goes with a detach when its user has ended. What cannot
+    /// be named yet, because its pool cannot be read, is claimed when the pool is opened.
+    pub(crate) fn claim(&self) {
+        for device in self.state.unclaimed() {
+            let DeviceRole::Attachment(instance) = device.id.role else {
+                continue;
+            };
+            let Some((volume, lease)) = self.name_of(&device) else {
+                continue;
+            };
+            let attachment = self.claimed(&device, volume, instance, lease);
+            let put = Finish {
+                put: vec![attachment.clone()],
+                ..Finish::new(JournalState::Done)
+            };
+            if let Err(error) = self.engine.end(None, put) {
+                self.engine
+                    .unrecorded("an attachment that was found, for now".to_owned(), &error);
             }
-            Err(error) => {
-                self.ports.events.tell(&Event::StrayStays {
-                    what: format!("device {}", device.id),
-                    reason: error.to_string(),
-                });
-                None
-            }
+            self.ports.events.tell(&Event::Claimed {
+                volume: attachment.volume.clone(),
+                instance,
+            });
+            self.state.attachment_table().put([attachment]);
+            self.state.forget_unclaimed(device.id);
+        }
+    }
+
+    /// The volume under a device, and this node's lease of it.
+    fn name_of(&self, device: &DeviceInfo) -> Option<(VolumeRef, Option<LeaseMode>)> {
+        self.settings.pools.iter().find_map(|pool| {
+            let snapshot = self.observer.snapshot(pool).ok()?;
+            let volume = &snapshot.info.volume(device.id.volume)?.volume;
+            let lease = snapshot.held.get(&volume.id.lv).map(|held| held.mode);
+            Some((volume.clone(), lease))
+        })
+    }
+
+    fn claimed(
+        &self,
+        device: &DeviceInfo,
+        volume: VolumeRef,
+        instance: InstanceId,
+        lease: Option<LeaseMode>,
+    ) -> StoredAttachment {
+        StoredAttachment {
+            volume,
+            instance,
+            instance_name: String::new(),
+            form: DiskForm::Own,
+            // What is not known to be shared is taken for exclusive.
+            sharing: match lease {
+                Some(LeaseMode::Shared) => Sharing::Shared,
+                Some(LeaseMode::Exclusive) | None => Sharing::Exclusive,
+            },
+            access: match device.read_only {
+                true => Access::ReadOnly,
+                false => Access::ReadWrite,
+            },
+            copy: None,
+            since_ms: self.ports.clock.now_ms(),
+            sequence: 0,
+            boot_id: self.ports.machine.boot_id(),
+            state: AttachmentState::Quarantined,
+            causes: vec![format!(
+                "device {} was in use when volwardd started, and its state knew of no such \
+                 attachment: the state was lost, or restored from an older copy; the guest goes on, \
+                 and when it has ended, `volward detach {instance}` releases its volumes",
+                device.id
+            )],
         }
     }
 
     /// Hydrations that went on in the kernel while the daemon was away.
-    pub(super) fn take_up_copies(&self) {
-        self.write_back_unspoken();
+    pub(super) fn take_up_copies(&self, pools: &[PoolName]) {
+        self.write_back_unspoken(pools);
         let clones: BTreeMap<_, _> = self
             .ports
             .devices
@@ -125,7 +205,7 @@ impl Recovery {
             let Some(volume) = attached.get(volume) else {
                 continue;
             };
-            if self.state.is_returning(volume.id) {
+            if self.state.monitors().contains_key(&volume.id) {
                 continue;
             }
             let hydrating = self
@@ -144,40 +224,58 @@ impl Recovery {
     /// Copies that no attachment and no journal entry speaks of: of a detach that could not be
     /// recorded. One that was on its way home goes on; a split one is written back if this boot
     /// was at work on it. After a reboot a split one waits for its guest to start here again.
-    fn write_back_unspoken(&self) {
-        for pool in &self.settings.pools {
+    fn write_back_unspoken(&self, pools: &[PoolName]) {
+        for pool in pools {
             let Ok(snapshot) = self.observer.snapshot(pool) else {
                 continue;
             };
             for info in &snapshot.info.volumes {
-                let volume = &info.volume;
-                let Ok(home) = info.home() else { continue };
-                let here = home
-                    .copy()
-                    .is_some_and(|(node, _)| *node == self.settings.node);
-                let attached = self
+                // Whoever works on the volume now knows what he has made of it.
+                let Ok(guard) = self
                     .state
-                    .attachment_table()
-                    .of_volume(volume.id)
-                    .next()
-                    .is_some();
-                let spoken_of = attached || self.state.is_returning(volume.id);
-                if !here || spoken_of {
+                    .volume_locks
+                    .take(&[info.volume.id], Duration::ZERO)
+                else {
                     continue;
-                }
-                let goes_on = match home.state {
-                    HomeState::Returning { .. } => true,
-                    HomeState::Split { .. } => snapshot.held.contains_key(&volume.id.lv),
-                    HomeState::Node { .. } | HomeState::Pool => false,
                 };
-                if goes_on {
+                if self.goes_on(&snapshot, info) {
                     let due = DueWriteBack {
                         entry: None,
-                        volume: volume.clone(),
+                        volume: info.volume.clone(),
                     };
                     self.copies.start_write_backs([due]);
                 }
+                drop(guard);
             }
+        }
+    }
+
+    /// Whether a write-back of the volume is to be taken up that nothing speaks of.
+    fn goes_on(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> bool {
+        let volume = &info.volume;
+        let attached = self
+            .state
+            .attachment_table()
+            .of_volume(volume.id)
+            .next()
+            .is_some();
+        let Ok(home) = info.home() else { return false };
+        if attached || self.state.is_returning(volume.id) || self.state.uses(volume.id) {
+            return false;
+        }
+        let here = home
+            .copy()
+            .is_some_and(|(node, _)| *node == self.settings.node);
+        match home.state {
+            HomeState::Returning { .. } => here,
+            HomeState::Split { .. } => here && snapshot.held.contains_key(&volume.id.lv),
+            HomeState::Node { .. } => false,
+            // Devices or LVs that outlived their write-back are cleared away; the write-back itself
+            // sees to it that nothing is removed that the pool has not.
+            HomeState::Pool => self
+                .observer
+                .local_input(&snapshot.traces, info)
+                .is_ok_and(|seen| weigh(&self.settings.node, &home, &seen) != Verdict::Agree),
         }
     }
 

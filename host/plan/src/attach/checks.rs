@@ -10,6 +10,7 @@ use crate::geometry::{CloneGeometry, geometry_of, sectors_of};
 use crate::input::{DiskForm, PlanInput, Watchdog};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::requested::RequestedDisk;
+use crate::witness::agree;
 
 /// Volward's own volumes are not for guests.
 pub(super) fn identity(disk: &RequestedDisk) -> Result<(), Refusal> {
@@ -21,9 +22,11 @@ pub(super) fn identity(disk: &RequestedDisk) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the volume can be attached on this node at all, by where its data is.
+/// Whether the volume can be attached on this node at all, by where its data is: told by all
+/// witnesses alike.
 pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusal> {
     let (name, seen) = (disk.volume(), &disk.input);
+    agree(&input.node, &disk.home, seen)?;
     let progress = match seen.progress {
         Some(p) if p.total > 0 => format!(", {} % done", p.done * 100 / p.total),
         _ => String::new(),
@@ -225,9 +228,9 @@ pub(super) fn lv_path(disk: &RequestedDisk, answer: &DiskAnswer) -> Result<(), R
     Err(no(RefusalCode::LvPath, disk, message))
 }
 
-/// The volume's size in device-mapper's unit; LVM sizes are always whole sectors.
+/// The size the guest sees, in device-mapper's unit; LVM sizes are always whole sectors.
 pub(super) fn sectors(disk: &RequestedDisk) -> Result<Sectors, Refusal> {
-    sectors_of(&disk.input.info)
+    sectors_of(&disk.input.info, disk.size())
 }
 
 /// The geometry of a clone that is loaded again without a grant for a copy: the region follows
@@ -239,5 +242,5 @@ pub(super) fn resumed_geometry(disk: &RequestedDisk) -> Result<CloneGeometry, Re
         batch: None,
         fate: CopyFate::WriteBack,
     };
-    geometry_of(&disk.input.info, &plan)
+    geometry_of(&disk.input.info, disk.size(), &plan)
 }

@@ -165,7 +165,7 @@ pub(super) fn clone_steps(
         (None, false) => return Ok(()),
     };
     if !split {
-        let metadata = metadata_size(disk.input().info.size, geometry.region);
+        let metadata = metadata_size(disk.asked.size(), geometry.region);
         let (v, l) = (volume.clone(), local.clone());
         steps.push(Planned::new(
             Step::MakeCopy {
@@ -226,12 +226,13 @@ pub(super) fn clone_steps(
 pub(super) fn device_steps(requester: Requester, disks: &[Disk<'_>], plan: &mut AttachPlan) {
     let instance = requester.instance;
     for disk in disks.iter().filter(|d| d.asked.form == DiskForm::Own) {
-        let Some(size) = disk.input().info.size.sectors() else {
+        let Some(size) = disk.asked.size().sectors() else {
             continue;
         };
         let volume = disk.input().info.volume.clone();
         let on_clone = disk.copy.is_some() || disk.home().state != HomeState::Pool;
-        let complete = disk.input().clone_loaded && disk.input().clone.is_none();
+        // Linear is what a hydrated clone becomes; no table and an error table are no completion.
+        let complete = disk.input().clone_is_linear();
         let create = Step::CreateDevice {
             volume: volume.clone(),
             instance,

@@ -49,6 +49,7 @@ fn seen(letter: char) -> VolumeInput {
         progress: None,
         clone: None,
         clone_loaded: false,
+        witnesses: crate::input::Witnesses::default(),
     }
 }
 
@@ -144,6 +145,7 @@ fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
         sharing,
         access: Access::ReadWrite,
         state: AttachmentState::Attached,
+        copied: false,
     }
 }
 

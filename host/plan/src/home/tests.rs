@@ -34,6 +34,7 @@ fn seen(state: HomeState) -> VolumeInput {
         progress: None,
         clone: None,
         clone_loaded: false,
+        witnesses: crate::input::Witnesses::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use volward_model::{InstanceId, LeaseHolder, NodeName, PoolName, VolumeId, VolumeRef};
 
 use super::{Refusal, RefusalCode};
+use crate::input::VolumeInput;
 
 impl Refusal {
     /// Another node holds a lease that excludes the one wanted. `instance` is `None` where that
@@ -23,6 +24,28 @@ impl Refusal {
             holder.mode
         );
         Self::of(RefusalCode::HeldElsewhere, volume, message)
+    }
+
+    /// What is known of a volume contradicts itself; `sentences` say how.
+    #[must_use]
+    pub fn contradiction(seen: &VolumeInput, sentences: &[String]) -> Self {
+        let volume = &seen.info.volume;
+        let message = format!(
+            "{volume} is left as it is, because what is known of its data contradicts itself: {}; \
+             `volward recover {volume}` says what each witness tells and what can be done",
+            sentences.join("; and ")
+        );
+        Self::of(RefusalCode::Contradiction, volume, message)
+    }
+
+    /// What an earlier copy left on this node stands in the way, and cannot be removed now.
+    #[must_use]
+    pub fn leftovers(volume: &VolumeRef, cause: &str) -> Self {
+        let message = format!(
+            "{volume} is home in the pool, and what is left of its copy on this node cannot be \
+             removed: {cause}; mend that and ask again"
+        );
+        Self::of(RefusalCode::Leftovers, volume, message).retry_after(Some(10_000))
     }
 
     /// The request was decided `attempts` times, and what it was decided on changed each time;

@@ -64,9 +64,15 @@ fn attach(marks: [StepMark; 3]) -> Operation {
 }
 
 fn detach(marks: [StepMark; 3]) -> Operation {
-    let leaving = [("a", true), ("c", false)].map(|(lv, write_back)| LeavingVolume {
+    let why = "it contradicts itself".to_owned();
+    let leaving = [
+        ("a", Afterwards::WriteBack),
+        ("c", Afterwards::Nothing),
+        ("d", Afterwards::Keep { why }),
+    ];
+    let leaving = leaving.map(|(lv, then)| LeavingVolume {
         volume: volume(lv),
-        write_back,
+        then,
     });
     let mut operation = Operation::Detach {
         instance: instance(),
@@ -178,6 +184,8 @@ fn a_detach_removes_its_own_instances_attachments_and_brings_its_copies_home() {
     assert_eq!(changes.remove, [key("a"), key("c")]);
     assert_eq!(changes.write_back, [volume("a")]);
     assert_eq!(changes.put, []);
+    let kept = (key("d"), "it contradicts itself".to_owned());
+    assert_eq!(changes.quarantine, [kept]);
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Events for EventLog {
             Event::HydrationComplete { volume } => info!(%volume, "hydrated; the clone is linear now"),
             Event::WriteBackBegun { volume } => info!(%volume, "writing back"),
             Event::WriteBackDone { volume } => info!(%volume, "written back"),
+            Event::ClearedAway { volume } => warn!(%volume, "clearing away what is left of an earlier copy"),
             Event::CopyTrouble { volume, returning: true, trouble } =>
                 warn!(%volume, %trouble, "write-back; trying again"),
             Event::CopyTrouble { volume, returning: false, trouble } => warn!(%volume, %trouble, "hydration; trying again"),
@@ -52,8 +53,10 @@ impl Events for EventLog {
             Event::Resumed { device } => warn!(%device, "was left suspended; resumed"),
             Event::StrayRemoved { what } => warn!(%what, "removed: it belonged to no attachment"),
             Event::StrayStays { what, reason } => error!(
-                %what, %reason, "belongs to no attachment and cannot be removed; stop its user and restart volwardd"
+                %what, %reason, "belongs to no attachment and cannot be removed; its volume stays this node's"
             ),
+            Event::Claimed { volume, instance } =>
+                error!(%volume, %instance, "attached without a record: quarantined"),
             Event::PoolUnusable { pool, reason } => error!(%pool, %reason, "this pool cannot be used yet"),
             Event::Unseen { pool, what, reason } => warn!(%pool, what, %reason, "not shown to other nodes yet"),
             Event::Unrecorded { what, reason } => error!(%what, %reason, "not recorded"),

@@ -196,6 +196,11 @@ impl FakeCluster {
         }
     }
 
+    /// A pool's disks are gone.
+    pub fn lose_pool(&self, pool: &PoolName) {
+        self.world().pools.remove(pool);
+    }
+
     /// Removes an LV behind everybody's back.
     pub fn vanish(&self, volume: &VolumeRef) {
         if let Some(pool) = self.world().pools.get_mut(&volume.pool) {

@@ -140,12 +140,27 @@ impl Lvm {
     }
 }
 
+/// Every setting that the form of a report depends on, and that no option of the command overrides:
+/// with another separator a list of tags reads as one tag, which would be nobody's.
+macro_rules! pinned {
+    ($lvmlockd:literal) => {
+        // issue_discards off: lvremove would hold the VG's lease while the LUN discards (I27).
+        concat!(
+            "global/use_lvmlockd=",
+            $lvmlockd,
+            " devices/issue_discards=0 report/list_item_separator=\",\"",
+            " report/compact_output=0 report/compact_output_cols=\"\"",
+            " report/binary_values_as_numeric=0 report/mark_hidden_devices=0",
+            " log/report_command_log=0"
+        )
+    };
+}
+
 /// What overrides lvm.conf, whatever the node's says.
 fn config(kind: PoolKind) -> &'static str {
-    // issue_discards off: lvremove would hold the VG's lease while the LUN discards (I27).
     match kind {
-        PoolKind::Shared => "global/use_lvmlockd=1 devices/issue_discards=0",
-        PoolKind::Local => "global/use_lvmlockd=0 devices/issue_discards=0",
+        PoolKind::Shared => pinned!("1"),
+        PoolKind::Local => pinned!("0"),
     }
 }
 

@@ -214,16 +214,22 @@ fn info(volume: VolumeRef, lv: &Lv, types: Option<&Vec<String>>) -> PortResult<V
     Ok(VolumeInfo {
         volume,
         size: Bytes(number("lv_size", &lv.lv_size)?),
-        tags: lv
-            .lv_tags
-            .split(',')
-            .filter(|tag| !tag.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        tags: tags(&lv.lv_tags)?,
         segment_type: types.map(|types| types.join(",")).unwrap_or_default(),
         active,
         autoactivation: lv.lv_autoactivation == "enabled",
     })
+}
+
+/// The tags of a list; what no tag can contain means that the list is no list of ours.
+fn tags(list: &str) -> PortResult<Vec<String>> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_+.-/=!:#&".contains(c);
+    let tags = list.split(',').filter(|tag| !tag.is_empty());
+    tags.map(|tag| match tag.chars().all(legal) {
+        true => Ok(tag.to_owned()),
+        false => Err(unreadable(format!("{tag:?} is no LVM tag"))),
+    })
+    .collect()
 }
 
 /// The different segment types of each LV, in their order.
@@ -247,6 +253,15 @@ mod tests {
 
     fn name() -> PoolName {
         "tvg".parse().unwrap()
+    }
+
+    #[test]
+    fn a_list_of_tags_with_another_separator_is_not_read_as_one_tag() {
+        assert_eq!(tags("").unwrap(), [""; 0]);
+        assert_eq!(tags("golden,volward.home=pool:::3").unwrap().len(), 2);
+        for list in ["golden;volward.shareable", "a b", "golden|x"] {
+            assert!(tags(list).is_err(), "{list}");
+        }
     }
 
     #[test]

@@ -59,8 +59,24 @@ fn volumes(in_pool: &str) -> Vec<VolumeRef> {
     vec![volume("a", "1"), volume("b", "2")]
 }
 
-const SHARED: &str = "--config global/use_lvmlockd=1 devices/issue_discards=0";
-const LOCAL: &str = "--config global/use_lvmlockd=0 devices/issue_discards=0";
+const SHARED: &str = concat!("--config ", pinned!("1"));
+const LOCAL: &str = concat!("--config ", pinned!("0"));
+
+/// What a node's lvm.conf says of reports must not decide what a tag means.
+#[test]
+fn what_a_report_looks_like_does_not_depend_on_lvm_conf() {
+    for setting in [
+        "report/list_item_separator=\",\"",
+        "report/compact_output=0",
+        "report/compact_output_cols=\"\"",
+        "report/binary_values_as_numeric=0",
+        "log/report_command_log=0",
+        "devices/issue_discards=0",
+    ] {
+        assert!(SHARED.contains(setting), "{setting}");
+        assert!(LOCAL.contains(setting), "{setting}");
+    }
+}
 
 #[test]
 fn one_command_takes_all_leases_of_a_request() {

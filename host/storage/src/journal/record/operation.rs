@@ -36,7 +36,17 @@ pub(crate) enum Operation {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Leaving {
     volume: Volume,
-    write_back: bool,
+    then: Afterwards,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Afterwards {
+    Nothing,
+    WriteBack,
+    /// The reason.
+    Keep(String),
 }
 
 impl Operation {
@@ -128,7 +138,11 @@ impl From<&ports::LeavingVolume> for Leaving {
     fn from(theirs: &ports::LeavingVolume) -> Self {
         Self {
             volume: (&theirs.volume).into(),
-            write_back: theirs.write_back,
+            then: match &theirs.then {
+                ports::Afterwards::Nothing => Afterwards::Nothing,
+                ports::Afterwards::WriteBack => Afterwards::WriteBack,
+                ports::Afterwards::Keep { why } => Afterwards::Keep(why.clone()),
+            },
         }
     }
 }
@@ -137,7 +151,11 @@ impl From<Leaving> for ports::LeavingVolume {
     fn from(ours: Leaving) -> Self {
         Self {
             volume: ours.volume.into(),
-            write_back: ours.write_back,
+            then: match ours.then {
+                Afterwards::Nothing => ports::Afterwards::Nothing,
+                Afterwards::WriteBack => ports::Afterwards::WriteBack,
+                Afterwards::Keep(why) => ports::Afterwards::Keep { why },
+            },
         }
     }
 }

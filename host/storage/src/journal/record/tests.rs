@@ -113,7 +113,7 @@ fn stored() -> impl Strategy<Value = StoredAttachment> {
 }
 
 fn operations() -> impl Strategy<Value = volward_ports::Operation> {
-    use volward_ports::{LeavingVolume, Marked, Operation as O};
+    use volward_ports::{Afterwards, LeavingVolume, Marked, Operation as O};
     let puts = vec(stored(), 0..3);
     let attach = (instances(), vec(planned(), 0..5), 0usize..6, puts).prop_map(
         |(instance, steps, commit_at, puts)| O::Attach {
@@ -123,8 +123,12 @@ fn operations() -> impl Strategy<Value = volward_ports::Operation> {
             puts,
         },
     );
-    let leaving = (volumes(), any::<bool>())
-        .prop_map(|(volume, write_back)| LeavingVolume { volume, write_back });
+    let then = prop_oneof![
+        Just(Afterwards::Nothing),
+        Just(Afterwards::WriteBack),
+        "\\PC{0,20}".prop_map(|why| Afterwards::Keep { why }),
+    ];
+    let leaving = (volumes(), then).prop_map(|(volume, then)| LeavingVolume { volume, then });
     let detach = (instances(), vec(steps(), 0..5), vec(leaving, 0..3)).prop_map(
         |(instance, steps, leaving)| O::Detach {
             instance,

@@ -99,8 +99,7 @@ fn operation(mut fields: Map<String, Value>) -> Value {
     Value::Object(fields)
 }
 
-/// The volumes of the attachments that a detach removed, each with whether its copy was to be
-/// written back. `None` if one of them is not among the entry's volumes, or is not its instance's.
+/// The volumes of the attachments that a detach removed, each with what was to become of it. `None` if one of them is not among the entry's volumes, or is not its instance's.
 fn leaving(fields: &Map<String, Value>) -> Option<Value> {
     let volumes = fields.get("volumes")?.as_array()?;
     let write_back = fields.get("write_back")?.as_array()?;
@@ -109,8 +108,11 @@ fn leaving(fields: &Map<String, Value>) -> Option<Value> {
         let id = key.get("volume")?;
         let volume = volumes.iter().find(|v| v.get("id") == Some(id))?;
         let own = key.get("instance") == fields.get("instance");
-        let write_back = write_back.contains(volume);
-        own.then(|| json!({ "volume": volume, "write_back": write_back }))
+        let then = match write_back.contains(volume) {
+            true => "write-back",
+            false => "nothing",
+        };
+        own.then(|| json!({ "volume": volume, "then": then }))
     };
     removes.iter().map(one).collect()
 }

@@ -1,0 +1,240 @@
+//! Where a volume's data is, told by more than one witness: home tag, record, devices and copies. What
+//! contradicts itself costs no data, and can be mended.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use volward_control::ControlError;
+use volward_control::ports::{Devices, Leases, Volumes};
+use volward_model::home::HomeState;
+use volward_model::{
+    AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, Home, LeaseMode, VolumeRef,
+};
+use volward_plan::RefusalCode;
+use volward_simulation::check::{clean, data, holds, settled};
+use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
+use volward_storage::journal::FakeJournal;
+
+/// Where a write-back is about to unload the clone: the home is `pool` already.
+const UNLOAD_CLONE: usize = 16;
+
+fn attached(say: Say) -> (Lab, Daemon, VolumeRef) {
+    let lab = Lab::new(&["n1", "n2"]);
+    lab.policy.say(say);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    (lab, n1, volume)
+}
+
+fn clone_of(volume: &VolumeRef) -> DeviceId {
+    DeviceId {
+        volume: volume.id,
+        role: DeviceRole::Clone,
+    }
+}
+
+fn home(lab: &Lab, volume: &VolumeRef) -> Home {
+    let tags = lab.cluster.tags(volume);
+    Home::from_tags(tags.iter().map(String::as_str)).unwrap()
+}
+
+fn write(lab: &Lab, n1: &Daemon, volume: &VolumeRef, what: (u64, u64)) {
+    lab.write(&n1.kernel, volume.id, instance(1), what).unwrap();
+}
+
+fn refused(daemon: &Daemon, n: u8, volume: &VolumeRef) -> (RefusalCode, String) {
+    match daemon.node.attach(&ask(instance(n), &[disk(volume)])) {
+        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The daemon dies, its state is gone, and the guest goes on.
+fn lose_state(lab: &mut Lab, n1: Daemon, volume: &VolumeRef) -> Daemon {
+    let device = DeviceId::attachment(volume.id, instance(1));
+    n1.kernel.set_open(device, true);
+    n1.kill();
+    let empty = FakeJournal::new(lab.cluster.node("n1"));
+    lab.set_journal("n1", empty);
+    lab.start("n1")
+}
+
+fn end_guest(n1: &Daemon, volume: &VolumeRef) {
+    let device = DeviceId::attachment(volume.id, instance(1));
+    n1.kernel.set_open(device, false);
+}
+
+#[test]
+fn a_guest_whose_record_is_lost_keeps_its_volume_from_everybody_else() {
+    let (mut lab, n1, volume) = attached(Say::AsAsked);
+    let n2 = lab.start("n2");
+    write(&lab, &n1, &volume, (3, 7));
+    let n1 = lose_state(&mut lab, n1, &volume);
+    let found = n1.node.attachments();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].state, AttachmentState::Quarantined);
+    assert!(found[0].causes[0].contains("restored"), "{found:?}");
+    assert_eq!(n1.kernel.links().unwrap().len(), 1, "its path stays");
+    assert!(n1.node.inconsistencies()[0].contains("quarantined"));
+
+    let (code, message) = refused(&n1, 2, &volume);
+    assert_eq!(code, RefusalCode::HeldHere, "{message}");
+    assert!(message.contains(&instance(1).to_string()), "{message}");
+    let (code, message) = refused(&n2, 3, &volume);
+    assert_eq!(code, RefusalCode::HeldElsewhere, "{message}");
+    write(&lab, &n1, &volume, (4, 8));
+
+    end_guest(&n1, &volume);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn a_copy_whose_record_is_lost_is_not_written_back_beneath_its_guest() {
+    let (mut lab, n1, volume) = attached(Say::Copy(CopyMode::WritesOnly));
+    write(&lab, &n1, &volume, (3, 7));
+    let n1 = lose_state(&mut lab, n1, &volume);
+    n1.tasks.run_all();
+    write(&lab, &n1, &volume, (4, 8));
+    assert!(matches!(home(&lab, &volume).state, HomeState::Split { .. }));
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+
+    end_guest(&n1, &volume);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// The clone is linear, so nothing holds the shared LV: only the witnesses keep the copy.
+#[test]
+fn a_home_tag_that_is_lost_costs_neither_lease_nor_copy() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    let n2 = lab.start("n2");
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    write(&lab, &n1, &volume, (4, 8));
+    let tags = lab.cluster.tags(&volume);
+    lab.cluster.tamper(&volume, |_, tags, _| tags.clear());
+
+    for _ in 0..2 {
+        let error = n1.node.detach(&detach_ask(instance(1))).unwrap_err();
+        let ControlError::Quarantined { causes, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert!(causes[0].contains("kept"), "{causes:?}");
+        assert_eq!(
+            holds(&lab, &n1.kernel, volume.id),
+            Some(LeaseMode::Exclusive)
+        );
+        assert!(n1.kernel.devices().contains(&clone_of(&volume)));
+    }
+    let (code, message) = refused(&n1, 2, &volume);
+    assert_eq!(code, RefusalCode::Contradiction, "{message}");
+    assert!(message.contains("volward recover"), "{message}");
+    assert_eq!(refused(&n2, 3, &volume).0, RefusalCode::HeldElsewhere);
+
+    // The restart decides nothing else, and neither does what works in the background.
+    n1.kill();
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    assert_eq!(refused(&n1, 2, &volume).0, RefusalCode::Contradiction);
+
+    // Somebody puts the tag back, and everything comes home.
+    lab.cluster.tamper(&volume, |_, now, _| *now = tags);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// A clone that outlived its write-back would show the earlier copy's data.
+#[test]
+fn what_outlived_a_write_back_is_cleared_away_before_the_next_copy() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    // Without a record of the write-back, because the state's disk is full.
+    n1.journal.set_full(true);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.points.die_at(UNLOAD_CLONE);
+    n1.tasks.run_all();
+    let last = n1.points.passed().last().cloned();
+    assert_eq!(last.as_deref(), Some("write-back/unload-clone/before"));
+    n1.journal.set_full(false);
+    n1.kill();
+    assert_eq!(home(&lab, &volume).state, HomeState::Pool);
+
+    // The next start takes it up, with nothing on record.
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn an_attach_clears_away_what_outlived_a_write_back_and_reads_what_others_wrote_since() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    n1.journal.set_full(true);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.points.die_at(UNLOAD_CLONE);
+    n1.tasks.run_all();
+    n1.journal.set_full(false);
+    n1.kill();
+    let n1 = lab.start("n1");
+    // Background work has not begun; somebody has given the lease up by hand, and node 2 writes.
+    Leases::release(&n1.kernel, &lab.pool, std::slice::from_ref(&volume)).unwrap();
+    lab.policy.say(Say::AsAsked);
+    let n2 = lab.start("n2");
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    lab.write(&n2.kernel, volume.id, instance(2), (5, 55))
+        .unwrap();
+    n2.node.detach(&detach_ask(instance(2))).unwrap();
+
+    lab.policy.say(Say::Copy(CopyMode::Background));
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    assert_eq!(data(&lab, &n1), [""; 0]);
+    n1.tasks.run_all();
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn a_volume_that_is_grown_while_its_data_is_on_a_copy_comes_home_and_keeps_its_new_end() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::WritesOnly));
+    write(&lab, &n1, &volume, (3, 7));
+    let grown =
+        Bytes(lab.cluster.contents(volume.id).len() as u64 * 2 * volward_storage::fake::BLOCK.0);
+    lab.cluster.tamper(&volume, |size, _, _| *size = grown);
+    // Its guest goes on with what it has, also when it is started anew before the copy is home.
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    write(&lab, &n1, &volume, (4, 8));
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(home(&lab, &volume).state, HomeState::Pool);
+    assert!(n1.node.attachments().is_empty() && n1.node.copies().is_empty());
+    let now = lab.cluster.contents(volume.id);
+    let expected = lab.expected(volume.id);
+    assert_eq!(now[..expected.len()], expected);
+    let info = n1.kernel.pool(&lab.pool).unwrap();
+    assert_eq!(info.volume(volume.id).unwrap().size, grown);
+    lab.policy.say(Say::AsAsked);
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+}
+
+#[test]
+fn a_dead_local_pool_keeps_back_no_guest_that_does_not_need_it() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    lab.cluster.lose_pool(&lab.local("n1").unwrap());
+    let done = n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    assert!(done.grants[0].copy.is_none());
+    assert!(done.notes[0].contains("nvme-n1"), "{:?}", done.notes);
+}
