@@ -2,28 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 use volward_model::{
-    Access, CopyPlan, InstanceId, PoolName, Purpose, RequestId, Sharing, VolumeName,
+    Access, Bytes, CopyFate, CopyMode, CopyPlan, InstanceId, PoolName, Purpose, RequestId, Sharing,
+    VolumeName,
 };
+
+use crate::words::{DomainEvent, Open, one_of, one_of_if_given};
 
 /// `POST /v1/attach`: all disks of an instance, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AttachRequest {
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
-    /// Its name, for people.
+    /// The instance's name, for people and for policies that go by names; may be empty.
     pub instance_name: String,
-    /// `boot`, `hot-plug`, `migration-in`, `restore`, or `{"other": "..."}`.
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    /// What the disks are for: one of the words, or an object with a word of the caller's own.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "purpose_schema"))]
     pub purpose: Purpose,
-    /// Free words for policies; they prove nothing.
+    /// Pairs of key and value for policies, in any words; they prove nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<(String, String)>,
-    /// What is wished for.
-    pub disks: Vec<DiskWish>,
-    /// Only say what would be done.
+    /// The disks asked for; the reply has them in this order.
+    pub disks: Vec<DiskRequest>,
+    /// Plan and answer with the plan's steps; begin nothing.
     #[serde(default)]
     pub dry_run: bool,
     /// If the caller closes the connection before the answer, what was begun is taken back;
@@ -36,25 +39,34 @@ pub struct AttachRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct DiskWish {
-    /// The pool's name.
+pub struct DiskRequest {
+    /// The pool's name: that of its volume group.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub pool: PoolName,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub volume: VolumeName,
     /// Which device the guest opens.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_of")]
     pub path: DiskPath,
-    /// `read-write` or `read-only`.
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    /// What the guest may do with it.
+    #[serde(deserialize_with = "one_of")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::words::OneOf<Access>"))]
     pub access: Access,
-    /// `exclusive` or `shared`. Absent: shared for read-only access to a shareable volume,
-    /// else exclusive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    /// Whether others may have it at the same time. Absent: shared for read-only access to a
+    /// shareable volume, else exclusive.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "one_of_if_given"
+    )]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::words::OneOf<Sharing>>")
+    )]
     pub sharing: Option<Sharing>,
-    /// Less than wished is welcome too (read-only for read-write, say).
+    /// A grant of less than was asked for (read-only for read-write, say) is accepted; else it
+    /// refuses the request.
     #[serde(default)]
     pub accept_narrowing: bool,
 }
@@ -71,11 +83,11 @@ pub enum DiskPath {
     Lv,
 }
 
-/// What `attach` answers.
+/// The reply to `POST /v1/attach`: all disks of the request, or the plan for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttachReply {
-    /// For `volward explain`.
+    /// The id that the daemon gave the request; `volward explain` takes it.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub request: RequestId,
     /// The disks, in the order asked for.
@@ -83,36 +95,76 @@ pub struct AttachReply {
     /// The plan's steps, a line each, where only that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
-    /// Remarks for people: what was wished and is not given, and why.
+    /// Remarks for people, a sentence each: what was asked for and is not granted, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// One disk as granted.
+/// One disk that is attached, or would be: what was granted, and the device to open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attached {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub pool: PoolName,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub volume: VolumeName,
-    /// What to open.
+    /// The path of the device that the guest opens.
     pub device: String,
     /// The access that was granted; with `accept_narrowing` it may be less than was asked for.
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub access: Access,
-    /// The sharing that was granted: `exclusive` or `shared`.
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
-    pub sharing: Sharing,
+    pub access: Open<Access>,
+    /// The sharing that was granted.
+    pub sharing: Open<Sharing>,
     /// The local copy, if one is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
-    pub copy: Option<CopyPlan>,
+    pub copy: Option<CopyGrant>,
     /// It was attached before; nothing was done.
     #[serde(default)]
     pub already: bool,
+}
+
+/// A local copy that was granted with a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CopyGrant {
+    /// When the data is copied, and how much of it.
+    pub mode: Open<CopyMode>,
+    /// At most so many bytes are copied at once; absent: the daemon's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
+    pub in_flight: Option<Bytes>,
+    /// At most so many bytes are copied in one piece; absent: the daemon's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
+    pub batch: Option<Bytes>,
+    /// What becomes of it at detach.
+    pub fate: Open<CopyFate>,
+}
+
+impl From<CopyPlan> for CopyGrant {
+    fn from(plan: CopyPlan) -> Self {
+        Self {
+            mode: plan.mode.into(),
+            in_flight: plan.in_flight,
+            batch: plan.batch,
+            fate: plan.fate.into(),
+        }
+    }
+}
+
+impl CopyGrant {
+    /// As the model has it; `None` where a later daemon says it in words that this version does not
+    /// know.
+    #[must_use]
+    pub fn plan(&self) -> Option<CopyPlan> {
+        Some(CopyPlan {
+            mode: self.mode.known()?,
+            in_flight: self.in_flight,
+            batch: self.batch,
+            fate: self.fate.known()?,
+        })
+    }
 }
 
 /// `POST /v1/detach`. What is not attached is no error: detach is idempotent.
@@ -120,7 +172,7 @@ pub struct Attached {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DetachRequest {
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
     /// These (`pool`, `volume`) only; empty: everything the instance has on this node.
@@ -131,7 +183,7 @@ pub struct DetachRequest {
     /// must not take a newer start's disks away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<StartMark>,
-    /// Only say what would be done.
+    /// Plan and answer with the plan's steps; begin nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -141,17 +193,17 @@ pub struct DetachRequest {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StartMark {
-    /// The kernel's boot id.
+    /// The kernel's boot id, `/proc/sys/kernel/random/boot_id`, of when the start was.
     pub boot_id: String,
     /// Counts attach requests on this node.
     pub sequence: u64,
 }
 
-/// What `detach` answers.
+/// The reply to `POST /v1/detach`: what was detached, or the plan for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DetachReply {
-    /// What was detached.
+    /// The disks that were detached; those that were not attached are not among them.
     pub detached: Vec<Detached>,
     /// The plan's steps, a line each, where only that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -162,10 +214,10 @@ pub struct DetachReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Detached {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub pool: PoolName,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub volume: VolumeName,
     /// Its copy is being written back; until that is done the volume cannot be attached.
@@ -173,27 +225,59 @@ pub struct Detached {
     pub writing_back: bool,
 }
 
-/// `POST /v1/confirm`: libvirt tells what became of an instance (`started`, `stopped`,
-/// `reconnect`, `attach`); nothing is changed.
+/// `POST /v1/confirm`: libvirt tells what became of an instance; nothing is changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmRequest {
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
-    /// libvirt's word for it.
-    pub event: String,
-    /// The managed disks in its XML.
+    /// What became of the instance.
+    #[serde(deserialize_with = "one_of")]
+    pub event: DomainEvent,
+    /// The managed disks in the instance's XML, `pool` and `volume` each.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<(String, String)>"))]
     pub volumes: Vec<(PoolName, VolumeName)>,
 }
 
-/// What `confirm` answers.
+/// The reply to `POST /v1/confirm`: how the instance's disks compare with what is attached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConfirmReply {
-    /// Disks of the XML that are not attached: something is wrong.
+    /// Those of the request's `volumes` that the instance has not attached on this node. Unless it
+    /// has stopped, something is wrong.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<(String, String)>"))]
     pub missing: Vec<(PoolName, VolumeName)>,
+}
+
+/// The words of a purpose, and the object for any other.
+#[cfg(feature = "schema")]
+fn purpose_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // A purpose that is added does not compile here before it is listed.
+    let listed = |purpose: Purpose| match purpose {
+        Purpose::Boot | Purpose::HotPlug | Purpose::MigrationIn | Purpose::Restore => purpose,
+        Purpose::Other(_) => purpose,
+    };
+    let words = [
+        Purpose::Boot,
+        Purpose::HotPlug,
+        Purpose::MigrationIn,
+        Purpose::Restore,
+    ];
+    let words: Vec<_> = words
+        .into_iter()
+        .map(|purpose| serde_json::json!(listed(purpose)))
+        .collect();
+    schemars::json_schema!({
+        "oneOf": [
+            { "type": "string", "enum": words },
+            {
+                "type": "object",
+                "properties": { "other": { "type": "string" } },
+                "required": ["other"],
+                "additionalProperties": false,
+            },
+        ],
+    })
 }

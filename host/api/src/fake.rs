@@ -22,7 +22,7 @@ pub struct Seen {
     pub body: String,
 }
 
-/// What to answer.
+/// What the fake does with a request.
 #[derive(Clone, Debug)]
 pub enum Canned {
     /// These bytes, then the connection is closed.
@@ -32,7 +32,7 @@ pub enum Canned {
 }
 
 impl Canned {
-    /// Success with this body.
+    /// A reply with status 200 and this value as its body, in JSON.
     #[must_use]
     pub fn json(body: &impl Serialize) -> Self {
         Self::with_status(200, body)
@@ -41,7 +41,7 @@ impl Canned {
     /// A failure, under the status of its kind.
     #[must_use]
     pub fn problem(problem: &Problem) -> Self {
-        Self::with_status(problem.kind.http_status(), problem)
+        Self::with_status(problem.http_status(), problem)
     }
 
     fn with_status(status: u16, body: &impl Serialize) -> Self {
@@ -54,7 +54,7 @@ impl Canned {
     }
 }
 
-/// Listens until dropped.
+/// A fake daemon on a socket; it stops listening and removes the socket when it is dropped.
 pub struct FakeDaemon {
     socket: PathBuf,
     listener: Arc<UnixListener>,

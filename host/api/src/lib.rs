@@ -10,10 +10,11 @@ pub mod fake;
 pub mod pool;
 pub mod problem;
 pub mod view;
+pub mod words;
 
 pub use attach::{
-    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, DiskWish, StartMark,
+    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, CopyGrant, DetachReply,
+    DetachRequest, Detached, DiskPath, DiskRequest, StartMark,
 };
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
@@ -25,8 +26,12 @@ pub use view::{
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;
+pub use words::{
+    Became, DomainEvent, Hook, LockType, Open, PolicyLevel, PolicyState, PoolKind, Said, StepState,
+    VolumeHome, Words,
+};
 
-/// Where the daemon listens.
+/// The unix socket at which the daemon listens, unless its configuration says another.
 pub const SOCKET: &str = "/run/volward/volwardd.sock";
 /// One file an instance with attachments on this node, named by its UUID: a
 /// [`MarkFile`](model::handover::MarkFile) in JSON.
@@ -45,5 +50,5 @@ pub const REFUSED_DIR: &str = "/run/volward/refused";
 pub const SPOOL_DIR: &str = "/var/lib/volward/spool";
 /// Words that stand in the hook's program, and by which a copy of it under another name is known.
 pub const HOOK_MARK: &str = "why: volward explain ";
-/// The daemon's configuration.
+/// The daemon's configuration file, in TOML; the hook reads the pools' names in it.
 pub const CONFIG: &str = "/etc/volward/volward.toml";

@@ -1,6 +1,9 @@
 //! Pools and volumes.
 
 use serde::{Deserialize, Serialize};
+use volward_model::MemberState;
+
+use crate::words::{LockType, Open, PoolKind, VolumeHome};
 
 /// `POST /v1/pools`: turns a shared volume group into a pool. Doing it twice is harmless.
 /// Answers with its [`PoolView`].
@@ -16,19 +19,19 @@ pub struct PoolInitRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolView {
-    /// The volume group's name.
+    /// The volume group's name, which is the pool's.
     pub name: String,
     /// Its UUID; absent when it cannot be read.
     pub vg_uuid: Option<String>,
-    /// `shared` or `local`.
-    pub kind: String,
-    /// LVM's lock type.
-    pub lock_type: String,
+    /// What the daemon's configuration says it is.
+    pub kind: Open<PoolKind>,
+    /// LVM's lock type, in LVM's words; empty when it cannot be read.
+    pub lock_type: Open<LockType>,
     /// The volume group's size in bytes.
     pub size: u64,
-    /// Bytes not allocated.
+    /// Bytes of it that no LV has.
     pub free: u64,
-    /// The nodes of its lockspace.
+    /// The nodes of its lockspace; none of a local pool.
     pub members: Vec<PoolMember>,
     /// Its volumes, Volward's own left out.
     pub volumes: Vec<VolumeView>,
@@ -40,15 +43,15 @@ pub struct PoolView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PoolMember {
-    /// sanlock's number.
+    /// sanlock's number of the node, from 1.
     pub host_id: u64,
     /// The node's name, where its slot says.
     pub node: Option<String>,
-    /// `live`, `fail`, `dead`, `free`, `unknown`.
-    pub state: String,
-    /// The node you ask.
+    /// Whether sanlock sees it alive.
+    pub state: Open<MemberState>,
+    /// It is the node whose daemon answers.
     pub own: bool,
-    /// What is wrong with its slot.
+    /// What is wrong with its slot, in a sentence; absent when nothing is.
     pub slot_trouble: Option<String>,
 }
 
@@ -56,16 +59,23 @@ pub struct PoolMember {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VolumeView {
-    /// The LV's name.
+    /// The LV's name, which is the volume's within its pool.
     pub name: String,
-    /// VG UUID and LV UUID.
+    /// The volume's identity, `VG UUID:LV UUID`.
     pub id: String,
     /// The volume's size in bytes.
     pub size: u64,
-    /// May be shared read-write.
+    /// Several instances may have it read-write at once.
     pub shareable: bool,
-    /// `pool`, `split on n1`, ...
+    /// Where its current data is, for people: the state, and the node that has the copy
+    /// (`split on n1`); or that it cannot be read, and why.
     pub home: String,
+    /// The state of `home` alone; absent when it cannot be read, and from a daemon of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_state: Option<Open<VolumeHome>>,
+    /// The name of the node that has the copy; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_node: Option<String>,
 }
 
 /// `POST /v1/volumes/set`. Answers with the changed [`VolumeView`].
@@ -73,10 +83,10 @@ pub struct VolumeView {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VolumeSetRequest {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     pub pool: String,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     pub volume: String,
-    /// May be attached by several at once (I18).
+    /// Whether several instances may have it read-write at once (I18).
     pub shareable: bool,
 }

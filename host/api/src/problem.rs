@@ -4,26 +4,36 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::Open;
+
 /// The body of every reply that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct Problem {
-    /// Which kind, for programs.
-    pub kind: ProblemCode,
+    /// The kind of failure, for programs: each has one HTTP status and one exit code.
+    pub kind: Open<ProblemCode>,
     /// The exact reason, for programs: a refusal's code (`home-elsewhere`) or a policy's own.
     pub code: String,
     /// One sentence for people: what is wrong, where, what to do.
     pub message: String,
-    /// More of it: the other reasons, what a command printed.
+    /// More of it, a line each: the other reasons, what a command printed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
-    /// When asking again makes sense.
+    /// Asking again makes sense after so many milliseconds; absent: not by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// The request, for `volward explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+}
+
+impl Problem {
+    /// The HTTP status it travels under; 500 for a kind that this version does not know.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        self.kind.known().map_or(500, ProblemCode::http_status)
+    }
 }
 
 /// Kinds of failures; each has one HTTP status and one exit code of the command line.
@@ -37,7 +47,7 @@ pub enum ProblemCode {
     Forbidden,
     /// No such pool, volume, instance or request (404).
     NotFound,
-    /// A policy refused (403).
+    /// At least one policy refused the request (403).
     Denied,
     /// An invariant refused: held elsewhere, data elsewhere, no watchdog (409).
     Refused,

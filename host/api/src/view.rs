@@ -1,6 +1,9 @@
-//! What people look at.
+//! Views of a node and of the cluster, for people and for programs.
 
 use serde::{Deserialize, Serialize};
+use volward_model::{Access, AttachmentState, CopyState, FaultKind, Sharing};
+
+use crate::words::{Became, Hook, Open, PolicyLevel, PolicyState, Said, StepState};
 
 /// `GET /v1/attachments` (`?all=true` for the cluster, without a word on what cannot be read).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -8,23 +11,23 @@ use serde::{Deserialize, Serialize};
 pub struct AttachmentView {
     /// The name of the node whose attachment this is.
     pub node: String,
-    /// The instance's UUID.
+    /// The instance's libvirt domain UUID.
     pub instance: String,
     /// The instance's name, where known (this node's own only).
     pub instance_name: Option<String>,
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     pub pool: String,
     /// The volume's name, or its UUID if the pool does not list it any more.
     pub volume: String,
-    /// `exclusive` or `shared`.
-    pub sharing: String,
-    /// `read-write` or `read-only`.
-    pub access: String,
-    /// `intent`, `attached`, `quarantined`.
-    pub state: String,
-    /// What the guest opens (this node's own only).
+    /// Whether others may have the volume at the same time.
+    pub sharing: Open<Sharing>,
+    /// What the guest may do with it.
+    pub access: Open<Access>,
+    /// Whether it is asked for, whole, or left over from a failed rollback.
+    pub state: Open<AttachmentState>,
+    /// The path of the device that the guest opens (this node's own only).
     pub device: Option<String>,
-    /// Milliseconds since the Unix epoch.
+    /// When it was attached, in milliseconds since the Unix epoch by that node's clock.
     pub since_ms: u64,
     /// Why it is quarantined, each cause a sentence.
     pub causes: Vec<String>,
@@ -45,12 +48,12 @@ pub struct ClusterReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HydrationView {
-    /// The pool's name.
+    /// The pool's name: that of its volume group.
     pub pool: String,
-    /// The volume's name.
+    /// The volume's name in its pool: that of its LV.
     pub volume: String,
-    /// `hydrating`, `complete`, `writes-only`, `returning`, `stalled`, `failed`.
-    pub state: String,
+    /// What the copy is doing, or what keeps it from that.
+    pub state: Open<CopyState>,
     /// Bytes that are copied so far.
     pub done: u64,
     /// Bytes that the copy has to cover.
@@ -59,42 +62,41 @@ pub struct HydrationView {
     pub remaining_ms: Option<u64>,
     /// Milliseconds without progress while there should be some.
     pub stalled_ms: u64,
-    /// The last trouble with it.
+    /// The last thing that went wrong with it, in a sentence; absent once it went on.
     pub trouble: Option<String>,
 }
 
-/// `GET /v1/policies`.
+/// One policy; `GET /v1/policies` answers with all of them, in the order in which they are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyView {
-    /// The policy's name.
+    /// The policy's name: its file's, without number and ending; `baseline` for the built-in.
     pub name: String,
     /// SHA-256 of the component that serves; of what was refused where none does.
     pub digest: String,
-    /// The interface it was built against.
+    /// The interface it was built against, `volward:policy@VERSION`.
     pub interface: String,
-    /// `enforce`, `monitor`, `off`.
-    pub level: String,
-    /// `serving`; `last-good`: an earlier version serves, what is in the folder was refused;
-    /// `rolled-back`: an earlier version serves, an operator went back from what is in the folder;
-    /// `refused`; `off`.
-    pub state: String,
+    /// Whether its answers count, are logged only, or are not asked for.
+    pub level: Open<PolicyLevel>,
+    /// Which version of it serves.
+    pub state: Open<PolicyState>,
     /// Why not what is in the folder, in one sentence, where the state is `last-good`,
     /// `rolled-back` or `refused`.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The hooks found in it.
-    pub hooks: Vec<String>,
-    /// Answers since it was loaded.
+    /// The hooks found in it: what it can be asked.
+    pub hooks: Vec<Open<Hook>>,
+    /// Grants and advice, counted since it was loaded.
     pub granted: u64,
-    /// Denials since it was loaded.
+    /// Denials, counted since it was loaded.
     pub denied: u64,
-    /// Faults since it was loaded.
+    /// Faults, counted since it was loaded.
     pub faulted: u64,
     /// Half of its last 256 calls took this or less, in microseconds; absent until it was asked.
     #[serde(default)]
     pub p50_micros: Option<u64>,
-    /// All but one in a hundred of them did.
+    /// All but one in a hundred of them took this or less, in microseconds; absent until it was
+    /// asked.
     #[serde(default)]
     pub p99_micros: Option<u64>,
     /// Its last faults since it was loaded, three at most, the oldest first.
@@ -102,7 +104,7 @@ pub struct PolicyView {
     pub faults: Vec<FaultView>,
 }
 
-/// How a policy broke.
+/// One fault of a policy: it failed, and nobody knows what it would have answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FaultView {
@@ -110,24 +112,25 @@ pub struct FaultView {
     pub at_ms: u64,
     /// The request it was asked about.
     pub request: String,
-    /// `attach` or `detach`.
-    pub hook: String,
-    /// `trap`, `deadline`, `memory`, `stack`, `hostcall`, `log flood`, `link` or `runtime`.
-    pub kind: String,
+    /// The hook of the policies that was asked.
+    pub hook: Open<Hook>,
+    /// Which limit or rule it ran into.
+    pub kind: Open<FaultKind>,
     /// What broke, in one sentence.
     pub message: String,
     /// Where in the policy, the innermost function first.
     pub backtrace: Vec<String>,
 }
 
-/// `POST /v1/policies/rollback`.
+/// `POST /v1/policies/rollback`: an earlier version of a policy serves again, or that is undone.
+/// Answers with all policies, each a [`PolicyView`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
     /// The name of the policy that the rollback, or its undoing, is for.
     pub name: String,
-    /// Let what is in the folder serve again.
+    /// Undo a rollback: what is in the folder serves again.
     #[serde(default)]
     pub undo: bool,
 }
@@ -142,9 +145,9 @@ pub struct ExplainReply {
     pub summary: String,
     /// The decision record as logged; absent when the request never reached the policies.
     pub decision: Option<serde_json::Value>,
-    /// The plan's steps with how far each is (`done`, `undone`, `started`, `waiting`).
-    pub steps: Vec<(String, String)>,
-    /// What is in the way now.
+    /// The plan's steps in their order, each in words and with how far it is.
+    pub steps: Vec<(String, Open<StepState>)>,
+    /// What is in the way now, a sentence each.
     pub trouble: Vec<String>,
 }
 
@@ -152,7 +155,7 @@ pub struct ExplainReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DecisionsReply {
-    /// Those that match.
+    /// Those that match the query.
     pub decisions: Vec<DecisionView>,
     /// The number of the log's latest decision, whether it matches or not: ask for those after it
     /// next.
@@ -169,23 +172,23 @@ pub struct DecisionView {
     pub request: String,
     /// Milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// `attach` or `detach`.
-    pub hook: String,
-    /// The instance's UUID.
+    /// The hook of the policies that was asked.
+    pub hook: Open<Hook>,
+    /// The instance's libvirt domain UUID.
     pub instance: String,
     /// The instance's name, as it was given.
     pub instance_name: String,
-    /// The disks, `POOL/NAME`.
+    /// The disks asked about, each as `POOL/NAME`.
     pub disks: Vec<String>,
-    /// What the policies came to: `granted`, `advised`, `denied`, `faulted`.
-    pub said: String,
+    /// What the policies came to.
+    pub said: Open<Said>,
     /// Who denied or broke first; absent where nobody did.
     pub by: Option<String>,
-    /// What became of it: `done`, `refused`, `failed`.
-    pub became: String,
-    /// Why, where it was not carried out.
+    /// Whether it was executed, refused, or failed on the way.
+    pub became: Open<Became>,
+    /// Why, in one sentence, where it was not executed.
     pub message: Option<String>,
-    /// The whole chain's time.
+    /// The whole chain's time in microseconds.
     pub micros: u64,
 }
 
@@ -197,11 +200,11 @@ pub struct DecisionReply {
     pub seq: u64,
     /// The record, with facts and configurations: a scenario as it stands.
     pub record: serde_json::Value,
-    /// What became of it.
+    /// What became of it, an object: `became`, and `code` and `message` where there are any.
     pub outcome: serde_json::Value,
 }
 
-/// `GET /v1/doctor`.
+/// `GET /v1/doctor`: whether this node can serve, and what keeps it from that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorReply {
@@ -213,41 +216,41 @@ pub struct DoctorReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DoctorCheck {
-    /// What is looked at.
+    /// What is looked at, in a few words.
     pub name: String,
-    /// How it is.
-    pub verdict: DoctorVerdict,
-    /// What was found.
+    /// Whether what was looked at works.
+    pub verdict: Open<DoctorVerdict>,
+    /// What was found, in a sentence.
     pub found: String,
-    /// What to do; absent when it is fine.
+    /// What to do, in a sentence; absent when there is nothing to do.
     pub remedy: Option<String>,
     /// Read-write attaches are refused until it is mended.
     pub refuses_read_write: bool,
 }
 
-/// How a check went.
+/// Whether what a check looked at works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DoctorVerdict {
     /// The check passed; there is nothing to do.
     Ok,
-    /// Works, but not as it should.
+    /// It works, but not as it should.
     Warning,
-    /// Does not work.
+    /// It does not work, and its remedy has to be applied.
     Failed,
 }
 
-/// `GET /v1/status`.
+/// `GET /v1/status`: the daemon and its node in a few words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatusReply {
-    /// The daemon's version.
+    /// The version of the daemon that answers, `MAJOR.MINOR.PATCH`.
     pub version: String,
-    /// The node's name.
+    /// The name of the node it serves.
     pub node: String,
-    /// Requests that wait for a remedy.
+    /// How many of the node's attachments are quarantined and wait for an operator.
     pub quarantined: u64,
-    /// The managed pools.
+    /// The names of the pools in its configuration.
     pub pools: Vec<String>,
 }

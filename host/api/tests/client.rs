@@ -116,7 +116,7 @@ fn a_full_backlog_ends_at_the_deadline() {
 #[test]
 fn a_problem_keeps_all_its_parts() {
     let problem = Problem {
-        kind: ProblemCode::Refused,
+        kind: ProblemCode::Refused.into(),
         code: "held-elsewhere".into(),
         message: "vg0/root is held on n2".into(),
         details: vec!["since 10:00".into()],

@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use volward_api::model::{Access, InstanceId, PoolName, Purpose, RequestId, Sharing, VolumeName};
-use volward_api::{DiskPath, DiskWish};
+use volward_api::model::{InstanceId, PoolName, Purpose, RequestId, VolumeName};
+use volward_api::{DiskRequest, Said, Words};
 
+use crate::disk;
 use crate::exit;
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
@@ -33,10 +35,11 @@ pub(crate) enum Command {
     /// Pools: the volume groups Volward manages
     #[command(subcommand)]
     Pool(PoolCommand),
-    /// Volumes
+    /// Volumes: what is allowed with one
     #[command(subcommand)]
     Volume(VolumeCommand),
     /// Attach volumes to an instance on this node: all or none
+    #[command(after_help = disk::help())]
     Attach(AttachArgs),
     /// Detach an instance's volumes from this node: those named, or all
     Detach(DetachArgs),
@@ -63,7 +66,7 @@ pub(crate) enum Command {
     Status,
     /// Print completions for a shell
     Completions {
-        /// Which shell
+        /// The shell to print them for
         shell: Shell,
     },
 }
@@ -72,7 +75,7 @@ pub(crate) enum Command {
 pub(crate) enum PoolCommand {
     /// Turn a shared volume group into a pool
     Init {
-        /// The volume group
+        /// The volume group, by its name in the configuration
         #[arg(value_name = "VG")]
         name: PoolName,
     },
@@ -84,7 +87,7 @@ pub(crate) enum PoolCommand {
 pub(crate) enum VolumeCommand {
     /// Change what is allowed with a volume
     Set {
-        /// The volume
+        /// The volume to change
         #[arg(value_name = "POOL/VOLUME")]
         volume: VolumePath,
         /// Whether several guests may write to it at once
@@ -95,9 +98,9 @@ pub(crate) enum VolumeCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DecisionsCommand {
-    /// List the latest
+    /// List the latest decisions, the newest last
     Ls {
-        /// At most so many
+        /// List at most so many
         #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
         limit: u32,
         #[command(flatten)]
@@ -105,7 +108,7 @@ pub(crate) enum DecisionsCommand {
     },
     /// Show every decision of a request, with facts and answers; with --json: scenarios
     Show {
-        /// The request
+        /// The request's id, as other commands print it
         request: RequestId,
         /// Put stand-ins for names, UUIDs, hints, labels and settings: for whoever is not to know
         /// them
@@ -121,28 +124,20 @@ pub(crate) enum DecisionsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhichDecisions {
-    /// Those of this instance
+    /// Decisions of this instance only
     #[arg(long, value_name = "UUID")]
     pub(crate) instance: Option<InstanceId>,
     /// Those about a volume of this name
     #[arg(long, value_name = "POOL/VOLUME")]
     pub(crate) volume: Option<VolumePath>,
     /// Those the policies came to this with
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = word::<Said>())]
     pub(crate) said: Option<Said>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Said {
-    Granted,
-    Advised,
-    Denied,
-    Faulted,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HydrationCommand {
-    /// List them
+    /// List the copies, with how far each is
     Ls,
     /// Watch them until all are done
     Watch,
@@ -175,19 +170,18 @@ pub(crate) enum YesNo {
 
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
-    /// The instance's UUID
+    /// The instance's libvirt domain UUID
     pub(crate) instance: InstanceId,
-    /// Volumes. WORDS, joined by commas: `rw` (default) or `ro`; `exclusive` or `shared`; `lv` for
-    /// /dev/POOL/VOLUME in place of a device of its own; `narrow` to accept less than wished
-    #[arg(required = true, value_name = "POOL/VOLUME[:WORDS]")]
-    pub(crate) disks: Vec<DiskSpec>,
+    /// The disks: volumes, each with its options
+    #[arg(required = true, value_name = "POOL/VOLUME[:OPTION[,OPTION...]]", value_parser = disk::request)]
+    pub(crate) disks: Vec<DiskRequest>,
     /// The instance's name, for people
     #[arg(long, default_value = "")]
     pub(crate) name: String,
     /// What for: boot, hot-plug, restore, or a word of your own
     #[arg(long, default_value = "hot-plug", value_parser = purpose)]
     pub(crate) purpose: Purpose,
-    /// Words for policies
+    /// A hint for policies; may be given several times
     #[arg(long = "hint", value_name = "KEY=VALUE", value_parser = hint)]
     pub(crate) hints: Vec<(String, String)>,
     /// Only print what would be done
@@ -197,7 +191,7 @@ pub(crate) struct AttachArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DetachArgs {
-    /// The instance's UUID
+    /// The instance's libvirt domain UUID
     pub(crate) instance: InstanceId,
     /// These only; none: everything the instance has on this node
     #[arg(value_name = "POOL/VOLUME")]
@@ -210,7 +204,7 @@ pub(crate) struct DetachArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ExplainArgs {
-    /// This request
+    /// The request's id, as other commands print it
     pub(crate) request: Option<RequestId>,
     /// The latest request of this instance
     #[arg(long, value_name = "UUID")]
@@ -220,7 +214,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) volume: Option<VolumePath>,
 }
 
-/// `POOL/VOLUME`.
+/// A volume as it is typed, `POOL/VOLUME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VolumePath {
     pub(crate) pool: PoolName,
@@ -241,43 +235,6 @@ impl FromStr for VolumePath {
     }
 }
 
-/// `POOL/VOLUME[:WORDS]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DiskSpec(pub(crate) DiskWish);
-
-impl FromStr for DiskSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (path, words) = text.split_once(':').unwrap_or((text, ""));
-        let VolumePath { pool, volume } = path.parse()?;
-        let mut wish = DiskWish {
-            pool,
-            volume,
-            path: DiskPath::Own,
-            access: Access::ReadWrite,
-            sharing: None,
-            accept_narrowing: false,
-        };
-        for word in words.split(',').filter(|word| !word.is_empty()) {
-            match word {
-                "rw" => wish.access = Access::ReadWrite,
-                "ro" => wish.access = Access::ReadOnly,
-                "exclusive" => wish.sharing = Some(Sharing::Exclusive),
-                "shared" => wish.sharing = Some(Sharing::Shared),
-                "lv" => wish.path = DiskPath::Lv,
-                "narrow" => wish.accept_narrowing = true,
-                _ => {
-                    return Err(format!(
-                        "{word:?} is none of rw, ro, exclusive, shared, lv, narrow"
-                    ));
-                }
-            }
-        }
-        Ok(Self(wish))
-    }
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result")]
 fn purpose(text: &str) -> Result<Purpose, String> {
     Ok(match text {
@@ -285,6 +242,14 @@ fn purpose(text: &str) -> Result<Purpose, String> {
         "hot-plug" => Purpose::HotPlug,
         "restore" => Purpose::Restore,
         other => Purpose::Other(other.to_owned()),
+    })
+}
+
+/// One of the protocol's words; `--help` and the shells' completions list them.
+fn word<T: Words + Send + Sync>() -> impl TypedValueParser<Value = T> {
+    let words = T::ALL.iter().map(|value| value.word());
+    PossibleValuesParser::new(words).try_map(|word| {
+        T::of_word(&word).ok_or_else(|| format!("{word:?} is none of {}", T::listed()))
     })
 }
 
@@ -302,17 +267,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn disks_are_understood_with_their_words() {
-        let DiskSpec(disk) = "vg0/a+b:ro,shared,narrow".parse().unwrap();
-        assert_eq!(disk.volume.as_str(), "a+b");
-        assert_eq!(disk.access, Access::ReadOnly);
-        assert_eq!(disk.sharing, Some(Sharing::Shared));
-        assert!(disk.accept_narrowing && disk.path == DiskPath::Own);
-        for bad in ["vg0", "vg0/", "/a", "vg0/a:r", "vg0/a/b"] {
-            assert!(bad.parse::<DiskSpec>().is_err(), "{bad}");
-        }
     }
 }

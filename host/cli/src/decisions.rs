@@ -7,7 +7,7 @@ use anyhow::Context;
 use volward_api::model::{DecisionRecord, Mask, RequestId};
 use volward_api::{Client, DecisionReply, DecisionsQuery};
 
-use crate::args::{DecisionsCommand, Said, WhichDecisions};
+use crate::args::{DecisionsCommand, WhichDecisions};
 use crate::output::{answer, print};
 use crate::show;
 
@@ -31,16 +31,10 @@ pub(crate) fn run(client: &Client, json: bool, command: DecisionsCommand) -> any
 }
 
 fn query(which: WhichDecisions) -> DecisionsQuery {
-    let said = which.said.map(|said| match said {
-        Said::Granted => "granted",
-        Said::Advised => "advised",
-        Said::Denied => "denied",
-        Said::Faulted => "faulted",
-    });
     DecisionsQuery {
         instance: which.instance,
         volume: which.volume.map(|v| (v.pool, v.volume)),
-        said: said.map(ToOwned::to_owned),
+        said: which.said,
         ..DecisionsQuery::default()
     }
 }

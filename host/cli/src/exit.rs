@@ -4,17 +4,17 @@ use std::process;
 
 use volward_api::{ClientError, ProblemCode};
 
-/// How the program ends.
+/// The exit codes; scripts depend on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done.
+    /// The command did what was asked.
     Ok = 0,
     /// Anything that has no code of its own.
     Failure = 1,
     /// The command line, or what it asks for, makes no sense.
     Usage = 2,
-    /// A policy refused.
+    /// At least one policy refused the request.
     Denied = 3,
     /// An invariant refused: held elsewhere, data elsewhere, no watchdog.
     Refused = 4,
@@ -63,7 +63,9 @@ impl Exit {
             ClientError::NoDaemon { .. } | ClientError::TimedOut { .. } => Self::Unreachable,
             ClientError::NotAllowed { .. } => Self::Forbidden,
             ClientError::Protocol { .. } => Self::Failure,
-            ClientError::Problem(problem) => Self::of_kind(problem.kind),
+            ClientError::Problem(problem) => {
+                problem.kind.known().map_or(Self::Failure, Self::of_kind)
+            }
         }
     }
 

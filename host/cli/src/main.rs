@@ -2,6 +2,7 @@
 
 mod args;
 mod decisions;
+mod disk;
 mod exit;
 mod output;
 mod run;

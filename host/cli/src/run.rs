@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PolicyView, PoolInitRequest,
-    RollbackRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PolicyState, PolicyView,
+    PoolInitRequest, RollbackRequest, VolumeSetRequest,
 };
 
 use crate::args::{
@@ -72,7 +72,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
 fn load(client: &Client, json: bool) -> anyhow::Result<Exit> {
     let found = client.load_policies()?;
     answer(json, &found, |found| show::policies(found))?;
-    let fine = |policy: &PolicyView| ["serving", "off"].contains(&policy.state.as_str());
+    let fine = |policy: &PolicyView| {
+        policy.state == PolicyState::Serving || policy.state == PolicyState::Off
+    };
     Ok(match found.iter().all(fine) {
         true => Exit::Ok,
         false => Exit::Failure,
@@ -135,7 +137,7 @@ fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
         instance_name: args.name,
         purpose: args.purpose,
         hints: args.hints,
-        disks: args.disks.into_iter().map(|disk| disk.0).collect(),
+        disks: args.disks,
         dry_run: args.dry_run,
     };
     answer(json, &client.attach(&request)?, |reply| {

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use volward_api::model::CopyState;
 use volward_api::{Client, HydrationView};
 
 use crate::exit::Exit;
@@ -30,7 +31,7 @@ pub(crate) fn watch(client: &Client, json: bool) -> anyhow::Result<Exit> {
             answer(false, &found, |found| show::hydrations(found))?;
         }
         if !found.iter().any(moves) {
-            return Ok(if found.iter().any(|h| h.state == "failed") {
+            return Ok(if found.iter().any(|h| h.state == CopyState::Failed) {
                 Exit::Storage
             } else {
                 Exit::Ok
@@ -44,8 +45,8 @@ pub(crate) fn watch(client: &Client, json: bool) -> anyhow::Result<Exit> {
 /// Writes-only copies never end by themselves.
 fn moves(hydration: &HydrationView) -> bool {
     matches!(
-        hydration.state.as_str(),
-        "hydrating" | "returning" | "stalled"
+        hydration.state.known(),
+        Some(CopyState::Hydrating | CopyState::Returning | CopyState::Stalled)
     )
 }
 

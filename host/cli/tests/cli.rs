@@ -214,7 +214,7 @@ fn follow_prints_what_is_new() {
 
 fn problem(kind: ProblemCode) -> Problem {
     Problem {
-        kind,
+        kind: kind.into(),
         code: "some-code".into(),
         message: "vg0/root is attached on n2".into(),
         details: vec!["since 2026-11-21 10:39:14 UTC".into()],
@@ -286,6 +286,27 @@ fn nonsense_on_the_command_line_is_code_2() {
 }
 
 #[test]
+fn options_of_a_disk_are_listed_and_a_wrong_one_is_refused_in_one_sentence() {
+    let node = Node::with(healthy);
+    assert_golden(
+        "attach-help",
+        "attach --help",
+        &node.volward("attach --help"),
+    );
+    let wrong = [
+        ("attach-wrong-option", "vg0/root vg0/common:ro,readonly"),
+        ("attach-contradiction", "vg0/common:ro,shared,rw"),
+    ];
+    for (name, disks) in wrong {
+        let arguments = format!("attach {WEB1} {disks}");
+        let ended = node.volward(&arguments);
+        assert_eq!(ended.code, 2);
+        assert_golden(name, &arguments, &ended);
+    }
+    assert!(node.seen().is_empty());
+}
+
+#[test]
 fn doctor_fails_when_something_does_not_work() {
     let node = Node::with(|_| Canned::json(&doctor("failed")));
     let ended = node.volward("doctor");
@@ -305,6 +326,40 @@ fn a_record_of_a_newer_daemon_is_shown_raw() {
         "explain-raw",
         "explain",
         &node.volward(&format!("explain {REQUEST}")),
+    );
+}
+
+/// A client of this version is used on nodes that are upgraded before it.
+#[test]
+fn a_word_of_a_later_daemon_is_shown() {
+    let node = Node::with(|seen| match seen.line.as_str() {
+        "POST /v1/attach" => Canned::json(&json!({
+            "request": REQUEST,
+            "attached": [{"pool": "vg0", "volume": "a", "device": "/dev/x", "access": "append",
+                          "sharing": "leased", "copy": {"mode": "mirrored", "fate": "moved"}}],
+        })),
+        "GET /v1/hydrations" => at(40, "paused"),
+        "GET /v1/doctor" => Canned::json(&doctor("skipped")),
+        _ => Canned::Raw(
+            b"HTTP/1.1 410 -\r\ncontent-length: 52\r\n\r\n\
+              {\"kind\":\"fenced\",\"code\":\"lease-lost\",\"message\":\"no\"}"
+                .to_vec(),
+        ),
+    });
+    let attached = node.volward(&format!("attach {WEB1} vg0/a"));
+    assert_eq!(
+        attached.stdout,
+        "/dev/x  vg0/a, leased, append, copy mirrored, then moved\n"
+    );
+    let watched = node.volward("hydration watch");
+    assert!(watched.stdout.contains("paused"), "{watched:?}");
+    assert_eq!(watched.code, 0);
+    let doctor = node.volward("doctor");
+    assert!(doctor.stdout.contains("skipped  watchdog"), "{doctor:?}");
+    let refused = node.volward("status");
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (1, "volward: fenced: no (lease-lost)\n")
     );
 }
 

@@ -29,6 +29,7 @@ pub mod observe;
 pub mod pools;
 pub mod recover;
 mod settings;
+mod start_marks;
 mod state;
 pub mod views;
 

@@ -14,6 +14,7 @@ use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
 use crate::recover::{Recovered, Recovery};
 use crate::settings::{Ports, Settings};
+use crate::start_marks::StartMarks;
 use crate::state::{CopyView, State};
 use crate::views::{ClusterAttachment, Views};
 
@@ -26,6 +27,7 @@ pub struct Node {
     attach: Attach,
     detach: Arc<Detach>,
     recovery: Recovery,
+    start_marks: StartMarks,
     views: Views,
 }
 
@@ -76,6 +78,11 @@ impl Node {
             engine,
             copies,
         };
+        let start_marks = StartMarks {
+            ports: ports.into(),
+            state: Arc::clone(&state),
+            writer: Mutex::default(),
+        };
         let views = Views {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -90,6 +97,7 @@ impl Node {
             attach,
             detach,
             recovery,
+            start_marks,
             views,
         })
     }
@@ -106,13 +114,16 @@ impl Node {
         self.state.stop();
     }
 
-    /// Looks at what was left, and makes it whole. Runs once, before the first request.
+    /// Looks at what was left, and makes it whole; then the start marks say what there is. Runs
+    /// once, before the first request.
     ///
     /// # Errors
-    /// If the state cannot be read at all; trouble with one pool or request is logged and kept
-    /// with it instead.
+    /// If the state cannot be read at all, or a start mark not be written; trouble with one pool
+    /// or request is logged and kept with it instead.
     pub fn recover(&self) -> PortResult<Recovered> {
-        self.recovery.recover()
+        let recovered = self.recovery.recover()?;
+        self.start_marks.rebuild()?;
+        Ok(recovered)
     }
 
     /// Attaches all disks of an instance, or none.
@@ -120,7 +131,12 @@ impl Node {
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
     pub fn attach(&self, request: &AttachRequest) -> Result<AttachDone, ControlError> {
-        self.attach.attach(request)
+        let outcome = self.attach.attach(request);
+        // Also after a failure: an attach announces itself in the mark before its first step.
+        if !request.dry_run {
+            self.start_marks.refresh(request.instance);
+        }
+        outcome
     }
 
     /// Detaches. What is not attached is no error.
@@ -129,14 +145,19 @@ impl Node {
     /// If a device stays in use or a lease cannot be given up: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub fn detach(&self, request: &DetachRequest) -> Result<DetachDone, ControlError> {
-        self.detach.detach(request)
+        let outcome = self.detach.detach(request);
+        if !request.dry_run {
+            self.start_marks.refresh(request.instance);
+        }
+        outcome
     }
 
-    /// Makes a shared volume group a pool: its registry. Doing it twice is harmless; on a second
-    /// node it only opens the registry.
+    /// Makes a configured volume group a pool: its devices are made known to this node's LVM, and a
+    /// shared one gets its registry. Doing it twice is harmless; on a second node it only opens the
+    /// registry.
     ///
     /// # Errors
-    /// If the volume group is not shared, has no space, or LVM fails.
+    /// If it is not configured, a shared one is not shared or has no space, or LVM fails.
     pub fn init_pool(&self, request: RequestId, pool: &PoolName) -> Result<Applied, ControlError> {
         self.pools.init_pool(request, pool)
     }

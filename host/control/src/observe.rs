@@ -7,15 +7,14 @@ use std::sync::Arc;
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyLv, CopyProgress, CopyStage,
-    DeviceInfo, DeviceRole, DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseHolder,
-    LeaseMode, LvUuid, Member, NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing, Slot,
-    SlotReading, Space, VolumeId, VolumeInfo, VolumeRef,
+    DeviceId, DeviceInfo, DeviceRole, DiskFacts, HeldLease, Home, HydrationFacts, InstanceId,
+    LeaseHolder, LeaseMode, LvUuid, Member, NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing,
+    Slot, SlotReading, Space, VolumeId, VolumeInfo, VolumeRef,
 };
 use volward_plan::home::copy_names;
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput, Witnesses};
 
-use crate::engine::clone_of;
 use crate::error::ControlError;
 use crate::ports::{Devices, Leases, Machine, PortResult, Registry, Volumes};
 use crate::settings::{Ports, Settings, needs};
@@ -199,7 +198,11 @@ impl Observer {
             .iter()
             .any(|d| d.id.role == DeviceRole::Clone && d.target.is_some());
         let clone = if clone_loaded {
-            self.ports.devices.clone_status(clone_of(&info.volume))?
+            let id = DeviceId {
+                volume: id,
+                role: DeviceRole::Clone,
+            };
+            self.ports.devices.clone_status(id)?
         } else {
             None
         };

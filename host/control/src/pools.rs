@@ -52,18 +52,40 @@ impl Pools {
         Some(registry.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a shared volume group a pool: its registry. Doing it twice is harmless; on a second
-    /// node it only opens the registry.
+    /// Makes a configured volume group a pool: its devices are made known to this node's LVM, and a
+    /// shared one gets its registry. Doing it twice is harmless; on a second node it only opens the
+    /// registry.
     ///
     /// # Errors
-    /// If the volume group is not shared, has no space, or LVM fails.
+    /// If it is not configured, a shared one is not shared or has no space, or LVM fails.
     pub(crate) fn init_pool(
         &self,
         request: RequestId,
         pool: &PoolName,
     ) -> Result<Applied, ControlError> {
-        self.observer.managed(pool)?;
+        let shared = self.settings.pools.contains(pool);
+        if !shared && self.settings.local.as_ref() != Some(pool) {
+            return Err(ControlError::NotFound(format!(
+                "pool {pool} is not in /etc/volward/volward.toml; add a [[pool]] section for it and \
+                 restart volwardd"
+            )));
+        }
         let _alone = self.alone(pool);
+        let failed = |error| storage(request, &format!("making {pool} a pool"), error);
+        let adopted = self.ports.volumes.adopt(pool).map_err(failed)?;
+        // A local pool has no registry: its volumes are this node's alone.
+        let made = match shared {
+            true => self.init_registry(request, pool)?,
+            false => Applied::Identity,
+        };
+        Ok(match (adopted, made) {
+            (Applied::Identity, Applied::Identity) => Applied::Identity,
+            _ => Applied::Changed,
+        })
+    }
+
+    /// The registry of a shared pool: made, converted or opened.
+    fn init_registry(&self, request: RequestId, pool: &PoolName) -> Result<Applied, ControlError> {
         let failed = |error| storage(request, &format!("making {pool} a pool"), error);
         let info = self.ports.volumes.pool(pool).map_err(failed)?;
         if !info.is_shared() {

@@ -10,7 +10,7 @@
 use volward_control::ControlError;
 use volward_control::ports::{Devices, PortError};
 use volward_model::home::HomeState;
-use volward_model::{CopyMode, DeviceId, DeviceRole, VolumeRef};
+use volward_model::{CopyMode, CopyState, DeviceId, DeviceRole, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, settled};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
@@ -64,7 +64,10 @@ fn i19_i22_hydration_under_writes_becomes_linear_and_comes_home() {
     n1.tasks.run_all();
     assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
     let view = n1.node.copies();
-    assert_eq!((view[0].state, view[0].done), ("complete", view[0].total));
+    assert_eq!(
+        (view[0].state, view[0].done),
+        (CopyState::Complete, view[0].total)
+    );
     lab.write(&n1.kernel, volume.id, instance(1), (9, 77))
         .unwrap();
     n1.kernel
@@ -105,9 +108,13 @@ fn a_copy_before_start_is_whole_when_the_guest_gets_it() {
     let (lab, n1, volume) = attached(CopyMode::BeforeStart);
     let status = n1.kernel.clone_status(clone_of(&volume)).unwrap().unwrap();
     assert!(status.complete());
-    assert_ne!(n1.node.copies()[0].state, "complete", "not switched yet");
+    assert_ne!(
+        n1.node.copies()[0].state,
+        CopyState::Complete,
+        "not switched yet"
+    );
     n1.tasks.run_all();
-    assert_eq!(n1.node.copies()[0].state, "complete");
+    assert_eq!(n1.node.copies()[0].state, CopyState::Complete);
     assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
     assert_eq!(settled(&lab, &n1), [""; 0]);
 }
@@ -150,7 +157,7 @@ fn started_again_before_the_write_back_began_it_hydrates_on() {
     assert_eq!(settled(&lab, &n1), [""; 0]);
     assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
     assert!(matches!(home(&lab, &volume), HomeState::Split { .. }));
-    assert_eq!(n1.node.copies()[0].state, "complete");
+    assert_eq!(n1.node.copies()[0].state, CopyState::Complete);
 }
 
 #[test]
@@ -228,8 +235,14 @@ fn i23_a_hydration_that_stands_still_is_called_stalled() {
         };
         let state = node.copies()[0].state;
         // The source fails for 20 waits of 5 s, which is more than `stall_after`.
-        assert!(waits > 8 || state == "hydrating", "{waits}: {state}");
-        assert!(waits != 20 || state == "stalled", "{waits}: {state}");
+        assert!(
+            waits > 8 || state == CopyState::Hydrating,
+            "{waits}: {state}"
+        );
+        assert!(
+            waits != 20 || state == CopyState::Stalled,
+            "{waits}: {state}"
+        );
         if waits > 20 {
             kernel.hydrate(id, 8).unwrap();
         }
@@ -237,7 +250,7 @@ fn i23_a_hydration_that_stands_still_is_called_stalled() {
     n1.tasks.run_all();
     assert!(*seen.lock().unwrap() > 20);
     assert_eq!(target(&n1, clone_of(&volume)).as_deref(), Some("linear"));
-    assert_eq!(n1.node.copies()[0].state, "complete");
+    assert_eq!(n1.node.copies()[0].state, CopyState::Complete);
 }
 
 #[test]
@@ -302,7 +315,7 @@ fn a_write_back_taken_up_again_says_at_once_how_far_it_is() {
     let n1 = lab.start("n1");
     // Nothing was done yet; what the kernel holds is looked at all the same.
     let copies = n1.node.copies();
-    assert_eq!((copies.len(), copies[0].state), (1, "returning"));
+    assert_eq!((copies.len(), copies[0].state), (1, CopyState::Returning));
     assert!(copies[0].total.0 > copies[0].done.0, "{copies:?}");
     assert!(copies[0].done.0 > 0, "{copies:?}");
     n1.kernel

@@ -11,8 +11,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use volward_control::ports::{Applied, Leases, Registry, Volumes};
+use volward_control::ControlError;
+use volward_control::ports::{Applied, Leases, PortError, Registry, Unmet, Volumes};
 use volward_model::{LeaseMode, RequestId};
+use volward_plan::RefusalCode;
 use volward_simulation::{Daemon, Lab, ask, disk, instance};
 
 fn request() -> RequestId {
@@ -42,6 +44,41 @@ fn a_volume_group_becomes_a_pool_once_and_for_all_nodes() {
     );
     is_open(&lab, &n1);
     is_open(&lab, &n2);
+}
+
+#[test]
+fn a_pool_is_made_of_a_configured_group_whose_devices_lvm_sees_and_a_local_one_has_no_registry() {
+    let lab = Lab::bare(&["n1"]);
+    let n1 = lab.start("n1");
+    let unknown = "vg9".parse().unwrap();
+    let error = n1.node.init_pool(request(), &unknown).unwrap_err();
+    assert!(matches!(error, ControlError::NotFound(_)), "{error:?}");
+    assert!(error.to_string().contains("[[pool]]"), "{error}");
+
+    let pool = lab.pool.clone();
+    let unmet = PortError::from(Unmet::DevicesFile { pool });
+    n1.kernel.fail_on("adopt", unmet);
+    let error = n1.node.init_pool(request(), &lab.pool).unwrap_err();
+    let ControlError::Refused { refusal, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(refusal.code, RefusalCode::DevicesFile);
+    // Its volumes were not looked at, and nothing was made.
+    let made = Volumes::pool(&n1.kernel, &lab.pool).unwrap().volumes;
+    assert_eq!(made, []);
+
+    let local = lab.local("n1").unwrap();
+    let volumes = || Volumes::pool(&n1.kernel, &local).unwrap().volumes;
+    let before = volumes();
+    n1.node.init_pool(request(), &local).unwrap();
+    assert_eq!(volumes(), before);
+    n1.kernel.fail_on(
+        "adopt",
+        PortError::Missing {
+            what: "a physical volume".into(),
+        },
+    );
+    n1.node.init_pool(request(), &local).unwrap_err();
 }
 
 /// The slots stay: guests that they tell of go on while their daemons are stopped.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::Deserialize;
+pub(crate) use volward_api::PoolKind;
 use volward_model::{NodeName, PoolName};
 use volward_policy::{Limits, LogLimits};
 
@@ -59,19 +60,14 @@ pub(crate) struct PoolSection {
     /// The volume group.
     pub(crate) name: PoolName,
     /// On a LUN all nodes see, or on this node's own disks.
-    #[serde(default)]
+    #[serde(default = "shared")]
     pub(crate) kind: PoolKind,
     /// LVM devices file of its own under /etc/lvm/devices; absent: `volward-<name>.devices`.
     pub(crate) devices_file: Option<String>,
 }
 
-/// `kind` of a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum PoolKind {
-    #[default]
-    Shared,
-    Local,
+fn shared() -> PoolKind {
+    PoolKind::Shared
 }
 
 /// `[policy]`

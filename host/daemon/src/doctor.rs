@@ -50,7 +50,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
 fn fine(name: &str, found: impl Into<String>) -> DoctorCheck {
     DoctorCheck {
         name: name.to_owned(),
-        verdict: DoctorVerdict::Ok,
+        verdict: DoctorVerdict::Ok.into(),
         found: found.into(),
         remedy: None,
         refuses_read_write: false,
@@ -64,7 +64,7 @@ fn bad(
     remedy: impl Into<String>,
 ) -> DoctorCheck {
     DoctorCheck {
-        verdict,
+        verdict: verdict.into(),
         remedy: Some(remedy.into()),
         ..fine(name, found)
     }

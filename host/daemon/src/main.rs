@@ -7,14 +7,12 @@
 //! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
 //! | [`http`] | the socket, and the OpenAPI document of what is served there |
 //! | [`doctor`] | what is missing on this node, with the remedy |
-//! | [`marks`] | what is written into the start marks |
 //! | [`only_one`] | one daemon for one state folder |
 //! | [`spool`] | when the hook's late releases are done |
 
 mod config;
 mod doctor;
 mod http;
-mod marks;
 mod only_one;
 mod policies;
 mod spool;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
-use volward_control::ControlError;
+use volward_control::{ControlError, NotAfter};
 use volward_model::{Origin, RequestId};
 use volward_storage::spool::{SpoolError, SpoolFolder};
 
-use crate::marks::{self, not_after};
 use crate::wiring::Daemon;
 
 /// The hook also spools what a living daemon did not answer in time, or failed at. Nobody waits
@@ -71,13 +70,13 @@ pub(crate) fn deliver(
             caller_uid: 0,
             instance: release.instance,
             volumes: release.volumes,
-            not_after: release
-                .not_after
-                .map(|start| not_after(start.boot_id, start.sequence)),
+            not_after: release.not_after.map(|start| NotAfter {
+                boot_id: start.boot_id,
+                sequence: start.sequence,
+            }),
             dry_run: false,
         };
         let detached = daemon.node.detach(&ask);
-        marks::refresh(&daemon.marks, &daemon.node, ask.instance);
         match &detached {
             Ok(done) => tracing::info!(
                 instance = %ask.instance, count = done.detached.len(), "late release delivered"

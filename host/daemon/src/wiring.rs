@@ -8,7 +8,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
-use volward_model::PoolName;
 use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
 use volward_storage::events::EventLog;
@@ -42,8 +41,6 @@ pub(crate) struct Daemon {
     pub(crate) node: Arc<Node>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) decisions: Arc<Log>,
-    pub(crate) marks: Arc<MarksFolder>,
-    pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
     pub(crate) leases: Arc<Lvmlockd>,
     pub(crate) tools: Tools,
@@ -88,7 +85,7 @@ impl Daemon {
         let machine = Arc::new(Kernel::new());
         let marks = Arc::new(MarksFolder::new(&config.paths.marks, machine.boot_id())?);
         let ports = Ports {
-            volumes: lvm.clone(),
+            volumes: lvm,
             leases: leases.clone(),
             activation: leases.clone(),
             devices: Arc::new(Dm::new(&config.paths.devices)),
@@ -96,7 +93,7 @@ impl Daemon {
             journal: Arc::new(state),
             policy: policies.clone(),
             decisions: decisions.clone(),
-            marks: marks.clone(),
+            marks,
             clock: Arc::new(SystemClock::new()),
             machine: machine.clone(),
             tasks: Arc::new(Threads),
@@ -109,21 +106,12 @@ impl Daemon {
             node,
             policies,
             decisions,
-            marks,
-            lvm,
             machine,
             leases,
             tools: tools.clone(),
             workbench,
             _only_one: only_one,
         })
-    }
-
-    /// How the pool is configured, if it is.
-    pub(crate) fn pool_settings(&self, pool: &PoolName) -> Option<PoolSettings> {
-        pool_settings(&self.config)
-            .into_iter()
-            .find(|p| p.name == *pool)
     }
 }
 

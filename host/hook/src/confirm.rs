@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use volward_api::{Client, ConfirmRequest};
+use volward_api::{Client, ConfirmRequest, DomainEvent};
 
 use crate::input::Guest;
 use crate::operation::Call;
 use crate::place::Place;
 use crate::say;
 
-/// It only compares.
+/// The daemon compares with what it has in memory; no storage is asked.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Whether libvirt may go on. Only `start` can be refused, and only by a daemon that says a disk
 /// is missing: later than that a refusal would kill a guest that runs (I31).
-pub(crate) fn confirm(call: &Call, guest: &Guest, place: &Place) -> bool {
+pub(crate) fn confirm(call: &Call, event: DomainEvent, guest: &Guest, place: &Place) -> bool {
     let Some(instance) = guest.instance else {
         return true;
     };
@@ -25,7 +25,7 @@ pub(crate) fn confirm(call: &Call, guest: &Guest, place: &Place) -> bool {
     let disks = guest.managed.disks.iter();
     let request = ConfirmRequest {
         instance,
-        event: call.operation.clone(),
+        event,
         volumes: disks.map(|d| (d.pool.clone(), d.volume.clone())).collect(),
     };
     let missing = match Client::new(place.socket(), DEADLINE).confirm(&request) {
@@ -36,7 +36,7 @@ pub(crate) fn confirm(call: &Call, guest: &Guest, place: &Place) -> bool {
         }
     };
     // After the end nothing is attached, and nothing has to be.
-    if call.operation == "stopped" {
+    if event == DomainEvent::Stopped {
         return true;
     }
     for (pool, volume) in &missing {
@@ -46,5 +46,5 @@ pub(crate) fn confirm(call: &Call, guest: &Guest, place: &Place) -> bool {
             call.guest
         ));
     }
-    missing.is_empty() || call.operation != "start"
+    missing.is_empty() || event != DomainEvent::Start
 }

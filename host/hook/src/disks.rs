@@ -1,7 +1,7 @@
 //! The managed disks of a guest, and what is wrong with them.
 
 use volward_api::model::{Access, InstanceId, PoolName, Sharing};
-use volward_api::{DiskPath, DiskWish};
+use volward_api::{DiskPath, DiskRequest};
 
 use crate::domain::{Disk, Domain, PathUse, User};
 use crate::path::{self, Device};
@@ -11,7 +11,7 @@ use crate::place::Place;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Managed {
     /// What is to be attached, in the XML's order, each volume once.
-    pub(crate) disks: Vec<DiskWish>,
+    pub(crate) disks: Vec<DiskRequest>,
     /// Why it cannot be attached as written, a sentence each.
     pub(crate) troubles: Vec<String>,
 }
@@ -22,7 +22,7 @@ impl Managed {
     }
 }
 
-/// Finds them.
+/// Finds the managed disks among the paths of a guest's XML, in its order.
 pub(crate) fn managed(
     domain: &Domain,
     instance: Option<InstanceId>,
@@ -33,15 +33,15 @@ pub(crate) fn managed(
     for path_use in &domain.paths {
         let result = match path::device(&path_use.path, pools, place) {
             Ok(None) => continue,
-            Ok(Some(device)) => wish(domain, instance, path_use, device),
+            Ok(Some(device)) => request(domain, instance, path_use, device),
             Err(trouble) => Err(trouble.to_string()),
         };
-        if let Err(trouble) = result.and_then(|wish| add(&mut found.disks, wish)) {
+        if let Err(trouble) = result.and_then(|disk| add(&mut found.disks, disk)) {
             found.troubles.push(at(&path_use.by, &trouble));
         }
     }
     if !found.is_empty() {
-        found.troubles.extend_from_slice(&domain.wishes.troubles);
+        found.troubles.extend_from_slice(&domain.metadata.troubles);
     }
     found
 }
@@ -54,12 +54,12 @@ fn at(user: &User, trouble: &str) -> String {
     }
 }
 
-fn wish(
+fn request(
     domain: &Domain,
     instance: Option<InstanceId>,
     path_use: &PathUse,
     device: Device,
-) -> Result<DiskWish, String> {
+) -> Result<DiskRequest, String> {
     let path = &path_use.path;
     let disk = match &path_use.by {
         User::Disk(disk) => disk,
@@ -86,13 +86,13 @@ fn wish(
             (pool, volume, DiskPath::Own)
         }
     };
-    Ok(DiskWish {
+    Ok(DiskRequest {
         pool,
         volume,
         path: form,
         access: access(disk),
         sharing: disk.shareable.then_some(Sharing::Shared),
-        accept_narrowing: domain.wishes.accept_narrowing.contains(&disk.target),
+        accept_narrowing: domain.metadata.accept_narrowing.contains(&disk.target),
     })
 }
 
@@ -104,9 +104,9 @@ fn access(disk: &Disk) -> Access {
     }
 }
 
-/// A volume named twice (a backing file of two disks, say) is wished for once, as widely as the
+/// A volume named twice (a backing file of two disks, say) is asked for once, as widely as the
 /// wider of the two needs it.
-fn add(disks: &mut Vec<DiskWish>, new: DiskWish) -> Result<(), String> {
+fn add(disks: &mut Vec<DiskRequest>, new: DiskRequest) -> Result<(), String> {
     let known = disks
         .iter_mut()
         .find(|d| d.pool == new.pool && d.volume == new.volume);

@@ -1,22 +1,22 @@
 //! The domain XML, read once from beginning to end: who the guest is, which paths it names, and
-//! what it wishes.
+//! what its metadata asks for.
 
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
-use crate::metadata::{NAMESPACE, Wishes};
+use crate::metadata::{Metadata, NAMESPACE};
 
 /// What the XML says, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Domain {
-    /// `<uuid>` as written.
+    /// The text of `<uuid>`, as written; empty where there is none.
     pub(crate) uuid: String,
     /// Every absolute path outside of metadata and prose, in document order.
     pub(crate) paths: Vec<PathUse>,
-    /// From the metadata.
-    pub(crate) wishes: Wishes,
+    /// What the guest's `volward:instance` element in its `<metadata>` says.
+    pub(crate) metadata: Metadata,
 }
 
 /// One path and where it stands.
@@ -26,16 +26,16 @@ pub(crate) struct PathUse {
     pub(crate) by: User,
 }
 
-/// What opens the path.
+/// The element that names a path, and so opens it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum User {
-    /// A disk.
+    /// A `<disk>`, whose volume can be attached.
     Disk(Disk),
     /// An element that Volward cannot attach for.
     Other(String),
 }
 
-/// A `<disk>` element's properties.
+/// What a `<disk>` element says of itself, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Disk {
     /// `vda`; empty if the XML does not say.
@@ -63,7 +63,7 @@ enum Tag {
     Domain,
     Uuid,
     Metadata,
-    Wishes,
+    Instance,
     /// Everything within is somebody else's: foreign metadata, prose.
     Foreign,
     Devices,
@@ -127,7 +127,7 @@ impl Walk {
         self.began = true;
         let tag = tag(parent, ours, name);
         self.open.push(tag);
-        if tag == Tag::Foreign && parent != Some(Tag::Wishes) {
+        if tag == Tag::Foreign && parent != Some(Tag::Instance) {
             return Ok(());
         }
         let mut attributes = Vec::new();
@@ -142,7 +142,7 @@ impl Walk {
             }
         }
         match (parent, name) {
-            (Some(Tag::Wishes), _) if ours => self.domain.wishes.add(name, &attributes),
+            (Some(Tag::Instance), _) if ours => self.domain.metadata.add(name, &attributes),
             (Some(Tag::Devices), "disk") => {
                 let is_cdrom =
                     |(key, value): &(String, String)| key == "device" && value == "cdrom";
@@ -225,8 +225,8 @@ fn tag(parent: Option<Tag>, ours: bool, name: &str) -> Tag {
         return Tag::Domain;
     };
     match (parent, name) {
-        (Tag::Metadata, "instance") if ours => Tag::Wishes,
-        (Tag::Foreign | Tag::Metadata | Tag::Wishes, _) => Tag::Foreign,
+        (Tag::Metadata, "instance") if ours => Tag::Instance,
+        (Tag::Foreign | Tag::Metadata | Tag::Instance, _) => Tag::Foreign,
         (Tag::Domain, "uuid") => Tag::Uuid,
         (Tag::Domain, "metadata") => Tag::Metadata,
         (Tag::Domain, "name" | "title" | "description") => Tag::Foreign,

@@ -46,13 +46,13 @@ fn prose_and_foreign_metadata_name_no_disks() {
 
 #[test]
 fn our_metadata_is_known_by_its_namespace() {
-    let wishes = read("two-disks").wishes;
+    let metadata = read("two-disks").metadata;
     assert_eq!(
-        wishes.hints,
+        metadata.hints,
         [("tenant".to_owned(), "blue & green".to_owned())]
     );
-    assert_eq!(wishes.accept_narrowing, ["vdb"]);
-    assert!(wishes.troubles.is_empty());
+    assert_eq!(metadata.accept_narrowing, ["vdb"]);
+    assert!(metadata.troubles.is_empty());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn metadata_with_a_typo_is_trouble() {
         let xml = format!(
             "<domain><metadata><v:instance xmlns:v='{NAMESPACE}'>{inside}</v:instance></metadata></domain>"
         );
-        let troubles = parse(xml.as_bytes()).unwrap().wishes.troubles;
+        let troubles = parse(xml.as_bytes()).unwrap().metadata.troubles;
         assert!(troubles[0].contains(expected), "{troubles:?}");
     }
 }

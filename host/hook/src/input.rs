@@ -18,7 +18,7 @@ const LIMIT: usize = 4 << 20;
 /// libvirt writes the XML at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What arrived.
+/// What was read from stdin, and why not more.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
@@ -33,11 +33,11 @@ pub(crate) struct Guest {
     pub(crate) instance: Option<InstanceId>,
     /// Its managed disks, as far as they could be found.
     pub(crate) managed: Managed,
-    /// Free words for policies.
+    /// Pairs of key and value for policies, in any words.
     pub(crate) hints: Vec<(String, String)>,
 }
 
-/// Reads stdin.
+/// Reads the domain XML from stdin, bounded in size and time.
 pub(crate) fn read() -> Input {
     read_from(io::stdin().as_fd(), LIMIT, PATIENCE)
 }
@@ -93,7 +93,7 @@ impl Input {
                 if !managed.is_empty() && instance.is_none() {
                     managed.troubles.push("the domain XML has no UUID".into());
                 }
-                let hints = domain.wishes.hints;
+                let hints = domain.metadata.hints;
                 return Guest {
                     instance,
                     managed,

@@ -56,6 +56,6 @@ fn act(effect: Effect, call: &Call, place: &Place) -> bool {
         Effect::Attach => prepare::attach(call, &guest, place),
         Effect::Check => prepare::check(call, &guest),
         Effect::Detach => release::detach(call, &guest, place),
-        Effect::Confirm => confirm::confirm(call, &guest, place),
+        Effect::Confirm(event) => confirm::confirm(call, event, &guest, place),
     }
 }

@@ -1,4 +1,4 @@
-//! The guest's wishes in its `<metadata>`:
+//! What the guest's `<metadata>` asks of Volward:
 //!
 //! ```xml
 //! <volward:instance xmlns:volward="https://volward.dev/xmlns/domain/1">
@@ -10,18 +10,18 @@
 /// The namespace; the prefix is anybody's choice.
 pub(crate) const NAMESPACE: &str = "https://volward.dev/xmlns/domain/1";
 
-/// What it says.
+/// What the guest's `volward:instance` element says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    /// Free words for policies.
+pub(crate) struct Metadata {
+    /// Pairs of key and value for policies, in any words.
     pub(crate) hints: Vec<(String, String)>,
-    /// Targets (`vdb`) for which less than wished is welcome too.
+    /// Targets (`vdb`) for which less than was asked for is accepted.
     pub(crate) accept_narrowing: Vec<String>,
     /// What could not be understood, a sentence each.
     pub(crate) troubles: Vec<String>,
 }
 
-impl Wishes {
+impl Metadata {
     /// One child element of `instance`.
     pub(crate) fn add(&mut self, element: &str, attributes: &[(String, String)]) {
         if let Err(trouble) = self.try_add(element, attributes) {

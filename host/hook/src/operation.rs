@@ -1,17 +1,19 @@
 //! What libvirt says, and what is to be done about it.
 
+use volward_api::DomainEvent;
+
 /// One call of the hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// The guest's name.
+    /// The guest's name, the domain's `<name>`.
     pub(crate) guest: String,
-    /// libvirt's word.
+    /// libvirt's word for what happens: `prepare`, `start`, `release`, ...
     pub(crate) operation: String,
-    /// `begin`, `end` or `-`.
+    /// libvirt's sub-operation: `begin`, `end` or `-`.
     pub(crate) stage: String,
 }
 
-/// What the hook does.
+/// What the hook does at an operation of libvirt's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing: not even stdin is read.
@@ -23,7 +25,7 @@ pub(crate) enum Effect {
     /// Detaches everything the guest has.
     Detach,
     /// Tells the daemon, which looks whether what should be attached is.
-    Confirm,
+    Confirm(DomainEvent),
 }
 
 impl Call {
@@ -45,9 +47,11 @@ impl Call {
             ("prepare", "begin") => Effect::Attach,
             ("migrate" | "restore", "begin") => Effect::Check,
             ("release", "end") => Effect::Detach,
-            ("start" | "started" | "reconnect" | "attach", "begin") | ("stopped", "end") => {
-                Effect::Confirm
-            }
+            ("start", "begin") => Effect::Confirm(DomainEvent::Start),
+            ("started", "begin") => Effect::Confirm(DomainEvent::Started),
+            ("stopped", "end") => Effect::Confirm(DomainEvent::Stopped),
+            ("reconnect", "begin") => Effect::Confirm(DomainEvent::Reconnect),
+            ("attach", "begin") => Effect::Confirm(DomainEvent::Attach),
             _ => Effect::None,
         }
     }
@@ -66,15 +70,18 @@ mod tests {
     fn every_operation_of_libvirts_documentation_has_its_effect() {
         for (words, expected) in [
             ("vm prepare begin -", Effect::Attach),
-            ("vm start begin -", Effect::Confirm),
-            ("vm started begin -", Effect::Confirm),
-            ("vm stopped end -", Effect::Confirm),
+            ("vm start begin -", Effect::Confirm(DomainEvent::Start)),
+            ("vm started begin -", Effect::Confirm(DomainEvent::Started)),
+            ("vm stopped end -", Effect::Confirm(DomainEvent::Stopped)),
             ("vm release end -", Effect::Detach),
             ("vm release end migrated", Effect::Detach),
             ("vm migrate begin -", Effect::Check),
             ("vm restore begin -", Effect::Check),
-            ("vm reconnect begin -", Effect::Confirm),
-            ("vm attach begin -", Effect::Confirm),
+            (
+                "vm reconnect begin -",
+                Effect::Confirm(DomainEvent::Reconnect),
+            ),
+            ("vm attach begin -", Effect::Confirm(DomainEvent::Attach)),
             ("vm invented begin -", Effect::None),
             ("vm prepare end -", Effect::None),
         ] {

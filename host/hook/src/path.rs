@@ -11,7 +11,7 @@ use crate::place::Place;
 /// A managed device, by the path a guest has for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Device {
-    /// `/dev/volward/<instance>/<pool>/<volume>`.
+    /// The attachment's own device, `/dev/volward/<instance>/<pool>/<volume>`.
     Own {
         instance: InstanceId,
         pool: PoolName,

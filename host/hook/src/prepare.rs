@@ -62,9 +62,10 @@ fn nothing_is_left(error: &ClientError) -> bool {
     match error {
         ClientError::NoDaemon { .. } | ClientError::NotAllowed { .. } => true,
         ClientError::TimedOut { .. } | ClientError::Protocol { .. } => false,
+        // Of a kind that a later daemon has added nobody knows here.
         ClientError::Problem(problem) => !matches!(
-            problem.kind,
-            ProblemCode::Quarantined | ProblemCode::Internal
+            problem.kind.known(),
+            None | Some(ProblemCode::Quarantined | ProblemCode::Internal)
         ),
     }
 }

@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(45);
 enum Mark {
     /// Nothing is attached for it on this node.
     None,
-    /// This start.
+    /// The start that the release is for.
     Known(StartPoint),
     /// There is one, and it cannot be used.
     Unreadable(String),

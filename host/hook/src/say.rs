@@ -48,10 +48,10 @@ fn the_problem(outcome: &str, problem: &Problem) {
 
 /// The kind and, where it says more, the code.
 fn word(problem: &Problem) -> String {
-    match problem.kind {
-        ProblemCode::Denied | ProblemCode::Refused | ProblemCode::Faulted => {
+    match problem.kind.known() {
+        None | Some(ProblemCode::Denied | ProblemCode::Refused | ProblemCode::Faulted) => {
             format!("{}, {}", problem.kind, problem.code)
         }
-        kind => kind.to_string(),
+        Some(kind) => kind.to_string(),
     }
 }

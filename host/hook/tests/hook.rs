@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use support::{Node, assert_golden, xml};
 use volward_api::fake::{Canned, Seen};
 use volward_api::{
-    AttachReply, ConfirmReply, DetachReply, MARKS_DIR, Problem, ProblemCode, REFUSED_DIR, SPOOL_DIR,
+    AttachReply, ConfirmReply, DetachReply, MARKS_DIR, Open, Problem, ProblemCode, REFUSED_DIR,
+    SPOOL_DIR,
 };
 
 const WEB1: &str = "11111111-2222-3333-4444-555555555555";
@@ -31,7 +32,7 @@ fn detached(_: &Seen) -> Canned {
 
 fn problem(kind: ProblemCode, code: &str, message: &str) -> Problem {
     Problem {
-        kind,
+        kind: kind.into(),
         code: code.into(),
         message: message.into(),
         details: Vec::new(),
@@ -309,18 +310,22 @@ fn release_after_a_refused_prepare_takes_nothing_of_what_was_there_before() {
 /// Whatever became of it is unknown: the daemon is told that nobody waits any more.
 #[test]
 fn release_after_a_prepare_without_an_answer_detaches() {
-    let node = Node::new();
-    let unusable = |seen: &Seen| match seen.line.as_str() {
-        "POST /v1/attach" => {
-            Canned::problem(&problem(ProblemCode::Internal, "internal", "broke off"))
-        }
-        _ => detached(seen),
+    let broken = problem(ProblemCode::Internal, "internal", "broke off");
+    let later = Problem {
+        kind: Open::Other("of-a-later-daemon".into()),
+        ..broken.clone()
     };
-    let daemon = node.daemon(unusable);
-    assert_eq!(node.hook("web1 prepare begin -", &xml("two-disks")).code, 1);
-    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
-    let paths: Vec<String> = daemon.seen().iter().map(|s| s.line.clone()).collect();
-    assert_eq!(paths, ["POST /v1/attach", "POST /v1/detach"]);
+    for problem in [broken, later] {
+        let node = Node::new();
+        let daemon = node.daemon(move |seen: &Seen| match seen.line.as_str() {
+            "POST /v1/attach" => Canned::problem(&problem),
+            _ => detached(seen),
+        });
+        assert_eq!(node.hook("web1 prepare begin -", &xml("two-disks")).code, 1);
+        assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+        let paths: Vec<String> = daemon.seen().iter().map(|s| s.line.clone()).collect();
+        assert_eq!(paths, ["POST /v1/attach", "POST /v1/detach"]);
+    }
 }
 
 #[test]

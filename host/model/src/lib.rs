@@ -24,7 +24,9 @@ pub use copy::{CopyLv, CopyStage};
 pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, Table,
 };
-pub use slot::{CopyProgress, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading};
+pub use slot::{
+    CopyProgress, CopyState, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
+};
 pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
     VolumeInfo, VolumeRef,

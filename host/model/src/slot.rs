@@ -1,5 +1,6 @@
 //! What a node writes into its slot of a pool's registry. It informs, it never decides: leases do.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,37 @@ pub struct CopyProgress {
     pub total: u64,
     /// Estimated milliseconds to the end, where the rate allows an estimate.
     pub remaining_ms: Option<u64>,
+}
+
+/// How a copy goes, as people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyState {
+    /// Copied in the background.
+    Hydrating,
+    /// Everything is copied, and the clone has become linear.
+    Complete,
+    /// Only what the guest writes lands in it; it never completes by itself.
+    WritesOnly,
+    /// Being written back to the shared volume.
+    Returning,
+    /// Without progress while there should be some.
+    Stalled,
+    /// Its metadata failed, and nothing is copied.
+    Failed,
+}
+
+impl fmt::Display for CopyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Hydrating => "hydrating",
+            Self::Complete => "complete",
+            Self::WritesOnly => "writes-only",
+            Self::Returning => "returning",
+            Self::Stalled => "stalled",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 /// What was found in one place of the registry.

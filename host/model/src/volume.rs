@@ -218,6 +218,18 @@ pub enum MemberState {
     Dead,
 }
 
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unknown => "unknown",
+            Self::Free => "free",
+            Self::Live => "live",
+            Self::Fail => "fail",
+            Self::Dead => "dead",
+        })
+    }
+}
+
 impl MemberState {
     /// Whether the node may still be using its leases; only `Free` and `Dead` are certain not to.
     #[must_use]

@@ -26,7 +26,15 @@ pub trait Volumes: Send + Sync {
     /// [`Missing`](super::PortError::Missing) if there is no such VG; others as they come.
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo>;
 
-    /// The same, where an earlier report will do because the metadata on the disks is checked
+    /// Makes the devices of the pool's physical volumes known to this node's LVM, in a devices file
+    /// of the pool's own. The system's devices file is read, never written (I16).
+    ///
+    /// # Errors
+    /// [`Unmet`](super::PortError::Unmet) if the pool has no devices file of its own;
+    /// [`Missing`](super::PortError::Missing) if no physical volume is found; others as they come.
+    fn adopt(&self, pool: &PoolName) -> PortResult<Applied>;
+
+    /// The same as [`pool`](Volumes::pool), where an earlier report will do because the metadata on the disks is checked
     /// now not to have changed since (I10): what decides and what is looked at under the lease.
     /// What is active is asked of the kernel each time.
     ///

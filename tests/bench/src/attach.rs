@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use volward_api::attach::{AttachRequest, DetachRequest, DiskPath, DiskWish};
+use volward_api::attach::{AttachRequest, DetachRequest, DiskPath, DiskRequest};
 use volward_api::client::Client;
 use volward_model::{Access, InstanceId, Purpose, Sharing};
 
@@ -70,7 +70,7 @@ impl Daemon {
             .split_once('/')
             .context("a volume is given as POOL/NAME")?;
         let instance = InstanceId(uuid::Uuid::from_u128(0xbe2c4));
-        let wish = DiskWish {
+        let disk = DiskRequest {
             pool: pool.parse()?,
             volume: name.parse()?,
             path: DiskPath::Own,
@@ -86,7 +86,7 @@ impl Daemon {
                 instance_name: "bench".to_owned(),
                 purpose: Purpose::Boot,
                 hints: Vec::new(),
-                disks: vec![wish],
+                disks: vec![disk],
                 dry_run: false,
             },
             detach: DetachRequest {

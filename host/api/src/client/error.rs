@@ -12,27 +12,27 @@ pub enum ClientError {
     /// Nobody listens: the socket is missing, or nobody accepts on it.
     #[error("the daemon is not running on this node ({})", socket.display())]
     NoDaemon {
-        /// Where it should listen.
+        /// The path at which the daemon should listen.
         socket: PathBuf,
-        /// The system's words.
+        /// Why connecting failed, in the system's words.
         #[source]
         source: io::Error,
     },
     /// The socket is there, but this user may not open it.
     #[error("this user may not talk to the daemon ({}): ask as root", socket.display())]
     NotAllowed {
-        /// Where it listens.
+        /// The path at which the daemon listens.
         socket: PathBuf,
-        /// The system's words.
+        /// Why connecting failed, in the system's words.
         #[source]
         source: io::Error,
     },
     /// It was asked, and did not answer in time. It may still be at work.
     #[error("the daemon did not answer within {} s ({})", after.as_secs(), socket.display())]
     TimedOut {
-        /// Where it listens.
+        /// The path at which the daemon listens.
         socket: PathBuf,
-        /// The whole call's deadline.
+        /// The deadline of the whole call, connecting included.
         after: Duration,
     },
     /// It answered, and the answer is no.
@@ -41,7 +41,7 @@ pub enum ClientError {
     /// What came back is no answer of a daemon of this version, or the connection broke.
     #[error("the daemon's answer cannot be used ({}): {reason}", socket.display())]
     Protocol {
-        /// Where it listens.
+        /// The path at which the daemon listens.
         socket: PathBuf,
         /// What is wrong with it.
         reason: String,

@@ -8,7 +8,7 @@ const MAX_RESPONSE: usize = 64 << 20;
 /// More headers than any server of ours sends.
 const MAX_HEADERS: usize = 64;
 
-/// A response, body decoded.
+/// A response with its body, which may have come in chunks, put together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
@@ -26,7 +26,7 @@ enum Framing {
 struct Head {
     status: u16,
     framing: Framing,
-    /// Where the body begins.
+    /// Index of the body's first byte in what was read.
     end: usize,
 }
 

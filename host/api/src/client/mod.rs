@@ -24,13 +24,14 @@ use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
     HydrationView, PolicyView, RollbackRequest, StatusReply,
 };
+use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
 use error::WireError;
 
 /// What to explain; of an instance or volume, the latest request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExplainQuery {
-    /// This request.
+    /// The request of this id.
     Request(RequestId),
     /// The latest of this instance.
     Instance(InstanceId),
@@ -56,12 +57,12 @@ pub struct DecisionsQuery {
     pub limit: Option<u32>,
     /// Those with a greater number in the log.
     pub after: Option<u64>,
-    /// Those of this instance.
+    /// Decisions of this instance only.
     pub instance: Option<InstanceId>,
     /// Those about this volume, by its pool's and its own name at the time.
     pub volume: Option<(PoolName, VolumeName)>,
-    /// Those the policies came to this with: `granted`, `advised`, `denied`, `faulted`.
-    pub said: Option<String>,
+    /// Those the policies came to this with.
+    pub said: Option<Said>,
 }
 
 impl DecisionsQuery {
@@ -75,7 +76,7 @@ impl DecisionsQuery {
                 "volume",
                 volume.map(|(pool, name)| format!("{pool}/{name}")),
             ),
-            ("said", self.said.clone()),
+            ("said", self.said.map(Words::word)),
         ];
         let given = pairs
             .into_iter()

@@ -7,7 +7,7 @@ use super::explain;
 use crate::table::table;
 use crate::time::utc;
 
-/// The latest decisions.
+/// `decisions ls`: a table, a line a decision, the oldest first.
 pub(crate) fn decisions(reply: &DecisionsReply) -> String {
     if reply.decisions.is_empty() {
         return "no such decisions on this node".to_owned();
@@ -16,7 +16,7 @@ pub(crate) fn decisions(reply: &DecisionsReply) -> String {
         [
             utc(view.at_ms),
             view.request.clone(),
-            view.hook.clone(),
+            view.hook.to_string(),
             instance(view),
             view.disks.join(" "),
             said(view),
@@ -54,18 +54,18 @@ fn instance(view: &DecisionView) -> String {
 fn said(view: &DecisionView) -> String {
     match &view.by {
         Some(who) => format!("{} by {who}", view.said),
-        None => view.said.clone(),
+        None => view.said.to_string(),
     }
 }
 
 fn became(view: &DecisionView) -> String {
     match &view.message {
         Some(message) => format!("{}: {message}", view.became),
-        None => view.became.clone(),
+        None => view.became.to_string(),
     }
 }
 
-/// A decision whole.
+/// `decisions show`: facts, every policy's answer, and what became of it.
 pub(crate) fn decision(reply: &DecisionReply) -> String {
     let became = reply.outcome["became"].as_str().unwrap_or("unknown");
     let mut became = format!("became: {became}");

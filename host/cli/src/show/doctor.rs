@@ -1,6 +1,6 @@
 //! `volward doctor`.
 
-use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
+use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict, Open};
 
 use crate::exit::Exit;
 
@@ -19,7 +19,7 @@ pub(crate) fn doctor(reply: &DoctorReply) -> String {
     for check in &reply.checks {
         lines.push(format!(
             "{:7}  {:width$}  {}",
-            word(check.verdict),
+            word(&check.verdict),
             check.name,
             check.found
         ));
@@ -32,11 +32,12 @@ pub(crate) fn doctor(reply: &DoctorReply) -> String {
     lines.join("\n")
 }
 
-fn word(verdict: DoctorVerdict) -> &'static str {
-    match verdict {
-        DoctorVerdict::Ok => "ok",
-        DoctorVerdict::Warning => "warning",
-        DoctorVerdict::Failed => "FAILED",
+/// A failure is to be seen among many lines.
+fn word(verdict: &Open<DoctorVerdict>) -> String {
+    if *verdict == DoctorVerdict::Failed {
+        "FAILED".to_owned()
+    } else {
+        verdict.to_string()
     }
 }
 

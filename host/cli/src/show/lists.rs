@@ -1,9 +1,9 @@
 //! Everything that is a table.
 
-use volward_api::model::{Bytes, PoolName};
+use volward_api::model::{Bytes, MemberState, PoolName};
 use volward_api::{
-    AttachReply, Attached, AttachmentView, DetachReply, HydrationView, PoolMember, PoolView,
-    StatusReply, VolumeView,
+    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, HydrationView, PoolMember,
+    PoolView, StatusReply, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -20,8 +20,8 @@ pub(crate) fn pools(pools: &[PoolView]) -> String {
     let rows = pools.iter().map(|pool| {
         [
             pool.name.clone(),
-            pool.kind.clone(),
-            or_none(&pool.lock_type),
+            pool.kind.to_string(),
+            or_none(&pool.lock_type.to_string()),
             Bytes(pool.size).to_string(),
             Bytes(pool.free).to_string(),
             nodes(&pool.members),
@@ -65,11 +65,12 @@ fn volumes(pools: &[PoolView]) -> String {
 fn nodes(members: &[PoolMember]) -> String {
     let shown = members.iter().map(|member| {
         let name = member_name(member);
-        match (member.own, member.state.as_str()) {
-            (true, "live") => format!("{name} (this node)"),
-            (true, state) => format!("{name} (this node, {state})"),
-            (false, "live") => name,
-            (false, state) => format!("{name} ({state})"),
+        let state = &member.state;
+        match (member.own, *state == MemberState::Live) {
+            (true, true) => format!("{name} (this node)"),
+            (true, false) => format!("{name} (this node, {state})"),
+            (false, true) => name,
+            (false, false) => format!("{name} ({state})"),
         }
     });
     or_none(&shown.collect::<Vec<_>>().join(", "))
@@ -80,7 +81,7 @@ fn member_name(member: &PoolMember) -> String {
     member.node.clone().unwrap_or_else(number)
 }
 
-/// After `volume set`.
+/// After `volume set`: the mark as it is now, in one line.
 pub(crate) fn volume_set(pool: &PoolName, volume: &VolumeView) -> String {
     let not = if volume.shareable { "" } else { "not " };
     format!("{pool}/{} is {not}shareable", volume.name)
@@ -97,9 +98,9 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
             format!("{}/{}", a.pool, a.volume),
             a.instance_name.clone().unwrap_or_else(|| "-".to_owned()),
             a.instance.clone(),
-            a.sharing.clone(),
-            a.access.clone(),
-            a.state.clone(),
+            a.sharing.to_string(),
+            a.access.to_string(),
+            a.state.to_string(),
             utc(a.since_ms),
         ]
     });
@@ -132,7 +133,7 @@ pub(crate) fn attached(reply: &AttachReply, dry_run: bool) -> String {
 }
 
 fn attached_line(disk: &Attached) -> String {
-    let copied = disk.copy.map(|plan| format!(", {}", copy(&plan)));
+    let copied = disk.copy.as_ref().map(|copy| format!(", {}", copied(copy)));
     format!(
         "{}  {}/{}, {}, {}{}{}",
         disk.device,
@@ -145,6 +146,14 @@ fn attached_line(disk: &Attached) -> String {
     )
 }
 
+/// In the words of a later daemon where this program has none of its own.
+fn copied(grant: &CopyGrant) -> String {
+    grant.plan().map_or_else(
+        || format!("copy {}, then {}", grant.mode, grant.fate),
+        |plan| copy(&plan),
+    )
+}
+
 fn plan(steps: &[String]) -> String {
     if steps.is_empty() {
         return "nothing would be done".to_owned();
@@ -154,7 +163,7 @@ fn plan(steps: &[String]) -> String {
     format!("would be done:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// After `detach`.
+/// After `detach`: a line a disk, or the plan.
 pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
     if dry_run {
         return plan(&reply.plan);
@@ -173,7 +182,7 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `hydration ls`.
+/// `hydration ls`: a table, a line a copy.
 pub(crate) fn hydrations(found: &[HydrationView]) -> String {
     if found.is_empty() {
         return "no copies on this node".to_owned();
@@ -181,7 +190,7 @@ pub(crate) fn hydrations(found: &[HydrationView]) -> String {
     let rows = found.iter().map(|h| {
         [
             format!("{}/{}", h.pool, h.volume),
-            h.state.clone(),
+            h.state.to_string(),
             percent(h.done, h.total),
             Bytes(h.done).to_string(),
             Bytes(h.total).to_string(),
@@ -212,7 +221,7 @@ fn percent(done: u64, total: u64) -> String {
     percent.map_or_else(|| "-".to_owned(), |p| format!("{p} %"))
 }
 
-/// `volward status`.
+/// `volward status`: a line for each thing there is to say.
 pub(crate) fn status(status: &StatusReply) -> String {
     let quarantined = match status.quarantined {
         0 => "none".to_owned(),

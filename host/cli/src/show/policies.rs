@@ -1,6 +1,6 @@
 //! The policies, and what is the matter with each.
 
-use volward_api::{FaultView, PolicyView};
+use volward_api::{FaultView, Hook, Open, PolicyView};
 
 use super::lists::or_none;
 use crate::table::table;
@@ -14,9 +14,9 @@ pub(crate) fn policies(found: &[PolicyView]) -> String {
     let rows = found.iter().map(|p| {
         [
             p.name.clone(),
-            p.level.clone(),
-            p.state.clone(),
-            or_none(&p.hooks.join(", ")),
+            p.level.to_string(),
+            p.state.to_string(),
+            or_none(&hooks(&p.hooks)),
             version(&p.interface),
             or_none(&p.digest.chars().take(12).collect::<String>()),
             p.granted.to_string(),
@@ -49,6 +49,11 @@ pub(crate) fn policies(found: &[PolicyView]) -> String {
         parts.extend(policy.faults.iter().map(|fault| broke(name, fault)));
     }
     parts.join("\n")
+}
+
+fn hooks(found: &[Open<Hook>]) -> String {
+    let words: Vec<String> = found.iter().map(ToString::to_string).collect();
+    words.join(", ")
 }
 
 /// The package is the same for all.

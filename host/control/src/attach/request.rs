@@ -7,49 +7,50 @@ use volward_plan::{DiskForm, Grant};
 
 use crate::state::Cancellation;
 
-/// One request.
+/// An attach as it is asked for: one instance with its disks, all of them or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachRequest {
-    /// Its number.
+    /// The id of the request, new for each.
     pub request: RequestId,
-    /// From the socket's peer credentials.
+    /// Who asks, derived from the socket's peer credentials.
     pub origin: Origin,
-    /// From the socket's peer credentials.
+    /// The caller's user id, from the socket's peer credentials.
     pub caller_uid: u32,
-    /// What for.
+    /// What the disks are for.
     pub purpose: Purpose,
-    /// The virtual machine.
+    /// The virtual machine, by its domain UUID.
     pub instance: InstanceId,
     /// Its name, for people.
     pub instance_name: String,
-    /// Free words for policies.
+    /// Pairs of key and value for policies; they prove nothing.
     pub hints: Vec<(String, String)>,
-    /// All of these, or none.
+    /// The disks; the answer has them in this order.
     pub disks: Vec<DiskRequest>,
-    /// Only say what would be done.
+    /// Plan and begin nothing.
     pub dry_run: bool,
     /// Called off when nobody waits for it any more.
     pub cancellation: Cancellation,
 }
 
-/// One disk of a request.
+/// One disk of a request: a volume, the access and the sharing asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskRequest {
-    /// In which pool.
+    /// The pool, by name.
     pub pool: PoolName,
-    /// Which volume.
+    /// The volume, by its name in the pool.
     pub volume: VolumeName,
     /// Which device the guest opens.
     pub form: DiskForm,
-    /// Wished.
+    /// The access asked for.
     pub access: Access,
-    /// Wished; `None`: shared for read-only access to a shareable volume, else exclusive.
+    /// The sharing asked for; `None`: shared for read-only access to a shareable volume, else
+    /// exclusive.
     pub sharing: Option<Sharing>,
-    /// Less will do.
+    /// A grant of less than was asked for is accepted.
     pub accept_narrowing: bool,
 }
 
-/// What came of it.
+/// What came of an attach that was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachDone {
     /// Counts attach requests on this node; 0 for a dry run.
@@ -58,6 +59,6 @@ pub struct AttachDone {
     pub grants: Vec<Grant>,
     /// The plan's steps, a line each.
     pub plan: Vec<String>,
-    /// For people.
+    /// Remarks for people, a sentence each.
     pub notes: Vec<String>,
 }

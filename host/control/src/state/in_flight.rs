@@ -98,6 +98,15 @@ impl InFlight {
         self.note(request, |attach| attach.on_record = true);
     }
 
+    /// Instance and sequence number of each that has begun its steps.
+    pub(crate) fn numbered(&self) -> Vec<(InstanceId, u64)> {
+        let attaches = self.lock();
+        let numbered = attaches
+            .iter()
+            .filter_map(|a| Some((a.instance, a.sequence?)));
+        numbered.collect()
+    }
+
     fn note(&self, request: RequestId, change: impl FnOnce(&mut Attaching)) {
         let mut attaches = self.lock();
         if let Some(attach) = attaches.iter_mut().find(|a| a.request == request) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use volward_model::{Bytes, CloneMode, CloneStatus, CopyProgress, VolumeRef};
+use volward_model::{Bytes, CloneMode, CloneStatus, CopyProgress, CopyState, VolumeRef};
 
 use crate::ports::Event;
 
@@ -34,13 +34,13 @@ pub struct CopyMonitor {
 pub struct CopyView {
     /// Which volume.
     pub volume: VolumeRef,
-    /// `hydrating`, `complete`, `writes-only`, `returning`, `stalled`, `failed`.
-    pub state: &'static str,
-    /// Done.
+    /// What it is doing, or what keeps it from that.
+    pub state: CopyState,
+    /// Copied so far.
     pub done: Bytes,
-    /// In all.
+    /// What has to be copied.
     pub total: Bytes,
-    /// Estimate.
+    /// Estimated milliseconds to the end, where the rate allows an estimate.
     pub remaining_ms: Option<u64>,
     /// Milliseconds without progress while there should be some.
     pub stalled_ms: u64,
@@ -121,17 +121,17 @@ impl CopyMonitor {
         let (done, total) = self.status.map_or((0, 0), |s| (s.hydrated, s.total));
         let broken = self.status.is_some_and(|s| s.mode != CloneMode::ReadWrite);
         let state = if broken {
-            "failed"
+            CopyState::Failed
         } else if self.stalled_ms > 0 {
-            "stalled"
+            CopyState::Stalled
         } else if self.returning {
-            "returning"
+            CopyState::Returning
         } else if self.switched {
-            "complete"
+            CopyState::Complete
         } else if self.wants_progress {
-            "hydrating"
+            CopyState::Hydrating
         } else {
-            "writes-only"
+            CopyState::WritesOnly
         };
         CopyView {
             volume: self.volume.clone(),

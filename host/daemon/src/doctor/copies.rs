@@ -5,7 +5,7 @@ use std::time::Duration;
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::CopyView;
 use volward_control::ports::{Clock, JournalEntry, JournalQuery, JournalState, Operation};
-use volward_model::VolumeRef;
+use volward_model::{CopyState, VolumeRef};
 
 use super::bad;
 use crate::system::SystemClock;
@@ -48,13 +48,13 @@ fn check(view: &CopyView, returning: Option<Duration>) -> Option<DoctorCheck> {
     let trouble = view.trouble.as_ref();
     let trouble = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
     let (verdict, found, remedy) = match view.state {
-        "failed" => (
+        CopyState::Failed => (
             DoctorVerdict::Failed,
             format!("{what}{percent}; its metadata failed, and nothing is copied{trouble}"),
             "look at the disk of the local pool (dmesg); the copy has data that is nowhere else: \
              leave it and the volume's tags as they are",
         ),
-        "stalled" => {
+        CopyState::Stalled => {
             let idle = span(Duration::from_millis(view.stalled_ms));
             (
                 DoctorVerdict::Failed,
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    fn view(state: &'static str, stalled_ms: u64, trouble: Option<&str>) -> CopyView {
+    fn view(state: CopyState, stalled_ms: u64, trouble: Option<&str>) -> CopyView {
         CopyView {
             volume: VolumeRef {
                 id: VolumeId {
@@ -111,14 +111,19 @@ mod tests {
 
     #[test]
     fn a_copy_that_goes_on_is_no_finding() {
-        for state in ["hydrating", "complete", "writes-only", "returning"] {
+        for state in [
+            CopyState::Hydrating,
+            CopyState::Complete,
+            CopyState::WritesOnly,
+            CopyState::Returning,
+        ] {
             assert_eq!(check(&view(state, 0, None), None), None, "{state}");
         }
     }
 
     #[test]
     fn a_stalled_hydration_is_said_with_volume_and_time() {
-        let found = check(&view("stalled", 301_000, None), None).unwrap();
+        let found = check(&view(CopyState::Stalled, 301_000, None), None).unwrap();
         assert_eq!(found.name, "copy of vg0/web");
         assert_eq!(found.verdict, DoctorVerdict::Failed);
         assert_eq!(
@@ -130,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_failing_write_back_is_said_with_its_trouble_and_since_when() {
-        let view = view("returning", 0, Some("vgs: no answer"));
+        let view = view(CopyState::Returning, 0, Some("vgs: no answer"));
         let found = check(&view, Some(Duration::from_secs(3 * 3600))).unwrap();
         assert_eq!(found.verdict, DoctorVerdict::Warning);
         assert_eq!(
@@ -141,7 +146,7 @@ mod tests {
 
     #[test]
     fn broken_metadata_is_a_failure_whatever_else_is_said() {
-        let found = check(&view("failed", 61_000, None), None).unwrap();
+        let found = check(&view(CopyState::Failed, 61_000, None), None).unwrap();
         assert_eq!(found.verdict, DoctorVerdict::Failed);
         assert!(found.found.contains("metadata failed"), "{found:?}");
     }

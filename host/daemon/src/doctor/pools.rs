@@ -250,8 +250,8 @@ mod tests {
         assert!(alive.refuses_read_write, "{alive:?}");
         let dead = seen_pool("pool vg0", seen(None));
         assert_eq!(
-            (dead.verdict, dead.found.as_str()),
-            (DoctorVerdict::Warning, slot)
+            (&dead.verdict, dead.found.as_str()),
+            (&DoctorVerdict::Warning.into(), slot)
         );
         assert!(!dead.refuses_read_write, "{dead:?}");
     }

@@ -89,7 +89,7 @@ fn without_the_compiler_of_policies_doctor_says_what_that_means() {
     assert_eq!(
         (whole.verdict, whole.found.as_str()),
         (
-            DoctorVerdict::Ok,
+            DoctorVerdict::Ok.into(),
             "lvm, sanlock, lvmlockctl, volward-policy"
         )
     );

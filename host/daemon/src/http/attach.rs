@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath,
+    Detached, DiskPath, DomainEvent,
 };
-use volward_control::{AttachDone, Cancellation, DiskRequest};
+use volward_control::{AttachDone, Cancellation, NotAfter};
 use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
@@ -14,7 +14,6 @@ use super::Peer;
 use super::handler::{Shared, blocking};
 use super::peer::Caller;
 use super::problem::Failure;
-use crate::marks::{self, not_after};
 use crate::wiring::Daemon;
 
 pub(super) async fn attach(
@@ -32,11 +31,7 @@ pub(super) async fn attach(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
             uid = ask.caller_uid, origin = ?ask.origin, disks = ask.disks.len(), "attach"
         );
-        let done = daemon.node.attach(&ask);
-        if !ask.dry_run {
-            marks::refresh(&daemon.marks, &daemon.node, ask.instance);
-        }
-        let done = done.map_err(|error| {
+        let done = daemon.node.attach(&ask).map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
             let mut failure = Failure::from(error);
             if ask.dry_run {
@@ -62,17 +57,20 @@ impl Drop for Waiting {
 }
 
 fn attach_ask(caller: Caller, body: AttachRequest) -> volward_control::AttachRequest {
-    let disks = body.disks.into_iter().map(|wish| DiskRequest {
-        pool: wish.pool,
-        volume: wish.volume,
-        form: match wish.path {
-            DiskPath::Own => DiskForm::Own,
-            DiskPath::Lv => DiskForm::Lv,
-        },
-        access: wish.access,
-        sharing: wish.sharing,
-        accept_narrowing: wish.accept_narrowing,
-    });
+    let disks = body
+        .disks
+        .into_iter()
+        .map(|disk| volward_control::DiskRequest {
+            pool: disk.pool,
+            volume: disk.volume,
+            form: match disk.path {
+                DiskPath::Own => DiskForm::Own,
+                DiskPath::Lv => DiskForm::Lv,
+            },
+            access: disk.access,
+            sharing: disk.sharing,
+            accept_narrowing: disk.accept_narrowing,
+        });
     volward_control::AttachRequest {
         request: RequestId(uuid::Uuid::new_v4()),
         origin: caller.origin,
@@ -97,9 +95,9 @@ fn attach_reply(
         device: device_path(daemon, instance, &grant),
         pool: grant.volume.pool,
         volume: grant.volume.name,
-        access: grant.access,
-        sharing: grant.sharing,
-        copy: grant.copy,
+        access: grant.access.into(),
+        sharing: grant.sharing.into(),
+        copy: grant.copy.map(Into::into),
         already: grant.already,
     });
     AttachReply {
@@ -136,9 +134,10 @@ pub(super) async fn detach(
             caller_uid: caller.uid,
             instance: body.instance,
             volumes: body.volumes,
-            not_after: body
-                .not_after
-                .map(|start| not_after(start.boot_id, start.sequence)),
+            not_after: body.not_after.map(|start| NotAfter {
+                boot_id: start.boot_id,
+                sequence: start.sequence,
+            }),
             dry_run: body.dry_run,
         };
         tracing::info!(
@@ -146,7 +145,6 @@ pub(super) async fn detach(
             origin = ?ask.origin, "detach"
         );
         let done = daemon.node.detach(&ask);
-        marks::refresh(&daemon.marks, &daemon.node, ask.instance);
         let done =
             done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "detach"))?;
         let detached = done
@@ -171,7 +169,7 @@ pub(super) async fn confirm(
 ) -> Result<Json<ConfirmReply>, Failure> {
     blocking(move || {
         let missing = daemon.node.missing(body.instance, &body.volumes);
-        if !missing.is_empty() && body.event != "stopped" {
+        if !missing.is_empty() && body.event != DomainEvent::Stopped {
             tracing::error!(
                 instance = %body.instance, event = %body.event, ?missing,
                 "an instance uses disks that are not attached"

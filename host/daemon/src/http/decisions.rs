@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
-use volward_api::{DecisionReply, DecisionView, DecisionsReply, ProblemCode};
+use volward_api::words::one_of_if_given;
+use volward_api::{Became, DecisionReply, DecisionView, DecisionsReply, Open, ProblemCode, Said};
 use volward_model::{Combined, InstanceId, RequestId};
 use volward_policy::{LogEntry, Outcome, Which};
 
@@ -16,7 +17,7 @@ const LIMIT: usize = 100;
 /// What a reply holds at most: a megabyte.
 const MOST: usize = 1_000;
 
-/// Which decisions.
+/// The query of `GET /v1/decisions`; a decision has to match all that is given.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -25,7 +26,8 @@ pub(super) struct Wanted {
     after: u64,
     instance: Option<String>,
     volume: Option<String>,
-    said: Option<String>,
+    #[serde(default, deserialize_with = "one_of_if_given")]
+    said: Option<Said>,
 }
 
 pub(super) async fn list(
@@ -47,7 +49,7 @@ pub(super) async fn list(
             let record = &entry.record;
             let (said, _) = said(&record.combined);
             instance.is_none_or(|id| record.facts.request.instance == id)
-                && wanted.said.as_ref().is_none_or(|wanted| *wanted == said)
+                && wanted.said.is_none_or(|wanted| wanted == said)
                 && wanted
                     .volume
                     .as_ref()
@@ -65,7 +67,7 @@ pub(super) async fn list(
     .await
 }
 
-/// Which request.
+/// The query of `GET /v1/decisions/record`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OfRequest {
@@ -120,12 +122,12 @@ fn disks(entry: &LogEntry) -> Vec<String> {
 }
 
 /// The word for what the policies came to, and who was first.
-fn said(combined: &Combined) -> (&'static str, Option<&String>) {
+fn said(combined: &Combined) -> (Said, Option<&String>) {
     match combined {
-        Combined::Granted(_) => ("granted", None),
-        Combined::Advised(_) => ("advised", None),
-        Combined::Denied(all) => ("denied", all.first().map(|(who, _)| who)),
-        Combined::Faulted(all) => ("faulted", all.first().map(|(who, _)| who)),
+        Combined::Granted(_) => (Said::Granted, None),
+        Combined::Advised(_) => (Said::Advised, None),
+        Combined::Denied(all) => (Said::Denied, all.first().map(|(who, _)| who)),
+        Combined::Faulted(all) => (Said::Faulted, all.first().map(|(who, _)| who)),
     }
 }
 
@@ -133,21 +135,21 @@ fn view(entry: &LogEntry) -> DecisionView {
     let facts = &entry.record.facts;
     let (said, by) = said(&entry.record.combined);
     let (became, message) = match &entry.outcome {
-        Outcome::Done => ("done", None),
-        Outcome::Refused { message, .. } => ("refused", Some(message)),
-        Outcome::Failed { message } => ("failed", Some(message)),
+        Outcome::Done => (Became::Done, None),
+        Outcome::Refused { message, .. } => (Became::Refused, Some(message)),
+        Outcome::Failed { message } => (Became::Failed, Some(message)),
     };
     DecisionView {
         seq: entry.seq,
         request: facts.request.id.to_string(),
         at_ms: facts.now_ms,
-        hook: entry.record.hook.clone(),
+        hook: Open::of_word(&entry.record.hook),
         instance: facts.request.instance.to_string(),
         instance_name: facts.request.instance_name.clone(),
         disks: disks(entry),
-        said: said.to_owned(),
+        said: said.into(),
         by: by.cloned(),
-        became: became.to_owned(),
+        became: became.into(),
         message: message.cloned(),
         micros: entry.record.micros,
     }
@@ -155,6 +157,7 @@ fn view(entry: &LogEntry) -> DecisionView {
 
 #[cfg(test)]
 mod tests {
+    use volward_api::{Hook, Words};
     use volward_model::{Answer, DecisionRecord, Denial, Scenario};
 
     use super::*;
@@ -192,8 +195,12 @@ mod tests {
             refused,
         ));
         assert_eq!(
-            (shown.said.as_str(), shown.became.as_str()),
-            ("denied", "refused")
+            (shown.hook, shown.said, shown.became),
+            (
+                Hook::Attach.into(),
+                Said::Denied.into(),
+                Became::Refused.into()
+            )
         );
         assert_eq!(shown.by.as_deref(), Some("baseline"));
         assert_eq!(shown.message.as_deref(), Some("it is taken"));
@@ -203,7 +210,35 @@ mod tests {
             message: "no".into(),
         };
         let shown = view(&entry(Combined::Granted(Answer::default()), refused));
-        assert_eq!((shown.said.as_str(), shown.by), ("granted", None));
+        assert_eq!((shown.said, shown.by), (Said::Granted.into(), None));
+    }
+
+    /// A client that filters by the list's words finds them in the whole record too.
+    #[test]
+    fn the_words_of_the_list_are_those_of_the_record() {
+        for combined in [
+            Combined::Granted(Answer::default()),
+            Combined::Advised(Vec::new()),
+            Combined::Denied(Vec::new()),
+            Combined::Faulted(Vec::new()),
+        ] {
+            let (said, _) = said(&combined);
+            let record = serde_json::to_value(&combined).unwrap();
+            assert!(record.get(said.word()).is_some(), "{said}: {record}");
+        }
+        let message = String::new;
+        for outcome in [
+            Outcome::Done,
+            Outcome::Refused {
+                code: String::new(),
+                message: message(),
+            },
+            Outcome::Failed { message: message() },
+        ] {
+            let record = serde_json::to_value(&outcome).unwrap();
+            let shown = view(&entry(Combined::Granted(Answer::default()), outcome));
+            assert_eq!(record["became"], shown.became.to_string());
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
-use volward_api::{ExplainReply, ProblemCode};
-use volward_control::ports::{JournalEntry, JournalQuery, JournalState};
+use volward_api::{ExplainReply, ProblemCode, StepState};
+use volward_control::ports::{JournalEntry, JournalQuery, JournalState, StepMark};
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
 
@@ -126,7 +126,7 @@ fn reply(
     let steps = entry
         .iter()
         .flat_map(|e| e.operation.steps())
-        .map(|(step, mark)| (step.to_string(), format!("{mark:?}").to_lowercase()));
+        .map(|(step, mark)| (step.to_string(), step_state(mark).into()));
     let causes = entry.iter().flat_map(|e| e.causes.clone());
     Ok(ExplainReply {
         request: request.to_string(),
@@ -135,6 +135,15 @@ fn reply(
         steps: steps.collect(),
         trouble: causes.chain(daemon.node.inconsistencies()).collect(),
     })
+}
+
+fn step_state(mark: StepMark) -> StepState {
+    match mark {
+        StepMark::Waiting => StepState::Waiting,
+        StepMark::Started => StepState::Started,
+        StepMark::Done => StepState::Done,
+        StepMark::Undone => StepState::Undone,
+    }
 }
 
 fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {

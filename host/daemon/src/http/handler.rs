@@ -8,7 +8,7 @@ use volward_api::ProblemCode;
 use super::problem::{Failure, plain};
 use crate::wiring::Daemon;
 
-/// What handlers share.
+/// The daemon, as every handler gets it.
 pub(super) type Shared = Arc<Daemon>;
 
 /// Runs a use case where blocking is allowed.

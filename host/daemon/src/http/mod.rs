@@ -27,7 +27,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::config::Switch;
-use crate::marks;
 use crate::policies::{PERIOD, watch};
 use crate::spool;
 use crate::wiring::Daemon;
@@ -95,12 +94,11 @@ fn document() -> axum::Router<handler::Shared> {
     axum::Router::new().route("/openapi.json", axum::routing::get(document))
 }
 
-/// The slow part of a start: recovery, marks, releases that came while we were away.
+/// The slow part of a start: recovery, and releases that came while we were away.
 fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
     let daemon = Arc::new(daemon);
     let recovered = daemon.node.recover().context("taking up what was left")?;
     tracing::info!(?recovered, "recovered");
-    marks::rebuild(&daemon.marks, &daemon.node)?;
     spool::deliver(&mut spool::of(&daemon), &daemon, || false)?;
     Ok(daemon)
 }

@@ -1,12 +1,12 @@
 //! The OpenAPI document, made from the same table as the router.
 
-use schemars::generate::SchemaSettings;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
-use volward_api::{Problem, ProblemCode};
+use volward_api::{Problem, ProblemCode, Words};
 
-use super::routes::{Route, table};
+use super::routes::{Parameter, Route, table};
 
-/// The document (OpenAPI 3.1).
+/// The OpenAPI 3.1 document of everything that [`table`] has, keys in alphabetical order.
 pub(crate) fn document() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
@@ -16,8 +16,14 @@ pub(crate) fn document() -> Value {
     for route in table() {
         let body = route.body.map(|schema| schema(&mut generator));
         let reply = (route.reply)(&mut generator);
+        let parameters = route
+            .query
+            .iter()
+            .map(|taken| parameter(taken, &mut generator));
+        let parameters = parameters.collect();
         let operation = operation(
             &route,
+            parameters,
             body.map(Value::from),
             reply.into(),
             problem.clone().into(),
@@ -39,18 +45,21 @@ pub(crate) fn document() -> Value {
     })
 }
 
-fn operation(route: &Route, body: Option<Value>, reply: Value, problem: Value) -> Value {
+fn parameter(taken: &Parameter, generator: &mut SchemaGenerator) -> Value {
+    json!({
+        "name": taken.name, "in": "query", "required": false, "description": taken.meaning,
+        "schema": (taken.takes)(generator),
+    })
+}
+
+fn operation(
+    route: &Route,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    reply: Value,
+    problem: Value,
+) -> Value {
     let content = |schema: Value| json!({ "application/json": { "schema": schema } });
-    let parameters: Vec<Value> = route
-        .query
-        .iter()
-        .map(|(name, meaning)| {
-            json!({
-                "name": name, "in": "query", "required": false, "description": meaning,
-                "schema": { "type": "string" },
-            })
-        })
-        .collect();
     let mut responses = json!({ "200": { "description": "Done", "content": content(reply) } });
     for (status, meaning) in failures() {
         responses[status.to_string()] =
@@ -70,19 +79,8 @@ fn operation(route: &Route, body: Option<Value>, reply: Value, problem: Value) -
 
 /// Status and meaning, of all problem kinds.
 fn failures() -> std::collections::BTreeMap<u16, String> {
-    let kinds = [
-        ProblemCode::BadRequest,
-        ProblemCode::Forbidden,
-        ProblemCode::Denied,
-        ProblemCode::NotFound,
-        ProblemCode::Refused,
-        ProblemCode::Quarantined,
-        ProblemCode::Internal,
-        ProblemCode::Storage,
-        ProblemCode::Faulted,
-    ];
     let mut failures = std::collections::BTreeMap::new();
-    for kind in kinds {
+    for kind in ProblemCode::ALL {
         let meaning: &mut String = failures.entry(kind.http_status()).or_default();
         if !meaning.is_empty() {
             meaning.push_str(", or ");
@@ -95,6 +93,83 @@ fn failures() -> std::collections::BTreeMap<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Committed, so that a change of the protocol is seen in review, and for whoever wants to
+    /// know it without a daemon. `UPDATE_GOLDEN=1` writes it.
+    #[test]
+    fn the_committed_document_is_what_is_served() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let text = format!("{:#}\n", document());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let expected = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(text, expected, "UPDATE_GOLDEN=1 rewrites docs/openapi.json");
+    }
+
+    /// The values of what a field refers to, in the order of the list.
+    fn listed(schema: &Value, document: &Value) -> Vec<String> {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let pointer = reference.trim_start_matches('#');
+            return listed(document.pointer(pointer).unwrap(), document);
+        }
+        let own = schema["enum"].as_array().into_iter().flatten();
+        let named = schema.get("const").into_iter();
+        let own = own
+            .chain(named)
+            .map(|word| word.as_str().unwrap().to_owned());
+        let parts = ["anyOf", "oneOf"].map(|key| schema[key].as_array());
+        let parts = parts.into_iter().flatten().flatten();
+        let nested = parts.flat_map(|part| listed(part, document));
+        own.chain(nested).collect()
+    }
+
+    #[test]
+    fn fields_of_words_list_their_values() {
+        let document = document();
+        for (field, words) in [
+            (
+                "AttachRequest/purpose",
+                "boot hot-plug migration-in restore",
+            ),
+            ("DiskRequest/access", "read-write read-only"),
+            ("DiskRequest/sharing", "exclusive shared"),
+            ("DiskRequest/path", "own lv"),
+            (
+                "ConfirmRequest/event",
+                "start started stopped reconnect attach",
+            ),
+            ("CopyGrant/mode", "none writes-only background before-start"),
+            ("CopyGrant/fate", "write-back keep discard"),
+            ("AttachmentView/sharing", "exclusive shared"),
+            ("AttachmentView/state", "intent attached quarantined"),
+            (
+                "HydrationView/state",
+                "hydrating complete writes-only returning stalled failed",
+            ),
+            ("PolicyView/level", "enforce monitor off"),
+            (
+                "PolicyView/state",
+                "serving last-good rolled-back refused off",
+            ),
+            (
+                "FaultView/kind",
+                "trap deadline memory stack hostcall log_flood link runtime",
+            ),
+            ("DecisionView/said", "granted advised denied faulted"),
+            ("DecisionView/became", "done refused failed"),
+            ("PoolView/kind", "shared local"),
+            ("PoolView/lock_type", "sanlock none"),
+            ("PoolMember/state", "unknown free live fail dead"),
+            ("VolumeView/home_state", "pool split node returning"),
+            ("DoctorCheck/verdict", "ok warning failed"),
+        ] {
+            let (schema, field) = field.split_once('/').unwrap();
+            let found = &document["components"]["schemas"][schema]["properties"][field];
+            let words: Vec<String> = words.split(' ').map(|w| w.replace('_', " ")).collect();
+            assert_eq!(listed(found, &document), words, "{schema}.{field}");
+        }
+    }
 
     #[test]
     fn every_route_is_in_the_document_and_every_reference_resolves() {

@@ -9,6 +9,7 @@ use tokio::net::UnixListener;
 use volward_api::{Problem, ProblemCode};
 use volward_model::Origin;
 
+use super::problem::plain;
 use crate::config::ApiSection;
 
 /// The peer's credentials at the time it connected.
@@ -26,12 +27,12 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
-/// Who asks, checked.
+/// A caller that may ask, by its credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// Derived from uid and program.
     pub(crate) origin: Origin,
-    /// The kernel's word.
+    /// The caller's user id, as the kernel says it.
     pub(crate) uid: u32,
 }
 
@@ -80,14 +81,7 @@ fn origin_of_program(program: &Path) -> Origin {
 }
 
 fn forbidden(message: &str) -> Problem {
-    Problem {
-        kind: ProblemCode::Forbidden,
-        code: "forbidden".into(),
-        message: message.to_owned(),
-        details: Vec::new(),
-        retry_after_ms: None,
-        request: None,
-    }
+    plain(ProblemCode::Forbidden, "forbidden", message.to_owned())
 }
 
 #[cfg(test)]
@@ -106,7 +100,8 @@ mod tests {
         let root = caller(Some((0, own))).unwrap();
         assert!(matches!(root.origin, Origin::Other(_)), "{root:?}");
         for nobody in [Some((43, 1)), None] {
-            assert_eq!(caller(nobody).unwrap_err().kind, ProblemCode::Forbidden);
+            let refused = caller(nobody).unwrap_err();
+            assert_eq!(refused.kind, ProblemCode::Forbidden, "{refused:?}");
         }
     }
 

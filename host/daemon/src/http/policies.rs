@@ -2,9 +2,11 @@
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
-use volward_api::{FaultView, PolicyView, ProblemCode, RollbackRequest};
+use volward_api::{
+    FaultView, Open, PolicyLevel, PolicyState, PolicyView, ProblemCode, RollbackRequest, Words,
+};
 use volward_model::Origin;
-use volward_policy::{PluginState, PluginStatus, RollbackError, SeenFault};
+use volward_policy::{Level, PluginState, PluginStatus, RollbackError, SeenFault};
 
 use super::Peer;
 use super::handler::{Shared, blocking};
@@ -65,29 +67,41 @@ fn views(all: Vec<PluginStatus>) -> Vec<PolicyView> {
 
 fn view(policy: PluginStatus) -> PolicyView {
     let (state, reason) = match policy.state {
-        PluginState::Serving => ("serving", None),
-        PluginState::Kept { reason } => ("last-good", Some(reason)),
+        PluginState::Serving => (PolicyState::Serving, None),
+        PluginState::Kept { reason } => (PolicyState::LastGood, Some(reason)),
         PluginState::RolledBack { from } => (
-            "rolled-back",
+            PolicyState::RolledBack,
             Some(rolled_back(&policy.name, &policy.digest, &from)),
         ),
-        PluginState::Refused { reason } => ("refused", Some(reason)),
-        PluginState::Off => ("off", None),
+        PluginState::Refused { reason } => (PolicyState::Refused, Some(reason)),
+        PluginState::Off => (PolicyState::Off, None),
     };
     PolicyView {
         name: policy.name,
         digest: policy.digest,
         interface: policy.interface,
-        level: policy.level.to_string(),
-        state: state.to_owned(),
+        level: level(policy.level).into(),
+        state: state.into(),
         reason,
-        hooks: policy.hooks,
+        hooks: words(&policy.hooks),
         granted: policy.counters.granted,
         denied: policy.counters.denied,
         faulted: policy.counters.faulted,
         p50_micros: policy.latency.map(|latency| latency.p50_micros),
         p99_micros: policy.latency.map(|latency| latency.p99_micros),
         faults: policy.faults.into_iter().map(fault).collect(),
+    }
+}
+
+fn words<T: Words>(all: &[String]) -> Vec<Open<T>> {
+    all.iter().map(|word| Open::of_word(word)).collect()
+}
+
+fn level(level: Level) -> PolicyLevel {
+    match level {
+        Level::Enforce => PolicyLevel::Enforce,
+        Level::Monitor => PolicyLevel::Monitor,
+        Level::Off => PolicyLevel::Off,
     }
 }
 
@@ -109,8 +123,8 @@ fn fault(seen: SeenFault) -> FaultView {
     FaultView {
         at_ms: seen.at_ms,
         request: seen.request.to_string(),
-        hook: seen.hook,
-        kind: seen.fault.kind.to_string(),
+        hook: Open::of_word(&seen.hook),
+        kind: seen.fault.kind.into(),
         message: seen.fault.message,
         backtrace: seen.fault.backtrace,
     }
@@ -119,6 +133,13 @@ fn fault(seen: SeenFault) -> FaultView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_is_told_in_the_word_of_its_configuration() {
+        for configured in [Level::Enforce, Level::Monitor, Level::Off] {
+            assert_eq!(level(configured).word(), configured.to_string());
+        }
+    }
 
     #[test]
     fn what_was_left_behind_is_named() {

@@ -15,8 +15,8 @@ pub(crate) struct Failure(pub(crate) Problem);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.kind.http_status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(self.0)).into_response()
     }
 }
@@ -49,7 +49,7 @@ impl From<PortError> for Failure {
 /// A problem of one sentence.
 pub(crate) fn plain(kind: ProblemCode, code: &str, message: String) -> Problem {
     Problem {
-        kind,
+        kind: kind.into(),
         code: code.to_owned(),
         message,
         details: Vec::new(),
@@ -134,8 +134,8 @@ mod tests {
         let pool = "vg0".parse().unwrap();
         let Failure(said) = PortError::Unmet(Unmet::NotJoined { pool }).into();
         assert_eq!(
-            (said.kind, said.code.as_str()),
-            (ProblemCode::Refused, "not-joined")
+            (said.kind.known(), said.code.as_str()),
+            (Some(ProblemCode::Refused), "not-joined")
         );
         assert!(
             said.message.contains("vgchange --lock-start vg0"),

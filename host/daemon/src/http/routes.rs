@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RollbackRequest,
+    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RollbackRequest, Said,
     StatusReply, VolumeSetRequest, VolumeView,
 };
 
@@ -27,11 +27,27 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) method: &'static str,
     pub(super) summary: &'static str,
-    /// Name and meaning of each query parameter.
-    pub(super) query: &'static [(&'static str, &'static str)],
-    pub(super) body: Option<fn(&mut SchemaGenerator) -> Schema>,
-    pub(super) reply: fn(&mut SchemaGenerator) -> Schema,
+    pub(super) query: &'static [Parameter],
+    pub(super) body: Option<MakeSchema>,
+    pub(super) reply: MakeSchema,
     handler: MethodRouter<Shared>,
+}
+
+type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
+
+/// A query parameter. None is required.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) takes: MakeSchema,
+}
+
+const fn parameter<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
+    Parameter {
+        name,
+        meaning,
+        takes: schema::<T>,
+    }
 }
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -42,7 +58,7 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 fn reads<T: JsonSchema>(
     path: &'static str,
     summary: &'static str,
-    query: &'static [(&'static str, &'static str)],
+    query: &'static [Parameter],
     handler: MethodRouter<Shared>,
 ) -> Route {
     Route {
@@ -62,7 +78,7 @@ fn does<B: JsonSchema, T: JsonSchema>(
     summary: &'static str,
     handler: MethodRouter<Shared>,
 ) -> Route {
-    let body: fn(&mut SchemaGenerator) -> Schema = schema::<B>;
+    let body: MakeSchema = schema::<B>;
     Route {
         path,
         method: "post",
@@ -106,7 +122,12 @@ pub(super) fn table() -> Vec<Route> {
         reads::<Vec<AttachmentView>>(
             "/v1/attachments",
             "Attachments on this node",
-            &[("all", "true: of the whole cluster, from the registry")],
+            const {
+                &[parameter::<bool>(
+                    "all",
+                    "true: of the whole cluster, from the registry",
+                )]
+            },
             get(views::attachments),
         ),
         reads::<ClusterReply>(
@@ -135,35 +156,36 @@ pub(super) fn table() -> Vec<Route> {
         reads::<ExplainReply>(
             "/v1/explain",
             "Why something was granted, refused, or where it is stuck",
-            &[
-                ("request", "a request id"),
-                ("instance", "an instance UUID: its latest request"),
-                ("volume", "POOL/NAME: the latest request that touched it"),
-            ],
+            const {
+                &[
+                    parameter::<String>("request", "a request id"),
+                    parameter::<String>("instance", "an instance UUID: its latest request"),
+                    parameter::<String>("volume", "POOL/NAME: the latest request that touched it"),
+                ]
+            },
             get(explain::explain),
         ),
         reads::<DecisionsReply>(
             "/v1/decisions",
             "Decisions of this node's log, the oldest first",
-            &[
-                (
-                    "limit",
-                    "at most so many, the latest; 100 unless it is given, 1000 at most",
-                ),
-                ("after", "those with a greater number"),
-                ("instance", "those of this instance"),
-                ("volume", "POOL/NAME: those about a volume of this name"),
-                (
-                    "said",
-                    "granted, advised, denied or faulted: what the policies came to",
-                ),
-            ],
+            const {
+                &[
+                    parameter::<u64>(
+                        "limit",
+                        "at most so many, the latest; 100 unless it is given, 1000 at most",
+                    ),
+                    parameter::<u64>("after", "those with a greater number"),
+                    parameter::<String>("instance", "those of this instance"),
+                    parameter::<String>("volume", "POOL/NAME: those about a volume of this name"),
+                    parameter::<Said>("said", "those that the policies came to this with"),
+                ]
+            },
             get(decisions::list),
         ),
         reads::<Vec<DecisionReply>>(
             "/v1/decisions/record",
             "Every decision of a request, whole",
-            &[("request", "a request id")],
+            const { &[parameter::<String>("request", "a request id")] },
             get(decisions::records),
         ),
         reads::<DoctorReply>(
@@ -221,15 +243,27 @@ async fn plain_rejections(response: Response) -> Response {
     let text = axum::body::to_bytes(body, 64 << 10)
         .await
         .unwrap_or_default();
-    let message = String::from_utf8_lossy(&text).into_owned();
-    let message = if message.is_empty() {
-        status.to_string()
-    } else {
-        message
+    let message = match String::from_utf8_lossy(&text) {
+        text if text.is_empty() => status.to_string(),
+        text => not_understood(&text),
     };
     let kind = match status {
         StatusCode::NOT_FOUND => ProblemCode::NotFound,
         _ => ProblemCode::BadRequest,
     };
     (status, Json(plain(kind, "bad-request", message))).into_response()
+}
+
+/// What is wrong with a body or a query, in words for the caller: axum's begin with its own types.
+fn not_understood(text: &str) -> String {
+    let beginnings = [
+        "Failed to deserialize the JSON body into the target type: ",
+        "Failed to parse the request body as JSON: ",
+        "Failed to deserialize query string: ",
+    ];
+    let what = beginnings.iter().find_map(|b| text.strip_prefix(b));
+    what.map_or_else(
+        || text.to_owned(),
+        |what| format!("the request is not understood: {what}"),
+    )
 }

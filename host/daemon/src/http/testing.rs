@@ -20,7 +20,7 @@ use crate::wiring::Daemon;
 /// A test does not wait a minute.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// Serves until dropped.
+/// A daemon that serves on a socket in a folder of its own, until this is dropped.
 pub(crate) struct Served {
     pub(crate) daemon: Arc<Daemon>,
     runtime: Option<tokio::runtime::Runtime>,

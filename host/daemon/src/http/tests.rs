@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt;
 use volward_api::{
-    ClientError, DetachRequest, PoolInitRequest, ProblemCode, RollbackRequest, StatusReply,
-    VolumeSetRequest,
+    ClientError, DetachRequest, Open, PolicyState, PoolInitRequest, ProblemCode, RollbackRequest,
+    StatusReply, VolumeSetRequest,
 };
 
 use super::openapi;
@@ -35,10 +35,19 @@ fn uid_that_is_not_root() -> u32 {
     not_as_root(|| rustix::process::geteuid().as_raw())
 }
 
-/// Status and body.
+/// Sends a request without a body; answers status and body.
 fn ask(socket: &Path, method: &str, target: &str) -> (u16, Value) {
+    ask_with(socket, method, target, "")
+}
+
+/// Sends a request with a body of JSON; answers status and body.
+fn ask_with(socket: &Path, method: &str, target: &str, body: &str) -> (u16, Value) {
     let mut stream = UnixStream::connect(socket).unwrap();
-    let request = format!("{method} {target} HTTP/1.1\r\nHost: v\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: v\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -72,7 +81,7 @@ fn a_foreign_user_gets_forbidden_whatever_is_asked() {
     };
     let refused = not_as_root(|| served.client().detach(&all)).unwrap_err();
     let problem = refused.problem().unwrap();
-    assert_eq!(problem.kind, ProblemCode::Forbidden);
+    assert_eq!(problem.kind, ProblemCode::Forbidden, "{problem:?}");
     let uid = uid_that_is_not_root().to_string();
     assert!(
         problem.message.contains(&uid) && problem.message.contains("openstack-uids"),
@@ -89,10 +98,8 @@ fn a_user_of_openstack_uids_may_ask_and_another_may_not() {
     };
     assert_eq!(ask_where(&[7, uid]).unwrap().node, "n1");
     let other = ask_where(&[uid + 1]).unwrap_err();
-    assert_eq!(
-        other.problem().map(|p| p.kind),
-        Some(ProblemCode::Forbidden)
-    );
+    let other = other.problem().unwrap();
+    assert_eq!(other.kind, ProblemCode::Forbidden, "{other:?}");
 }
 
 #[test]
@@ -106,6 +113,55 @@ fn the_openapi_document_is_served_over_the_socket() {
     assert_eq!(status, 404);
     let message = problem["message"].as_str().unwrap();
     assert!(message.contains("/openapi.json"), "{message}");
+}
+
+#[test]
+fn a_word_that_is_not_in_a_list_is_refused_with_those_that_are() {
+    let served = Served::new("", |_| {});
+    let socket = served.socket();
+    let attach = |purpose: &str, access: &str| {
+        format!(
+            r#"{{"instance": "11111111-2222-3333-4444-555555555555", "instance_name": "",
+                 "purpose": "{purpose}",
+                 "disks": [{{"pool": "vg0", "volume": "a", "access": "{access}"}}]}}"#
+        )
+    };
+    let confirm = r#"{"instance": "11111111-2222-3333-4444-555555555555", "event": "paused",
+                      "volumes": []}"#;
+    for (method, target, body, sentence) in [
+        (
+            "POST",
+            "/v1/attach",
+            attach("boot", "ro"),
+            r#"disks[0].access: "ro" is none of read-write, read-only"#,
+        ),
+        (
+            "POST",
+            "/v1/attach",
+            attach("boots", "read-only"),
+            "purpose: unknown variant `boots`, expected one of `boot`, `hot-plug`, \
+             `migration-in`, `restore`, `other`",
+        ),
+        (
+            "POST",
+            "/v1/confirm",
+            confirm.to_owned(),
+            r#"event: "paused" is none of start, started, stopped, reconnect, attach"#,
+        ),
+        (
+            "GET",
+            "/v1/decisions?said=no",
+            String::new(),
+            r#"said: "no" is none of granted, advised, denied, faulted"#,
+        ),
+    ] {
+        let (status, problem) = ask_with(&socket, method, target, &body);
+        assert!((400..500).contains(&status), "{target}: {status}");
+        assert_eq!(problem["kind"], "bad-request");
+        let message = problem["message"].as_str().unwrap();
+        let beginning = format!("the request is not understood: {sentence}");
+        assert!(message.starts_with(&beginning), "{message}");
+    }
 }
 
 #[test]
@@ -171,7 +227,7 @@ fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
     }
 }
 
-fn states(served: &Served) -> Vec<(String, String)> {
+fn states(served: &Served) -> Vec<(String, Open<PolicyState>)> {
     let policies = served.client().policies().unwrap();
     policies.into_iter().map(|p| (p.name, p.state)).collect()
 }
@@ -188,7 +244,7 @@ fn what_is_dropped_into_the_folder_is_loaded_once_it_is_at_rest() {
         !states(&served).is_empty()
     });
     assert!(looked, "never looked at");
-    assert_eq!(states(&served)[0].1, "refused");
+    assert_eq!(states(&served)[0].1, PolicyState::Refused);
 }
 
 #[test]
@@ -201,7 +257,7 @@ fn without_watching_the_folder_is_loaded_when_somebody_says_so() {
     assert!(states(&served).is_empty());
     let loaded = served.client().load_policies().unwrap();
     assert_eq!(loaded.len(), 1);
-    assert_eq!(loaded[0].state, "refused", "{loaded:?}");
+    assert_eq!(loaded[0].state, PolicyState::Refused, "{loaded:?}");
 }
 
 /// An earlier version may allow what the present one does not.

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, HydrationView, PoolInitRequest, PoolMember,
-    PoolView, ProblemCode, StatusReply, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, HydrationView, LockType, Open, PoolInitRequest,
+    PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest, VolumeView,
 };
 use volward_control::ports::StoredAttachment;
-use volward_model::{AttachmentState, HomeState, PoolName, RequestId, VolumeInfo, VolumeName};
+use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 
 use super::Peer;
@@ -30,19 +30,8 @@ pub(super) async fn pool_init(
         tracing::info!(
             %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
         );
-        let Some(settings) = daemon.pool_settings(&name) else {
-            let message = format!(
-                "pool {name} is not in /etc/volward/volward.toml; add a [[pool]] section for it and \
-                 restart volwardd"
-            );
-            return Err(plain(ProblemCode::NotFound, "not-found", message).into());
-        };
-        let adopted = daemon.lvm.adopt_devices(&settings);
-        adopted.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
-        if daemon.node.settings().pools.contains(&name) {
-            let made = daemon.node.init_pool(request, &name);
-            made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
-        }
+        let made = daemon.node.init_pool(request, &name);
+        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         Ok(pool_view(&daemon, &name))
     })
     .await
@@ -137,9 +126,9 @@ fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
             instance_name: None,
             pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
             volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
-            sharing: a.sharing.to_string(),
-            access: a.access.to_string(),
-            state: a.state.to_string(),
+            sharing: a.sharing.into(),
+            access: a.access.into(),
+            state: a.state.into(),
             device: None,
             since_ms: a.since_ms,
             causes: Vec::new(),
@@ -166,9 +155,9 @@ fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView
         instance_name: Some(a.instance_name.clone()),
         pool: a.volume.pool.to_string(),
         volume: a.volume.name.to_string(),
-        sharing: a.sharing.to_string(),
-        access: a.access.to_string(),
-        state: a.state.to_string(),
+        sharing: a.sharing.into(),
+        access: a.access.into(),
+        state: a.state.into(),
         device: Some(device),
         since_ms: a.since_ms,
         causes: a.causes.clone(),
@@ -182,7 +171,7 @@ pub(super) async fn hydrations(
         let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
             pool: copy.volume.pool.to_string(),
             volume: copy.volume.name.to_string(),
-            state: copy.state.to_owned(),
+            state: copy.state.into(),
             done: copy.done.0,
             total: copy.total.0,
             remaining_ms: copy.remaining_ms,
@@ -226,22 +215,14 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
 }
 
 fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
-    let kind = daemon
-        .config
-        .pool
-        .iter()
-        .find(|p| p.name == *name)
-        .map(|p| p.kind);
+    let pools = &daemon.config.pool;
+    let configured = pools.iter().find(|p| p.name == *name).map(|p| p.kind);
+    let kind = configured.unwrap_or(PoolKind::Shared);
     let mut view = PoolView {
         name: name.to_string(),
         vg_uuid: None,
-        kind: if kind == Some(PoolKind::Local) {
-            "local"
-        } else {
-            "shared"
-        }
-        .to_owned(),
-        lock_type: String::new(),
+        kind: kind.into(),
+        lock_type: Open::Other(String::new()),
         size: 0,
         free: 0,
         members: Vec::new(),
@@ -256,7 +237,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         }
     };
     view.vg_uuid = Some(info.vg.to_string());
-    lock_type(&info.kind).clone_into(&mut view.lock_type);
+    view.lock_type = lock_type(&info.kind);
     (view.size, view.free) = (info.size.0, info.free.0);
     view.volumes = info
         .volumes
@@ -264,7 +245,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         .filter(|v| !v.is_internal())
         .map(volume_view)
         .collect();
-    if kind == Some(PoolKind::Local) {
+    if kind == PoolKind::Local {
         return view;
     }
     match daemon.node.pool_snapshot(name) {
@@ -273,7 +254,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
             let members = snapshot.members.iter().map(|m| PoolMember {
                 host_id: m.host_id,
                 node: snapshot.name_of(m.host_id).map(ToString::to_string),
-                state: format!("{:?}", m.state).to_lowercase(),
+                state: m.state.into(),
                 own: m.own,
                 slot_trouble: troubles
                     .iter()
@@ -287,29 +268,34 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     view
 }
 
-/// As LVM calls it.
-fn lock_type(kind: &volward_model::PoolKind) -> &str {
+/// The lock type in LVM's word; a foreign one is passed on as LVM reports it.
+fn lock_type(kind: &volward_model::PoolKind) -> Open<LockType> {
     match kind {
-        volward_model::PoolKind::Shared => "sanlock",
-        volward_model::PoolKind::Local => "none",
-        volward_model::PoolKind::Foreign { lock_type } => lock_type,
+        volward_model::PoolKind::Shared => LockType::Sanlock.into(),
+        volward_model::PoolKind::Local => LockType::None.into(),
+        volward_model::PoolKind::Foreign { lock_type } => Open::of_word(lock_type),
     }
 }
 
 fn volume_view(volume: &VolumeInfo) -> VolumeView {
-    let home = match volume.home() {
-        Ok(home) => match (&home.state, home.copy()) {
-            (HomeState::Pool, _) | (_, None) => "pool".to_owned(),
-            (state, Some((node, _))) => format!("{} on {node}", state.word()),
+    let found = volume.home();
+    let home = match &found {
+        Ok(home) => match home.copy() {
+            None => home.state.word().to_owned(),
+            Some((node, _)) => format!("{} on {node}", home.state.word()),
         },
         Err(error) => format!("unreadable: {error}"),
     };
+    let found = found.ok();
+    let copy = found.as_ref().and_then(volward_model::Home::copy);
     VolumeView {
         name: volume.volume.name.to_string(),
         id: volume.volume.id.to_string(),
         size: volume.size.0,
         shareable: volume.shareable(),
         home,
+        home_node: copy.map(|(node, _)| node.to_string()),
+        home_state: found.map(|home| VolumeHome::from(&home.state).into()),
     }
 }
 

@@ -47,6 +47,14 @@ fn find_mut<'a>(
 }
 
 impl Volumes for FakeNode {
+    /// Its LVM sees every device.
+    fn adopt(&self, pool: &PoolName) -> PortResult<Applied> {
+        self.changes("adopt", pool, |world, node| {
+            world.pool(pool, node)?;
+            Ok(Applied::Identity)
+        })
+    }
+
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         self.reads("pool", pool, |world, node| {
             let found = world.pool(pool, node)?;

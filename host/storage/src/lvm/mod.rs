@@ -170,6 +170,10 @@ fn path(volume: &VolumeRef) -> String {
 }
 
 impl Volumes for Lvm {
+    fn adopt(&self, pool: &PoolName) -> PortResult<Applied> {
+        self.adopt_devices(self.settings(pool)?)
+    }
+
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         let settings = self.settings(pool)?;
         let mut args: Vec<String> = report::ARGS.iter().map(|&arg| arg.to_owned()).collect();

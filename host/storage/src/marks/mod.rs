@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use volward_model::InstanceId;
 use volward_model::handover::{FileVersion, LaterFile, MarkFile, StartPoint};
-use volward_ports::Marks;
+use volward_ports::{Marks, PortError, PortResult};
 
 pub use fake::FakeMarks;
 
@@ -111,6 +111,28 @@ impl Marks for MarksFolder {
             tracing::warn!(%instance, error = %chain(&error), "the start mark cannot be written");
         }
     }
+
+    fn set(&self, instance: InstanceId, start: Option<&StartPoint>) -> PortResult<()> {
+        Self::set(self, instance, start).map_err(PortError::from)
+    }
+
+    fn set_all(&self, starts: &BTreeMap<InstanceId, StartPoint>) -> PortResult<()> {
+        Self::set_all(self, starts).map_err(PortError::from)
+    }
+}
+
+impl From<MarkError> for PortError {
+    fn from(error: MarkError) -> Self {
+        let reason = match &error {
+            MarkError::Io { source, .. } => source.to_string(),
+            MarkError::Later { later, .. } => later.to_string(),
+        };
+        let (MarkError::Io { path, .. } | MarkError::Later { path, .. }) = error;
+        Self::Io {
+            what: format!("the start mark {}", path.display()),
+            reason,
+        }
+    }
 }
 
 fn at(path: &Path, source: io::Error) -> MarkError {
@@ -175,6 +197,29 @@ mod tests {
         let mut names: Vec<_> = entries.map(name).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn what_the_port_cannot_change_it_names_with_the_reason() {
+        let (dir, marks) = folder();
+        let port: &dyn Marks = &marks;
+        let guest = GUEST.parse().unwrap();
+        fs::write(dir.path().join(GUEST), LATER).unwrap();
+        let said = port.set(guest, None).unwrap_err().to_string();
+        assert!(
+            said.contains(GUEST) && said.contains("written by a later version"),
+            "{said}"
+        );
+        fs::remove_dir_all(dir.path()).unwrap();
+        let start = StartPoint {
+            boot_id: "boot".into(),
+            sequence: 8,
+        };
+        let said = port.set(guest, Some(&start)).unwrap_err().to_string();
+        assert!(
+            said.contains(GUEST) && said.contains("No such file"),
+            "{said}"
+        );
     }
 
     #[test]
