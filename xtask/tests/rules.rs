@@ -17,6 +17,8 @@ mod sets;
 
 /// Who may import whom among our own crates. The daemon sees everything.
 const ROOMS: &[(&str, &[&str])] = &[
+    // Handles of folders: what a part may read and write. Knows nothing of what is in them.
+    ("folder", &[]),
     // Serves the SDK too, which is built for another target.
     ("record", &[]),
     ("model", &["record"]),
@@ -25,29 +27,32 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ports", &["model", "plan"]),
     ("control", &["model", "plan", "ports"]),
     // No use case: what it serves is in ports. The journal's records are of plan's steps.
-    ("storage", &["model", "plan", "ports"]),
+    ("storage", &["model", "plan", "ports", "folder"]),
     // A plugin's answer becomes a model answer and nothing else.
-    ("policy", &["model"]),
+    ("policy", &["model", "folder"]),
     ("api", &["model"]),
     ("cli", &["api", "model"]),
-    ("hook", &["api", "model"]),
-    ("workbench", &["model", "policy"]),
+    ("hook", &["api", "model", "folder"]),
+    ("workbench", &["model", "policy", "folder"]),
     (
         "daemon",
         &[
-            "model", "plan", "ports", "control", "storage", "policy", "api",
+            "model", "plan", "ports", "control", "storage", "policy", "api", "folder",
         ],
     ),
     // The lab knows nothing of the product: it only carries its programs to a node.
     ("system", &[]),
     // What it measures, and what a client and a compiler are; and what does harm meanwhile.
-    ("bench", &["model", "policy", "api", "workbench", "corpus"]),
+    (
+        "bench",
+        &["model", "policy", "api", "workbench", "corpus", "folder"],
+    ),
     // Hostile components: what is to become of them is said in the model's words.
     ("corpus", &["model", "workbench"]),
     // Made-up facts and answers, for property tests.
     ("samples", &["model"]),
     // Compiled policies on the real runtime.
-    ("compat", &["model", "policy", "workbench"]),
+    ("compat", &["model", "policy", "workbench", "folder"]),
     // The real plan and control over a simulated cluster, storage's fakes.
     (
         "simulation",
@@ -65,6 +70,7 @@ const ROOMS_OF_POLICY: &[(&str, &[&str])] = &[
 
 /// Rooms that may use these crates only, of all the world's.
 const FRUGAL: &[(&str, &[&str])] = &[
+    ("folder", &["cap-std", "rustix"]),
     ("record", &["serde", "uuid", "thiserror"]),
     ("model", &["serde", "uuid", "thiserror"]),
     ("plan", &["serde", "uuid", "thiserror"]),
@@ -385,6 +391,57 @@ fn names_from_the_root(text: &str) -> Vec<&str> {
         named.chain(climbs)
     })
     .collect()
+}
+
+/// Rooms that run with the rights of whoever calls them: they have the workspace's bans only.
+const BY_PATH: &[&str] = &["cli", "workbench"];
+
+#[test]
+fn files_by_path_are_banned_in_every_room_but_those_that_say_so() {
+    let text = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let bans = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().map(str::trim);
+        lines
+            .filter(|line| line.starts_with("{ path = "))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (everywhere, rooms) = (bans(&text("clippy.toml")), bans(&text("host/clippy.toml")));
+    assert!(everywhere.is_subset(&rooms), "host/clippy.toml lacks a ban");
+    for by_path in [
+        "std::fs::read\"",
+        "std::fs::File::open\"",
+        "ambient_authority\"",
+    ] {
+        assert!(rooms.iter().any(|ban| ban.contains(by_path)), "{by_path}");
+    }
+    // Clippy takes the nearest file above a room.
+    let found: BTreeSet<String> = fs::read_dir(root().join("host"))
+        .unwrap()
+        .map(|room| room.unwrap().file_name().into_string().unwrap())
+        .filter(|room| root().join("host").join(room).join("clippy.toml").exists())
+        .collect();
+    assert_eq!(found, BY_PATH.iter().map(|&room| room.to_owned()).collect());
+    for room in BY_PATH {
+        assert_eq!(bans(&text(&format!("host/{room}/clippy.toml"))), everywhere);
+    }
+}
+
+#[test]
+fn no_program_has_a_fake_in_it() {
+    let has_fake = |packages: &[&str]| {
+        let mut words = vec!["tree", "--edges=normal,build,features", "--prefix=none"];
+        words.extend(packages.iter().flat_map(|package| ["--package", *package]));
+        cargo(&words).contains(r#"feature "fake""#)
+    };
+    for set in sets::SETS {
+        assert!(!has_fake(set), "{set:?}, as xtask builds them");
+        for package in set {
+            assert!(!has_fake(&[package]), "{package} alone");
+        }
+    }
+    // The same question finds one where one is.
+    assert!(has_fake(&["volward-simulation"]));
 }
 
 #[test]

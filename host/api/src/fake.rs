@@ -118,6 +118,7 @@ impl Drop for FakeDaemon {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+        #[expect(clippy::disallowed_methods, reason = "a test's socket")]
         drop(std::fs::remove_file(&self.socket));
     }
 }

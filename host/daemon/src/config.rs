@@ -175,6 +175,10 @@ impl Config {
     ///
     /// # Errors
     /// With file, line and what was expected there.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the operator says where it is; it is read once, before there are folders"
+    )]
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| {
             format!(

@@ -1,9 +1,5 @@
 //! What is missing on this node, in the order of a bring-up, each with its remedy.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_policy::{Level, PluginState, PluginStatus};
 
@@ -18,11 +14,12 @@ mod system;
 
 /// Every check.
 pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
+    let probes = &*daemon.probes;
     let mut checks = vec![
-        system::tools(&daemon.tools, &daemon.workbench),
-        system::sanlock(daemon),
+        system::tools(probes, &daemon.tools, &daemon.workbench),
+        system::sanlock(probes, daemon.node.settings().node.as_str()),
         system::watchdog(daemon),
-        system::lvmlockd(),
+        system::lvmlockd(probes),
         system::clone_target(daemon),
     ];
     for pool in &daemon.config.pool {
@@ -39,9 +36,10 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
             remedy,
         )));
     }
-    checks.push(libvirt::hook(Path::new("/")));
-    checks.push(system::ordering());
+    checks.push(libvirt::hook(probes));
+    checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
+    checks.extend(system::exchanged(&daemon.held));
     checks.push(consistency(daemon));
     checks.extend(copies::examine(daemon));
     checks
@@ -132,12 +130,6 @@ fn consistency(daemon: &Daemon) -> DoctorCheck {
         found.join("; "),
         remedy,
     )
-}
-
-/// A file that can be run.
-fn is_program(path: &Path) -> bool {
-    let meta = fs::metadata(path);
-    meta.is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 fn refusing(check: DoctorCheck) -> DoctorCheck {

@@ -6,12 +6,22 @@
 //! | [`wiring`] | adapters into ports, the policy chain, the state |
 //! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
 //! | [`http`] | the socket, and the OpenAPI document of what is served there |
+//! | [`folders`] | the folders it works in, opened once |
 //! | [`doctor`] | what is missing on this node, with the remedy |
 //! | [`only_one`] | one daemon for one state folder |
 //! | [`spool`] | when the hook's late releases are done |
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests lay out and inspect files by path"
+    )
+)]
+
 mod config;
 mod doctor;
+mod folders;
 mod http;
 mod only_one;
 mod policies;

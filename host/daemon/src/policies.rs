@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use cap_std::fs::MetadataExt;
 use tokio::sync::watch::Receiver;
 use volward_control::ports::{Decisions, Policy, PortError, PortResult};
+use volward_folder::NamedFolder;
 use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, PluginStatus, RollbackError,
@@ -25,7 +26,7 @@ const ARTEFACT_LIMIT: usize = 256 << 20;
 pub(crate) struct Policies {
     runtime: Runtime,
     baseline: Option<&'static [u8]>,
-    folder: PathBuf,
+    folder: NamedFolder,
     serving: RwLock<Serving>,
     /// One reload at a time; whoever comes meanwhile waits for its result.
     reloading: Mutex<()>,
@@ -41,7 +42,11 @@ type FileMark = (OsString, u64, u64, u64, i64, i64);
 
 impl Policies {
     /// Loads the baseline and what is in the folder.
-    pub(crate) fn load(runtime: Runtime, baseline: Option<&'static [u8]>, folder: PathBuf) -> Self {
+    pub(crate) fn load(
+        runtime: Runtime,
+        baseline: Option<&'static [u8]>,
+        folder: NamedFolder,
+    ) -> Self {
         let marks = marks(&folder);
         let chain = Arc::new(runtime.load(Sources {
             baseline,
@@ -71,7 +76,7 @@ impl Policies {
     /// again, though nothing has changed: the compiler may have been the one that failed.
     pub(crate) fn load_now(&self) {
         let Ok(()) = self.exchange(|serving| {
-            tracing::info!(folder = %self.folder.display(), "loading the policies");
+            tracing::info!(folder = %self.folder.path().display(), "loading the policies");
             Ok::<_, Infallible>(self.runtime.reload(self.sources(), serving))
         });
     }
@@ -157,28 +162,19 @@ pub(crate) async fn watch(policies: Arc<Policies>, period: Duration, mut stopped
     }
 }
 
-fn marks(folder: &Path) -> Vec<FileMark> {
+fn marks(folder: &NamedFolder) -> Vec<FileMark> {
     // A folder that is not there or cannot be read is told of by the loading itself.
-    let entries = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let mut marks: Vec<FileMark> = entries
-        .filter_map(|entry| {
-            let meta = entry.metadata().ok()?;
-            let changed = (meta.ctime(), meta.ctime_nsec());
-            Some((
-                entry.file_name(),
-                meta.dev(),
-                meta.ino(),
-                meta.size(),
-                changed.0,
-                changed.1,
-            ))
-        })
-        .collect();
-    marks.sort();
-    marks
+    let Ok(folder) = folder.open() else {
+        return Vec::new();
+    };
+    let names = folder.names().unwrap_or_default();
+    let mark = |name: OsString| {
+        let meta = folder.dir().symlink_metadata(&name).ok()?;
+        let (changed, nanoseconds) = (meta.ctime(), meta.ctime_nsec());
+        let (device, inode, size) = (meta.dev(), meta.ino(), meta.size());
+        Some((name, device, inode, size, changed, nanoseconds))
+    };
+    names.into_iter().filter_map(mark).collect()
 }
 
 impl Policy for Policies {
@@ -287,7 +283,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use volward_policy::Limits;
+    use volward_policy::{Limits, PluginState};
 
     use super::*;
 
@@ -304,6 +300,34 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_becomes_a_link_is_noticed_and_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, away) = (root.path().join("policies.d"), root.path().join("away"));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let compiler = Box::new(FakeCompiler(Arc::default()));
+        let owner = rustix::process::geteuid().as_raw();
+        let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
+        let policies = Policies::load(runtime, None, NamedFolder::at(&path).unwrap());
+        std::fs::write(path.join("50-x.toml"), "level = \"off\"\n").unwrap();
+        std::fs::write(path.join("50-x.wasm"), "one").unwrap();
+        policies.load_now();
+        assert_eq!(policies.status()[0].state, PluginState::Off);
+
+        std::fs::rename(&path, &away).unwrap();
+        std::os::unix::fs::symlink(&away, &path).unwrap();
+        let mut seen = None;
+        for _ in 0..2 {
+            seen = policies.settle(seen.as_ref());
+        }
+        let status = policies.status();
+        assert!(
+            matches!(&status[0].state, PluginState::Refused { reason } if reason.contains("is not a folder")),
+            "{status:?}"
+        );
+    }
+
+    #[test]
     fn what_was_refused_is_tried_again_when_it_changes_or_somebody_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
@@ -312,7 +336,7 @@ mod tests {
         let compiler = Box::new(FakeCompiler(Arc::clone(&asked)));
         let owner = rustix::process::geteuid().as_raw();
         let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
-        let policies = Policies::load(runtime, None, path.clone());
+        let policies = Policies::load(runtime, None, NamedFolder::at(&path).unwrap());
         let asked = || asked.load(Ordering::Relaxed);
 
         std::fs::write(path.join("50-x.wasm"), "one").unwrap();

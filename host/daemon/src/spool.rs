@@ -16,7 +16,7 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(60);
 
 /// The spool of that daemon.
 pub(crate) fn of(daemon: &Daemon) -> SpoolFolder {
-    SpoolFolder::new(daemon.config.paths.state.join("spool"))
+    SpoolFolder::new(daemon.spool.clone())
 }
 
 /// Looks again and again, until the daemon stops.

@@ -91,6 +91,10 @@ impl TestSeams {
         seams
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test says where the file is (ADR 11)"
+    )]
     fn trace(&self, point: &str) {
         let Some(path) = &self.trace else { return };
         let line = format!("{point}\n");
@@ -106,6 +110,10 @@ impl TestSeams {
 }
 
 impl FaultPoints for TestSeams {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test says where the file is (ADR 11)"
+    )]
     fn at(&self, point: &str) {
         self.trace(point);
         let dies = |(at, left): &(String, AtomicU32)| {

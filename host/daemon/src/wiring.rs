@@ -1,13 +1,12 @@
 //! From configuration to a running node: adapters into ports, the chain, the state.
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
+use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
 use volward_storage::events::EventLog;
@@ -18,9 +17,11 @@ use volward_storage::lvm::{Lvm, PoolKind as LvmKind, PoolSettings};
 use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
 use volward_storage::marks::MarksFolder;
+use volward_storage::probe::{Probes, System};
 use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
+use crate::folders::{self, Folders};
 use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
 use crate::system::{SystemClock, TestSeams, Threads};
@@ -41,11 +42,19 @@ pub(crate) struct Daemon {
     pub(crate) node: Arc<Node>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) decisions: Arc<Log>,
+    /// For `doctor`, which looks at the devices files.
+    pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
     pub(crate) leases: Arc<Lvmlockd>,
     pub(crate) tools: Tools,
+    /// What `doctor` looks at.
+    pub(crate) probes: Arc<dyn Probes>,
     /// The policy compiler.
     pub(crate) workbench: PathBuf,
+    /// The folders that are held, for `doctor`.
+    pub(crate) held: Vec<Folder>,
+    /// Where the hook puts what it could not deliver.
+    pub(crate) spool: NamedFolder,
     _only_one: StateLock,
 }
 
@@ -63,32 +72,28 @@ impl Daemon {
     pub(crate) fn with_tools(config: Config, tools: &Tools) -> anyhow::Result<Self> {
         let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
-        let database = config.paths.state.join("state.db");
-        // First of all: what a later version has left is not touched, its folder included.
-        journal::look(&database)?;
-        let state_dir = private_folder(&config.paths.state)?;
-        let only_one = StateLock::take(&state_dir)?;
-        let state = SqliteJournal::open(&database)
+        let (folders, only_one) = open_folders(&config)?;
+        let held = folders.held();
+        let database = folders.state.path_of(journal::DATABASE);
+        let state = SqliteJournal::open(&folders.state)
             .with_context(|| format!("opening {}", database.display()))?;
-        let log_dir = private_folder(&state_dir.join("decisions"))?;
-        let log = DecisionLog::open(&log_dir, config.decisions)
-            .with_context(|| format!("opening the decision log in {}", log_dir.display()))?;
-        let decisions = Arc::new(Log::new(log));
+        let decisions = Arc::new(open_log(&folders, &config)?);
         let workbench = match &config.paths.workbench {
             Some(path) => path.clone(),
             None => beside_us("volward-policy")?,
         };
-        let policies = Arc::new(load_policies(&config, &exec, &state_dir, &workbench)?);
+        let policies = Arc::new(load_policies(&config, &exec, &folders, &workbench)?);
 
-        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pool_settings(&config)));
+        let pools = pool_settings(&config);
+        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pools, folders.etc));
         let leases = Arc::new(Lvmlockd::new(lvm.clone(), Arc::new(Sanlock::new()?)));
         let machine = Arc::new(Kernel::new());
-        let marks = Arc::new(MarksFolder::new(&config.paths.marks, machine.boot_id())?);
+        let marks = Arc::new(MarksFolder::new(folders.marks, machine.boot_id()));
         let ports = Ports {
-            volumes: lvm,
+            volumes: lvm.clone(),
             leases: leases.clone(),
             activation: leases.clone(),
-            devices: Arc::new(Dm::new(&config.paths.devices)),
+            devices: Arc::new(Dm::new(folders.devices)),
             registry: Arc::new(LunRegistry::default()),
             journal: Arc::new(state),
             policy: policies.clone(),
@@ -106,13 +111,40 @@ impl Daemon {
             node,
             policies,
             decisions,
+            lvm,
             machine,
             leases,
             tools: tools.clone(),
+            probes: Arc::new(System),
             workbench,
+            held,
+            spool: folders.spool,
             _only_one: only_one,
         })
     }
+}
+
+/// The folders, and the lock on that of the state.
+fn open_folders(config: &Config) -> anyhow::Result<(Folders, StateLock)> {
+    // First of all: what a later version has left is not touched, its folder included.
+    if let Some(left) = folders::left_state(&config.paths.state)? {
+        journal::look(&left)?;
+    }
+    let state = folders::open_state(&config.paths.state)?;
+    let only_one = StateLock::take(&state)?;
+    Ok((Folders::open(state, &config.paths)?, only_one))
+}
+
+fn open_log(folders: &Folders, config: &Config) -> anyhow::Result<Log> {
+    let folder = folders.decisions.clone();
+    let what = || {
+        format!(
+            "opening the decision log in {}",
+            folders.decisions.path().display()
+        )
+    };
+    let log = DecisionLog::open(folder, config.decisions).with_context(what)?;
+    Ok(Log::new(log))
 }
 
 fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
@@ -146,26 +178,25 @@ fn pool_settings(config: &Config) -> Vec<PoolSettings> {
 fn load_policies(
     config: &Config,
     exec: &Arc<Exec>,
-    state: &Path,
+    folders: &Folders,
     workbench: &Path,
 ) -> anyhow::Result<Policies> {
-    let cache = private_folder(&state.join("compiled"))?;
     let compiler = Box::new(Workbench {
         exec: Arc::clone(exec),
         program: workbench.to_owned(),
         deadline: Timeouts::seconds(config.timeouts.compile),
     });
     let owner = rustix::process::geteuid().as_raw();
-    let versions = private_folder(&state.join("policies"))?;
-    let runtime = Runtime::new(config.policy.limits.clone(), Some(&cache), owner, compiler)
+    let cache = Some(folders.compiled.clone());
+    let runtime = Runtime::new(config.policy.limits.clone(), cache, owner, compiler)
         .context("starting the policy runtime")?
-        .keeping_versions(&versions)
+        .keeping_versions(folders.versions.clone())
         .trying_with(BASELINE);
     if config.policy.baseline == Switch::Off {
         tracing::warn!("the baseline policy is switched off: only what is in the folder decides");
     }
     let baseline = (config.policy.baseline == Switch::On).then_some(BASELINE);
-    let policies = Policies::load(runtime, baseline, config.paths.policies.clone());
+    let policies = Policies::load(runtime, baseline, folders.policies.clone());
     for plugin in policies.status() {
         tracing::info!(policy = %plugin.name, state = ?plugin.state, digest = %plugin.digest, "policy");
     }
@@ -175,18 +206,6 @@ fn load_policies(
 fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding the daemon's own path")?;
     Ok(own.parent().unwrap_or(Path::new("/usr/sbin")).join(name))
-}
-
-/// A folder only we can read: it holds decisions, and compiled code that runs in the daemon.
-fn private_folder(path: &Path) -> anyhow::Result<PathBuf> {
-    let what = || format!("cannot use {}", path.display());
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(what)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).with_context(what)?;
-    Ok(path.to_owned())
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use crate::place::{Place, shown};
 use crate::say;
 
 /// The names of all `[[pool]]` tables.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the operator's file, at the path where the daemon is told of it"
+)]
 pub(crate) fn pools(place: &Place) -> Vec<PoolName> {
     let path = place.config();
     let trouble = match fs::read_to_string(&path) {

@@ -19,7 +19,9 @@ pub(crate) fn confirm(call: &Call, event: DomainEvent, guest: &Guest, place: &Pl
         return true;
     };
     // A guest may have started without managed disks and got some since.
-    if guest.managed.disks.is_empty() && !place.mark(instance).exists() {
+    let marks = place.open_marks();
+    let marked = marks.is_ok_and(|marks| marks.dir().exists(instance.to_string()));
+    if guest.managed.disks.is_empty() && !marked {
         return true;
     }
     let disks = guest.managed.disks.iter();

@@ -5,6 +5,14 @@
 //! managed disks costs reading its XML and nothing else. What each operation does is in
 //! [`operation`], and for people in docs/libvirt.md.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests lay out and inspect files by path"
+    )
+)]
+
 mod config;
 mod confirm;
 mod disks;

@@ -187,6 +187,10 @@ fn by_identity(
 }
 
 /// Name and UUID of the device-mapper device at the end of the path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "device nodes and sysfs: the kernel's, followed to the device itself"
+)]
 fn mapper_identity(path: &str, place: &Place) -> Option<(String, String)> {
     let end = fs::canonicalize(place.path(path)).ok()?;
     let device = match end.file_name()?.to_str()? {

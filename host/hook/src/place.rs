@@ -1,8 +1,9 @@
 //! Where things are.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use volward_api::model::InstanceId;
+use volward_folder::{Folder, NamedFolder};
 
 /// Prefixed to every path, `/dev` and `/sys` included; for tests only. libvirt passes nothing but
 /// `LC_ALL`, `PATH` and `HOME`.
@@ -41,17 +42,45 @@ impl Place {
         self.path(volward_api::CONFIG)
     }
 
-    pub(crate) fn mark(&self, instance: InstanceId) -> PathBuf {
-        self.path(volward_api::MARKS_DIR).join(instance.to_string())
+    pub(crate) fn marks(&self) -> PathBuf {
+        self.path(volward_api::MARKS_DIR)
     }
 
-    pub(crate) fn refused(&self, instance: InstanceId) -> PathBuf {
+    pub(crate) fn refused(&self) -> PathBuf {
         self.path(volward_api::REFUSED_DIR)
-            .join(instance.to_string())
     }
 
     pub(crate) fn spool(&self) -> PathBuf {
         self.path(volward_api::SPOOL_DIR)
+    }
+}
+
+/// Where the hook turns a path into a folder, once a call.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the hook is a process for each call: nobody could hand it a folder"
+)]
+impl Place {
+    /// The start marks, which the daemon writes.
+    pub(crate) fn open_marks(&self) -> io::Result<Folder> {
+        Folder::open(&self.marks())
+    }
+
+    /// The refusal notes.
+    pub(crate) fn open_refused(&self) -> io::Result<Folder> {
+        Folder::open(&self.refused())
+    }
+
+    /// The same; made where it is missing.
+    pub(crate) fn make_refused(&self) -> io::Result<Folder> {
+        Folder::make(&self.refused(), 0o755)
+    }
+
+    /// The spool, by its name in the state, as the daemon looks it up: neither follows a link there.
+    pub(crate) fn make_spool(&self) -> io::Result<Folder> {
+        let path = self.spool();
+        Folder::make(path.parent().unwrap_or(&path), 0o700)?;
+        NamedFolder::at(&path)?.make(0o700)
     }
 }
 

@@ -3,15 +3,13 @@
 //! libvirt ignores what becomes of a release, so it never fails; what goes wrong is said on
 //! stderr, which libvirt logs.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::io;
 use std::time::Duration;
 
 use volward_api::model::InstanceId;
 use volward_api::model::handover::{FileVersion, LaterFile, MarkFile, ReleaseFile, StartPoint};
 use volward_api::{Client, ClientError, DetachRequest, ProblemCode, StartMark};
+use volward_folder::Folder;
 
 use crate::input::Guest;
 use crate::operation::Call;
@@ -37,7 +35,7 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     let Some(instance) = guest.instance else {
         return true;
     };
-    let mark = read_mark(&place.mark(instance));
+    let mark = read_mark(place, instance);
     if guest.managed.is_empty() && matches!(mark, Mark::None) {
         return true;
     }
@@ -84,15 +82,17 @@ fn worth_spooling(error: &ClientError) -> bool {
         .is_none_or(|problem| problem.kind == ProblemCode::Internal)
 }
 
-fn read_mark(path: &Path) -> Mark {
-    let text = match fs::read(path) {
+fn read_mark(place: &Place, instance: InstanceId) -> Mark {
+    let name = instance.to_string();
+    let path = shown(&place.marks().join(&name));
+    let text = match place.open_marks().and_then(|marks| marks.dir().read(name)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Mark::None,
-        Err(error) => return Mark::Unreadable(format!("{}: {error}", shown(path))),
+        Err(error) => return Mark::Unreadable(format!("{path}: {error}")),
     };
     match understood(&text) {
         Ok(mark) => Mark::Known(mark.start()),
-        Err(error) => Mark::Unreadable(format!("{}: {error}", shown(path))),
+        Err(error) => Mark::Unreadable(format!("{path}: {error}")),
     }
 }
 
@@ -102,10 +102,15 @@ fn understood(text: &[u8]) -> Result<MarkFile, Box<dyn std::error::Error>> {
 }
 
 fn spool(release: &ReleaseFile, place: &Place) {
-    let (directory, instance) = (place.spool(), release.instance);
-    match write_durably(&directory, release) {
+    let written = place
+        .make_spool()
+        .and_then(|folder| write_durably(&folder, release));
+    match written {
         Ok(()) => say::line("the release is noted and will be done when the daemon is back"),
-        Err(error) => by_hand(instance, &format!("{}: {error}", shown(&directory))),
+        Err(error) => by_hand(
+            release.instance,
+            &format!("{}: {error}", shown(&place.spool())),
+        ),
     }
 }
 
@@ -118,36 +123,24 @@ fn by_hand(instance: InstanceId, why: &str) {
 
 /// Whole or not at all, also after a power cut. A later release of the same instance covers an
 /// earlier one and takes its place, unless a later version wrote that.
-fn write_durably(directory: &Path, release: &ReleaseFile) -> io::Result<()> {
+fn write_durably(folder: &Folder, release: &ReleaseFile) -> io::Result<()> {
     let instance = release.instance;
-    let entry = directory.join(format!("{instance}.json"));
-    later(&entry).map_err(io::Error::other)?;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
-    let unfinished = directory.join(format!(".{instance}.{}", std::process::id()));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    let written = file
-        .write_all(&serde_json::to_vec(release)?)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&unfinished, &entry));
+    let name = format!("{instance}.json");
+    later(folder, &name).map_err(io::Error::other)?;
+    let unfinished = format!(".{instance}.{}", std::process::id());
+    let text = serde_json::to_vec(release)?;
+    let written = folder.replace(&name, &unfinished, &text, 0o600);
     if written.is_err() {
         // The first error counts; the leftover is no entry.
-        drop(fs::remove_file(&unfinished));
+        drop(folder.dir().remove_file(&unfinished));
     }
     written?;
-    fs::File::open(directory)?.sync_all()
+    folder.sync()
 }
 
 /// Whether what is there was written by a later version of Volward; what cannot be read was not.
-pub(crate) fn later(path: &Path) -> Result<(), LaterFile> {
-    let text = fs::read(path).unwrap_or_default();
+pub(crate) fn later(folder: &Folder, name: &str) -> Result<(), LaterFile> {
+    let text = folder.dir().read(name).unwrap_or_default();
     let version: FileVersion = serde_json::from_slice(&text).unwrap_or_default();
     version.known()
 }

@@ -1,6 +1,10 @@
 //! The hook as libvirt runs it, against a fake daemon.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests stop the test")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "helpers of tests stop the test, and lay out a node's files by path"
+)]
 
 mod support;
 
@@ -266,6 +270,29 @@ fn release_without_a_daemon_is_spooled_durably_and_lets_libvirt_go_on() {
         json!({"version": 1, "instance": WEB1,
                "not_after": {"boot_id": "b007", "sequence": 7}})
     );
+}
+
+#[test]
+fn links_in_place_of_the_hooks_folders_and_files_are_not_written_through() {
+    let node = Node::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [spool, refused] = [SPOOL_DIR, REFUSED_DIR].map(|folder| node.path(folder));
+    node.mark(WEB1, MARK);
+    std::fs::create_dir_all(spool.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), &spool).unwrap();
+    let ended = node.hook("web1 release end -", &xml("two-disks"));
+    assert_eq!(ended.code, 0);
+    assert!(ended.stderr.contains("could not be noted"), "{ended:?}");
+
+    std::fs::create_dir_all(&refused).unwrap();
+    let target = elsewhere.path().join("target");
+    std::os::unix::fs::symlink(&target, refused.join(WEB1)).unwrap();
+    let ended = node.hook("web1 prepare begin -", &xml("two-disks"));
+    assert_eq!(ended.code, 1);
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    // The note is in the link's place.
+    let note = std::fs::symlink_metadata(refused.join(WEB1)).unwrap();
+    assert!(note.is_file(), "{note:?}");
 }
 
 #[test]

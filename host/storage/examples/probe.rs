@@ -4,13 +4,16 @@
 //! Run as root on a node of the lab: `probe show POOL...`, `probe attach POOL VOLUME`; without
 //! arguments it says what else there is.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "an example for a person: stops where something is wrong"
+    reason = "an example for a person: stops where something is wrong, and names what it looks at"
 )]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use volward_folder::{Folder, NamedFolder};
 use volward_model::{
     Backing, CloneTable, DeviceId, DeviceRole, LeaseMode, PoolName, Sectors, Slot, Table,
     VolumeInfo, VolumeRef,
@@ -49,11 +52,12 @@ fn main() {
     let tools = Tools::find().unwrap();
     let exec = Arc::new(Exec::new(2));
     let node = |pools: Vec<PoolSettings>| {
-        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pools));
+        let etc = Folder::open(Path::new("/etc")).unwrap();
+        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pools, etc));
         Node {
             leases: Lvmlockd::new(Arc::clone(&lvm), Arc::new(Sanlock::new().unwrap())),
             lvm,
-            dm: Dm::new("/dev/volward"),
+            dm: Dm::new(NamedFolder::at(Path::new("/dev/volward")).unwrap()),
         }
     };
     match words.as_slice() {

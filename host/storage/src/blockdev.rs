@@ -1,14 +1,17 @@
 //! Which block device has which dm UUID, by sysfs; and opening it without being fooled (I12).
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, DeviceNumber, VolumeId};
 use volward_ports::{PortError, PortResult};
+
+use crate::kernel;
 
 /// Builds an [`PortError::Io`]; to be used in `map_err`.
 pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> PortError {
@@ -45,29 +48,32 @@ pub(crate) fn lv_uuid_named(vg: &str, lv: &str) -> PortResult<Option<String>> {
 
 /// The dm UUIDs of all mapped devices.
 pub(crate) fn dm_uuids() -> PortResult<HashSet<String>> {
-    let entries = fs::read_dir("/sys/block").map_err(io("cannot read /sys/block"))?;
-    let mut uuids = HashSet::new();
-    for entry in entries {
-        let entry = entry.map_err(io("cannot read /sys/block"))?;
-        uuids.extend(attribute(&entry.path().join("dm/uuid")));
-    }
-    Ok(uuids)
+    let paths = blocks()?.into_iter().map(|name| block(&name));
+    Ok(paths
+        .filter_map(|path| attribute(&path.join("dm/uuid")))
+        .collect())
+}
+
+/// Where sysfs lists the block devices.
+const BLOCKS: &str = "/sys/block";
+
+fn blocks() -> PortResult<Vec<OsString>> {
+    kernel::names(Path::new(BLOCKS)).map_err(io("cannot read /sys/block"))
+}
+
+fn block(name: &OsStr) -> PathBuf {
+    Path::new(BLOCKS).join(name)
 }
 
 fn search(attribute_name: &str, wanted: &str) -> PortResult<Option<Mapped>> {
-    let entries = match fs::read_dir("/sys/block") {
-        Ok(entries) => entries,
-        Err(error) => return Err(io("cannot read /sys/block")(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(io("cannot read /sys/block"))?;
-        let name = entry.file_name();
+    for name in blocks()? {
+        let path = block(&name);
         let Some(name) = name.to_str().filter(|name| name.starts_with("dm-")) else {
             continue;
         };
         // A device that goes away while we look is not the one we look for.
-        if attribute(&entry.path().join(attribute_name)).is_some_and(|value| value == wanted) {
-            let number = attribute(&entry.path().join("dev"))
+        if attribute(&path.join(attribute_name)).is_some_and(|value| value == wanted) {
+            let number = attribute(&path.join("dev"))
                 .as_deref()
                 .and_then(parse_number);
             if let Some(number) = number {
@@ -89,7 +95,7 @@ pub(crate) fn dm_uuid(number: DeviceNumber) -> Option<String> {
 /// The size of the device with that number.
 pub(crate) fn size(number: DeviceNumber) -> PortResult<Bytes> {
     let path = sysfs(number).join("size");
-    let text = fs::read_to_string(&path).map_err(io(format!("cannot read {}", path.display())))?;
+    let text = kernel::text(&path).map_err(io(format!("cannot read {}", path.display())))?;
     let sectors: u64 = text.trim().parse().map_err(|_| PortError::Unreadable {
         what: path.display().to_string(),
         reason: format!("{text:?} is no number"),
@@ -127,22 +133,17 @@ pub(crate) fn open(dm_uuid: &str, write: bool, flags: OFlags) -> PortResult<Chec
     };
     let mapped = find(dm_uuid)?.ok_or_else(missing)?;
     let path = Path::new("/dev").join(&mapped.kernel_name);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(write)
-        .custom_flags((flags | OFlags::CLOEXEC).bits().cast_signed())
-        .open(&path)
-        .map_err(|error| {
-            match error
-                .raw_os_error()
-                .map(rustix::io::Errno::from_raw_os_error)
-            {
-                Some(rustix::io::Errno::BUSY) => PortError::Busy {
-                    what: path.display().to_string(),
-                },
-                _ => io(format!("cannot open {}", path.display()))(error),
-            }
-        })?;
+    let file = kernel::open(&path, write, flags).map_err(|error| {
+        match error
+            .raw_os_error()
+            .map(rustix::io::Errno::from_raw_os_error)
+        {
+            Some(rustix::io::Errno::BUSY) => PortError::Busy {
+                what: path.display().to_string(),
+            },
+            _ => io(format!("cannot open {}", path.display()))(error),
+        }
+    })?;
     let opened = number_of(&file, &path)?;
     let found = self::dm_uuid(opened).unwrap_or_else(|| "no dm UUID".to_owned());
     if opened != mapped.number || found != dm_uuid {
@@ -188,7 +189,7 @@ pub(crate) fn from_dev(dev: u64) -> DeviceNumber {
 }
 
 fn attribute(path: &Path) -> Option<String> {
-    fs::read_to_string(path)
+    kernel::text(path)
         .ok()
         .map(|text| text.trim_end().to_owned())
         .filter(|text| !text.is_empty())

@@ -13,11 +13,21 @@
 //! | [`marks`] | [`Marks`](volward_ports::Marks) | a folder that libvirt's hook reads |
 //! | [`spool`] | | a folder that libvirt's hook writes |
 //! | [`events`] | [`Events`](volward_ports::Events) | the daemon's log |
-//! | [`fake`] | all of them | a cluster in memory |
+//! | [`probe`] | | what other packages installed and started, for `doctor` |
+//! | `fake` | all of them | a cluster in memory; with the feature `fake`, for tests |
 //!
-//! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and four private modules that are
-//! no adapters: `blockdev` (which device has which dm UUID), `buffer` (memory for direct I/O),
-//! `worker` (a thread per conversation) and `deadline`.
+//! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and five
+//! private modules that are no adapters: `blockdev` (which device has which dm UUID), `kernel` (`/sys`,
+//! `/proc` and devices' nodes, by path), `buffer` (memory for direct I/O), `worker` (a thread per
+//! conversation) and `deadline`. The folders of what is Volward's own are handed to them.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests lay out and inspect files by path"
+    )
+)]
 
 mod blockdev;
 mod buffer;
@@ -25,13 +35,16 @@ mod deadline;
 pub mod dm;
 pub mod events;
 pub mod exec;
+#[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod journal;
+mod kernel;
 pub mod lease;
 pub mod lvm;
 pub mod lvmlockd;
 pub mod machine;
 pub mod marks;
+pub mod probe;
 pub mod registry;
 pub mod spool;
 mod worker;

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use volward_folder::Folder;
 use volward_policy::scenarios::{Placed, parse};
 use volward_policy::{LogEntry, LogFolder, LogReader};
 
@@ -38,15 +39,14 @@ pub fn log_files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut files = LogFolder::new(path)
-        .files()
+    let names = Folder::open(path)
+        .and_then(|folder| LogFolder::new(folder).files())
         .with_context(|| path.display().to_string())?;
-    if files.is_empty() {
+    if names.is_empty() {
         bail!("{} holds no decision log (decisions.jsonl)", path.display());
     }
     // In the order in which they were written.
-    files.reverse();
-    Ok(files)
+    Ok(names.iter().rev().map(|name| path.join(name)).collect())
 }
 
 /// Reads the decisions of a log file; a line that is none is handed on with its place.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use volward_folder::NamedFolder;
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, Combined, DiskFacts, Facts, Home, InstanceId,
     LvmUuid, NodeFacts, Origin, Purpose, RequestFacts, RequestId, Sharing, Space, VolumeId,
@@ -32,7 +33,7 @@ pub(crate) fn measure(component: &Path, rounds: usize) -> anyhow::Result<Pairs> 
     let runtime = Runtime::new(Limits::default(), None, owner, Box::new(InProcess::new()?))?;
     let chain = runtime.load(Sources {
         baseline: Some(&component),
-        folder: folder.path(),
+        folder: &NamedFolder::at(folder.path())?,
     });
     let bare = Bare::new(&component)?;
     let facts = facts()?;

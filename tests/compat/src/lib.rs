@@ -12,6 +12,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use volward_folder::{Folder, NamedFolder};
 use volward_policy::{Chain, Limits, PluginState, Runtime, Sources};
 use volward_workbench::InProcess;
 
@@ -46,9 +47,9 @@ impl Desk {
             only_ours(&folder.path().join(name), 0o755);
         }
         let owner = rustix::process::geteuid().as_raw();
-        let cache = folder.path().join("cache");
+        let cache = Folder::open(&folder.path().join("cache")).unwrap();
         let compiler = Box::new(InProcess::new().unwrap());
-        let runtime = Runtime::new(limits, Some(&cache), owner, compiler).unwrap();
+        let runtime = Runtime::new(limits, Some(cache), owner, compiler).unwrap();
         Self { folder, runtime }
     }
 
@@ -82,7 +83,7 @@ impl Desk {
         }
         let chain = self.runtime.load(Sources {
             baseline: None,
-            folder: &policies,
+            folder: &NamedFolder::at(&policies).unwrap(),
         });
         match &chain.status()[..] {
             [one] => match &one.state {

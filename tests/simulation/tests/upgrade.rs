@@ -66,7 +66,8 @@ fn released(stage: &Stage, name: &str) -> FakeJournal {
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch(&sql).unwrap();
     drop(connection);
-    let state = SqliteJournal::open(&path).unwrap();
+    let folder = volward_folder::Folder::open(dir.path()).unwrap();
+    let state = SqliteJournal::open(&folder).unwrap();
     let mut entries: BTreeMap<u64, JournalEntry> = BTreeMap::new();
     for volume in &stage.volumes {
         let query = JournalQuery::Volume(volume.clone());

@@ -1,23 +1,26 @@
 //! Whether libvirt asks.
 
-use std::fs;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict, HOOK_MARK};
 
-use super::{bad, fine, is_program};
+use volward_storage::probe::Probes;
+
+use super::{bad, fine};
 
 /// Where libvirt looks for our hook. The first is ours alone, the second may be anybody's.
-const HOOKS: [&str; 2] = ["etc/libvirt/hooks/qemu.d/volward", "etc/libvirt/hooks/qemu"];
+const HOOKS: [&str; 2] = [
+    "/etc/libvirt/hooks/qemu.d/volward",
+    "/etc/libvirt/hooks/qemu",
+];
 
-/// The hook below a root folder, a test's or the node's.
-pub(super) fn hook(root: &Path) -> DoctorCheck {
-    let paths = HOOKS.map(|path| root.join(path));
-    let [own, common] = &paths;
-    let installed = if is_program(own) {
+/// The hook, where libvirt runs it.
+pub(super) fn hook(probes: &dyn Probes) -> DoctorCheck {
+    let [own, common] = HOOKS.map(Path::new);
+    let installed = if probes.is_program(own) {
         Some(own)
     } else {
-        Some(common).filter(|path| is_program(path) && is_ours(path))
+        Some(common).filter(|path| probes.is_program(path) && is_ours(probes, path))
     };
     match installed {
         Some(path) => fine("libvirt hook", path.display().to_string()),
@@ -35,8 +38,8 @@ pub(super) fn hook(root: &Path) -> DoctorCheck {
 
 /// libvirt before 6.5 knows this one path only: it is a link to the hook, a copy of it, or a script
 /// that calls it among others.
-fn is_ours(path: &Path) -> bool {
-    let Ok(program) = fs::read(path) else {
+fn is_ours(probes: &dyn Probes, path: &Path) -> bool {
+    let Ok(program) = probes.content(path) else {
         return false;
     };
     let has = |words: &[u8]| program.windows(words.len()).any(|part| part == words);
@@ -45,17 +48,12 @@ fn is_ours(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use volward_storage::probe::FakeSystem;
 
     use super::*;
 
-    fn with(path: &str, text: &str, mode: u32) -> DoctorCheck {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        hook(root.path())
+    fn with_program(path: &str, text: &str) -> DoctorCheck {
+        hook(&FakeSystem::default().with_program(path, text))
     }
 
     #[test]
@@ -64,16 +62,19 @@ mod tests {
         let script = "#!/bin/sh\nexec /usr/sbin/volward-hook \"$@\"\n";
         let [own, common] = HOOKS;
         for (path, text) in [(own, ""), (common, &copy), (common, script)] {
-            assert_eq!(with(path, text, 0o755).verdict, DoctorVerdict::Ok, "{text}");
+            let found = with_program(path, text);
+            assert_eq!(found.verdict, DoctorVerdict::Ok, "{text}");
+            assert_eq!(found.found, path);
         }
     }
 
     #[test]
     fn somebody_elses_hook_and_one_that_cannot_be_run_are_not_ours() {
         let [own, common] = HOOKS;
-        let others = with(common, "#!/bin/sh\nexit 0\n", 0o755);
-        let no_program = with(own, HOOK_MARK, 0o644);
-        for found in [others, no_program] {
+        let others = with_program(common, "#!/bin/sh\nexit 0\n");
+        let no_program = hook(&FakeSystem::default().with_file(own, HOOK_MARK));
+        let nothing = hook(&FakeSystem::default());
+        for found in [others, no_program, nothing] {
             assert_eq!(found.verdict, DoctorVerdict::Warning, "{found:?}");
             assert!(found.found.contains("not installed"), "{found:?}");
         }

@@ -1,6 +1,6 @@
 //! Pools: their devices files, lockspaces and slots.
 
-use std::fs;
+use std::io;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
@@ -11,14 +11,11 @@ use super::{bad, fine, refusing};
 use crate::config::{PoolKind, PoolSection};
 use crate::wiring::Daemon;
 
-/// Where LVM looks for devices files.
-const DEVICES: &str = "/etc/lvm/devices";
-
 pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
     // Through the devices file: what it does not list LVM does not see.
     let info = daemon.node.pool_info(&pool.name);
-    let file = Path::new(DEVICES).join(pool.devices_file());
-    let devices = devices_file(&file, &pool.name, info.as_ref().ok());
+    let (path, text) = daemon.lvm.devices_file(&pool.devices_file());
+    let devices = devices_file(&path, text, &pool.name, info.as_ref().ok());
     let state = match pool.kind {
         PoolKind::Shared => shared_pool(daemon, &pool.name, info),
         PoolKind::Local => local_pool(&pool.name, info),
@@ -27,15 +24,20 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
 }
 
 /// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
-fn devices_file(path: &Path, pool: &PoolName, seen: Option<&PoolInfo>) -> DoctorCheck {
+fn devices_file(
+    path: &Path,
+    text: io::Result<String>,
+    pool: &PoolName,
+    seen: Option<&PoolInfo>,
+) -> DoctorCheck {
     let check = format!("devices file of {pool}");
     let shown = path.display();
     let failed = |found| {
         let remedy = format!("volward pool init {pool}");
         bad(&check, DoctorVerdict::Failed, found, remedy)
     };
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let text = match text {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return failed(format!("{shown} is missing"));
         }
         Err(error) => return failed(format!("{shown} cannot be read: {error}")),
@@ -213,20 +215,28 @@ mod tests {
 
     #[test]
     fn a_devices_file_must_list_what_the_pool_is_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("volward-vg0.devices");
-        let look = |seen: Option<&PoolInfo>| devices_file(&path, &pool(false).name, seen);
-        assert_eq!(look(None).verdict, DoctorVerdict::Failed);
+        let look = |text: Result<&str, io::ErrorKind>, seen: Option<&PoolInfo>| {
+            let path = Path::new("volward-vg0.devices");
+            let text = text.map(str::to_owned).map_err(io::Error::from);
+            devices_file(path, text, &pool(false).name, seen)
+        };
+        let missing = look(Err(io::ErrorKind::NotFound), None);
+        assert_eq!(missing.verdict, DoctorVerdict::Failed);
+        assert!(
+            missing.found.contains("volward-vg0.devices is missing"),
+            "{missing:?}"
+        );
+        let unreadable = look(Err(io::ErrorKind::PermissionDenied), None);
+        assert_eq!(unreadable.verdict, DoctorVerdict::Failed);
 
-        fs::write(&path, "VERSION=1.1.1\n").unwrap();
-        let empty = look(None);
+        let empty = look(Ok("VERSION=1.1.1\n"), None);
         assert_eq!(empty.verdict, DoctorVerdict::Failed);
         assert!(empty.found.contains("lists no device"), "{empty:?}");
 
-        fs::write(&path, FILE).unwrap();
-        assert_eq!(look(Some(&pool(false))).verdict, DoctorVerdict::Ok);
+        let whole = look(Ok(FILE), Some(&pool(false)));
+        assert_eq!(whole.verdict, DoctorVerdict::Ok);
         for seen in [None, Some(&pool(true))] {
-            let found = look(seen);
+            let found = look(Ok(FILE), seen);
             assert_eq!(found.verdict, DoctorVerdict::Warning);
             assert!(found.found.contains("lists 1 device(s)"), "{found:?}");
         }

@@ -1,24 +1,25 @@
 //! What Volward stands on: programs, sanlock, lvmlockd, the kernel, systemd.
 
-use std::fs;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::{Leases, Machine};
+use volward_folder::Folder;
 use volward_storage::exec::Tools;
+use volward_storage::probe::Probes;
 
-use super::{bad, fine, is_program, refusing};
+use super::{bad, fine, refusing};
 use crate::wiring::Daemon;
 
 /// They were there when the daemon started; without them it does not start again.
-pub(super) fn tools(tools: &Tools, compiler: &Path) -> DoctorCheck {
+pub(super) fn tools(probes: &dyn Probes, tools: &Tools, compiler: &Path) -> DoctorCheck {
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     for (path, name, package) in [
         (&tools.lvm, "lvm", "lvm2"),
         (&tools.sanlock, "sanlock", "sanlock"),
         (&tools.lvmlockctl, "lvmlockctl", "lvm2-lockd"),
     ] {
-        if is_program(path) {
+        if probes.is_program(path) {
             there.push(name);
         } else {
             missing.push((name, package));
@@ -33,7 +34,7 @@ pub(super) fn tools(tools: &Tools, compiler: &Path) -> DoctorCheck {
             format!("apt-get install {}", packages.join(" ")),
         ));
     }
-    if !is_program(compiler) {
+    if !probes.is_program(compiler) {
         return bad(
             "tools",
             DoctorVerdict::Failed,
@@ -51,18 +52,17 @@ pub(super) fn tools(tools: &Tools, compiler: &Path) -> DoctorCheck {
 
 /// sanlock's name of the node must be stable: with another one after an unclean death the
 /// lockspace is joined a minute later.
-pub(super) fn sanlock(daemon: &Daemon) -> DoctorCheck {
-    let Some(arguments) = arguments_of("sanlock") else {
+pub(super) fn sanlock(probes: &dyn Probes, node: &str) -> DoctorCheck {
+    let Some(arguments) = probes.arguments_of("sanlock") else {
         let remedy = "install the package sanlock and start it: systemctl enable --now sanlock";
         return refusing(bad("sanlock", DoctorVerdict::Failed, "not running", remedy));
     };
-    let node = daemon.node.settings().node.as_str();
     let named = arguments
         .iter()
         .zip(arguments.iter().skip(1))
         .find(|(flag, _)| *flag == "-e")
         .map(|(_, name)| name.clone())
-        .or_else(|| setting("/etc/sanlock/sanlock.conf", "our_host_name"));
+        .or_else(|| setting(probes, "/etc/sanlock/sanlock.conf", "our_host_name"));
     match named {
         Some(name) if name == node => fine("sanlock", format!("running as {name}")),
         Some(name) => bad(
@@ -108,8 +108,8 @@ pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
 }
 
 /// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5).
-pub(super) fn lvmlockd() -> DoctorCheck {
-    let Some(arguments) = arguments_of("lvmlockd") else {
+pub(super) fn lvmlockd(probes: &dyn Probes) -> DoctorCheck {
+    let Some(arguments) = probes.arguments_of("lvmlockd") else {
         let remedy = "install the package lvm2-lockd, set use_lvmlockd = 1 in /etc/lvm/lvm.conf, and \
                       start it: systemctl enable --now lvmlockd";
         return refusing(bad(
@@ -153,15 +153,15 @@ pub(super) fn clone_target(daemon: &Daemon) -> DoctorCheck {
 }
 
 /// At shutdown: guests, then us, then lvmlockd, then sanlock.
-pub(super) fn ordering() -> DoctorCheck {
-    if !Path::new("/run/systemd/system").exists() {
+pub(super) fn ordering(probes: &dyn Probes) -> DoctorCheck {
+    if !probes.is_there(Path::new("/run/systemd/system")) {
         return fine("daemon ordering", "no systemd here; started by hand");
     }
     let dropin = [
         "/etc/systemd/system/volwardd.service",
         "/lib/systemd/system/volwardd.service",
     ];
-    let unit = dropin.iter().find_map(|path| fs::read_to_string(path).ok());
+    let unit = dropin.iter().find_map(|path| text(probes, path));
     match unit {
         Some(text) if text.contains("lvmlockd.service") && text.contains("libvirtd.service") => {
             fine("daemon ordering", "after lvmlockd, before libvirtd")
@@ -181,26 +181,30 @@ pub(super) fn ordering() -> DoctorCheck {
     }
 }
 
-/// The arguments of a running program of that name.
-fn arguments_of(program: &str) -> Option<Vec<String>> {
-    let entries = fs::read_dir("/proc").ok()?;
-    entries.filter_map(Result::ok).find_map(|entry| {
-        let comm = fs::read_to_string(entry.path().join("comm")).ok()?;
-        (comm.trim() == program).then_some(())?;
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let words = line.split(|b| *b == 0).filter(|w| !w.is_empty());
-        Some(
-            words
-                .map(|w| String::from_utf8_lossy(w).into_owned())
-                .collect(),
-        )
-    })
+/// What the daemon reads and writes is the folder it opened, whatever is at its path now: policies
+/// that lie in the new one do not count.
+pub(super) fn exchanged(held: &[Folder]) -> Option<DoctorCheck> {
+    let mut gone = held.iter().filter(|folder| !folder.is_where_it_was());
+    let path = gone.next()?.path().display();
+    Some(bad(
+        "folders",
+        DoctorVerdict::Warning,
+        format!(
+            "{path} was moved, removed or replaced; the daemon goes on with the folder it opened"
+        ),
+        "systemctl restart volwardd: it opens what is there now (attachments stay as they are)",
+    ))
+}
+
+/// A file's text, if it is there and is text.
+fn text(probes: &dyn Probes, path: &str) -> Option<String> {
+    String::from_utf8(probes.content(Path::new(path)).ok()?).ok()
 }
 
 /// A `key = value` of a configuration file.
-fn setting(path: &str, key: &str) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
-    text.lines()
+fn setting(probes: &dyn Probes, path: &str, key: &str) -> Option<String> {
+    text(probes, path)?
+        .lines()
         .map(str::trim)
         .filter(|l| !l.starts_with('#'))
         .find_map(|line| {

@@ -1,7 +1,9 @@
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use volward_api::DoctorReply;
 use volward_storage::exec::Tools;
+use volward_storage::probe::FakeSystem;
 
 use super::*;
 use crate::http::testing::Served;
@@ -70,22 +72,20 @@ fn programs_that_are_gone_are_named_with_their_packages() {
 
 #[test]
 fn without_the_compiler_of_policies_doctor_says_what_that_means() {
-    let folder = tempfile::tempdir().unwrap();
-    let there = folder.path().join("program");
-    fs::write(&there, "").unwrap();
-    fs::set_permissions(&there, fs::Permissions::from_mode(0o755)).unwrap();
+    let there = PathBuf::from("/usr/sbin/program");
+    let node = FakeSystem::default().with_program(&there, "");
     let tools = Tools {
         lvm: there.clone(),
         sanlock: there.clone(),
         lvmlockctl: there.clone(),
     };
-    let missing = system::tools(&tools, &folder.path().join("volward-policy"));
+    let missing = system::tools(&node, &tools, Path::new("/usr/sbin/volward-policy"));
     assert_eq!(missing.verdict, DoctorVerdict::Failed);
     assert!(
         missing.found.contains("volward-policy") && !missing.refuses_read_write,
         "{missing:?}"
     );
-    let whole = system::tools(&tools, &there);
+    let whole = system::tools(&node, &tools, &there);
     assert_eq!(
         (whole.verdict, whole.found.as_str()),
         (
@@ -104,4 +104,80 @@ fn the_packaged_file_loads_what_the_remedy_says() {
     assert!(remedy.contains(target) && file.contains(target), "{remedy}");
     let modules: Vec<&str> = file.lines().filter(|l| !l.starts_with('#')).collect();
     assert_eq!(modules, ["dm-clone"]);
+}
+
+#[test]
+fn sanlocks_name_is_its_argument_or_in_its_configuration_and_should_be_the_nodes() {
+    let conf = "/etc/sanlock/sanlock.conf";
+    let daemon = |line: &str| FakeSystem::default().running(line);
+    let named = |name: &str| format!("# our_host_name = x\nour_host_name = {name}\n");
+    for (node, verdict, says) in [
+        (FakeSystem::default(), DoctorVerdict::Failed, "not running"),
+        (daemon("sanlock daemon"), DoctorVerdict::Warning, "stable"),
+        (daemon("sanlock -e n1"), DoctorVerdict::Ok, "as n1"),
+        (daemon("sanlock -e n2"), DoctorVerdict::Warning, "as n2"),
+        (
+            daemon("sanlock daemon").with_file(conf, named("n1")),
+            DoctorVerdict::Ok,
+            "as n1",
+        ),
+    ] {
+        let check = system::sanlock(&node, "n1");
+        assert_eq!(check.verdict, verdict, "{check:?}");
+        assert!(check.found.contains(says), "{check:?}");
+    }
+}
+
+#[test]
+fn lvmlockd_should_adopt_its_leases() {
+    for (node, verdict) in [
+        (FakeSystem::default(), DoctorVerdict::Failed),
+        (
+            FakeSystem::default().running("lvmlockd --foreground"),
+            DoctorVerdict::Warning,
+        ),
+        (
+            FakeSystem::default().running("lvmlockd -A 1"),
+            DoctorVerdict::Ok,
+        ),
+        (
+            FakeSystem::default().running("lvmlockd --adopt=1"),
+            DoctorVerdict::Ok,
+        ),
+    ] {
+        assert_eq!(system::lvmlockd(&node).verdict, verdict, "{node:?}");
+    }
+}
+
+#[test]
+fn the_packaged_unit_is_ordered_and_another_or_none_is_not() {
+    let packaged = include_str!("../../../../packaging/volwardd.service");
+    let systemd = FakeSystem::default().with_file("/run/systemd/system/x", "");
+    let with = |text: &str| {
+        let unit = "/lib/systemd/system/volwardd.service";
+        system::ordering(&systemd.clone().with_file(unit, text)).verdict
+    };
+    assert_eq!(with(packaged), DoctorVerdict::Ok);
+    assert_eq!(with("[Unit]\n"), DoctorVerdict::Warning);
+    assert_eq!(system::ordering(&systemd).verdict, DoctorVerdict::Warning);
+    let by_hand = system::ordering(&FakeSystem::default());
+    assert_eq!(by_hand.verdict, DoctorVerdict::Ok);
+}
+
+#[test]
+fn a_folder_that_was_exchanged_under_the_daemon_is_named() {
+    let served = Served::new("", |_| {});
+    let checks = || served.client().doctor().unwrap();
+    let names = |reply: &DoctorReply| reply.checks.iter().any(|check| check.name == "folders");
+    assert!(!names(&checks()));
+    let marks = served.daemon.config.paths.marks.clone();
+    fs::rename(&marks, marks.with_file_name("away")).unwrap();
+    fs::create_dir(&marks).unwrap();
+    let reply = checks();
+    let folders = find(&reply, "folders");
+    assert_eq!(folders.verdict, DoctorVerdict::Warning);
+    assert!(
+        folders.found.contains(&marks.display().to_string()),
+        "{folders:?}"
+    );
 }

@@ -123,6 +123,10 @@ fn tend_pools(daemon: &Daemon) {
 }
 
 /// Root only; whoever else may ask is in the configuration and checked by credentials.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the socket is bound by its path, and clients find it by that"
+)]
 fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
@@ -143,6 +147,10 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the socket is bound by its path, and clients find it by that"
+)]
 fn remove_socket(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -61,6 +61,7 @@ impl Peer {
 
 /// Root is either libvirt's hook or a person; the program tells. Root could lie, but root could
 /// also do without us.
+#[expect(clippy::disallowed_methods, reason = "the kernel's, at a fixed path")]
 fn origin_of_root(pid: i32) -> Origin {
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     origin_of_program(&program)

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use volward_folder::Folder;
 use volward_storage::journal::{OpenError, SqliteJournal};
 
 use crate::http::testing::daemon_over;
@@ -34,7 +35,7 @@ fn a_daemon_over_the_state_of_a_later_version_touches_nothing_and_ends() {
     let state = folder.path().join("state");
     fs::create_dir(&state).unwrap();
     let database = state.join("state.db");
-    drop(SqliteJournal::open(&database).unwrap());
+    drop(SqliteJournal::open(&Folder::open(&state).unwrap()).unwrap());
     // SQLite's user_version: the four bytes at 60 of the database's header.
     let mut bytes = fs::read(&database).unwrap();
     bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());

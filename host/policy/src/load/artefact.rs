@@ -3,8 +3,9 @@
 //! made of a component it had hashed itself.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use volward_folder::Folder;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -45,17 +46,14 @@ pub enum ArtefactError {
 
 /// The cache.
 pub(crate) struct Cache {
-    folder: PathBuf,
+    folder: Folder,
     owner: u32,
 }
 
 impl Cache {
-    /// A cache in a folder that must exist when it is used, and be writable by `owner` only.
-    pub(crate) fn new(folder: &Path, owner: u32) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            owner,
-        }
+    /// A cache in a folder that must be writable by `owner` only when it is used.
+    pub(crate) fn new(folder: Folder, owner: u32) -> Self {
+        Self { folder, owner }
     }
 
     /// The compiled form of a component: from the cache, or compiled and put there.
@@ -66,9 +64,9 @@ impl Cache {
         component: &[u8],
         digest: &str,
     ) -> Result<Component, ArtefactError> {
-        trusted::folder(&self.folder, self.owner).map_err(ArtefactError::Cache)?;
-        let path = self.folder.join(format!("{digest}-{CODE_SETTINGS}.cwasm"));
-        match trusted::file(&path, self.owner, ARTEFACT_BYTES) {
+        trusted::owned(&self.folder, self.owner).map_err(ArtefactError::Cache)?;
+        let name = format!("{digest}-{CODE_SETTINGS}.cwasm");
+        match trusted::file(&self.folder, &name, self.owner, ARTEFACT_BYTES) {
             Ok(bytes) => match deserialize(engine, &bytes) {
                 Ok(component) => return Ok(component),
                 // Another version's or another processor's: normal after an update.
@@ -78,7 +76,11 @@ impl Cache {
             Err(other) => return Err(ArtefactError::Cache(other)),
         }
         let (bytes, compiled) = compile(engine, compiler, component)?;
-        trusted::replace(&path, &bytes).map_err(|source| ArtefactError::Write { path, source })?;
+        let written = trusted::replace(&self.folder, &name, &bytes);
+        written.map_err(|source| ArtefactError::Write {
+            path: self.folder.path_of(name),
+            source,
+        })?;
         Ok(compiled)
     }
 

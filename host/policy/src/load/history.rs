@@ -6,11 +6,11 @@
 //! everything that is asked there. A policy that is no longer in the policies folder has no history.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use volward_folder::Folder;
 
 use crate::digest::digest;
 use crate::load::source::Settings;
@@ -85,17 +85,14 @@ pub enum HistoryError {
 
 /// The folder.
 pub(crate) struct History {
-    folder: PathBuf,
+    folder: Folder,
     owner: u32,
 }
 
 impl History {
-    /// A history in a folder that must exist when it is used, and be writable by `owner` only.
-    pub(crate) fn new(folder: &Path, owner: u32) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            owner,
-        }
+    /// A history in a folder that must be writable by `owner` only when it is used.
+    pub(crate) fn new(folder: Folder, owner: u32) -> Self {
+        Self { folder, owner }
     }
 
     /// The versions of a policy, the latest first; those an operator went back from left out.
@@ -114,9 +111,10 @@ impl History {
 
     /// The component of a version.
     pub(crate) fn component(&self, version: &Version) -> Result<Vec<u8>, HistoryError> {
-        let path = self.component_path(&version.digest);
-        let bytes = trusted::file(&path, self.owner, u64::MAX)?;
+        let name = component_file(&version.digest);
+        let bytes = trusted::file(&self.folder, &name, self.owner, u64::MAX)?;
         if digest(&bytes) != version.digest {
+            let path = self.folder.path_of(name);
             let reason = "its digest is not its name: it was damaged or changed".to_owned();
             return Err(HistoryError::Content { path, reason });
         }
@@ -133,10 +131,10 @@ impl History {
         versions.push(Version::of(identity));
         let surplus = versions.len().saturating_sub(VERSIONS);
         versions.drain(..surplus);
-        let path = self.component_path(&identity.digest);
-        if !path.exists() {
+        let name = component_file(&identity.digest);
+        if !self.folder.dir().exists(&name) {
             // Before the list that names it.
-            trusted::replace(&path, component).map_err(|source| write_error(&path, source))?;
+            self.replace(&name, component)?;
         }
         self.write(&identity.name, &versions)
     }
@@ -168,20 +166,21 @@ impl History {
 
     /// Removes what belongs to none of these policies.
     pub(crate) fn keep_only(&self, names: &BTreeSet<&str>) -> Result<(), HistoryError> {
-        trusted::folder(&self.folder, self.owner)?;
-        let files = || -> io::Result<Vec<String>> {
-            let entries = fs::read_dir(&self.folder)?;
-            entries
-                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-                .collect()
-        };
-        let files = files().map_err(|source| write_error(&self.folder, source))?;
+        trusted::owned(&self.folder, self.owner)?;
+        let listed = self.folder.names().map_err(|source| HistoryError::Write {
+            path: self.folder.path().to_owned(),
+            source,
+        })?;
+        let files: Vec<String> = listed
+            .into_iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
         let mut used = BTreeSet::new();
         for name in files.iter().filter_map(|file| file.strip_suffix(".json")) {
             if names.contains(name) {
                 used.extend(self.versions(name)?.into_iter().map(|one| one.digest));
             } else {
-                self.remove(&self.list_path(name))?;
+                self.remove(&list_file(name))?;
             }
         }
         let unused = files
@@ -189,50 +188,57 @@ impl History {
             .filter_map(|file| file.strip_suffix(".wasm"))
             .filter(|digest| !used.contains(*digest));
         for digest in unused {
-            self.remove(&self.component_path(digest))?;
+            self.remove(&component_file(digest))?;
         }
         Ok(())
     }
 
     fn versions(&self, name: &str) -> Result<Vec<Version>, HistoryError> {
-        trusted::folder(&self.folder, self.owner)?;
-        let path = self.list_path(name);
-        let bytes = match trusted::file(&path, self.owner, LIST_BYTES) {
+        trusted::owned(&self.folder, self.owner)?;
+        let file = list_file(name);
+        let bytes = match trusted::file(&self.folder, &file, self.owner, LIST_BYTES) {
             Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(Vec::new());
             }
             other => other?,
         };
         serde_json::from_slice(&bytes).map_err(|error| HistoryError::Content {
-            path,
+            path: self.folder.path_of(file),
             reason: error.to_string(),
         })
     }
 
     fn write(&self, name: &str, versions: &[Version]) -> Result<(), HistoryError> {
-        let path = self.list_path(name);
-        let bytes = serde_json::to_vec_pretty(versions).map_err(io::Error::from);
-        let written = bytes.and_then(|bytes| trusted::replace(&path, &bytes));
-        written.map_err(|source| write_error(&path, source))
+        let file = list_file(name);
+        match serde_json::to_vec_pretty(versions) {
+            Ok(bytes) => self.replace(&file, &bytes),
+            Err(error) => Err(self.write_error(&file, error.into())),
+        }
     }
 
-    fn remove(&self, path: &Path) -> Result<(), HistoryError> {
-        fs::remove_file(path).map_err(|source| write_error(path, source))
+    fn replace(&self, file: &str, bytes: &[u8]) -> Result<(), HistoryError> {
+        let written = trusted::replace(&self.folder, file, bytes);
+        written.map_err(|source| self.write_error(file, source))
     }
 
-    /// A policy's name is letters, digits, `-` and `_`: what is not called so is not loaded.
-    fn list_path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.json"))
+    fn remove(&self, file: &str) -> Result<(), HistoryError> {
+        let removed = self.folder.dir().remove_file(file);
+        removed.map_err(|source| self.write_error(file, source))
     }
 
-    fn component_path(&self, digest: &str) -> PathBuf {
-        self.folder.join(format!("{digest}.wasm"))
+    fn write_error(&self, file: &str, source: io::Error) -> HistoryError {
+        HistoryError::Write {
+            path: self.folder.path_of(file),
+            source,
+        }
     }
 }
 
-fn write_error(path: &Path, source: io::Error) -> HistoryError {
-    HistoryError::Write {
-        path: path.to_owned(),
-        source,
-    }
+/// A policy's name is letters, digits, `-` and `_`: what is not called so is not loaded.
+fn list_file(name: &str) -> String {
+    format!("{name}.json")
+}
+
+fn component_file(digest: &str) -> String {
+    format!("{digest}.wasm")
 }

@@ -4,9 +4,9 @@
 mod folder;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
+use volward_folder::{Folder, NamedFolder};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::digest::digest;
@@ -30,8 +30,8 @@ use crate::run::sandbox::{Cost, Sandbox};
 pub struct Sources<'a> {
     /// The built-in policy's component; `None` only where the operator removed it.
     pub baseline: Option<&'a [u8]>,
-    /// The policies folder.
-    pub folder: &'a Path,
+    /// The policies folder, which an operator may replace whole: it is opened at each load.
+    pub folder: &'a NamedFolder,
 }
 
 /// Loads policies, and owns what they run in.
@@ -48,14 +48,14 @@ pub struct Runtime {
 
 impl Runtime {
     /// A runtime that trusts files of `owner` (root, but in tests) and keeps compiled policies
-    /// in `cache`, a folder that exists and only `owner` can write; without one everything is
-    /// compiled whenever it is loaded.
+    /// in `cache`, a folder that only `owner` can write; without one everything is compiled whenever
+    /// it is loaded.
     ///
     /// # Errors
     /// If wasmtime cannot work with these limits on this machine.
     pub fn new(
         limits: Limits,
-        cache: Option<&Path>,
+        cache: Option<Folder>,
         owner: u32,
         compiler: Box<dyn Compiler>,
     ) -> Result<Self, RuntimeError> {
@@ -106,10 +106,9 @@ impl Runtime {
         })
     }
 
-    /// Keeps the versions that were loaded with success in `folder`, which exists and only the owner
-    /// can write: so the last good one serves after a restart too, and one can go back.
+    /// Keeps the versions that were loaded with success in `folder`, which only the owner can write: so the last good one serves after a restart too, and one can go back.
     #[must_use]
-    pub fn keeping_versions(self, folder: &Path) -> Self {
+    pub fn keeping_versions(self, folder: Folder) -> Self {
         Self {
             history: Some(History::new(folder, self.owner)),
             ..self

@@ -2,13 +2,12 @@
 //! asks them, so that a policy which does not do what was promised never serves.
 
 use std::io;
-use std::path::Path;
 
 use serde_json::Deserializer;
 use volward_model::Scenario;
 use volward_model::scenario::{Hook, ScenarioPlugin};
 
-use crate::load::source::Settings;
+use crate::load::source::{Found, Settings};
 use crate::load::trusted::{self, TrustError};
 use crate::run::chain::Chain;
 use crate::run::level::Level;
@@ -121,9 +120,9 @@ impl Settings {
 }
 
 /// The bytes of the file beside a policy; nothing where there is none.
-pub(crate) fn beside(policy: &Path, owner: u32) -> Result<Vec<u8>, TrustError> {
-    let path = policy.with_extension("scenarios.jsonl");
-    match trusted::file(&path, owner, FILE_BYTES) {
+pub(crate) fn beside(policy: &Found, owner: u32) -> Result<Vec<u8>, TrustError> {
+    let name = policy.beside("scenarios.jsonl");
+    match trusted::file(&policy.folder, &name, owner, FILE_BYTES) {
         Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(Vec::new())
         }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
+use volward_folder::{Folder, NamedFolder};
 
 use crate::load::trusted::{self, TrustError};
 use crate::run::level::Level;
@@ -78,47 +79,56 @@ impl Settings {
 }
 
 /// A policy file of the folder, not opened yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Found {
     /// `name` of `NN-name.wasm`; the whole file name where it is not of that form.
     pub(crate) name: String,
-    /// Where.
-    pub(crate) path: PathBuf,
+    /// The folder it was found in: its settings and scenarios are of the same one.
+    pub(crate) folder: Folder,
+    /// Its name there.
+    pub(crate) file: String,
     /// Whether the file's name is of the form.
     pub(crate) well_named: bool,
 }
 
-/// The policy files of a folder, in file-name order. A folder that does not exist has none.
+impl Found {
+    /// The name of the file beside it with another ending.
+    pub(crate) fn beside(&self, ending: &str) -> String {
+        let stem = self.file.strip_suffix(".wasm").unwrap_or(&self.file);
+        format!("{stem}.{ending}")
+    }
+}
+
+/// The policy files of the folder that is there now, in file-name order. A folder that does not
+/// exist has none.
 ///
 /// # Errors
 /// If the folder is not trusted or cannot be read.
-pub(crate) fn scan(folder: &Path, owner: u32) -> Result<Vec<Found>, TrustError> {
-    let io = |source: io::Error| TrustError::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    let fd = match trusted::folder(folder, owner) {
+pub(crate) fn scan(named: &NamedFolder, owner: u32) -> Result<Vec<Found>, TrustError> {
+    let folder = match trusted::folder(named, owner) {
         Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Ok(Vec::new());
         }
         other => other?,
     };
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::new(fd).map_err(|e| io(e.into()))? {
-        let entry = entry.map_err(|e| io(e.into()))?;
-        let name = entry.file_name().to_string_lossy();
+    let names = folder.names().map_err(|source| TrustError::Io {
+        path: named.path(),
+        source,
+    })?;
+    let mut names: Vec<String> = names
+        .into_iter()
+        .map(|name| name.to_string_lossy().into_owned())
         // An editor's or a package manager's leftover is not a policy.
-        if name.ends_with(".wasm") && !name.starts_with('.') {
-            names.push(name.into_owned());
-        }
-    }
+        .filter(|name| name.ends_with(".wasm") && !name.starts_with('.'))
+        .collect();
     names.sort();
     let found = names.into_iter().map(|file| {
         let name = plain_name(&file);
         Found {
-            path: folder.join(&file),
+            folder: folder.clone(),
             well_named: name.is_some(),
             name: name.map_or_else(|| file.clone(), ToOwned::to_owned),
+            file,
         }
     });
     Ok(found.collect())
@@ -137,9 +147,9 @@ fn plain_name(file: &str) -> Option<&str> {
 ///
 /// # Errors
 /// If there is a file that is not trusted or not understood.
-pub(crate) fn settings(policy: &Path, owner: u32) -> Result<Settings, SettingsError> {
-    let path = policy.with_extension("toml");
-    let bytes = match trusted::file(&path, owner, SETTINGS_BYTES) {
+pub(crate) fn settings(policy: &Found, owner: u32) -> Result<Settings, SettingsError> {
+    let name = policy.beside("toml");
+    let bytes = match trusted::file(&policy.folder, &name, owner, SETTINGS_BYTES) {
         Ok(bytes) => bytes,
         Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Ok(Settings::default());
@@ -148,6 +158,7 @@ pub(crate) fn settings(policy: &Path, owner: u32) -> Result<Settings, SettingsEr
     };
     let text = String::from_utf8(bytes).map_err(|e| e.to_string());
     let parsed = text.and_then(|text| Settings::parse(&text));
+    let path = policy.folder.path_of(name);
     parsed.map_err(|reason| SettingsError::Toml { path, reason })
 }
 

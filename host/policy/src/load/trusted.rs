@@ -1,13 +1,14 @@
 //! Files that root must own and nobody else may write: policies, their settings, their history, and
-//! compiled artefacts, which are native code.
+//! compiled artefacts, which are native code. Each is named in a folder that is open already, so the
+//! folder that was checked is the one that is read and written.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use volward_folder::{Folder, NamedFolder};
 
 /// Why a file or folder is not trusted or cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,19 +61,31 @@ pub enum TrustError {
     },
 }
 
-/// Opens a folder that only `owner` can write.
+/// What a folder should be.
+const FOLDER: &str = "a folder";
+/// What a file should be.
+const FILE: &str = "a plain file";
+
+/// Opens the folder that is there now, if only `owner` can write it.
 ///
 /// # Errors
 /// If it is not that, or cannot be opened.
-pub(crate) fn folder(path: &Path, owner: u32) -> Result<OwnedFd, TrustError> {
-    open(
-        path,
-        owner,
-        OFlags::DIRECTORY,
-        FileType::Directory,
-        "a folder",
-    )
-    .map(|(fd, _)| fd)
+pub(crate) fn folder(named: &NamedFolder, owner: u32) -> Result<Folder, TrustError> {
+    let opened = named.open();
+    let folder = opened.map_err(|error| not_opened(named.path(), FOLDER, error))?;
+    owned(&folder, owner)?;
+    Ok(folder)
+}
+
+/// Checks that only `owner` can write a folder that is open: its owner and mode may have changed
+/// since.
+///
+/// # Errors
+/// If it is not so.
+pub(crate) fn owned(folder: &Folder, owner: u32) -> Result<(), TrustError> {
+    let path = folder.path();
+    let stat = rustix::fs::fstat(folder.dir()).map_err(|errno| io(path, errno.into()))?;
+    check(path, &stat, owner, FileType::Directory, FOLDER)
 }
 
 /// Reads a plain file of at most `limit` bytes that only `owner` can write. It is opened once:
@@ -80,16 +93,21 @@ pub(crate) fn folder(path: &Path, owner: u32) -> Result<OwnedFd, TrustError> {
 ///
 /// # Errors
 /// If it is not that, or cannot be read.
-pub(crate) fn file(path: &Path, owner: u32, limit: u64) -> Result<Vec<u8>, TrustError> {
-    let (fd, stat) = open(
-        path,
-        owner,
-        OFlags::empty(),
-        FileType::RegularFile,
-        "a plain file",
-    )?;
+pub(crate) fn file(
+    folder: &Folder,
+    name: &str,
+    owner: u32,
+    limit: u64,
+) -> Result<Vec<u8>, TrustError> {
+    let path = folder.path_of(name);
+    let fd = match folder.open_entry(name.as_ref(), OFlags::NONBLOCK) {
+        Ok(fd) => fd,
+        Err(error) => return Err(not_opened(path, FILE, error)),
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(|errno| io(&path, errno.into()))?;
+    check(&path, &stat, owner, FileType::RegularFile, FILE)?;
     let too_big = || TrustError::Size {
-        path: path.to_owned(),
+        path: path.clone(),
         limit,
     };
     let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
@@ -101,10 +119,7 @@ pub(crate) fn file(path: &Path, owner: u32, limit: u64) -> Result<Vec<u8>, Trust
     let read = File::from(fd)
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes);
-    let read = read.map_err(|source| TrustError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let read = read.map_err(|source| io(&path, source))?;
     if u64::try_from(read).unwrap_or(u64::MAX) > limit {
         return Err(too_big());
     }
@@ -115,56 +130,40 @@ pub(crate) fn file(path: &Path, owner: u32, limit: u64) -> Result<Vec<u8>, Trust
 ///
 /// # Errors
 /// The kernel's.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nofollow());
-    let mut file = options.open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+pub(crate) fn replace(folder: &Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let beside = format!(".{name}.new-{}", std::process::id());
+    folder.replace(name, &beside, bytes, 0o600)
 }
 
-/// As the `custom_flags` of the standard library wants it.
-fn nofollow() -> i32 {
-    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
+fn io(path: &Path, source: io::Error) -> TrustError {
+    TrustError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
-fn open(
+fn not_opened(path: PathBuf, expected: &'static str, error: io::Error) -> TrustError {
+    match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => TrustError::Link(path),
+        // What a folder's flag makes of a link or a file.
+        Some(Errno::NOTDIR) => TrustError::Kind { path, expected },
+        _ => io(&path, error),
+    }
+}
+
+fn check(
     path: &Path,
+    stat: &Stat,
     owner: u32,
-    flags: OFlags,
     kind: FileType,
     expected: &'static str,
-) -> Result<(OwnedFd, Stat), TrustError> {
-    let io = |e: rustix::io::Errno| TrustError::Io {
-        path: path.to_owned(),
-        source: e.into(),
-    };
-    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
-        rustix::io::Errno::LOOP => TrustError::Link(path.to_owned()),
-        // What a folder's flag makes of a link or a file.
-        rustix::io::Errno::NOTDIR => TrustError::Kind {
-            path: path.to_owned(),
-            expected,
-        },
-        other => io(other),
-    })?;
-    let stat = rustix::fs::fstat(&fd).map_err(io)?;
+) -> Result<(), TrustError> {
+    let path = path.to_owned();
     if FileType::from_raw_mode(stat.st_mode) != kind {
-        return Err(TrustError::Kind {
-            path: path.to_owned(),
-            expected,
-        });
+        return Err(TrustError::Kind { path, expected });
     }
     if stat.st_uid != owner {
-        let (path, found) = (path.to_owned(), stat.st_uid);
+        let found = stat.st_uid;
         return Err(TrustError::Owner {
             path,
             found,
@@ -173,10 +172,8 @@ fn open(
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
     if mode.intersects(Mode::WGRP | Mode::WOTH) {
-        return Err(TrustError::Writable {
-            path: path.to_owned(),
-            mode: mode.bits(),
-        });
+        let mode = mode.bits();
+        return Err(TrustError::Writable { path, mode });
     }
-    Ok((fd, stat))
+    Ok(())
 }

@@ -19,19 +19,22 @@
 //! Every decision is on the disk (fdatasync) before `append` returns: a decision is rare beside
 //! the I/O it allows, and the last line before a crash is the one that is wanted. The folder is
 //! synced when a file is begun.
+//!
+//! May import nothing of the other rooms, only the digest: a log is read where no policy runs.
+//! It reaches its files by the handle of their folder that it is given, and knows no path.
 
 mod line;
 mod parts;
 mod read;
 mod window;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cap_std::fs::{OpenOptions, OpenOptionsExt};
 use serde::{Deserialize, Serialize};
+use volward_folder::Folder;
 use volward_model::{DecisionRecord, RequestId};
 
 pub use parts::BadLine;
@@ -142,12 +145,13 @@ pub struct DecisionLog {
 }
 
 impl DecisionLog {
-    /// Opens the log in a folder that exists, and lets go of what is too old.
+    /// Opens the log in a folder, and lets go of what is too old. Nothing outside the folder is
+    /// written, wherever links in it lead.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open(folder: &Path, limits: LogLimits) -> io::Result<Self> {
-        let (file, size) = open_current(folder)?;
+    pub fn open(folder: Folder, limits: LogLimits) -> io::Result<Self> {
+        let (file, size) = open_current(&folder)?;
         let folder = LogFolder::new(folder);
         let last = folder.last_seq()?;
         let log = Self {
@@ -210,16 +214,17 @@ impl DecisionLog {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let path = |n| path(self.folder.path(), n);
+        let folder = self.folder.folder().clone();
+        let dir = folder.dir();
         let last = self.limits.files.max(1) - 1;
         // Onto the oldest, which goes.
         for n in (0..last).rev() {
-            ignore_missing(fs::rename(path(n), path(n + 1)))?;
+            ignore_missing(dir.rename(file_name(n), dir, file_name(n + 1)))?;
         }
         if last == 0 {
-            fs::remove_file(path(0))?;
+            dir.remove_file(file_name(0))?;
         }
-        (self.file, self.size) = open_current(self.folder.path())?;
+        (self.file, self.size) = open_current(&folder)?;
         self.written = parts::Written::default();
         self.forget()
     }
@@ -231,23 +236,30 @@ impl DecisionLog {
         let now = self.file.metadata()?.accessed()?;
         let now = now.max(self.file.metadata()?.modified()?);
         let keep = Duration::from_secs(u64::from(self.limits.keep_days) * 86_400);
-        for (n, path) in self.folder.set_aside()? {
-            let modified = fs::metadata(&path)?.modified()?;
+        let dir = self.folder.folder().dir();
+        for n in self.folder.set_aside()? {
+            let meta = dir.metadata(file_name(n)).map_err(naming(n))?;
+            let modified = meta.modified()?.into_std();
             let age = now.duration_since(modified).unwrap_or_default();
             let old = self.limits.keep_days > 0 && age > keep;
             if old || n >= self.limits.files {
-                ignore_missing(fs::remove_file(&path))?;
+                ignore_missing(dir.remove_file(file_name(n)))?;
             }
         }
         Ok(())
     }
 }
 
-fn path(folder: &Path, n: u32) -> PathBuf {
+fn file_name(n: u32) -> String {
     match n {
-        0 => folder.join("decisions.jsonl"),
-        n => folder.join(format!("decisions.{n}.jsonl")),
+        0 => "decisions.jsonl".to_owned(),
+        n => format!("decisions.{n}.jsonl"),
     }
+}
+
+/// Says which file an error is about.
+fn naming(n: u32) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", file_name(n)))
 }
 
 fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
@@ -259,14 +271,14 @@ fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
 
 /// Opens the current file. A crash can leave half a line: it is ended, so that the next one
 /// begins its own.
-fn open_current(folder: &Path) -> io::Result<(File, u64)> {
+fn open_current(folder: &Folder) -> io::Result<(File, u64)> {
     let mut options = OpenOptions::new();
-    let mut file = options
-        .create(true)
-        .read(true)
-        .append(true)
-        .mode(0o600)
-        .open(path(folder, 0))?;
+    options.create(true).read(true).append(true).mode(0o600);
+    let mut file = folder
+        .dir()
+        .open_with(file_name(0), &options)
+        .map_err(naming(0))?
+        .into_std();
     let mut size = file.metadata()?.len();
     if size > 0 {
         let mut last = [0];
@@ -278,7 +290,37 @@ fn open_current(folder: &Path) -> io::Result<(File, u64)> {
         }
     } else {
         // Lines are durable only in a file whose name is.
-        File::open(folder)?.sync_all()?;
+        folder.sync()?;
     }
     Ok((file, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_leaves_no_half_line_and_no_reference_to_what_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Folder::open(folder.path()).unwrap();
+        let mut log = DecisionLog::open(opened, LogLimits::default()).unwrap();
+        let mut runner = TestRunner::deterministic();
+        let record = volward_samples::record().new_tree(&mut runner).unwrap();
+        let record = record.current();
+        // A file that takes nothing: what would be referred to later was not written.
+        let full = File::options().append(true).open("/dev/full").unwrap();
+        let whole = std::mem::replace(&mut log.file, full);
+        assert!(log.append(&record, &Outcome::Done).is_err());
+        assert_eq!(log.last(), 0);
+        // There is room again: the record's parts are written with it.
+        log.file = whole;
+        log.append(&record, &Outcome::Done).unwrap();
+        assert_eq!(
+            log.find(record.facts.request.id).unwrap().unwrap().record,
+            record
+        );
+    }
 }

@@ -1,13 +1,14 @@
 //! Reading logs: one file from its beginning, or a folder for what is wanted of it.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+
+use volward_folder::Folder;
 
 use super::parts::{BadLine, Parts, Read};
-use super::{LogEntry, path};
+use super::{LogEntry, file_name, naming};
 
 /// A line longer than this is passed over. A request is 1 MiB at most, and the facts gathered
 /// for it and the answers are of its order.
@@ -116,48 +117,48 @@ pub struct Which<'a> {
 
 /// A folder of log files, for reading. It can be read while the log is written.
 #[derive(Clone, Debug)]
-pub struct LogFolder(PathBuf);
+pub struct LogFolder(Folder);
 
 impl LogFolder {
     /// The log in this folder.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self(folder.to_owned())
+    pub fn new(folder: Folder) -> Self {
+        Self(folder)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Folder {
         &self.0
     }
 
-    /// Its files, the newest first.
+    /// The names of its files in the folder, the newest first.
     ///
     /// # Errors
     /// If the folder cannot be read.
-    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
-        let mut files: Vec<_> = self.set_aside()?;
-        files.sort();
-        let current = path(&self.0, 0);
-        let current = current.is_file().then_some(current);
-        Ok(current
-            .into_iter()
-            .chain(files.into_iter().map(|(_, path)| path))
-            .collect())
+    pub fn files(&self) -> io::Result<Vec<String>> {
+        Ok(self.numbers()?.into_iter().map(file_name).collect())
     }
 
-    /// The files that are not written any more, with their numbers.
-    pub(super) fn set_aside(&self) -> io::Result<Vec<(u32, PathBuf)>> {
+    /// The numbers of all its files, the newest first; the current one's is 0.
+    fn numbers(&self) -> io::Result<Vec<u32>> {
+        let mut numbers = self.set_aside()?;
+        numbers.sort_unstable();
+        // A link that leads out of the folder is named too: whoever opens it is to hear of it.
+        let meta = self.0.dir().symlink_metadata(file_name(0));
+        let current = meta.is_ok_and(|meta| !meta.is_dir()).then_some(0);
+        Ok(current.into_iter().chain(numbers).collect())
+    }
+
+    /// The numbers of the files that are not written any more.
+    pub(super) fn set_aside(&self) -> io::Result<Vec<u32>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
-            let entry = entry?;
-            let name = entry.file_name();
+        for name in self.0.names()? {
             let number = name
                 .to_str()
                 .and_then(|name| name.strip_prefix("decisions."))
                 .and_then(|name| name.strip_suffix(".jsonl"))
                 .and_then(|number| number.parse().ok());
-            if let Some(n) = number {
-                found.push((n, entry.path()));
-            }
+            // `decisions.01.jsonl` is somebody else's.
+            found.extend(number.filter(|n| *n > 0 && name == *file_name(*n)));
         }
         Ok(found)
     }
@@ -166,10 +167,10 @@ impl LogFolder {
     fn open(&self) -> io::Result<Vec<File>> {
         let mut seen = Vec::new();
         let mut opened = Vec::new();
-        for path in self.files()? {
-            let file = match File::open(path) {
+        for n in self.numbers()? {
+            let file = match self.0.dir().open(file_name(n)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other?,
+                other => other.map_err(naming(n))?.into_std(),
             };
             let meta = file.metadata()?;
             let identity = (meta.dev(), meta.ino());

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use volward_folder::{Folder, NamedFolder};
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, DecisionRecord, DiskFacts, Facts, Fault, FaultKind,
     Home, InstanceId, NodeFacts, Origin, Purpose, RequestFacts, RequestId, Sharing, Space, Verdict,
@@ -53,6 +54,11 @@ impl Lab {
         self.root.path().join("policies.d")
     }
 
+    /// The policies folder, as the daemon holds it.
+    pub(crate) fn named(&self) -> NamedFolder {
+        NamedFolder::at(&self.policies()).unwrap()
+    }
+
     pub(crate) fn cache(&self) -> PathBuf {
         self.root.path().join("cache")
     }
@@ -78,12 +84,12 @@ impl Lab {
     pub(crate) fn runtime(&self) -> Runtime {
         Runtime::new(
             self.limits.clone(),
-            Some(&self.cache()),
+            Some(Folder::open(&self.cache()).unwrap()),
             uid(),
             Box::new(Once),
         )
         .unwrap()
-        .keeping_versions(&self.versions())
+        .keeping_versions(Folder::open(&self.versions()).unwrap())
         .trying_with(BASELINE_COMPONENT)
     }
 
@@ -92,7 +98,7 @@ impl Lab {
         let baseline = self.baseline.then_some(&*baseline);
         self.runtime().load(Sources {
             baseline,
-            folder: &self.policies(),
+            folder: &self.named(),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{Lab, chmod, disk, facts, guest, uid};
+use volward_folder::Folder;
 use volward_model::{Combined, CopyFate, FaultKind, Verdict};
 use volward_policy::{CompileError, Compiler, PluginState, Runtime, Sources};
 use volward_workbench::InProcess;
@@ -68,7 +69,7 @@ fn what_somebody_else_owns_is_refused() {
     let status = runtime
         .load(Sources {
             baseline: None,
-            folder: &lab.policies(),
+            folder: &lab.named(),
         })
         .status();
     let PluginState::Refused { reason } = &status[0].state else {
@@ -238,11 +239,11 @@ fn what_was_compiled_is_kept_and_what_does_not_fit_is_compiled_again() {
     let count = Arc::new(AtomicUsize::new(0));
     let load = || {
         let compiler = Counting(InProcess::new().unwrap(), Arc::clone(&count));
-        let cache = lab.cache();
+        let cache = Folder::open(&lab.cache()).unwrap();
         let runtime =
-            Runtime::new(lab.limits.clone(), Some(&cache), uid(), Box::new(compiler)).unwrap();
+            Runtime::new(lab.limits.clone(), Some(cache), uid(), Box::new(compiler)).unwrap();
         let baseline = guest("baseline");
-        let folder = lab.policies();
+        let folder = lab.named();
         let sources = Sources {
             baseline: Some(&baseline),
             folder: &folder,
@@ -278,4 +279,59 @@ fn what_was_compiled_is_kept_and_what_does_not_fit_is_compiled_again() {
         panic!("it was loaded")
     };
     assert_says(&reason, "the cache of compiled policies cannot be used");
+}
+
+#[test]
+fn a_policies_folder_swapped_for_a_link_is_refused_and_for_a_folder_is_read() {
+    let lab = Lab::new();
+    lab.put("50-x.wasm", guest("baseline"));
+    let (runtime, folder) = (lab.runtime(), lab.named());
+    let load = || {
+        let sources = Sources {
+            baseline: None,
+            folder: &folder,
+        };
+        runtime.load(sources).status()
+    };
+    assert_eq!(load()[0].state, PluginState::Serving);
+
+    // The same folder, by a link in its place.
+    let (here, away) = (lab.policies(), lab.policies().with_file_name("away"));
+    fs::rename(&here, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &here).unwrap();
+    let PluginState::Refused { reason } = &load()[0].state else {
+        panic!("it was loaded")
+    };
+    assert_says(reason, "policies.d is not a folder");
+
+    // As a package or an operator exchanges it whole.
+    fs::remove_file(&here).unwrap();
+    fs::create_dir(&here).unwrap();
+    chmod(&here, 0o755);
+    lab.put("60-y.wasm", guest("baseline"));
+    assert_eq!(load()[0].name, "y");
+
+    chmod(&here, 0o775);
+    let PluginState::Refused { reason } = &load()[0].state else {
+        panic!("it was loaded")
+    };
+    assert_says(reason, "can be written by others");
+}
+
+#[test]
+fn a_cache_swapped_while_the_daemon_runs_gives_and_gets_nothing() {
+    let lab = Lab::new();
+    let (runtime, folder, baseline) = (lab.runtime(), lab.named(), guest("baseline"));
+    let (here, away) = (lab.cache(), lab.cache().with_file_name("away"));
+    fs::rename(&here, &away).unwrap();
+    fs::create_dir(&here).unwrap();
+    let status = runtime
+        .load(Sources {
+            baseline: Some(&baseline),
+            folder: &folder,
+        })
+        .status();
+    assert_eq!(status[0].state, PluginState::Serving);
+    assert_eq!(fs::read_dir(&here).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&away).unwrap().count(), 1);
 }

@@ -214,7 +214,7 @@ fn a_monitored_policy_can_do_what_it_likes() {
 fn good_and_endless(lab: &Lab) -> (Chain, Chain) {
     let runtime = lab.runtime();
     let baseline = guest("baseline");
-    let folder = lab.policies();
+    let folder = lab.named();
     let sources = Sources {
         baseline: Some(&baseline),
         folder: &folder,

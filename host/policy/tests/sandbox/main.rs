@@ -1,8 +1,9 @@
 //! The sandbox over real components: what `cargo xtask guests` built, compiled in process.
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "clippy does not take helpers of tests for tests"
+    reason = "clippy does not take helpers of tests for tests; they lay out folders by path"
 )]
 
 mod beside;
@@ -13,5 +14,6 @@ mod decision_log;
 mod folder;
 mod fuzz;
 mod hostile;
+mod log_folder;
 mod reload;
 mod versions;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::common::{Lab, disk, facts, guest};
+use volward_folder::NamedFolder;
 use volward_model::Combined;
 use volward_policy::{Chain, PluginState, PluginStatus, Runtime, Sources};
 
@@ -20,7 +21,7 @@ impl Story {
         lab.put("50-names.wasm", guest("deny-by-prefix"));
         lab.put("50-names.toml", "[config]\nprefix = \"a\"\n");
         let runtime = lab.runtime();
-        let chain = runtime.load(sources(&lab.policies()));
+        let chain = runtime.load(sources(&lab.named()));
         Self {
             lab,
             runtime,
@@ -29,7 +30,7 @@ impl Story {
     }
 
     pub(crate) fn reload(&mut self) {
-        let sources = self.lab.policies();
+        let sources = self.lab.named();
         self.chain = self.runtime.reload(self::sources(&sources), &self.chain);
     }
 
@@ -51,7 +52,7 @@ impl Story {
     }
 }
 
-pub(crate) fn sources(folder: &std::path::Path) -> Sources<'_> {
+pub(crate) fn sources(folder: &NamedFolder) -> Sources<'_> {
     Sources {
         baseline: None,
         folder,

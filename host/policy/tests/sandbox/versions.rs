@@ -4,13 +4,14 @@ use std::fs;
 
 use crate::common::guest;
 use crate::reload::{Story, sources};
+use volward_folder::NamedFolder;
 use volward_policy::{Chain, PluginState, RollbackError};
 
 impl Story {
     /// A new daemon on the same folders.
     fn restart(&mut self) {
         self.runtime = self.lab.runtime();
-        self.chain = self.runtime.load(sources(&self.lab.policies()));
+        self.chain = self.runtime.load(sources(&self.lab.named()));
     }
 
     /// The settings of the policy that refuses instances by the beginning of their name.
@@ -33,9 +34,9 @@ impl Story {
 
     fn exchange(
         &mut self,
-        make: impl FnOnce(&Self, &std::path::Path) -> Result<Chain, RollbackError>,
+        make: impl FnOnce(&Self, &NamedFolder) -> Result<Chain, RollbackError>,
     ) -> Result<(), RollbackError> {
-        self.chain = make(self, &self.lab.policies())?;
+        self.chain = make(self, &self.lab.named())?;
         Ok(())
     }
 
@@ -169,7 +170,7 @@ fn what_cannot_be_gone_back_from_is_said() {
     let mut story = Story::begin();
     let error = story.rollback().unwrap_err().to_string();
     assert!(error.contains("no earlier version of names"), "{error}");
-    let folder = story.lab.policies();
+    let folder = story.lab.named();
     for (name, said) in [("nobody", "called nobody"), ("baseline", "built in")] {
         let error = story.runtime.rollback(name, sources(&folder), &story.chain);
         let error = error.err().unwrap().to_string();

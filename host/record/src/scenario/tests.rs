@@ -1,3 +1,8 @@
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a published file is read by path"
+)]
+
 use super::*;
 use crate::answer::Answer;
 use crate::decision::{Combined, PluginVerdict, Verdict};

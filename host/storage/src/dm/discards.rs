@@ -1,15 +1,14 @@
 //! Refusing discards: `discard_max_bytes` 0 makes the kernel refuse them on the device (I21).
 
-use std::fs;
-
 use volward_model::DeviceNumber;
 use volward_ports::{PortError, PortResult};
 
 use crate::blockdev::{io, sysfs};
+use crate::kernel;
 
 fn read(number: DeviceNumber, name: &str) -> PortResult<u64> {
     let path = sysfs(number).join("queue").join(name);
-    let text = fs::read_to_string(&path).map_err(io(format!("cannot read {}", path.display())))?;
+    let text = kernel::text(&path).map_err(io(format!("cannot read {}", path.display())))?;
     text.trim().parse().map_err(|_| PortError::Unreadable {
         what: path.display().to_string(),
         reason: format!("{text:?} is no number"),
@@ -36,7 +35,7 @@ pub(super) fn set(number: DeviceNumber, allowed: bool) -> PortResult<()> {
         0
     };
     let path = sysfs(number).join("queue/discard_max_bytes");
-    fs::write(&path, wanted.to_string())
+    kernel::set(&path, &wanted.to_string())
         .map_err(io(format!("cannot write {wanted} to {}", path.display())))?;
     // The kernel lowers it; only whether it is zero matters.
     let now = read(number, "discard_max_bytes")?;

@@ -2,6 +2,7 @@
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
 mod discards;
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 mod links;
 mod status;
@@ -16,6 +17,7 @@ use devicemapper::{
 };
 use rustix::fs::OFlags;
 use rustix::io::Errno;
+use volward_folder::NamedFolder;
 use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
@@ -30,11 +32,12 @@ pub struct Dm {
 }
 
 impl Dm {
-    /// Publishes attachments under `root`, which is `/dev/volward` outside tests.
+    /// Publishes attachments under `root`, which is `/dev/volward` outside tests; it is made when it
+    /// is first needed.
     #[must_use]
-    pub fn new(root: impl Into<PathBuf>) -> Self {
+    pub fn new(root: NamedFolder) -> Self {
         Self {
-            links: Links::new(root.into(), PathBuf::from("/dev/mapper")),
+            links: Links::new(root, PathBuf::from("/dev/mapper")),
         }
     }
 }

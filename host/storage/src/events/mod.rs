@@ -1,11 +1,13 @@
 //! Events in the daemon's log: a line each, with fields.
 
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 
 use tracing::{error, info, warn};
 use volward_model::VolumeRef;
 use volward_ports::{Event, Events, Subject};
 
+#[cfg(any(test, feature = "fake"))]
 pub use fake::FakeEvents;
 
 /// Writes events to the log. What an operator has to act on is an error, what he may have to a

@@ -70,6 +70,10 @@ impl Tools {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "programs are the system's, and are started by their paths"
+)]
 fn is_executable(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)

@@ -6,23 +6,25 @@
 //! The database has a layout (`open`), each record a format (`record`): both numbered, both
 //! kept readable. A state that this build does not understand is refused before it is touched.
 
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 mod open;
 mod record;
 mod rows;
 
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, Transaction, params};
+use volward_folder::Folder;
 use volward_model::AttachmentKey;
 use volward_ports::{
     Finish, Journal, JournalEntry, JournalQuery, OpenEntries, PortResult, StepMark,
     StoredAttachment,
 };
 
+#[cfg(any(test, feature = "fake"))]
 pub use fake::FakeJournal;
-pub use open::{OpenError, look};
+pub use open::{DATABASE, OpenError, look};
 pub use record::RecordError;
 use record::words::State;
 use rows::{Trouble, entries, insert_entry, number};
@@ -36,13 +38,14 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    /// Opens or makes the database, and brings an older one to this build's layout.
+    /// Opens or makes the database in the folder of the state, and brings an older one to this
+    /// build's layout.
     ///
     /// # Errors
     /// If it cannot be opened, or this build does not understand it: then nothing was changed.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    pub fn open(state: &Folder) -> Result<Self, OpenError> {
         Ok(Self {
-            connection: Mutex::new(open::open(path)?),
+            connection: Mutex::new(open::open(state)?),
         })
     }
 

@@ -1,14 +1,16 @@
 //! Opening the state: looked at before it is touched, brought to this build's layout in one
 //! transaction.
+//!
+//! The folder of the state is a handle. SQLite opens its files by path, and by the path that the
+//! folder was opened by: root alone can exchange what is there, and the daemon's lock is on the handle.
 
-use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use volward_folder::Folder;
 
 use super::rows::{self, Trouble};
 
@@ -19,8 +21,10 @@ const LAYOUTS: [&str; 2] = [include_str!("layouts/1.sql"), include_str!("layouts
 /// The layout this build reads and writes.
 const LAYOUT: usize = LAYOUTS.len();
 
-/// The name of the copy that is looked at.
-const COPY: &str = "state.db";
+/// The database's name in the folder of the state, and of the copy of it that is looked at.
+pub const DATABASE: &str = "state.db";
+/// What was committed and not moved into the database yet.
+const WAL: &str = "state.db-wal";
 
 /// Why the state cannot be opened. Nothing of it was changed then, except where
 /// [`OpenError::Sqlite`] says that a transaction of SQLite's failed.
@@ -69,18 +73,25 @@ impl OpenError {
     }
 }
 
-/// Whether this build can work with the state at `path`; one that is not there is fine. Looks at a
-/// copy: to open a database in WAL mode changes it, whatever mode it is opened in.
+/// Whether this build can work with the state in this folder; one that is not there is fine. Looks at
+/// a copy: to open a database in WAL mode changes it, whatever mode it is opened in.
 ///
 /// # Errors
 /// If it cannot be read, or a later version wrote it, or an open entry or an attachment says what
 /// this build does not understand.
-pub fn look(path: &Path) -> Result<(), OpenError> {
-    if !path.exists() {
-        return Ok(());
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite opens by path; this is a copy, in a folder made for it"
+)]
+pub fn look(state: &Folder) -> Result<(), OpenError> {
+    let path = &state.path_of(DATABASE);
+    match state.dir().symlink_metadata(DATABASE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // One that is a link out of the folder is refused by the copying.
+        _ => {}
     }
-    let scratch = copied(path)?;
-    let copy = scratch.path().join(COPY);
+    let scratch = copied(state)?;
+    let copy = scratch.path().join(DATABASE);
     let mut connection = Connection::open(&copy)?;
     migrate(&mut connection, path)?;
     let not_understood = |trouble| match trouble {
@@ -97,12 +108,12 @@ pub fn look(path: &Path) -> Result<(), OpenError> {
     rows::understood(&connection).map_err(not_understood)
 }
 
-/// A copy of the database, as [`COPY`] in a folder that goes when it is dropped. Guests may be
+/// A copy of the database in a folder that goes when it is dropped. Guests may be
 /// running, so one full disk must not keep the daemon from starting: memory is tried after it.
-fn copied(path: &Path) -> Result<TempDir, OpenError> {
+fn copied(state: &Folder) -> Result<TempDir, OpenError> {
     let mut trouble = None;
     for to in [std::env::temp_dir(), "/run".into(), "/dev/shm".into()] {
-        match copied_to(path, &to) {
+        match copied_to(state, &to) {
             Ok(scratch) => return Ok(scratch),
             // The first one's trouble is the one to mend.
             Err(source) => {
@@ -116,12 +127,13 @@ fn copied(path: &Path) -> Result<TempDir, OpenError> {
     }))
 }
 
-fn copied_to(path: &Path, folder: &Path) -> io::Result<TempDir> {
+#[expect(clippy::disallowed_methods, reason = "a folder made for this copy")]
+fn copied_to(state: &Folder, folder: &Path) -> io::Result<TempDir> {
     let scratch = tempfile::tempdir_in(folder)?;
-    let copy = scratch.path().join(COPY);
-    fs::copy(path, &copy)?;
-    // What was committed and not moved into the database yet.
-    match fs::copy(beside(path, "-wal"), beside(&copy, "-wal")) {
+    let copies = Folder::open(scratch.path())?;
+    let copy = |name| state.dir().copy(name, copies.dir(), name);
+    copy(DATABASE)?;
+    match copy(WAL) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(scratch),
     }
@@ -129,17 +141,23 @@ fn copied_to(path: &Path, folder: &Path) -> io::Result<TempDir> {
 
 /// Opens or makes the database, and brings it to this build's layout. What it was before is kept
 /// beside it, as `<name>.layout-<N>`.
-pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    look(path)?;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite opens by path; root alone can exchange what is in the state"
+)]
+pub(super) fn open(state: &Folder) -> Result<Connection, OpenError> {
+    look(state)?;
+    let path = &state.path_of(DATABASE);
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     let found = layout_of(&connection, path)?;
     if (1..LAYOUT).contains(&found) {
-        let kept = beside(path, &format!(".layout-{found}"));
+        let kept = format!("{DATABASE}.layout-{found}");
         // Left by a start that did not get as far as the transaction.
-        drop(fs::remove_file(&kept));
+        drop(state.dir().remove_file(&kept));
+        let kept = state.path_of(kept);
         connection.execute("VACUUM INTO ?1", [kept.to_string_lossy()])?;
         let (path, kept) = (path.display(), kept.display());
         tracing::info!(%path, %kept, from = found, to = LAYOUT, "bringing the state to a new layout");
@@ -176,10 +194,4 @@ fn layout_of(connection: &Connection, path: &Path) -> Result<usize, OpenError> {
             found,
         }),
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
 }

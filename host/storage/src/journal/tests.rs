@@ -7,7 +7,7 @@ use super::*;
 mod formats;
 
 fn open(dir: &tempfile::TempDir) -> SqliteJournal {
-    SqliteJournal::open(&dir.path().join("state.db")).unwrap()
+    SqliteJournal::open(&Folder::open(dir.path()).unwrap()).unwrap()
 }
 
 fn volume() -> VolumeRef {

@@ -1,6 +1,7 @@
 //! A devices file for a pool: `pool init` makes it, once per node.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use volward_ports::{Applied, PortError, PortResult, Unmet};
@@ -37,29 +38,34 @@ impl Lvm {
         let file = own.ok_or_else(|| Unmet::DevicesFile {
             pool: pool.name.clone(),
         })?;
-        let path = PathBuf::from(DEVICES_FOLDER).join(file);
-        let listed = self.listed(pool, path.exists().then_some(file))?;
+        let etc = self.etc.dir();
+        let inside = Path::new(DEVICES_FOLDER).join(file);
+        let there = etc.exists(&inside);
+        let listed = self.listed(pool, there.then_some(file))?;
         let wanted = self.listed(pool, None)?;
         if wanted.is_empty() {
             return Err(PortError::Missing {
                 what: format!("a physical volume of volume group {}", pool.name),
             });
         }
-        if path.exists() && wanted.iter().all(|device| listed.contains(device)) {
+        if there && wanted.iter().all(|device| listed.contains(device)) {
             return Ok(Applied::Identity);
         }
-        let fresh = !path.exists();
-        std::fs::create_dir_all(DEVICES_FOLDER).map_err(|error| PortError::Io {
-            what: format!("cannot make {DEVICES_FOLDER}"),
+        let made = etc.create_dir_all(DEVICES_FOLDER);
+        made.map_err(|error| PortError::Io {
+            what: format!("cannot make {}", self.etc.path_of(DEVICES_FOLDER).display()),
             reason: error.to_string(),
         })?;
         for device in &wanted {
             let line = ["lvmdevices", "--devicesfile", file, "--adddev", device];
             let line = line.map(str::to_owned).into();
             if let Err(error) = self.lvm(pool.name.as_str(), LEASE_DEADLINE, line) {
-                if fresh && path.exists() {
-                    std::fs::remove_file(&path).map_err(|cause| PortError::Io {
-                        what: format!("{error}; and cannot remove {}", path.display()),
+                if !there && etc.exists(&inside) {
+                    etc.remove_file(&inside).map_err(|cause| PortError::Io {
+                        what: format!(
+                            "{error}; and cannot remove {}",
+                            self.etc.path_of(&inside).display()
+                        ),
                         reason: cause.to_string(),
                     })?;
                 }
@@ -67,6 +73,16 @@ impl Lvm {
             }
         }
         Ok(Applied::Changed)
+    }
+
+    /// Where a devices file of this name is, and its text; for `doctor`.
+    ///
+    /// # Errors
+    /// In the text's place: if it is not there or cannot be read.
+    pub fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>) {
+        let inside = Path::new(DEVICES_FOLDER).join(file);
+        let text = self.etc.dir().read_to_string(&inside);
+        (self.etc.path_of(inside), text)
     }
 
     /// The devices of the pool's physical volumes, as a devices file (or LVM's own choice) has

@@ -7,14 +7,15 @@
 //! where the header is the same. Layout: LVM's lib/format_text/layout.h and lib/label/label.h,
 //! unchanged since LVM2 began.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use crate::buffer::{BLOCK, Buffer};
+use crate::kernel;
 
 /// LVM's sectors, whatever the disk's are.
 const SECTOR: usize = 512;
@@ -40,7 +41,7 @@ impl Mark {
         let mut parts = Vec::new();
         let mut headers = 0;
         for path in pvs {
-            let disk = open(path)?;
+            let disk = kernel::open(path, false, OFlags::DIRECT)?;
             let start = blocks(&disk, 0, BLOCK)?;
             let label = label(&start).ok_or_else(|| foreign(path, "label"))?;
             parts.push(label.to_vec());
@@ -51,14 +52,6 @@ impl Mark {
         }
         Ok((headers > 0).then_some(Self(parts)))
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::DIRECT | OFlags::CLOEXEC;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
 }
 
 fn blocks(disk: &File, at: u64, len: usize) -> io::Result<Buffer> {

@@ -6,16 +6,18 @@
 
 mod activate;
 mod adopt;
+#[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
 mod mark;
 mod memory;
 mod report;
 mod zero;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use volward_folder::Folder;
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
@@ -25,7 +27,7 @@ use crate::exec::{Exec, Invocation, Output, Tools};
 use memory::Memory;
 
 /// Where LVM keeps devices files.
-const DEVICES_FOLDER: &str = "/etc/lvm/devices";
+const DEVICES_FOLDER: &str = "lvm/devices";
 
 /// Time for commands that take leases: sanlock needs up to 8 x io_timeout (10 s) to find out
 /// whether another holder is alive, and lvmlockd retries a shared lease for 5 s.
@@ -60,17 +62,21 @@ pub struct Lvm {
     exec: Arc<Exec>,
     lvm: PathBuf,
     pools: Vec<PoolSettings>,
+    /// `/etc`: LVM and its folder may be installed after the daemon was started.
+    etc: Folder,
     memory: Memory,
 }
 
 impl Lvm {
-    /// Serves these pools and no others.
+    /// Serves these pools and no others. Their devices files are in `lvm/devices` of `etc`, which is
+    /// `/etc` outside tests.
     #[must_use]
-    pub fn new(exec: Arc<Exec>, tools: &Tools, pools: Vec<PoolSettings>) -> Self {
+    pub fn new(exec: Arc<Exec>, tools: &Tools, pools: Vec<PoolSettings>, etc: Folder) -> Self {
         Self {
             exec,
             lvm: tools.lvm.clone(),
             pools,
+            etc,
             memory: Memory::default(),
         }
     }
@@ -95,12 +101,12 @@ impl Lvm {
         let mut line = vec![command.to_owned()];
         if let Some(file) = &pool.devices_file {
             // LVM takes a devices file that does not exist for none at all, and looks everywhere.
-            let path = PathBuf::from(DEVICES_FOLDER).join(file);
-            if !path.exists() {
+            let inside = Path::new(DEVICES_FOLDER).join(file);
+            if !self.etc.dir().exists(&inside) {
                 return Err(PortError::Missing {
                     what: format!(
                         "{} (pool {}; `volward pool init` makes it)",
-                        path.display(),
+                        self.etc.path_of(inside).display(),
                         pool.name
                     ),
                 });

@@ -30,8 +30,9 @@ fn script(body: &str) -> Script {
         lvmlockctl: path,
     };
     let pools = vec![pool("san", PoolKind::Shared), pool("nvme", PoolKind::Local)];
+    let etc = Folder::make(&folder.path().join("etc"), 0o755).unwrap();
     Script {
-        lvm: Lvm::new(Arc::new(Exec::new(1)), &tools, pools),
+        lvm: Lvm::new(Arc::new(Exec::new(1)), &tools, pools, etc),
         folder,
     }
 }
@@ -173,6 +174,70 @@ fn i16_the_systems_devices_file_is_refused_and_a_missing_one_is_said() {
         .unwrap_err();
     assert!(error.to_string().contains("pool init"), "{error}");
     assert!(script.calls().is_empty());
+}
+
+/// A shared pool with a devices file of its own.
+fn with_devices_file() -> PoolSettings {
+    PoolSettings {
+        name: pool("san"),
+        devices_file: Some("volward-san.devices".to_owned()),
+        kind: PoolKind::Shared,
+    }
+}
+
+/// Lists one physical volume; `lvmdevices` writes the file and then does as `ends` says.
+fn adopting(ends: &str) -> Script {
+    script(&format!(
+        r#"file="$(dirname "$0")/etc/lvm/devices/$3"
+        case "$1" in
+        pvs) echo '{{"report":[{{"pv":[{{"pv_name":"/dev/sdb","vg_name":"san"}}]}}]}}' ;;
+        lvmdevices) echo part > "$file"; {ends} ;;
+        esac"#
+    ))
+}
+
+#[test]
+fn a_devices_file_is_made_and_one_that_was_made_in_part_is_removed() {
+    let settings = with_devices_file();
+    let whole = adopting("exit 0");
+    assert_eq!(
+        whole.lvm.adopt_devices(&settings).unwrap(),
+        Applied::Changed
+    );
+    let file = whole
+        .folder
+        .path()
+        .join("etc/lvm/devices/volward-san.devices");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "part\n");
+    let (path, text) = whole.lvm.devices_file("volward-san.devices");
+    assert_eq!((path, text.unwrap().as_str()), (file, "part\n"));
+    whole
+        .lvm
+        .run(&settings, REPORT_DEADLINE, "vgs", &[])
+        .unwrap();
+
+    let part = adopting("exit 5");
+    part.lvm.adopt_devices(&settings).unwrap_err();
+    let folder = part.folder.path().join("etc/lvm/devices");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
+
+#[test]
+fn a_folder_of_devices_files_that_is_a_link_to_elsewhere_is_not_used() {
+    let settings = with_devices_file();
+    let script = adopting("exit 5");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("volward-san.devices");
+    std::fs::write(&file, "another's").unwrap();
+    std::fs::create_dir(script.folder.path().join("etc/lvm")).unwrap();
+    let link = script.folder.path().join("etc/lvm/devices");
+    std::os::unix::fs::symlink(elsewhere.path(), link).unwrap();
+    let error = script.lvm.adopt_devices(&settings).unwrap_err();
+    assert!(error.to_string().contains("cannot make"), "{error}");
+    let error = script.lvm.run(&settings, REPORT_DEADLINE, "vgs", &[]);
+    assert!(matches!(error, Err(PortError::Missing { .. })), "{error:?}");
+    assert!(script.lvm.devices_file("volward-san.devices").1.is_err());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "another's");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! sanlock, which keeps them, tells what is held. Where LVM says a lease is on the LUN stays in
 //! here.
 
+#[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
 
 use std::sync::Arc;

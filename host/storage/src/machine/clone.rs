@@ -5,14 +5,15 @@
 //! crash. That commit came together with no version of its own, so the kernel's version decides;
 //! the target's version (1.0.0 from 5.4 on) only tells that it is there.
 
-use std::fs;
 use std::path::Path;
 
 use devicemapper::DM;
 
+use crate::kernel;
+
 /// Why not, or `None`.
 pub(super) fn unfit(proc: &Path) -> Option<String> {
-    let release = fs::read_to_string(proc.join("sys/kernel/osrelease")).unwrap_or_default();
+    let release = kernel::text(&proc.join("sys/kernel/osrelease")).unwrap_or_default();
     if let Some(reason) = too_old(release.trim()) {
         return Some(reason);
     }

@@ -1,12 +1,14 @@
 //! What the node knows of itself: boot id, pressure, and whether its dm-clone is fit.
 
 mod clone;
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 
-use std::fs;
 use std::path::PathBuf;
 
 use volward_ports::Machine;
+
+use crate::kernel;
 
 /// The running kernel, by /proc.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ impl Default for Kernel {
 impl Machine for Kernel {
     fn boot_id(&self) -> String {
         let path = self.proc.join("sys/kernel/random/boot_id");
-        match fs::read_to_string(&path) {
+        match kernel::text(&path) {
             Ok(text) => text.trim().to_owned(),
             Err(error) => {
                 // Every kernel has it. An empty id matches no slot and no spooled release.
@@ -45,7 +47,7 @@ impl Machine for Kernel {
 
     fn io_pressure(&self) -> Option<u32> {
         // Not there on kernels built without PSI, or started without it.
-        pressure(&fs::read_to_string(self.proc.join("pressure/io")).ok()?)
+        pressure(&kernel::text(&self.proc.join("pressure/io")).ok()?)
     }
 
     fn dm_clone_unfit(&self) -> Option<String> {

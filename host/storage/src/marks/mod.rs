@@ -3,23 +3,25 @@
 //! One file an instance, a [`MarkFile`]. One that a later version of Volward wrote is never
 //! replaced and never removed.
 
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use volward_folder::Folder;
 use volward_model::InstanceId;
 use volward_model::handover::{FileVersion, LaterFile, MarkFile, StartPoint};
 use volward_ports::{Marks, PortError, PortResult};
 
+#[cfg(any(test, feature = "fake"))]
 pub use fake::FakeMarks;
 
 /// The folder of marks, on a file system that does not outlive the boot.
 #[derive(Debug)]
 pub struct MarksFolder {
-    folder: PathBuf,
+    folder: Folder,
     boot_id: String,
 }
 
@@ -45,16 +47,10 @@ pub enum MarkError {
 }
 
 impl MarksFolder {
-    /// Marks of this boot; the folder is made if it is not there.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn new(folder: &Path, boot_id: String) -> Result<Self, MarkError> {
-        fs::create_dir_all(folder).map_err(|source| at(folder, source))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            boot_id,
-        })
+    /// Marks of this boot in that folder.
+    #[must_use]
+    pub fn new(folder: Folder, boot_id: String) -> Self {
+        Self { folder, boot_id }
     }
 
     /// Makes the mark of an instance say that start, or removes it.
@@ -62,19 +58,19 @@ impl MarksFolder {
     /// # Errors
     /// If it cannot be written, or is of a later version.
     pub fn set(&self, instance: InstanceId, start: Option<&StartPoint>) -> Result<(), MarkError> {
-        let path = self.folder.join(instance.to_string());
+        let name = instance.to_string();
         let Some(start) = start else {
-            return remove(&path);
+            return self.remove(&name);
         };
-        changeable(&path)?;
+        self.changeable(&name)?;
         // Renamed into place: the hook never reads half of one.
-        let fresh = self.folder.join(format!(".{instance}"));
-        let written = || {
-            let mark = MarkFile::new(start.clone());
-            fs::write(&fresh, serde_json::to_vec(&mark)?)?;
-            fs::rename(&fresh, &path)
-        };
-        written().map_err(|source| at(&path, source))
+        let fresh = format!(".{instance}");
+        let (dir, mark) = (self.folder.dir(), MarkFile::new(start.clone()));
+        let written = serde_json::to_vec(&mark)
+            .map_err(io::Error::from)
+            .and_then(|bytes| dir.write(&fresh, bytes))
+            .and_then(|()| dir.rename(&fresh, dir, &name));
+        written.map_err(|source| self.at(&name, source))
     }
 
     /// Makes the whole folder say what is attached now: others' marks go, and what is no mark. What
@@ -83,21 +79,45 @@ impl MarksFolder {
     /// # Errors
     /// If the folder cannot be read, or a mark not written.
     pub fn set_all(&self, marks: &BTreeMap<InstanceId, StartPoint>) -> Result<(), MarkError> {
-        let list = || -> io::Result<Vec<PathBuf>> {
-            let entries = fs::read_dir(&self.folder)?;
-            entries.map(|entry| Ok(entry?.path())).collect()
-        };
-        for path in list().map_err(|source| at(&self.folder, source))? {
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
-            let instance = name.and_then(|n| n.parse::<InstanceId>().ok());
+        let names = self.folder.names().map_err(|source| self.at("", source))?;
+        for name in names {
+            let instance = name.to_str().and_then(|n| n.parse::<InstanceId>().ok());
             if instance.is_none_or(|i| !marks.contains_key(&i)) {
-                said(remove(&path))?;
+                said(self.remove(&name))?;
             }
         }
         for (instance, start) in marks {
             said(self.set(*instance, Some(start)))?;
         }
         Ok(())
+    }
+
+    fn remove(&self, name: impl AsRef<Path>) -> Result<(), MarkError> {
+        let name = name.as_ref();
+        self.changeable(name)?;
+        match self.folder.dir().remove_file(name) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.at(name, source)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the file is of this version or an earlier one, or is no mark at all.
+    fn changeable(&self, name: impl AsRef<Path>) -> Result<(), MarkError> {
+        let Ok(bytes) = self.folder.dir().read(&name) else {
+            return Ok(());
+        };
+        let version: FileVersion = serde_json::from_slice(&bytes).unwrap_or_default();
+        version.known().map_err(|later| MarkError::Later {
+            path: self.folder.path_of(name),
+            later,
+        })
+    }
+
+    fn at(&self, name: impl AsRef<Path>, source: io::Error) -> MarkError {
+        MarkError::Io {
+            path: self.folder.path_of(name),
+            source,
+        }
     }
 }
 
@@ -135,33 +155,6 @@ impl From<MarkError> for PortError {
     }
 }
 
-fn at(path: &Path, source: io::Error) -> MarkError {
-    MarkError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn remove(path: &Path) -> Result<(), MarkError> {
-    changeable(path)?;
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(at(path, source)),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the file is of this version or an earlier one, or is no mark at all.
-fn changeable(path: &Path) -> Result<(), MarkError> {
-    let Ok(bytes) = fs::read(path) else {
-        return Ok(());
-    };
-    let version: FileVersion = serde_json::from_slice(&bytes).unwrap_or_default();
-    version.known().map_err(|later| MarkError::Later {
-        path: path.to_owned(),
-        later,
-    })
-}
-
 /// A later version's mark is no reason not to start.
 fn said(changed: Result<(), MarkError>) -> Result<(), MarkError> {
     if let Err(error @ MarkError::Later { .. }) = changed {
@@ -180,6 +173,9 @@ fn chain(error: &MarkError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     const GUEST: &str = "11111111-2222-3333-4444-000000000002";
@@ -187,7 +183,7 @@ mod tests {
 
     fn folder() -> (tempfile::TempDir, MarksFolder) {
         let dir = tempfile::tempdir().unwrap();
-        let marks = MarksFolder::new(dir.path(), "boot".into()).unwrap();
+        let marks = MarksFolder::new(Folder::open(dir.path()).unwrap(), "boot".into());
         (dir, marks)
     }
 
@@ -268,5 +264,37 @@ mod tests {
         );
         let text = fs::read_to_string(dir.path().join(GUEST)).unwrap();
         assert_eq!(text, LATER);
+    }
+
+    #[test]
+    fn a_link_in_the_folder_is_neither_read_nor_written_through() {
+        let (dir, marks) = folder();
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        fs::write(elsewhere.path(), LATER).unwrap();
+        let guest: InstanceId = GUEST.parse().unwrap();
+        symlink(elsewhere.path(), dir.path().join(GUEST)).unwrap();
+        marks.announce(guest, 7);
+        let text = fs::read_to_string(dir.path().join(GUEST)).unwrap();
+        assert_eq!(text, r#"{"version":1,"boot_id":"boot","sequence":7}"#);
+        symlink(elsewhere.path(), dir.path().join(format!(".{GUEST}"))).unwrap();
+        let start = StartPoint {
+            boot_id: "boot".into(),
+            sequence: 8,
+        };
+        assert!(marks.set(guest, Some(&start)).is_err());
+        assert_eq!(fs::read_to_string(elsewhere.path()).unwrap(), LATER);
+        marks.set_all(&BTreeMap::new()).unwrap();
+        assert!(names(&dir).is_empty() && elsewhere.path().exists());
+    }
+
+    #[test]
+    fn a_folder_swapped_while_the_daemon_runs_gets_no_mark() {
+        let root = tempfile::tempdir().unwrap();
+        let (here, away) = (root.path().join("instances"), root.path().join("away"));
+        let marks = MarksFolder::new(Folder::make(&here, 0o755).unwrap(), "boot".into());
+        fs::rename(&here, &away).unwrap();
+        symlink(root.path(), &here).unwrap();
+        marks.announce(GUEST.parse().unwrap(), 7);
+        assert!(away.join(GUEST).exists() && !root.path().join(GUEST).exists());
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Everything goes past the page cache (O_DIRECT): other nodes write too.
 
+#[cfg(any(test, feature = "fake"))]
 mod fake;
 mod header;
 mod layout;

@@ -2,6 +2,7 @@
 use std::fs;
 
 use crate::support::{Desk, assert_golden};
+use volward_folder::Folder;
 use volward_model::scenario::Hook;
 use volward_model::{Combined, Scenario};
 use volward_policy::{DecisionLog, LogLimits, Outcome};
@@ -233,7 +234,8 @@ fn fuel_is_the_same_in_every_run_and_more_of_it_is_noticed() {
 /// Writes a log of what the desk's policy decides about some names.
 fn write_log(desk: &Desk, names: &[&str]) {
     fs::create_dir(desk.path("log")).unwrap();
-    let mut log = DecisionLog::open(&desk.path("log"), LogLimits::default()).unwrap();
+    let folder = Folder::open(&desk.path("log")).unwrap();
+    let mut log = DecisionLog::open(folder, LogLimits::default()).unwrap();
     let selection = Selection {
         policies: vec![desk.path("50-deny-by-prefix.wasm")],
         ..Selection::default()

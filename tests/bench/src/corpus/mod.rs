@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use serde::Serialize;
+use volward_folder::{Folder, NamedFolder};
 use volward_model::{Combined, Facts};
 use volward_policy::{Chain, Limits, Runtime, Sources};
 
@@ -90,12 +91,17 @@ pub(crate) fn measure(baseline: &Path, workbench: &Path, phases: usize) -> anyho
     components::make(baseline, &made)?;
     let compiler = Workbench(workbench.to_owned());
     let owner = rustix::process::geteuid().as_raw();
-    let runtime = Runtime::new(Limits::default(), Some(&cache), owner, Box::new(compiler))?;
+    let runtime = Runtime::new(
+        Limits::default(),
+        Some(Folder::open(&cache)?),
+        owner,
+        Box::new(compiler),
+    )?;
     let component = fs::read(baseline)
         .with_context(|| format!("{} (`cargo xtask guests`)", baseline.display()))?;
     let good = runtime.load(Sources {
         baseline: Some(&component),
-        folder: &policies,
+        folder: &NamedFolder::at(&policies)?,
     });
     let facts = decision::facts()?;
     let harms = harm::load(&runtime, components::read(&made)?, &facts)?;

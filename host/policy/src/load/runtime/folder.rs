@@ -49,7 +49,7 @@ impl Runtime {
             }
             Err(error) => {
                 // Nobody knows what should have been enforced.
-                let name = sources.folder.display().to_string();
+                let name = sources.folder.path().display().to_string();
                 let nobody = identity(&name, &Settings::default(), String::new());
                 members.push(refused(nobody, &error.into()));
             }
@@ -124,7 +124,7 @@ impl Runtime {
             return refused(unknown(&Settings::default()), &error);
         }
         // Without its settings nobody knows whether it should be enforced: then it is.
-        let settings = match source::settings(&found.path, self.owner) {
+        let settings = match source::settings(found, self.owner) {
             Ok(settings) => settings,
             Err(error) => {
                 let identity = unknown(&Settings::default());
@@ -144,8 +144,8 @@ impl Runtime {
     fn files(&self, found: &Found) -> Result<Files, LoadError> {
         let limit = self.sandbox.limits.component_bytes;
         Ok(Files {
-            component: trusted::file(&found.path, self.owner, limit)?,
-            scenarios: scenarios::beside(&found.path, self.owner)?,
+            component: trusted::file(&found.folder, &found.file, self.owner, limit)?,
+            scenarios: scenarios::beside(found, self.owner)?,
         })
     }
 

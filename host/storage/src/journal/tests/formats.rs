@@ -42,10 +42,10 @@ fn marks_of(state: &SqliteJournal, entry: u64) -> Vec<String> {
 fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
     for name in RELEASED {
         let dir = tempfile::tempdir().unwrap();
-        let path = released(&dir, name);
+        released(&dir, name);
         let state = open(&dir);
-        let open = state.open_entries().unwrap();
-        assert_eq!((open.whole.len(), open.damaged.len()), (1, 0), "{name}");
+        let found = state.open_entries().unwrap();
+        assert_eq!((found.whole.len(), found.damaged.len()), (1, 0), "{name}");
         let all: i64 = state
             .lock()
             .query_row("SELECT count(*) FROM journal", [], |row| row.get(0))
@@ -71,7 +71,7 @@ fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
             .unwrap();
         assert_eq!(layout, 1, "{name}");
         // The second start finds nothing to do, and the same.
-        let again = SqliteJournal::open(&path).unwrap();
+        let again = open(&dir);
         assert_eq!(entries(&again.lock(), sql, params![]).unwrap(), read);
     }
 }
@@ -165,7 +165,7 @@ fn left_alone(change: &str) -> OpenError {
         );
         let before = snapshot(&held);
         errors.push(
-            SqliteJournal::open(&held.path().join("state.db"))
+            SqliteJournal::open(&Folder::open(held.path()).unwrap())
                 .err()
                 .unwrap(),
         );
@@ -176,6 +176,18 @@ fn left_alone(change: &str) -> OpenError {
         "{errors:?}"
     );
     errors.remove(0)
+}
+
+#[test]
+fn a_database_that_is_a_link_out_of_the_state_is_not_opened() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(open(&elsewhere));
+    let before = snapshot(&elsewhere);
+    let link = dir.path().join("state.db");
+    std::os::unix::fs::symlink(elsewhere.path().join("state.db"), link).unwrap();
+    let opened = SqliteJournal::open(&Folder::open(dir.path()).unwrap());
+    assert!(matches!(opened, Err(OpenError::Copy { .. })));
+    assert!(snapshot(&elsewhere) == before);
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! A node in memory, as far as `doctor` looks at it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Probes;
+
+/// Has what it was given, and nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct FakeSystem {
+    /// Content, and whether it can be run.
+    files: BTreeMap<PathBuf, (Vec<u8>, bool)>,
+    running: BTreeMap<String, Vec<String>>,
+}
+
+impl FakeSystem {
+    /// With a file that cannot be run.
+    #[must_use]
+    pub fn with_file(mut self, path: impl Into<PathBuf>, content: impl AsRef<[u8]>) -> Self {
+        let content = content.as_ref().to_vec();
+        self.files.insert(path.into(), (content, false));
+        self
+    }
+
+    /// With a program.
+    #[must_use]
+    pub fn with_program(mut self, path: impl Into<PathBuf>, content: impl AsRef<[u8]>) -> Self {
+        let content = content.as_ref().to_vec();
+        self.files.insert(path.into(), (content, true));
+        self
+    }
+
+    /// With a running program, given as its command line: the first word is its name.
+    #[must_use]
+    pub fn running(mut self, line: &str) -> Self {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let name = words.first().cloned().unwrap_or_default();
+        self.running.insert(name, words);
+        self
+    }
+}
+
+impl Probes for FakeSystem {
+    fn is_program(&self, path: &Path) -> bool {
+        self.files.get(path).is_some_and(|(_, runs)| *runs)
+    }
+
+    fn is_there(&self, path: &Path) -> bool {
+        self.files.keys().any(|file| file.starts_with(path))
+    }
+
+    fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.files.get(path);
+        let file = file.ok_or(io::ErrorKind::NotFound)?;
+        Ok(file.0.clone())
+    }
+
+    fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
+        self.running.get(program).cloned()
+    }
+}

@@ -1,0 +1,105 @@
+//! What `doctor` asks of the node beyond the ports: programs, processes, and files of other
+//! packages. Everything is read, and nothing is decided by it.
+
+#[cfg(any(test, feature = "fake"))]
+mod fake;
+
+use std::fmt::Debug;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::kernel;
+
+#[cfg(any(test, feature = "fake"))]
+pub use fake::FakeSystem;
+
+/// The node as its packages and its init system made it.
+pub trait Probes: Debug + Send + Sync {
+    /// Whether this is a file, or a link to one, that can be run.
+    fn is_program(&self, path: &Path) -> bool;
+
+    /// Whether anything is there.
+    fn is_there(&self, path: &Path) -> bool;
+
+    /// The content of a file that another package or the operator owns.
+    ///
+    /// # Errors
+    /// If it is not there or cannot be read.
+    fn content(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The arguments of a running program, its own name first; `None` if none of that name runs.
+    fn arguments_of(&self, program: &str) -> Option<Vec<String>>;
+}
+
+/// The node this process runs on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files of others, at the paths where others put them: Volward has no folder of theirs to hold"
+)]
+impl Probes for System {
+    fn is_program(&self, path: &Path) -> bool {
+        let meta = std::fs::metadata(path);
+        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    }
+
+    fn is_there(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
+        let processes = kernel::names(Path::new("/proc")).ok()?;
+        processes.into_iter().find_map(|process| {
+            let process = Path::new("/proc").join(process);
+            let name = kernel::text(&process.join("comm")).ok()?;
+            (name.trim() == program).then_some(())?;
+            let line = self.content(&process.join("cmdline")).ok()?;
+            let words = line.split(|b| *b == 0).filter(|w| !w.is_empty());
+            Some(
+                words
+                    .map(|w| String::from_utf8_lossy(w).into_owned())
+                    .collect(),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_program_is_a_file_that_can_be_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(System.is_there(&path) && !System.is_program(&path));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(System.is_program(&path) && System.is_program(&link));
+        assert_eq!(System.content(&link).unwrap(), b"#!/bin/sh\n");
+        // A folder can be entered, and not run.
+        assert!(!System.is_program(folder.path()));
+        fs::remove_file(&path).unwrap();
+        assert!(!System.is_there(&link) && !System.is_program(&link));
+    }
+
+    #[test]
+    fn a_running_program_is_found_with_its_arguments() {
+        let own = fs::read_to_string("/proc/self/comm").unwrap();
+        let arguments = System.arguments_of(own.trim()).unwrap();
+        assert!(!arguments.is_empty(), "{own}");
+        assert_eq!(System.arguments_of("no such program"), None);
+    }
+}
