@@ -21,14 +21,14 @@ pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeVi
 pub use problem::{Problem, ProblemCode};
 pub use view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
-    DoctorReply, DoctorVerdict, ExplainReply, FaultView, HydrationView, PolicyView,
+    DoctorReply, DoctorVerdict, ExplainReply, FaultView, HydrationView, PolicyView, RecoverReply,
     RollbackRequest, StatusReply,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;
 pub use words::{
-    Became, DomainEvent, Hook, LockType, Open, PolicyLevel, PolicyState, PoolKind, Said, StepState,
-    VolumeHome, Words,
+    Became, DomainEvent, Heard, Hook, LockType, Open, PolicyLevel, PolicyState, PoolKind, Said,
+    StepState, VolumeHome, Witness, Words,
 };
 
 /// The unix socket at which the daemon listens, unless its configuration says another.

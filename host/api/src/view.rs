@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use volward_model::{Access, AttachmentState, CopyState, FaultKind, Sharing};
 
-use crate::words::{Became, Hook, Open, PolicyLevel, PolicyState, Said, StepState};
+use crate::words::{Became, Heard, Hook, Open, PolicyLevel, PolicyState, Said, StepState, Witness};
 
 /// `GET /v1/attachments` (`?all=true` for the cluster, without a word on what cannot be read).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +149,23 @@ pub struct ExplainReply {
     pub steps: Vec<(String, Open<StepState>)>,
     /// What is in the way now, a sentence each.
     pub trouble: Vec<String>,
+}
+
+/// `GET /v1/recover?volume=POOL/NAME`: where a volume's data is, told by every witness that this
+/// node has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RecoverReply {
+    /// The volume, as `POOL/NAME`.
+    pub volume: String,
+    /// What they say together.
+    pub heard: Open<Heard>,
+    /// Each witness with what it says, a sentence.
+    pub witnesses: Vec<(Open<Witness>, String)>,
+    /// What does not fit together, a sentence each; empty where they agree.
+    pub contradictions: Vec<String>,
+    /// What a person can do, a sentence each.
+    pub ways_out: Vec<String>,
 }
 
 /// `GET /v1/decisions`: decisions of this node's log, the oldest first.

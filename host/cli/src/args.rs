@@ -51,6 +51,12 @@ pub(crate) enum Command {
     },
     /// Why a request was granted or refused, and where it is stuck
     Explain(ExplainArgs),
+    /// Where a volume's data is, told by home tag, records, devices and copy; changes nothing
+    Recover {
+        /// The volume to hear about
+        #[arg(value_name = "POOL/VOLUME")]
+        volume: VolumePath,
+    },
     /// The decisions this node made
     #[command(subcommand)]
     Decisions(DecisionsCommand),

@@ -41,6 +41,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Ls { all: true } => cluster(&client, json)?,
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
+        Command::Recover { volume } => {
+            let heard = client.recover(&volume.pool, &volume.volume)?;
+            answer(json, &heard, show::recover)?;
+        }
         Command::Decisions(command) => decisions::run(&client, json, command)?,
         Command::Hydration(HydrationCommand::Ls) => {
             answer(json, &client.hydrations()?, |found| show::hydrations(found))?;

@@ -32,6 +32,7 @@ fn tables_and_stories_read_as_reviewed() {
         ("detach-plan", &format!("detach {WEB1} --dry-run")),
         ("ls", "ls --all"),
         ("explain", &format!("explain {REQUEST}")),
+        ("recover", "recover vg0/web"),
         ("decisions-ls", "decisions ls"),
         ("decisions-show", &format!("decisions show {REQUEST}")),
         (

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
 
+use volward_plan::witness::Testimony;
+
 use crate::attach::{Attach, AttachDone, AttachRequest};
 use crate::copies::Copies;
 use crate::detach::{Detach, DetachDone, DetachRequest};
@@ -239,6 +241,20 @@ impl Node {
     #[must_use]
     pub fn attachments_elsewhere(&self) -> (Vec<ClusterAttachment>, Vec<String>) {
         self.views.attachments_elsewhere()
+    }
+
+    /// What each witness says of where a volume's data is, and what a person can do where they
+    /// contradict each other. Changes nothing.
+    ///
+    /// # Errors
+    /// If there is no such volume, its home tag cannot be understood, or the pool cannot be read.
+    pub fn testimony(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        volume: &VolumeName,
+    ) -> Result<Testimony, ControlError> {
+        self.views.testimony(request, pool, volume)
     }
 
     /// Of these disks, the ones an instance has not attached here.

@@ -429,7 +429,7 @@ fn copies_of(info: &VolumeInfo, local: &PoolInfo) -> Vec<CopyLv> {
         .filter(|lv| lv.volume.name == names.copy && lv.tags.contains(&names.tag))
         .map(|lv| CopyLv {
             lv: lv.volume.id.lv,
-            state: CopyStage::from_tags(lv.tags.iter().map(String::as_str)),
+            stage: CopyStage::from_tags(lv.tags.iter().map(String::as_str)),
         })
         .collect()
 }

@@ -7,8 +7,11 @@ use volward_model::{
     Attachment, AttachmentState, InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeId,
     VolumeName, VolumeRef,
 };
+use volward_plan::home_of;
+use volward_plan::witness::{Testimony, testimony};
 
-use crate::observe::Observer;
+use crate::error::{ControlError, refuse, storage};
+use crate::observe::{Observer, find};
 use crate::ports::{
     Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
     StoredAttachment,
@@ -70,6 +73,28 @@ impl Views {
             }
         }
         (found, troubles)
+    }
+
+    /// What each witness says of where a volume's data is.
+    ///
+    /// # Errors
+    /// If there is no such volume, its home tag cannot be understood, or the pool cannot be read.
+    pub(crate) fn testimony(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        name: &VolumeName,
+    ) -> Result<Testimony, ControlError> {
+        self.observer.managed(pool)?;
+        let failed = |error| storage(request, "hearing the witnesses", error);
+        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
+        let info = find(&snapshot, name)?;
+        let home = home_of(info).map_err(|refusal| refuse(request, refusal))?;
+        let seen = self
+            .observer
+            .volume_input(&snapshot, info)
+            .map_err(failed)?;
+        Ok(testimony(&self.settings.node, &home, &seen))
     }
 
     /// Of these disks, the ones an instance has not attached here.

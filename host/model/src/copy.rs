@@ -76,12 +76,12 @@ pub struct CopyLv {
     /// Its UUID, which the home names.
     pub lv: LvUuid,
     /// What its tags say; `None` on a copy of 0.1.0.
-    pub state: Option<CopyStage>,
+    pub stage: Option<CopyStage>,
 }
 
 impl fmt::Display for CopyLv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.state {
+        match self.stage {
             Some(CopyStage::Fresh) => write!(f, "{}, never used", self.lv),
             Some(CopyStage::Returned) => write!(f, "{}, written back already", self.lv),
             Some(CopyStage::Used { generation, .. }) => {

@@ -71,7 +71,7 @@ pub fn agree(node: &NodeName, home: &Home, seen: &VolumeInput) -> Result<Verdict
 pub fn copied_size(home: &Home, seen: &VolumeInput) -> Bytes {
     let named = home.copy().map(|(_, lv)| *lv);
     let used = copies(seen).find(|copy| Some(copy.lv) == named);
-    match used.and_then(|copy| copy.state) {
+    match used.and_then(|copy| copy.stage) {
         Some(CopyStage::Used { size, .. }) => size,
         _ => seen.info.size,
     }
@@ -100,7 +100,7 @@ fn unrecorded(seen: &VolumeInput) -> Vec<String> {
 fn in_pool(home: &Home, seen: &VolumeInput) -> Result<Verdict, Vec<String>> {
     let loaded: Vec<&DeviceInfo> = loaded(seen).collect();
     let copies: Vec<&CopyLv> = copies(seen).collect();
-    let returned = |copy: &CopyLv| match copy.state {
+    let returned = |copy: &CopyLv| match copy.stage {
         Some(CopyStage::Fresh) => loaded.is_empty(),
         Some(CopyStage::Returned) => true,
         Some(CopyStage::Used { .. }) => false,
@@ -161,7 +161,7 @@ fn named_copy(home: &Home, named: volward_model::LvUuid, seen: &VolumeInput) -> 
             "the home is {home}, and the local pool has {found} where it names {named}"
         )];
     };
-    let (generation, size) = match (copy.state, &home.state) {
+    let (generation, size) = match (copy.stage, &home.state) {
         (Some(CopyStage::Used { generation, size }), _) => (generation, size),
         // The write-back is complete, and the home is the next thing to be written.
         (Some(CopyStage::Returned), HomeState::Returning { .. }) => return Vec::new(),
@@ -222,6 +222,10 @@ fn loaded(seen: &VolumeInput) -> impl Iterator<Item = &DeviceInfo> {
         .filter(clones)
         .filter(|d| d.target.is_some())
 }
+
+mod ways_out;
+
+pub use ways_out::{Testimony, Witness, testimony};
 
 #[cfg(test)]
 mod tests;

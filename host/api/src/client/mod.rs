@@ -22,7 +22,7 @@ use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, RollbackRequest, StatusReply,
+    HydrationView, PolicyView, RecoverReply, RollbackRequest, StatusReply,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
@@ -217,6 +217,15 @@ impl Client {
     /// As [`ClientError`] lists; an unknown request is a [`Problem`] of kind `not-found`.
     pub fn explain(&self, what: &ExplainQuery) -> Reply<ExplainReply> {
         self.get(&what.target())
+    }
+
+    /// `GET /v1/recover`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists; an unknown volume is a [`Problem`] of kind `not-found`.
+    pub fn recover(&self, pool: &PoolName, volume: &VolumeName) -> Reply<RecoverReply> {
+        let volume = http::query_value(&format!("{pool}/{volume}"));
+        self.get(&format!("/v1/recover?volume={volume}"))
     }
 
     /// `GET /v1/decisions`.

@@ -95,6 +95,36 @@ pub enum LockType {
     None,
 }
 
+/// What is heard about where a volume's data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Witness {
+    /// The home tag on the LUN.
+    HomeTag,
+    /// The lease that this node holds of the volume.
+    Lease,
+    /// This node's record of attachments.
+    Record,
+    /// A device in this node's kernel.
+    Device,
+    /// An LV of the local pool that says it is a copy of the volume.
+    Copy,
+}
+
+/// What the witnesses of a volume say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Heard {
+    /// They say the same.
+    Agree,
+    /// The data is in the pool, and what is left of a copy holds nothing that the pool has not.
+    Leftovers,
+    /// They contradict each other: nothing is done to the data.
+    Contradict,
+}
+
 /// Where a volume's current data is; the words of the tag `volward.home`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -217,6 +247,8 @@ own_words!(PolicyState, "PolicyState": Serving, LastGood, RolledBack, Refused, O
 own_words!(Hook, "Hook": Attach, Detach, Lifecycle);
 own_words!(Said, "Said": Granted, Advised, Denied, Faulted);
 own_words!(Became, "Became": Done, Refused, Failed);
+own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
+own_words!(Heard, "Heard": Agree, Leftovers, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
 own_words!(DoctorVerdict, "DoctorVerdict": Ok, Warning, Failed);
 own_words!(
@@ -235,6 +267,8 @@ displayed_as_sent!(
     Said,
     Became,
     StepState,
+    Witness,
+    Heard,
     DoctorVerdict,
 );
 

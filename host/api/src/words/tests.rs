@@ -53,6 +53,8 @@ fn each_list_has_one_set_of_words() {
     as_sent::<Said>();
     as_sent::<Became>();
     as_sent::<StepState>();
+    as_sent::<Witness>();
+    as_sent::<Heard>();
     as_sent::<DoctorVerdict>();
     are_words::<FaultKind>(|_| None);
     are_words(|kind| match kind {

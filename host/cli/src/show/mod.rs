@@ -7,6 +7,7 @@ mod explain;
 mod facts;
 mod lists;
 mod policies;
+mod recover;
 
 pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
@@ -16,3 +17,4 @@ pub(crate) use lists::{
     volume_set,
 };
 pub(crate) use policies::policies;
+pub(crate) use recover::recover;

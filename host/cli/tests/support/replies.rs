@@ -43,6 +43,7 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
             "steps": [["publish the intent", "undone"], ["take vg0/root exclusive", "waiting"]],
             "trouble": ["vg0/root is attached on n2"],
         }),
+        "GET /v1/recover" => recover(),
         "GET /v1/decisions" => decisions(),
         "GET /v1/decisions/record" => json!([{
             "seq": 8,
@@ -55,6 +56,25 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
             "version": "0.1.0", "node": "n1", "quarantined": 1, "pools": ["vg0", "nvme"],
         }),
         other => panic!("no reply for {other}"),
+    })
+}
+
+/// A volume whose home tag was lost while its data is on a copy.
+fn recover() -> Value {
+    json!({
+        "volume": "vg0/web",
+        "heard": "contradict",
+        "witnesses": [
+            ["home-tag", "pool"],
+            ["lease", "exclusive"],
+            ["record", "quarantined to instance 11111111-2222-3333-4444-555555555555, with a copy"],
+            ["device", "volward-clone-x: linear, in use"],
+            ["copy", "y, in use since the home's generation 1"],
+        ],
+        "contradictions": ["the home is pool, and this node has the copy y, in use since the \
+                            home's generation 1"],
+        "ways_out": ["if the copy is right and the tag is not: `lvchange --addtag \
+                      volward.home=split:n1:y:1 vg0/web`, then detach or start the guest here"],
     })
 }
 

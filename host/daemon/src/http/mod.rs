@@ -8,6 +8,7 @@ pub(crate) mod openapi;
 mod peer;
 pub(crate) mod policies;
 mod problem;
+mod recover;
 mod routes;
 #[cfg(test)]
 pub(crate) mod testing;

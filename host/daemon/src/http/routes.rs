@@ -13,14 +13,14 @@ use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RollbackRequest, Said,
-    StatusReply, VolumeSetRequest, VolumeView,
+    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply,
+    RollbackRequest, Said, StatusReply, VolumeSetRequest, VolumeView,
 };
 
 use super::Peer;
 use super::handler::Shared;
 use super::problem::{Failure, plain};
-use super::{attach, decisions, explain, policies, views};
+use super::{attach, decisions, explain, policies, recover, views};
 
 /// One entry of the table.
 pub(super) struct Route {
@@ -164,6 +164,12 @@ pub(super) fn table() -> Vec<Route> {
                 ]
             },
             get(explain::explain),
+        ),
+        reads::<RecoverReply>(
+            "/v1/recover",
+            "Where a volume's data is, told by every witness this node has; nothing is changed",
+            const { &[parameter::<String>("volume", "POOL/NAME")] },
+            get(recover::recover),
         ),
         reads::<DecisionsReply>(
             "/v1/decisions",

@@ -85,9 +85,9 @@ fn device(role: DeviceRole, target: Option<&str>) -> DeviceInfo {
     }
 }
 
-fn with_copy(state: Option<CopyStage>) -> VolumeInput {
+fn with_copy(stage: Option<CopyStage>) -> VolumeInput {
     let mut seen = seen();
-    seen.witnesses.copies = Some(vec![CopyLv { lv: lv('c'), state }]);
+    seen.witnesses.copies = Some(vec![CopyLv { lv: lv('c'), stage }]);
     seen
 }
 
@@ -217,7 +217,7 @@ fn the_copy_that_the_home_names_must_be_the_one_that_is_here() {
     let mut another = with_copy(used(4));
     another.witnesses.copies = Some(vec![CopyLv {
         lv: lv('d'),
-        state: used(4),
+        stage: used(4),
     }]);
     contradicts(&home(split("n1"), 4), &another, "where it names");
     let mut smaller = with_copy(used(4));
@@ -255,4 +255,44 @@ fn the_size_of_a_clone_is_the_one_its_copy_was_made_with() {
         copied_size(&home(split("n1"), 4), &with_copy(None)),
         Bytes::mib(64)
     );
+}
+
+#[test]
+fn a_person_is_told_what_each_witness_says_and_which_tag_would_be_right() {
+    let told = |home: &Home, seen: &VolumeInput| testimony(&node("n1"), home, seen);
+    let lost = told(&home(HomeState::Pool, 0), &with_copy(used(4)));
+    assert!(matches!(lost.verdict, Verdict::Contradict(_)));
+    let tag = home(split("n1"), 4).tag();
+    let right = format!("lvchange --addtag {tag} vg0/web");
+    assert!(lost.ways_out[0].contains(&right), "{:?}", lost.ways_out);
+    let copy = lost.witnesses.iter().find(|(w, _)| *w == Witness::Copy);
+    assert!(copy.unwrap().1.contains("in use since"), "{copy:?}");
+
+    let mut older = with_copy(Some(CopyStage::Returned));
+    older.info.tags = vec![home(split("n1"), 4).tag()];
+    let older = told(&home(split("n1"), 4), &older);
+    assert!(
+        older.ways_out[0].contains("--deltag"),
+        "{:?}",
+        older.ways_out
+    );
+    assert!(
+        older.ways_out[0].contains("volward.home=pool"),
+        "{:?}",
+        older.ways_out
+    );
+
+    let gone = told(&home(split("n1"), 4), &seen());
+    assert!(
+        gone.ways_out[0].contains("bring the disk"),
+        "{:?}",
+        gone.ways_out
+    );
+    let mut open = seen();
+    let role = DeviceRole::Attachment(instance());
+    open.witnesses.devices = vec![device(role, Some("linear"))];
+    let open = told(&home(HomeState::Pool, 0), &open);
+    assert!(open.ways_out[0].contains("fuser"), "{:?}", open.ways_out);
+    let well = told(&home(split("n1"), 4), &with_copy(used(4)));
+    assert_eq!((well.verdict, well.ways_out), (Verdict::Agree, Vec::new()));
 }

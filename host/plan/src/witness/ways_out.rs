@@ -1,0 +1,168 @@
+//! What each witness says, and what a person can do where they contradict each other. Nothing here
+//! is done by Volward itself: which witness is wrong only a person knows.
+
+use volward_model::{CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName};
+
+use super::{Verdict, copies, weigh};
+use crate::input::VolumeInput;
+
+/// A witness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// The home tag on the LUN.
+    HomeTag,
+    /// The lease that this node holds.
+    Lease,
+    /// This node's record of attachments.
+    Record,
+    /// A device in this node's kernel.
+    Device,
+    /// An LV of the local pool that says it is a copy.
+    Copy,
+}
+
+/// What is known of a volume on this node, told by each witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Testimony {
+    /// What they say together.
+    pub verdict: Verdict,
+    /// A sentence each.
+    pub witnesses: Vec<(Witness, String)>,
+    /// What a person can do, a sentence each; empty where they agree.
+    pub ways_out: Vec<String>,
+}
+
+/// Hears all witnesses of one volume.
+#[must_use]
+pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput) -> Testimony {
+    let verdict = weigh(node, home, seen);
+    let ways_out = match &verdict {
+        Verdict::Agree => Vec::new(),
+        Verdict::Leftovers => vec![format!(
+            "the next attach of {} on this node, or the next start of volwardd, removes what is left",
+            seen.info.volume
+        )],
+        Verdict::Contradict(_) => ways_out(node, home, seen),
+    };
+    Testimony {
+        verdict,
+        witnesses: witnesses(home, seen),
+        ways_out,
+    }
+}
+
+fn witnesses(home: &Home, seen: &VolumeInput) -> Vec<(Witness, String)> {
+    let mut said = vec![(Witness::HomeTag, home.to_string())];
+    said.push((
+        Witness::Lease,
+        match seen.lease {
+            Some(lease) if lease.orphan => format!("{}, an orphan", lease.mode),
+            Some(lease) => lease.mode.to_string(),
+            None => "none".to_owned(),
+        },
+    ));
+    said.extend(seen.here.iter().map(|a| {
+        let copied = if a.copied { ", with a copy" } else { "" };
+        let text = format!("{} to instance {}{copied}", a.state, a.instance);
+        (Witness::Record, text)
+    }));
+    if seen.here.is_empty() {
+        said.push((Witness::Record, "attached to no instance".to_owned()));
+    }
+    said.extend(seen.witnesses.devices.iter().map(|device| {
+        let target = device.target.as_deref().unwrap_or("no table");
+        let open = if device.open { ", in use" } else { "" };
+        (Witness::Device, format!("{}: {target}{open}", device.id))
+    }));
+    match &seen.witnesses.copies {
+        None => said.push((Witness::Copy, "the local pool cannot be read".to_owned())),
+        Some(copies) if copies.is_empty() => said.push((Witness::Copy, "none".to_owned())),
+        Some(copies) => said.extend(copies.iter().map(|c| (Witness::Copy, c.to_string()))),
+    }
+    said
+}
+
+fn ways_out(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<String> {
+    let mut ways = Vec::new();
+    ways.extend(devices_in_use(seen));
+    let here = home.copy().is_some_and(|(owner, _)| owner == node);
+    for copy in copies(seen) {
+        ways.extend(right_home(node, home, seen, copy));
+    }
+    if here && copies(seen).next().is_none() {
+        ways.push(format!(
+            "bring the disk of the local pool back that has the copy; without it, what was written \
+             since the copy was made is lost, and {} in the pool is as it was then: `lvchange \
+             --deltag {} --addtag {} {}`",
+            seen.info.volume,
+            home.tag(),
+            pool_after(home).tag(),
+            seen.info.volume
+        ));
+    }
+    if ways.is_empty() {
+        ways.push("mend what the sentences above name, and ask again".to_owned());
+    }
+    ways
+}
+
+fn devices_in_use(seen: &VolumeInput) -> Vec<String> {
+    let strays = seen.witnesses.devices.iter().filter_map(|device| {
+        let DeviceRole::Attachment(instance) = device.id.role else {
+            return None;
+        };
+        let known = seen.here.iter().any(|a| a.instance == instance);
+        (!known).then(|| {
+            format!(
+                "end what has /dev/mapper/{} open (`fuser -v` names it), then restart volwardd; or \
+                 restart it now: the device becomes a quarantined attachment of instance {instance}, \
+                 and `volward detach {instance}` releases it when its guest has ended",
+                device.id
+            )
+        })
+    });
+    strays.collect()
+}
+
+/// The home that a copy speaks for, where the tag says another.
+fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -> Option<String> {
+    let volume = &seen.info.volume;
+    let right = match copy.stage {
+        Some(CopyStage::Used { generation, size }) => {
+            if seen.info.size < size {
+                return Some(format!(
+                    "make {volume} at least {size} large again: `lvextend -L {}b {volume}`",
+                    size.0
+                ));
+            }
+            Home {
+                state: HomeState::Split {
+                    node: node.clone(),
+                    copy: copy.lv,
+                },
+                generation,
+            }
+        }
+        Some(CopyStage::Returned) => pool_after(home),
+        Some(CopyStage::Fresh) | None => return None,
+    };
+    if right == *home {
+        return None;
+    }
+    let old = match seen.info.tags.contains(&home.tag()) {
+        true => format!("--deltag {} ", home.tag()),
+        false => String::new(),
+    };
+    Some(format!(
+        "if the copy is right and the tag is not: `lvchange {old}--addtag {} {volume}`, then detach \
+         or start the guest here",
+        right.tag()
+    ))
+}
+
+fn pool_after(home: &Home) -> Home {
+    Home {
+        state: HomeState::Pool,
+        generation: home.generation + 2,
+    }
+}
