@@ -65,26 +65,7 @@ impl Recovery {
         let mut recovered = Recovered::default();
         self.resume_suspended();
         let boot_id = self.ports.machine.boot_id();
-        let (ours, gone): (Vec<_>, Vec<_>) = self
-            .ports
-            .journal
-            .attachments()?
-            .into_iter()
-            .partition(|a| a.boot_id == boot_id);
-        recovered.forgotten = gone.iter().map(StoredAttachment::key).collect();
-        if !recovered.forgotten.is_empty() {
-            let end = Finish {
-                remove: recovered.forgotten.clone(),
-                ..Finish::new(JournalState::Done)
-            };
-            if let Err(error) = self.engine.end(None, end) {
-                self.engine.unrecorded(
-                    "that an earlier boot's attachments are gone".to_owned(),
-                    &error,
-                );
-            }
-        }
-        self.state.attachment_table().put(ours);
+        recovered.forgotten = self.load_attachments(&boot_id)?;
         let entries = self.open_entries(&boot_id, &mut recovered)?;
         // What an interrupted attach has told the others stays told until it is undone.
         for entry in entries.iter().filter(|e| e.boot_id == boot_id) {
@@ -128,6 +109,26 @@ impl Recovery {
                 reason: error.to_string(),
             });
         }
+    }
+
+    /// Remembers the attachments of this boot. Those of an earlier one are forgotten, and returned.
+    fn load_attachments(&self, boot_id: &str) -> PortResult<Vec<AttachmentKey>> {
+        let attachments = self.ports.journal.attachments()?;
+        let (ours, gone): (Vec<_>, Vec<_>) =
+            attachments.into_iter().partition(|a| a.boot_id == boot_id);
+        let gone: Vec<AttachmentKey> = gone.iter().map(StoredAttachment::key).collect();
+        if !gone.is_empty() {
+            let end = Finish {
+                remove: gone.clone(),
+                ..Finish::new(JournalState::Done)
+            };
+            if let Err(error) = self.engine.end(None, end) {
+                let what = "that an earlier boot's attachments are gone".to_owned();
+                self.engine.unrecorded(what, &error);
+            }
+        }
+        self.state.attachment_table().put(ours);
+        Ok(gone)
     }
 
     /// A crash between suspend and resume leaves a guest's I/O waiting: first of all, resume.

@@ -84,6 +84,12 @@ impl Recovery {
         }
         self.state.keep_unclaimed(kept);
         self.claim();
+        strays.extend(self.remove_stray_paths());
+        strays
+    }
+
+    fn remove_stray_paths(&self) -> Vec<String> {
+        let mut strays = Vec::new();
         for link in self.ports.devices.links().unwrap_or_default() {
             let of_known = self
                 .state
