@@ -15,7 +15,9 @@ use crate::copies::Copies;
 use crate::engine::{Engine, StepFailure};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
-use crate::ports::{Clock, Decisions, Journal, Leases, Machine, Marks, Policy, Volumes};
+use crate::ports::{
+    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
+};
 use crate::settings::{Settings, needs};
 use crate::state::{State, VolumeGuard, intent};
 use gather::AttachContext;
@@ -58,6 +60,7 @@ needs!(AttachPorts {
     journal: Journal,
     machine: Machine,
     clock: Clock,
+    events: Events,
 });
 
 /// Attach: gather, decide, plan, run.
@@ -100,6 +103,9 @@ impl Attach {
             && !begun.is_on_record()
         {
             self.record_failure(ask, error);
+        }
+        if let Err(error) = &outcome {
+            self.tell_refused(ask, error);
         }
         drop(begun);
         outcome
@@ -188,7 +194,11 @@ impl Attach {
                 let refusal = Refusal::keeps_changing(volumes.first(), tried, &why);
                 return Err(refuse(ask.request, refusal));
             }
-            tracing::info!(request = %ask.request, reason = %why, "deciding again");
+            let request = ask.request;
+            let reason = why;
+            self.ports
+                .events
+                .tell(&Event::DecidedAgain { request, reason });
         }
     }
 

@@ -11,7 +11,9 @@ use volward_plan::{AttachPlan, Step};
 
 use crate::engine::{Engine, NAP, clone_of, return_of};
 use crate::observe::Observer;
-use crate::ports::{Clock, Devices, FaultPoints, PortError, PortResult, Tasks, Volumes};
+use crate::ports::{
+    Clock, Devices, Event, Events, FaultPoints, PortError, PortResult, Tasks, Volumes,
+};
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{CopyMonitor, State};
 
@@ -26,6 +28,7 @@ needs!(CopiesPorts {
     clock: Clock,
     tasks: Tasks,
     fault_points: FaultPoints,
+    events: Events,
 });
 
 /// Follows hydrations and writes copies back, in the background.
@@ -81,8 +84,19 @@ impl Copies {
             clone_of(volume)
         };
         if let Ok(Some(status)) = self.ports.devices.clone_status(id) {
+            // The first look has nothing to compare with: it never finds a stall.
             monitor.see(now, &status, self.settings.stall_after);
         }
+        let begun = match returning {
+            true => Event::WriteBackBegun {
+                volume: volume.clone(),
+            },
+            false => Event::HydrationBegun {
+                volume: volume.clone(),
+                in_background: wants_progress,
+            },
+        };
+        self.ports.events.tell(&begun);
         self.state.monitors().insert(volume.id, monitor);
         if !returning {
             self.wake(volume);
@@ -108,8 +122,7 @@ impl Copies {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(%volume, %error, "hydration");
-                    self.state.note_trouble(volume.id, &error.to_string());
+                    self.note_trouble(volume, false, &error.to_string());
                     self.ports.clock.sleep(RETRY);
                 }
             }
@@ -174,8 +187,19 @@ impl Copies {
         self.allow_discards(volume)?;
         self.state.note_complete(volume);
         drop(turn);
-        tracing::info!(%volume, "hydrated; the clone is linear now");
+        let volume = volume.clone();
+        self.ports.events.tell(&Event::HydrationComplete { volume });
         Ok(true)
+    }
+
+    /// For whoever asks, and whoever is told.
+    fn note_trouble(&self, volume: &VolumeRef, returning: bool, trouble: &str) {
+        self.state.note_trouble(volume.id, trouble);
+        self.ports.events.tell(&Event::CopyTrouble {
+            volume: volume.clone(),
+            returning,
+            trouble: trouble.to_owned(),
+        });
     }
 
     fn volume_sectors(&self, volume: &VolumeRef) -> PortResult<volward_model::Sectors> {

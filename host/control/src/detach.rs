@@ -5,61 +5,61 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
-    AttachmentKey, AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId,
-    VolumeId, VolumeInfo, VolumeName, VolumeRef,
+    AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId, VolumeId, VolumeInfo,
+    VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
-use volward_plan::Planned;
 use volward_plan::detach::{Leaving, detach};
 use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
-use crate::engine::{Engine, Run, StepFailure};
+use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::observe::{Observer, Traces};
 use crate::ports::{
-    Clock, Decisions, Finish, Journal, JournalEntry, JournalKind, JournalState, Machine, Policy,
-    StepMark, StoredAttachment, Volumes,
+    Afterwards, Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy,
+    PortError, StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{Attaching, State};
+use crate::state::{Attaching, Cancellation, State};
 
 mod advice;
 
-/// One request.
+/// A request to take an instance's disks back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DetachRequest {
-    /// Its number.
+    /// The id that journal, decision log and `explain` know it by.
     pub request: RequestId,
-    /// From the socket's peer credentials.
+    /// Who asks, by the user id of the socket's peer.
     pub origin: Origin,
-    /// From the socket's peer credentials.
+    /// The user id of the socket's peer.
     pub caller_uid: u32,
-    /// The virtual machine.
+    /// The virtual machine that has the disks.
     pub instance: InstanceId,
-    /// These only; empty: everything it has on this node.
+    /// The volumes to take back; empty: everything the instance has on this node.
     pub volumes: Vec<(PoolName, VolumeName)>,
-    /// Nothing that is newer than this.
+    /// Attachments that are newer than this stay.
     pub not_after: Option<NotAfter>,
-    /// Only say what would be done.
+    /// Nothing is executed; the steps are returned.
     pub dry_run: bool,
 }
 
 /// A release delivered late must not take a newer start's disks away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAfter {
-    /// The boot it belongs to.
+    /// The kernel's boot id of the start that it belongs to.
     pub boot_id: String,
-    /// The attach request it belongs to.
+    /// The number of the attach request of that start.
     pub sequence: u64,
 }
 
-/// What came of it.
+/// What a detach has done, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DetachDone {
-    /// What is gone, and whether its copy is being written back.
+    /// The volumes detached, each with whether its copy is being written back; none after a dry
+    /// run.
     pub detached: Vec<(VolumeRef, bool)>,
-    /// The plan's steps, a line each, for a dry run.
+    /// The steps, a line each; none unless it was a dry run.
     pub plan: Vec<String>,
 }
 
@@ -67,9 +67,9 @@ needs!(DetachPorts {
     volumes: Volumes,
     policy: Policy,
     decisions: Decisions,
-    journal: Journal,
     machine: Machine,
     clock: Clock,
+    events: Events,
 });
 
 /// Detach: plan, run, start what writes copies back.
@@ -185,45 +185,43 @@ impl Detach {
     ) -> Result<DetachDone, ControlError> {
         let leaving = self.leaving(instance, selected);
         let plan = detach(&self.settings.node, instance, &leaving);
-        let entry = self.detach_entry(request, instance, &plan, selected);
+        let leaving = selected.iter().map(|attachment| LeavingVolume {
+            volume: attachment.volume.clone(),
+            then: afterwards(&plan, &attachment.volume),
+        });
+        let leaving: Vec<LeavingVolume> = leaving.collect();
+        let operation = Operation::Detach {
+            instance,
+            steps: Marked::waiting(plan.steps),
+            leaving: leaving.clone(),
+        };
+        let entry = self.engine.new_entry(request, operation);
         let begun = self
             .engine
-            .record_ends()
-            .and_then(|()| self.ports.journal.begin(&entry));
-        let id = match begun {
-            Ok(id) => Some(id),
-            Err(error) => {
-                tracing::error!(%error, "detaching without a journal: the state cannot be written");
-                None
-            }
-        };
-        let run = Run {
-            entry: id,
-            kind: JournalKind::Detach,
-        };
-        match self.engine.run(run, &plan.steps, 0) {
-            Ok(()) => {
-                let (kept, gone): (Vec<_>, Vec<_>) =
-                    selected.iter().cloned().partition(|a| is_kept(&plan, a));
-                self.finish_detach(id, &entry, &gone);
-                if !kept.is_empty() {
-                    let causes: Vec<String> = plan
-                        .kept
-                        .iter()
-                        .map(|(volume, why)| format!("lease and copy of {volume} are kept: {why}"))
-                        .collect();
-                    self.engine.quarantine(None, &kept, &causes);
-                    return Err(ControlError::Quarantined { request, causes });
+            .begin(&entry)
+            .map_err(|error| ControlError::State { error })?;
+        match self.engine.execute(begun, &Cancellation::default()) {
+            Ok(due) => {
+                self.copies.start_write_backs(due);
+                let mut done = DetachDone::default();
+                let mut causes = Vec::new();
+                for LeavingVolume { volume, then } in leaving {
+                    match then {
+                        Afterwards::Nothing => done.detached.push((volume, false)),
+                        Afterwards::WriteBack => done.detached.push((volume, true)),
+                        Afterwards::Keep { why } => causes.push(why),
+                    }
                 }
-                let detached = gone
-                    .iter()
-                    .map(|a| (a.volume.clone(), plan.write_back.contains(&a.volume)));
-                Ok(DetachDone {
-                    detached: detached.collect(),
-                    plan: Vec::new(),
-                })
+                match causes.is_empty() {
+                    true => Ok(done),
+                    false => Err(ControlError::Quarantined { request, causes }),
+                }
             }
-            Err(broken) => Err(self.detach_broke(request, id, selected, &broken)),
+            // None of its steps has an undo, so a failure quarantines.
+            Err(error) => Err(ControlError::Quarantined {
+                request,
+                causes: error.causes(),
+            }),
         }
     }
 
@@ -232,14 +230,17 @@ impl Detach {
         let mut leaving = Vec::new();
         let traces = self.observer.traces();
         if let Err(error) = &traces {
-            tracing::warn!(%error, "detaching without a look at the devices");
+            self.trouble("detaching without a look at the devices".to_owned(), error);
         }
         for attachment in selected {
             let volume = &attachment.volume;
             let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
                 let info = self.ports.volumes.pool(&volume.pool);
-                info.inspect_err(|error| tracing::warn!(%error, "detaching without the pool"))
-                    .ok()
+                info.inspect_err(|error| {
+                    let what = format!("detaching without a report of pool {}", volume.pool);
+                    self.trouble(what, error);
+                })
+                .ok()
             });
             let found = info.as_ref().and_then(|i| i.volume(volume.id));
             let home = found.and_then(|v| v.home().ok());
@@ -269,6 +270,11 @@ impl Detach {
         leaving
     }
 
+    fn trouble(&self, what: String, error: &PortError) {
+        let reason = error.to_string();
+        self.ports.events.tell(&Event::Trouble { what, reason });
+    }
+
     /// What speaks against giving up the volume's lease and copy.
     fn contradictions(&self, info: &VolumeInfo, home: &Home, traces: &Traces) -> Vec<String> {
         let seen = match self.observer.local_input(traces, info) {
@@ -291,88 +297,16 @@ impl Detach {
             generation: 0,
         }
     }
-
-    fn detach_entry(
-        &self,
-        request: RequestId,
-        instance: InstanceId,
-        plan: &DetachPlan,
-        selected: &[StoredAttachment],
-    ) -> JournalEntry {
-        let steps: Vec<Planned> = plan
-            .steps
-            .iter()
-            .map(|s| Planned {
-                step: s.clone(),
-                undo: Vec::new(),
-            })
-            .collect();
-        JournalEntry {
-            instance: Some(instance),
-            volumes: selected.iter().map(|a| a.volume.clone()).collect(),
-            marks: vec![StepMark::Waiting; steps.len()],
-            steps,
-            removes: selected
-                .iter()
-                .filter(|a| !is_kept(plan, a))
-                .map(StoredAttachment::key)
-                .collect(),
-            write_back: plan.write_back.clone(),
-            ..self.engine.new_entry(request, JournalKind::Detach)
-        }
-    }
-
-    /// Ends a detach: attachments forgotten, write-backs journalled, in one transaction.
-    pub(crate) fn finish_detach(
-        &self,
-        id: Option<u64>,
-        entry: &JournalEntry,
-        selected: &[StoredAttachment],
-    ) {
-        let keys: Vec<AttachmentKey> = entry.removes.clone();
-        let follow: Vec<JournalEntry> = entry
-            .write_back
-            .iter()
-            .map(|v| self.copies.write_back_entry(entry.request, v))
-            .collect();
-        let end = Finish {
-            state: JournalState::Done,
-            causes: Vec::new(),
-            put: Vec::new(),
-            remove: keys.clone(),
-            follow: follow.clone(),
-        };
-        let finished = self.engine.end(id, end);
-        if let Err(error) = &finished {
-            // If the daemon ends before it can be, the next start finds no device, and
-            // completes it.
-            tracing::error!(%error, "cannot record a detach yet");
-        }
-        self.state.attachment_table().remove(&keys);
-        let numbers = finished.unwrap_or_default();
-        for (n, write_back) in follow.into_iter().enumerate() {
-            self.copies
-                .start_write_back(numbers.get(n).copied(), &write_back);
-        }
-        tracing::info!(count = selected.len(), "detached");
-    }
-
-    fn detach_broke(
-        &self,
-        request: RequestId,
-        id: Option<u64>,
-        selected: &[StoredAttachment],
-        broken: &StepFailure,
-    ) -> ControlError {
-        let causes = vec![broken.error.cause(&broken.what)];
-        self.engine.quarantine(id, selected, &causes);
-        ControlError::Quarantined { request, causes }
-    }
 }
 
-/// Whether an attachment stays, quarantined, because its volume's lease and copy are kept.
-fn is_kept(plan: &DetachPlan, attachment: &StoredAttachment) -> bool {
-    plan.kept
-        .iter()
-        .any(|(volume, _)| *volume == attachment.volume)
+/// What becomes of a volume once the plan's steps are done.
+fn afterwards(plan: &DetachPlan, volume: &VolumeRef) -> Afterwards {
+    if let Some((_, why)) = plan.kept.iter().find(|(kept, _)| kept == volume) {
+        let why = format!("lease and copy of {volume} are kept: {why}");
+        return Afterwards::Keep { why };
+    }
+    match plan.write_back.contains(volume) {
+        true => Afterwards::WriteBack,
+        false => Afterwards::Nothing,
+    }
 }

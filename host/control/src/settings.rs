@@ -7,8 +7,8 @@ use std::time::Duration;
 use volward_model::{NodeName, PoolName};
 
 use crate::ports::{
-    Activation, Clock, Decisions, Devices, FaultPoints, Journal, Leases, Machine, Marks, Policy,
-    Registry, Tasks, Volumes,
+    Activation, Clock, Decisions, Devices, Events, FaultPoints, Journal, Leases, Machine, Marks,
+    Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -28,6 +28,7 @@ pub struct Ports {
     pub machine: Arc<dyn Machine>,
     pub tasks: Arc<dyn Tasks>,
     pub fault_points: Arc<dyn FaultPoints>,
+    pub events: Arc<dyn Events>,
 }
 
 /// What the operator configured, resolved.

@@ -12,7 +12,7 @@ use volward_model::{
 use volward_plan::Unmet;
 use volward_plan::intent::Contender;
 
-use crate::ports::{Clock, Finish, Leases, Machine, PortError, PortResult, Registry};
+use crate::ports::{Clock, Events, Finish, Leases, Machine, PortError, PortResult, Registry};
 use crate::settings::{Ports, Settings, needs};
 
 mod attachment_table;
@@ -31,6 +31,7 @@ needs!(StatePorts {
     registry: Registry,
     machine: Machine,
     clock: Clock,
+    events: Events,
 });
 
 /// An end that could not be written to the journal when it came: of an entry, or of what went on
@@ -217,14 +218,17 @@ impl State {
     /// A copy's latest status, for everybody to see.
     pub(crate) fn note_status(&self, volume: &VolumeRef, status: &CloneStatus) {
         let now = self.ports.clock.monotonic();
-        let progress = {
+        let (stalled, progress) = {
             let mut monitors = self.monitors();
             let Some(entry) = monitors.get_mut(&volume.id) else {
                 return;
             };
-            entry.see(now, status, self.settings.stall_after);
-            entry.progress()
+            let stalled = entry.see(now, status, self.settings.stall_after);
+            (stalled, entry.progress())
         };
+        if let Some(stalled) = stalled {
+            self.ports.events.tell(&stalled);
+        }
         self.show_progress(&volume.pool, progress);
     }
 

@@ -10,8 +10,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ports::{PortError, Volumes};
-use volward_model::{CopyMode, InstanceId, VolumeRef};
+use volward_control::ports::{PortError, StoredAttachment, Volumes};
+use volward_model::{AttachmentState, CopyMode, InstanceId, VolumeRef};
 use volward_simulation::{
     Daemon, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
 };
@@ -290,4 +290,105 @@ fn i24_write_back_of_a_whole_copy() {
         prepare: with_whole_copy,
         act: detach_and_write_back,
     });
+}
+
+/// A daemon that died in the middle of `act`, and nobody came back yet.
+fn dead_at(story: &Story, point: &str) -> Stage {
+    let rehearsal = stage(story);
+    let before = rehearsal.daemon.points.passed().len();
+    (story.act)(&rehearsal.lab, &rehearsal.daemon, &rehearsal.volumes);
+    let passed = rehearsal.daemon.points.passed();
+    let n = passed[before..].iter().position(|p| p == point).unwrap();
+    let stage = stage(story);
+    stage.daemon.points.die_at(n);
+    (story.act)(&stage.lab, &stage.daemon, &stage.volumes);
+    assert!(stage.daemon.kernel.crashed());
+    stage
+}
+
+/// What is attached or quarantined: how it is, and what its causes say.
+fn causes(daemon: &Daemon) -> Vec<(AttachmentState, String)> {
+    let attachments = daemon.node.attachments();
+    let one = |a: &StoredAttachment| (a.state, a.causes.join("; "));
+    attachments.iter().map(one).collect()
+}
+
+#[test]
+fn i30_an_entry_of_which_nobody_can_say_how_far_it_is_is_quarantined() {
+    let attach = Story {
+        policy: Say::AsAsked,
+        prepare: nothing,
+        act: attach_two,
+    };
+    let detach = Story {
+        policy: Say::AsAsked,
+        prepare: attach_two,
+        act: detach_all,
+    };
+    for (story, point) in [
+        (&attach, "attach/create-device/after"),
+        (&attach, "attach/link/after"),
+        (&detach, "detach/remove-device/after"),
+    ] {
+        let Stage { lab, daemon, .. } = dead_at(story, point);
+        lab.journal("n1").damage_open_entries();
+        daemon.kill();
+        let daemon = lab.start("n1");
+        daemon.tasks.run_all();
+        // A detach comes after the attach that was finished.
+        let entry = 1 + usize::from(point.starts_with("detach"));
+        let said = format!("entry {entry} of the journal: it was damaged");
+        let quarantined = vec![(AttachmentState::Quarantined, said); 2];
+        assert_eq!(causes(&daemon), quarantined, "{point}");
+        assert_eq!(check::settled(&lab, &daemon), [""; 0], "{point}");
+        daemon.node.detach(&detach_ask(guest())).unwrap();
+        assert_eq!(check::clean(&lab, &daemon), [""; 0], "{point}");
+    }
+}
+
+#[test]
+fn a_damaged_entry_of_an_earlier_boot_is_taken_up_as_any_other() {
+    let attach = Story {
+        policy: Say::Copy(CopyMode::Background),
+        prepare: nothing,
+        act: attach_two,
+    };
+    let Stage { lab, daemon, .. } = dead_at(&attach, "attach/create-device/after");
+    lab.journal("n1").damage_open_entries();
+    daemon.kill();
+    lab.reboot("n1");
+    let daemon = lab.start("n1");
+    daemon.tasks.run_all();
+    assert_eq!(causes(&daemon), []);
+    assert_eq!(check::clean(&lab, &daemon), [""; 0]);
+}
+
+/// Its last step hides the attachments from the other nodes, and them from itself, before it fails.
+#[test]
+fn i30_a_detach_that_cannot_be_completed_after_a_crash_is_quarantined_whole() {
+    let detach = Story {
+        policy: Say::AsAsked,
+        prepare: attach_two,
+        act: detach_all,
+    };
+    let Stage { lab, daemon, .. } = dead_at(&detach, "detach/release/after");
+    daemon.kill();
+    let daemon = lab.daemon("n1", None);
+    // Once when the registry is opened, once in the step.
+    for _ in 0..2 {
+        let failure = PortError::Io {
+            what: "a test".into(),
+            reason: "it fails on purpose".into(),
+        };
+        daemon.kernel.fail_on("write-registry", failure);
+    }
+    let recovered = daemon.node.recover().unwrap();
+    assert_eq!(recovered.quarantined.len(), 1);
+    let states: Vec<_> = causes(&daemon)
+        .into_iter()
+        .map(|(state, _)| state)
+        .collect();
+    assert_eq!(states, [AttachmentState::Quarantined; 2]);
+    daemon.node.detach(&detach_ask(guest())).unwrap();
+    assert_eq!(check::clean(&lab, &daemon), [""; 0]);
 }

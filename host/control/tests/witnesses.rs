@@ -238,3 +238,40 @@ fn a_dead_local_pool_keeps_back_no_guest_that_does_not_need_it() {
     assert!(done.grants[0].copy.is_none());
     assert!(done.notes[0].contains("nvme-n1"), "{:?}", done.notes);
 }
+
+/// What a detach keeps is kept, and quarantined, also when it is the next start that completes it.
+#[test]
+fn i30_a_detach_that_keeps_a_copy_is_completed_so_after_a_crash() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    let tags = lab.cluster.tags(&volume);
+    lab.cluster.tamper(&volume, |_, tags, _| tags.clear());
+    // Before its second step, with the path gone.
+    let passed = n1.points.passed().len();
+    n1.points.die_at(2);
+    n1.try_detach(&detach_ask(instance(1)));
+    assert!(n1.kernel.crashed());
+    let at = n1.points.passed()[passed..].last().cloned();
+    assert_eq!(at.as_deref(), Some("detach/remove-device/before"));
+
+    n1.kill();
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    let attachments = n1.node.attachments();
+    let [kept] = attachments.as_slice() else {
+        panic!("{attachments:?}");
+    };
+    assert_eq!(kept.state, AttachmentState::Quarantined);
+    assert!(kept.causes[0].contains("kept"), "{:?}", kept.causes);
+    assert_eq!(
+        holds(&lab, &n1.kernel, volume.id),
+        Some(LeaseMode::Exclusive)
+    );
+    assert!(n1.kernel.devices().contains(&clone_of(&volume)));
+
+    lab.cluster.tamper(&volume, |_, now, _| *now = tags);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}

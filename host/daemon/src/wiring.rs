@@ -9,6 +9,7 @@ use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
 use volward_storage::dm::Dm;
+use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::journal::{self, SqliteJournal};
 use volward_storage::lease::Sanlock;
@@ -102,6 +103,7 @@ impl Daemon {
             machine: machine.clone(),
             tasks: Arc::new(Threads),
             fault_points: Arc::new(TestSeams::from_environment()),
+            events: Arc::new(EventLog),
         };
         let node = Node::new(settings(&config, name), ports);
         Ok(Self {

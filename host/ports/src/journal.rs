@@ -4,9 +4,10 @@ use volward_model::{
     Access, Attachment, AttachmentKey, AttachmentState, CopyPlan, InstanceId, NodeName, RequestId,
     Sharing, VolumeRef,
 };
-use volward_plan::{DiskForm, LocalAttachment, Planned};
+use volward_plan::{DiskForm, LocalAttachment};
 
 use super::PortResult;
+use super::operation::{Operation, StepMark};
 
 /// Conversation with the state database.
 pub trait Journal: Send + Sync {
@@ -26,21 +27,21 @@ pub trait Journal: Send + Sync {
     /// whose devices and leases are gone then anyway.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be written, or the entry keeps no step with that index.
     fn mark(&self, entry: u64, step: usize, mark: StepMark) -> PortResult<()>;
 
-    /// Ends an entry, with what it changed, in one durable transaction. Entries that follow from
-    /// it get their numbers.
+    /// Ends an entry, with what it changed, in one durable transaction. Says which entries follow
+    /// from it: those of `end`, with their numbers.
     ///
     /// # Errors
     /// If it cannot be made durable.
-    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<u64>>;
+    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<JournalEntry>>;
 
-    /// Entries that were begun and not finished, oldest first.
+    /// Entries that were begun and not finished.
     ///
     /// # Errors
     /// If they cannot be read.
-    fn open_entries(&self) -> PortResult<Vec<JournalEntry>>;
+    fn open_entries(&self) -> PortResult<OpenEntries>;
 
     /// The entries that match, newest first, at most `limit`.
     ///
@@ -65,108 +66,66 @@ pub trait Journal: Send + Sync {
     ) -> PortResult<()>;
 }
 
-/// Which entries.
+/// Which entries [`Journal::find`] looks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalQuery {
-    /// Of this request.
+    /// Those that serve this request.
     Request(RequestId),
-    /// Of this instance.
+    /// Those that serve this instance.
     Instance(InstanceId),
-    /// That touched this volume.
+    /// Those that touch this volume.
     Volume(VolumeRef),
 }
 
-/// One thing that was begun.
+/// One operation that was begun, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     /// Its number; 0 until it is written.
     pub id: u64,
     /// The request it serves.
     pub request: RequestId,
-    /// What.
-    pub kind: JournalKind,
     /// The kernel's boot id when it was begun.
     pub boot_id: String,
-    /// Milliseconds since the Unix epoch.
+    /// When it was begun, in milliseconds since the Unix epoch.
     pub started_ms: u64,
-    /// For whom; a write-back is for nobody.
-    pub instance: Option<InstanceId>,
-    /// The volumes it touches.
-    pub volumes: Vec<VolumeRef>,
-    /// The steps; a write-back has none, it is planned anew each time.
-    pub steps: Vec<Planned>,
-    /// From this step on a crash is completed, not undone.
-    pub commit_at: usize,
-    /// Attachments there will be when it is done.
-    pub puts: Vec<StoredAttachment>,
-    /// Attachments there will not be any more when it is done.
-    pub removes: Vec<AttachmentKey>,
-    /// Volumes to be written back when it is done.
-    pub write_back: Vec<VolumeRef>,
-    /// How far it is.
+    /// What it is about, with the marks of its steps.
+    pub operation: Operation,
+    /// Open, or how it ended.
     pub state: JournalState,
-    /// How far each step is; as many as there are steps.
-    pub marks: Vec<StepMark>,
-    /// What went wrong, each a sentence.
+    /// Why it did not end as done, each a sentence; none while it is open.
     pub causes: Vec<String>,
 }
 
-impl JournalEntry {
-    /// Somebody may have opened a device already.
-    #[must_use]
-    pub fn committed(&self) -> bool {
-        let from = self.commit_at.min(self.marks.len());
-        self.marks[from..]
-            .iter()
-            .any(|m| matches!(m, StepMark::Started | StepMark::Done))
-            || (!self.marks.is_empty() && self.marks.iter().all(|m| *m == StepMark::Done))
-    }
-
-    /// The index of the first step that is not done; as many as there are steps if all are.
-    #[must_use]
-    pub fn first_not_done(&self) -> usize {
-        self.marks
-            .iter()
-            .take_while(|m| **m == StepMark::Done)
-            .count()
-    }
+/// The entries that were begun and not finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenEntries {
+    /// Those that are whole, oldest first.
+    pub whole: Vec<JournalEntry>,
+    /// Those of which nobody can say how far they are, oldest first.
+    pub damaged: Vec<DamagedEntry>,
 }
 
-/// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum JournalKind {
-    /// Undone by recovery, unless a device may have been opened already.
-    Attach,
-    /// Completed by recovery.
-    Detach,
-    /// Planned anew from the home as it is found.
-    WriteBack,
+/// An open entry whose marks do not belong to its steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedEntry {
+    /// As it was begun: every step's mark is [`StepMark::Waiting`](crate::StepMark::Waiting),
+    /// whatever has happened since.
+    pub entry: JournalEntry,
+    /// What is wrong, a sentence.
+    pub cause: String,
 }
 
-/// How far an entry is.
+/// How an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JournalState {
-    /// Begun.
+    /// Begun, and not ended.
     Open,
-    /// Done.
+    /// All of it was done.
     Done,
-    /// Taken back whole.
+    /// All of it was undone.
     Undone,
-    /// Neither: somebody has to look.
+    /// Neither: an operator has to act.
     Quarantined,
-}
-
-/// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StepMark {
-    /// Not begun.
-    Waiting,
-    /// Begun; perhaps done.
-    Started,
-    /// Done.
-    Done,
-    /// Taken back.
-    Undone,
 }
 
 /// How an entry ends.
@@ -174,47 +133,61 @@ pub enum StepMark {
 pub struct Finish {
     /// Its last state.
     pub state: JournalState,
-    /// What went wrong, each a sentence.
+    /// Why it did not end as done, each a sentence.
     pub causes: Vec<String>,
     /// Attachments that are there now.
     pub put: Vec<StoredAttachment>,
     /// Attachments that are gone now.
     pub remove: Vec<AttachmentKey>,
-    /// Entries that follow from it.
+    /// Entries that follow from it, without numbers.
     pub follow: Vec<JournalEntry>,
+}
+
+impl Finish {
+    /// An end that changes no attachment, and that nothing follows from.
+    #[must_use]
+    pub fn new(state: JournalState) -> Self {
+        Self {
+            state,
+            causes: Vec::new(),
+            put: Vec::new(),
+            remove: Vec::new(),
+            follow: Vec::new(),
+        }
+    }
 }
 
 /// An attachment as this node remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAttachment {
-    /// Which volume.
+    /// The attached volume, with the name it had then.
     pub volume: VolumeRef,
-    /// For whom.
+    /// The virtual machine that has it.
     pub instance: InstanceId,
-    /// Its name, for people.
+    /// The instance's name, for people.
     pub instance_name: String,
-    /// Which device the guest opens.
+    /// The device that the guest opens.
     pub form: DiskForm,
-    /// Granted.
+    /// Whether other attachments of the volume were granted beside it.
     pub sharing: Sharing,
-    /// Granted.
+    /// What the guest may do.
     pub access: Access,
-    /// The copy granted with it.
+    /// The local copy granted with it; `None` if it is served from the pool.
     pub copy: Option<CopyPlan>,
-    /// Milliseconds since the Unix epoch.
+    /// When it was granted, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// The attach request it came with.
+    /// The number of the attach request that named it last ([`Journal::next_sequence`]).
     pub sequence: u64,
-    /// The kernel's boot id then.
+    /// The kernel's boot id when it was attached.
     pub boot_id: String,
     /// Attached or quarantined.
     pub state: AttachmentState,
-    /// Why it is quarantined.
+    /// Why it is quarantined, each a sentence; none if it is not.
     pub causes: Vec<String>,
 }
 
 impl StoredAttachment {
-    /// What names it.
+    /// What names it on its node: volume and instance.
     #[must_use]
     pub fn key(&self) -> AttachmentKey {
         AttachmentKey {

@@ -12,9 +12,11 @@ mod activation;
 mod clock;
 mod devices;
 mod error;
+mod events;
 mod journal;
 mod leases;
 mod marks;
+mod operation;
 mod policy;
 mod registry;
 mod tasks;
@@ -24,12 +26,16 @@ pub use activation::Activation;
 pub use clock::{Clock, Machine};
 pub use devices::{Devices, LinkPath};
 pub use error::PortError;
+pub use events::{Event, Events, Subject};
 pub use journal::{
-    Finish, Journal, JournalEntry, JournalKind, JournalQuery, JournalState, StepMark,
+    DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, OpenEntries,
     StoredAttachment,
 };
 pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};
+pub use operation::{
+    Afterwards, Changes, LeavingVolume, Marked, MarksMismatch, Operation, Recovery, StepMark,
+};
 pub use policy::{Decisions, Policy};
 pub use registry::{REGISTRY_NODES, REGISTRY_SIZE, Registry};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks};

@@ -12,6 +12,7 @@
 //! | [`journal`] | [`Journal`](volward_ports::Journal) | SQLite, in records of its own |
 //! | [`marks`] | [`Marks`](volward_ports::Marks) | a folder that libvirt's hook reads |
 //! | [`spool`] | | a folder that libvirt's hook writes |
+//! | [`events`] | [`Events`](volward_ports::Events) | the daemon's log |
 //! | [`probe`] | | what other packages installed and started, for `doctor` |
 //! | `fake` | all of them | a cluster in memory; with the feature `fake`, for tests |
 //!
@@ -32,6 +33,7 @@ mod blockdev;
 mod buffer;
 mod deadline;
 pub mod dm;
+pub mod events;
 pub mod exec;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use volward_control::ports::{Devices, JournalState, Leases, Volumes};
+use volward_control::ports::{Devices, JournalEntry, JournalState, Leases, Volumes};
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{
     AttachmentState, DeviceId, DeviceRole, Home, HomeState, LeaseMode, Sharing, VolumeId,
@@ -24,7 +24,11 @@ pub fn settled(lab: &Lab, daemon: &Daemon) -> Vec<String> {
         .entries()
         .into_iter()
         .filter(|e| e.state == JournalState::Open);
-    wrong.extend(open.map(|e| format!("journal entry {} ({:?}) is still open", e.id, e.kind)));
+    let still = |e: JournalEntry| {
+        let operation = e.operation.name();
+        format!("journal entry {} ({operation}) is still open", e.id)
+    };
+    wrong.extend(open.map(still));
     wrong.extend(data(lab, daemon));
     wrong
 }

@@ -16,6 +16,7 @@ use volward_model::{
     Sharing, VolumeId, VolumeRef,
 };
 use volward_plan::DiskForm;
+use volward_storage::events::FakeEvents;
 use volward_storage::fake::{FakeCluster, FakeNode};
 use volward_storage::journal::FakeJournal;
 use volward_storage::marks::FakeMarks;
@@ -62,6 +63,8 @@ pub struct Daemon {
     pub decisions: Arc<FakeDecisions>,
     /// What it has announced to libvirt's hook.
     pub marks: Arc<FakeMarks>,
+    /// What it has told of, over its life.
+    pub events: Arc<FakeEvents>,
 }
 
 impl Lab {
@@ -180,6 +183,7 @@ impl Lab {
         let points = Arc::new(Points::new(kernel.clone()));
         let decisions = Arc::new(FakeDecisions::default());
         let marks = Arc::new(FakeMarks::default());
+        let events = Arc::new(FakeEvents::default());
         let port = Arc::new(kernel.clone());
         let ports = Ports {
             volumes: port.clone(),
@@ -200,6 +204,7 @@ impl Lab {
             machine: port,
             tasks: tasks.unwrap_or_else(|| held.clone()),
             fault_points: points.clone(),
+            events: events.clone(),
         };
         let settings = Settings {
             node: kernel.name().clone(),
@@ -221,6 +226,7 @@ impl Lab {
             points,
             decisions,
             marks,
+            events,
         }
     }
 

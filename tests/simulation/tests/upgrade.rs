@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
-use volward_control::ports::{
-    Journal, JournalEntry, JournalKind, JournalQuery, JournalState, PortError,
-};
+use volward_control::ports::{Journal, JournalEntry, JournalQuery, JournalState, PortError};
 use volward_model::{AttachmentState, CopyMode, DeviceId, VolumeRef};
 use volward_simulation::{
     Daemon, FakeJournal, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
@@ -104,10 +102,13 @@ fn upgraded(mut stage: Stage, name: &str, reboot: bool) -> Stage {
     stage
 }
 
-/// The state of the entry that was open.
-fn became(stage: &Stage, kind: JournalKind) -> JournalState {
+/// The state of the newest entry of an operation: the one that was open.
+fn became(stage: &Stage, operation: &str) -> JournalState {
     let entries = stage.lab.journal("n1").entries();
-    let entry = entries.iter().rev().find(|e| e.kind == kind);
+    let entry = entries
+        .iter()
+        .rev()
+        .find(|e| e.operation.name() == operation);
     let entry = entry.unwrap();
     println!("{:?}", entry.causes);
     entry.state
@@ -199,7 +200,7 @@ fn an_attach_of_0_1_0_that_nobody_can_have_opened_is_taken_back() {
         let copy = Say::Copy(CopyMode::BeforeStart);
         let stage = interrupted(&copy, nothing, attach, "attach/create-device/after");
         let stage = upgraded(stage, "attach-before-path", reboot);
-        assert_eq!(became(&stage, JournalKind::Attach), JournalState::Undone);
+        assert_eq!(became(&stage, "attach"), JournalState::Undone);
         assert!(stage.daemon.node.attachments().is_empty());
         all_free(&stage, &[]);
     }
@@ -210,7 +211,7 @@ fn an_attach_of_0_1_0_whose_first_path_was_there_is_completed() {
     let copy = Say::Copy(CopyMode::BeforeStart);
     let stage = interrupted(&copy, nothing, attach, "attach/link/after");
     let stage = upgraded(stage, "attach-after-path", false);
-    assert_eq!(became(&stage, JournalKind::Attach), JournalState::Done);
+    assert_eq!(became(&stage, "attach"), JournalState::Done);
     let attachments = stage.daemon.node.attachments();
     let modes: Vec<_> = attachments.iter().map(|a| a.copy.unwrap().mode).collect();
     assert_eq!(modes, [CopyMode::BeforeStart; 2]);
@@ -224,9 +225,9 @@ fn a_detach_of_0_1_0_is_completed_and_what_the_guest_wrote_comes_home() {
         let point = "detach/remove-device/after";
         let stage = interrupted(&copy, running_on_copies, detach, point);
         let stage = upgraded(stage, "detach", reboot);
-        assert_eq!(became(&stage, JournalKind::Detach), JournalState::Done);
+        assert_eq!(became(&stage, "detach"), JournalState::Done);
         // The steps wrote both copies back: `settled` has compared the shared LVs' content.
-        assert_eq!(became(&stage, JournalKind::WriteBack), JournalState::Done);
+        assert_eq!(became(&stage, "write-back"), JournalState::Done);
         assert!(stage.daemon.node.attachments().is_empty());
         all_free(&stage, &[]);
     }
@@ -238,7 +239,7 @@ fn a_write_back_of_0_1_0_goes_on_beside_what_was_attached_and_quarantined() {
     let point = "write-back/load-write-back/after";
     let stage = interrupted(&copy, several_guests, write_back, point);
     let stage = upgraded(stage, "write-back", false);
-    assert_eq!(became(&stage, JournalKind::WriteBack), JournalState::Done);
+    assert_eq!(became(&stage, "write-back"), JournalState::Done);
     let mut states: Vec<_> = stage
         .daemon
         .node

@@ -1,14 +1,13 @@
-//! A plan is journalled and run; what breaks is taken back, or quarantined.
+//! What is special about an attach that is executed: its attachments, the start mark, and what a
+//! failure means to whoever asked. The engine does the rest.
 
-use std::sync::atomic::Ordering;
-
-use volward_model::AttachmentState;
-use volward_plan::{AttachPlan, Refusal, Step};
+use volward_model::{AttachmentState, Outcome};
+use volward_plan::{AttachPlan, Refusal};
 
 use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage};
-use crate::engine::{Run, StepError, StepFailure};
+use crate::engine::{ExecuteError, StepError, StepFailure};
 use crate::error::ControlError;
-use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, StepMark, StoredAttachment};
+use crate::ports::{Event, Finish, JournalState, Marked, Operation, StoredAttachment};
 
 impl Attach {
     /// Journals and runs a plan.
@@ -21,65 +20,47 @@ impl Attach {
         let state = |error| ControlError::State { error };
         self.engine.record_ends().map_err(state)?;
         let sequence = self.ports.journal.next_sequence().map_err(state)?;
-        let puts = self.future_attachments(ask, plan, sequence, now_ms);
-        let entry = self.entry(ask, plan, &puts);
-        let id = self.ports.journal.begin(&entry).map_err(state)?;
+        let operation = Operation::Attach {
+            instance: ask.instance,
+            steps: Marked::waiting(plan.steps.iter().cloned()),
+            commit_at: plan.commit_at,
+            puts: self.future_attachments(ask, plan, sequence, now_ms),
+        };
+        let entry = self.engine.new_entry(ask.request, operation);
+        let begun = self.engine.begin(&entry).map_err(state)?;
         self.ports.marks.announce(ask.instance, sequence);
         self.state.in_flight.number(ask.request, sequence);
-        let run = Run {
-            entry: Some(id),
-            kind: JournalKind::Attach,
-        };
-        let promise: u64 = plan.steps.iter().map(|p| promised(&p.step)).sum();
-        self.state.promised.fetch_add(promise, Ordering::SeqCst);
-        let steps = plan.steps.iter().map(|p| &p.step);
-        let ran = self.engine.run_while(run, steps, 0, &ask.cancellation);
-        self.state.promised.fetch_sub(promise, Ordering::SeqCst);
-        let broken = match ran {
-            Ok(()) => {
-                let end = Finish {
-                    state: JournalState::Done,
-                    causes: Vec::new(),
-                    put: puts.clone(),
-                    remove: Vec::new(),
-                    follow: Vec::new(),
-                };
-                match self.ports.journal.finish(id, &end) {
-                    Ok(_) => {
-                        self.state.attachment_table().put(puts);
-                        self.copies.watch_all(plan);
-                        return Ok(Attempt::Done(AttachDone {
-                            sequence,
-                            grants: plan.grants.clone(),
-                            plan: Vec::new(),
-                            notes: plan.notes.clone(),
-                        }));
-                    }
-                    // What cannot be remembered must not be left behind.
-                    Err(error) => StepFailure {
-                        at: plan.steps.len().saturating_sub(1),
-                        what: "recording the attachment".into(),
-                        error: StepError::Port(error),
-                    },
-                }
+        match self.engine.execute(begun, &ask.cancellation) {
+            // No write-back follows from an attach.
+            Ok(_) => {
+                self.copies.watch_all(plan);
+                Ok(Attempt::Done(AttachDone {
+                    sequence,
+                    grants: plan.grants.clone(),
+                    plan: Vec::new(),
+                    notes: plan.notes.clone(),
+                }))
             }
-            Err(broken) => broken,
-        };
-        self.roll_back(ask, plan, id, &puts, broken)
+            Err(ExecuteError::Undone(failure)) => undone(ask, failure),
+            Err(ExecuteError::Quarantined { causes }) => Err(ControlError::Quarantined {
+                request: ask.request,
+                causes,
+            }),
+        }
     }
 
     /// What came to nothing before it was decided: `explain` must know the request all the same.
     pub(super) fn record_failure(&self, ask: &AttachRequest, error: &ControlError) {
-        let entry = JournalEntry {
-            instance: Some(ask.instance),
-            ..self.engine.new_entry(ask.request, JournalKind::Attach)
+        let unplanned = Operation::Attach {
+            instance: ask.instance,
+            steps: Vec::new(),
+            commit_at: 0,
+            puts: Vec::new(),
         };
+        let entry = self.engine.new_entry(ask.request, unplanned);
         let end = Finish {
-            state: JournalState::Undone,
             causes: vec![error.to_string()],
-            put: Vec::new(),
-            remove: Vec::new(),
-            follow: Vec::new(),
+            ..Finish::new(JournalState::Undone)
         };
         let recorded = self
             .ports
@@ -87,53 +68,26 @@ impl Attach {
             .begin(&entry)
             .and_then(|id| self.ports.journal.finish(id, &end));
         if let Err(error) = recorded {
-            tracing::warn!(request = %ask.request, %error, "`explain` will not know the request");
+            self.ports.events.tell(&Event::Unrecorded {
+                what: format!("request {}, which `explain` will not know", ask.request),
+                reason: error.to_string(),
+            });
         }
     }
 
-    /// Undoes a broken plan, and says how the attempt ends.
-    fn roll_back(
-        &self,
-        ask: &AttachRequest,
-        plan: &AttachPlan,
-        id: u64,
-        puts: &[StoredAttachment],
-        broken: StepFailure,
-    ) -> Result<Attempt, ControlError> {
-        let run = Run {
-            entry: Some(id),
-            kind: JournalKind::Attach,
+    /// Tells that a request ended without attachments.
+    pub(super) fn tell_refused(&self, ask: &AttachRequest, error: &ControlError) {
+        let (code, reason) = match error.outcome() {
+            Outcome::Done => return,
+            Outcome::Refused { code, message } => (code, message),
+            Outcome::Failed { message } => ("failed".to_owned(), message),
         };
-        let request = ask.request;
-        // A plan for what is attached already has no steps, and nothing to take back.
-        let begun = plan.steps.len().min(broken.at + 1);
-        let undone = self.engine.undo(run, &plan.steps[..begun]);
-        let mut causes = vec![broken.error.cause(&broken.what)];
-        if let Err(cause) = undone {
-            causes.push(cause);
-            self.engine
-                .quarantine(Some(id), &self.engine.not_attached_yet(puts), &causes);
-            return Err(ControlError::Quarantined { request, causes });
-        }
-        let end = Finish {
-            state: JournalState::Undone,
-            causes: causes.clone(),
-            put: Vec::new(),
-            remove: Vec::new(),
-            follow: Vec::new(),
-        };
-        if let Err(error) = self.engine.end(Some(id), end) {
-            tracing::warn!(%error, "cannot record yet that an attach was undone");
-        }
-        match broken.error {
-            StepError::Changed(why) => Ok(Attempt::Changed(why)),
-            StepError::Contended(why) => Ok(Attempt::Contended(why)),
-            StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
-            StepError::Refused(refusal) => Err(refuse(request, refusal)),
-            StepError::Port(error) => Err(storage(request, &broken.what, error)),
-            StepError::Cancelled => Err(ControlError::Cancelled { request }),
-            StepError::Stopping => Err(refuse(request, Refusal::stopping())),
-        }
+        self.ports.events.tell(&Event::Refused {
+            request: ask.request,
+            instance: ask.instance,
+            code,
+            reason,
+        });
     }
 
     fn future_attachments(
@@ -176,29 +130,18 @@ impl Attach {
             })
             .collect()
     }
-
-    fn entry(
-        &self,
-        ask: &AttachRequest,
-        plan: &AttachPlan,
-        puts: &[StoredAttachment],
-    ) -> JournalEntry {
-        JournalEntry {
-            instance: Some(ask.instance),
-            volumes: plan.grants.iter().map(|g| g.volume.clone()).collect(),
-            steps: plan.steps.clone(),
-            commit_at: plan.commit_at,
-            puts: puts.to_vec(),
-            marks: vec![StepMark::Waiting; plan.steps.len()],
-            ..self.engine.new_entry(ask.request, JournalKind::Attach)
-        }
-    }
 }
 
-/// Space a step will take in the local pool.
-fn promised(step: &Step) -> u64 {
-    match step {
-        Step::MakeCopy { size, metadata, .. } => size.0 + 2 * metadata.0,
-        _ => 0,
+/// How an attempt ends that was undone.
+fn undone(ask: &AttachRequest, failure: StepFailure) -> Result<Attempt, ControlError> {
+    let request = ask.request;
+    match failure.error {
+        StepError::Changed(why) => Ok(Attempt::Changed(why)),
+        StepError::Contended(why) => Ok(Attempt::Contended(why)),
+        StepError::Held(refusal) => Ok(Attempt::Held(refusal)),
+        StepError::Refused(refusal) => Err(refuse(request, refusal)),
+        StepError::Port(error) => Err(storage(request, &failure.what, error)),
+        StepError::Cancelled => Err(ControlError::Cancelled { request }),
+        StepError::Stopping => Err(refuse(request, Refusal::stopping())),
     }
 }

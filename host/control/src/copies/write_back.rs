@@ -1,33 +1,25 @@
 //! Writing a copy back to the shared volume.
 
-use volward_model::{RequestId, VolumeRef};
+use volward_model::VolumeRef;
 use volward_plan::home::write_back;
 use volward_plan::{Refusal, Step, VolumeInput};
 
 use super::{Copies, RETRY};
-use crate::engine::{Run, StepError, StepFailure};
-use crate::ports::{Finish, JournalEntry, JournalKind, JournalState, PortError};
+use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
+use crate::ports::{Event, Finish, JournalState, Operation, PortError};
+use crate::state::Cancellation;
 
 impl Copies {
-    /// The journal entry of a write-back.
-    pub(crate) fn write_back_entry(&self, request: RequestId, volume: &VolumeRef) -> JournalEntry {
-        JournalEntry {
-            volumes: vec![volume.clone()],
-            ..self.engine.new_entry(request, JournalKind::WriteBack)
+    /// Starts write-backs in the background.
+    pub(crate) fn start_write_backs(&self, due: impl IntoIterator<Item = DueWriteBack>) {
+        for DueWriteBack { entry, volume } in due {
+            self.watch(&volume, true, true);
+            let Some(copies) = self.me.upgrade() else {
+                return;
+            };
+            let work = Box::new(move || copies.write_back_until_done(entry, &volume));
+            self.ports.tasks.spawn("write-back".into(), work);
         }
-    }
-
-    /// Starts a journalled write-back in the background.
-    pub(crate) fn start_write_back(&self, entry: Option<u64>, what: &JournalEntry) {
-        let Some(volume) = what.volumes.first().cloned() else {
-            return;
-        };
-        self.watch(&volume, true, true);
-        let Some(copies) = self.me.upgrade() else {
-            return;
-        };
-        let work = Box::new(move || copies.write_back_until_done(entry, &volume));
-        self.ports.tasks.spawn("write-back".into(), work);
     }
 
     fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
@@ -39,9 +31,8 @@ impl Copies {
                     ..
                 }) => return,
                 Err(broken) => {
-                    let trouble = broken.error.cause(&broken.what);
-                    tracing::warn!(%volume, %trouble, "write-back; trying again");
-                    self.state.note_trouble(volume.id, &trouble);
+                    let trouble = broken.cause();
+                    self.note_trouble(volume, true, &trouble);
                     self.ports.clock.sleep(RETRY);
                 }
             }
@@ -58,12 +49,23 @@ impl Copies {
                 what: format!("clearing the copy of {volume} away"),
                 error,
             })?;
-        tracing::warn!(%volume, "clearing away what is left of an earlier copy");
+        self.ports.events.tell(&Event::ClearedAway {
+            volume: volume.clone(),
+        });
+        self.run_steps(volume, &steps)
+    }
+
+    /// Runs steps of a write-back. No entry keeps them: none is marked.
+    fn run_steps(&self, volume: &VolumeRef, steps: &[Step]) -> Result<(), StepFailure> {
+        let operation = Operation::WriteBack {
+            volume: volume.clone(),
+        };
         let run = Run {
             entry: None,
-            kind: JournalKind::WriteBack,
+            operation: &operation,
         };
-        self.engine.run(run, &steps, 0)
+        let steps: Vec<&Step> = steps.iter().collect();
+        self.engine.run(run, &steps, 0, &Cancellation::default())
     }
 
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
@@ -92,28 +94,20 @@ impl Copies {
             .is_none()
         {
             let steps = self.write_back_steps(volume).map_err(broken)?;
-            let run = Run {
-                entry,
-                kind: JournalKind::WriteBack,
-            };
-            self.engine.run(run, &steps, 0)?;
+            self.run_steps(volume, &steps)?;
         }
         if let Some(entry) = entry {
-            let end = Finish {
-                state: JournalState::Done,
-                causes: Vec::new(),
-                put: Vec::new(),
-                remove: Vec::new(),
-                follow: Vec::new(),
-            };
+            let end = Finish::new(JournalState::Done);
             if let Err(error) = self.engine.end(Some(entry), end) {
                 // Begun anew by the next start, it finds the data at home.
-                tracing::warn!(%volume, %error, "cannot record yet that it is written back");
+                self.engine
+                    .unrecorded(format!("that {volume} is written back, for now"), &error);
             }
         }
         self.state.forget(volume);
         drop(turn);
-        tracing::info!(%volume, "written back");
+        let volume = volume.clone();
+        self.ports.events.tell(&Event::WriteBackDone { volume });
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, Purpose, RequestFacts, VolumeId};
 
 use super::{Detach, DetachRequest};
-use crate::ports::{PortError, StoredAttachment};
+use crate::ports::{Event, PortError, StoredAttachment};
 
 impl Detach {
     /// Asks what becomes of the copies, for the record: keeping and discarding are not built
@@ -22,7 +22,10 @@ impl Detach {
         let decision: DecisionRecord = self.ports.policy.detach(&facts, &granted);
         // Whatever they advise is carried out as a write-back.
         if let Err(error) = self.ports.decisions.record(&decision, &Outcome::Done) {
-            tracing::warn!(%error, "a decision is missing from the log");
+            self.ports.events.tell(&Event::Unrecorded {
+                what: format!("the decision of request {}", ask.request),
+                reason: error.to_string(),
+            });
         }
     }
 
@@ -52,7 +55,8 @@ impl Detach {
             match facts {
                 Ok(facts) => disks.extend(facts),
                 Err(error) => {
-                    tracing::warn!(%error, "no policy is asked for advice");
+                    let what = "asking policies for advice on a copy".to_owned();
+                    self.trouble(what, &error);
                     return None;
                 }
             }

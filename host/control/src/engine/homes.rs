@@ -9,7 +9,7 @@ use volward_plan::home::{CopyNames, copy_names};
 use volward_plan::{CloneGeometry, NextHome, Unmet};
 
 use super::{Engine, clone_of, return_of};
-use crate::ports::{NewVolume, PortError, PortResult};
+use crate::ports::{Event, NewVolume, PortError, PortResult};
 
 /// Zeroed at the start of fresh clone metadata: dm-clone makes new metadata where the first
 /// 4 KiB are zero; a whole MiB also wipes an older layout's remains.
@@ -298,7 +298,7 @@ impl Engine {
             .ports
             .devices
             .create(id, &Table::Clone(table), false, true)?;
-        tracing::info!(device = %id, ?applied, "clone loaded");
+        tracing::debug!(device = %id, ?applied, "clone loaded");
         Ok(())
     }
 
@@ -339,8 +339,9 @@ impl Engine {
             return Ok(None);
         };
         if info.suspended {
-            tracing::warn!(device = %id, "was left suspended; resuming it");
             self.ports.devices.resume(id)?;
+            let device = id;
+            self.ports.events.tell(&Event::Resumed { device });
         }
         // A crash between making the device and loading its table leaves it empty.
         Ok(info.target)

@@ -8,7 +8,7 @@ use volward_plan::recheck::recheck;
 use volward_plan::{Expectation, Recheck};
 
 use super::{Engine, StepError};
-use crate::ports::{LeaseStyle, PortError, PortResult};
+use crate::ports::{Event, LeaseStyle, PortError, PortResult};
 
 /// A lease command that failed while nobody holds the lease is given again, so often in all.
 const LEASE_ATTEMPTS: u32 = 3;
@@ -40,7 +40,13 @@ impl Engine {
             tracing::debug!(%pool, %error, "taking the leases again");
             self.ports.clock.sleep(LEASE_PAUSE);
         }
-        Ok(self.leases_must_be(pool, volumes, mode)?)
+        self.leases_must_be(pool, volumes, mode)?;
+        self.ports.events.tell(&Event::Leased {
+            pool: pool.clone(),
+            volumes: volumes.to_vec(),
+            mode,
+        });
+        Ok(())
     }
 
     /// Takes the leases that are not held, converts those that are, and activates: the one place
@@ -114,23 +120,32 @@ impl Engine {
         let said = self.patiently(|| self.give_up_leases(pool, volumes));
         let held = self.ports.leases.held(pool)?;
         match (volumes.iter().find(|v| held.contains_key(&v.id.lv)), said) {
-            (None, Ok(())) => Ok(()),
+            (None, Ok(())) => {}
             (None, Err(error)) => {
                 let now = self.ports.volumes.pool(pool)?;
                 let active = |v: &VolumeRef| now.volume(v.id).is_some_and(|info| info.active);
                 if volumes.iter().any(active) {
                     return Err(error);
                 }
-                tracing::warn!(%error, "LVM complained, but all is deactivated and released");
-                Ok(())
+                self.ports.events.tell(&Event::Trouble {
+                    what: format!("deactivating and releasing in {pool}, where all is released"),
+                    reason: error.to_string(),
+                });
             }
-            (Some(_), Err(error)) => Err(error),
-            (Some(volume), Ok(())) => Err(PortError::NotInEffect {
-                what: format!("the lease of {volume}"),
-                expected: "none".to_owned(),
-                found: "held".to_owned(),
-            }),
+            (Some(_), Err(error)) => return Err(error),
+            (Some(volume), Ok(())) => {
+                return Err(PortError::NotInEffect {
+                    what: format!("the lease of {volume}"),
+                    expected: "none".to_owned(),
+                    found: "held".to_owned(),
+                });
+            }
         }
+        self.ports.events.tell(&Event::Released {
+            pool: pool.clone(),
+            volumes: volumes.to_vec(),
+        });
+        Ok(())
     }
 
     /// Deactivates and releases, never the lease of what is still active.

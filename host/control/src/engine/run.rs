@@ -1,5 +1,4 @@
-//! Running the steps of a plan, and taking them back. What happens is in the plan; here is only
-//! how.
+//! Running steps, and undoing them. What happens is in the plan; here is only how.
 
 use std::time::Duration;
 
@@ -8,7 +7,9 @@ use volward_plan::{Planned, Refusal, Step};
 
 use super::Engine;
 use super::homes::{ZEROED, names};
-use crate::ports::{Applied, JournalKind, LinkPath, NewVolume, PortError, PortResult, StepMark};
+use crate::ports::{
+    Applied, LinkPath, Marked, NewVolume, Operation, PortError, PortResult, StepMark,
+};
 use crate::state::Cancellation;
 
 /// Between two tries to remove a device that is still open.
@@ -54,116 +55,106 @@ impl From<PortError> for StepError {
     }
 }
 
-/// Where a plan broke off.
+/// The step at which a run stopped.
 #[derive(Debug, Clone)]
 pub(crate) struct StepFailure {
-    /// The step's place in the plan.
+    /// The step's index in the plan.
     pub at: usize,
     /// What it was to do, in a sentence.
     pub what: String,
-    /// Why not.
+    /// Why it did not.
     pub error: StepError,
 }
 
-/// Which journal entry a run belongs to; `None` where the state disk is full and a detach goes on
-/// without one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    /// The entry.
-    pub entry: Option<u64>,
-    /// Names the crash points.
-    pub kind: JournalKind,
+impl StepFailure {
+    /// The sentence for a journal's or an attachment's causes.
+    pub(crate) fn cause(&self) -> String {
+        self.error.cause(&self.what)
+    }
 }
 
-impl Run {
+/// Whose steps are run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    /// The entry that keeps the steps; `None` where none does: then none is marked.
+    pub entry: Option<u64>,
+    /// Names the fault points, and says whether a mark that cannot be written is a failure.
+    pub operation: &'a Operation,
+}
+
+impl Run<'_> {
     fn point(self, step: &Step, when: &str) -> String {
-        let kind = match self.kind {
-            JournalKind::Attach => "attach",
-            JournalKind::Detach => "detach",
-            JournalKind::WriteBack => "write-back",
-        };
-        format!("{kind}/{}/{when}", step.name())
+        format!("{}/{}/{when}", self.operation.name(), step.name())
     }
 }
 
 impl Engine {
-    /// Runs the steps from `from` on.
+    /// Runs the steps from the index `from` on, until it is cancelled.
     ///
     /// # Errors
     /// With the first that fails; later ones are not begun.
-    pub(crate) fn run<'a>(
+    pub(crate) fn run(
         &self,
-        run: Run,
-        steps: impl IntoIterator<Item = &'a Step>,
-        from: usize,
-    ) -> Result<(), StepFailure> {
-        self.run_while(run, steps, from, &Cancellation::default())
-    }
-
-    /// As [`Engine::run`], until it is called off.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub(crate) fn run_while<'a>(
-        &self,
-        run: Run,
-        steps: impl IntoIterator<Item = &'a Step>,
+        run: Run<'_>,
+        steps: &[&Step],
         from: usize,
         cancellation: &Cancellation,
     ) -> Result<(), StepFailure> {
-        for (at, step) in steps.into_iter().enumerate().skip(from) {
-            let broken = |error| StepFailure {
+        for (at, step) in steps.iter().enumerate().skip(from) {
+            let failed = |error| StepFailure {
                 at,
                 what: step.to_string(),
                 error,
             };
             self.ports.fault_points.at(&run.point(step, "before"));
             if cancellation.is_cancelled() {
-                return Err(broken(StepError::Cancelled));
+                return Err(failed(StepError::Cancelled));
             }
             self.mark(run, at, StepMark::Started)
-                .map_err(|e| broken(e.into()))?;
+                .map_err(|e| failed(e.into()))?;
             tracing::debug!(step = %step, "step");
-            self.step(step, cancellation).map_err(broken)?;
+            self.step(step, cancellation).map_err(failed)?;
             self.mark(run, at, StepMark::Done)
-                .map_err(|e| broken(e.into()))?;
+                .map_err(|e| failed(e.into()))?;
             self.ports.fault_points.at(&run.point(step, "after"));
         }
         Ok(())
     }
 
-    /// Takes steps back, the last first. Stops at the first undo that fails: what is beneath it
-    /// must stay (I1: a lease is not released under a device that could not be removed).
+    /// Undoes steps, the last first. Stops at the first undo that fails: what is beneath it must
+    /// stay (I1: a lease is not released under a device that could not be removed).
     ///
     /// # Errors
     /// With what that undo was to do, and its failure, as one sentence.
-    pub(crate) fn undo(&self, run: Run, steps: &[Planned]) -> Result<(), String> {
+    pub(crate) fn undo(&self, run: Run<'_>, steps: &[Marked<Planned>]) -> Result<(), String> {
         for (at, planned) in steps.iter().enumerate().rev() {
-            for undo in &planned.undo {
+            for undo in &planned.step.undo {
                 self.ports.fault_points.at(&run.point(undo, "before-undo"));
                 let done = self.step(undo, &Cancellation::default());
                 done.map_err(|error| error.cause(&undo.to_string()))?;
             }
             // The undo is done; a mark that cannot be written would only have it done again.
             if let Err(error) = self.mark(run, at, StepMark::Undone) {
-                tracing::warn!(%error, "cannot record that a step was undone");
+                self.unrecorded(
+                    format!("that a step was undone ({})", planned.step.step),
+                    &error,
+                );
             }
         }
         Ok(())
     }
 
-    fn mark(&self, run: Run, at: usize, mark: StepMark) -> PortResult<()> {
-        match (run.entry, run.kind) {
-            // A write-back is planned anew each time: its steps are in no entry.
-            (None, _) | (_, JournalKind::WriteBack) => Ok(()),
-            (Some(entry), JournalKind::Detach) => {
-                // Detach goes on also when the state disk has become full.
-                if let Err(error) = self.ports.journal.mark(entry, at, mark) {
-                    tracing::warn!(%error, "cannot record a detach's step");
-                }
+    fn mark(&self, run: Run<'_>, at: usize, mark: StepMark) -> PortResult<()> {
+        let Some(entry) = run.entry else {
+            return Ok(());
+        };
+        match self.ports.journal.mark(entry, at, mark) {
+            // It goes on also when the state's disk has become full.
+            Err(error) if !run.operation.needs_record() => {
+                self.unrecorded(format!("a step of the {}", run.operation.name()), &error);
                 Ok(())
             }
-            (Some(entry), JournalKind::Attach) => self.ports.journal.mark(entry, at, mark),
+            marked => marked,
         }
     }
 

@@ -11,10 +11,10 @@ use volward_model::{
 use volward_plan::DiskForm;
 use volward_plan::witness::{Verdict, weigh};
 
-use super::{Recovery, finish};
-use crate::engine::clone_of;
+use super::Recovery;
+use crate::engine::{DueWriteBack, clone_of};
 use crate::observe::PoolSnapshot;
-use crate::ports::{Finish, JournalState, PortResult, StoredAttachment};
+use crate::ports::{Event, Finish, JournalState, PortResult, StoredAttachment};
 
 impl Recovery {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
@@ -35,11 +35,12 @@ impl Recovery {
             }
         }
         for (instance, attachments) in lost {
-            tracing::warn!(%instance, count = attachments.len(), "completing a lost detach");
+            let volumes = attachments.iter().map(|a| a.volume.clone()).collect();
+            let lost = Event::LostDetach { instance, volumes };
+            self.ports.events.tell(&lost);
             let request = RequestId(Uuid::new_v4());
-            if let Err(error) = self.detach.execute_detach(request, instance, &attachments) {
-                tracing::error!(%instance, %error, "a lost detach cannot be completed");
-            }
+            // What cannot be completed is quarantined, and the engine has told of it.
+            drop(self.detach.execute_detach(request, instance, &attachments));
         }
     }
 
@@ -68,18 +69,27 @@ impl Recovery {
             }
             match self.ports.devices.remove(device.id) {
                 Ok(_) => {
-                    tracing::warn!(device = %device.id, "removed a device nobody knew of");
+                    let what = format!("device {}", device.id);
+                    self.ports.events.tell(&Event::StrayRemoved { what });
                     strays.push(device.id.to_string());
                 }
                 Err(error) => {
-                    tracing::error!(device = %device.id, %error, "a device that no attachment \
-                        belongs to is in use; its volume stays this node's");
+                    self.ports.events.tell(&Event::StrayStays {
+                        what: format!("device {}", device.id),
+                        reason: error.to_string(),
+                    });
                     kept.push(device);
                 }
             }
         }
         self.state.keep_unclaimed(kept);
         self.claim();
+        strays.extend(self.remove_stray_paths());
+        strays
+    }
+
+    fn remove_stray_paths(&self) -> Vec<String> {
+        let mut strays = Vec::new();
         for link in self.ports.devices.links().unwrap_or_default() {
             let of_known = self
                 .state
@@ -95,7 +105,10 @@ impl Recovery {
             }
             match self.ports.devices.unlink(&link) {
                 Ok(_) => strays.push(format!("{}/{}", link.pool, link.volume)),
-                Err(error) => tracing::error!(%error, "a stray path cannot be withdrawn"),
+                Err(error) => self.ports.events.tell(&Event::StrayStays {
+                    what: format!("the path of {}/{}", link.pool, link.volume),
+                    reason: error.to_string(),
+                }),
             }
         }
         strays
@@ -116,13 +129,16 @@ impl Recovery {
             let attachment = self.claimed(&device, volume, instance, lease);
             let put = Finish {
                 put: vec![attachment.clone()],
-                ..finish(JournalState::Done, Vec::new())
+                ..Finish::new(JournalState::Done)
             };
             if let Err(error) = self.engine.end(None, put) {
-                tracing::warn!(%error, "an attachment that was found is not on record yet");
+                self.engine
+                    .unrecorded("an attachment that was found, for now".to_owned(), &error);
             }
-            tracing::error!(volume = %attachment.volume, %instance,
-                "attached without a record: quarantined");
+            self.ports.events.tell(&Event::Claimed {
+                volume: attachment.volume.clone(),
+                instance,
+            });
             self.state.attachment_table().put([attachment]);
             self.state.forget_unclaimed(device.id);
         }
@@ -206,7 +222,7 @@ impl Recovery {
                 .any(|c| c.mode >= CopyMode::Background);
             self.copies.watch(volume, false, hydrating);
             if let Err(error) = self.allow_discards_if_linear(volume) {
-                tracing::warn!(%volume, %error, "discards stay refused");
+                self.trouble(format!("allowing discards on {volume} again"), &error);
             }
         }
     }
@@ -229,10 +245,11 @@ impl Recovery {
                     continue;
                 };
                 if self.goes_on(&snapshot, info) {
-                    let entry = self
-                        .copies
-                        .write_back_entry(RequestId(Uuid::new_v4()), &info.volume);
-                    self.copies.start_write_back(None, &entry);
+                    let due = DueWriteBack {
+                        entry: None,
+                        volume: info.volume.clone(),
+                    };
+                    self.copies.start_write_backs([due]);
                 }
                 drop(guard);
             }

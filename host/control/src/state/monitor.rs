@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use volward_model::{Bytes, CloneMode, CloneStatus, CopyProgress, CopyState, VolumeRef};
 
+use crate::ports::Event;
+
 /// What is remembered of a copy under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyMonitor {
@@ -67,7 +69,13 @@ impl CopyMonitor {
         }
     }
 
-    pub(crate) fn see(&mut self, now: Duration, status: &CloneStatus, stall_after: Duration) {
+    /// Takes a status in; the event is there when it has begun to make no progress (I23).
+    pub(crate) fn see(
+        &mut self,
+        now: Duration,
+        status: &CloneStatus,
+        stall_after: Duration,
+    ) -> Option<Event> {
         let before = self.status.map(|s| s.hydrated);
         if before.is_none() {
             self.first = (status.hydrated, now);
@@ -80,15 +88,15 @@ impl CopyMonitor {
         let idle = now.saturating_sub(self.changed);
         let stalled = self.wants_progress && !status.complete() && idle >= stall_after;
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        if stalled && self.stalled_ms == 0 {
-            tracing::error!(
-                volume = %self.volume, hydrated = status.hydrated, total = status.total, idle_ms,
-                "copying makes no progress: the source or the copy fails, or the guest's own I/O \
-                 leaves it no time"
-            );
-        }
+        let begun = (stalled && self.stalled_ms == 0).then(|| Event::CopyStalled {
+            volume: self.volume.clone(),
+            hydrated: status.hydrated,
+            total: status.total,
+            idle,
+        });
         self.stalled_ms = if stalled { idle_ms } else { 0 };
         self.remaining_ms = self.estimate(now, status);
+        begun
     }
 
     fn estimate(&self, now: Duration, status: &CloneStatus) -> Option<u64> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::CopyView;
-use volward_control::ports::{Clock, JournalKind, JournalQuery, JournalState};
+use volward_control::ports::{Clock, JournalEntry, JournalQuery, JournalState, Operation};
 use volward_model::{CopyState, VolumeRef};
 
 use super::bad;
@@ -31,8 +31,10 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
 fn returning_since(daemon: &Daemon, volume: &VolumeRef) -> Option<u64> {
     let query = JournalQuery::Volume(volume.clone());
     let entries = daemon.node.history(&query, ENTRIES).ok()?;
-    let open = |kind, state| kind == JournalKind::WriteBack && state == JournalState::Open;
-    let entry = entries.iter().find(|e| open(e.kind, e.state))?;
+    let under_way = |e: &&JournalEntry| {
+        e.state == JournalState::Open && matches!(e.operation, Operation::WriteBack { .. })
+    };
+    let entry = entries.iter().find(under_way)?;
     Some(entry.started_ms)
 }
 

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use volward_api::{ExplainReply, ProblemCode, StepState};
-use volward_control::ports::{JournalEntry, JournalKind, JournalQuery, JournalState, StepMark};
+use volward_control::ports::{JournalEntry, JournalQuery, JournalState, StepMark};
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
 
@@ -125,8 +125,8 @@ fn reply(
         })?;
     let steps = entry
         .iter()
-        .flat_map(|e| e.steps.iter().zip(&e.marks))
-        .map(|(planned, mark)| (planned.step.to_string(), step_state(*mark).into()));
+        .flat_map(|e| e.operation.steps())
+        .map(|(step, mark)| (step.to_string(), step_state(mark).into()));
     let causes = entry.iter().flat_map(|e| e.causes.clone());
     Ok(ExplainReply {
         request: request.to_string(),
@@ -148,12 +148,9 @@ fn step_state(mark: StepMark) -> StepState {
 
 fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
     if let Some(entry) = entry {
-        let volumes: Vec<_> = entry.volumes.iter().map(ToString::to_string).collect();
-        let kind = match entry.kind {
-            JournalKind::Attach => "attach",
-            JournalKind::Detach => "detach",
-            JournalKind::WriteBack => "write-back",
-        };
+        let volumes = entry.operation.volumes();
+        let volumes: Vec<_> = volumes.into_iter().map(ToString::to_string).collect();
+        let kind = entry.operation.name();
         let state = match entry.state {
             JournalState::Open => "under way",
             JournalState::Done => "done",

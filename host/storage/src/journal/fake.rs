@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::AttachmentKey;
 use volward_ports::{
-    Finish, Journal, JournalEntry, JournalQuery, JournalState, PortError, PortResult, StepMark,
-    StoredAttachment,
+    DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, OpenEntries,
+    PortError, PortResult, StepMark, StoredAttachment,
 };
 
 use crate::fake::FakeNode;
@@ -23,6 +23,8 @@ struct State {
     sequence: u64,
     entries: BTreeMap<u64, JournalEntry>,
     attachments: BTreeMap<AttachmentKey, StoredAttachment>,
+    /// Open entries whose marks are lost, each with what is wrong.
+    damaged: BTreeMap<u64, String>,
     full: bool,
 }
 
@@ -49,7 +51,7 @@ impl FakeJournal {
             sequence,
             entries: entries.into_iter().map(|e| (e.id, e)).collect(),
             attachments: attachments.into_iter().map(|a| (a.key(), a)).collect(),
-            full: false,
+            ..State::default()
         };
         Self {
             kernel,
@@ -66,7 +68,19 @@ impl FakeJournal {
     pub fn forget_marks(&self) {
         for entry in self.state().entries.values_mut() {
             if entry.state == JournalState::Open {
-                entry.marks.fill(StepMark::Waiting);
+                unmark(entry);
+            }
+        }
+    }
+
+    /// What a damaged disk may do: the marks of the open entries do not belong to their steps.
+    pub fn damage_open_entries(&self) {
+        let state = &mut *self.state();
+        for entry in state.entries.values_mut() {
+            if entry.state == JournalState::Open {
+                unmark(entry);
+                let cause = format!("entry {} of the journal: it was damaged", entry.id);
+                state.damaged.insert(entry.id, cause);
             }
         }
     }
@@ -111,20 +125,24 @@ impl FakeJournal {
     }
 }
 
+fn unmark(entry: &mut JournalEntry) {
+    for step in 0..entry.operation.steps().len() {
+        entry.operation.mark(step, StepMark::Waiting);
+    }
+}
+
 fn next_id(state: &State) -> u64 {
     state.entries.keys().next_back().map_or(1, |last| last + 1)
 }
 
-fn insert(state: &mut State, entry: &JournalEntry) -> u64 {
+fn insert(state: &mut State, entry: &JournalEntry) -> JournalEntry {
     let id = next_id(state);
-    state.entries.insert(
+    let numbered = JournalEntry {
         id,
-        JournalEntry {
-            id,
-            ..entry.clone()
-        },
-    );
-    id
+        ..entry.clone()
+    };
+    state.entries.insert(id, numbered.clone());
+    numbered
 }
 
 fn apply(state: &mut State, put: &[StoredAttachment], remove: &[AttachmentKey]) {
@@ -147,19 +165,21 @@ impl Journal for FakeJournal {
     }
 
     fn begin(&self, entry: &JournalEntry) -> PortResult<u64> {
-        self.change("begin", |state| insert(state, entry))
+        self.change("begin", |state| insert(state, entry).id)
     }
 
     fn mark(&self, entry: u64, step: usize, mark: StepMark) -> PortResult<()> {
         self.change("mark", |state| {
-            let marks = state.entries.get_mut(&entry).map(|e| &mut e.marks);
-            if let Some(place) = marks.and_then(|marks| marks.get_mut(step)) {
-                *place = mark;
-            }
+            let entry = state.entries.get_mut(&entry);
+            entry.is_some_and(|entry| entry.operation.mark(step, mark))
+        })?
+        .then_some(())
+        .ok_or_else(|| PortError::Missing {
+            what: format!("step {step} of entry {entry} of the journal"),
         })
     }
 
-    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<u64>> {
+    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<JournalEntry>> {
         self.change("finish", |state| {
             if let Some(entry) = state.entries.get_mut(&entry) {
                 entry.state = end.state;
@@ -173,18 +193,28 @@ impl Journal for FakeJournal {
         })
     }
 
-    fn open_entries(&self) -> PortResult<Vec<JournalEntry>> {
+    fn open_entries(&self) -> PortResult<OpenEntries> {
         self.look(|state| {
-            let open = |e: &&JournalEntry| e.state == JournalState::Open;
-            state.entries.values().filter(open).cloned().collect()
+            let mut open = OpenEntries::default();
+            for entry in state.entries.values() {
+                let entry = entry.clone();
+                match (entry.state, state.damaged.get(&entry.id).cloned()) {
+                    (JournalState::Open, None) => open.whole.push(entry),
+                    (JournalState::Open, Some(cause)) => {
+                        open.damaged.push(DamagedEntry { entry, cause });
+                    }
+                    _ => {}
+                }
+            }
+            open
         })
     }
 
     fn find(&self, what: &JournalQuery, limit: usize) -> PortResult<Vec<JournalEntry>> {
         let wanted = |e: &&JournalEntry| match what {
             JournalQuery::Request(request) => e.request == *request,
-            JournalQuery::Instance(instance) => e.instance == Some(*instance),
-            JournalQuery::Volume(volume) => e.volumes.contains(volume),
+            JournalQuery::Instance(instance) => e.operation.instance() == Some(*instance),
+            JournalQuery::Volume(volume) => e.operation.volumes().contains(&volume),
         };
         self.look(|state| {
             let newest = state.entries.values().rev().filter(wanted);

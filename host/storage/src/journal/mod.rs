@@ -18,7 +18,8 @@ use rusqlite::{Connection, Transaction, params};
 use volward_folder::Folder;
 use volward_model::AttachmentKey;
 use volward_ports::{
-    Finish, Journal, JournalEntry, JournalQuery, PortResult, StepMark, StoredAttachment,
+    Finish, Journal, JournalEntry, JournalQuery, OpenEntries, PortResult, StepMark,
+    StoredAttachment,
 };
 
 #[cfg(any(test, feature = "fake"))]
@@ -103,7 +104,7 @@ impl Journal for SqliteJournal {
         ran.map_err(|error: Trouble| error.port("writing the journal"))
     }
 
-    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<u64>> {
+    fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<JournalEntry>> {
         self.durably("writing the journal", |t| {
             t.execute(
                 "UPDATE journal SET state = ?2, causes = ?3 WHERE id = ?1",
@@ -114,11 +115,11 @@ impl Journal for SqliteJournal {
                 ],
             )?;
             rows::change_attachments(t, &end.put, &end.remove)?;
-            let follow: Result<Vec<u64>, Trouble> = end
-                .follow
-                .iter()
-                .map(|next| insert_entry(t, next))
-                .collect();
+            let numbered = |next: &JournalEntry| {
+                let id = insert_entry(t, next)?;
+                Ok(JournalEntry { id, ..next.clone() })
+            };
+            let follow = end.follow.iter().map(numbered).collect();
             t.execute(
                 "DELETE FROM journal WHERE state <> 'open' AND id <= \
                  (SELECT max(id) FROM journal) - ?1",
@@ -128,7 +129,7 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn open_entries(&self) -> PortResult<Vec<JournalEntry>> {
+    fn open_entries(&self) -> PortResult<OpenEntries> {
         self.read("reading the journal", rows::open_entries)
     }
 

@@ -100,9 +100,9 @@ pub fn look(state: &Folder) -> Result<(), OpenError> {
             what: format!("{which}: {why}"),
         },
         Trouble::Sqlite(error) => OpenError::Sqlite(error),
-        Trouble::Json(error) => OpenError::NotUnderstood {
+        other => OpenError::NotUnderstood {
             path: path.to_owned(),
-            what: error.to_string(),
+            what: other.to_string(),
         },
     };
     rows::understood(&connection).map_err(not_understood)

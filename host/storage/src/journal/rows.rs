@@ -2,10 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use volward_model::AttachmentKey;
-use volward_ports::{JournalEntry, PortError, StepMark, StoredAttachment};
+use volward_ports::{
+    DamagedEntry, JournalEntry, MarksMismatch, OpenEntries, PortError, StepMark, StoredAttachment,
+};
 
-use super::record::words::{Access, Kind, Mark, Settled, Sharing, State};
-use super::record::{self, FORMAT, RecordError};
+use super::record::words::{Access, Mark, Settled, Sharing, State};
+use super::record::{self, FORMAT, Operation, RecordError};
 
 /// What can go wrong in here.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,10 @@ pub(super) enum Trouble {
     Json(#[from] serde_json::Error),
     #[error("{which}: {why}")]
     Record { which: String, why: RecordError },
+    #[error("entry {id} of the journal: {why}")]
+    Marks { id: u64, why: MarksMismatch },
+    #[error("entry {entry} of the journal keeps no step {step}")]
+    NoStep { entry: u64, step: usize },
 }
 
 impl Trouble {
@@ -36,7 +42,7 @@ fn index(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Writes an open entry, and says its number.
+/// Writes an entry, and says its number.
 pub(super) fn insert_entry(t: &Transaction<'_>, entry: &JournalEntry) -> Result<u64, Trouble> {
     t.execute(
         "INSERT INTO journal \
@@ -44,9 +50,9 @@ pub(super) fn insert_entry(t: &Transaction<'_>, entry: &JournalEntry) -> Result<
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             entry.request.to_string(),
-            Kind::from(entry.kind).word(),
+            Operation::word(&entry.operation),
             State::from(entry.state).word(),
-            entry.instance.map(|i| i.to_string()),
+            entry.operation.instance().map(|i| i.to_string()),
             entry.boot_id,
             number(entry.started_ms),
             serde_json::to_string(&entry.causes)?,
@@ -57,13 +63,13 @@ pub(super) fn insert_entry(t: &Transaction<'_>, entry: &JournalEntry) -> Result<
     let id = t.last_insert_rowid();
     let mut steps =
         t.prepare_cached("INSERT INTO step (entry, n, what, mark) VALUES (?1, ?2, ?3, ?4)")?;
-    for (n, planned) in entry.steps.iter().enumerate() {
-        let waiting = Mark::from(StepMark::Waiting).word();
-        steps.execute(params![id, index(n), planned.step.to_string(), waiting])?;
+    for (n, (step, mark)) in entry.operation.steps().into_iter().enumerate() {
+        let mark = Mark::from(mark).word();
+        steps.execute(params![id, index(n), step.to_string(), mark])?;
     }
     let mut volumes =
         t.prepare_cached("INSERT INTO journal_volume (entry, lv, name) VALUES (?1, ?2, ?3)")?;
-    for volume in &entry.volumes {
+    for volume in entry.operation.volumes() {
         volumes.execute(params![id, volume.id.lv.to_string(), volume.to_string()])?;
     }
     Ok(id.unsigned_abs())
@@ -78,9 +84,13 @@ pub(super) fn set_mark(
 ) -> Result<(), Trouble> {
     let sql = "UPDATE step SET mark = ?3 WHERE entry = ?1 AND n = ?2";
     let word = Mark::from(mark).word();
-    c.prepare_cached(sql)?
+    let marked = c
+        .prepare_cached(sql)?
         .execute(params![number(entry), index(step), word])?;
-    Ok(())
+    match marked {
+        0 => Err(Trouble::NoStep { entry, step }),
+        _ => Ok(()),
+    }
 }
 
 /// Removes attachments, then puts others.
@@ -136,27 +146,59 @@ pub(super) fn attachments(c: &Connection) -> Result<Vec<StoredAttachment>, Troub
     .collect()
 }
 
+/// The numbers that a query finds.
+fn numbers(
+    c: &Connection,
+    sql: &str,
+    params: &[&dyn rusqlite::ToSql],
+) -> Result<Vec<i64>, Trouble> {
+    let mut statement = c.prepare(sql)?;
+    let ids: Result<Vec<i64>, _> = statement.query_map(params, |row| row.get(0))?.collect();
+    Ok(ids?)
+}
+
 /// The entries whose numbers a query finds.
+///
+/// # Errors
+/// Also if one of them is not understood, or damaged.
 pub(super) fn entries(
     c: &Connection,
     sql: &str,
     params: &[&dyn rusqlite::ToSql],
 ) -> Result<Vec<JournalEntry>, Trouble> {
-    let mut statement = c.prepare(sql)?;
-    let ids: Result<Vec<i64>, _> = statement.query_map(params, |row| row.get(0))?.collect();
-    let entries: Result<Vec<Option<JournalEntry>>, Trouble> =
-        ids?.into_iter().map(|id| entry(c, id)).collect();
-    Ok(entries?.into_iter().flatten().collect())
+    let mut entries = Vec::new();
+    for id in numbers(c, sql, params)? {
+        let Some((mut entry, marks)) = entry(c, id)? else {
+            continue;
+        };
+        let marked = entry.operation.mark_all(&marks);
+        marked.map_err(|why| Trouble::Marks { id: entry.id, why })?;
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
-/// The open ones, the oldest first.
-pub(super) fn open_entries(c: &Connection) -> Result<Vec<JournalEntry>, Trouble> {
+/// The open ones, those that are damaged apart.
+pub(super) fn open_entries(c: &Connection) -> Result<OpenEntries, Trouble> {
     let sql = "SELECT id FROM journal WHERE state = 'open' ORDER BY id";
-    entries(c, sql, params![])
+    let mut open = OpenEntries::default();
+    for id in numbers(c, sql, params![])? {
+        let Some((mut entry, marks)) = entry(c, id)? else {
+            continue;
+        };
+        match entry.operation.mark_all(&marks) {
+            Ok(()) => open.whole.push(entry),
+            Err(why) => {
+                let cause = Trouble::Marks { id: entry.id, why }.to_string();
+                open.damaged.push(DamagedEntry { entry, cause });
+            }
+        }
+    }
+    Ok(open)
 }
 
-/// The record, with what changed since it was written.
-fn entry(c: &Connection, id: i64) -> Result<Option<JournalEntry>, Trouble> {
+/// The record with state and causes, and beside it the marks that were made since, one a step.
+fn entry(c: &Connection, id: i64) -> Result<Option<(JournalEntry, Vec<StepMark>)>, Trouble> {
     let columns = |row: &Row<'_>| {
         let texts: [String; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
         Ok((row.get::<_, i64>(0)?, texts))
@@ -174,18 +216,23 @@ fn entry(c: &Connection, id: i64) -> Result<Option<JournalEntry>, Trouble> {
     entry.id = id.unsigned_abs();
     entry.state = State::of(&state).ok_or_else(|| unknown(&state))?.into();
     entry.causes = serde_json::from_str(&causes)?;
-    let mut statement = c.prepare_cached("SELECT mark FROM step WHERE entry = ?1 ORDER BY n")?;
-    let marks = statement.query_map([id], |row| row.get::<_, String>(0))?;
-    for mark in marks {
-        let mark = mark?;
+    let mut marks = Vec::new();
+    let mut statement = c.prepare_cached("SELECT n, mark FROM step WHERE entry = ?1 ORDER BY n")?;
+    for row in statement.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))? {
+        let (n, mark): (i64, String) = row?;
+        // Behind a gap a mark would count for another step: none of those is taken.
+        if n != index(marks.len()) {
+            break;
+        }
         let known = Mark::of(&mark).ok_or_else(|| unknown(&mark))?;
-        entry.marks.push(known.into());
+        marks.push(known.into());
     }
-    Ok(Some(entry))
+    Ok(Some((entry, marks)))
 }
 
 /// Whether all that must be acted upon is understood: attachments, open entries, and which entries
-/// are open. Ended ones are for people, who are told where one is not understood.
+/// are open. Ended ones are for people, who are told where one is not understood; what is damaged
+/// is understood well enough to be quarantined.
 pub(super) fn understood(c: &Connection) -> Result<(), Trouble> {
     let mut statement = c.prepare("SELECT DISTINCT state FROM journal")?;
     for state in statement.query_map([], |row| row.get::<_, String>(0))? {

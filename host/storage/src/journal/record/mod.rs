@@ -1,17 +1,21 @@
 //! What the state keeps of entries and attachments, in numbered formats of its own: no type of
 //! `plan` or `control` is written as it is.
 //!
-//! The newest format has types ([`entry`], [`attachment`], [`step`], and what they are made of);
+//! The newest format has types ([`entry`], [`operation`], [`attachment`], [`step`], and what they
+//! are made of);
 //! an older record is brought up to it, one format at a time ([`v1`]). All of them refuse a field
 //! they do not know: what a later build has added may matter, and half of a record is worse than
 //! none. How a format is changed: CONTRIBUTING.md, "Formats".
 
 mod attachment;
 mod entry;
+mod operation;
 mod parts;
 mod step;
 mod v1;
 pub(super) mod words;
+
+pub(super) use operation::Operation;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -47,13 +51,18 @@ pub(crate) fn encode_attachment(one: &StoredAttachment) -> Result<String, serde_
     serde_json::to_string(&attachment::Attachment::from(one))
 }
 
-/// An entry of any format up to the newest, as it was begun.
+/// An entry of any format up to the newest, as it was begun: open, and with every step waiting.
 pub(crate) fn decode_entry(format: i64, text: &str) -> Result<JournalEntry, RecordError> {
     let record = match format {
         1 => v1::upgrade_entry(json(text)?),
         FORMAT => json(text)?,
         found => return Err(RecordError::Later { found }),
     };
+    if let Some(word) = record["operation"]["kind"].as_str()
+        && !Operation::knows(word)
+    {
+        return Err(RecordError::Unknown(format!("the operation `{word}`")));
+    }
     typed::<entry::Entry>(record)?.try_into()
 }
 

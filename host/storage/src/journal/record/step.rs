@@ -20,12 +20,8 @@ pub(crate) struct Planned {
 impl From<&plan::Planned> for Planned {
     fn from(theirs: &plan::Planned) -> Self {
         Self {
-            step: StepRecord::Known((&theirs.step).into()),
-            undo: theirs
-                .undo
-                .iter()
-                .map(|s| StepRecord::Known(s.into()))
-                .collect(),
+            step: (&theirs.step).into(),
+            undo: theirs.undo.iter().map(StepRecord::from).collect(),
         }
     }
 }
@@ -45,9 +41,15 @@ impl TryFrom<Planned> for plan::Planned {
 /// A step, or one of a later version: then its word is all that is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum StepRecord {
+pub(crate) enum StepRecord {
     Known(Step),
     Other { step: String },
+}
+
+impl From<&plan::Step> for StepRecord {
+    fn from(theirs: &plan::Step) -> Self {
+        Self::Known(theirs.into())
+    }
 }
 
 impl TryFrom<StepRecord> for plan::Step {
@@ -65,7 +67,7 @@ impl TryFrom<StepRecord> for plan::Step {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case", deny_unknown_fields)]
 #[rustfmt::skip]
-enum Step {
+pub(crate) enum Step {
     Lease { pool: PoolName, volumes: Vec<Volume>, mode: Lease },
     Release { pool: PoolName, volumes: Vec<Volume> },
     DisableAutoactivation { pool: PoolName, volumes: Vec<Volume> },
@@ -96,7 +98,7 @@ enum Step {
 /// What a home becomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum NextHome {
+pub(crate) enum NextHome {
     Pool,
     Split(NodeName),
     Returning(NodeName),

@@ -59,10 +59,6 @@ words! {
     CopyFate is volward_model::CopyFate { WriteBack "write-back", Keep "keep", Discard "discard" }
     /// Which device a guest opens.
     Form is volward_plan::DiskForm { Own "own", Lv "lv" }
-    /// What an entry is about.
-    Kind is volward_ports::JournalKind {
-        Attach "attach", Detach "detach", WriteBack "write-back",
-    }
     /// How far an entry is.
     State is volward_ports::JournalState {
         Open "open", Done "done", Undone "undone", Quarantined "quarantined",

@@ -1,0 +1,398 @@
+//! An operation from its journal entry to its end: begun, run, and undone or quarantined where a
+//! step fails; taken up after a crash. What differs between operations they say themselves
+//! ([`Operation`]).
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use volward_model::{AttachmentKey, AttachmentState, PoolName, RequestId, VolumeRef};
+use volward_plan::Step;
+
+use super::{Engine, Run, StepError, StepFailure};
+use crate::ports::{
+    DamagedEntry, Event, Finish, JournalEntry, JournalState, Operation, PortError, PortResult,
+    Recovery, StoredAttachment,
+};
+use crate::state::Cancellation;
+
+/// Why an attach of an earlier boot was not completed.
+const RESTARTED: &str = "the node was restarted before it was done";
+/// Why an attach of this boot was not completed.
+const DIED: &str = "the daemon died before it was done";
+
+/// An operation that may begin now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun<'a> {
+    /// The number of its entry; `None` where the state cannot be written and it goes on without.
+    pub number: Option<u64>,
+    /// What was journalled, or was to be.
+    pub entry: &'a JournalEntry,
+}
+
+impl<'a> Begun<'a> {
+    fn run(self) -> Run<'a> {
+        Run {
+            entry: self.number,
+            operation: &self.entry.operation,
+        }
+    }
+}
+
+/// A write-back that has to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DueWriteBack {
+    /// The number of its entry; `None` where there is none: its home alone tells of it then.
+    pub entry: Option<u64>,
+    /// The volume whose copy is written back.
+    pub volume: VolumeRef,
+}
+
+/// How an operation failed.
+#[derive(Clone, Debug)]
+pub(crate) enum ExecuteError {
+    /// All that was begun is undone.
+    Undone(StepFailure),
+    /// It is neither done nor undone: the attachments it was about are quarantined.
+    Quarantined {
+        /// The failure first, then the undo's, each a sentence.
+        causes: Vec<String>,
+    },
+}
+
+impl ExecuteError {
+    /// What went wrong, each a sentence, the first failure first.
+    pub(crate) fn causes(self) -> Vec<String> {
+        match self {
+            Self::Undone(failure) => vec![failure.cause()],
+            Self::Quarantined { causes } => causes,
+        }
+    }
+}
+
+/// What became of an operation that was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TakenUp {
+    /// Its entry's state; open if it goes on in the background.
+    pub state: JournalState,
+    /// What goes on in the background, or follows from it.
+    pub due: Vec<DueWriteBack>,
+}
+
+impl Engine {
+    /// An entry for an operation that begins now.
+    pub(crate) fn new_entry(&self, request: RequestId, operation: Operation) -> JournalEntry {
+        JournalEntry {
+            id: 0,
+            request,
+            boot_id: self.ports.machine.boot_id(),
+            started_ms: self.ports.clock.now_ms(),
+            operation,
+            state: JournalState::Open,
+            causes: Vec::new(),
+        }
+    }
+
+    /// Journals an operation; its first step may begin when this returns.
+    ///
+    /// # Errors
+    /// If the journal cannot be written and the operation needs it.
+    pub(crate) fn begin<'a>(&self, entry: &'a JournalEntry) -> PortResult<Begun<'a>> {
+        let begun = self
+            .record_ends()
+            .and_then(|()| self.ports.journal.begin(entry));
+        let number = match begun {
+            Ok(number) => Some(number),
+            Err(error) if entry.operation.needs_record() => return Err(error),
+            Err(error) => {
+                let name = entry.operation.name();
+                self.unrecorded(
+                    format!("the {name}, which goes on without a journal"),
+                    &error,
+                );
+                None
+            }
+        };
+        Ok(Begun { number, entry })
+    }
+
+    /// Runs an operation to its end, and records that. Says which write-backs follow.
+    ///
+    /// # Errors
+    /// If a step failed, or the end of an operation that needs its record could not be written:
+    /// what cannot be remembered must not be left behind.
+    pub(crate) fn execute(
+        &self,
+        begun: Begun<'_>,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<DueWriteBack>, ExecuteError> {
+        // Before its steps: a detach withdraws what it is about.
+        let concerned = self.concerned(&begun.entry.operation);
+        self.run_all(begun, 0, cancellation)
+            .and_then(|()| self.finish(begun))
+            .map_err(|failure| self.break_off(begun, &concerned, failure))
+    }
+
+    /// Takes up an interrupted operation, as its recovery says ([`Operation::recovery`]);
+    /// `restarted` says that the node was restarted since. What cannot be completed or undone is
+    /// quarantined.
+    pub(crate) fn take_up(&self, entry: &JournalEntry, restarted: bool) -> TakenUp {
+        let begun = Begun {
+            number: Some(entry.id),
+            entry,
+        };
+        let concerned = self.concerned(&entry.operation);
+        let ended = |state, due| TakenUp { state, due };
+        let taken_up = match entry.operation.recovery(restarted) {
+            Recovery::Undo { begun: steps } => self.undo(begun.run(), steps).map(|()| {
+                let due = self.end_undone(begun, vec![DIED.to_owned()], &[]);
+                ended(JournalState::Undone, due)
+            }),
+            Recovery::Lapsed { copies } => {
+                let due = self.end_undone(begun, vec![RESTARTED.to_owned()], &copies);
+                Ok(ended(JournalState::Undone, due))
+            }
+            Recovery::Complete { from } => self
+                .run_all(begun, from, &Cancellation::default())
+                .and_then(|()| self.finish(begun))
+                .map(|due| ended(JournalState::Done, due))
+                .map_err(|failure| failure.cause()),
+            Recovery::PlanAnew { volume } => {
+                let due = DueWriteBack {
+                    entry: begun.number,
+                    volume: volume.clone(),
+                };
+                Ok(ended(JournalState::Open, vec![due]))
+            }
+        };
+        taken_up.unwrap_or_else(|cause| {
+            self.quarantine(begun, &concerned, &[cause]);
+            ended(JournalState::Quarantined, Vec::new())
+        })
+    }
+
+    /// Quarantines an operation of this boot of which nobody can say how far it is.
+    pub(crate) fn give_up(&self, damaged: &DamagedEntry) {
+        let entry = &damaged.entry;
+        let concerned = self.concerned(&entry.operation);
+        let begun = Begun {
+            number: Some(entry.id),
+            entry,
+        };
+        self.quarantine(begun, &concerned, std::slice::from_ref(&damaged.cause));
+    }
+
+    /// Runs an operation's steps from `from` on. Meanwhile the local pool's space that they will
+    /// take is nobody else's.
+    fn run_all(
+        &self,
+        begun: Begun<'_>,
+        from: usize,
+        cancellation: &Cancellation,
+    ) -> Result<(), StepFailure> {
+        let steps = begun.entry.operation.steps();
+        let steps: Vec<&Step> = steps.into_iter().map(|(step, _)| step).collect();
+        let promise: u64 = steps.iter().skip(from).map(|step| promised(step)).sum();
+        self.state.promised.fetch_add(promise, Ordering::SeqCst);
+        let ran = self.run(begun.run(), &steps, from, cancellation);
+        self.state.promised.fetch_sub(promise, Ordering::SeqCst);
+        ran
+    }
+
+    /// Records that all of it is done, and what that changes.
+    fn finish(&self, begun: Begun<'_>) -> Result<Vec<DueWriteBack>, StepFailure> {
+        let operation = &begun.entry.operation;
+        let changes = operation.changes();
+        let kept = self.quarantined(&changes.quarantine);
+        let end = Finish {
+            put: [changes.put.as_slice(), kept.as_slice()].concat(),
+            remove: changes.remove.clone(),
+            follow: self.write_backs(begun, &changes.write_back),
+            ..Finish::new(JournalState::Done)
+        };
+        let due = if operation.needs_record() {
+            let recorded = self.record(begun.number, &end);
+            due_of(&recorded.map_err(|error| StepFailure {
+                at: operation.steps().len().saturating_sub(1),
+                what: format!("recording the {}", operation.name()),
+                error: StepError::Port(error),
+            })?)
+        } else {
+            // If the daemon ends before it can be recorded, the next start finds no device, and
+            // completes it.
+            self.end_and_follow(begun, end)
+        };
+        let mut attachment_table = self.state.attachment_table();
+        attachment_table.put(changes.put);
+        attachment_table.remove(&changes.remove);
+        drop(attachment_table);
+        let of = begun.entry.into();
+        self.ports.events.tell(&Event::Done { of });
+        if !kept.is_empty() {
+            let causes = changes.quarantine.into_iter().map(|(_, why)| why);
+            self.keep(begun, kept, causes.collect());
+        }
+        Ok(due)
+    }
+
+    /// Undoes what was begun, or quarantines it where that fails or nothing has an undo.
+    fn break_off(
+        &self,
+        begun: Begun<'_>,
+        concerned: &[StoredAttachment],
+        failure: StepFailure,
+    ) -> ExecuteError {
+        let mut causes = vec![failure.cause()];
+        if let Some(steps) = begun.entry.operation.undoable() {
+            // Where all was attached already there are no steps, and nothing to undo.
+            let steps = steps.get(..=failure.at).unwrap_or(steps);
+            match self.undo(begun.run(), steps) {
+                Ok(()) => {
+                    self.end_undone(begun, causes, &[]);
+                    return ExecuteError::Undone(failure);
+                }
+                Err(cause) => causes.push(cause),
+            }
+        }
+        self.quarantine(begun, concerned, &causes);
+        ExecuteError::Quarantined { causes }
+    }
+
+    fn end_undone(
+        &self,
+        begun: Begun<'_>,
+        causes: Vec<String>,
+        copies: &[&VolumeRef],
+    ) -> Vec<DueWriteBack> {
+        let copies: Vec<VolumeRef> = copies.iter().copied().cloned().collect();
+        self.ports.events.tell(&Event::Undone {
+            of: begun.entry.into(),
+            causes: causes.clone(),
+        });
+        let end = Finish {
+            causes,
+            follow: self.write_backs(begun, &copies),
+            ..Finish::new(JournalState::Undone)
+        };
+        self.end_and_follow(begun, end)
+    }
+
+    /// Ends an operation, now or when the state can be written again; what follows from it goes on
+    /// in either case.
+    fn end_and_follow(&self, begun: Begun<'_>, end: Finish) -> Vec<DueWriteBack> {
+        let without_entry = due_of(&end.follow);
+        let what = format!("the end of the {}, for now", begun.entry.operation.name());
+        match self.end(begun.number, end) {
+            Ok(follow) => due_of(&follow),
+            Err(error) => {
+                self.unrecorded(what, &error);
+                without_entry
+            }
+        }
+    }
+
+    fn write_backs(&self, begun: Begun<'_>, volumes: &[VolumeRef]) -> Vec<JournalEntry> {
+        let entry = |volume: &VolumeRef| {
+            let volume = volume.clone();
+            self.new_entry(begun.entry.request, Operation::WriteBack { volume })
+        };
+        volumes.iter().map(entry).collect()
+    }
+
+    /// The attachments that an operation leaves neither attached nor gone where it stops half-way:
+    /// those it was to make, and those it was to remove. What the instance had before and keeps is
+    /// whole, whatever becomes of the operation.
+    fn concerned(&self, operation: &Operation) -> Vec<StoredAttachment> {
+        let changes = operation.changes();
+        let attachment_table = self.state.attachment_table();
+        let fresh = |put: &StoredAttachment| !attachment_table.has(put.key());
+        let leaves = |key| {
+            changes.remove.contains(&key) || changes.quarantine.iter().any(|(kept, _)| *kept == key)
+        };
+        let leaving = attachment_table.attachments().filter(|a| leaves(a.key()));
+        let mut concerned: Vec<_> = leaving.cloned().collect();
+        concerned.extend(changes.put.into_iter().filter(fresh));
+        concerned
+    }
+
+    /// Remembers what could neither be finished nor undone, with its causes.
+    fn quarantine(&self, begun: Begun<'_>, attachments: &[StoredAttachment], causes: &[String]) {
+        let kept: Vec<StoredAttachment> = attachments
+            .iter()
+            .cloned()
+            .map(|mut a| {
+                a.state = AttachmentState::Quarantined;
+                a.causes = causes.to_vec();
+                a
+            })
+            .collect();
+        let end = Finish {
+            causes: causes.to_vec(),
+            put: kept.clone(),
+            ..Finish::new(JournalState::Quarantined)
+        };
+        if let Err(error) = self.end(begun.number, end) {
+            self.unrecorded("a quarantine, for now".to_owned(), &error);
+        }
+        self.keep(begun, kept, causes.to_vec());
+    }
+
+    /// The attachments of these keys, as they are when they are quarantined.
+    fn quarantined(&self, keys: &[(AttachmentKey, String)]) -> Vec<StoredAttachment> {
+        let attachment_table = self.state.attachment_table();
+        let quarantined = |a: &StoredAttachment| {
+            let (_, why) = keys.iter().find(|(key, _)| *key == a.key())?;
+            Some(StoredAttachment {
+                state: AttachmentState::Quarantined,
+                causes: vec![why.clone()],
+                ..a.clone()
+            })
+        };
+        let attachments = attachment_table.attachments();
+        attachments.filter_map(quarantined).collect()
+    }
+
+    /// Remembers and shows what is quarantined, and tells of it.
+    fn keep(&self, begun: Begun<'_>, kept: Vec<StoredAttachment>, causes: Vec<String>) {
+        let of = begun.entry.into();
+        self.ports.events.tell(&Event::Quarantined { of, causes });
+        let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
+        self.state.attachment_table().put(kept);
+        for pool in pools {
+            if let Err(error) = self.state.write_slot(&pool) {
+                self.ports.events.tell(&Event::Unseen {
+                    pool,
+                    what: "a quarantine",
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+
+    /// Tells of what the state does not have.
+    pub(crate) fn unrecorded(&self, what: String, error: &PortError) {
+        let reason = error.to_string();
+        self.ports.events.tell(&Event::Unrecorded { what, reason });
+    }
+}
+
+/// The write-backs among entries that follow from another; those without a number are not
+/// journalled.
+fn due_of(follow: &[JournalEntry]) -> Vec<DueWriteBack> {
+    let due = |entry: &JournalEntry| match &entry.operation {
+        Operation::WriteBack { volume } => Some(DueWriteBack {
+            entry: (entry.id != 0).then_some(entry.id),
+            volume: volume.clone(),
+        }),
+        // Nobody's follow-up: whoever makes one has it started here.
+        Operation::Attach { .. } | Operation::Detach { .. } => None,
+    };
+    follow.iter().filter_map(due).collect()
+}
+
+/// Bytes of the local pool that a step will take.
+fn promised(step: &Step) -> u64 {
+    match step {
+        Step::MakeCopy { size, metadata, .. } => size.0 + 2 * metadata.0,
+        _ => 0,
+    }
+}

@@ -1,0 +1,131 @@
+//! What happens on a node that somebody outside may want to know of.
+
+use std::time::Duration;
+
+use volward_model::{DeviceId, InstanceId, LeaseMode, PoolName, RequestId, VolumeRef};
+
+use super::journal::JournalEntry;
+
+/// Whoever is told: the log today; metrics and pages are fed from the same events.
+pub trait Events: Send + Sync {
+    /// Takes note of an event, in the order in which one thread tells of them. Returns at once,
+    /// and has no way to fail: nothing waits for who listens.
+    fn tell(&self, event: &Event);
+}
+
+/// The operation that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The request it serves.
+    pub request: RequestId,
+    /// Its name, as [`Operation::name`](crate::Operation::name) says it.
+    pub operation: &'static str,
+    /// The instance it serves, if it serves one.
+    pub instance: Option<InstanceId>,
+    /// The volumes it touches.
+    pub volumes: Vec<VolumeRef>,
+}
+
+impl From<&JournalEntry> for Subject {
+    fn from(entry: &JournalEntry) -> Self {
+        Self {
+            request: entry.request,
+            operation: entry.operation.name(),
+            instance: entry.operation.instance(),
+            volumes: entry.operation.volumes().into_iter().cloned().collect(),
+        }
+    }
+}
+
+/// One thing that happened. Reasons, causes and troubles are sentences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "a field is what its name says; each variant says its units"
+)]
+pub enum Event {
+    /// An operation that was interrupted is taken up; `restarted` says that the node was restarted
+    /// since.
+    TakenUp { of: Subject, restarted: bool },
+    /// All steps of an operation are done.
+    Done { of: Subject },
+    /// An operation is undone, or never had an effect.
+    Undone { of: Subject, causes: Vec<String> },
+    /// An operation is neither done nor undone: an operator has to act.
+    Quarantined { of: Subject, causes: Vec<String> },
+    /// An attach is decided again, because what it was decided on has changed.
+    DecidedAgain { request: RequestId, reason: String },
+    /// An attach ended without attachments; `code` is that of its outcome in the decision log.
+    Refused {
+        request: RequestId,
+        instance: InstanceId,
+        code: String,
+        reason: String,
+    },
+    /// Detaches that had happened without a record are completed.
+    LostDetach {
+        instance: InstanceId,
+        volumes: Vec<VolumeRef>,
+    },
+    /// This node holds these leases, in this mode.
+    Leased {
+        pool: PoolName,
+        volumes: Vec<VolumeRef>,
+        mode: LeaseMode,
+    },
+    /// This node holds these leases no longer.
+    Released {
+        pool: PoolName,
+        volumes: Vec<VolumeRef>,
+    },
+    /// A copy is being made while it is used; not `in_background`: of what is written only. Told
+    /// again when a daemon takes it up.
+    HydrationBegun {
+        volume: VolumeRef,
+        in_background: bool,
+    },
+    /// A copy is whole, and its device linear.
+    HydrationComplete { volume: VolumeRef },
+    /// A copy is being written back. Told again when a daemon takes it up.
+    WriteBackBegun { volume: VolumeRef },
+    /// A copy was written back: the shared volume is current.
+    WriteBackDone { volume: VolumeRef },
+    /// What is left of an earlier copy is being removed.
+    ClearedAway { volume: VolumeRef },
+    /// A copy had trouble; it is tried again.
+    CopyTrouble {
+        volume: VolumeRef,
+        returning: bool,
+        trouble: String,
+    },
+    /// A copy has made no progress for `idle` (I23); counts are regions.
+    CopyStalled {
+        volume: VolumeRef,
+        hydrated: u64,
+        total: u64,
+        idle: Duration,
+    },
+    /// A device that was left suspended is resumed.
+    Resumed { device: DeviceId },
+    /// What belonged to no attachment is removed (I13).
+    StrayRemoved { what: String },
+    /// What belongs to no attachment cannot be removed.
+    StrayStays { what: String, reason: String },
+    /// A device in use belonged to no record: its attachment is quarantined.
+    Claimed {
+        volume: VolumeRef,
+        instance: InstanceId,
+    },
+    /// A pool cannot be used until its registry can be opened.
+    PoolUnusable { pool: PoolName, reason: String },
+    /// This node's slot does not show `what` to the other nodes yet.
+    Unseen {
+        pool: PoolName,
+        what: &'static str,
+        reason: String,
+    },
+    /// The state or the decision log does not have `what`.
+    Unrecorded { what: String, reason: String },
+    /// Something failed that is gone on without.
+    Trouble { what: String, reason: String },
+}

@@ -1,0 +1,76 @@
+//! Events in the daemon's log: a line each, with fields.
+
+#[cfg(any(test, feature = "fake"))]
+mod fake;
+
+use tracing::{error, info, warn};
+use volward_model::VolumeRef;
+use volward_ports::{Event, Events, Subject};
+
+#[cfg(any(test, feature = "fake"))]
+pub use fake::FakeEvents;
+
+/// Writes events to the log. What an operator has to act on is an error, what he may have to a
+/// warning.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventLog;
+
+/// A line about an operation.
+macro_rules! about {
+    ($level:ident, $of:expr, $($rest:tt)+) => {{
+        let Subject { request, operation, instance, volumes } = $of;
+        let (volumes, instance) = (names(volumes), instance.map(tracing::field::display));
+        $level!(%request, operation, instance, %volumes, $($rest)+)
+    }};
+}
+
+// An arm an event and nothing else: longer than a function should be, and nothing to split.
+#[rustfmt::skip]
+impl Events for EventLog {
+    fn tell(&self, event: &Event) {
+        match event {
+            Event::TakenUp { of, restarted } => about!(warn, of, restarted, "taking up an interrupted request"),
+            Event::Done { of } => about!(info, of, "done"),
+            Event::Undone { of, causes } => about!(info, of, ?causes, "undone"),
+            Event::Quarantined { of, causes } => about!(error, of, ?causes, "quarantined"),
+            Event::DecidedAgain { request, reason } => info!(%request, %reason, "deciding again"),
+            Event::Refused { request, instance, code, reason } =>
+                info!(%request, %instance, %code, %reason, "not attached"),
+            Event::LostDetach { instance, volumes } =>
+                warn!(%instance, volumes = names(volumes), "completing a detach that is not on record"),
+            Event::Leased { pool, volumes, mode } => info!(%pool, volumes = names(volumes), %mode, "leased"),
+            Event::Released { pool, volumes } => info!(%pool, volumes = names(volumes), "released"),
+            Event::HydrationBegun { volume, in_background } => info!(%volume, in_background, "hydrating"),
+            Event::HydrationComplete { volume } => info!(%volume, "hydrated; the clone is linear now"),
+            Event::WriteBackBegun { volume } => info!(%volume, "writing back"),
+            Event::WriteBackDone { volume } => info!(%volume, "written back"),
+            Event::ClearedAway { volume } => warn!(%volume, "clearing away what is left of an earlier copy"),
+            Event::CopyTrouble { volume, returning: true, trouble } =>
+                warn!(%volume, %trouble, "write-back; trying again"),
+            Event::CopyTrouble { volume, returning: false, trouble } => warn!(%volume, %trouble, "hydration; trying again"),
+            Event::CopyStalled { volume, hydrated, total, idle } => error!(
+                %volume, hydrated, total, ?idle,
+                "copying makes no progress: the source or the copy fails, or the guest's own I/O leaves it no time"
+            ),
+            Event::Resumed { device } => warn!(%device, "was left suspended; resumed"),
+            Event::StrayRemoved { what } => warn!(%what, "removed: it belonged to no attachment"),
+            Event::StrayStays { what, reason } => error!(
+                %what, %reason, "belongs to no attachment and cannot be removed; its volume stays this node's"
+            ),
+            Event::Claimed { volume, instance } =>
+                error!(%volume, %instance, "attached without a record: quarantined"),
+            Event::PoolUnusable { pool, reason } => error!(%pool, %reason, "this pool cannot be used yet"),
+            Event::Unseen { pool, what, reason } => warn!(%pool, what, %reason, "not shown to other nodes yet"),
+            Event::Unrecorded { what, reason } => error!(%what, %reason, "not recorded"),
+            Event::Trouble { what, reason } => warn!(%what, %reason, "failed; going on without it"),
+        }
+    }
+}
+
+fn names(volumes: &[VolumeRef]) -> String {
+    let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests;
