@@ -242,7 +242,7 @@ fn adapters_of_storage_do_not_import_each_other() {
     let source = root().join("host/storage/src");
     // lvmlockd is made of two of them: LVM's commands and sanlock's answers.
     let adapters = [
-        "dm", "lvm", "lease", "registry", "machine", "journal", "marks", "spool",
+        "dm", "lvm", "lease", "registry", "machine", "journal", "marks", "spool", "events",
     ];
     for adapter in adapters {
         let mut files = Vec::new();

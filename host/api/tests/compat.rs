@@ -2,7 +2,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "helpers of tests stop the test"
+    clippy::disallowed_methods,
+    reason = "helpers of tests stop the test, and read fixtures by their path"
 )]
 
 use std::collections::BTreeSet;

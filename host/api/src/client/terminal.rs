@@ -2,7 +2,6 @@
 //! wrote a domain's XML, a policy or an LVM name: none of them may move the cursor, forge a line or turn
 //! the reading direction round.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
