@@ -9,7 +9,7 @@ use volward_model::{
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
-use volward_plan::{AttachPlan, Refusal, RequestedDisk, Standing, VolumeInput, standing};
+use volward_plan::{AttachPlan, Precedence, Refusal, RequestedDisk, VolumeInput, precedence};
 
 use crate::copies::Copies;
 use crate::engine::{Engine, StepFailure};
@@ -84,9 +84,9 @@ impl Attach {
         }
         if ask.dry_run {
             let volumes = self.resolve(ask)?;
-            let turn = self.lock_volumes(ask, &volumes)?;
+            let guard = self.lock_volumes(ask, &volumes)?;
             let outcome = self.dry_run(ask);
-            drop(turn);
+            drop(guard);
             return outcome;
         }
         let begun = self.state.in_flight.begin(
@@ -113,9 +113,9 @@ impl Attach {
 
     fn attach_locked(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let volumes = self.resolve(ask)?;
-        let turn = self.lock_volumes(ask, &volumes)?;
+        let guard = self.lock_volumes(ask, &volumes)?;
         let outcome = self.attempts(ask, &volumes);
-        drop(turn);
+        drop(guard);
         outcome
     }
 
@@ -136,7 +136,7 @@ impl Attach {
                 self.dry_run(ask)?;
             }
             match self.state.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
-                Ok(turn) => return Ok(turn),
+                Ok(guard) => return Ok(guard),
                 Err(volume) => busy = volumes.iter().find(|v| v.id == volume),
             }
         }
@@ -326,7 +326,7 @@ impl Attach {
         ask: &AttachRequest,
     ) -> Result<Result<AttachContext, String>, ControlError> {
         let look = self.attach_context(ask)?;
-        let Standing::Yield(first) = standing(look.own_host_id, volumes(&look)) else {
+        let Precedence::Yield(first) = precedence(look.own_host_id, volumes(&look)) else {
             return Ok(Ok(look));
         };
         // All withdrawn while waiting: others must not see an intent that does not go on.
@@ -348,7 +348,7 @@ impl Attach {
             self.ports.clock.sleep(INTENT_PAUSE);
             let look = self.attach_context(ask)?;
             // Another one than before: the next attempt waits for that one.
-            if standing(look.own_host_id, volumes(&look)) != Standing::Yield(first.clone()) {
+            if precedence(look.own_host_id, volumes(&look)) != Precedence::Yield(first.clone()) {
                 return Ok(Err(first.to_string()));
             }
         }

@@ -157,7 +157,7 @@ impl Copies {
 
     /// The live switch (I22): the condition is read again once nobody else works on the volume.
     fn switch(&self, volume: &VolumeRef, id: DeviceId) -> PortResult<bool> {
-        let Ok(turn) = self
+        let Ok(guard) = self
             .state
             .volume_locks
             .take(&[volume.id], self.settings.lock_wait)
@@ -186,7 +186,7 @@ impl Copies {
         self.ports.fault_points.at("hydrate/switch/after");
         self.allow_discards(volume)?;
         self.state.note_complete(volume);
-        drop(turn);
+        drop(guard);
         let volume = volume.clone();
         self.ports.events.tell(&Event::HydrationComplete { volume });
         Ok(true)

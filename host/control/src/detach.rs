@@ -9,7 +9,7 @@ use volward_model::{
     VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
-use volward_plan::detach::{Leaving, detach};
+use volward_plan::detach::{DetachingVolume, detach};
 use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
@@ -96,7 +96,7 @@ impl Detach {
         }
         let ids: Vec<_> = volumes.into_iter().collect();
         let wait = self.settings.detach_lock_wait;
-        let turn =
+        let guard =
             self.state
                 .volume_locks
                 .take(&ids, wait)
@@ -107,7 +107,7 @@ impl Detach {
         // Chosen again: another request may have been first.
         let selected = self.selected(ask);
         let done = self.detach_these(ask, &selected);
-        drop(turn);
+        drop(guard);
         done
     }
 
@@ -225,7 +225,7 @@ impl Detach {
         }
     }
 
-    fn leaving(&self, instance: InstanceId, selected: &[StoredAttachment]) -> Vec<Leaving> {
+    fn leaving(&self, instance: InstanceId, selected: &[StoredAttachment]) -> Vec<DetachingVolume> {
         let mut pools: BTreeMap<PoolName, Option<PoolInfo>> = BTreeMap::new();
         let mut leaving = Vec::new();
         let traces = self.observer.traces();
@@ -257,7 +257,7 @@ impl Detach {
             // Where the pool cannot be read, what was granted tells whether there is a copy: its
             // data must not be given up.
             let home = home.or_else(|| attachment.copy.map(|_| self.assumed_split(volume)));
-            leaving.push(Leaving {
+            leaving.push(DetachingVolume {
                 volume: volume.clone(),
                 form: attachment.form,
                 others_stay,

@@ -385,6 +385,7 @@ impl Observer {
         Ok(Some(LocalPool {
             name: name.clone(),
             space,
+            extent: info.extent,
         }))
     }
 

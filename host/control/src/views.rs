@@ -97,7 +97,8 @@ impl Views {
         Ok(testimony(&self.settings.node, &home, &seen))
     }
 
-    /// Of these disks, the ones an instance has not attached here.
+    /// Of these disks, the ones an instance has not attached here as they should be; what is
+    /// quarantined is not.
     #[must_use]
     pub(crate) fn missing(
         &self,
@@ -108,6 +109,7 @@ impl Views {
             .state
             .attachment_table()
             .of_instance(instance)
+            .filter(|a| a.state == AttachmentState::Attached)
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();
         disks

@@ -16,7 +16,7 @@ use volward_model::{
 };
 use volward_plan::RefusalCode;
 use volward_simulation::check::settled;
-use volward_simulation::{Daemon, Lab, ask, detach_ask, disk, instance};
+use volward_simulation::{Daemon, Lab, ask, detach_ask, disk, instance, read_only};
 use volward_storage::fake::{FakeCluster, FakeNode};
 
 fn two_nodes() -> (Lab, Daemon, Daemon) {
@@ -128,6 +128,32 @@ fn collisions_do_not_count_as_changes_and_end_in_time_with_the_name_of_who_was_f
     let waited = lab.cluster.clock().now_ms() - begun;
     assert!((120_000..185_000).contains(&waited), "{waited} ms");
     drop(n1);
+}
+
+/// Before each of its next `times` leases another reader comes elsewhere.
+fn readers_come(kernel: &FakeNode, elsewhere: &Arc<Node>, volume: &VolumeRef, times: u8) {
+    if times == 0 {
+        return;
+    }
+    let (again, node, volume) = (kernel.clone(), Arc::clone(elsewhere), volume.clone());
+    kernel.before("activate", move |_| {
+        node.attach(&ask(instance(100 + times), &[read_only(&volume)]))
+            .unwrap();
+        readers_come(&again, &node, &volume, times - 1);
+    });
+}
+
+/// A common volume of a cluster that is powered on.
+#[test]
+fn readers_that_come_elsewhere_meanwhile_do_not_use_up_the_tries() {
+    let (lab, n1, n2) = two_nodes();
+    let volume = lab.shareable("common");
+    readers_come(&n2.kernel, &n1.node, &volume, 5);
+    n2.node
+        .attach(&ask(instance(2), &[read_only(&volume)]))
+        .unwrap();
+    assert_eq!(settled(&lab, &n2), [""; 0]);
+    assert_eq!(n1.node.attachments().len(), 5);
 }
 
 #[test]

@@ -10,9 +10,9 @@
 use volward_control::ControlError;
 use volward_control::ports::{Devices, PortError};
 use volward_model::home::HomeState;
-use volward_model::{CopyMode, CopyState, DeviceId, DeviceRole, VolumeRef};
+use volward_model::{Bytes, CopyMode, CopyState, DeviceId, DeviceRole, VolumeRef};
 use volward_plan::RefusalCode;
-use volward_simulation::check::{clean, settled};
+use volward_simulation::check::{clean, data, settled};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 use volward_storage::fake::OLD_CONTENT;
 
@@ -404,4 +404,30 @@ fn i30_a_detach_waits_for_the_attach_under_way_and_takes_what_it_made() {
         .while_waiting(|kernel, id| drop(kernel.hydrate(id, 8)));
     n1.tasks.run_all();
     assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// The room is promised when the plan runs, not when it is made: another attach may be quicker.
+#[test]
+fn of_two_copies_for_which_there_is_room_for_one_the_other_is_served_from_the_pool() {
+    let lab = Lab::new(&["n1"]);
+    lab.policy.say(Say::Copy(CopyMode::Background));
+    let n1 = lab.start("n1");
+    let (a, b) = (lab.volume("a"), lab.volume("b"));
+    let local = lab.local("n1").unwrap();
+    // A copy takes 2 MiB and twice 4 MiB, in extents.
+    lab.cluster.volume(&local, "filler", Bytes::mib(256 - 16));
+    let (node, quicker) = (n1.node.clone(), ask(instance(2), &[disk(&b)]));
+    n1.kernel.before("journal-begin", move |_| {
+        node.attach(&quicker).unwrap();
+    });
+    let done = n1.node.attach(&ask(instance(1), &[disk(&a)])).unwrap();
+    assert!(done.grants[0].copy.is_none(), "{done:?}");
+    assert!(done.notes[0].contains("free in the local pool"), "{done:?}");
+    assert_eq!(data(&lab, &n1), [""; 0]);
+    for n in [1, 2] {
+        n1.node.detach(&detach_ask(instance(n))).unwrap();
+    }
+    n1.tasks.run_all();
+    let left = lab.cluster.volumes(&local);
+    assert_eq!(left.len(), 1, "{left:?}");
 }

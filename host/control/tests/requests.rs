@@ -203,6 +203,27 @@ fn a_request_that_fails_before_it_is_decided_is_known_to_explain() {
     assert_eq!(n1.decisions.outcomes().len(), 1);
 }
 
+/// The wrong instance was named: its guest goes on, by device and by path, and nobody says that all
+/// is well.
+#[test]
+fn a_guest_that_is_detached_while_it_runs_keeps_its_path_and_is_said_to_be_quarantined() {
+    let (lab, n1, _) = two_nodes();
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    n1.kernel.set_open(device(&volume, 1), true);
+    let error = n1.node.detach(&detach_ask(instance(1))).unwrap_err();
+    assert!(matches!(error, ControlError::Quarantined { .. }), "{error}");
+    assert_eq!(n1.kernel.links().unwrap().len(), 1);
+    lab.write(&n1.kernel, volume.id, instance(1), (3, 9))
+        .unwrap();
+    let disks = [(volume.pool.clone(), volume.name.clone())];
+    assert_eq!(n1.node.missing(instance(1), &disks), disks);
+
+    n1.kernel.set_open(device(&volume, 1), false);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
 #[test]
 fn a_quarantine_spares_what_the_instance_had_before() {
     let (lab, n1, _) = two_nodes();
@@ -280,6 +301,28 @@ fn with_a_full_state_disk_attach_is_refused_and_detach_works() {
     lab.journal("n1").set_full(false);
     let n1 = lab.start("n1");
     assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// It has no device of Volward's whose absence would tell.
+#[test]
+fn a_detach_of_an_lv_itself_that_was_not_recorded_leaves_no_ghost() {
+    let (lab, n1, n2) = two_nodes();
+    let volume = lab.volume("a");
+    let lv = volward_control::DiskRequest {
+        form: DiskForm::Lv,
+        ..disk(&volume)
+    };
+    n1.node.attach(&ask(instance(1), &[lv])).unwrap();
+    n1.kill();
+    let n1 = lab.start("n1");
+    assert_eq!(n1.node.attachments().len(), 1, "it is held, so it is there");
+    n1.journal.set_full(true);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.kill();
+    lab.journal("n1").set_full(false);
+    let n1 = lab.start("n1");
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
 }
 
 #[test]

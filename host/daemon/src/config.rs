@@ -98,9 +98,12 @@ pub(crate) enum Switch {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ApiSection {
-    /// User ids, besides root, that may ask; they are OpenStack's.
+    /// User ids of OpenStack's services: they attach and detach, and look.
     #[serde(default)]
     pub(crate) openstack_uids: Vec<u32>,
+    /// User ids of monitoring: they look, and change nothing.
+    #[serde(default)]
+    pub(crate) monitoring_uids: Vec<u32>,
 }
 
 /// `[timeouts]`, in seconds.

@@ -5,6 +5,7 @@ use volward_policy::{Level, PluginState, PluginStatus};
 
 use crate::config::{PoolKind, Switch};
 use crate::http::policies::rolled_back;
+use crate::http::rights::Role;
 use crate::wiring::Daemon;
 
 mod copies;
@@ -36,6 +37,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
             remedy,
         )));
     }
+    checks.push(callers(daemon));
     checks.push(libvirt::hook(probes));
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
@@ -66,6 +68,26 @@ fn bad(
         remedy: Some(remedy.into()),
         ..fine(name, found)
     }
+}
+
+/// Who may ask, and for what.
+fn callers(daemon: &Daemon) -> DoctorCheck {
+    let api = &daemon.config.api;
+    let uids = |uids: &[u32]| {
+        let uids: Vec<String> = uids.iter().map(ToString::to_string).collect();
+        uids.join(", ")
+    };
+    let roles = Role::ALL.into_iter().filter_map(|role| {
+        let who = match role {
+            Role::Root => "0".to_owned(),
+            Role::Openstack => uids(&api.openstack_uids),
+            Role::Monitoring => uids(&api.monitoring_uids),
+        };
+        let rights: Vec<String> = role.rights().iter().map(ToString::to_string).collect();
+        (!who.is_empty()).then(|| format!("{role} ({who}): {}", rights.join(", ")))
+    });
+    let roles: Vec<String> = roles.collect();
+    fine("callers", roles.join("; "))
 }
 
 fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {

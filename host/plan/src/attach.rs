@@ -167,15 +167,17 @@ fn copy_for(
     }
     let metadata = metadata_size(volume.info.size, geometry.region);
     // Metadata twice: the write-back needs its own, and must never fail for want of space.
-    let wanted = volume.info.size.0 + 2 * metadata.0;
-    let free = input
-        .local
-        .as_ref()
-        .map(|l| l.space.free.0.saturating_sub(l.space.promised.0));
-    let obstacle = match (&input.clone_unfit, free) {
+    let room = input.local.as_ref().map(|local| {
+        let wanted = local.taken_by(&[volume.info.size, metadata, metadata]).0;
+        (
+            wanted,
+            local.space.free.0.saturating_sub(local.space.promised.0),
+        )
+    });
+    let obstacle = match (&input.clone_unfit, room) {
         (Some(reason), _) => Some(format!("dm-clone cannot be used here: {reason}")),
         (None, None) => Some("this node has no local pool".to_owned()),
-        (None, Some(free)) if free < wanted => Some(format!(
+        (None, Some((wanted, free))) if free < wanted => Some(format!(
             "{wanted} bytes are needed and {free} are free in the local pool"
         )),
         _ if answer.access == Access::ReadOnly => Some("the access is read-only".to_owned()),

@@ -10,7 +10,7 @@ use crate::step::Step;
 
 /// One attachment that goes, with what is known of its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaving {
+pub struct DetachingVolume {
     /// The attached volume.
     pub volume: VolumeRef,
     /// The device that the guest had open.
@@ -40,7 +40,7 @@ pub struct DetachPlan {
 
 /// Plans a detach: paths, devices, leases, news, in this order (I1).
 #[must_use]
-pub fn detach(node: &NodeName, instance: InstanceId, leaving: &[Leaving]) -> DetachPlan {
+pub fn detach(node: &NodeName, instance: InstanceId, leaving: &[DetachingVolume]) -> DetachPlan {
     let mut plan = DetachPlan::default();
     let own = || leaving.iter().filter(|l| l.form == DiskForm::Own);
     plan.steps.extend(own().map(|l| Step::Unlink {

@@ -2,8 +2,8 @@
 //! data here.
 
 use volward_model::{
-    Access, Attachment, AttachmentState, CloneStatus, CopyLv, CopyProgress, DeviceInfo, DeviceRole,
-    HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo,
+    Access, Attachment, AttachmentState, Bytes, CloneStatus, CopyLv, CopyProgress, DeviceInfo,
+    DeviceRole, HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo,
 };
 
 use crate::requested::RequestedDisk;
@@ -30,6 +30,17 @@ pub struct LocalPool {
     pub name: PoolName,
     /// Its size, what is free, and what running attaches will take; in bytes.
     pub space: Space,
+    /// What the volume group allocates at once, in bytes: an LV takes whole extents.
+    pub extent: Bytes,
+}
+
+impl LocalPool {
+    /// What LVs of these sizes take, in bytes.
+    #[must_use]
+    pub fn taken_by(&self, sizes: &[Bytes]) -> Bytes {
+        let extent = self.extent.0.max(1);
+        Bytes(sizes.iter().map(|s| s.0.next_multiple_of(extent)).sum())
+    }
 }
 
 /// Whether this node is reset when it loses its leases (I26).

@@ -35,7 +35,7 @@ impl fmt::Display for Contender {
 
 /// How a request stands against other nodes' intents.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Precedence {
     /// No node with a lower host-id intends any of the volumes.
     GoOn,
     /// A node with a lower host-id intends one of them: withdraw, and ask again.
@@ -45,7 +45,7 @@ pub enum Standing {
 /// Whether the node of `own` host-id goes on with these volumes. Any intent on the same volume
 /// counts, also of two readers: a policy may allow one of them only.
 #[must_use]
-pub fn standing<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeInput>) -> Standing {
+pub fn precedence<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeInput>) -> Precedence {
     for volume in volumes {
         let lower = volume
             .elsewhere
@@ -53,12 +53,12 @@ pub fn standing<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeInput>
             .filter(|f| f.attachment.state == AttachmentState::Intent && f.host_id < own)
             .min_by_key(|f| f.host_id);
         if let Some(other) = lower {
-            return Standing::Yield(Box::new(Contender {
+            return Precedence::Yield(Box::new(Contender {
                 host_id: other.host_id,
                 volume: volume.info.volume.clone(),
                 intent: other.attachment.clone(),
             }));
         }
     }
-    Standing::GoOn
+    Precedence::GoOn
 }

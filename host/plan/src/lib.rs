@@ -32,7 +32,7 @@ pub use geometry::CloneGeometry;
 pub use input::{
     DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
 };
-pub use intent::{Standing, standing};
+pub use intent::{Precedence, precedence};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};

@@ -4,7 +4,7 @@
 use volward_model::{Attachment, Bytes, Home, LeaseMode, VolumeRef};
 
 use crate::input::VolumeInput;
-use crate::intent::{Standing, standing};
+use crate::intent::{Precedence, precedence};
 use crate::refusal::{Refusal, RefusalCode, home_of};
 
 /// What was seen of one volume when it was decided.
@@ -22,7 +22,7 @@ pub struct Expectation {
     pub others: Vec<Attachment>,
     /// The lease that must be held now.
     pub lease: LeaseMode,
-    /// This node's number in the lockspace, for [`standing`].
+    /// This node's number in the lockspace, for [`precedence`].
     pub own_host_id: u64,
 }
 
@@ -33,7 +33,7 @@ pub enum Recheck {
     Same,
     /// Undo and decide again; the sentence says what changed.
     Changed(String),
-    /// Undo and decide again: a node with a lower host-id wants the volume too.
+    /// Undo and decide again: another node attaches or detaches the volume at the same time.
     Contended(String),
     /// Undo; asking again will not help.
     Refused(Refusal),
@@ -89,10 +89,12 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
     others.sort_by_key(|a| (a.node.clone(), a.key()));
     before.sort_by_key(|a| (a.node.clone(), a.key()));
     if others != before {
-        return Recheck::Changed(format!("other nodes' attachments of {what} changed"));
+        return Recheck::Contended(format!(
+            "other nodes attach or detach {what} at the same time"
+        ));
     }
-    match standing(expected.own_host_id, [now]) {
-        Standing::GoOn => Recheck::Same,
-        Standing::Yield(contender) => Recheck::Contended(contender.to_string()),
+    match precedence(expected.own_host_id, [now]) {
+        Precedence::GoOn => Recheck::Same,
+        Precedence::Yield(contender) => Recheck::Contended(contender.to_string()),
     }
 }

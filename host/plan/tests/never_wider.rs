@@ -129,6 +129,7 @@ fn plan_input() -> impl Strategy<Value = PlanInput> {
                 free: Bytes::mib(8_192),
                 promised: Bytes(0),
             },
+            extent: Bytes::mib(4),
         }),
         watchdog,
         clone_unfit: None,

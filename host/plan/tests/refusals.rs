@@ -167,6 +167,7 @@ fn attached(volume: VolumeInput, change: impl FnOnce(&mut Asked)) -> Refusal {
                     free: Bytes::mib(8_192),
                     promised: Bytes(0),
                 },
+                extent: Bytes::mib(4),
             }),
             watchdog: Watchdog::Armed,
             clone_unfit: None,

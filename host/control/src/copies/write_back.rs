@@ -77,7 +77,7 @@ impl Copies {
             error,
         };
         let wait = self.settings.lock_wait;
-        let turn = self
+        let guard = self
             .state
             .volume_locks
             .take(&[volume.id], wait)
@@ -105,7 +105,7 @@ impl Copies {
             }
         }
         self.state.forget(volume);
-        drop(turn);
+        drop(guard);
         let volume = volume.clone();
         self.ports.events.tell(&Event::WriteBackDone { volume });
         Ok(())

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use volward_model::{AttachmentKey, AttachmentState, PoolName, RequestId, VolumeRef};
+use volward_model::{AttachmentKey, AttachmentState, DeviceId, PoolName, RequestId, VolumeRef};
 use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure};
@@ -253,8 +253,33 @@ impl Engine {
                 Err(cause) => causes.push(cause),
             }
         }
+        self.restore_paths(&begun.entry.operation);
         self.quarantine(begun, concerned, &causes);
         ExecuteError::Quarantined { causes }
+    }
+
+    /// A guest whose device could not be taken away goes on, and is reached by its path again.
+    fn restore_paths(&self, operation: &Operation) {
+        let Operation::Detach { steps, .. } = operation else {
+            return;
+        };
+        for marked in steps {
+            let Step::Unlink { volume, instance } = &marked.step else {
+                continue;
+            };
+            let id = DeviceId::attachment(volume.id, *instance);
+            if !matches!(self.ports.devices.get(id), Ok(Some(_))) {
+                continue;
+            }
+            let link = Step::Link {
+                volume: volume.clone(),
+                instance: *instance,
+            };
+            if let Err(error) = self.step(&link, &Cancellation::default()) {
+                let cause = error.cause(&link.to_string());
+                tracing::warn!(%volume, %instance, %cause, "a path is missing");
+            }
+        }
     }
 
     fn end_undone(

@@ -8,7 +8,7 @@ use volward_model::{
 use volward_plan::home::{CopyNames, copy_names};
 use volward_plan::{CloneGeometry, NextHome, Unmet};
 
-use super::{Engine, clone_of, return_of};
+use super::{Engine, StepError, clone_of, return_of};
 use crate::ports::{Event, NewVolume, PortError, PortResult};
 
 /// Zeroed at the start of fresh clone metadata: dm-clone makes new metadata where the first
@@ -30,7 +30,7 @@ impl Engine {
         local: &PoolName,
         size: Bytes,
         metadata: Bytes,
-    ) -> PortResult<()> {
+    ) -> Result<(), StepError> {
         let names = names(volume)?;
         // A copy that was ever in use is not taken for a fresh one: its tags differ.
         let copy_tags = vec![names.tag.clone(), CopyStage::Fresh.tag()];
@@ -46,9 +46,26 @@ impl Engine {
                 size,
                 tags,
             };
-            self.ports.volumes.create(&new)?;
+            if let Err(error) = self.ports.volumes.create(&new) {
+                return Err(match self.room_for(&new) {
+                    // Another attach was quicker: the next decision sees what is left.
+                    Ok(Some(free)) => StepError::Changed(format!(
+                        "the copy of {volume} needs {} in {local}, and {free} is free now",
+                        new.size
+                    )),
+                    _ => StepError::Port(error),
+                });
+            }
         }
         Ok(())
+    }
+
+    /// What is free in the pool, where that is too little for the LV.
+    fn room_for(&self, new: &NewVolume) -> PortResult<Option<Bytes>> {
+        let pool = self.ports.volumes.pool(&new.pool)?;
+        let wanted = new.size.0.next_multiple_of(pool.extent.0.max(1));
+        let missing = pool.named(&new.name).is_none();
+        Ok((missing && pool.free.0 < wanted).then_some(pool.free))
     }
 
     pub(super) fn remove_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<()> {

@@ -22,8 +22,8 @@ pub(crate) enum StepError {
     Port(PortError),
     /// The second look found a change: undo, and decide again.
     Changed(String),
-    /// The second look found that a node which goes first wants the volume too: undo, and decide
-    /// again.
+    /// The second look found that another node attaches or detaches the volume at the same time:
+    /// undo, and decide again.
     Contended(String),
     /// Another node holds a lease: undo, and decide again; it may be about to give it up.
     Held(Refusal),

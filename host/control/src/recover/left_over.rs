@@ -24,14 +24,25 @@ impl Recovery {
             return;
         };
         let there: BTreeSet<DeviceId> = devices.into_iter().map(|d| d.id).collect();
+        // Bound first: looking at a pool below takes the table's lock too.
+        let recorded: Vec<StoredAttachment> = self
+            .state
+            .attachment_table()
+            .attachments()
+            .filter(|a| a.state == AttachmentState::Attached)
+            .cloned()
+            .collect();
         let mut lost: BTreeMap<InstanceId, Vec<StoredAttachment>> = BTreeMap::new();
-        for attachment in self.state.attachment_table().attachments() {
+        for attachment in recorded {
             let id = DeviceId::attachment(attachment.volume.id, attachment.instance);
-            let settled = attachment.state == AttachmentState::Attached;
-            if settled && attachment.form == DiskForm::Own && !there.contains(&id) {
+            let gone = match attachment.form {
+                DiskForm::Own => !there.contains(&id),
+                DiskForm::Lv => self.is_given_up(&attachment.volume),
+            };
+            if gone {
                 lost.entry(attachment.instance)
                     .or_default()
-                    .push(attachment.clone());
+                    .push(attachment);
             }
         }
         for (instance, attachments) in lost {
@@ -42,6 +53,16 @@ impl Recovery {
             // What cannot be completed is quarantined, and the engine has told of it.
             drop(self.detach.execute_detach(request, instance, &attachments));
         }
+    }
+
+    /// A volume that was attached as the LV itself has no device of Volward's: it is given up where
+    /// this node neither holds its lease nor has it active.
+    fn is_given_up(&self, volume: &VolumeRef) -> bool {
+        let Ok(snapshot) = self.observer.snapshot(&volume.pool) else {
+            return false;
+        };
+        let active = snapshot.info.volume(volume.id).is_some_and(|v| v.active);
+        !active && !snapshot.held.contains_key(&volume.id.lv)
     }
 
     /// I13: no stale device survives. One that is open is somebody's: it is kept, and said.

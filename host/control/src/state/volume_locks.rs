@@ -76,13 +76,13 @@ mod tests {
     fn i1_a_taken_volume_is_waited_for_and_given_back() {
         let volume_locks = VolumeLocks::default();
         let (a, b) = (volume("a"), volume("b"));
-        let turn = volume_locks.take(&[a], Duration::ZERO).unwrap();
+        let guard = volume_locks.take(&[a], Duration::ZERO).unwrap();
         assert_eq!(volume_locks.take(&[b, a], Duration::ZERO).unwrap_err(), a);
         assert!(
             volume_locks.take(&[b], Duration::ZERO).is_ok(),
             "a failed take keeps nothing"
         );
-        drop(turn);
+        drop(guard);
         assert!(volume_locks.take(&[b, a], Duration::ZERO).is_ok());
     }
 
@@ -93,14 +93,14 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let turn = volume_locks
+                        let guard = volume_locks
                             .take(&[volume("a")], Duration::from_secs(60))
                             .unwrap();
                         let before = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                         assert_eq!(before, 0);
                         std::thread::yield_now();
                         inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
-                        drop(turn);
+                        drop(guard);
                     }
                 });
             }

@@ -10,6 +10,7 @@ mod peer;
 pub(crate) mod policies;
 mod problem;
 mod recover;
+pub(crate) mod rights;
 mod routes;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -69,7 +70,11 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(watch(policies, PERIOD, stopped.clone()));
     }
     let api = daemon.config.api.clone();
-    let door = Door::new(listener, move |uid| peer::may_ask(&api, uid), LIMITS);
+    let door = Door::new(
+        listener,
+        move |uid| rights::Role::of(uid, &api).is_some(),
+        LIMITS,
+    );
     let server = axum::serve(door, app).with_graceful_shutdown(async move {
         // An error means that the sender is gone, which is a stop as well.
         drop(stopped.wait_for(|stop| *stop).await);

@@ -11,6 +11,7 @@ use volward_model::Origin;
 
 use super::door::Door;
 use super::problem::plain;
+use super::rights::{Right, Role};
 use crate::config::ApiSection;
 
 /// The peer's credentials at the time it connected.
@@ -32,6 +33,8 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
     /// The caller's user id, as the kernel says it.
     pub(crate) uid: u32,
+    /// What it may do.
+    pub(crate) role: Role,
 }
 
 impl Peer {
@@ -56,23 +59,39 @@ impl Peer {
         let Some((uid, pid)) = self.credentials else {
             return Err(forbidden("the caller's credentials cannot be read"));
         };
-        let origin = match uid {
-            _ if !may_ask(api, uid) => {
-                return Err(forbidden(&format!(
-                    "user id {uid} may not ask the daemon; run as root, or add it to \
-                     api.openstack-uids in /etc/volward/volward.toml"
-                )));
-            }
-            0 => origin_of_root(pid),
-            _ => Origin::Openstack,
+        let Some(role) = Role::of(uid, api) else {
+            return Err(forbidden(&format!(
+                "user id {uid} may not ask the daemon; run as root, or add it to \
+                 api.openstack-uids (or api.monitoring-uids, to look) in /etc/volward/volward.toml"
+            )));
         };
-        Ok(Caller { origin, uid })
+        let origin = match role {
+            Role::Root => origin_of_root(pid),
+            Role::Openstack => Origin::Openstack,
+            Role::Monitoring => Origin::Other("monitoring".to_owned()),
+        };
+        Ok(Caller { origin, uid, role })
     }
 }
 
-/// Whether a user may ask anything at all.
-pub(crate) fn may_ask(api: &ApiSection, uid: u32) -> bool {
-    uid == 0 || api.openstack_uids.contains(&uid)
+impl Caller {
+    /// Checks that the caller has a right.
+    ///
+    /// # Errors
+    /// With the problem to answer.
+    pub(crate) fn must(&self, right: Right) -> Result<(), Problem> {
+        if self.role.may(right) {
+            return Ok(());
+        }
+        let who = Role::ALL.into_iter().filter(|role| role.may(right));
+        let who: Vec<String> = who.map(|role| role.to_string()).collect();
+        Err(forbidden(&format!(
+            "only {} may {right}, and user id {} has the role {}; `volward doctor` lists who may do what",
+            who.join(" and "),
+            self.uid,
+            self.role
+        )))
+    }
 }
 
 /// Root is either libvirt's hook or a person; the program tells. Root could lie, but root could
@@ -109,6 +128,7 @@ mod tests {
     fn a_configured_user_is_openstack_and_root_is_what_its_program_says() {
         let api = ApiSection {
             openstack_uids: vec![42],
+            monitoring_uids: vec![44],
         };
         let caller = |credentials| Peer { credentials }.caller(&api);
         let openstack = caller(Some((42, 1))).unwrap();

@@ -5,7 +5,6 @@ use axum::extract::{ConnectInfo, State};
 use volward_api::{
     FaultView, Open, PolicyLevel, PolicyState, PolicyView, ProblemCode, RollbackRequest, Words,
 };
-use volward_model::Origin;
 use volward_policy::{Level, PluginState, PluginStatus, RollbackError, SeenFault};
 
 use super::Peer;
@@ -31,10 +30,6 @@ pub(super) async fn rollback(
     Json(body): Json<RollbackRequest>,
 ) -> Result<Json<Vec<PolicyView>>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    if caller.origin == Origin::Openstack {
-        let message = "only root may roll a policy back".to_owned();
-        return Err(plain(ProblemCode::Forbidden, "forbidden", message).into());
-    }
     blocking(move || {
         tracing::info!(
             policy = body.name, undo = body.undo, uid = caller.uid, origin = ?caller.origin,

@@ -20,6 +20,7 @@ use volward_api::{
 use super::Peer;
 use super::handler::Shared;
 use super::problem::{Failure, plain};
+use super::rights::Right;
 use super::{attach, decisions, explain, policies, recover, views};
 
 /// One entry of the table.
@@ -27,6 +28,7 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) method: &'static str,
     pub(super) summary: &'static str,
+    pub(super) right: Right,
     pub(super) query: &'static [Parameter],
     pub(super) body: Option<MakeSchema>,
     pub(super) reply: MakeSchema,
@@ -54,7 +56,7 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-/// A route that is asked for.
+/// A route that is asked for; whoever may look may ask.
 fn reads<T: JsonSchema>(
     path: &'static str,
     summary: &'static str,
@@ -65,6 +67,7 @@ fn reads<T: JsonSchema>(
         path,
         method: "get",
         summary,
+        right: Right::Look,
         query,
         body: None,
         reply: schema::<T>,
@@ -72,7 +75,7 @@ fn reads<T: JsonSchema>(
     }
 }
 
-/// A route that is told something.
+/// A route that is told something, by whoever may administer.
 fn does<B: JsonSchema, T: JsonSchema>(
     path: &'static str,
     summary: &'static str,
@@ -83,10 +86,18 @@ fn does<B: JsonSchema, T: JsonSchema>(
         path,
         method: "post",
         summary,
+        right: Right::Administer,
         query: &[],
         body: Some(body),
         reply: schema::<T>,
         handler,
+    }
+}
+
+impl Route {
+    /// The same for whoever has another right.
+    fn for_whoever_may(self, right: Right) -> Self {
+        Self { right, ..self }
     }
 }
 
@@ -97,17 +108,20 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/attach",
             "Attach all disks of an instance, or none",
             post(attach::attach),
-        ),
+        )
+        .for_whoever_may(Right::Serve),
         does::<DetachRequest, DetachReply>(
             "/v1/detach",
             "Detach an instance's disks; what is not attached is no error",
             post(attach::detach),
-        ),
+        )
+        .for_whoever_may(Right::Serve),
         does::<ConfirmRequest, ConfirmReply>(
             "/v1/confirm",
             "Tell what became of an instance; nothing is changed",
             post(attach::confirm),
-        ),
+        )
+        .for_whoever_may(Right::Serve),
         does::<PoolInitRequest, PoolView>(
             "/v1/pools",
             "Make a volume group a pool",
@@ -164,7 +178,8 @@ pub(super) fn table() -> Vec<Route> {
                 ]
             },
             get(explain::explain),
-        ),
+        )
+        .for_whoever_may(Right::Serve),
         reads::<RecoverReply>(
             "/v1/recover",
             "Where a volume's data is, told by every witness this node has; nothing is changed",
@@ -187,13 +202,15 @@ pub(super) fn table() -> Vec<Route> {
                 ]
             },
             get(decisions::list),
-        ),
+        )
+        .for_whoever_may(Right::Administer),
         reads::<Vec<DecisionReply>>(
             "/v1/decisions/record",
             "Every decision of a request, whole",
             const { &[parameter::<String>("request", "a request id")] },
             get(decisions::records),
-        ),
+        )
+        .for_whoever_may(Right::Administer),
         reads::<DoctorReply>(
             "/v1/doctor",
             "What is missing here",
@@ -231,7 +248,16 @@ async fn who_may_ask(
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    peer.caller(&daemon.config.api)?;
+    let caller = peer.caller(&daemon.config.api)?;
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    let asked = |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
+    // What is not in the table is refused by the router, with what is.
+    if let Some(route) = table().iter().find(asked) {
+        let refused = caller.must(route.right);
+        refused.inspect_err(
+            |_| tracing::warn!(uid = caller.uid, role = %caller.role, method, path, "refused"),
+        )?;
+    }
     Ok(next.run(request).await)
 }
 
@@ -272,4 +298,46 @@ fn not_understood(text: &str) -> String {
         || text.to_owned(),
         |what| format!("the request is not understood: {what}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rights::Role;
+    use super::*;
+
+    /// Every route, every role: a new route has to be thought about here.
+    #[test]
+    fn who_may_do_what_is_as_reviewed() {
+        let lines: Vec<String> = table()
+            .iter()
+            .map(|route| {
+                let who = Role::ALL.iter().filter(|role| role.may(route.right));
+                let who: Vec<String> = who.map(ToString::to_string).collect();
+                format!("{} {}: {}", route.method, route.path, who.join(", "))
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "post /v1/attach: root, openstack",
+                "post /v1/detach: root, openstack",
+                "post /v1/confirm: root, openstack",
+                "post /v1/pools: root",
+                "get /v1/pools: root, openstack, monitoring",
+                "post /v1/volumes/set: root",
+                "get /v1/attachments: root, openstack, monitoring",
+                "get /v1/cluster: root, openstack, monitoring",
+                "get /v1/hydrations: root, openstack, monitoring",
+                "get /v1/policies: root, openstack, monitoring",
+                "post /v1/policies/load: root",
+                "post /v1/policies/rollback: root",
+                "get /v1/explain: root, openstack",
+                "get /v1/recover: root, openstack, monitoring",
+                "get /v1/decisions: root",
+                "get /v1/decisions/record: root",
+                "get /v1/doctor: root, openstack, monitoring",
+                "get /v1/status: root, openstack, monitoring",
+            ]
+        );
+    }
 }

@@ -213,10 +213,14 @@ fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
     };
     let init = PoolInitRequest { name: "vg9".into() };
     // The test's daemon has no LVM; who asked is said before anything is done.
-    not_as_root(|| served.client().volume_set(&set)).unwrap_err();
-    not_as_root(|| served.client().pool_init(&init)).unwrap_err();
+    served.client().volume_set(&set).unwrap_err();
+    served.client().pool_init(&init).unwrap_err();
+    let refused = not_as_root(|| served.client().volume_set(&set)).unwrap_err();
+    assert!(refused.to_string().contains("only root"), "{refused}");
     let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    let who = format!("uid={uid} origin=Openstack");
+    let refused = format!("uid={uid} role=openstack method=\"POST\" path=\"/v1/volumes/set\"");
+    assert!(text.contains(&refused), "{text}");
+    let who = format!("uid={} origin=", rustix::process::geteuid().as_raw());
     for (what, about) in [
         ("volume set", "pool=vg9 volume=web"),
         ("pool init", "pool=vg9"),

@@ -63,6 +63,7 @@ fn plan_input(volumes: Vec<VolumeInput>) -> PlanInput {
                 free: Bytes::mib(8192),
                 promised: Bytes(0),
             },
+            extent: Bytes::mib(4),
         }),
         watchdog: Watchdog::Armed,
         clone_unfit: None,
@@ -449,11 +450,17 @@ fn a_copy_that_cannot_be_had_is_a_note_not_a_refusal() {
     if let Some(local) = &mut full.local {
         local.space.free = Bytes::mib(100);
     }
+    // 512 MiB and twice 4 MiB, in extents of which three are needed.
+    let mut coarse = plan_input(vec![volume.clone()]);
+    if let Some(local) = &mut coarse.local {
+        local.extent = Bytes::mib(512);
+        local.space.free = Bytes::mib(1535);
+    }
     let mut unfit = plan_input(vec![volume.clone()]);
     unfit.clone_unfit = Some("no module".into());
     let mut none = plan_input(vec![volume]);
     none.local = None;
-    for input in [full, unfit, none] {
+    for input in [full, coarse, unfit, none] {
         let plan = attach(&input, requester(), &answer).unwrap();
         assert_eq!(plan.notes.len(), 1, "{plan:?}");
         assert!(!names(&plan).contains(&"make-copy"));
