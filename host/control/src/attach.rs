@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use volward_model::{
-    Answer, AttachmentKey, AttachmentState, Combined, DecisionRecord, Outcome, PoolName, RequestId,
-    VolumeRef,
-};
+use volward_model::{Answer, Combined, DecisionRecord, Outcome, RequestId, VolumeRef};
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
-use volward_plan::{AttachPlan, Precedence, Refusal, RequestedDisk, VolumeInput, precedence};
+use volward_plan::{AttachPlan, Refusal, VolumeInput};
 
 use crate::copies::Copies;
 use crate::engine::{Engine, StepFailure};
@@ -19,9 +16,11 @@ use crate::ports::{
     Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{State, VolumeGuard, intent};
+use crate::state::{State, VolumeGuard};
+use contention::INTENT_PAUSE;
 use gather::AttachContext;
 
+mod contention;
 mod execute;
 mod gather;
 mod request;
@@ -37,8 +36,6 @@ const ATTEMPTS: usize = 3;
 const CONTENTION_WAITS: u32 = 2;
 /// Between two looks whether what is waited for is a write-back.
 const LOCK_POLL: Duration = Duration::from_secs(2);
-/// Between two looks at another node's intent.
-const INTENT_PAUSE: Duration = Duration::from_millis(250);
 
 /// How one attempt ended.
 enum Attempt {
@@ -202,52 +199,6 @@ impl Attach {
         }
     }
 
-    /// Whether another node is about to attach any of the volumes.
-    fn is_contended(&self, ask: &AttachRequest) -> Result<bool, ControlError> {
-        let look = self.attach_context(ask)?;
-        let mut others = volumes(&look).flat_map(|volume| &volume.elsewhere);
-        Ok(others.any(|other| other.attachment.state == AttachmentState::Intent))
-    }
-
-    /// One attempt between publishing the intent and taking it back.
-    fn with_published_intents(
-        &self,
-        ask: &AttachRequest,
-        volumes: &[VolumeRef],
-    ) -> Result<Attempt, ControlError> {
-        let key = |volume: &VolumeRef| AttachmentKey {
-            volume: volume.id,
-            instance: ask.instance,
-        };
-        let keys: Vec<AttachmentKey> = volumes.iter().map(key).collect();
-        let mut pools: Vec<&PoolName> = volumes.iter().map(|v| &v.pool).collect();
-        pools.sort();
-        pools.dedup();
-        let now = self.ports.clock.now_ms();
-        {
-            let mut attachment_table = self.state.attachment_table();
-            for volume in volumes {
-                let intent = intent(&self.settings.node, key(volume), now);
-                attachment_table.intend(&volume.pool, intent);
-            }
-        }
-        let announced = pools
-            .iter()
-            .try_for_each(|pool| self.state.write_slot(pool));
-        let outcome = match announced {
-            Ok(()) => self.attempt(ask, volumes),
-            Err(error) => Err(storage(ask.request, "announcing it in the registry", error)),
-        };
-        // After a success the intents have become attachments, and nothing is left to take back.
-        let changed = self.state.attachment_table().drop_intents(&keys);
-        for pool in changed {
-            if let Err(error) = self.state.write_slot(&pool) {
-                tracing::warn!(%pool, %error, "an intent is still shown to other nodes");
-            }
-        }
-        outcome
-    }
-
     fn attempt(&self, ask: &AttachRequest, volumes: &[VolumeRef]) -> Result<Attempt, ControlError> {
         let look = match self.await_contending_intents(ask)? {
             Ok(look) => look,
@@ -317,44 +268,6 @@ impl Attach {
         let cause = broken.error.cause(&broken.what);
         tracing::warn!(%volume, %cause, "what is left of a copy cannot be removed");
         refuse(ask.request, Refusal::leftovers(volume, &cause))
-    }
-
-    /// Looks; waits while a node with a lower host-id wants the same. The inner error says that
-    /// it still does: withdraw, and ask again.
-    fn await_contending_intents(
-        &self,
-        ask: &AttachRequest,
-    ) -> Result<Result<AttachContext, String>, ControlError> {
-        let look = self.attach_context(ask)?;
-        let Precedence::Yield(first) = precedence(look.own_host_id, volumes(&look)) else {
-            return Ok(Ok(look));
-        };
-        // All withdrawn while waiting: others must not see an intent that does not go on.
-        let key = |disk: &RequestedDisk| AttachmentKey {
-            volume: disk.volume().id,
-            instance: ask.instance,
-        };
-        let keys: Vec<AttachmentKey> = look.input.disks.iter().map(key).collect();
-        // Bound first: in the loop's head the attachment table would stay locked through its body.
-        let changed = self.state.attachment_table().drop_intents(&keys);
-        for pool in changed {
-            self.state
-                .write_slot(&pool)
-                .map_err(|e| storage(ask.request, "withdrawing", e))?;
-        }
-        let deadline = self.ports.clock.monotonic() + self.settings.intent_wait;
-        while self.ports.clock.monotonic() < deadline {
-            still_wanted(ask)?;
-            self.ports.clock.sleep(INTENT_PAUSE);
-            let look = self.attach_context(ask)?;
-            // Another one than before: the next attempt waits for that one.
-            if precedence(look.own_host_id, volumes(&look)) != Precedence::Yield(first.clone()) {
-                return Ok(Err(first.to_string()));
-            }
-        }
-        tracing::warn!(request = %ask.request, contender = %first, "passing by an intent that stood still");
-        self.state.pass_by(&first);
-        Ok(Err(first.to_string()))
     }
 
     fn plan(

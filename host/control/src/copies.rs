@@ -5,7 +5,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use volward_model::{Backing, DeviceId, DeviceRole, Table, VolumeRef};
+use volward_model::{Backing, Bytes, CopyStage, DeviceId, DeviceRole, Table, VolumeRef};
 use volward_plan::home::may_switch;
 use volward_plan::{AttachPlan, Step};
 
@@ -172,11 +172,15 @@ impl Copies {
             return Ok(false);
         };
         let copy = self.engine.copy_volumes(volume, local)?.copy;
-        let size = copy.size.sectors().ok_or_else(|| PortError::Unreadable {
+        // As long as the clone, whatever the volume was grown to and the copy was rounded up to.
+        let size = match CopyStage::from_tags(copy.tags.iter().map(String::as_str)) {
+            Some(CopyStage::Used { size, .. }) => size,
+            _ => self.volume_size(volume)?.min(copy.size),
+        };
+        let size = size.sectors().ok_or_else(|| PortError::Unreadable {
             what: copy.volume.to_string(),
             reason: "its size is no multiple of 512".into(),
         })?;
-        let size = self.volume_sectors(volume)?.min(size);
         let table = Table::Linear {
             on: Backing::Volume(copy.volume.id),
             size,
@@ -202,13 +206,12 @@ impl Copies {
         });
     }
 
-    fn volume_sectors(&self, volume: &VolumeRef) -> PortResult<volward_model::Sectors> {
+    fn volume_size(&self, volume: &VolumeRef) -> PortResult<Bytes> {
         let pool = self.ports.volumes.pool(&volume.pool)?;
         let info = pool.volume(volume.id);
-        info.and_then(|i| i.size.sectors())
-            .ok_or_else(|| PortError::Missing {
-                what: volume.to_string(),
-            })
+        info.map(|i| i.size).ok_or_else(|| PortError::Missing {
+            what: volume.to_string(),
+        })
     }
 
     /// From here on nothing old can come back through a discard (I21).

@@ -246,7 +246,10 @@ impl Detach {
             let home = found.and_then(|v| v.home().ok());
             let contradictions = match (found, &home, &traces) {
                 (Some(found), Some(home), Ok(traces)) => self.contradictions(found, home, traces),
-                // Of what cannot be read nothing is given up that a copy may stand on.
+                // A copy was granted, and nothing but the home tag tells what became of it.
+                (_, _, Err(error)) if attachment.copy.is_some() => {
+                    vec![format!("this node's devices cannot be listed: {error}")]
+                }
                 _ => Vec::new(),
             };
             let others_stay = self

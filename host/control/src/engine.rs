@@ -16,6 +16,7 @@ mod execute;
 mod homes;
 mod hydration;
 mod leases;
+mod quarantine;
 mod run;
 
 pub(crate) use execute::{DueWriteBack, ExecuteError};

@@ -39,5 +39,6 @@ pub use error::ControlError;
 pub use node::Node;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView};
+pub use views::VolumeTrouble;
 /// The room `host/ports`.
 pub use volward_ports as ports;

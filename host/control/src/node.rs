@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
+use volward_model::{
+    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName, VolumeRef,
+};
 
 use volward_plan::witness::Testimony;
 
@@ -18,7 +20,7 @@ use crate::recover::{Recovered, Recovery};
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
 use crate::state::{CopyView, State};
-use crate::views::{ClusterAttachment, Views};
+use crate::views::{ClusterAttachment, Views, VolumeTrouble};
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -255,6 +257,13 @@ impl Node {
         volume: &VolumeName,
     ) -> Result<Testimony, ControlError> {
         self.views.testimony(request, pool, volume)
+    }
+
+    /// Volumes of the pools that can be read that an operator should look at, because of where their
+    /// data is.
+    #[must_use]
+    pub fn to_look_at(&self) -> Vec<(VolumeRef, VolumeTrouble)> {
+        self.views.to_look_at()
     }
 
     /// Of these disks, the ones an instance has not attached here.

@@ -6,19 +6,22 @@ use std::sync::Arc;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
-    Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyLv, CopyProgress, CopyStage,
-    DeviceId, DeviceInfo, DeviceRole, DiskFacts, HeldLease, Home, HydrationFacts, InstanceId,
-    LeaseHolder, LeaseMode, LvUuid, Member, NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing,
-    Slot, SlotReading, Space, VolumeId, VolumeInfo, VolumeRef,
+    Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DiskFacts, HeldLease,
+    Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member, NodeFacts,
+    NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
+    VolumeRef,
 };
-use volward_plan::home::copy_names;
 use volward_plan::input::ForeignAttachment;
-use volward_plan::{LocalPool, Refusal, VolumeInput, Witnesses};
+use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
 use crate::ports::{Devices, Leases, Machine, PortResult, Registry, Volumes};
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
+
+mod traces;
+
+pub(crate) use traces::Traces;
 
 /// A shared pool at one moment.
 #[derive(Clone, Debug)]
@@ -37,15 +40,6 @@ pub struct PoolSnapshot {
     pub slots: Vec<NumberedSlot>,
     /// What this node itself has of the pool's volumes.
     pub(crate) traces: Traces,
-}
-
-/// Volward's devices and copies on this node, whatever the homes say of them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Traces {
-    /// All of Volward's devices that the kernel has.
-    pub(crate) devices: Vec<DeviceInfo>,
-    /// The local pool; `None` if there is none, or it cannot be read.
-    pub(crate) local: Option<PoolInfo>,
 }
 
 impl PoolSnapshot {
@@ -171,60 +165,6 @@ impl Observer {
             own,
             slots,
             traces: self.traces()?,
-        })
-    }
-
-    /// What this node has of its volumes, beside what homes and records say.
-    pub(crate) fn traces(&self) -> PortResult<Traces> {
-        let devices = self.ports.devices.list()?;
-        let local = self.settings.local.as_ref().and_then(|name| {
-            let info = self.ports.volumes.validated_pool(name);
-            info.inspect_err(|error| tracing::debug!(%error, "the local pool cannot be read"))
-                .ok()
-        });
-        Ok(Traces { devices, local })
-    }
-
-    /// What is known of a volume on this node alone.
-    pub(crate) fn local_input(
-        &self,
-        traces: &Traces,
-        info: &VolumeInfo,
-    ) -> PortResult<VolumeInput> {
-        let id = info.volume.id;
-        let of_volume = traces.devices.iter().filter(|d| d.id.volume == id);
-        let devices: Vec<DeviceInfo> = of_volume.cloned().collect();
-        let clone_loaded = devices
-            .iter()
-            .any(|d| d.id.role == DeviceRole::Clone && d.target.is_some());
-        let clone = if clone_loaded {
-            let id = DeviceId {
-                volume: id,
-                role: DeviceRole::Clone,
-            };
-            self.ports.devices.clone_status(id)?
-        } else {
-            None
-        };
-        let attachment_table = self.state.attachment_table();
-        Ok(VolumeInput {
-            info: info.clone(),
-            lease: None,
-            here: attachment_table
-                .of_volume(id)
-                .map(crate::ports::StoredAttachment::local)
-                .collect(),
-            elsewhere: Vec::new(),
-            unreadable: Vec::new(),
-            newer: Vec::new(),
-            progress: attachment_table.copy(id),
-            clone,
-            clone_loaded,
-            witnesses: Witnesses {
-                devices,
-                copies: traces.local.as_ref().map(|local| copies_of(info, local)),
-                write_back: self.state.is_returning(id),
-            },
         })
     }
 
@@ -417,20 +357,4 @@ pub(crate) fn find<'a>(
             snapshot.info.name
         ))
     })
-}
-
-/// The LVs of the local pool that say they are the volume's copy: by the tag, not by the home.
-fn copies_of(info: &VolumeInfo, local: &PoolInfo) -> Vec<CopyLv> {
-    let Ok(names) = copy_names(info.volume.id) else {
-        return Vec::new();
-    };
-    local
-        .volumes
-        .iter()
-        .filter(|lv| lv.volume.name == names.copy && lv.tags.contains(&names.tag))
-        .map(|lv| CopyLv {
-            lv: lv.volume.id.lv,
-            stage: CopyStage::from_tags(lv.tags.iter().map(String::as_str)),
-        })
-        .collect()
 }

@@ -215,6 +215,21 @@ impl State {
         self.monitors().get(&volume).is_some_and(|w| w.returning)
     }
 
+    /// Whether the volume's write-back has an entry in the journal.
+    pub(crate) fn note_recorded(&self, volume: VolumeId, recorded: bool) {
+        if let Some(monitor) = self.monitors().get_mut(&volume) {
+            monitor.recorded = recorded;
+        }
+    }
+
+    /// Whether a write-back of the volume is on record in the journal.
+    pub(crate) fn has_recorded_write_back(&self, volume: VolumeId) -> bool {
+        let monitors = self.monitors();
+        monitors
+            .get(&volume)
+            .is_some_and(|monitor| monitor.returning && monitor.recorded)
+    }
+
     /// A copy's latest status, for everybody to see.
     pub(crate) fn note_status(&self, volume: &VolumeRef, status: &CloneStatus) {
         let now = self.ports.clock.monotonic();
@@ -267,9 +282,13 @@ impl State {
 
     /// The clone vanished: either a write-back has taken over, or the attach was undone.
     pub(crate) fn forget_hydration(&self, volume: VolumeId) {
-        let mut monitors = self.monitors();
-        if monitors.get(&volume).is_some_and(|w| !w.returning) {
-            monitors.remove(&volume);
+        // One lock after the other, never one within the other.
+        let forgotten = {
+            let mut monitors = self.monitors();
+            let hydrates = monitors.get(&volume).is_some_and(|w| !w.returning);
+            hydrates.then(|| monitors.remove(&volume))
+        };
+        if forgotten.is_some() {
             self.attachment_table().drop_copy(volume);
         }
     }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use volward_model::{
-    Attachment, AttachmentState, InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeId,
-    VolumeName, VolumeRef,
+    Attachment, AttachmentState, HomeState, InstanceId, LeaseMode, PoolName, RequestId, Sharing,
+    VolumeId, VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::home_of;
-use volward_plan::witness::{Testimony, testimony};
+use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 
 use crate::error::{ControlError, refuse, storage};
-use crate::observe::{Observer, find};
+use crate::observe::{Observer, PoolSnapshot, find};
 use crate::ports::{
     Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
     StoredAttachment,
@@ -26,6 +26,16 @@ pub struct ClusterAttachment {
     pub attachment: Attachment,
     /// The volume's present name; `None` if the pool does not list it any more.
     pub volume: Option<VolumeRef>,
+}
+
+/// Why an operator should look at a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeTrouble {
+    /// What is known of its data contradicts itself, a sentence each.
+    Contradiction(Vec<String>),
+    /// Its data is partly in this node's copy, and no guest here has it: after a reboot, say. It is
+    /// written back when it was attached and detached here.
+    WaitsForItsGuest,
 }
 
 needs!(ViewsPorts {
@@ -95,6 +105,35 @@ impl Views {
             .volume_input(&snapshot, info)
             .map_err(failed)?;
         Ok(testimony(&self.settings.node, &home, &seen))
+    }
+
+    /// Volumes of the pools that can be read that an operator should look at, because of where their
+    /// data is.
+    pub(crate) fn to_look_at(&self) -> Vec<(VolumeRef, VolumeTrouble)> {
+        let mut found = Vec::new();
+        for pool in &self.settings.pools {
+            let Ok(snapshot) = self.observer.snapshot(pool) else {
+                continue;
+            };
+            for info in snapshot.info.volumes.iter().filter(|v| !v.is_internal()) {
+                if let Some(trouble) = self.trouble_of(&snapshot, info) {
+                    found.push((info.volume.clone(), trouble));
+                }
+            }
+        }
+        found
+    }
+
+    fn trouble_of(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> Option<VolumeTrouble> {
+        let node = &self.settings.node;
+        let home = info.home().ok()?;
+        let seen = self.observer.local_input(&snapshot.traces, info).ok()?;
+        if let Verdict::Contradict(sentences) = weigh(node, &home, &seen) {
+            return Some(VolumeTrouble::Contradiction(sentences));
+        }
+        let split = matches!(&home.state, HomeState::Split { node: owner, .. } if owner == node);
+        let idle = seen.here.is_empty() && !self.state.is_returning(info.volume.id);
+        (split && idle).then_some(VolumeTrouble::WaitsForItsGuest)
     }
 
     /// Of these disks, the ones an instance has not attached here as they should be; what is

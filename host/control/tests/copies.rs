@@ -7,8 +7,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ControlError;
 use volward_control::ports::{Devices, PortError};
+use volward_control::{ControlError, VolumeTrouble};
 use volward_model::home::HomeState;
 use volward_model::{Bytes, CopyMode, CopyState, DeviceId, DeviceRole, VolumeRef};
 use volward_plan::RefusalCode;
@@ -136,6 +136,8 @@ fn after_a_reboot_the_guest_starts_again_on_its_split_copy() {
     lab.policy.say(Say::AsAsked);
     let n1 = lab.start("n1");
     n1.tasks.run_all();
+    let waiting = [(volume.clone(), VolumeTrouble::WaitsForItsGuest)];
+    assert_eq!(n1.node.to_look_at(), waiting);
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
     assert_eq!(settled(&lab, &n1), [""; 0]);
     let status = n1.kernel.clone_status(clone_of(&volume)).unwrap().unwrap();

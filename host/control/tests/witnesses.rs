@@ -7,8 +7,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ControlError;
-use volward_control::ports::{Devices, Leases, Volumes};
+use volward_control::ports::{Devices, Leases, PortError, Volumes};
+use volward_control::{ControlError, VolumeTrouble};
 use volward_model::home::HomeState;
 use volward_model::{
     AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, Home, LeaseMode, VolumeRef,
@@ -28,6 +28,13 @@ fn attached(say: Say) -> (Lab, Daemon, VolumeRef) {
     let volume = lab.volume("a");
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
     (lab, n1, volume)
+}
+
+fn failure() -> PortError {
+    PortError::Io {
+        what: "a test".into(),
+        reason: "a test's failure".into(),
+    }
 }
 
 fn clone_of(volume: &VolumeRef) -> DeviceId {
@@ -132,6 +139,11 @@ fn a_home_tag_that_is_lost_costs_neither_lease_nor_copy() {
         );
         assert!(n1.kernel.devices().contains(&clone_of(&volume)));
     }
+    let troubles = n1.node.to_look_at();
+    assert!(
+        matches!(&troubles[..], [(of, VolumeTrouble::Contradiction(_))] if *of == volume),
+        "{troubles:?}"
+    );
     let (code, message) = refused(&n1, 2, &volume);
     assert_eq!(code, RefusalCode::Contradiction, "{message}");
     assert!(message.contains("volward recover"), "{message}");
@@ -226,6 +238,132 @@ fn a_volume_that_is_grown_while_its_data_is_on_a_copy_comes_home_and_keeps_its_n
     assert_eq!(info.volume(volume.id).unwrap().size, grown);
     lab.policy.say(Say::AsAsked);
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+}
+
+/// Takes the copy's own word away, as on a copy of 0.1.0.
+fn silence_copy(lab: &Lab, n1: &Daemon, volume: &VolumeRef) -> VolumeRef {
+    let local = lab.local("n1").unwrap();
+    let copy = n1.kernel.pool(&local).unwrap();
+    let name = format!("volward-copy-{}", volume.id.lv).parse().unwrap();
+    let copy = copy.named(&name).unwrap().volume.clone();
+    lab.cluster.tamper(&copy, |_, tags, _| {
+        tags.retain(|tag| !tag.starts_with("volward.copy-stage="));
+    });
+    copy
+}
+
+/// The home tag is rolled back to a time when the pool had everything, after a reboot, and the copy
+/// does not say what is in it: nothing but a record of a write-back would speak for removing it.
+#[test]
+fn a_copy_that_says_nothing_is_not_removed_on_the_word_of_an_older_home() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::WritesOnly));
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    let older = lab.cluster.tags(&volume);
+    assert_eq!(home(&lab, &volume).state, HomeState::Pool);
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    write(&lab, &n1, &volume, (3, 7));
+    let copy = silence_copy(&lab, &n1, &volume);
+    let newer = lab.cluster.tags(&volume);
+    n1.kill();
+    lab.reboot("n1");
+    lab.cluster.tamper(&volume, |_, tags, _| *tags = older);
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    assert_eq!(refused(&n1, 2, &volume).0, RefusalCode::Contradiction);
+    let local = n1.kernel.pool(&copy.pool).unwrap();
+    assert!(local.volume(copy.id).is_some(), "the copy is gone");
+
+    lab.cluster.tamper(&volume, |_, tags, _| *tags = newer);
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    assert_eq!(data(&lab, &n1), [""; 0]);
+}
+
+/// A daemon that replaces 0.1.0 under running guests makes their copies say that they are in use.
+#[test]
+fn a_copy_that_says_nothing_says_that_it_is_in_use_when_it_is_taken_up() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    let copy = silence_copy(&lab, &n1, &volume);
+    n1.kill();
+    let n1 = lab.start("n1");
+    let tags = lab.cluster.tags(&copy);
+    assert!(
+        tags.iter().any(|tag| tag.contains("copy-stage=used:1:")),
+        "{tags:?}"
+    );
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// Grown while it hydrates and after it was switched, and with a failure at each change of the
+/// write-back.
+#[test]
+fn a_grown_volume_comes_home_whatever_fails_on_the_way() {
+    for mode in [CopyMode::WritesOnly, CopyMode::Background] {
+        for n in 1..40 {
+            let (lab, n1, volume) = attached(Say::Copy(mode));
+            write(&lab, &n1, &volume, (3, 7));
+            lab.cluster.tamper(&volume, |size, _, _| size.0 += 64 << 20);
+            n1.tasks.run_all();
+            write(&lab, &n1, &volume, (4, 8));
+            n1.node.detach(&detach_ask(instance(1))).unwrap();
+            n1.kernel.fail_at(n);
+            n1.tasks.run_all();
+            n1.kill();
+            let n1 = lab.start("n1");
+            n1.tasks.run_all();
+            assert_eq!(home(&lab, &volume).state, HomeState::Pool, "{mode:?} {n}");
+            let now = lab.cluster.contents(volume.id);
+            let expected = lab.expected(volume.id);
+            assert_eq!(now[..expected.len()], expected, "{mode:?} {n}");
+            let left = lab.cluster.volumes(&lab.local("n1").unwrap());
+            assert!(left.is_empty(), "{mode:?} {n}: {left:?}");
+        }
+    }
+}
+
+/// An undo that breaks off between the copy's word and the home's is finished by the next detach.
+#[test]
+fn an_undo_that_breaks_off_at_the_home_is_no_contradiction_for_good() {
+    for n in 1..8 {
+        let lab = Lab::new(&["n1"]);
+        lab.policy.say(Say::Copy(CopyMode::Background));
+        let n1 = lab.start("n1");
+        let volume = lab.volume("a");
+        let kernel = n1.kernel.clone();
+        n1.kernel.fail_on("link", failure());
+        n1.kernel.before("link", move |_| kernel.fail_at(n));
+        n1.node
+            .attach(&ask(instance(1), &[disk(&volume)]))
+            .unwrap_err();
+        n1.kill();
+        let n1 = lab.start("n1");
+        n1.tasks.run_all();
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        n1.tasks.run_all();
+        assert_eq!(clean(&lab, &n1), [""; 0], "failure {n} of the undo");
+    }
+}
+
+#[test]
+fn a_detach_that_cannot_look_at_the_devices_keeps_lease_and_copy() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    let tags = lab.cluster.tags(&volume);
+    lab.cluster.tamper(&volume, |_, tags, _| tags.clear());
+    n1.kernel.fail_on("list-devices", failure());
+    n1.node.detach(&detach_ask(instance(1))).unwrap_err();
+    assert_eq!(
+        holds(&lab, &n1.kernel, volume.id),
+        Some(LeaseMode::Exclusive)
+    );
+    lab.cluster.tamper(&volume, |_, now, _| *now = tags);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.extend(system::exchanged(&daemon.held));
     checks.push(consistency(daemon));
     checks.extend(copies::examine(daemon));
+    checks.extend(copies::volumes(daemon));
     checks
 }
 

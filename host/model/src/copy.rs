@@ -75,6 +75,8 @@ impl CopyStage {
 pub struct CopyLv {
     /// Its UUID, which the home names.
     pub lv: LvUuid,
+    /// Its size in bytes: the volume's when it was made, in whole extents of the local pool.
+    pub size: Bytes,
     /// What its tags say; `None` on a copy of 0.1.0.
     pub stage: Option<CopyStage>,
 }

@@ -21,7 +21,7 @@ use crate::geometry::{geometry_of, metadata_size, sectors_of};
 use crate::input::VolumeInput;
 use crate::refusal::{Refusal, RefusalCode, home_of};
 use crate::step::{NextHome, Step};
-use crate::witness::{agree, copied_size};
+use crate::witness::{agree, copied_size, is_written_back};
 
 /// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
 /// there is nothing to do.
@@ -80,6 +80,24 @@ pub fn write_back(
         batch: None,
         fate: CopyFate::WriteBack,
     };
+    if is_written_back(&home, seen) {
+        // Broken off between the copy's word and the home's.
+        let mut steps = vec![
+            Step::Lease {
+                pool: volume.pool.clone(),
+                volumes: vec![volume.clone()],
+                mode: LeaseMode::Exclusive,
+            },
+            Step::SetHome {
+                volume: volume.clone(),
+                from_generation: generation,
+                to: NextHome::Pool,
+                local: local.clone(),
+            },
+        ];
+        steps.extend(clean_up());
+        return Ok(steps);
+    }
     // A volume that was grown since keeps its new end: nothing of it is in the copy.
     let copied = copied_size(&home, seen);
     let geometry = geometry_of(&seen.info, copied, &whole)?;

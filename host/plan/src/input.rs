@@ -88,7 +88,7 @@ pub struct Witnesses {
     /// LVs of the local pool that say they are a copy of the volume; `None` if the pool cannot be
     /// read, or there is none.
     pub copies: Option<Vec<CopyLv>>,
-    /// A write-back of the volume is on record: begun, and not ended.
+    /// A write-back of the volume is on record in the journal: begun, and not ended.
     pub write_back: bool,
 }
 

@@ -71,10 +71,23 @@ pub fn agree(node: &NodeName, home: &Home, seen: &VolumeInput) -> Result<Verdict
 pub fn copied_size(home: &Home, seen: &VolumeInput) -> Bytes {
     let named = home.copy().map(|(_, lv)| *lv);
     let used = copies(seen).find(|copy| Some(copy.lv) == named);
-    match used.and_then(|copy| copy.stage) {
-        Some(CopyStage::Used { size, .. }) => size,
-        _ => seen.info.size,
+    match used {
+        Some(CopyLv {
+            stage: Some(CopyStage::Used { size, .. }),
+            ..
+        }) => *size,
+        // A volume that was grown since is larger than its copy.
+        Some(copy) => seen.info.size.min(copy.size),
+        None => seen.info.size,
     }
+}
+
+/// Whether the copy that the home names says that it was written back: all that is missing is the
+/// home itself.
+#[must_use]
+pub fn is_written_back(home: &Home, seen: &VolumeInput) -> bool {
+    let named = home.copy().map(|(_, lv)| *lv);
+    copies(seen).any(|copy| Some(copy.lv) == named && copy.stage == Some(CopyStage::Returned))
 }
 
 /// Attachment devices that no attachment accounts for: whoever has one open uses the volume.

@@ -108,7 +108,7 @@ pub struct OpenEntries {
 /// An open entry whose marks do not belong to its steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedEntry {
-    /// As it was begun: every step's mark is [`StepMark::Waiting`](crate::StepMark::Waiting),
+    /// As it was begun: every step's mark is [`StepMark::Waiting`],
     /// whatever has happened since.
     pub entry: JournalEntry,
     /// What is wrong, a sentence.

@@ -14,6 +14,7 @@ impl Copies {
     pub(crate) fn start_write_backs(&self, due: impl IntoIterator<Item = DueWriteBack>) {
         for DueWriteBack { entry, volume } in due {
             self.watch(&volume, true, true);
+            self.state.note_recorded(volume.id, entry.is_some());
             let Some(copies) = self.me.upgrade() else {
                 return;
             };

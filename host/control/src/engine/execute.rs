@@ -2,10 +2,9 @@
 //! step fails; taken up after a crash. What differs between operations they say themselves
 //! ([`Operation`]).
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use volward_model::{AttachmentKey, AttachmentState, DeviceId, PoolName, RequestId, VolumeRef};
+use volward_model::{RequestId, VolumeRef};
 use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure};
@@ -258,30 +257,6 @@ impl Engine {
         ExecuteError::Quarantined { causes }
     }
 
-    /// A guest whose device could not be taken away goes on, and is reached by its path again.
-    fn restore_paths(&self, operation: &Operation) {
-        let Operation::Detach { steps, .. } = operation else {
-            return;
-        };
-        for marked in steps {
-            let Step::Unlink { volume, instance } = &marked.step else {
-                continue;
-            };
-            let id = DeviceId::attachment(volume.id, *instance);
-            if !matches!(self.ports.devices.get(id), Ok(Some(_))) {
-                continue;
-            }
-            let link = Step::Link {
-                volume: volume.clone(),
-                instance: *instance,
-            };
-            if let Err(error) = self.step(&link, &Cancellation::default()) {
-                let cause = error.cause(&link.to_string());
-                tracing::warn!(%volume, %instance, %cause, "a path is missing");
-            }
-        }
-    }
-
     fn end_undone(
         &self,
         begun: Begun<'_>,
@@ -337,60 +312,6 @@ impl Engine {
         let mut concerned: Vec<_> = leaving.cloned().collect();
         concerned.extend(changes.put.into_iter().filter(fresh));
         concerned
-    }
-
-    /// Remembers what could neither be finished nor undone, with its causes.
-    fn quarantine(&self, begun: Begun<'_>, attachments: &[StoredAttachment], causes: &[String]) {
-        let kept: Vec<StoredAttachment> = attachments
-            .iter()
-            .cloned()
-            .map(|mut a| {
-                a.state = AttachmentState::Quarantined;
-                a.causes = causes.to_vec();
-                a
-            })
-            .collect();
-        let end = Finish {
-            causes: causes.to_vec(),
-            put: kept.clone(),
-            ..Finish::new(JournalState::Quarantined)
-        };
-        if let Err(error) = self.end(begun.number, end) {
-            self.unrecorded("a quarantine, for now".to_owned(), &error);
-        }
-        self.keep(begun, kept, causes.to_vec());
-    }
-
-    /// The attachments of these keys, as they are when they are quarantined.
-    fn quarantined(&self, keys: &[(AttachmentKey, String)]) -> Vec<StoredAttachment> {
-        let attachment_table = self.state.attachment_table();
-        let quarantined = |a: &StoredAttachment| {
-            let (_, why) = keys.iter().find(|(key, _)| *key == a.key())?;
-            Some(StoredAttachment {
-                state: AttachmentState::Quarantined,
-                causes: vec![why.clone()],
-                ..a.clone()
-            })
-        };
-        let attachments = attachment_table.attachments();
-        attachments.filter_map(quarantined).collect()
-    }
-
-    /// Remembers and shows what is quarantined, and tells of it.
-    fn keep(&self, begun: Begun<'_>, kept: Vec<StoredAttachment>, causes: Vec<String>) {
-        let of = begun.entry.into();
-        self.ports.events.tell(&Event::Quarantined { of, causes });
-        let pools: BTreeSet<PoolName> = kept.iter().map(|a| a.volume.pool.clone()).collect();
-        self.state.attachment_table().put(kept);
-        for pool in pools {
-            if let Err(error) = self.state.write_slot(&pool) {
-                self.ports.events.tell(&Event::Unseen {
-                    pool,
-                    what: "a quarantine",
-                    reason: error.to_string(),
-                });
-            }
-        }
     }
 
     /// Tells of what the state does not have.

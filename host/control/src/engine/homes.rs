@@ -130,10 +130,14 @@ impl Engine {
         }
         self.must_hold_exclusive(volume)?;
         if matches!(to, NextHome::Pool) {
-            // Complete and flushed, or undone before a guest had it: the copy says so first, for
-            // afterwards nothing else could tell it from one whose home tag was lost.
+            // The copy says so first, for afterwards nothing else could tell it from one whose home
+            // tag was lost. Undone before a guest had it, there is nothing in it.
+            let stage = match before.state {
+                HomeState::Returning { .. } => CopyStage::Returned,
+                _ => CopyStage::Fresh,
+            };
             let copy = self.copy_volumes(volume, local)?.copy;
-            self.set_copy_stage(&copy, CopyStage::Returned)?;
+            self.set_copy_stage(&copy, stage)?;
         }
         let tags = &self.volume_info(volume)?.tags;
         let old: Vec<String> = tags
@@ -219,11 +223,11 @@ impl Engine {
         let id = clone_of(volume);
         let loaded = self.is_loaded(id)?;
         let lvs = self.current_copy(volume, local)?;
-        self.mark_used(volume, &lvs.copy, size)?;
         if loaded.as_deref() == Some("linear") {
             // Everything is in the copy: it must be the one that the home names.
             let on = Backing::Volume(lvs.copy.volume.id);
-            return self.must_stand_on(id, &Table::Linear { on, size });
+            self.must_stand_on(id, &Table::Linear { on, size })?;
+            return self.mark_used(volume, &lvs.copy, size);
         }
         self.activate_copy(local, &lvs)?;
         let table = CloneTable {
@@ -237,9 +241,11 @@ impl Engine {
             batch: geometry.batch,
         };
         if loaded.is_none() {
+            self.mark_used(volume, &lvs.copy, size)?;
             return self.make_clone(id, table);
         }
         self.must_stand_on(id, &Table::Clone(table))?;
+        self.mark_used(volume, &lvs.copy, size)?;
         match self.ports.devices.clone_status(id)? {
             Some(status) if status.hydrating != hydrating => {
                 self.ports.devices.set_hydration(id, hydrating)
@@ -269,6 +275,17 @@ impl Engine {
         };
         let size = size.bytes();
         self.set_copy_stage(copy, CopyStage::Used { generation, size })
+    }
+
+    /// A copy that an earlier version has loaded, and that says nothing of itself, says from now on
+    /// that it is in use.
+    pub(crate) fn mark_loaded_copy(&self, volume: &VolumeRef) -> PortResult<()> {
+        let Some(local) = &self.settings.local else {
+            return Ok(());
+        };
+        let copy = self.copy_volumes(volume, local)?.copy;
+        let size = self.volume_info(volume)?.size.min(copy.size);
+        self.mark_used(volume, &copy, Sectors(size.0 / 512))
     }
 
     fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {

@@ -144,6 +144,11 @@ impl Recovery {
             let DeviceRole::Attachment(instance) = device.id.role else {
                 continue;
             };
+            // Closed since it was found: nobody's, like any other.
+            if self.ports.devices.remove(device.id).is_ok() {
+                self.state.forget_unclaimed(device.id);
+                continue;
+            }
             let Some((volume, lease)) = self.name_of(&device) else {
                 continue;
             };
@@ -242,6 +247,12 @@ impl Recovery {
                 .filter_map(|a| a.copy)
                 .any(|c| c.mode >= CopyMode::Background);
             self.copies.watch(volume, false, hydrating);
+            if let Err(error) = self.engine.mark_loaded_copy(volume) {
+                self.trouble(
+                    format!("noting on the copy of {volume} that it is in use"),
+                    &error,
+                );
+            }
             if let Err(error) = self.allow_discards_if_linear(volume) {
                 self.trouble(format!("allowing discards on {volume} again"), &error);
             }
@@ -293,16 +304,17 @@ impl Recovery {
         let here = home
             .copy()
             .is_some_and(|(node, _)| *node == self.settings.node);
-        match home.state {
-            HomeState::Returning { .. } => here,
-            HomeState::Split { .. } => here && snapshot.held.contains_key(&volume.id.lv),
-            HomeState::Node { .. } => false,
-            // Devices or LVs that outlived their write-back are cleared away; the write-back itself
-            // sees to it that nothing is removed that the pool has not.
-            HomeState::Pool => self
-                .observer
-                .local_input(&snapshot.traces, info)
-                .is_ok_and(|seen| weigh(&self.settings.node, &home, &seen) != Verdict::Agree),
+        let Ok(seen) = self.observer.local_input(&snapshot.traces, info) else {
+            return false;
+        };
+        // What contradicts itself waits for a person: doctor names it.
+        match (weigh(&self.settings.node, &home, &seen), &home.state) {
+            (Verdict::Leftovers, _) => true,
+            (Verdict::Agree, HomeState::Returning { .. }) => here,
+            (Verdict::Agree, HomeState::Split { .. }) => {
+                here && snapshot.held.contains_key(&volume.id.lv)
+            }
+            (Verdict::Agree | Verdict::Contradict(_), _) => false,
         }
     }
 

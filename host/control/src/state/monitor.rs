@@ -13,6 +13,9 @@ pub struct CopyMonitor {
     pub volume: VolumeRef,
     /// Being written back (else: being hydrated).
     pub returning: bool,
+    /// The write-back has an entry in the journal: it is on record, and did not begin on the word
+    /// of the home tag alone.
+    pub recorded: bool,
     /// The latest status; `None` before the first look.
     pub status: Option<CloneStatus>,
     /// All is copied, and the clone has become linear: no region is looked up any more.
@@ -58,6 +61,7 @@ impl CopyMonitor {
         Self {
             volume: volume.clone(),
             returning,
+            recorded: false,
             status: None,
             switched: false,
             wants_progress,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::CopyView;
 use volward_control::ports::{Clock, JournalEntry, JournalQuery, JournalState, Operation};
+use volward_control::{CopyView, VolumeTrouble};
 use volward_model::{CopyState, VolumeRef};
 
 use super::bad;
@@ -25,6 +25,38 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
         )
     });
     checks.collect()
+}
+
+/// One check for each volume that does not come home by itself.
+pub(super) fn volumes(daemon: &Daemon) -> Vec<DoctorCheck> {
+    let found = daemon.node.to_look_at();
+    found
+        .iter()
+        .map(|(v, trouble)| volume(v, trouble))
+        .collect()
+}
+
+fn volume(volume: &VolumeRef, trouble: &VolumeTrouble) -> DoctorCheck {
+    let (verdict, found, remedy) = match trouble {
+        VolumeTrouble::Contradiction(sentences) => (
+            DoctorVerdict::Failed,
+            format!(
+                "what is known of its data contradicts itself: {}",
+                sentences.join("; and ")
+            ),
+            format!("volward recover {volume} says what can be done; nothing is done to it meanwhile"),
+        ),
+        VolumeTrouble::WaitsForItsGuest => (
+            DoctorVerdict::Warning,
+            "its data is partly in this node's copy, and no guest here has it; other nodes refuse it"
+                .to_owned(),
+            format!(
+                "start its guest on this node; or have it written back: `volward attach UUID {volume}` \
+                 and `volward detach UUID` here, with any UUID"
+            ),
+        ),
+    };
+    bad(&format!("volume {volume}"), verdict, found, remedy)
 }
 
 /// When the write-back that is under way was begun: its journal entry outlives the daemon.

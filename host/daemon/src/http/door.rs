@@ -109,6 +109,7 @@ impl Listener for Door {
                     peer,
                     silence: Some(Box::pin(sleep(self.limits.first_byte))),
                     half_closed: None,
+                    answered: None,
                     _place: place,
                 };
                 return (visitor, address);
@@ -144,15 +145,12 @@ pub(crate) struct Visitor {
     peer: Peer,
     /// Runs until the first byte.
     silence: Option<Pin<Box<Sleep>>>,
-    /// The client has closed its writing side and may be waiting for its answer.
-    half_closed: Option<HalfClosed>,
+    /// The client has closed its writing side and may be waiting for its answer: the next look
+    /// whether it is still there.
+    half_closed: Option<Pin<Box<Sleep>>>,
+    /// When something was last written to it since it last said something.
+    answered: Option<Instant>,
     _place: Place,
-}
-
-struct HalfClosed {
-    look: Pin<Box<Sleep>>,
-    /// When something was last written to it since.
-    written: Option<Instant>,
 }
 
 impl Visitor {
@@ -164,24 +162,19 @@ impl Visitor {
     /// A client that has closed its writing side only is told to be gone when it is, or when its
     /// answer is written: an end that is told earlier calls its request off.
     fn wait_half_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let gone = is_gone(&self.stream);
-        let half_closed = self.half_closed.get_or_insert_with(|| HalfClosed {
-            look: Box::pin(sleep(HALF_CLOSED_PAUSE)),
-            written: None,
-        });
-        let mut gone = gone;
         loop {
-            let answered = half_closed
-                .written
-                .is_some_and(|at| at.elapsed() >= HALF_CLOSED_PAUSE);
-            if gone || answered {
+            let answered = self.answered;
+            let answered = answered.is_some_and(|at| at.elapsed() >= HALF_CLOSED_PAUSE);
+            if answered || is_gone(&self.stream) {
                 return Poll::Ready(Ok(()));
             }
-            if half_closed.look.as_mut().poll(context).is_pending() {
+            let look = self
+                .half_closed
+                .get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_PAUSE)));
+            if look.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            half_closed.look = Box::pin(sleep(HALF_CLOSED_PAUSE));
-            gone = is_gone(&self.stream);
+            *look = Box::pin(sleep(HALF_CLOSED_PAUSE));
         }
     }
 }
@@ -218,6 +211,7 @@ impl AsyncRead for Visitor {
             }
             Poll::Ready(read) => {
                 self.silence = None;
+                self.answered = None;
                 Poll::Ready(read)
             }
             Poll::Pending => {
@@ -238,10 +232,8 @@ impl AsyncWrite for Visitor {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if written.is_ready()
-            && let Some(half_closed) = &mut self.half_closed
-        {
-            half_closed.written = Some(Instant::now());
+        if written.is_ready() {
+            self.answered = Some(Instant::now());
         }
         written
     }
@@ -347,6 +339,18 @@ mod tests {
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
         assert!(answer.ends_with("done"), "{answer:?}");
+    }
+
+    #[test]
+    fn a_client_that_closes_its_writing_side_after_its_answer_gets_an_end_too() {
+        let folder = serve(true, limits(4, Duration::from_secs(5)));
+        let mut client = connect(&folder);
+        ask(&mut client);
+        assert!(is_answered(&mut client));
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).unwrap();
+        assert!(rest.ends_with("done"), "{rest:?}");
     }
 
     #[test]

@@ -250,6 +250,8 @@ async fn who_may_ask(
 ) -> Result<Response, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
     let (method, path) = (request.method().as_str(), request.uri().path());
+    // The router answers HEAD by what serves GET.
+    let method = if method == "HEAD" { "GET" } else { method };
     let asked = |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
     // What is not in the table is refused by the router, with what is.
     if let Some(route) = table().iter().find(asked) {

@@ -53,7 +53,12 @@ fn ask_with(socket: &Path, method: &str, target: &str, body: &str) -> (u16, Valu
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    (status, serde_json::from_str(body).unwrap())
+    // The answer to HEAD has none.
+    let body = match body {
+        "" => Value::Null,
+        body => serde_json::from_str(body).unwrap(),
+    };
+    (status, body)
 }
 
 #[test]
@@ -275,6 +280,18 @@ fn only_root_may_roll_a_policy_back() {
     };
     let refused = not_as_root(|| served.client().rollback_policy(&request)).unwrap_err();
     assert!(refused.to_string().contains("only root"), "{refused}");
+}
+
+/// The router answers HEAD by what serves GET, so it needs the same right.
+#[test]
+fn head_needs_the_right_of_get() {
+    let uid = uid_that_is_not_root();
+    let served = Served::for_users(&[uid], "", |_| {});
+    let socket = served.socket();
+    for method in ["GET", "HEAD"] {
+        let (status, _) = not_as_root(|| ask(&socket, method, "/v1/decisions"));
+        assert_eq!(status, 403, "{method}");
+    }
 }
 
 /// Recovery undoes what the journal says is open: that may be what the first daemon is doing.

@@ -87,7 +87,11 @@ fn device(role: DeviceRole, target: Option<&str>) -> DeviceInfo {
 
 fn with_copy(stage: Option<CopyStage>) -> VolumeInput {
     let mut seen = seen();
-    seen.witnesses.copies = Some(vec![CopyLv { lv: lv('c'), stage }]);
+    seen.witnesses.copies = Some(vec![CopyLv {
+        lv: lv('c'),
+        size: Bytes::mib(64),
+        stage,
+    }]);
     seen
 }
 
@@ -217,6 +221,7 @@ fn the_copy_that_the_home_names_must_be_the_one_that_is_here() {
     let mut another = with_copy(used(4));
     another.witnesses.copies = Some(vec![CopyLv {
         lv: lv('d'),
+        size: Bytes::mib(64),
         stage: used(4),
     }]);
     contradicts(&home(split("n1"), 4), &another, "where it names");

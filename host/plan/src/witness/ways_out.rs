@@ -153,9 +153,16 @@ fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -
         true => format!("--deltag {} ", home.tag()),
         false => String::new(),
     };
+    if let Some(other) = seen.settled_elsewhere().next() {
+        return Some(format!(
+            "node {} has {volume} attached: stop its guest there first, and find out whether what it \
+             wrote or what is in the copy is to be kept; only one of them can be",
+            other.attachment.node
+        ));
+    }
     Some(format!(
-        "if the copy is right and the tag is not: `lvchange {old}--addtag {} {volume}`, then detach \
-         or start the guest here",
+        "if nobody has written {volume} elsewhere since the copy was made, so that the copy is right and \
+         the tag is not: `lvchange {old}--addtag {} {volume}`, then detach or start the guest here",
         right.tag()
     ))
 }

@@ -125,9 +125,15 @@ fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult
 /// The live table's lines; none if there is no live table.
 fn live_lines(dm: &DM, id: DeviceId) -> PortResult<Vec<Line>> {
     let flags = options(DmFlags::DM_STATUS_TABLE | DmFlags::DM_NOFLUSH);
-    by_uuid(id, |dev| dm.table_status(dev, flags))
-        .map(|(_, lines)| lines)
-        .map_err(|error| failed(format!("cannot read the table of device {id}"), &error))
+    match by_uuid(id, |dev| dm.table_status(dev, flags)) {
+        Ok((_, lines)) => Ok(lines),
+        // Gone since it was found: it has no table.
+        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(Vec::new()),
+        Err(error) => Err(failed(
+            format!("cannot read the table of device {id}"),
+            &error,
+        )),
+    }
 }
 
 fn access(read_only: bool) -> DmFlags {
