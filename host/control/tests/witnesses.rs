@@ -162,13 +162,12 @@ fn a_home_tag_that_is_lost_costs_neither_lease_nor_copy() {
     assert_eq!(clean(&lab, &n1), [""; 0]);
 }
 
-/// A clone that outlived its write-back would show the earlier copy's data.
-#[test]
-fn what_outlived_a_write_back_is_cleared_away_before_the_next_copy() {
+/// The daemon has died with the home at `pool` and the clone still loaded, and with no record of the
+/// write-back, because the state's disk was full.
+fn outlived() -> (Lab, VolumeRef) {
     let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
     write(&lab, &n1, &volume, (3, 7));
     n1.tasks.run_all();
-    // Without a record of the write-back, because the state's disk is full.
     n1.journal.set_full(true);
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     n1.points.die_at(UNLOAD_CLONE);
@@ -178,7 +177,13 @@ fn what_outlived_a_write_back_is_cleared_away_before_the_next_copy() {
     n1.journal.set_full(false);
     n1.kill();
     assert_eq!(home(&lab, &volume).state, HomeState::Pool);
+    (lab, volume)
+}
 
+/// A clone that outlived its write-back would show the earlier copy's data.
+#[test]
+fn what_outlived_a_write_back_is_cleared_away_before_the_next_copy() {
+    let (lab, _) = outlived();
     // The next start takes it up, with nothing on record.
     let n1 = lab.start("n1");
     n1.tasks.run_all();
@@ -187,15 +192,7 @@ fn what_outlived_a_write_back_is_cleared_away_before_the_next_copy() {
 
 #[test]
 fn an_attach_clears_away_what_outlived_a_write_back_and_reads_what_others_wrote_since() {
-    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
-    write(&lab, &n1, &volume, (3, 7));
-    n1.tasks.run_all();
-    n1.journal.set_full(true);
-    n1.node.detach(&detach_ask(instance(1))).unwrap();
-    n1.points.die_at(UNLOAD_CLONE);
-    n1.tasks.run_all();
-    n1.journal.set_full(false);
-    n1.kill();
+    let (lab, volume) = outlived();
     let n1 = lab.start("n1");
     // Background work has not begun; somebody has given the lease up by hand, and node 2 writes.
     Leases::release(&n1.kernel, &lab.pool, std::slice::from_ref(&volume)).unwrap();
