@@ -84,6 +84,13 @@ pub struct PolicyView {
     /// `rolled-back` or `refused`.
     #[serde(default)]
     pub reason: Option<String>,
+    /// SHA-256 of the component in the folder, where another version serves (`last-good`,
+    /// `rolled-back`); empty where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder_digest: Option<String>,
+    /// Keys of the configuration in the folder whose values are not those that serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folder_differs: Vec<String>,
     /// The hooks found in it: what it can be asked.
     pub hooks: Vec<Open<Hook>>,
     /// Grants and advice, counted since it was loaded.

@@ -1,10 +1,10 @@
 //! What is missing on this node, in the order of a bring-up, each with its remedy.
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_policy::{Level, PluginState, PluginStatus};
+use volward_policy::{Level, PluginState, PluginStatus, Stray};
 
 use crate::config::{PoolKind, Switch};
-use crate::http::policies::rolled_back;
+use crate::http::policies::{differing, rolled_back};
 use crate::http::rights::Role;
 use crate::wiring::Daemon;
 
@@ -102,7 +102,19 @@ fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {
         ));
     }
     checks.extend(daemon.policies.status().into_iter().map(policy));
+    checks.extend(daemon.policies.strays().into_iter().map(stray));
     checks
+}
+
+/// A file that somebody put there to count, and that does not.
+fn stray(stray: Stray) -> DoctorCheck {
+    let folder = "rename or remove it; `volward policy ls` shows what is read";
+    bad(
+        "policies folder",
+        DoctorVerdict::Warning,
+        format!("{} does not count: {}", stray.file, stray.reason),
+        folder,
+    )
 }
 
 fn policy(policy: PluginStatus) -> DoctorCheck {
@@ -120,7 +132,12 @@ fn policy(policy: PluginStatus) -> DoctorCheck {
         PluginState::RolledBack { from } => bad(
             &check,
             DoctorVerdict::Warning,
-            rolled_back(&policy.name, &policy.digest, &from),
+            rolled_back(
+                &policy.name,
+                &policy.digest,
+                &from,
+                &differing(&policy.meant),
+            ),
             "mend it and drop it in again: the rollback is over by itself then",
         ),
         PluginState::Refused { reason } if policy.level == Level::Monitor => bad(

@@ -1,10 +1,9 @@
 //! The policy chain and its log behind `control`'s ports; the compiler as a child.
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use cap_std::fs::MetadataExt;
 use tokio::sync::watch::Receiver;
@@ -13,7 +12,7 @@ use volward_folder::NamedFolder;
 use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, PluginStatus, RollbackError,
-    Runtime, Sources, Which,
+    Runtime, Sources, Stray, Which,
 };
 use volward_storage::exec::{Exec, ExecError, Invocation};
 
@@ -22,92 +21,185 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 /// Compiled code is some five times its component; the largest admitted is 32 MiB.
 const ARTEFACT_LIMIT: usize = 256 << 20;
 
+/// A load that failed with something that may pass is tried again after this, and after twice as long
+/// each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// An attach that comes before the policies are loaded waits for them so long; libvirt's hook, which
+/// holds up the start of a guest, gives up after several minutes.
+pub(crate) const FIRST_LOAD: Duration = Duration::from_secs(60);
+/// Whoever asks for a load while one is under way waits so long for it: less than the CLI does.
+pub(crate) const OTHER_LOAD: Duration = Duration::from_secs(30);
+
 /// The chain that serves, and what it was made of.
 pub(crate) struct Policies {
     runtime: Runtime,
     baseline: Option<&'static [u8]>,
     folder: NamedFolder,
-    serving: RwLock<Serving>,
-    /// One reload at a time; whoever comes meanwhile waits for its result.
-    reloading: Mutex<()>,
+    serving: Mutex<Serving>,
+    /// Wakes whoever waits for another chain, or for the end of a load.
+    changed: Condvar,
+    /// Held where a chain is made from the one that serves and takes its place. A load makes its own
+    /// without, which may take minutes; it begins again if somebody else was quicker.
+    exchange: Mutex<()>,
 }
 
 struct Serving {
     folder: Vec<FileMark>,
     chain: Arc<Chain>,
+    /// Whether attaches are decided by it: before, it may be incomplete.
+    complete: bool,
+    /// How often another chain took its place.
+    exchanges: u64,
+    loading: bool,
+    /// When what may pass is tried again, and the pause after that.
+    again: Option<(Instant, Duration)>,
 }
 
-/// Tells one content of the folder from another: name, device, inode, size, last change.
+/// A load is under way, and takes longer than whoever asked for another one waits.
+#[derive(Debug)]
+pub(crate) struct LoadUnderWay;
+
+impl LoadUnderWay {
+    pub(crate) const MESSAGE: &str =
+        "the policies are being loaded already, which takes a while: `volward policy ls` shows what \
+         serves";
+}
+
+/// Tells one content of the folder from another: name, device, inode, size, last change. The folder
+/// itself is one of them, without a name.
 type FileMark = (OsString, u64, u64, u64, i64, i64);
 
 impl Policies {
-    /// Loads the baseline and what is in the folder.
-    pub(crate) fn load(
+    /// Nothing is loaded yet: [`Policies::begin`] does that, which takes a while.
+    pub(crate) fn new(
         runtime: Runtime,
         baseline: Option<&'static [u8]>,
         folder: NamedFolder,
     ) -> Self {
-        let marks = marks(&folder);
-        let chain = Arc::new(runtime.load(Sources {
-            baseline,
-            folder: &folder,
-        }));
-        let serving = RwLock::new(Serving {
-            folder: marks,
-            chain,
+        let serving = Mutex::new(Serving {
+            folder: Vec::new(),
+            chain: Arc::new(runtime.nothing_yet()),
+            complete: false,
+            exchanges: 0,
+            loading: false,
+            again: None,
         });
         Self {
             runtime,
             baseline,
             folder,
             serving,
-            reloading: Mutex::default(),
+            changed: Condvar::new(),
+            exchange: Mutex::default(),
+        }
+    }
+
+    /// Loads the baseline and what is in the folder for the first time: first what is compiled
+    /// already, with the last good version of what is not, and then the rest.
+    pub(crate) fn begin(&self) {
+        {
+            let _turn = lock(&self.exchange);
+            let now = marks(&self.folder);
+            let chain = self.runtime.begin(self.sources());
+            let complete = !chain.is_incomplete();
+            self.put(now, chain, complete);
+        }
+        // Not this one's to wait for: nobody else loads yet.
+        let _late = self.load_now();
+        for plugin in self.status() {
+            tracing::info!(policy = %plugin.name, state = ?plugin.state, digest = %plugin.digest, "policy");
         }
     }
 
     /// What serves. A decision never waits for a policy to be compiled.
     fn chain(&self) -> Arc<Chain> {
-        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&serving.chain)
+        Arc::clone(&lock(&self.serving).chain)
+    }
+
+    /// Waits until attaches can be decided, which is as soon as a version of each policy serves;
+    /// whether they can.
+    pub(crate) fn ready_within(&self, patience: Duration) -> bool {
+        let serving = lock(&self.serving);
+        let waited = self
+            .changed
+            .wait_timeout_while(serving, patience, |serving| !serving.complete);
+        waited.unwrap_or_else(PoisonError::into_inner).0.complete
     }
 
     /// Loads what is in the folder now, and only then lets it serve; what serves meanwhile, and
     /// goes on where something is refused, is what was loaded before. What was refused is tried
-    /// again, though nothing has changed: the compiler may have been the one that failed.
-    pub(crate) fn load_now(&self) {
-        let Ok(()) = self.exchange(|serving| {
-            tracing::info!(folder = %self.folder.path().display(), "loading the policies");
-            Ok::<_, Infallible>(self.runtime.reload(self.sources(), serving))
-        });
+    /// again, though nothing has changed.
+    ///
+    /// # Errors
+    /// If another load is under way and does not end soon.
+    pub(crate) fn load_now(&self) -> Result<(), LoadUnderWay> {
+        let serving = lock(&self.serving);
+        let waited = self
+            .changed
+            .wait_timeout_while(serving, OTHER_LOAD, |serving| serving.loading);
+        let (mut serving, late) = waited.unwrap_or_else(PoisonError::into_inner);
+        if late.timed_out() {
+            return Err(LoadUnderWay);
+        }
+        serving.loading = true;
+        serving.again = None;
+        drop(serving);
+        // Ended also where loading panics.
+        let _ended = Loading(self);
+        self.load();
+        Ok(())
+    }
+
+    fn load(&self) {
+        tracing::info!(folder = %self.folder.path().display(), "loading the policies");
+        loop {
+            let (from, exchanges) = {
+                let serving = lock(&self.serving);
+                (Arc::clone(&serving.chain), serving.exchanges)
+            };
+            // Before the files are read: a change meanwhile is loaded the next time.
+            let now = marks(&self.folder);
+            let chain = self.runtime.reload(self.sources(), &from);
+            let _turn = lock(&self.exchange);
+            if lock(&self.serving).exchanges == exchanges {
+                self.put(now, chain, true);
+                return;
+            }
+            // Somebody went back meanwhile, which this chain does not know of.
+        }
     }
 
     /// Goes back to the version of a policy before the one that serves, or forgets that somebody
-    /// did; see [`Runtime::rollback`] and [`Runtime::undo`].
+    /// did; see [`Runtime::rollback`] and [`Runtime::undo`]. It does not wait for a load.
     ///
     /// # Errors
     /// As there; what serves goes on then.
     pub(crate) fn rollback(&self, name: &str, undo: bool) -> Result<(), RollbackError> {
-        self.exchange(|serving| {
-            if undo {
-                self.runtime.undo(name, self.sources(), serving)
-            } else {
-                self.runtime.rollback(name, self.sources(), serving)
-            }
-        })
+        let _turn = lock(&self.exchange);
+        let (from, folder, complete) = {
+            let serving = lock(&self.serving);
+            let chain = Arc::clone(&serving.chain);
+            (chain, serving.folder.clone(), serving.complete)
+        };
+        let chain = if undo {
+            self.runtime.undo(name, self.sources(), &from)?
+        } else {
+            self.runtime.rollback(name, &from)?
+        };
+        self.put(folder, chain, complete);
+        Ok(())
     }
 
-    /// Lets a chain made after the one that serves serve, in one step.
-    fn exchange<E>(&self, make: impl FnOnce(&Chain) -> Result<Chain, E>) -> Result<(), E> {
-        let _turn = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Before the files are read: a change meanwhile is loaded the next time.
-        let now = marks(&self.folder);
-        let chain = Arc::new(make(&self.chain())?);
-        let fresh = Serving { folder: now, chain };
-        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+    /// Lets a chain serve, in one step; `exchange` is held.
+    fn put(&self, folder: Vec<FileMark>, chain: Chain, complete: bool) {
+        let mut serving = lock(&self.serving);
+        serving.folder = folder;
+        serving.chain = Arc::new(chain);
+        serving.complete = complete;
+        serving.exchanges += 1;
+        drop(serving);
+        self.changed.notify_all();
     }
 
     fn sources(&self) -> Sources<'_> {
@@ -121,28 +213,66 @@ impl Policies {
     /// one, is not done yet. `before` is what this answered the last time.
     fn settle(&self, before: Option<&Vec<FileMark>>) -> Option<Vec<FileMark>> {
         let now = marks(&self.folder);
-        if self.serves(&now) {
+        if lock(&self.serving).folder == now {
             return None;
         }
-        if before == Some(&now) {
-            self.load_now();
+        if before == Some(&now) && self.load_now().is_ok() {
             return None;
         }
         Some(now)
     }
 
-    fn serves(&self, folder: &Vec<FileMark>) -> bool {
-        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
-        serving.folder == *folder
+    /// Loads again, with a growing pause, while what failed may pass.
+    fn try_again(&self, now: Instant) {
+        let mut serving = lock(&self.serving);
+        if !serving.chain.may_pass() {
+            serving.again = None;
+            return;
+        }
+        let (due, pause) = *serving.again.get_or_insert((now + FIRST_PAUSE, FIRST_PAUSE));
+        if now < due {
+            return;
+        }
+        drop(serving);
+        if self.load_now().is_ok() {
+            let pause = (pause * 2).min(LONGEST_PAUSE);
+            lock(&self.serving).again = Some((now + pause, pause));
+        }
     }
 
     pub(crate) fn status(&self) -> Vec<PluginStatus> {
         self.chain().status()
     }
+
+    /// Files in the folder that look as if they were meant to count, and do not.
+    pub(crate) fn strays(&self) -> Vec<Stray> {
+        self.chain().strays().to_vec()
+    }
 }
 
-/// Looks at the folder again and again, until the daemon stops.
-pub(crate) async fn watch(policies: Arc<Policies>, period: Duration, mut stopped: Receiver<bool>) {
+/// A load that is under way; it is over when this is dropped.
+struct Loading<'a>(&'a Policies);
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.serving).loading = false;
+        self.0.changed.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Loads the policies, and then looks at the folder again and again, until the daemon stops. Without
+/// `follow` what changes there waits for `volward policy load`; what failed for a moment is tried
+/// again all the same.
+pub(crate) async fn watch(
+    policies: Arc<Policies>,
+    follow: bool,
+    period: Duration,
+    mut stopped: Receiver<bool>,
+) {
     let mut seen = None;
     loop {
         tokio::select! {
@@ -151,7 +281,16 @@ pub(crate) async fn watch(policies: Arc<Policies>, period: Duration, mut stopped
             _ = stopped.wait_for(|stop| *stop) => return,
         }
         let policies = Arc::clone(&policies);
-        let look = move || policies.settle(seen.as_ref());
+        let now = tokio::time::Instant::now().into_std();
+        let look = move || {
+            let seen = if follow {
+                policies.settle(seen.as_ref())
+            } else {
+                None
+            };
+            policies.try_again(now);
+            seen
+        };
         seen = match tokio::task::spawn_blocking(look).await {
             Ok(seen) => seen,
             Err(error) => {
@@ -174,7 +313,14 @@ fn marks(folder: &NamedFolder) -> Vec<FileMark> {
         let (device, inode, size) = (meta.dev(), meta.ino(), meta.size());
         Some((name, device, inode, size, changed, nanoseconds))
     };
-    names.into_iter().filter_map(mark).collect()
+    // Its last change is that of an entry, which has a mark of its own or does not matter.
+    let itself = folder.dir().dir_metadata().ok().map(|meta| {
+        let (device, inode) = (meta.dev(), meta.ino());
+        let (mode, owner) = (u64::from(meta.mode()), i64::from(meta.uid()));
+        (OsString::new(), device, inode, mode, owner, 0)
+    });
+    let files = names.into_iter().filter_map(mark);
+    itself.into_iter().chain(files).collect()
 }
 
 impl Policy for Policies {
@@ -308,10 +454,11 @@ mod tests {
         let compiler = Box::new(FakeCompiler(Arc::default()));
         let owner = rustix::process::geteuid().as_raw();
         let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
-        let policies = Policies::load(runtime, None, NamedFolder::at(&path).unwrap());
+        let policies = Policies::new(runtime, None, NamedFolder::at(&path).unwrap());
+        policies.begin();
         std::fs::write(path.join("50-x.toml"), "level = \"off\"\n").unwrap();
         std::fs::write(path.join("50-x.wasm"), "one").unwrap();
-        policies.load_now();
+        policies.load_now().unwrap();
         assert_eq!(policies.status()[0].state, PluginState::Off);
 
         std::fs::rename(&path, &away).unwrap();
@@ -336,7 +483,8 @@ mod tests {
         let compiler = Box::new(FakeCompiler(Arc::clone(&asked)));
         let owner = rustix::process::geteuid().as_raw();
         let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
-        let policies = Policies::load(runtime, None, NamedFolder::at(&path).unwrap());
+        let policies = Policies::new(runtime, None, NamedFolder::at(&path).unwrap());
+        policies.begin();
         let asked = || asked.load(Ordering::Relaxed);
 
         std::fs::write(path.join("50-x.wasm"), "one").unwrap();
@@ -345,12 +493,110 @@ mod tests {
             seen = policies.settle(seen.as_ref());
         }
         assert_eq!(asked(), 1, "ten looks at the same file");
-        policies.load_now();
+        policies.load_now().unwrap();
         assert_eq!(asked(), 2);
         std::fs::write(path.join("50-x.wasm"), "other").unwrap();
         for _ in 0..10 {
             seen = policies.settle(seen.as_ref());
         }
         assert_eq!(asked(), 3);
+    }
+
+    /// Policies of a folder with one that the compiler does not like, and how often that was asked.
+    fn with_one_policy(root: &std::path::Path) -> (Policies, Arc<AtomicU32>) {
+        let path = root.join("policies.d");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(path.join("50-x.wasm"), "one").unwrap();
+        let asked = Arc::new(AtomicU32::new(0));
+        let compiler = Box::new(FakeCompiler(Arc::clone(&asked)));
+        let owner = rustix::process::geteuid().as_raw();
+        let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
+        let folder = NamedFolder::at(&path).unwrap();
+        (Policies::new(runtime, None, folder), asked)
+    }
+
+    #[test]
+    fn a_compiler_that_failed_is_asked_again_after_growing_pauses() {
+        let root = tempfile::tempdir().unwrap();
+        let (policies, asked) = with_one_policy(root.path());
+        policies.begin();
+        let asked = || asked.load(Ordering::Relaxed);
+        assert_eq!(asked(), 1);
+        let begin = tokio::time::Instant::now().into_std();
+        let at = |seconds| policies.try_again(begin + Duration::from_secs(seconds));
+        let seen = [0, 4, 5, 14, 15, 34, 35, 100_000, 100_079, 100_080].map(|seconds| {
+            at(seconds);
+            asked()
+        });
+        assert_eq!(seen, [1, 1, 2, 2, 3, 3, 4, 5, 5, 6]);
+    }
+
+    #[test]
+    fn before_the_first_load_nothing_is_granted_and_nobody_waits_for_ever() {
+        let root = tempfile::tempdir().unwrap();
+        let (policies, _) = with_one_policy(root.path());
+        assert!(!policies.ready_within(Duration::from_millis(1)));
+        policies.begin();
+        assert!(policies.ready_within(Duration::ZERO));
+    }
+
+    #[test]
+    fn an_empty_folder_that_was_not_there_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let (policies, _) = with_one_policy(root.path());
+        let path = root.path().join("policies.d");
+        std::fs::remove_dir_all(&path).unwrap();
+        policies.begin();
+        let status = policies.status();
+        assert!(
+            matches!(&status[0].state, PluginState::Refused { reason } if reason.contains("there is no folder")),
+            "{status:?}"
+        );
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let seen = policies.settle(None);
+        assert_eq!(policies.settle(seen.as_ref()), None);
+        assert_eq!(policies.status(), []);
+    }
+
+    /// A compiler that takes until somebody lets it go on.
+    struct SlowCompiler(Mutex<std::sync::mpsc::Receiver<()>>, std::sync::mpsc::Sender<()>);
+
+    impl Compiler for SlowCompiler {
+        fn compile(&self, _component: &[u8]) -> Result<Vec<u8>, CompileError> {
+            self.1.send(()).unwrap();
+            lock(&self.0).recv().unwrap();
+            Err(CompileError::Failed {
+                reason: "late".to_owned(),
+            })
+        }
+    }
+
+    #[test]
+    fn going_back_does_not_wait_for_a_load() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("policies.d");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(path.join("50-x.wasm"), "one").unwrap();
+        let (go_on, waits) = std::sync::mpsc::channel();
+        let (says, compiling) = std::sync::mpsc::channel();
+        let compiler = Box::new(SlowCompiler(Mutex::new(waits), says));
+        let owner = rustix::process::geteuid().as_raw();
+        let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
+        let versions = volward_folder::Folder::open(root.path()).unwrap();
+        let runtime = runtime.keeping_versions(versions);
+        let policies = Policies::new(runtime, None, NamedFolder::at(&path).unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| policies.begin());
+            compiling.recv().unwrap();
+            let refused = policies.rollback("x", false).unwrap_err();
+            assert!(
+                matches!(refused, RollbackError::NotServing { .. }),
+                "{refused}"
+            );
+            go_on.send(()).unwrap();
+        });
     }
 }

@@ -82,7 +82,7 @@ impl Daemon {
             Some(path) => path.clone(),
             None => beside_us("volward-policy")?,
         };
-        let policies = Arc::new(load_policies(&config, &exec, &folders, &workbench)?);
+        let policies = Arc::new(policies(&config, &exec, &folders, &workbench)?);
 
         let pools = pool_settings(&config);
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pools, folders.etc));
@@ -175,7 +175,8 @@ fn pool_settings(config: &Config) -> Vec<PoolSettings> {
     settings.collect()
 }
 
-fn load_policies(
+/// Nothing is loaded here: that takes a while, and recovery does not ask them.
+fn policies(
     config: &Config,
     exec: &Arc<Exec>,
     folders: &Folders,
@@ -196,11 +197,7 @@ fn load_policies(
         tracing::warn!("the baseline policy is switched off: only what is in the folder decides");
     }
     let baseline = (config.policy.baseline == Switch::On).then_some(BASELINE);
-    let policies = Policies::load(runtime, baseline, folders.policies.clone());
-    for plugin in policies.status() {
-        tracing::info!(policy = %plugin.name, state = ?plugin.state, digest = %plugin.digest, "policy");
-    }
-    Ok(policies)
+    Ok(Policies::new(runtime, baseline, folders.policies.clone()))
 }
 
 fn beside_us(name: &str) -> anyhow::Result<PathBuf> {

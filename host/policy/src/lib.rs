@@ -27,7 +27,7 @@ mod run;
 
 pub use digest::digest;
 pub use load::{
-    ArtefactError, CompileError, Compiler, HistoryError, LoadError, RollbackError, Runtime,
+    ArtefactError, CompileError, Compiler, HistoryError, Keeping, LoadError, RollbackError, Runtime,
     RuntimeError, Settings, SettingsError, Sources, TrustError, scenarios,
 };
 pub use log::{
@@ -35,8 +35,8 @@ pub use log::{
     Which,
 };
 pub use run::{
-    Chain, Cost, Counters, INTERFACE, Latency, Level, Limits, MOST_STACK_BYTES, PluginState,
-    PluginStatus, SeenFault, code_config, metered_code_config,
+    Chain, Cost, Counters, INTERFACE, Latency, Level, Limits, MOST_STACK_BYTES, Meant, PluginState,
+    PluginStatus, SeenFault, Stray, code_config, metered_code_config,
 };
 
 /// The name of the built-in policy; no file can have it.

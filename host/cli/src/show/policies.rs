@@ -46,9 +46,26 @@ pub(crate) fn policies(found: &[PolicyView]) -> String {
         let state = &policy.state;
         let reason = policy.reason.iter();
         parts.extend(reason.map(|why| format!("{name}, {state}: {why}")));
+        let meant = policy.folder_digest.as_ref();
+        parts.extend(meant.map(|digest| meant_line(policy, digest)));
         parts.extend(policy.faults.iter().map(|fault| broke(name, fault)));
     }
     parts.join("\n")
+}
+
+/// What serves, and what the folder has instead.
+fn meant_line(policy: &PolicyView, digest: &str) -> String {
+    let short = |digest: &str| match digest.get(..12) {
+        Some(short) => short.to_owned(),
+        None => "unreadable".to_owned(),
+    };
+    let differs = if policy.folder_differs.is_empty() {
+        String::new()
+    } else {
+        format!(", other settings: {}", policy.folder_differs.join(", "))
+    };
+    let (name, serves) = (&policy.name, short(&policy.digest));
+    format!("{name} serves {serves}; in the folder is {}{differs}", short(digest))
 }
 
 fn hooks(found: &[Open<Hook>]) -> String {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, DomainEvent,
+    Detached, DiskPath, DomainEvent, ProblemCode,
 };
 use volward_control::{AttachDone, Cancellation, NotAfter};
 use volward_model::{InstanceId, RequestId};
@@ -13,7 +13,8 @@ use volward_plan::{DiskForm, Grant};
 use super::Peer;
 use super::handler::{Shared, blocking};
 use super::peer::Caller;
-use super::problem::Failure;
+use super::problem::{Failure, plain};
+use crate::policies::FIRST_LOAD;
 use crate::wiring::Daemon;
 
 pub(super) async fn attach(
@@ -31,6 +32,9 @@ pub(super) async fn attach(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
             uid = ask.caller_uid, origin = ?ask.origin, disks = ask.disks.len(), "attach"
         );
+        if !daemon.policies.ready_within(FIRST_LOAD) {
+            return Err(policies_loading());
+        }
         let done = daemon.node.attach(&ask).map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
             let mut failure = Failure::from(error);
@@ -45,6 +49,13 @@ pub(super) async fn attach(
     .await;
     drop(waiting);
     done
+}
+
+/// Nobody can say yet whether it is allowed.
+fn policies_loading() -> Failure {
+    let message = "the policies are still being loaded, and nobody else can allow this: ask again \
+                   in a minute; `volward policy ls` shows which one it is";
+    plain(ProblemCode::Faulted, "policies-loading", message.to_owned()).into()
 }
 
 /// Somebody waits for the answer, as long as this lives.

@@ -50,6 +50,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let socket = daemon.config.paths.socket.clone();
     let listener = listen(&socket)?;
     let app = app(&daemon);
+    // Neither recovery nor the socket waits for a policy to be compiled.
+    let policies = Arc::clone(&daemon.policies);
+    std::thread::Builder::new()
+        .name("policies".into())
+        .spawn(move || policies.begin())
+        .context("starting a thread")?;
     tracing::info!(socket = %socket.display(), node = %daemon.node.settings().node, "ready");
     let ready = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&ready).context("telling systemd that we are ready")?;
@@ -65,10 +71,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         spool::PERIOD,
         stopped.clone(),
     ));
-    if daemon.config.policy.watch == Switch::On {
-        let policies = Arc::clone(&daemon.policies);
-        tokio::spawn(watch(policies, PERIOD, stopped.clone()));
-    }
+    let (policies, follow) = (Arc::clone(&daemon.policies), daemon.config.policy.watch);
+    let follow = follow == Switch::On;
+    tokio::spawn(watch(policies, follow, PERIOD, stopped.clone()));
     let api = daemon.config.api.clone();
     let door = Door::new(
         listener,

@@ -5,11 +5,12 @@ use axum::extract::{ConnectInfo, State};
 use volward_api::{
     FaultView, Open, PolicyLevel, PolicyState, PolicyView, ProblemCode, RollbackRequest, Words,
 };
-use volward_policy::{Level, PluginState, PluginStatus, RollbackError, SeenFault};
+use volward_policy::{Level, Meant, PluginState, PluginStatus, RollbackError, SeenFault};
 
 use super::Peer;
 use super::handler::{Shared, blocking};
 use super::problem::{Failure, plain};
+use crate::policies::LoadUnderWay;
 
 pub(super) async fn list(State(daemon): State<Shared>) -> Result<Json<Vec<PolicyView>>, Failure> {
     blocking(move || Ok(views(daemon.policies.status()))).await
@@ -17,7 +18,11 @@ pub(super) async fn list(State(daemon): State<Shared>) -> Result<Json<Vec<Policy
 
 pub(super) async fn load(State(daemon): State<Shared>) -> Result<Json<Vec<PolicyView>>, Failure> {
     blocking(move || {
-        daemon.policies.load_now();
+        let loaded = daemon.policies.load_now();
+        loaded.map_err(|LoadUnderWay| {
+            let message = LoadUnderWay::MESSAGE.to_owned();
+            plain(ProblemCode::Faulted, "load-under-way", message)
+        })?;
         Ok(views(daemon.policies.status()))
     })
     .await
@@ -66,12 +71,23 @@ fn view(policy: PluginStatus) -> PolicyView {
         PluginState::Kept { reason } => (PolicyState::LastGood, Some(reason)),
         PluginState::RolledBack { from } => (
             PolicyState::RolledBack,
-            Some(rolled_back(&policy.name, &policy.digest, &from)),
+            Some(rolled_back(
+                &policy.name,
+                &policy.digest,
+                &from,
+                &differing(&policy.meant),
+            )),
         ),
         PluginState::Refused { reason } => (PolicyState::Refused, Some(reason)),
         PluginState::Off => (PolicyState::Off, None),
     };
+    let (folder_digest, folder_differs) = policy
+        .meant
+        .map(|meant| (meant.digest, meant.differs))
+        .unzip();
     PolicyView {
+        folder_digest,
+        folder_differs: folder_differs.unwrap_or_default(),
         name: policy.name,
         digest: policy.digest,
         interface: policy.interface,
@@ -100,16 +116,30 @@ fn level(level: Level) -> PolicyLevel {
     }
 }
 
-/// What to know about the version in the folder: its component is `from`, what serves is `serves`.
-pub(crate) fn rolled_back(policy: &str, serves: &str, from: &str) -> String {
-    let left = if from == serves {
-        "the settings that are in the folder (the component is the same)".to_owned()
+/// Keys of the configuration in the folder whose values are not those that serve.
+pub(crate) fn differing(meant: &Option<Meant>) -> String {
+    let keys = meant.as_ref().map(|meant| meant.differs.join(", "));
+    keys.unwrap_or_default()
+}
+
+/// What to know about the version in the folder: its component is `from`, what serves is `serves`,
+/// and the values of the keys in `differs` are others.
+pub(crate) fn rolled_back(policy: &str, serves: &str, from: &str, differs: &str) -> String {
+    let short = |digest: &str| digest.chars().take(12).collect::<String>();
+    let settings = if differs.is_empty() {
+        String::new()
     } else {
-        let short: String = from.chars().take(12).collect();
-        format!("{short}, which is in the folder")
+        format!(" with other settings ({differs})")
     };
+    let left = if from == serves {
+        format!("the settings that are in the folder ({differs}; the component is the same)")
+    } else {
+        format!("{}, which is in the folder", short(from))
+    };
+    let serves = short(serves);
     format!(
-        "an operator went back from {left}: change its files, or let that serve again with \
+        "an operator went back from {left}, to {serves}{settings}, at the level that the folder \
+         names: change its files, or let that serve again with \
          `volward policy rollback {policy} --undo`"
     )
 }
@@ -138,13 +168,14 @@ mod tests {
 
     #[test]
     fn what_was_left_behind_is_named() {
-        let same = rolled_back("names", "0123456789abcdef", "0123456789abcdef");
+        let same = rolled_back("names", "0123456789abcdef", "0123456789abcdef", "prefix");
         assert!(
-            same.contains("the settings that are in the folder"),
+            same.contains("the settings that are in the folder (prefix;"),
             "{same}"
         );
-        let other = rolled_back("names", "ffff", "0123456789abcdef");
+        let other = rolled_back("names", "ffff", "0123456789abcdef", "");
         assert!(other.contains("from 0123456789ab, which"), "{other}");
+        assert!(other.contains("to ffff, at the level"), "{other}");
         assert!(other.contains("rollback names --undo"), "{other}");
     }
 }

@@ -76,10 +76,10 @@ impl Served {
             tokio::spawn(async { axum::serve(Door::new(listener, |_| true, LIMITS), app).await });
         });
         let (stopping, stopped) = tokio::sync::watch::channel(false);
-        if daemon.config.policy.watch == Switch::On {
-            let policies = Arc::clone(&daemon.policies);
-            runtime.spawn(policies::watch(policies, PERIOD, stopped.clone()));
-        }
+        let (policies, follow) = (Arc::clone(&daemon.policies), daemon.config.policy.watch);
+        policies.begin();
+        let follow = follow == Switch::On;
+        runtime.spawn(policies::watch(policies, follow, PERIOD, stopped.clone()));
         runtime.spawn(spool::watch(Arc::clone(&daemon), PERIOD, stopped));
         Self {
             daemon,

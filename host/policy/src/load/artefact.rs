@@ -2,8 +2,8 @@
 //! only from a folder that root alone can write, where only the daemon puts what its own compiler
 //! made of a component it had hashed itself.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 
 use volward_folder::Folder;
 use wasmtime::Engine;
@@ -22,15 +22,6 @@ pub enum ArtefactError {
     /// The cache is not to be trusted.
     #[error("the cache of compiled policies cannot be used")]
     Cache(#[source] TrustError),
-    /// It cannot be written.
-    #[error("cannot write {path}")]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// It did not compile.
     #[error(transparent)]
     Compile(CompileError),
@@ -42,6 +33,13 @@ pub enum ArtefactError {
         /// wasmtime's reason.
         reason: String,
     },
+}
+
+/// Of the files in the cache.
+const ENDING: &str = ".cwasm";
+
+fn artefact_file(digest: &str) -> String {
+    format!("{digest}-{CODE_SETTINGS}{ENDING}")
 }
 
 /// The cache.
@@ -56,7 +54,8 @@ impl Cache {
         Self { folder, owner }
     }
 
-    /// The compiled form of a component: from the cache, or compiled and put there.
+    /// The compiled form of a component: from the cache, or compiled and put there. Where the disk
+    /// fails it is used all the same, and compiled again the next time.
     pub(crate) fn component(
         &self,
         engine: &Engine,
@@ -64,24 +63,53 @@ impl Cache {
         component: &[u8],
         digest: &str,
     ) -> Result<Component, ArtefactError> {
-        trusted::owned(&self.folder, self.owner).map_err(ArtefactError::Cache)?;
-        let name = format!("{digest}-{CODE_SETTINGS}.cwasm");
-        match trusted::file(&self.folder, &name, self.owner, ARTEFACT_BYTES) {
-            Ok(bytes) => match deserialize(engine, &bytes) {
+        let name = artefact_file(digest);
+        match self.read(&name) {
+            Ok(Some(bytes)) => match deserialize(engine, &bytes) {
                 Ok(component) => return Ok(component),
                 // Another version's or another processor's: normal after an update.
                 Err(error) => tracing::info!(%digest, %error, "compiling a policy again"),
             },
-            Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Ok(None) => {}
+            // What cannot be read need not be: nobody else's code is run for it.
+            Err(error @ TrustError::Io { .. }) => {
+                tracing::error!(%digest, %error, "a compiled policy cannot be read");
+            }
             Err(other) => return Err(ArtefactError::Cache(other)),
         }
         let (bytes, compiled) = compile(engine, compiler, component)?;
-        let written = trusted::replace(&self.folder, &name, &bytes);
-        written.map_err(|source| ArtefactError::Write {
-            path: self.folder.path_of(name),
-            source,
-        })?;
+        if let Err(error) = trusted::replace(&self.folder, &name, &bytes) {
+            let path = self.folder.path_of(name);
+            let path = path.display();
+            tracing::error!(%path, %error, "a compiled policy cannot be kept; it is used all the same");
+        }
         Ok(compiled)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TrustError> {
+        trusted::owned(&self.folder, self.owner)?;
+        match trusted::file(&self.folder, name, self.owner, ARTEFACT_BYTES) {
+            Err(TrustError::Missing(_)) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Removes the artefacts of all other components, those that an earlier daemon made with other
+    /// settings, and what a killed writer left.
+    pub(crate) fn keep_only(&self, digests: &BTreeSet<&str>) -> io::Result<()> {
+        for name in self.folder.names()? {
+            let Some(name) = name.to_str() else {
+                continue;
+            };
+            let artefact = name.strip_suffix(ENDING);
+            let used = artefact
+                .and_then(|name| name.strip_suffix(CODE_SETTINGS)?.strip_suffix('-'))
+                .is_some_and(|digest| digests.contains(digest));
+            if trusted::is_left(name) || (artefact.is_some() && !used) {
+                self.folder.dir().remove_file(name)?;
+            }
+        }
+        Ok(())
     }
 
     /// The compiled form of a component where nothing is kept.

@@ -6,6 +6,7 @@
 //! what is loaded does not depend on what was decided.
 
 mod artefact;
+mod clock;
 mod compiler;
 mod history;
 mod refused;
@@ -16,7 +17,7 @@ mod trusted;
 
 pub use artefact::ArtefactError;
 pub use compiler::{CompileError, Compiler};
-pub use history::HistoryError;
+pub use history::{HistoryError, Keeping};
 pub use refused::{LoadError, RollbackError, RuntimeError};
 pub use runtime::{Runtime, Sources};
 pub use source::{Settings, SettingsError};

@@ -1,8 +1,9 @@
 //! Why there is no runtime, and why a policy is refused.
 
-use volward_model::Fault;
+use volward_model::{Fault, FaultKind};
 
 use crate::load::artefact::ArtefactError;
+use crate::load::compiler::CompileError;
 use crate::load::history::HistoryError;
 use crate::load::scenarios::ScenariosError;
 use crate::load::source::SettingsError;
@@ -43,6 +44,26 @@ pub enum LoadError {
     Twice {
         /// The name.
         name: String,
+    },
+    /// There is no policies folder.
+    #[error(
+        "there is no folder {path}, so nobody knows what is to be enforced: make it, also where there are no policies (`mkdir -m 755 {path}`), or mend `policies` under [paths]"
+    )]
+    NoFolder {
+        /// Where it should be.
+        path: String,
+    },
+    /// The settings are for another component, or other scenarios, than lie beside them.
+    #[error(
+        "its settings are for {what} {wanted}, and {found} lies beside them: the files of one revision are not all there"
+    )]
+    Revision {
+        /// `the component` or `the scenarios`.
+        what: &'static str,
+        /// The digest that the settings name.
+        wanted: String,
+        /// The digest of what is there.
+        found: String,
     },
     /// The file or folder is not trusted.
     #[error(transparent)]
@@ -96,6 +117,32 @@ pub enum LoadError {
         /// `key: what is wrong`.
         problems: Vec<String>,
     },
+}
+
+impl LoadError {
+    /// Whether it may be over at the next try though no file has changed: the compiler or the disk
+    /// failed, or the node was too busy.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Trust(error) => matches!(error, TrustError::Io { .. }),
+            Self::Settings(SettingsError::Trust(error)) => matches!(error, TrustError::Io { .. }),
+            Self::Artefact(error) => match error {
+                ArtefactError::Compile(CompileError::Failed { .. }) => true,
+                // A package that has replaced one of the two programs.
+                ArtefactError::Unfit { .. } => true,
+                ArtefactError::Compile(CompileError::Refused { .. }) | ArtefactError::Cache(_) => {
+                    false
+                }
+            },
+            Self::Fault(fault) => matches!(fault.kind, FaultKind::Deadline | FaultKind::Runtime),
+            Self::Scenarios(error) => matches!(
+                error,
+                ScenariosError::NoTurn { .. } | ScenariosError::Long { .. }
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// Why nobody can go back.

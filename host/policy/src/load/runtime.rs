@@ -5,19 +5,23 @@ mod folder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use volward_folder::{Folder, NamedFolder};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::digest::digest;
 use crate::load::artefact::{ArtefactError, Cache};
-use crate::load::compiler::Compiler;
-use crate::load::history::History;
+use crate::load::compiler::{CompileError, Compiler};
+use crate::load::history::{History, Keeping};
 use crate::load::refused::{LoadError, RuntimeError};
+use crate::load::scenarios::ScenarioTime;
 use crate::load::source::Settings;
 use crate::run::bindings::Imports;
 use crate::run::call::Call;
 use crate::run::chain::{Chain, Member, PluginStatus};
+use crate::run::convert;
+use crate::run::fault::MESSAGE_BYTES;
 use crate::run::engine;
 use crate::run::interface::{Built, INTERFACE};
 use crate::run::level::Level;
@@ -42,6 +46,9 @@ pub struct Runtime {
     history: Option<History>,
     /// The built-in policy that scenarios expect to be asked first, whether it serves or not.
     scenarios_baseline: Option<&'static [u8]>,
+    scenario_time: ScenarioTime,
+    /// While this is set, only what is compiled already is loaded; see [`Runtime::begin`].
+    only_compiled: AtomicBool,
     compiler: Box<dyn Compiler>,
     owner: u32,
 }
@@ -101,6 +108,8 @@ impl Runtime {
             cache,
             history: None,
             scenarios_baseline: None,
+            scenario_time: ScenarioTime::default(),
+            only_compiled: AtomicBool::new(false),
             compiler,
             owner,
         })
@@ -110,7 +119,17 @@ impl Runtime {
     #[must_use]
     pub fn keeping_versions(self, folder: Folder) -> Self {
         Self {
-            history: Some(History::new(folder, self.owner)),
+            history: Some(History::new(folder, self.owner, Keeping::default())),
+            ..self
+        }
+    }
+
+    /// Forgets versions after other times than [`Keeping::default`]; after
+    /// [`Runtime::keeping_versions`].
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self {
+            history: self.history.map(|history| history.with(keeping)),
             ..self
         }
     }
@@ -120,6 +139,15 @@ impl Runtime {
     pub fn trying_with(self, baseline: &'static [u8]) -> Self {
         Self {
             scenarios_baseline: Some(baseline),
+            ..self
+        }
+    }
+
+    /// Lets scenarios take other times than [`ScenarioTime::default`].
+    #[must_use]
+    pub fn trying_for(self, scenario_time: ScenarioTime) -> Self {
+        Self {
+            scenario_time,
             ..self
         }
     }
@@ -194,10 +222,26 @@ impl Runtime {
 
     fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, ArtefactError> {
         let engine = &self.sandbox.engine;
+        let compiler: &dyn Compiler = if self.only_compiled.load(Ordering::SeqCst) {
+            &NotYet
+        } else {
+            &*self.compiler
+        };
         match &self.cache {
-            Some(cache) => cache.component(engine, &*self.compiler, bytes, digest),
-            None => Cache::without(engine, &*self.compiler, bytes),
+            Some(cache) => cache.component(engine, compiler, bytes, digest),
+            None => Cache::without(engine, compiler, bytes),
         }
+    }
+}
+
+/// The compiler while nobody is to wait for one.
+struct NotYet;
+
+impl Compiler for NotYet {
+    fn compile(&self, _component: &[u8]) -> Result<Vec<u8>, CompileError> {
+        Err(CompileError::Failed {
+            reason: "it is compiled next".to_owned(),
+        })
     }
 }
 
@@ -237,7 +281,11 @@ fn refused(identity: Identity, error: &LoadError) -> Member {
     let reason = with_causes(error);
     let policy = &identity.name;
     tracing::error!(policy, level = %identity.level, %reason, "policy refused");
-    Member::Refused { identity, reason }
+    Member::Refused {
+        identity,
+        reason,
+        passing: error.may_pass(),
+    }
 }
 
 fn export_names(component: &Component) -> String {
@@ -253,7 +301,8 @@ fn export_names(component: &Component) -> String {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error and what caused it, in one line. It goes into each decision while the policy is
+/// refused, and some of it is the policy's own text: it is bounded.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -262,5 +311,5 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         text.push_str(&inner.to_string());
         cause = inner.source();
     }
-    text
+    convert::bounded(text, MESSAGE_BYTES)
 }

@@ -1,7 +1,8 @@
 //! Scenarios beside a policy (`NN-name.scenarios.jsonl`): what its author says it decides. Loading
 //! asks them, so that a policy which does not do what was promised never serves.
 
-use std::io;
+use std::cell::Cell;
+use std::time::Duration;
 
 use serde_json::Deserializer;
 use volward_model::Scenario;
@@ -11,11 +12,46 @@ use crate::load::source::{Found, Settings};
 use crate::load::trusted::{self, TrustError};
 use crate::run::chain::Chain;
 use crate::run::level::Level;
+use crate::run::stopwatch::CpuWatch;
 
 /// A shipped policy's are 10 kB; a record of a guest with many disks has a few kB.
 const FILE_BYTES: u64 = 1 << 20;
 /// Each may take a deadline, and loading waits for all of them.
 const MOST: usize = 256;
+
+/// Processor time that the scenarios may take in one load: a daemon that loads policies for minutes
+/// grants nothing meanwhile. It is looked at between two scenarios.
+#[derive(Clone, Copy, Debug)]
+pub struct ScenarioTime {
+    /// Those of one policy.
+    pub own: Duration,
+    /// Those of all policies together; who comes later has its turn at the next load.
+    pub all: Duration,
+}
+
+impl Default for ScenarioTime {
+    fn default() -> Self {
+        Self {
+            own: Duration::from_secs(10),
+            all: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What is left of it in a load.
+pub(crate) struct Budget {
+    time: ScenarioTime,
+    spent: Cell<Duration>,
+}
+
+impl Budget {
+    pub(crate) fn new(time: ScenarioTime) -> Self {
+        Self {
+            time,
+            spent: Cell::default(),
+        }
+    }
+}
 
 /// A scenario and where it stands.
 #[derive(Clone, Debug)]
@@ -61,6 +97,22 @@ pub enum ScenariosError {
         /// Where it came out otherwise.
         difference: String,
     },
+    /// They take too long.
+    #[error(
+        "its scenarios took more than {seconds} s of the processor, {place} the last: make them fewer or the policy faster"
+    )]
+    Long {
+        /// What one policy's scenarios may take.
+        seconds: u64,
+        /// Which scenario's line.
+        place: String,
+    },
+    /// Others took what time there was for all.
+    #[error("the scenarios of all policies took more than {seconds} s; its own are tried at the next load")]
+    NoTurn {
+        /// What all policies' scenarios may take.
+        seconds: u64,
+    },
 }
 
 /// The scenarios in some bytes, one JSON value after the other; `file` is its name for places.
@@ -68,6 +120,8 @@ pub enum ScenariosError {
 /// # Errors
 /// If something there is no scenario.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Placed>, NoScenario> {
+    // What editors of another system put before the text.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut values = Deserializer::from_slice(bytes).into_iter::<Scenario>();
     let mut found = Vec::new();
     // Counted on from the last value: counting from the start each time would be quadratic.
@@ -115,6 +169,7 @@ impl Settings {
                 (false, None) => self.level,
             },
             config: named.config.clone().unwrap_or_else(|| self.config.clone()),
+            ..Self::default()
         }
     }
 }
@@ -123,7 +178,7 @@ impl Settings {
 pub(crate) fn beside(policy: &Found, owner: u32) -> Result<Vec<u8>, TrustError> {
     let name = policy.beside("scenarios.jsonl");
     match trusted::file(&policy.folder, &name, owner, FILE_BYTES) {
-        Err(TrustError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(TrustError::Missing(_)) => {
             Ok(Vec::new())
         }
         other => other,
@@ -133,9 +188,11 @@ pub(crate) fn beside(policy: &Found, owner: u32) -> Result<Vec<u8>, TrustError> 
 /// Asks each scenario of the chain that `chain_for` makes, with the policies as it names them.
 ///
 /// # Errors
-/// With the first that does not come out as expected, or if the text is none.
+/// With the first that does not come out as expected, or if the text is none, or if there is no time
+/// for all of them.
 pub(crate) fn try_all(
     text: &[u8],
+    budget: &Budget,
     mut chain_for: impl FnMut(&[ScenarioPlugin]) -> Chain,
 ) -> Result<(), ScenariosError> {
     let all = parse("its scenarios", text)?;
@@ -143,13 +200,24 @@ pub(crate) fn try_all(
         let count = all.len();
         return Err(ScenariosError::Many { count });
     }
+    let (before, watch) = (budget.spent.get(), CpuWatch::start());
     for Placed { place, scenario } in &all {
+        // The first one may begin in any case, so that each load gets further than the last.
+        if budget.spent.get() > budget.time.all {
+            let seconds = budget.time.all.as_secs();
+            return Err(ScenariosError::NoTurn { seconds });
+        }
+        if watch.passed() > budget.time.own {
+            let (seconds, place) = (budget.time.own.as_secs(), place.clone());
+            return Err(ScenariosError::Long { seconds, place });
+        }
         let facts = scenario.facts();
         let chain = chain_for(&scenario.plugins);
         let record = match scenario.hook {
             Hook::Attach => chain.attach(&facts),
             Hook::Detach => chain.detach(&facts, &scenario.copies),
         };
+        budget.spent.set(before + watch.passed());
         let differences = scenario.differences(&facts, &record.plugins, &record.combined);
         if let Some(first) = differences.first() {
             return Err(ScenariosError::Otherwise {

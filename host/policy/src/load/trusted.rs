@@ -22,6 +22,9 @@ pub enum TrustError {
         #[source]
         source: io::Error,
     },
+    /// Not there.
+    #[error("there is no {0}")]
+    Missing(PathBuf),
     /// A symbolic link where the thing itself must be.
     #[error("{0} is a symbolic link: put the file itself there")]
     Link(PathBuf),
@@ -135,6 +138,16 @@ pub(crate) fn replace(folder: &Folder, name: &str, bytes: &[u8]) -> io::Result<(
     folder.replace(name, &beside, bytes, 0o600)
 }
 
+/// Whether a file is what a writer left that was killed before it was done. What this process is
+/// writing is not: another thread may be about to give it its name.
+pub(crate) fn is_left(file: &str) -> bool {
+    let writer = file
+        .strip_prefix('.')
+        .and_then(|file| file.rsplit_once(".new-"))
+        .and_then(|(_, writer)| writer.parse::<u32>().ok());
+    writer.is_some_and(|writer| writer != std::process::id())
+}
+
 fn io(path: &Path, source: io::Error) -> TrustError {
     TrustError::Io {
         path: path.to_owned(),
@@ -144,6 +157,7 @@ fn io(path: &Path, source: io::Error) -> TrustError {
 
 fn not_opened(path: PathBuf, expected: &'static str, error: io::Error) -> TrustError {
     match Errno::from_io_error(&error) {
+        Some(Errno::NOENT) => TrustError::Missing(path),
         Some(Errno::LOOP) => TrustError::Link(path),
         // What a folder's flag makes of a link or a file.
         Some(Errno::NOTDIR) => TrustError::Kind { path, expected },

@@ -29,8 +29,9 @@ impl<T> Window<T> {
 
     pub(super) fn insert(&mut self, digest: String, thing: T) {
         if self.things.insert(digest.clone(), thing).is_some() {
-            // Its place stays: who writes and who reads must forget the same.
-            return;
+            // It is the latest now: after a restart the writer has forgotten everything and writes it
+            // again, and counts from then on. A reader must never know less than the writer names.
+            self.order.retain(|known| *known != digest);
         }
         self.order.push_back(digest);
         if self.order.len() > WINDOW {
@@ -54,6 +55,7 @@ mod tests {
         assert_eq!(window.get("1"), Some(&1));
         window.insert("1".to_owned(), 7);
         window.insert("more".to_owned(), 0);
-        assert_eq!(window.get("1"), None, "it was the oldest all the same");
+        assert_eq!(window.get("1"), Some(&7), "what is written again is the latest");
+        assert_eq!(window.get("2"), None);
     }
 }

@@ -17,20 +17,44 @@ use crate::run::tally::{Counters, Latency, SeenFault, Tally};
 #[derive(Clone)]
 pub struct Chain {
     members: Arc<[Member]>,
+    strays: Arc<[Stray]>,
+}
+
+/// A file in the policies folder that looks as if it were meant to count, and does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// Its name in the folder.
+    pub file: String,
+    /// Why it does not count, in one sentence.
+    pub reason: String,
 }
 
 /// One policy of the chain.
+#[derive(Clone)]
 pub(crate) enum Member {
     /// It is asked.
     Serving(Arc<Plugin>),
-    /// It is asked, and what lies in the folder under its name now is not: that was refused.
-    Kept { plugin: Arc<Plugin>, reason: String },
-    /// It is asked, and what lies in the folder under its name now is not: an operator went back
-    /// from that version, which has this digest.
-    RolledBack { plugin: Arc<Plugin>, from: String },
+    /// It is asked, and what lies in the folder under its name now (`meant`) is not: that was
+    /// refused. `passing`: what it failed with may be over at the next try.
+    Kept {
+        plugin: Arc<Plugin>,
+        meant: Identity,
+        reason: String,
+        passing: bool,
+    },
+    /// It is asked, and what lies in the folder under its name now (`meant`) is not: an operator
+    /// went back from that version.
+    RolledBack {
+        plugin: Arc<Plugin>,
+        meant: Identity,
+    },
     /// It could not be loaded. The chain is incomplete without it: every attach faults (unless it
-    /// is monitored), every detach goes on.
-    Refused { identity: Identity, reason: String },
+    /// is monitored), every detach goes on. `passing` as above.
+    Refused {
+        identity: Identity,
+        reason: String,
+        passing: bool,
+    },
     /// The operator switched it off.
     Off(Identity),
 }
@@ -50,12 +74,23 @@ pub struct PluginStatus {
     pub interface: String,
     /// Whether it is asked, and why not.
     pub state: PluginState,
+    /// What the folder has under this name, where another version serves.
+    pub meant: Option<Meant>,
     /// What it answered since it was loaded.
     pub counters: Counters,
     /// How long its last calls took; `None` until it was asked.
     pub latency: Option<Latency>,
     /// Its last faults since it was loaded, three at most, the oldest first.
     pub faults: Vec<SeenFault>,
+}
+
+/// The version of a policy that is in the folder while another one serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meant {
+    /// SHA-256 of its component, lower-case hex; empty where it or its settings could not be read.
+    pub digest: String,
+    /// Keys of its configuration whose values are not those that serve.
+    pub differs: Vec<String>,
 }
 
 /// Whether a policy is asked.
@@ -99,7 +134,9 @@ impl Member {
             Self::Serving(plugin) | Self::Kept { plugin, .. } | Self::RolledBack { plugin, .. } => {
                 Some(ask(plugin))
             }
-            Self::Refused { identity, reason } => {
+            Self::Refused {
+                identity, reason, ..
+            } => {
                 let message = format!("it could not be loaded: {reason}");
                 let fault = Fault::new(FaultKind::Link, message);
                 Some(identity.verdict(Verdict::Faulted(fault), Vec::new(), 0))
@@ -118,16 +155,48 @@ impl Member {
         }
     }
 
+    /// Whether what it failed with may be over at the next try.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Kept { passing, .. } | Self::Refused { passing, .. } => *passing,
+            Self::Serving(_) | Self::RolledBack { .. } | Self::Off(_) => false,
+        }
+    }
+
+    /// The digests of the component that is asked and of the one in the folder.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &String> {
+        let meant = match self {
+            Self::Kept { meant, .. } | Self::RolledBack { meant, .. } => Some(&meant.digest),
+            Self::Serving(_) | Self::Refused { .. } | Self::Off(_) => None,
+        };
+        [&self.identity().digest].into_iter().chain(meant)
+    }
+
+    fn meant(&self) -> Option<Meant> {
+        let (Self::Kept { meant, .. } | Self::RolledBack { meant, .. }) = self else {
+            return None;
+        };
+        let known = !meant.digest.is_empty();
+        Some(Meant {
+            digest: meant.digest.clone(),
+            differs: if known {
+                meant.differs_from(self.identity())
+            } else {
+                Vec::new()
+            },
+        })
+    }
+
     pub(crate) fn status(&self) -> PluginStatus {
         let identity = self.identity();
         let (plugin, state) = match self {
             Self::Serving(plugin) => (Some(plugin), PluginState::Serving),
-            Self::Kept { plugin, reason } => {
+            Self::Kept { plugin, reason, .. } => {
                 let reason = reason.clone();
                 (Some(plugin), PluginState::Kept { reason })
             }
-            Self::RolledBack { plugin, from } => {
-                let from = from.clone();
+            Self::RolledBack { plugin, meant } => {
+                let from = meant.digest.clone();
                 (Some(plugin), PluginState::RolledBack { from })
             }
             Self::Refused { reason, .. } => {
@@ -149,6 +218,7 @@ impl Member {
                 .collect(),
             interface: identity.interface.clone(),
             state,
+            meant: self.meant(),
             counters: tally.map(Tally::counters).unwrap_or_default(),
             latency: tally.and_then(Tally::latency),
             faults: tally.map(Tally::faults).unwrap_or_default(),
@@ -160,7 +230,34 @@ impl Chain {
     pub(crate) fn new(members: Vec<Member>) -> Self {
         Self {
             members: members.into(),
+            strays: Arc::default(),
         }
+    }
+
+    /// The same with what else is in the folder.
+    pub(crate) fn beside(self, strays: Vec<Stray>) -> Self {
+        Self {
+            strays: strays.into(),
+            ..self
+        }
+    }
+
+    /// The same with another member under a name that it has; the first of them, where there are two.
+    pub(crate) fn with(&self, name: &str, member: Member) -> Self {
+        let mut members = self.members.to_vec();
+        let place = members.iter_mut().find(|one| one.identity().name == name);
+        if let Some(place) = place {
+            *place = member;
+        }
+        Self {
+            members: members.into(),
+            strays: Arc::clone(&self.strays),
+        }
+    }
+
+    /// The digests of all components that are asked or were meant to be.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &String> {
+        self.members.iter().flat_map(Member::digests)
     }
 
     /// No policy at all.
@@ -204,6 +301,26 @@ impl Chain {
         let plugins: Vec<PluginVerdict> = self.members.iter().filter_map(ask).collect();
         let combined = Combined::detach(granted, &plugins);
         record("detach", facts, granted, plugins, combined, &watch)
+    }
+
+    /// Whether a policy failed to load with something that may be over at the next try: the compiler
+    /// or the disk failed, or the node was too busy.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.members.iter().any(Member::may_pass)
+    }
+
+    /// Whether a policy is refused that may serve at the next load.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        let refused = |one: &&Member| matches!(one, Member::Refused { .. });
+        self.members.iter().filter(refused).any(Member::may_pass)
+    }
+
+    /// Files in the folder that look as if they were meant to count, and do not.
+    #[must_use]
+    pub fn strays(&self) -> &[Stray] {
+        &self.strays
     }
 
     /// Every policy, refused ones and those that are off included.

@@ -113,13 +113,14 @@ const CODE_BYTES: usize = 64;
 
 pub(crate) fn denial(denial: answers::Denial) -> model::Denial {
     model::Denial {
-        code: shorten(denial.code, CODE_BYTES),
-        message: shorten(denial.message, MESSAGE_BYTES),
+        code: bounded(denial.code, CODE_BYTES),
+        message: bounded(denial.message, MESSAGE_BYTES),
         retry_after_ms: denial.retry_after_ms,
     }
 }
 
-fn shorten(mut text: String, most: usize) -> String {
+/// Text of a policy or about one, of so many bytes at most, and cut between letters.
+pub(crate) fn bounded(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|n| text.is_char_boundary(*n));
         text.truncate(end.unwrap_or(0));
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn long_denials_are_cut_between_letters() {
-        assert_eq!(shorten("äää".into(), 3), "ä…");
-        assert_eq!(shorten("abc".into(), 3), "abc");
+        assert_eq!(bounded("äää".into(), 3), "ä…");
+        assert_eq!(bounded("abc".into(), 3), "abc");
     }
 }

@@ -3,6 +3,8 @@
 use volward_model::{Fault, FaultKind};
 use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use crate::run::convert;
+
 /// What a policy did that the sandbox does not allow. It ends the call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Misuse {
@@ -47,6 +49,10 @@ const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
 /// Likewise, when a policy holds too many resources.
 const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 
+/// The most of a fault's message that is kept: names in it are the component's, and it goes into the
+/// record of each decision.
+pub(crate) const MESSAGE_BYTES: usize = 2_048;
+
 /// Longer than what compilers of generic code make of a name, as a rule.
 const NAME_CHARS: usize = 200;
 
@@ -55,7 +61,7 @@ pub(crate) fn fault(error: &wasmtime::Error, during: During) -> Fault {
     let (kind, message) = classify(error, during);
     Fault {
         kind,
-        message,
+        message: convert::bounded(message, MESSAGE_BYTES),
         backtrace: backtrace(error),
     }
 }

@@ -7,9 +7,9 @@
 pub(crate) mod bindings;
 pub(crate) mod call;
 pub(crate) mod chain;
-mod convert;
+pub(crate) mod convert;
 pub(crate) mod engine;
-mod fault;
+pub(crate) mod fault;
 mod gate;
 mod handles;
 pub(crate) mod interface;
@@ -18,12 +18,12 @@ pub(crate) mod limits;
 pub(crate) mod plugin;
 mod priority;
 pub(crate) mod sandbox;
-mod stopwatch;
+pub(crate) mod stopwatch;
 mod tally;
 mod ticker;
 mod view;
 
-pub use chain::{Chain, PluginState, PluginStatus};
+pub use chain::{Chain, Meant, PluginState, PluginStatus, Stray};
 pub use engine::{code_config, metered_code_config};
 pub use interface::INTERFACE;
 pub use level::Level;

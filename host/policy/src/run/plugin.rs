@@ -1,6 +1,6 @@
 //! One loaded policy: which hooks it has, and how each is asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
@@ -13,10 +13,12 @@ use wasmtime::component::{
     Lift, Lower, Resource, TypedFunc,
 };
 
+use crate::digest::digest;
 use crate::run::bindings::answers;
 use crate::run::call::Call;
 use crate::run::convert;
-use crate::run::fault::Misuse;
+use crate::run::engine::CODE_SETTINGS;
+use crate::run::fault::{MESSAGE_BYTES, Misuse};
 use crate::run::handles::{AnswerHandle, DiskHandle, RequestHandle};
 use crate::run::interface::{HOOKS, Hook, package_and_version};
 use crate::run::level::Level;
@@ -46,10 +48,10 @@ pub(crate) struct Hooks([Option<ComponentExportIndex>; HOOKS.len()]);
 /// A policy that passed everything loading asks.
 pub(crate) struct Plugin {
     pub(crate) identity: Identity,
-    hooks: Hooks,
+    hooks: Arc<Hooks>,
     pre: InstancePre<Call>,
     sandbox: Arc<Sandbox>,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 /// What `lifecycle.problem` is in the interface.
@@ -122,11 +124,28 @@ impl Plugin {
     ) -> Self {
         Self {
             identity,
-            hooks,
+            hooks: Arc::new(hooks),
             pre,
             sandbox,
-            tally: Tally::default(),
+            tally: Arc::default(),
         }
+    }
+
+    /// The same policy with its counters, and whether its answers count as the folder says now.
+    pub(crate) fn at_level(self: &Arc<Self>, level: Level) -> Arc<Self> {
+        if self.identity.level == level {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            identity: Identity {
+                level,
+                ..self.identity.clone()
+            },
+            hooks: Arc::clone(&self.hooks),
+            pre: self.pre.clone(),
+            sandbox: Arc::clone(&self.sandbox),
+            tally: Arc::clone(&self.tally),
+        })
     }
 
     pub(crate) fn hooks(&self) -> &Hooks {
@@ -159,7 +178,8 @@ impl Plugin {
         let problems = outcome.result.map_err(|mut fault| {
             // A panic's message, as a rule.
             if let Some(said) = said {
-                fault.message = format!("{}; it logged: {said}", fault.message);
+                let message = format!("{}; it logged: {said}", fault.message);
+                fault.message = convert::bounded(message, MESSAGE_BYTES);
             }
             fault
         })?;
@@ -254,10 +274,25 @@ impl Plugin {
 }
 
 impl Identity {
-    /// Whether it is the same version: component, level and configuration. What it was built against
-    /// is in the component.
+    /// Whether it is the same version: component and configuration. What it was built against is in
+    /// the component, and the level is the operator's word about all versions.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (&self.digest, self.level, &self.config) == (&other.digest, other.level, &other.config)
+        (&self.digest, &self.config) == (&other.digest, &other.config)
+    }
+
+    /// What it is tried with, in one digest: its scenarios, by which daemon, compiled how.
+    pub(crate) fn tried(&self) -> String {
+        let (scenarios, version) = (&self.scenarios, env!("CARGO_PKG_VERSION"));
+        digest(format!("{scenarios} {version} {CODE_SETTINGS}").as_bytes())
+    }
+
+    /// Keys of the configuration whose values are not the other's, in their order.
+    pub(crate) fn differs_from(&self, other: &Self) -> Vec<String> {
+        let keys: BTreeSet<&String> = self.config.keys().chain(other.config.keys()).collect();
+        let differs = keys
+            .into_iter()
+            .filter(|key| self.config.get(*key) != other.config.get(*key));
+        differs.cloned().collect()
     }
 
     /// The entry of this policy in a decision's record.

@@ -1,7 +1,10 @@
 //! Scenarios beside a policy: it serves only if it decides them as they say.
 
 use crate::common::{Lab, guest};
-use volward_policy::PluginState;
+use std::time::Duration;
+
+use volward_policy::scenarios::ScenarioTime;
+use volward_policy::{PluginState, Sources};
 
 const GOOD: &str = r#"{"title": "a name with the prefix",
   "facts": {"request": {"instance_name": "test-1"}, "disks": [{}]},
@@ -104,4 +107,41 @@ fn shipped_policies_are_loaded_with_their_scenarios() {
     for status in lab.load().status() {
         assert_eq!(status.state, PluginState::Serving, "{}", status.name);
     }
+}
+
+/// A policy whose scenarios take long must not keep the others from being loaded.
+#[test]
+fn scenarios_have_so_much_time_together() {
+    let lab = Lab::new();
+    for name in ["50-one", "60-two"] {
+        lab.put(&format!("{name}.wasm"), guest("deny-by-prefix"));
+        lab.put(&format!("{name}.toml"), "[config]\nprefix = \"x\"\n");
+        lab.put(&format!("{name}.scenarios.jsonl"), "{\"facts\": {\"disks\": [{}]}, \"combined\": {\"granted\": {}}}\n".repeat(9));
+    }
+    let time = |own, all| ScenarioTime { own, all };
+    let (none, enough) = (Duration::ZERO, Duration::from_secs(60));
+    let folder = lab.named();
+    let states = |time| {
+        let sources = Sources {
+            baseline: None,
+            folder: &folder,
+        };
+        let chain = lab.runtime().trying_for(time).load(sources);
+        let reasons = chain.status().into_iter().map(|one| match one.state {
+            PluginState::Refused { reason } => reason,
+            other => format!("{other:?}"),
+        });
+        (reasons.collect::<Vec<String>>(), chain.may_pass())
+    };
+    let (own, again) = states(time(none, enough));
+    assert!(own.iter().all(|one| one.contains("make them fewer")), "{own:?}");
+    assert!(again);
+    let (all, again) = states(time(enough, none));
+    assert!(all[1].contains("at the next load"), "{all:?}");
+    assert!(again);
+    let (fine, again) = states(ScenarioTime::default());
+    assert_eq!(fine, ["Serving", "Serving"]);
+    assert!(!again);
+    // What was good is not tried again at the next start.
+    assert_eq!(states(time(none, none)).0, ["Serving", "Serving"]);
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use volward_folder::{Folder, NamedFolder};
 use volward_model::{
@@ -12,7 +13,7 @@ use volward_model::{
     Home, InstanceId, NodeFacts, Origin, Purpose, RequestFacts, RequestId, Sharing, Space, Verdict,
     VolumeId,
 };
-use volward_policy::{Chain, CompileError, Compiler, Limits, Runtime, Sources};
+use volward_policy::{Chain, CompileError, Compiler, Keeping, Limits, Runtime, Sources};
 use volward_workbench::InProcess;
 use volward_workbench::chain::BASELINE_COMPONENT;
 
@@ -29,6 +30,8 @@ pub(crate) struct Lab {
     pub(crate) root: tempfile::TempDir,
     pub(crate) limits: Limits,
     pub(crate) baseline: bool,
+    /// Tests exchange versions faster than people: each is remembered, unless a test is about that.
+    pub(crate) keeping: Keeping,
 }
 
 impl Lab {
@@ -47,6 +50,10 @@ impl Lab {
             root,
             limits,
             baseline: true,
+            keeping: Keeping {
+                settled: Duration::ZERO,
+                ..Keeping::default()
+            },
         }
     }
 
@@ -90,6 +97,7 @@ impl Lab {
         )
         .unwrap()
         .keeping_versions(Folder::open(&self.versions()).unwrap())
+        .keeping(self.keeping)
         .trying_with(BASELINE_COMPONENT)
     }
 

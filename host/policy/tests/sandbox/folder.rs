@@ -217,10 +217,21 @@ fn a_refused_policy_that_is_monitored_or_off_stops_nobody() {
 }
 
 #[test]
-fn a_folder_that_does_not_exist_has_no_policies() {
+fn without_the_folder_nothing_is_granted() {
     let lab = Lab::new();
     fs::remove_dir(lab.policies()).unwrap();
-    assert_eq!(lab.load().status().len(), 1);
+    assert_says(&refusal(&lab), "there is no folder");
+}
+
+#[test]
+fn what_looks_like_a_policy_or_its_settings_is_named() {
+    let lab = Lab::new();
+    lab.put("50-x.WASM", "hello");
+    lab.put("60-Names.toml", "level = \"off\"\n");
+    lab.put("60-names.wasm", guest("baseline"));
+    let chain = lab.load();
+    let strays: Vec<&str> = chain.strays().iter().map(|one| one.file.as_str()).collect();
+    assert_eq!(strays, ["50-x.WASM", "60-Names.toml"]);
 }
 
 /// Counts how often something is compiled.

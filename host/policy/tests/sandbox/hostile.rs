@@ -139,7 +139,8 @@ fn a_call_that_is_slow_gives_way_and_the_thread_is_as_before_after_it() {
     let lower = if geteuid().is_root() { 10 } else { 0 };
     assert_eq!(
         (during, getpriority_process(None).unwrap()),
-        (before + lower, before)
+        // Whoever runs the tests with a low priority cannot have less.
+        ((before + lower).min(19), before)
     );
 }
 

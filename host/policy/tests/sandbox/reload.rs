@@ -142,3 +142,92 @@ fn what_never_was_good_is_refused() {
     let record = story.chain.attach(&facts(vec![disk("b")]));
     assert!(matches!(record.combined, Combined::Faulted(_)));
 }
+
+#[test]
+fn before_anything_is_loaded_nothing_is_granted() {
+    let story = Story::begin();
+    let record = story.runtime.nothing_yet().attach(&facts(vec![disk("b")]));
+    assert!(matches!(record.combined, Combined::Faulted(_)));
+}
+
+#[test]
+fn a_start_compiles_nothing_and_has_the_last_good_version() {
+    let mut story = Story::begin();
+    let folder = story.lab.named();
+    // All is compiled already.
+    let chain = story.lab.runtime().begin(sources(&folder));
+    assert_eq!(chain.status()[0].state, PluginState::Serving);
+    assert!(!chain.is_incomplete());
+
+    // Another component, which nobody compiled, and a policy that never was good.
+    story.lab.put("50-names.wasm", guest("baseline"));
+    story.lab.put("50-names.toml", "[config]\nprefix = \"a\"\n");
+    story.lab.put("60-new.wasm", guest("quota"));
+    let runtime = story.lab.runtime();
+    story.chain = runtime.begin(sources(&folder));
+    let status = story.chain.status();
+    assert!(
+        matches!(&status[0].state, PluginState::Kept { reason } if reason.contains("compiled next")),
+        "{status:?}"
+    );
+    assert!(story.chain.may_pass() && story.chain.is_incomplete());
+    let compiled = || fs::read_dir(story.lab.cache()).unwrap().count();
+    let before = compiled();
+    let chain = runtime.reload(sources(&folder), &story.chain);
+    assert!(!chain.is_incomplete(), "{:?}", chain.status());
+    assert!(compiled() > before);
+}
+
+/// A policy's settings are its author's words, and stand in the record of each decision.
+#[test]
+fn what_a_refused_policy_says_is_bounded() {
+    let mut story = Story::begin();
+    let key = "k".repeat(100_000);
+    story.lab.put("60-loud.wasm", guest("deny-by-prefix"));
+    story.lab.put("60-loud.toml", format!("[config]\n{key} = 1\n"));
+    story.reload();
+    let status = story.chain.status();
+    let PluginState::Refused { reason } = &status[1].state else {
+        panic!("{status:?}")
+    };
+    assert!(reason.len() < 2_100, "{}", reason.len());
+    let record = story.chain.attach(&facts(vec![disk("b")]));
+    let said = match &record.plugins[1].verdict {
+        volward_model::Verdict::Faulted(fault) => &fault.message,
+        other => panic!("{other:?}"),
+    };
+    assert!(said.len() < 2_200, "{}", said.len());
+}
+
+#[test]
+fn artefacts_of_components_that_nobody_names_are_removed() {
+    let mut story = Story::begin();
+    let artefacts = |story: &Story| fs::read_dir(story.lab.cache()).unwrap().count();
+    let before = artefacts(&story);
+    story.lab.put("60-more.wasm", guest("quota"));
+    fs::write(story.lab.cache().join(".x.cwasm.new-1"), "half").unwrap();
+    story.reload();
+    assert_eq!(artefacts(&story), before + 1);
+    fs::remove_file(story.lab.policies().join("60-more.wasm")).unwrap();
+    story.lab.keeping.absent = std::time::Duration::ZERO;
+    story.runtime = story.lab.runtime();
+    story.reload();
+    assert_eq!(artefacts(&story), before);
+}
+
+/// A disk that takes nothing: what was compiled is used all the same.
+#[test]
+fn an_artefact_that_cannot_be_kept_is_used() {
+    let lab = Lab::new();
+    lab.put("50-x.wasm", guest("baseline"));
+    fs::remove_dir(lab.cache()).unwrap();
+    fs::create_dir(lab.cache()).unwrap();
+    let cache = volward_folder::Folder::open(&lab.cache()).unwrap();
+    // The folder is held, and has no place any more: nothing can be made in it.
+    fs::remove_dir(lab.cache()).unwrap();
+    let compiler = Box::new(crate::common::Once);
+    let uid = crate::common::uid();
+    let runtime = Runtime::new(lab.limits.clone(), Some(cache), uid, compiler).unwrap();
+    let status = runtime.load(sources(&lab.named())).status();
+    assert_eq!(status[0].state, PluginState::Serving);
+}

@@ -1,6 +1,7 @@
 //! What was good before: over a restart, and for whoever goes back.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::common::guest;
 use crate::reload::{Story, sources};
@@ -22,10 +23,7 @@ impl Story {
     }
 
     fn rollback(&mut self) -> Result<(), RollbackError> {
-        self.exchange(|story, folder| {
-            let from = &story.chain;
-            story.runtime.rollback("names", sources(folder), from)
-        })
+        self.exchange(|story, _| story.runtime.rollback("names", &story.chain))
     }
 
     fn undo(&mut self) -> Result<(), RollbackError> {
@@ -68,16 +66,154 @@ fn the_last_good_one_serves_after_a_restart_too() {
     assert_eq!(story.refuses(), "b");
 }
 
+/// A deployment that removes its files and puts them back, or a folder that was not mounted.
 #[test]
-fn what_was_removed_does_not_come_back_as_the_last_good_one() {
+fn what_was_away_for_a_moment_has_its_versions_and_its_rollback() {
     let mut story = Story::begin();
-    let removed = story.lab.policies().join("50-names.wasm");
-    fs::remove_file(&removed).unwrap();
+    story.prefix("b");
+    story.rollback().unwrap();
+    let (here, away) = (story.lab.policies(), story.lab.root.path().join("away"));
+    fs::rename(&here, &away).unwrap();
+    story.reload();
+    assert!(matches!(story.only().state, PluginState::Refused { .. }));
+    fs::rename(&away, &here).unwrap();
+    story.restart();
+    assert!(matches!(
+        story.only().state,
+        PluginState::RolledBack { .. }
+    ));
+    assert_eq!(story.refuses(), "a");
+
+    let (file, aside) = (here.join("50-names.wasm"), here.join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    story.reload();
+    fs::rename(&aside, &file).unwrap();
+    story.restart();
+    assert_eq!(story.refuses(), "a");
+}
+
+#[test]
+fn what_was_away_for_long_is_forgotten() {
+    let mut story = Story::begin();
+    story.lab.keeping.absent = Duration::ZERO;
+    story.restart();
+    let file = story.lab.policies().join("50-names.wasm");
+    fs::remove_file(&file).unwrap();
     story.reload();
     assert_eq!(fs::read_dir(story.lab.versions()).unwrap().count(), 0);
     story.lab.put("50-names.wasm", "no wasm");
     story.restart();
     assert!(matches!(story.only().state, PluginState::Refused { .. }));
+}
+
+impl Story {
+    /// The settings with a level.
+    fn level(&mut self, level: &str, prefix: &str) {
+        let settings = format!("level = \"{level}\"\n[config]\nprefix = \"{prefix}\"\n");
+        self.lab.put("50-names.toml", settings);
+        self.reload();
+    }
+}
+
+/// Watched first and enforced then, as the guide advises: one version, not two.
+#[test]
+fn going_back_after_monitor_and_enforce_goes_back_to_what_was_enforced() {
+    let mut story = Story::begin();
+    story.level("monitor", "b");
+    assert_eq!(story.refuses(), "");
+    story.level("enforce", "b");
+    assert_eq!(story.refuses(), "b");
+    story.rollback().unwrap();
+    assert_eq!(story.refuses(), "a");
+    // The level is the folder's after that too, over a restart as well.
+    story.level("monitor", "b");
+    assert_eq!(story.refuses(), "");
+    assert!(matches!(
+        story.only().state,
+        PluginState::RolledBack { .. }
+    ));
+    story.level("enforce", "b");
+    story.restart();
+    assert_eq!(story.refuses(), "a");
+}
+
+#[test]
+fn beside_a_broken_component_the_new_level_counts() {
+    let mut story = Story::begin();
+    story.level("monitor", "a");
+    story.lab.put("50-names.wasm", "no wasm");
+    story.level("enforce", "a");
+    assert!(matches!(story.only().state, PluginState::Kept { .. }));
+    assert_eq!(story.refuses(), "a");
+    story.level("monitor", "a");
+    assert_eq!(story.refuses(), "");
+    // Where only the level can be read, it counts; where not even that can, the last one does.
+    story.lab.put("50-names.toml", "level = \"enforce\"\n[config]\nprefix = 1.5\n");
+    story.reload();
+    assert_eq!(story.refuses(), "a");
+    story.level("monitor", "a");
+    story.lab.put("50-names.toml", "[config");
+    story.restart();
+    assert_eq!(story.refuses(), "");
+}
+
+#[test]
+fn what_stood_between_two_files_of_a_deployment_is_not_gone_back_to() {
+    let mut story = Story::begin();
+    // The first one has stood for long.
+    story.lab.keeping.settled = Duration::ZERO;
+    story.restart();
+    let list = story.lab.versions().join("names.json");
+    let text = fs::read_to_string(&list).unwrap();
+    let loaded = text.lines().find(|line| line.contains("loaded-ms")).unwrap();
+    fs::write(&list, text.replace(loaded, "\"loaded-ms\": 1,")).unwrap();
+    story.lab.keeping.settled = Duration::from_secs(600);
+    story.restart();
+
+    let old = story.only().digest;
+    story.prefix("b");
+    story.lab.put("50-names.wasm", other_component());
+    story.reload();
+    assert_ne!(story.only().digest, old);
+    story.rollback().unwrap();
+    assert_eq!((story.only().digest, story.refuses()), (old, "a".to_owned()));
+    // What somebody went back from stays marked, however short it stood.
+    story.prefix("c");
+    assert_eq!(story.only().state, PluginState::Serving);
+    story.prefix("b");
+    assert!(matches!(
+        story.only().state,
+        PluginState::RolledBack { .. }
+    ));
+}
+
+/// The same policy as another component: a custom section more at its end.
+fn other_component() -> Vec<u8> {
+    let mut component = guest("deny-by-prefix");
+    component.extend([0, 5, 1, b'x', 1, 2, 3]);
+    component
+}
+
+#[test]
+fn settings_that_name_their_component_are_loaded_with_it_only() {
+    let mut story = Story::begin();
+    let (old, new) = (story.only().digest, other_component());
+    let digest = volward_policy::digest(&new);
+    let settings = format!("component = \"{digest}\"\n[config]\nprefix = \"b\"\n");
+    story.lab.put("50-names.toml", settings);
+    story.reload();
+    let status = story.only();
+    let PluginState::Kept { reason } = &status.state else {
+        panic!("{status:?}")
+    };
+    assert!(reason.contains("not all there"), "{reason}");
+    let meant = status.meant.unwrap();
+    assert_eq!((meant.digest, meant.differs), (old, vec!["prefix".to_owned()]));
+    assert_eq!(story.refuses(), "a");
+    story.lab.put("50-names.wasm", new);
+    story.reload();
+    assert_eq!(story.only().state, PluginState::Serving);
+    assert_eq!(story.refuses(), "b");
 }
 
 #[test]
@@ -170,9 +306,8 @@ fn what_cannot_be_gone_back_from_is_said() {
     let mut story = Story::begin();
     let error = story.rollback().unwrap_err().to_string();
     assert!(error.contains("no earlier version of names"), "{error}");
-    let folder = story.lab.named();
     for (name, said) in [("nobody", "called nobody"), ("baseline", "built in")] {
-        let error = story.runtime.rollback(name, sources(&folder), &story.chain);
+        let error = story.runtime.rollback(name, &story.chain);
         let error = error.err().unwrap().to_string();
         assert!(error.contains(said), "{error}");
     }

@@ -3,16 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{Runtime, Sources, identity, refused, with_causes};
 use crate::BASELINE;
 use crate::digest::digest;
 use crate::load::history::{HistoryError, Version};
 use crate::load::refused::{LoadError, RollbackError};
-use crate::load::scenarios;
-use crate::load::source::{self, Found, Settings};
-use crate::load::trusted;
-use crate::run::chain::{Chain, Member};
+use crate::load::scenarios::{self, Budget, ScenarioTime};
+use crate::load::source::{self, Found, Scan, Settings, SettingsError};
+use crate::load::trusted::{self, TrustError};
+use crate::run::chain::{Chain, Member, Stray};
 use crate::run::level::Level;
 use crate::run::plugin::{Identity, Plugin};
 
@@ -23,6 +25,32 @@ struct Files {
 }
 
 impl Runtime {
+    /// The chain before anything is loaded: every attach faults, every detach goes on.
+    #[must_use]
+    pub fn nothing_yet(&self) -> Chain {
+        let identity = identity("policies", &Settings::default(), String::new());
+        Chain::new(vec![Member::Refused {
+            identity,
+            reason: "the policies are being loaded: ask again in a moment".to_owned(),
+            passing: true,
+        }])
+    }
+
+    /// As [`Runtime::load`], for a start: nothing is compiled and no scenarios are tried, so it takes
+    /// moments. A policy that needs either is what it was when it was good last; where it never was,
+    /// it is refused until the next load.
+    #[must_use]
+    pub fn begin(&self, sources: Sources<'_>) -> Chain {
+        self.only_compiled.store(true, Ordering::SeqCst);
+        let time = ScenarioTime {
+            own: Duration::ZERO,
+            all: Duration::ZERO,
+        };
+        let chain = self.reload_within(sources, &Chain::empty(), &Budget::new(time));
+        self.only_compiled.store(false, Ordering::SeqCst);
+        chain
+    }
+
     /// Loads the baseline and then the folder's policies in file-name order. It always makes a
     /// chain: what is refused is part of it, and faults.
     #[must_use]
@@ -35,53 +63,89 @@ impl Runtime {
     /// policy that was never good has nothing to go on as.
     #[must_use]
     pub fn reload(&self, sources: Sources<'_>, serving: &Chain) -> Chain {
+        self.reload_within(sources, serving, &Budget::new(self.scenario_time))
+    }
+
+    fn reload_within(&self, sources: Sources<'_>, serving: &Chain, budget: &Budget) -> Chain {
         let mut members = Vec::new();
         if let Some(component) = sources.baseline {
             members.push(self.built_in(component, serving));
         }
         match source::scan(sources.folder, self.owner) {
-            Ok(found) => {
+            Ok(Scan { found, strays }) => {
                 for (n, one) in found.iter().enumerate() {
                     let twice = found[..n].iter().any(|earlier| earlier.name == one.name);
-                    members.push(self.load_file(one, twice, serving));
+                    members.push(self.load_file(one, twice, serving, budget));
                 }
-                self.forget_all_but(&found);
+                for Stray { file, reason } in &strays {
+                    tracing::warn!(%file, %reason, "a file in the policies folder does not count");
+                }
+                let chain = Chain::new(members).beside(strays);
+                self.forget_all_but(&found, &chain);
+                chain
             }
             Err(error) => {
                 // Nobody knows what should have been enforced.
                 let name = sources.folder.path().display().to_string();
                 let nobody = identity(&name, &Settings::default(), String::new());
-                members.push(refused(nobody, &error.into()));
+                let error = match error {
+                    TrustError::Missing(_) => LoadError::NoFolder { path: name },
+                    other => other.into(),
+                };
+                members.push(refused(nobody, &error));
+                Chain::new(members)
             }
         }
-        Chain::new(members)
     }
 
     /// Goes back to the version of a policy that was good before the one that serves, and stays
     /// there, over restarts too, until something in its files changes or [`Runtime::undo`].
     ///
+    /// Only this policy changes, and what is in the folder is not looked at: whoever goes back does
+    /// not wait for a load. The level is the folder's as before.
+    ///
     /// # Errors
     /// If there is none that can serve, or it cannot be noted; nothing is changed then.
-    pub fn rollback(
-        &self,
-        name: &str,
-        sources: Sources<'_>,
-        serving: &Chain,
-    ) -> Result<Chain, RollbackError> {
+    pub fn rollback(&self, name: &str, serving: &Chain) -> Result<Chain, RollbackError> {
         let history = self.history.as_ref().ok_or(RollbackError::NoHistory)?;
-        let now = serving_version(name, serving)?;
-        // It is loaded before anything is noted: whoever goes back at night must not end worse.
-        let earlier = history.good(name)?.into_iter().filter(|one| !one.is(now));
-        if self.first_that_loads(name, earlier).is_none() {
+        let member = serving_member(name, serving)?;
+        let Some(now) = member.plugin().map(|plugin| &plugin.identity) else {
             let name = name.to_owned();
             return Err(RollbackError::NothingEarlier { name });
-        }
+        };
+        // It is loaded before anything is noted: whoever goes back at night must not end worse.
+        let earlier = history.good(name)?.into_iter().filter(|one| !one.is(now));
+        let Some(plugin) = self.first_that_loads(name, earlier) else {
+            let name = name.to_owned();
+            return Err(RollbackError::NothingEarlier { name });
+        };
         history.roll_back(now)?;
-        tracing::warn!(policy = name, from = %now.digest, "rolled back");
-        Ok(self.reload(sources, serving))
+        let plugin = Arc::new(plugin).at_level(now.level);
+        let (from, to) = (&now.digest, &plugin.identity.digest);
+        tracing::warn!(policy = name, %from, %to, level = %now.level, "rolled back");
+        let member = match member.clone() {
+            Member::Kept {
+                meant,
+                reason,
+                passing,
+                ..
+            } => Member::Kept {
+                plugin,
+                meant,
+                reason,
+                passing,
+            },
+            Member::RolledBack { meant, .. } => Member::RolledBack { plugin, meant },
+            _ => Member::RolledBack {
+                plugin,
+                meant: now.clone(),
+            },
+        };
+        Ok(serving.with(name, member))
     }
 
-    /// Lets what is in the folder serve again after a [`Runtime::rollback`].
+    /// Lets what is in the folder serve again after a [`Runtime::rollback`]; only this policy is
+    /// loaded.
     ///
     /// # Errors
     /// If nobody went back, or it cannot be noted.
@@ -92,16 +156,23 @@ impl Runtime {
         serving: &Chain,
     ) -> Result<Chain, RollbackError> {
         let history = self.history.as_ref().ok_or(RollbackError::NoHistory)?;
+        let unknown = || RollbackError::Unknown {
+            name: name.to_owned(),
+        };
         if serving.member(name).is_none() {
-            let name = name.to_owned();
-            return Err(RollbackError::Unknown { name });
+            return Err(unknown());
         }
+        let scan = source::scan(sources.folder, self.owner).map_err(HistoryError::from)?;
+        let found = scan.found.iter().find(|one| one.name == name);
+        let found = found.ok_or_else(unknown)?;
         if !history.undo(name)? {
             let name = name.to_owned();
             return Err(RollbackError::NothingToUndo { name });
         }
         tracing::warn!(policy = name, "the rollback was undone");
-        Ok(self.reload(sources, serving))
+        let budget = Budget::new(self.scenario_time);
+        let member = self.load_file(found, false, serving, &budget);
+        Ok(serving.with(name, member))
     }
 
     fn built_in(&self, component: &[u8], serving: &Chain) -> Member {
@@ -115,7 +186,7 @@ impl Runtime {
         }
     }
 
-    fn load_file(&self, found: &Found, twice: bool, serving: &Chain) -> Member {
+    fn load_file(&self, found: &Found, twice: bool, serving: &Chain, budget: &Budget) -> Member {
         let name = &found.name;
         let unknown = |settings: &Settings| identity(name, settings, String::new());
         if twice {
@@ -123,22 +194,34 @@ impl Runtime {
             let error = LoadError::Twice { name: name.clone() };
             return refused(unknown(&Settings::default()), &error);
         }
-        // Without its settings nobody knows whether it should be enforced: then it is.
         let settings = match source::settings(found, self.owner) {
             Ok(settings) => settings,
-            Err(error) => {
-                let identity = unknown(&Settings::default());
-                return self.last_good_or_refused(identity, &error.into(), serving);
-            }
+            Err(error) => return self.without_settings(name, error, serving),
         };
         if !found.well_named {
             return refused(unknown(&settings), &LoadError::Name);
         }
+        let level = Some(settings.level);
         match self.files(found) {
             Err(_) if settings.level == Level::Off => Member::Off(unknown(&settings)),
-            Err(error) => self.last_good_or_refused(unknown(&settings), &error, serving),
-            Ok(files) => self.member(name, &settings, &files, serving),
+            Err(error) => self.last_good_or_refused(unknown(&settings), level, &error, serving),
+            Ok(files) => self.member(name, &settings, &files, serving, budget),
         }
+    }
+
+    /// A policy whose settings are not understood. Where not even its level is, nobody knows whether
+    /// it should be enforced: then it is as it was last, or else it is enforced.
+    fn without_settings(&self, name: &str, error: SettingsError, serving: &Chain) -> Member {
+        let level = error.level();
+        let settings = Settings {
+            level: level.unwrap_or_default(),
+            ..Settings::default()
+        };
+        let identity = identity(name, &settings, String::new());
+        if level == Some(Level::Off) {
+            return Member::Off(identity);
+        }
+        self.last_good_or_refused(identity, level, &error.into(), serving)
     }
 
     fn files(&self, found: &Found) -> Result<Files, LoadError> {
@@ -149,13 +232,24 @@ impl Runtime {
         })
     }
 
-    fn member(&self, name: &str, settings: &Settings, files: &Files, serving: &Chain) -> Member {
+    fn member(
+        &self,
+        name: &str,
+        settings: &Settings,
+        files: &Files,
+        serving: &Chain,
+        budget: &Budget,
+    ) -> Member {
         let identity = Identity {
             scenarios: digest(&files.scenarios),
             ..identity(name, settings, digest(&files.component))
         };
+        let level = Some(settings.level);
         if settings.level == Level::Off {
             return Member::Off(identity);
+        }
+        if let Err(error) = one_revision(settings, &identity) {
+            return self.last_good_or_refused(identity, level, &error, serving);
         }
         if self.is_rolled_back(&identity) {
             return self.earlier(identity, serving);
@@ -164,29 +258,41 @@ impl Runtime {
             && plugin.identity.is_same(&identity)
             && plugin.identity.scenarios == identity.scenarios
         {
-            return Member::Serving(Arc::clone(plugin));
+            let plugin = plugin.at_level(settings.level);
+            self.remember(&plugin.identity, &files.component);
+            return Member::Serving(plugin);
         }
-        match self.tried(identity.clone(), files) {
+        match self.tried(identity.clone(), files, budget) {
             Ok(plugin) => {
                 self.remember(&plugin.identity, &files.component);
                 Member::Serving(Arc::new(plugin))
             }
-            Err(error) => self.last_good_or_refused(identity, &error, serving),
+            Err(error) => self.last_good_or_refused(identity, level, &error, serving),
         }
     }
 
     /// A policy that also decides its scenarios as its author says.
-    fn tried(&self, identity: Identity, files: &Files) -> Result<Plugin, LoadError> {
+    fn tried(
+        &self,
+        identity: Identity,
+        files: &Files,
+        budget: &Budget,
+    ) -> Result<Plugin, LoadError> {
         let name = identity.name.clone();
         // Whether its answers count here is the operator's concern; what they are, its author's.
         let settings = Settings {
             level: Level::Enforce,
             config: identity.config.as_ref().clone(),
+            ..Settings::default()
         };
         let plugin = self.plugin(identity, &files.component)?;
+        if self.was_tried(&plugin.identity) {
+            // At an earlier start, with the same scenarios, by the same daemon.
+            return Ok(plugin);
+        }
         // Most scenarios have the settings of the one before.
         let mut last: Option<([Settings; 2], Chain)> = None;
-        scenarios::try_all(&files.scenarios, |plugins| {
+        scenarios::try_all(&files.scenarios, budget, |plugins| {
             let named = |name: &str| plugins.iter().find(|plugin| plugin.plugin == name);
             let both = [
                 Settings::default().in_scenario(named(BASELINE)),
@@ -216,35 +322,58 @@ impl Runtime {
         self.assemble(baseline.into_iter().chain([(name, component, own)]))
     }
 
-    /// What takes the place of a version that cannot be loaded.
+    /// What takes the place of a version that cannot be loaded. `level` is the folder's word, where it
+    /// can be read.
     fn last_good_or_refused(
         &self,
         identity: Identity,
+        level: Option<Level>,
         error: &LoadError,
         serving: &Chain,
     ) -> Member {
-        let Some(plugin) = self.last_good(&identity.name, serving) else {
+        let Some(plugin) = self.last_good(&identity.name, level, serving) else {
             return refused(identity, error);
         };
         let reason = with_causes(error);
         let policy = &identity.name;
         tracing::error!(policy, %reason, "policy refused; the last good one goes on");
-        Member::Kept { plugin, reason }
+        Member::Kept {
+            plugin,
+            meant: identity,
+            reason,
+            passing: error.may_pass(),
+        }
     }
 
     /// What takes the place of a version that an operator went back from.
     fn earlier(&self, identity: Identity, serving: &Chain) -> Member {
-        match self.last_good(&identity.name, serving) {
+        match self.last_good(&identity.name, Some(identity.level), serving) {
             Some(plugin) => Member::RolledBack {
                 plugin,
-                from: identity.digest,
+                meant: identity,
             },
             None => refused(identity, &LoadError::RolledBack),
         }
     }
 
-    /// That which serves, or else the latest of the versions kept that can.
-    fn last_good(&self, name: &str, serving: &Chain) -> Option<Arc<Plugin>> {
+    /// That which serves, or else the latest of the versions kept that can; at the folder's level.
+    fn last_good(
+        &self,
+        name: &str,
+        level: Option<Level>,
+        serving: &Chain,
+    ) -> Option<Arc<Plugin>> {
+        let plugin = self.good_before(name, serving)?;
+        let level = level.unwrap_or(plugin.identity.level);
+        if let Some(history) = &self.history
+            && let Err(error) = history.note_level(name, level)
+        {
+            history_failed(name, &error);
+        }
+        Some(plugin.at_level(level))
+    }
+
+    fn good_before(&self, name: &str, serving: &Chain) -> Option<Arc<Plugin>> {
         if let Some(plugin) = serving.plugin(name)
             && !self.is_rolled_back(&plugin.identity)
         {
@@ -288,6 +417,17 @@ impl Runtime {
         })
     }
 
+    fn was_tried(&self, identity: &Identity) -> bool {
+        let Some(history) = &self.history else {
+            return false;
+        };
+        // Where nobody knows, it is tried.
+        history.was_tried(identity).unwrap_or_else(|error| {
+            history_failed(&identity.name, &error);
+            false
+        })
+    }
+
     fn remember(&self, identity: &Identity, component: &[u8]) {
         if let Some(history) = &self.history
             && let Err(error) = history.loaded(identity, component)
@@ -296,18 +436,55 @@ impl Runtime {
         }
     }
 
-    fn forget_all_but(&self, found: &[Found]) {
+    /// Forgets the versions of policies that have been away for long, and removes the artefacts of
+    /// components that nobody names any more.
+    fn forget_all_but(&self, found: &[Found], chain: &Chain) {
         let names: BTreeSet<&str> = found.iter().map(|one| one.name.as_str()).collect();
-        if let Some(history) = &self.history
-            && let Err(error) = history.keep_only(&names)
-        {
-            history_failed("", &error);
+        let remembered = match &self.history {
+            None => BTreeSet::new(),
+            Some(history) => match history.keep_only(&names) {
+                Ok(remembered) => remembered,
+                // What else is in use nobody knows: artefacts stay too.
+                Err(error) => return history_failed("", &error),
+            },
+        };
+        let Some(cache) = &self.cache else { return };
+        let baseline = self.scenarios_baseline.map(digest);
+        let used: BTreeSet<&str> = chain
+            .digests()
+            .chain(&remembered)
+            .chain(&baseline)
+            .map(String::as_str)
+            .collect();
+        if let Err(error) = cache.keep_only(&used) {
+            tracing::error!(%error, "compiled policies that nobody uses cannot be removed");
         }
     }
 }
 
-/// The version of a policy that serves.
-fn serving_version<'a>(name: &str, serving: &'a Chain) -> Result<&'a Identity, RollbackError> {
+/// Whether the files are those that the settings name.
+fn one_revision(settings: &Settings, files: &Identity) -> Result<(), LoadError> {
+    let named = [
+        ("the component", &settings.component, &files.digest),
+        ("the scenarios", &settings.scenarios, &files.scenarios),
+    ];
+    for (what, wanted, found) in named {
+        if let Some(wanted) = wanted
+            && wanted != found
+        {
+            let (wanted, found) = (wanted.clone(), found.clone());
+            return Err(LoadError::Revision {
+                what,
+                wanted,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The member of a policy that serves.
+fn serving_member<'a>(name: &str, serving: &'a Chain) -> Result<&'a Member, RollbackError> {
     let owned = || name.to_owned();
     if name == BASELINE {
         return Err(RollbackError::Baseline);
@@ -319,9 +496,7 @@ fn serving_version<'a>(name: &str, serving: &'a Chain) -> Result<&'a Identity, R
         state,
     };
     match member {
-        Member::Serving(plugin)
-        | Member::Kept { plugin, .. }
-        | Member::RolledBack { plugin, .. } => Ok(&plugin.identity),
+        Member::Serving(_) | Member::Kept { .. } | Member::RolledBack { .. } => Ok(member),
         Member::Refused { .. } => Err(not_serving("refused")),
         Member::Off(_) => Err(not_serving("off")),
     }
