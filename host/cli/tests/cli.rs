@@ -304,6 +304,8 @@ fn nonsense_on_the_command_line_is_code_2() {
         "attach web1 vg0/a",
         &format!("attach {WEB1}"),
         &format!("attach {WEB1} vg0/a:x"),
+        &format!("attach {WEB1} vg0/a --hint k={}", "x".repeat(2_000)),
+        &format!("attach {WEB1} vg0/a --name {}", "x".repeat(257)),
         "volume set vg0/a",
         "explain",
         &format!("explain {REQUEST} --instance {WEB1}"),

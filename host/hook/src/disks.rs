@@ -1,7 +1,7 @@
 //! The managed disks of a guest, and what is wrong with them.
 
 use volward_api::model::{Access, InstanceId, PoolName, Sharing};
-use volward_api::{DiskPath, DiskRequest};
+use volward_api::{DiskPath, DiskRequest, bounds};
 
 use crate::domain::{Disk, Domain, PathUse, User};
 use crate::path::{self, Device};
@@ -42,6 +42,9 @@ pub(crate) fn managed(
     }
     if !found.is_empty() {
         found.troubles.extend_from_slice(&domain.metadata.troubles);
+        if let Err(bound) = bounds::hints(&domain.metadata.hints) {
+            found.troubles.push(format!("in the <metadata>: {bound}"));
+        }
     }
     found
 }

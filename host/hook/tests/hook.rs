@@ -214,6 +214,10 @@ fn xml_that_cannot_be_attached_is_refused_without_asking() {
             good.replace("accept-narrowing", "accept-narowing"),
         ),
         (
+            "hints-too-large",
+            good.replace("blue &amp; green", &"x".repeat(2 << 20)),
+        ),
+        (
             "outside-a-disk",
             good.replace("/dev/pts/3", "/dev/vg0/console"),
         ),

@@ -4,6 +4,8 @@ mod attach;
 mod decisions;
 mod door;
 mod explain;
+#[cfg(test)]
+mod habits;
 mod handler;
 pub(crate) mod openapi;
 mod peer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -237,6 +237,7 @@ pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
         })
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::map_response(plain_rejections))
         .with_state(daemon)
 }
@@ -263,6 +264,12 @@ async fn who_may_ask(
     Ok(next.run(request).await)
 }
 
+async fn other_method(method: Method) -> Response {
+    let message = format!("{method} is not served at this path; GET /openapi.json lists what is");
+    let problem = plain(ProblemCode::BadRequest, "bad-request", message);
+    (StatusCode::METHOD_NOT_ALLOWED, Json(problem)).into_response()
+}
+
 /// axum's own refusals (a body that is no JSON, say) are text; ours are problems.
 async fn plain_rejections(response: Response) -> Response {
     let json = response
@@ -278,6 +285,9 @@ async fn plain_rejections(response: Response) -> Response {
         .await
         .unwrap_or_default();
     let message = match String::from_utf8_lossy(&text) {
+        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
+            "the request's body is larger than 2 MiB, and more is not read".to_owned()
+        }
         text if text.is_empty() => status.to_string(),
         text => not_understood(&text),
     };
@@ -296,10 +306,15 @@ fn not_understood(text: &str) -> String {
         "Failed to deserialize query string: ",
     ];
     let what = beginnings.iter().find_map(|b| text.strip_prefix(b));
-    what.map_or_else(
-        || text.to_owned(),
-        |what| format!("the request is not understood: {what}"),
-    )
+    let Some(what) = what else {
+        return text.to_owned();
+    };
+    // All that serde says of a byte order mark, or of UTF-16.
+    let encoding = match what.ends_with("expected value at line 1 column 1") {
+        true => "; a body is JSON in UTF-8, without a byte order mark",
+        false => "",
+    };
+    format!("the request is not understood: {what}{encoding}")
 }
 
 #[cfg(test)]
