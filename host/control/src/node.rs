@@ -284,6 +284,12 @@ impl Node {
         self.views.history(what, limit)
     }
 
+    /// Whether an attach of this id is under way, whatever the journal has of it yet.
+    #[must_use]
+    pub fn is_attaching(&self, request: RequestId) -> bool {
+        self.state.in_flight.has(request)
+    }
+
     /// The newest entry of a request.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod explain;
 mod habits;
 mod handler;
 pub(crate) mod openapi;
+mod outcome;
 mod peer;
 pub(crate) mod policies;
 mod problem;

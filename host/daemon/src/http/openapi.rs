@@ -157,7 +157,10 @@ mod tests {
                 "trap deadline memory stack hostcall log_flood link runtime",
             ),
             ("DecisionView/said", "granted advised denied faulted"),
-            ("DecisionView/became", "done refused failed"),
+            (
+                "DecisionView/became",
+                "begun interrupted done refused failed",
+            ),
             ("PoolView/kind", "shared local"),
             ("PoolView/lock_type", "sanlock none"),
             ("PoolMember/state", "unknown free live fail dead"),
