@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use volward_api::model::{DecisionRecord, Mask, RequestId};
+use volward_api::model::{DecisionRecord, Mask, Outcome, RequestId};
 use volward_api::{Became, Client, DecisionReply, DecisionView, DecisionsQuery};
 
 use crate::args::{DecisionsCommand, WhichDecisions};
@@ -66,11 +66,10 @@ fn masked(found: &mut [DecisionReply]) -> anyhow::Result<()> {
             .context("this decision is not understood, so it cannot be masked")?;
         mask.record(&mut record);
         reply.record = serde_json::to_value(&record)?;
-        let mut outcome = reply.outcome.clone();
-        if let Some(serde_json::Value::String(message)) = outcome.get_mut("message") {
-            mask.text(message);
-        }
-        reply.outcome = outcome;
+        let mut outcome: Outcome = serde_json::from_value(reply.outcome.take())
+            .context("this outcome is not understood, so it cannot be masked")?;
+        mask.outcome(&mut outcome);
+        reply.outcome = serde_json::to_value(&outcome)?;
     }
     Ok(())
 }
