@@ -47,6 +47,12 @@ pub enum OutOfBounds {
         /// Its value's length.
         bytes: usize,
     },
+    /// Two hints have one key, and policies in different languages would take different ones.
+    #[error("hint {at} has the key of an earlier one; give each key once")]
+    HintTwice {
+        /// Which hint, counted from 1.
+        at: usize,
+    },
     /// Each hint is short enough, and all of them are not.
     #[error("the hints have {0} bytes together, and at most {HINT_BYTES} are allowed")]
     HintBytes(usize),
@@ -78,6 +84,7 @@ impl OutOfBounds {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::HintTwice { .. } => "hint-twice",
             Self::Hints(_) | Self::HintKey { .. } | Self::HintValue { .. } | Self::HintBytes(_) => {
                 "hints-too-large"
             }
@@ -149,6 +156,7 @@ pub fn hints(hints: &[(String, String)]) -> Result<(), OutOfBounds> {
     if hints.len() > HINTS {
         return Err(OutOfBounds::Hints(hints.len()));
     }
+    let mut keys = BTreeSet::new();
     for (at, (key, value)) in (1..).zip(hints) {
         if key.len() > HINT_KEY {
             let bytes = key.len();
@@ -157,6 +165,9 @@ pub fn hints(hints: &[(String, String)]) -> Result<(), OutOfBounds> {
         if value.len() > HINT_VALUE {
             let bytes = value.len();
             return Err(OutOfBounds::HintValue { at, bytes });
+        }
+        if !keys.insert(key) {
+            return Err(OutOfBounds::HintTwice { at });
         }
     }
     let together = hints.iter().map(|(key, value)| key.len() + value.len());
@@ -193,8 +204,10 @@ mod tests {
         }
     }
 
-    fn hint(key: usize, value: usize) -> (String, String) {
-        ("k".repeat(key), "v".repeat(value))
+    /// So many hints of these lengths, each with another key.
+    fn given(count: usize, key: usize, value: usize) -> Vec<(String, String)> {
+        let hint = |n| (format!("{n:0key$}"), "v".repeat(value));
+        (0..count).map(hint).collect()
     }
 
     #[test]
@@ -221,25 +234,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_given_once() {
+        let twice = [given(2, 3, 1), given(1, 3, 2)].concat();
+        let said = hints(&twice).unwrap_err();
+        assert_eq!(
+            (said.clone(), said.code()),
+            (OutOfBounds::HintTwice { at: 3 }, "hint-twice")
+        );
+    }
+
+    #[test]
     fn hints_are_bounded_each_and_together() {
-        assert_eq!(hints(&vec![hint(64, 192); 64]), Ok(()));
+        assert_eq!(hints(&given(64, 64, 192)), Ok(()));
         for (given, said) in [
-            (vec![hint(1, 1); 65], OutOfBounds::Hints(65)),
+            (given(65, 2, 1), OutOfBounds::Hints(65)),
             (
-                vec![hint(1, 1), hint(65, 1)],
+                [given(1, 1, 1), given(1, 65, 1)].concat(),
                 OutOfBounds::HintKey { at: 2, bytes: 65 },
             ),
             (
-                vec![hint(1, 1_025)],
+                given(1, 1, 1_025),
                 OutOfBounds::HintValue {
                     at: 1,
                     bytes: 1_025,
                 },
             ),
-            (
-                vec![hint(64, 1_024); 16],
-                OutOfBounds::HintBytes(16 * 1_088),
-            ),
+            (given(16, 64, 1_024), OutOfBounds::HintBytes(16 * 1_088)),
         ] {
             assert_eq!(hints(&given), Err(said.clone()));
             let problem = Problem::from(said);

@@ -9,7 +9,7 @@ use volward_api::model::{DecisionRecord, Mask, Outcome, RequestId};
 use volward_api::{Became, Client, DecisionReply, DecisionView, DecisionsQuery};
 
 use crate::args::{DecisionsCommand, WhichDecisions};
-use crate::output::{answer, print};
+use crate::output::{answer, hint, print};
 use crate::show;
 
 /// The daemon is asked so often for what is new; it answers from memory when nothing is.
@@ -80,6 +80,15 @@ fn follow(client: &Client, json: bool, mut query: DecisionsQuery) -> anyhow::Res
     let mut seen = Seen::default();
     loop {
         let reply = client.decisions(&query)?;
+        if seen.begins_again(reply.last) {
+            hint("volward: the log's numbers begin again; all that is in it follows");
+            query.after = None;
+            query.limit = Some(MOST);
+            continue;
+        }
+        if query.limit == Some(MOST) && reply.decisions.len() >= MOST as usize {
+            hint("volward: more was decided than is printed; `volward decisions ls -n` has more");
+        }
         for view in reply.decisions.iter().filter(|view| seen.is_news(view)) {
             let line = if json {
                 serde_json::to_string(view)?
@@ -106,6 +115,15 @@ struct Seen {
 }
 
 impl Seen {
+    /// The latest number is lower than one there was: the log was put aside, and another begun.
+    fn begins_again(&mut self, last: u64) -> bool {
+        let again = last < self.last;
+        if again {
+            *self = Self::default();
+        }
+        again
+    }
+
     fn is_news(&mut self, view: &DecisionView) -> bool {
         let begun = view.became == Became::Begun;
         let is_new = view.seq == 0 || view.seq > self.last;
@@ -167,6 +185,17 @@ mod tests {
         assert!(seen.is_news(&view(7, done)) && !seen.is_news(&view(8, done)));
         assert_eq!(seen.ask_after(8), 8);
         assert!(!seen.is_news(&view(7, done)));
+    }
+
+    #[test]
+    fn a_log_whose_numbers_begin_again_is_read_from_its_beginning() {
+        let mut seen = Seen::default();
+        assert!(!seen.begins_again(8) && seen.is_news(&view(8, Became::Done)));
+        assert_eq!(seen.ask_after(8), 8);
+        assert!(!seen.begins_again(8));
+        assert!(seen.begins_again(2));
+        assert!(seen.is_news(&view(1, Became::Done)) && seen.is_news(&view(2, Became::Done)));
+        assert!(!seen.begins_again(2));
     }
 
     #[test]

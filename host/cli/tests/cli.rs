@@ -110,10 +110,11 @@ fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {
     let node =
         Node::with(move |_| Canned::json(&json!({"attachments": [], "unreadable": unreadable})));
     let ended = node.volward("ls --all");
-    assert_eq!(ended.code, 0);
+    assert_eq!(ended.code, 12);
     assert_golden("ls-unreadable", "ls --all", &ended);
 
     let ended = node.volward("--json ls --all");
+    assert_eq!(ended.code, 12);
     let list: Value = serde_json::from_str(&ended.stdout).unwrap();
     let beside: Value = serde_json::from_str(&ended.stderr).unwrap();
     assert_eq!(

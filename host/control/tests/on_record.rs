@@ -7,8 +7,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ControlError;
 use volward_control::ports::{JournalState, PortError};
+use volward_control::{ControlError, DetachRequest};
 use volward_model::{CopyMode, Outcome};
 use volward_simulation::check::{clean, on_record, settled};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
@@ -75,6 +75,34 @@ fn the_decision_is_on_record_before_the_first_step_and_recovery_ends_it() {
         assert_eq!(on_record(&lab, "n1"), [""; 0]);
         assert_eq!(settled(&lab, &n1), [""; 0]);
     }
+}
+
+/// Who plugs a disk by hand gives a UUID: policies and lists have the name the instance came with.
+#[test]
+fn a_disk_that_is_plugged_by_uuid_has_the_instances_name() {
+    let (lab, n1) = node();
+    let (a, b) = (lab.volume("a"), lab.volume("b"));
+    let first = ask(instance(1), &[disk(&a)]);
+    n1.node.attach(&first).unwrap();
+    for other in [1, 2] {
+        let mut plugged = ask(instance(other), &[disk(&b)]);
+        plugged.instance_name.clear();
+        plugged.dry_run = other == 2;
+        n1.node.attach(&plugged).unwrap();
+        n1.node
+            .detach(&DetachRequest {
+                volumes: vec![(b.pool.clone(), b.name.clone())],
+                ..detach_ask(instance(other))
+            })
+            .unwrap();
+    }
+    let names: Vec<_> = lab
+        .policy
+        .asked()
+        .into_iter()
+        .map(|facts| facts.request.instance_name)
+        .collect();
+    assert_eq!(names, [first.instance_name.as_str(), "guest-1", ""]);
 }
 
 /// "Done" was written of a detach before anything of it was.

@@ -35,12 +35,10 @@ pub(super) async fn attach(
         );
         let done = daemon.node.attach(&ask).map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
-            let mut failure = Failure::from(error);
-            if ask.dry_run {
-                // Nothing was begun, so `explain` has nothing to add.
-                failure.0.request = None;
+            match ask.dry_run {
+                true => Failure::without_record(error),
+                false => Failure::from(error),
             }
-            failure
         })?;
         Ok(attach_reply(&daemon, ask.request, ask.instance, done))
     })

@@ -193,6 +193,46 @@ fn http_2_by_prior_knowledge_ends_without_a_success() {
     assert!(!answer.contains(" 200 "), "{answer}");
 }
 
+/// `explain` would know nothing of these, so nobody is sent there.
+#[test]
+fn what_keeps_no_record_names_no_request() {
+    let served = Served::new("[[pool]]\nname = \"vg0\"\n", |_| {});
+    let socket = served.socket();
+    // The test's daemon has no LVM, so all of them fail.
+    let set = r#"{"pool": "vg0", "volume": "web", "shareable": true}"#;
+    let again = attach(|_| {});
+    for raw in [
+        request("POST /v1/volumes/set", JSON, set),
+        request("POST /v1/pools", JSON, r#"{"name": "vg0"}"#),
+        request("GET /v1/recover?volume=vg0/web", "", ""),
+        request("POST /v1/attach", JSON, &again),
+    ] {
+        let answer = send(&socket, &raw);
+        assert!(answer.status >= 500, "{}", answer.body);
+        assert_eq!(answer.body.get("request"), None, "{}", answer.body);
+    }
+    // An attach that is no dry run is in the journal, by its instance at least.
+    let real = attach(|body| body["dry_run"] = json!(false));
+    let answer = send(&socket, &request("POST /v1/attach", JSON, &real));
+    let id = answer.body["request"].as_str().unwrap().to_owned();
+    let told = send(
+        &socket,
+        &request(&format!("GET /v1/explain?request={id}"), "", ""),
+    );
+    let summary = told.body["summary"].as_str().unwrap();
+    assert_eq!(
+        summary,
+        "attach for instance 11111111-2222-3333-4444-555555555555: taken back"
+    );
+    assert!(
+        told.body["undecided"]
+            .as_str()
+            .unwrap()
+            .contains("before a decision")
+    );
+    assert!(!told.body["trouble"].as_array().unwrap().is_empty());
+}
+
 /// Texts of a request become facts, and facts stay in the log of a denied request as well: 64
 /// requests of 2 MB would leave nothing else in it.
 #[test]

@@ -37,9 +37,10 @@ pub(super) struct Route {
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
-/// A query parameter. None is required.
+/// A query parameter.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
+    pub(super) is_required: bool,
     pub(super) meaning: &'static str,
     pub(super) takes: MakeSchema,
 }
@@ -47,8 +48,16 @@ pub(super) struct Parameter {
 const fn parameter<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
     Parameter {
         name,
+        is_required: false,
         meaning,
         takes: schema::<T>,
+    }
+}
+
+const fn required<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
+    Parameter {
+        is_required: true,
+        ..parameter::<T>(name, meaning)
     }
 }
 
@@ -98,6 +107,11 @@ impl Route {
     /// The same for whoever has another right.
     fn for_whoever_may(self, right: Right) -> Self {
         Self { right, ..self }
+    }
+
+    /// The same, where all is said by the path; a body is not looked at.
+    fn without_body(self) -> Self {
+        Self { body: None, ..self }
     }
 }
 
@@ -161,7 +175,8 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/policies/load",
             "Load what is in the policies folder now; what is refused does not replace what serves",
             post(policies::load),
-        ),
+        )
+        .without_body(),
         does::<RollbackRequest, Vec<PolicyView>>(
             "/v1/policies/rollback",
             "Go back to the version of a policy that was good before the one that serves, or undo that",
@@ -183,7 +198,7 @@ pub(super) fn table() -> Vec<Route> {
         reads::<RecoverReply>(
             "/v1/recover",
             "Where a volume's data is, told by every witness this node has; nothing is changed",
-            const { &[parameter::<String>("volume", "POOL/NAME")] },
+            const { &[required::<String>("volume", "POOL/NAME")] },
             get(recover::recover),
         ),
         reads::<DecisionsReply>(
@@ -207,7 +222,7 @@ pub(super) fn table() -> Vec<Route> {
         reads::<Vec<DecisionReply>>(
             "/v1/decisions/record",
             "Every decision of a request, whole",
-            const { &[parameter::<String>("request", "a request id")] },
+            const { &[required::<String>("request", "a request id")] },
             get(decisions::records),
         )
         .for_whoever_may(Right::Administer),
