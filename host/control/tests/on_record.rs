@@ -20,7 +20,7 @@ fn node() -> (Lab, Daemon) {
 }
 
 #[test]
-fn an_attach_whose_decision_cannot_be_recorded_begins_nothing() {
+fn i30_an_attach_whose_decision_cannot_be_recorded_begins_nothing() {
     let (lab, n1) = node();
     let volume = lab.volume("a");
     n1.decisions.set_full(true);
@@ -42,7 +42,7 @@ fn an_attach_whose_decision_cannot_be_recorded_begins_nothing() {
 
 /// The decision is durable first: whoever dies in any later step leaves it.
 #[test]
-fn the_decision_is_on_record_before_the_first_step_and_recovery_ends_it() {
+fn i30_the_decision_is_on_record_before_the_first_step_and_recovery_ends_it() {
     let (lab, n1) = node();
     let volume = lab.volume("a");
     let passed = n1.points.passed().len();

@@ -16,6 +16,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The pools are asked for where a guest names an LV by its UUID, which may be none of ours.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// So many of what is wrong with a guest's XML are said: one in each of its elements may be.
+const MOST_TROUBLES: usize = 16;
+
 /// `prepare`: whether the guest may start.
 pub(crate) fn attach(call: &Call, mut guest: Guest, pools: &[PoolName], place: &Place) -> bool {
     find_by_uuid(&mut guest, place);
@@ -143,8 +146,12 @@ fn find_by_uuid(guest: &mut Guest, place: &Place) {
 
 /// Tells the troubles; true if there are none.
 fn complain(guest: &Guest, outcome: &str) -> bool {
-    for trouble in &guest.managed.troubles {
+    let troubles = &guest.managed.troubles;
+    for trouble in troubles.iter().take(MOST_TROUBLES) {
         say::line(&format!("{outcome}: {trouble}"));
+    }
+    if let more @ 1.. = troubles.len().saturating_sub(MOST_TROUBLES) {
+        say::line(&format!("and {more} more"));
     }
     guest.managed.troubles.is_empty()
 }

@@ -259,6 +259,21 @@ fn a_hook_that_is_called_twice_asks_for_the_same_twice() {
     );
 }
 
+/// libvirt keeps what the hook says, and virsh prints it.
+#[test]
+fn what_is_wrong_a_thousand_times_is_said_in_a_few_lines() {
+    let node = Node::new();
+    let name = "x".repeat(100_000);
+    let element = format!("<v:hint {name}='1'/>");
+    let text = String::from_utf8(xml("two-disks")).unwrap();
+    let text = text.replace("<v:hint key", &format!("{}<v:hint key", element.repeat(30)));
+    let ended = node.hook("web1 prepare begin -", text.as_bytes());
+    assert_eq!(ended.code, 1);
+    assert_eq!(ended.stderr.lines().count(), 17);
+    assert!(ended.stderr.ends_with("and 14 more\n"), "{}", ended.stderr);
+    assert!(ended.stderr.len() < 17 * 4_100);
+}
+
 #[test]
 fn metadata_of_a_disk_that_the_guest_does_not_have_is_refused() {
     let node = Node::new();
