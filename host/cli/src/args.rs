@@ -231,16 +231,6 @@ impl FromStr for VolumePath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("/dev/") {
-            let path = path.strip_prefix("mapper/").unwrap_or(path);
-            return Err(format!(
-                "a volume is named by pool and name, not by a path: write it as POOL/VOLUME{}",
-                match path.split('/').collect::<Vec<_>>()[..] {
-                    [pool, volume] => format!(", {pool}/{volume}"),
-                    _ => String::new(),
-                }
-            ));
-        }
         let (pool, volume) = text
             .split_once('/')
             .ok_or("write it as POOL/VOLUME".to_owned())?;
@@ -279,13 +269,6 @@ fn hint(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
-
-    #[test]
-    fn a_path_in_dev_is_answered_with_the_form_to_write() {
-        let said = |text: &str| text.parse::<VolumePath>().unwrap_err();
-        assert!(said("/dev/vg0/data").ends_with("write it as POOL/VOLUME, vg0/data"));
-        assert!(said("/dev/mapper/vg0-data").ends_with("write it as POOL/VOLUME"));
-    }
 
     #[test]
     fn the_command_line_is_sound() {

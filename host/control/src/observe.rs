@@ -173,13 +173,6 @@ impl Observer {
         if self.settings.pools.contains(pool) {
             return Ok(());
         }
-        if self.settings.local.as_ref() == Some(pool) {
-            return Err(ControlError::NotFound(format!(
-                "pool {pool} is the local pool of node {}, which holds copies: attach the volume of a \
-                 shared pool",
-                self.settings.node
-            )));
-        }
         let known: Vec<_> = self
             .settings
             .pools

@@ -191,19 +191,3 @@ fn a_pool_is_not_opened_while_it_is_made() {
     opening.join().unwrap().unwrap();
     is_open(&lab, &n1);
 }
-
-/// It is in the configuration: "add a [[pool]] section for it" is no advice.
-#[test]
-fn a_volume_of_the_local_pool_is_refused_as_that() {
-    let lab = Lab::new(&["n1"]);
-    let n1 = lab.start("n1");
-    let volume = lab.volume("a");
-    let mut asked = disk(&volume);
-    asked.pool = lab.local("n1").unwrap();
-    let said = n1.node.attach(&ask(instance(1), &[asked])).unwrap_err();
-    assert_eq!(
-        said.to_string(),
-        "pool nvme-n1 is the local pool of node n1, which holds copies: attach the volume of a shared \
-         pool"
-    );
-}
