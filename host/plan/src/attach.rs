@@ -89,10 +89,12 @@ pub fn attach(
     for (asked, answer) in matched(&input.disks, answer)? {
         checks::home(input, asked)?;
         checks::identity(asked)?;
-        if let Some(grant) = checks::already(asked, requester.instance, answer)? {
+        if let Some(grant) = checks::already(input, asked, requester.instance, answer)? {
             plan.grants.push(grant);
             continue;
         }
+        checks::service(asked, answer)?;
+        checks::path(input, asked, requester.instance)?;
         checks::rules(input, asked, requester.instance, answer)?;
         let copy = copy_for(input, asked, answer, &mut plan.notes);
         checks::lv_path(asked, answer)?;
