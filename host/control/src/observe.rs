@@ -173,6 +173,13 @@ impl Observer {
         if self.settings.pools.contains(pool) {
             return Ok(());
         }
+        if self.settings.local.as_ref() == Some(pool) {
+            return Err(ControlError::NotFound(format!(
+                "pool {pool} is node {}'s local pool: Volward makes copies in it; name a volume of a \
+                 shared pool",
+                self.settings.node
+            )));
+        }
         let known: Vec<_> = self
             .settings
             .pools

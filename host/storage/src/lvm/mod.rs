@@ -6,6 +6,8 @@
 
 mod activate;
 mod adopt;
+mod create;
+mod diagnose;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
 mod mark;
@@ -25,7 +27,10 @@ use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
+use create::{create_args, same_volume};
 use memory::Memory;
+
+pub use diagnose::{ActivationLists, FoundGroup, Listed, listed};
 
 /// Where LVM keeps devices files.
 const DEVICES_FOLDER: &str = "lvm/devices";
@@ -62,6 +67,7 @@ pub struct PoolSettings {
 pub struct Lvm {
     exec: Arc<Exec>,
     lvm: PathBuf,
+    lvmlockctl: PathBuf,
     pools: Vec<PoolSettings>,
     /// `/etc`: LVM and its folder may be installed after the daemon was started.
     etc: Folder,
@@ -76,6 +82,7 @@ impl Lvm {
         Self {
             exec,
             lvm: tools.lvm.clone(),
+            lvmlockctl: tools.lvmlockctl.clone(),
             pools,
             etc,
             memory: Memory::default(),
@@ -87,7 +94,10 @@ impl Lvm {
             .iter()
             .find(|settings| settings.name == *pool)
             .ok_or_else(|| PortError::Missing {
-                what: format!("pool {pool} in the configuration"),
+                what: format!(
+                    "a [[pool]] section for {pool} in /etc/volward/volward.toml (put it back and \
+                     restart volwardd)"
+                ),
             })
     }
 
@@ -343,48 +353,6 @@ impl Volumes for Lvm {
     fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()> {
         zero::zero(volume, amount)
     }
-}
-
-fn create_args(settings: &PoolSettings, new: &NewVolume) -> Vec<String> {
-    let mut args: Vec<String> = [
-        "--type",
-        "linear",
-        "--setautoactivation",
-        "n",
-        // Nobody scans it: neither wipe signatures nor zero what is about to be overwritten.
-        "-Wn",
-        "-Zn",
-        match settings.kind {
-            PoolKind::Shared => "-aey",
-            PoolKind::Local => "-ay",
-        },
-        "-L",
-    ]
-    .map(str::to_owned)
-    .into();
-    args.push(format!("{}b", new.size.0));
-    for tag in &new.tags {
-        args.extend(["--addtag".to_owned(), tag.clone()]);
-    }
-    args.extend(["-n".to_owned(), new.name.to_string(), new.pool.to_string()]);
-    args
-}
-
-/// Whether an LV that has the name already is the one to be made.
-fn same_volume(existing: &VolumeInfo, new: &NewVolume) -> PortResult<VolumeId> {
-    let sorted = |tags: &[String]| {
-        let mut tags = tags.to_vec();
-        tags.sort();
-        tags
-    };
-    if existing.size >= new.size && sorted(&existing.tags) == sorted(&new.tags) {
-        return Ok(existing.volume.id);
-    }
-    Err(PortError::Identity {
-        what: existing.volume.to_string(),
-        expected: format!("at least {} with tags {:?}", new.size, new.tags),
-        found: format!("{} with tags {:?}", existing.size, existing.tags),
-    })
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn unreadable(reason: impl Into<String>) -> PortError {
     }
 }
 
-fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> PortResult<T> {
+pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> PortResult<T> {
     serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
 }
 
@@ -120,7 +120,7 @@ fn number(field: &str, text: &str) -> PortResult<u64> {
         .map_err(|_| unreadable(format!("{field} is {text:?}, not a number")))
 }
 
-fn id<T: std::str::FromStr>(field: &str, text: &str) -> PortResult<T>
+pub(super) fn id<T: std::str::FromStr>(field: &str, text: &str) -> PortResult<T>
 where
     T::Err: std::fmt::Display,
 {
@@ -198,7 +198,7 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
     })
 }
 
-fn kind(lock_type: String) -> PoolKind {
+pub(super) fn kind(lock_type: String) -> PoolKind {
     match lock_type.as_str() {
         "sanlock" => PoolKind::Shared,
         "" | "none" => PoolKind::Local,

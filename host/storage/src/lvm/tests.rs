@@ -361,3 +361,23 @@ fn i12_a_renamed_volume_is_removed_and_grown_by_its_uuid_and_read_back() {
         Err(PortError::Missing { .. })
     ));
 }
+
+#[test]
+fn groups_are_looked_for_on_the_pools_disks_and_on_the_nodes() {
+    let report = r#"{"report":[{"vg":[{"vg_name":"vg9","vg_lock_type":"sanlock","#;
+    let uuid = volumes("san")[0].id.vg;
+    let script = script(&format!("echo '{report}\"vg_uuid\":\"{uuid}\"}}]}}]}}'"));
+    let on_disks = script.lvm.groups_on_disks_of(&pool("san")).unwrap();
+    assert!(on_disks.is_empty(), "it has no devices file");
+    assert!(script.calls().is_empty());
+    let found = script.lvm.groups_of_the_node().unwrap();
+    let [group] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!((group.name.as_str(), group.vg), ("vg9", uuid));
+    assert_eq!(group.kind, volward_model::PoolKind::Shared);
+    assert!(
+        script.calls()[0].contains("--shared"),
+        "also without lvmlockd"
+    );
+}
