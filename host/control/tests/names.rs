@@ -333,3 +333,45 @@ fn a_registry_that_was_deactivated_is_activated_at_the_next_need() {
     n1.node.detach(&detach_ask(instance(2))).unwrap();
     assert_eq!(clean(&lab, &n1), [""; 0]);
 }
+
+/// A pool that was extended on another node, whose new disk this node's devices file does not list.
+#[test]
+fn a_pool_that_misses_a_disk_refuses_what_needs_it_and_serves_the_rest() {
+    let (lab, n1) = one_node();
+    let (web, data) = (lab.volume("web"), lab.volume("data"));
+    // The attach takes autoactivation off, so that the next one has nothing to change.
+    n1.node.attach(&ask(instance(1), &[disk(&web)])).unwrap();
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    lab.cluster.set_partial(&lab.pool, true);
+    lab.policy.say(Say::Copy(CopyMode::Background));
+    let done = n1.node.attach(&ask(instance(1), &[disk(&web)])).unwrap();
+    assert!(
+        done.grants[0].copy.is_none() && done.notes.len() == 1,
+        "{done:?}"
+    );
+    let mut request = ask(instance(2), &[disk(&data)]);
+    for dry_run in [true, false] {
+        request.dry_run = dry_run;
+        let (code, message) = refused(&n1.node, &request);
+        assert_eq!(code, RefusalCode::PoolIncomplete);
+        assert!(message.contains("pool init san"), "{message}");
+        assert!(message.contains("volward-san.devices"), "{message}");
+    }
+    assert_eq!(holds(&lab, &n1.kernel, data.id), None);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+
+    // What LVM does not activate, because it is on the missing disk.
+    let failure = volward_control::ports::PortError::Command {
+        command: "lvm lvchange".into(),
+        status: "exit status: 5".into(),
+        stdout: String::new(),
+        stderr: "  Refusing activation of partial LV".into(),
+    };
+    for _ in 0..3 {
+        n1.kernel.fail_on("activate", failure.clone());
+    }
+    let (code, _) = refused(&n1.node, &ask(instance(1), &[disk(&web)]));
+    assert_eq!(code, RefusalCode::PoolIncomplete);
+    lab.cluster.set_partial(&lab.pool, false);
+    n1.node.attach(&request).unwrap();
+}

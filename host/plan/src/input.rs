@@ -19,6 +19,8 @@ pub struct PlanInput {
     pub watchdog: Watchdog,
     /// Why dm-clone cannot be used here; `None` if it can.
     pub clone_unfit: Option<String>,
+    /// Pools of which LVM misses a physical volume on this node: nothing of them can be changed.
+    pub incomplete: Vec<PoolName>,
     /// Volumes that the instance has on this node, each with the name that its path has: the one it
     /// had when it was attached.
     pub attached: Vec<VolumeRef>,

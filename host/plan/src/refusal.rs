@@ -100,6 +100,8 @@ codes! {
     NotActivated => "not-activated",
     /// Read-write, and LVM activated the volume read-only.
     ActivatedReadOnly => "activated-read-only",
+    /// LVM does not find all physical volumes of the pool on this node, and what was asked for needs them.
+    PoolIncomplete => "pool-incomplete",
     /// The instance has another volume under the path that this one would get.
     PathTaken => "path-taken",
     /// The exclusive lease was lost while something was changed under it (I1).

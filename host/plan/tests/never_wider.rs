@@ -136,6 +136,7 @@ fn plan_input() -> impl Strategy<Value = PlanInput> {
         }),
         watchdog,
         clone_unfit: None,
+        incomplete: Vec::new(),
         attached: Vec::new(),
         disks: [a, b, c].into_iter().take(count).collect(),
     })

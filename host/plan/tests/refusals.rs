@@ -176,6 +176,7 @@ fn attached(volume: VolumeInput, change: impl FnOnce(&mut Asked)) -> Refusal {
             }),
             watchdog: Watchdog::Armed,
             clone_unfit: None,
+            incomplete: Vec::new(),
             attached: Vec::new(),
             disks: vec![disk],
         },
@@ -446,6 +447,14 @@ fn kinds() -> Vec<Case> {
             looked_again(|v| {
                 held(v);
                 (v.info.active, v.info.read_only) = (true, true);
+            }),
+        ),
+        (
+            Code::PoolIncomplete,
+            "autoactivation is to be taken off",
+            asked(|a| {
+                a.disk().input.info.autoactivation = true;
+                a.input.incomplete.push("vg0".parse().unwrap());
             }),
         ),
         (

@@ -95,6 +95,11 @@ impl Attach {
             local,
             watchdog: self.watchdog(&snapshots).map_err(failed)?,
             clone_unfit: unfit.or_else(|| self.ports.machine.dm_clone_unfit()),
+            incomplete: snapshots
+                .values()
+                .filter(|s| s.info.partial)
+                .map(|s| s.info.name.clone())
+                .collect(),
             attached,
             disks,
         };

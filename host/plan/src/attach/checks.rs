@@ -35,6 +35,16 @@ pub(super) fn service(disk: &RequestedDisk, answer: &DiskAnswer) -> Result<(), R
     Err(no(code, disk, message))
 }
 
+/// Taking autoactivation off is a change of metadata, which LVM refuses while a physical volume is
+/// missing; nothing else of an attach without a copy is one.
+pub(super) fn complete(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusal> {
+    let name = disk.volume();
+    match disk.input.info.autoactivation && input.incomplete.contains(&name.pool) {
+        true => Err(Refusal::pool_incomplete(name)),
+        false => Ok(()),
+    }
+}
+
 /// The path of an attachment keeps the name that its volume had: one that got this name since would
 /// have the same path.
 pub(super) fn path(

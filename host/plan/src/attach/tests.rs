@@ -70,6 +70,7 @@ fn plan_input(volumes: Vec<VolumeInput>) -> PlanInput {
         }),
         watchdog: Watchdog::Armed,
         clone_unfit: None,
+        incomplete: Vec::new(),
         attached: Vec::new(),
         disks: volumes.into_iter().map(requested).collect(),
     }

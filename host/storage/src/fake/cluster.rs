@@ -149,6 +149,7 @@ impl FakeCluster {
             volumes: Default::default(),
             places: None,
             old_registry: false,
+            partial: false,
         };
         world.pools.insert(pool_name.clone(), pool);
         drop(world);
@@ -236,6 +237,13 @@ impl FakeCluster {
         let lv = pool.and_then(|pool| pool.volumes.values_mut().find(|lv| lv.id == volume.id));
         if let Some(lv) = lv {
             change(lv);
+        }
+    }
+
+    /// A physical volume of the pool is missing, or there again.
+    pub fn set_partial(&self, pool: &PoolName, partial: bool) {
+        if let Some(pool) = self.world().pools.get_mut(pool) {
+            pool.partial = partial;
         }
     }
 

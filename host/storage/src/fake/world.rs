@@ -40,6 +40,8 @@ pub(crate) struct Pool {
     pub(crate) places: Option<BTreeMap<u64, Place>>,
     /// The registry has the layout of 0.1.0.
     pub(crate) old_registry: bool,
+    /// A physical volume is missing, on every node: no metadata can be changed.
+    pub(crate) partial: bool,
 }
 
 /// One place of a registry: what was written, and what a reader makes of it instead, if a test

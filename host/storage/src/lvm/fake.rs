@@ -39,6 +39,9 @@ fn find_mut<'a>(
     node: &NodeName,
 ) -> PortResult<Option<&'a mut Lv>> {
     let pool = world.pool_mut(&volume.pool, node)?;
+    if pool.partial {
+        return Err(exit_5("lvchange", &[volume]));
+    }
     Ok(pool.volumes.values_mut().find(|lv| lv.id == volume.id))
 }
 
@@ -65,7 +68,7 @@ impl Volumes for FakeNode {
                 size: found.size,
                 free: found.free(),
                 extent: EXTENT,
-                partial: false,
+                partial: found.partial,
                 volumes: volumes
                     .map(|(name, lv)| world.volume_info(pool, name, lv, node))
                     .collect(),
