@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use volward_model::{
-    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName, VolumeRef,
+    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName, VolumeRef,
 };
 
 use volward_plan::witness::Testimony;
@@ -279,6 +279,13 @@ impl Node {
     #[must_use]
     pub fn to_look_at(&self) -> Vec<(VolumeRef, VolumeTrouble)> {
         self.views.to_look_at()
+    }
+
+    /// LVs of the local pool that are copies of volumes that no pool of this node has any more, each with
+    /// that volume's identity; none where a pool cannot be read.
+    #[must_use]
+    pub fn orphaned_copies(&self) -> Vec<(VolumeRef, VolumeId)> {
+        self.views.orphaned_copies()
     }
 
     /// Of these disks, the ones an instance has not attached here.

@@ -19,6 +19,7 @@ use crate::ports::{
 use crate::settings::{Settings, needs};
 use crate::state::State;
 
+mod orphans;
 mod seen;
 
 pub use seen::{PresentVolume, SeenAttachment};

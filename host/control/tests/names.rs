@@ -231,6 +231,11 @@ fn the_size_of_a_device_stays_when_its_volume_grows_and_that_is_shown() {
     lab.cluster.tamper(&web, |size, _, _| *size = Bytes::mib(8));
     let (device, volume) = n1.node.attachments_seen()[0].grown().unwrap();
     assert_eq!((device, volume), (Bytes::mib(2), Bytes::mib(8)));
+    let notes = n1.node.attachments_seen()[0].notes();
+    assert!(notes[0].contains("keeps its size"), "{notes:?}");
+    lab.cluster.tamper(&web, |size, _, _| *size = Bytes::mib(1));
+    let notes = n1.node.attachments_seen()[0].notes();
+    assert!(notes[0].contains("lvextend"), "{notes:?}");
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     n1.node.attach(&ask(instance(1), &[disk(&web)])).unwrap();
     assert!(n1.node.attachments_seen()[0].grown().is_none());
@@ -374,4 +379,56 @@ fn a_pool_that_misses_a_disk_refuses_what_needs_it_and_serves_the_rest() {
     assert_eq!(code, RefusalCode::PoolIncomplete);
     lab.cluster.set_partial(&lab.pool, false);
     n1.node.attach(&request).unwrap();
+}
+
+#[test]
+fn the_copy_of_a_volume_that_was_removed_and_made_again_is_nobodys_and_named() {
+    let (lab, n1) = one_node();
+    lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+    let web = lab.volume("web");
+    n1.node.attach(&ask(instance(1), &[disk(&web)])).unwrap();
+    lab.write(&n1.kernel, web.id, instance(1), (3, 9)).unwrap();
+    assert_eq!(n1.node.orphaned_copies(), []);
+    n1.kill();
+    lab.reboot("n1");
+    let n1 = lab.start("n1");
+    assert_eq!(n1.node.orphaned_copies(), [], "it is split, and waits");
+    lab.cluster.vanish(&web);
+    let again = lab.volume("web");
+    let orphans = n1.node.orphaned_copies();
+    assert!(!orphans.is_empty() && orphans.iter().all(|(_, of)| *of == web.id));
+    // Nothing of the old one stands in the way of the new one, and none of it is in it.
+    n1.node.attach(&ask(instance(1), &[disk(&again)])).unwrap();
+    let read = lab.read(&n1.kernel, again.id, instance(1)).unwrap();
+    assert_eq!(read, lab.expected(again.id));
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(lab.cluster.contents(again.id), lab.expected(again.id));
+    assert_eq!(n1.node.orphaned_copies(), orphans);
+}
+
+/// Sizes that are no multiple of a region, smaller than one, and of no extent of the local pool.
+#[test]
+fn volumes_of_odd_sizes_hydrate_switch_and_come_home_whole() {
+    for kib in [4, 60, 64, 68, 4100] {
+        let (lab, n1) = one_node();
+        lab.policy.say(Say::Copy(CopyMode::Background));
+        let volume = lab.cluster.volume(&lab.pool, "odd", Bytes::kib(kib));
+        lab.cluster.fill(volume.id, |block| block + 1);
+        let before = lab.cluster.contents(volume.id);
+        n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+        let device = n1.node.attachments_seen()[0].device_size.unwrap();
+        assert_eq!(device, Bytes::kib(kib), "not the copy's whole extents");
+        n1.tasks.run_all();
+        let id = DeviceId::attachment(volume.id, instance(1));
+        let last = before.len() as u64 - 1;
+        n1.kernel.guest_write(id, last, 77).unwrap();
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        n1.tasks.run_all();
+        assert_eq!(clean(&lab, &n1), [""; 0], "{kib} KiB");
+        let after = lab.cluster.contents(volume.id);
+        let mut expected = before;
+        *expected.last_mut().unwrap() = 77;
+        assert_eq!(after, expected, "{kib} KiB");
+    }
 }

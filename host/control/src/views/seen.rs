@@ -65,7 +65,13 @@ impl SeenAttachment {
                 volume.id.lv
             ));
         }
-        if let Some((device, now)) = self.grown() {
+        if let Some((device, now)) = self.grown().filter(|(device, now)| now < device) {
+            notes.push(format!(
+                "its device has {device} and the volume only {now}: it was made smaller, and what the guest \
+                 has beyond that fails; grow it back to {} bytes with `lvextend -L`",
+                device.0
+            ));
+        } else if let Some((device, now)) = self.grown() {
             notes.push(format!(
                 "its device has {device} and the volume has {now}: the device keeps its size until \
                  it is detached and attached again"

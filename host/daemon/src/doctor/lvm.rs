@@ -5,7 +5,7 @@ use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::SeenAttachment;
-use volward_model::PoolName;
+use volward_model::{PoolName, VolumeId, VolumeRef};
 use volward_storage::lvm::{ActivationLists, Listed, listed};
 use volward_storage::probe::Probes;
 
@@ -34,7 +34,33 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     }
     checks.extend(libvirt_pools(&*daemon.probes, pools));
     checks.extend(changed(&daemon.node.attachments_seen()));
+    checks.extend(orphans(&daemon.node.orphaned_copies()));
     checks
+}
+
+/// Copies of volumes that were removed: the data in them is nobody's, unless the volume comes back.
+fn orphans(copies: &[(VolumeRef, VolumeId)]) -> Option<DoctorCheck> {
+    if copies.is_empty() {
+        return None;
+    }
+    let shown: Vec<String> = copies
+        .iter()
+        .map(|(lv, of)| format!("{lv} of LV UUID {}", of.lv))
+        .collect();
+    let names: Vec<String> = copies.iter().map(|(lv, _)| lv.to_string()).collect();
+    Some(bad(
+        "copies of no volume",
+        DoctorVerdict::Warning,
+        format!(
+            "the local pool has copies whose volume is in no pool of this node any more: {}",
+            shown.join(", ")
+        ),
+        format!(
+            "if these volumes were removed for good: lvremove {}; a volume of the same name that was made \
+             since is another one",
+            names.join(" ")
+        ),
+    ))
 }
 
 /// What lvm.conf keeps from activation, or activates read-only.
