@@ -139,8 +139,8 @@ fn global_lock(holders: &[String], pools: &[PoolSection]) -> DoctorCheck {
     bad(
         check,
         DoctorVerdict::Warning,
-        "no volume group with the global lock is joined: attach and detach go on, `volward pool init`, \
-         vgcreate and pvcreate fail",
+        "no volume group with the global lock is joined: attach, detach and `volward pool init` go on; \
+         vgcreate, vgextend and pvcreate fail",
         format!(
             "join the group that has it (vgchange --lock-start); if that is gone for good: lvmlockctl \
              --gl-enable {pool}, on one node"

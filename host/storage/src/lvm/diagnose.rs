@@ -130,8 +130,8 @@ impl Lvm {
         Ok(lists(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// The lockspaces of which lvmlockd takes LVM's global lock; none: commands that need it (`pvs`
-    /// of all disks, `vgcreate`, `lvmdevices`) fail.
+    /// The groups whose lockspace has LVM's global lock. None: commands that take it exclusively
+    /// (`vgcreate`, `vgextend`, `pvcreate`) fail; those that read go on without it.
     ///
     /// # Errors
     /// If lvmlockd does not answer.
