@@ -17,7 +17,8 @@ pub struct AttachmentView {
     pub instance_name: Option<String>,
     /// The pool's name: that of its volume group.
     pub pool: String,
-    /// The volume's name, or its UUID if the pool does not list it any more.
+    /// The volume's present name; the one it was attached by where the pool does not answer at once; of
+    /// another node's, its UUID if the pool does not list it any more.
     pub volume: String,
     /// Whether others may have the volume at the same time.
     pub sharing: Open<Sharing>,
@@ -25,12 +26,16 @@ pub struct AttachmentView {
     pub access: Open<Access>,
     /// Whether it is asked for, whole, or left over from a failed rollback.
     pub state: Open<AttachmentState>,
-    /// The path of the device that the guest opens (this node's own only).
+    /// The path of the device that the guest opens (this node's own only). It keeps the name that the
+    /// volume had when it was attached.
     pub device: Option<String>,
     /// When it was attached, in milliseconds since the Unix epoch by that node's clock.
     pub since_ms: u64,
     /// Why it is quarantined, each cause a sentence.
     pub causes: Vec<String>,
+    /// What changed since it was attached, each a sentence: name, size (this node's own only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// `GET /v1/cluster`: what is attached on every node, as far as it can be read.

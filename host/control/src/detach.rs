@@ -134,12 +134,11 @@ impl Detach {
 
     fn selected(&self, ask: &DetachRequest) -> Vec<StoredAttachment> {
         let boot_id = self.ports.machine.boot_id();
+        let renamed = self.renamed(ask);
         let wanted = |a: &&StoredAttachment| {
             let named = ask.volumes.is_empty()
-                || ask
-                    .volumes
-                    .iter()
-                    .any(|(p, v)| *p == a.volume.pool && *v == a.volume.name);
+                || ask.volumes.iter().any(|named| is_called(a, named))
+                || renamed.contains(&a.volume.id);
             let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
                 mark.boot_id == boot_id && a.boot_id == boot_id && a.sequence <= mark.sequence
             });
@@ -151,6 +150,32 @@ impl Detach {
             .filter(wanted)
             .cloned()
             .collect()
+    }
+
+    /// Volumes asked for by a name that none of the instance's attachments has: by the name they have
+    /// now. A path keeps the name that its volume had when it was attached, so that one counts first.
+    fn renamed(&self, ask: &DetachRequest) -> BTreeSet<VolumeId> {
+        let attachment_table = self.state.attachment_table();
+        let of_instance = attachment_table.of_instance(ask.instance);
+        let has: Vec<StoredAttachment> = of_instance.cloned().collect();
+        drop(attachment_table);
+        let unknown = ask.volumes.iter();
+        let unknown = unknown.filter(|named| !has.iter().any(|a| is_called(a, named)));
+        let mut found = BTreeSet::new();
+        for (pool, name) in unknown {
+            if !has.iter().any(|a| a.volume.pool == *pool) {
+                continue;
+            }
+            match self.ports.volumes.validated_pool(pool) {
+                Ok(info) => found.extend(info.named(name).map(|v| v.volume.id)),
+                Err(error) => {
+                    let what =
+                        format!("looking for {pool}/{name}, by which name nothing is attached");
+                    self.trouble(what, &error);
+                }
+            }
+        }
+        found
     }
 
     fn detach_these(
@@ -304,6 +329,11 @@ impl Detach {
             generation: 0,
         }
     }
+}
+
+/// Whether that was the volume's name when it was attached: the one that its path has.
+fn is_called(attachment: &StoredAttachment, (pool, name): &(PoolName, VolumeName)) -> bool {
+    *pool == attachment.volume.pool && *name == attachment.volume.name
 }
 
 /// What becomes of a volume once the plan's steps are done.

@@ -39,6 +39,6 @@ pub use error::ControlError;
 pub use node::Node;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView};
-pub use views::VolumeTrouble;
+pub use views::{PresentVolume, SeenAttachment, VolumeTrouble};
 /// The room `host/ports`.
 pub use volward_ports as ports;

@@ -1,9 +1,10 @@
 //! The front door: one node, composed of its use cases.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use volward_model::{
-    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName, VolumeRef,
+    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName, VolumeRef,
 };
 
 use volward_plan::witness::Testimony;
@@ -20,7 +21,7 @@ use crate::recover::{Recovered, Recovery};
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
 use crate::state::{CopyView, State};
-use crate::views::{ClusterAttachment, Views, VolumeTrouble};
+use crate::views::{ClusterAttachment, SeenAttachment, Views, VolumeTrouble};
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -135,6 +136,8 @@ impl Node {
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
     pub fn attach(&self, request: &AttachRequest) -> Result<AttachDone, ControlError> {
+        self.pools
+            .keep_open(request.disks.iter().map(|disk| &disk.pool));
         let outcome = match self.known_name(request) {
             Some(instance_name) => self.attach.attach(&AttachRequest {
                 instance_name,
@@ -155,6 +158,10 @@ impl Node {
     /// If a device stays in use or a lease cannot be given up: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub fn detach(&self, request: &DetachRequest) -> Result<DetachDone, ControlError> {
+        let held = self.attachments();
+        let held = held.iter().filter(|a| a.instance == request.instance);
+        let pools: BTreeSet<&PoolName> = held.map(|a| &a.volume.pool).collect();
+        self.pools.keep_open(pools);
         let outcome = self.detach.detach(request);
         if !request.dry_run {
             self.start_marks.refresh(request.instance);
@@ -185,6 +192,7 @@ impl Node {
     /// Writes this node's slot where the last write failed. To be called again and again: what
     /// other nodes see in between is what was before, and keeps them waiting.
     pub fn write_slots_again(&self) {
+        self.pools.keep_open(&self.state.unwritten());
         self.state.write_again();
     }
 
@@ -255,6 +263,13 @@ impl Node {
         self.views.attachments()
     }
 
+    /// The same, with what their volumes are called and how large they are now, as far as the pools
+    /// answer at once.
+    #[must_use]
+    pub fn attachments_seen(&self) -> Vec<SeenAttachment> {
+        self.views.attachments_seen()
+    }
+
     /// Attachments of other nodes that may be alive, intents included, over all shared pools
     /// that can be read; the sentences tell of those that cannot.
     #[must_use]
@@ -281,6 +296,13 @@ impl Node {
     #[must_use]
     pub fn to_look_at(&self) -> Vec<(VolumeRef, VolumeTrouble)> {
         self.views.to_look_at()
+    }
+
+    /// LVs of the local pool that are copies of volumes that no pool of this node has any more, each with
+    /// that volume's identity; none where a pool cannot be read.
+    #[must_use]
+    pub fn orphaned_copies(&self) -> Vec<(VolumeRef, VolumeId)> {
+        self.views.orphaned_copies()
     }
 
     /// Of these disks, the ones an instance has not attached here.

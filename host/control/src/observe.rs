@@ -173,6 +173,13 @@ impl Observer {
         if self.settings.pools.contains(pool) {
             return Ok(());
         }
+        if self.settings.local.as_ref() == Some(pool) {
+            return Err(ControlError::NotFound(format!(
+                "pool {pool} is node {}'s local pool: Volward makes copies in it; name a volume of a \
+                 shared pool",
+                self.settings.node
+            )));
+        }
         let known: Vec<_> = self
             .settings
             .pools
@@ -346,15 +353,30 @@ impl Observer {
     }
 }
 
-/// The volume of that name, or a sentence.
-pub(crate) fn find<'a>(
-    snapshot: &'a PoolSnapshot,
-    name: &volward_model::VolumeName,
-) -> Result<&'a VolumeInfo, ControlError> {
-    snapshot.info.named(name).ok_or_else(|| {
-        ControlError::NotFound(format!(
-            "there is no volume {}/{name}; `volward pool ls` shows what there is",
-            snapshot.info.name
-        ))
-    })
+impl Observer {
+    /// The volume of that name, or a sentence; of one that this node attached under that name, how it
+    /// is called now.
+    pub(crate) fn find<'a>(
+        &self,
+        info: &'a PoolInfo,
+        name: &volward_model::VolumeName,
+    ) -> Result<&'a VolumeInfo, ControlError> {
+        if let Some(found) = info.named(name) {
+            return Ok(found);
+        }
+        let table = self.state.attachment_table();
+        let had = table
+            .attachments()
+            .find(|a| a.volume.pool == info.name && a.volume.name == *name);
+        let now = had.and_then(|a| info.volume(a.volume.id));
+        let instead = match now {
+            Some(now) => format!(
+                "the volume that this node attached under this name is called {} now",
+                now.volume
+            ),
+            None => "`volward pool ls` shows what there is".to_owned(),
+        };
+        let message = format!("there is no volume {}/{name}; {instead}", info.name);
+        Err(ControlError::NotFound(message))
+    }
 }

@@ -11,13 +11,18 @@ use volward_plan::home_of;
 use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 
 use crate::error::{ControlError, refuse, storage};
-use crate::observe::{Observer, PoolSnapshot, find};
+use crate::observe::{Observer, PoolSnapshot};
 use crate::ports::{
-    Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
-    StoredAttachment,
+    Devices, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
+    StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::State;
+
+mod orphans;
+mod seen;
+
+pub use seen::{PresentVolume, SeenAttachment};
 
 /// An attachment somewhere in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub enum VolumeTrouble {
 needs!(ViewsPorts {
     journal: Journal,
     leases: Leases,
+    volumes: Volumes,
+    devices: Devices,
 });
 
 /// What there is to see; changes nothing.
@@ -98,7 +105,7 @@ impl Views {
         self.observer.managed(pool)?;
         let failed = |error| storage(request, "hearing the witnesses", error);
         let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let info = find(&snapshot, name)?;
+        let info = self.observer.find(&snapshot.info, name)?;
         let home = home_of(info).map_err(|refusal| refuse(request, refusal))?;
         let seen = self
             .observer

@@ -9,7 +9,9 @@ use crate::http::rights::Role;
 use crate::wiring::Daemon;
 
 mod copies;
+mod groups;
 mod libvirt;
+mod lvm;
 mod pools;
 mod system;
 
@@ -37,6 +39,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
             remedy,
         )));
     }
+    checks.extend(lvm::examine(daemon));
     checks.push(callers(daemon));
     checks.push(libvirt::hook(probes));
     checks.push(system::ordering(probes));

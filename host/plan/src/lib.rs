@@ -11,6 +11,7 @@
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
+//! | [`service`] | which LVs are served, by what LVM makes of them |
 //! | [`intent`] | which of two nodes that want the same goes on |
 //! | [`step`] | (the output) what can be done, and how it is taken back |
 
@@ -23,6 +24,7 @@ pub mod intent;
 pub mod recheck;
 pub mod refusal;
 pub mod requested;
+pub mod service;
 pub mod step;
 pub mod witness;
 

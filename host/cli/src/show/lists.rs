@@ -112,6 +112,10 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
         parts.push(format!("{}/{} on {}:", a.pool, a.volume, a.node));
         parts.extend(a.causes.iter().map(|cause| format!("  {cause}")));
     }
+    for a in found.iter().filter(|a| !a.notes.is_empty()) {
+        parts.push(format!("{}/{} of {}:", a.pool, a.volume, a.instance));
+        parts.extend(a.notes.iter().map(|note| format!("  {note}")));
+    }
     parts.join("\n")
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_plan::recheck::recheck;
-use volward_plan::{Expectation, Recheck};
+use volward_plan::{Expectation, Recheck, Refusal};
 
 use super::{Engine, StepError};
 use crate::ports::{Event, LeaseStyle, PortError, PortResult};
@@ -35,7 +35,10 @@ impl Engine {
             // Whoever held it may have given it up between the command and the look.
             let passing = matches!(error, PortError::Command { .. }) && attempt < LEASE_ATTEMPTS;
             if !passing {
-                return Err(StepError::Port(error));
+                return Err(match self.incomplete(pool, volumes) {
+                    Some(refusal) => StepError::Refused(refusal),
+                    None => StepError::Port(error),
+                });
             }
             tracing::debug!(%pool, %error, "taking the leases again");
             self.ports.clock.sleep(LEASE_PAUSE);
@@ -47,6 +50,13 @@ impl Engine {
             mode,
         });
         Ok(())
+    }
+
+    /// A refusal where LVM misses a physical volume of the pool: it does not activate what is on that.
+    fn incomplete(&self, pool: &PoolName, volumes: &[VolumeRef]) -> Option<Refusal> {
+        let info = self.ports.volumes.pool(pool).ok()?;
+        let first = volumes.first().filter(|_| info.partial)?;
+        Some(Refusal::pool_incomplete(first))
     }
 
     /// Takes the leases that are not held, converts those that are, and activates: the one place

@@ -7,7 +7,7 @@ use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::PortResult;
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
-use super::{bad, fine, refusing};
+use super::{bad, fine, groups, refusing};
 use crate::config::{PoolKind, PoolSection};
 use crate::wiring::Daemon;
 
@@ -18,7 +18,7 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
     let devices = devices_file(&path, text, &pool.name, info.as_ref().ok());
     let state = match pool.kind {
         PoolKind::Shared => shared_pool(daemon, &pool.name, info),
-        PoolKind::Local => local_pool(&pool.name, info),
+        PoolKind::Local => local_pool(daemon, &pool.name, info),
     };
     [devices, state]
 }
@@ -72,17 +72,14 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
     let info = match info {
         Ok(info) => info,
         Err(error) => {
-            let remedy = "check the path to the LUN (lsblk, multipath -ll) and `vgs`";
-            return refusing(bad(
-                &check,
-                DoctorVerdict::Failed,
-                error.to_string(),
-                remedy,
-            ));
+            let found = groups::look(daemon, pool);
+            let error = error.to_string();
+            return groups::unreadable(&check, pool, PoolKind::Shared, &error, &found);
         }
     };
     if !info.is_shared() {
-        let remedy = format!("make it with `vgcreate --shared {pool} DEVICE`");
+        let remedy = "say kind = \"local\" in its [[pool]] section if it is on this node's own disks; a \
+                      group for a LUN is made anew with `vgcreate --shared`";
         let found = format!("{}, where a pool is shared by sanlock", info.kind);
         return refusing(bad(&check, DoctorVerdict::Failed, found, remedy));
     }
@@ -170,7 +167,7 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
     }
 }
 
-fn local_pool(pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
+fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
     let check = format!("local pool {pool}");
     match info {
         Ok(info) if info.is_shared() => bad(
@@ -180,12 +177,10 @@ fn local_pool(pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
             "take it out of the configuration, or say kind = \"shared\"",
         ),
         Ok(info) => fine(&check, format!("{} of {} free", info.free, info.size)),
-        Err(error) => bad(
-            &check,
-            DoctorVerdict::Warning,
-            format!("{error}; no local copies can be made"),
-            format!("make it with `vgcreate {pool} DEVICE`, then volward pool init {pool}"),
-        ),
+        Err(error) => {
+            let found = groups::look(daemon, pool);
+            groups::unreadable(&check, pool, PoolKind::Local, &error.to_string(), &found)
+        }
     }
 }
 

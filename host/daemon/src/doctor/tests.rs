@@ -164,6 +164,19 @@ fn the_packaged_unit_is_ordered_and_another_or_none_is_not() {
     assert_eq!(by_hand.verdict, DoctorVerdict::Ok);
 }
 
+/// What is ordered after `blk-availability.service` stops before it: then guests, daemon and registry are
+/// gone when it deactivates whatever is not in use.
+#[test]
+fn the_packaged_units_stop_before_blkdeactivate_runs() {
+    for unit in [
+        include_str!("../../../../packaging/volwardd.service"),
+        include_str!("../../../../packaging/volward-registry.service"),
+    ] {
+        let mut after = unit.lines().filter_map(|line| line.strip_prefix("After="));
+        assert!(after.any(|units| units.split(' ').any(|u| u == "blk-availability.service")));
+    }
+}
+
 #[test]
 fn a_folder_that_was_exchanged_under_the_daemon_is_named() {
     let served = Served::new("", |_| {});

@@ -130,6 +130,7 @@ fn reply(
         .flat_map(|e| e.operation.steps())
         .map(|(step, mark)| (step.to_string(), step_state(mark).into()));
     let causes = entry.iter().flat_map(|e| e.causes.clone());
+    let causes = causes.chain(entry.iter().flat_map(|e| changed(daemon, e)));
     Ok(ExplainReply {
         request: request.to_string(),
         summary: summary(entry, logged),
@@ -138,6 +139,20 @@ fn reply(
         steps: steps.collect(),
         trouble: causes.chain(daemon.node.inconsistencies()).collect(),
     })
+}
+
+/// What changed of the volumes of an entry since they were attached.
+fn changed(daemon: &Daemon, entry: &JournalEntry) -> Vec<String> {
+    let volumes: Vec<_> = entry.operation.volumes().iter().map(|v| v.id).collect();
+    let seen = daemon.node.attachments_seen().into_iter();
+    let seen = seen.filter(|a| volumes.contains(&a.stored.volume.id));
+    let notes = seen.flat_map(|a| {
+        let volume = a.stored.volume.clone();
+        a.notes()
+            .into_iter()
+            .map(move |note| format!("{volume}: {note}"))
+    });
+    notes.collect()
 }
 
 fn step_state(mark: StepMark) -> StepState {
@@ -195,7 +210,11 @@ fn volume_at(daemon: &Daemon, path: &str) -> Result<VolumeRef, Failure> {
     })?;
     let (pool, name): (PoolName, VolumeName) = (parse(parts.0)?, parse(parts.1)?);
     let info = daemon.node.pool_info(&pool)?;
-    info.named(&name).map(|v| v.volume.clone()).ok_or_else(|| {
+    // One that was renamed since is found by the name that its path has, too.
+    let attached = daemon.node.attachments().into_iter().map(|a| a.volume);
+    let mut attached = attached.filter(|v| v.pool == pool && v.name == name);
+    let found = info.named(&name).map(|v| v.volume.clone());
+    found.or_else(|| attached.next()).ok_or_else(|| {
         let message = format!("there is no volume {pool}/{name}");
         plain(ProblemCode::NotFound, "not-found", message).into()
     })

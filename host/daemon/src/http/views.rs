@@ -7,7 +7,7 @@ use volward_api::{
     AttachmentView, ClusterReply, DoctorReply, HydrationView, LockType, Open, PoolInitRequest,
     PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest, VolumeView,
 };
-use volward_control::ports::StoredAttachment;
+use volward_control::SeenAttachment;
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 
@@ -112,7 +112,7 @@ pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<Cluster
 
 fn attached_here(daemon: &Daemon) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
-    let own = daemon.node.attachments();
+    let own = daemon.node.attachments_seen();
     own.iter().map(|a| own_view(daemon, &node, a)).collect()
 }
 
@@ -134,12 +134,16 @@ fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
             device: None,
             since_ms: a.since_ms,
             causes: Vec::new(),
+            notes: Vec::new(),
         }
     });
     (views.collect(), unreadable)
 }
 
-fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView {
+fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentView {
+    let (a, now) = (&seen.stored, &seen.now);
+    let name = now.as_ref().map_or(&a.volume.name, |now| &now.name);
+    // A path of Volward's keeps the name, LVM's own follows it.
     let device = match a.form {
         DiskForm::Own => {
             format!(
@@ -149,20 +153,21 @@ fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView
                 a.volume
             )
         }
-        DiskForm::Lv => format!("/dev/{}", a.volume),
+        DiskForm::Lv => format!("/dev/{}/{name}", a.volume.pool),
     };
     AttachmentView {
         node: node.to_owned(),
         instance: a.instance.to_string(),
         instance_name: Some(a.instance_name.clone()),
         pool: a.volume.pool.to_string(),
-        volume: a.volume.name.to_string(),
+        volume: name.to_string(),
         sharing: a.sharing.into(),
         access: a.access.into(),
         state: a.state.into(),
         device: Some(device),
         since_ms: a.since_ms,
         causes: a.causes.clone(),
+        notes: seen.notes(),
     }
 }
 

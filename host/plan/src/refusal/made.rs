@@ -105,6 +105,43 @@ impl Refusal {
         Self::of(RefusalCode::HomeElsewhere, volume, message)
     }
 
+    /// The lease is held and the volume is not active: LVM's own configuration kept it from that.
+    #[must_use]
+    pub fn not_activated(volume: &VolumeRef) -> Self {
+        let message = format!(
+            "this node had the lease of {volume}, but LVM did not activate the volume, so the lease was \
+             given back; see that `volume_list` of lvm.conf, if it is set, names {} (`lvmconfig \
+             activation/volume_list`), and ask again",
+            volume.pool
+        );
+        Self::of(RefusalCode::NotActivated, volume, message)
+    }
+
+    /// LVM activated the volume so that nobody can write to it.
+    #[must_use]
+    pub fn activated_read_only(volume: &VolumeRef) -> Self {
+        let message = format!(
+            "LVM activates {volume} read-only on this node, and it was asked for read-write; see \
+             `read_only_volume_list` of lvm.conf and `lvs -o lv_permissions {volume}`, or ask for it \
+             read-only"
+        );
+        Self::of(RefusalCode::ActivatedReadOnly, volume, message)
+    }
+
+    /// LVM changes nothing of a volume group while it misses one of its physical volumes, and does not
+    /// activate what is on that one.
+    #[must_use]
+    pub fn pool_incomplete(volume: &VolumeRef) -> Self {
+        let pool = &volume.pool;
+        let message = format!(
+            "{volume} cannot be attached: on this node LVM misses a physical volume of {pool}; `volward \
+             pool init {pool}` puts one that is there into the pool's devices file \
+             (/etc/lvm/devices/volward-{pool}.devices, if not configured otherwise), and where it is not \
+             there (lsblk), mend the path to it"
+        );
+        Self::of(RefusalCode::PoolIncomplete, volume, message)
+    }
+
     /// The shareable mark cannot be taken from a volume that is attached anywhere (I18).
     #[must_use]
     pub fn mark_in_use(volume: &VolumeRef) -> Self {
