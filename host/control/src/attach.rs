@@ -9,8 +9,8 @@ use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{AttachPlan, Refusal, VolumeInput};
 
 use crate::copies::Copies;
-use crate::engine::{Engine, StepFailure};
-use crate::error::{ControlError, refuse, storage};
+use crate::engine::{Engine, Settled, StepFailure};
+use crate::error::{ControlError, refuse, storage, unfinished};
 use crate::observe::Observer;
 use crate::ports::{
     Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
@@ -82,6 +82,7 @@ impl Attach {
         if ask.dry_run {
             let volumes = self.resolve(ask)?;
             let guard = self.lock_volumes(ask, &volumes)?;
+            self.must_be_finished(&volumes)?;
             let outcome = self.dry_run(ask);
             drop(guard);
             return outcome;
@@ -111,9 +112,39 @@ impl Attach {
     fn attach_locked(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let volumes = self.resolve(ask)?;
         let guard = self.lock_volumes(ask, &volumes)?;
+        self.settle_owed(&volumes);
+        self.must_be_finished(&volumes)?;
         let outcome = self.attempts(ask, &volumes);
         drop(guard);
         outcome
+    }
+
+    /// What failed for now on the volumes is tried at once: whoever asks waits for it. They are
+    /// locked.
+    fn settle_owed(&self, volumes: &[VolumeRef]) {
+        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
+        let owed = self.state.owed().touching(&ids);
+        for id in owed {
+            let others = self.state.owed().get(id).map(|owed| owed.volumes());
+            let mut others = others.unwrap_or_default();
+            others.retain(|volume| !ids.contains(volume));
+            // Whoever works on these goes first.
+            let Ok(guard) = self.state.volume_locks.take(&others, Duration::ZERO) else {
+                continue;
+            };
+            if let Settled::Ended(due) = self.engine.try_again(id) {
+                self.copies.start_write_backs(due);
+            }
+            drop(guard);
+        }
+    }
+
+    /// Nothing is decided on a volume that an earlier request has not finished with.
+    fn must_be_finished(&self, volumes: &[VolumeRef]) -> Result<(), ControlError> {
+        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
+        let owed = self.state.owed();
+        let first = owed.touching(&ids).first().and_then(|id| owed.get(*id));
+        first.map_or(Ok(()), |owed| Err(unfinished(&owed)))
     }
 
     /// Waits until nobody else works on the volumes. A write-back does so to its end, which can

@@ -13,15 +13,15 @@ use volward_plan::detach::{DetachingVolume, detach};
 use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
-use crate::engine::Engine;
-use crate::error::ControlError;
+use crate::engine::{Engine, ExecuteError, Settled};
+use crate::error::{ControlError, unfinished};
 use crate::observe::{Observer, Traces};
 use crate::ports::{
     Afterwards, Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy,
     PortError, StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{Attaching, Cancellation, State};
+use crate::state::{Attaching, Cancellation, Owed, State, VolumeGuard};
 
 mod advice;
 
@@ -59,6 +59,9 @@ pub struct DetachDone {
     /// The volumes detached, each with whether its copy is being written back; none after a dry
     /// run.
     pub detached: Vec<(VolumeRef, bool)>,
+    /// Volumes whose detach failed for now and is tried again until it is done, each with the
+    /// cause, a sentence.
+    pub trying_again: Vec<(VolumeRef, String)>,
     /// The steps, a line each; none unless it was a dry run.
     pub plan: Vec<String>,
 }
@@ -83,32 +86,113 @@ pub(crate) struct Detach {
 }
 
 impl Detach {
-    /// Detaches. What is not attached is no error.
+    /// Detaches. What is not attached is no error. What fails for now counts as accepted: it is
+    /// tried again until it is done.
     ///
     /// # Errors
-    /// If a device stays in use or a lease cannot be given up: then the attachments are
+    /// If a device stays in use or something else needs a person: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub(crate) fn detach(&self, ask: &DetachRequest) -> Result<DetachDone, ControlError> {
         self.wait_for_attaches(ask)?;
-        let volumes: BTreeSet<VolumeId> = self.selected(ask).iter().map(|a| a.volume.id).collect();
-        if volumes.is_empty() {
+        let Some(guard) = self.lock_concerned(ask)? else {
             return Ok(DetachDone::default());
+        };
+        let mut done = DetachDone::default();
+        let mut causes = Vec::new();
+        if !ask.dry_run {
+            causes.extend(self.settle_owed(ask, &mut done)?);
         }
-        let ids: Vec<_> = volumes.into_iter().collect();
-        let wait = self.settings.detach_lock_wait;
-        let guard =
-            self.state
-                .volume_locks
-                .take(&ids, wait)
-                .map_err(|busy| ControlError::Waiting {
-                    volume: busy.to_string(),
-                    seconds: wait.as_secs(),
-                })?;
         // Chosen again: another request may have been first.
-        let selected = self.selected(ask);
-        let done = self.detach_these(ask, &selected);
+        let owed = self.state.owed().keys();
+        let mut selected = self.selected(ask);
+        selected.retain(|attachment| !owed.contains(&attachment.key()));
+        if causes.is_empty() {
+            self.detach_these(ask, &selected, &mut done)?;
+        }
         drop(guard);
-        done
+        match causes.is_empty() {
+            true => Ok(done),
+            false => Err(ControlError::Quarantined {
+                request: ask.request,
+                causes,
+            }),
+        }
+    }
+
+    /// The locks of all volumes that the request is about, those included of what was begun for
+    /// the instance and is tried again; `None` where there are none.
+    fn lock_concerned(
+        &self,
+        ask: &DetachRequest,
+    ) -> Result<Option<VolumeGuard<'_>>, ControlError> {
+        let wait = self.settings.detach_lock_wait;
+        loop {
+            let volumes = self.concerned_by(ask);
+            if volumes.is_empty() {
+                return Ok(None);
+            }
+            let ids: Vec<_> = volumes.iter().copied().collect();
+            let guard = self.state.volume_locks.take(&ids, wait);
+            let guard = guard.map_err(|busy| ControlError::Waiting {
+                volume: busy.to_string(),
+                seconds: wait.as_secs(),
+            })?;
+            // A disk that came meanwhile is another volume's lock (I1).
+            if self.concerned_by(ask).is_subset(&volumes) {
+                return Ok(Some(guard));
+            }
+            drop(guard);
+        }
+    }
+
+    fn concerned_by(&self, ask: &DetachRequest) -> BTreeSet<VolumeId> {
+        let mut volumes: BTreeSet<VolumeId> =
+            self.selected(ask).iter().map(|a| a.volume.id).collect();
+        for (_, owed) in self.owed(ask) {
+            volumes.extend(owed.volumes());
+        }
+        volumes
+    }
+
+    /// What was begun for the instance, is not finished, and is about a volume that is named.
+    fn owed(&self, ask: &DetachRequest) -> Vec<(u64, Owed)> {
+        let is_named = |owed: &Owed| {
+            let mut volumes = owed.entry.operation.volumes().into_iter();
+            ask.volumes.is_empty() || volumes.any(|v| names(&ask.volumes, v))
+        };
+        let mut owed = self.state.owed().serving(ask.instance);
+        owed.retain(|(_, owed)| is_named(owed));
+        owed
+    }
+
+    /// Tries at once what was begun for the instance and failed for now. Returns why what came to
+    /// need a person does.
+    fn settle_owed(
+        &self,
+        ask: &DetachRequest,
+        done: &mut DetachDone,
+    ) -> Result<Vec<String>, ControlError> {
+        let mut needs_a_person = Vec::new();
+        for (id, owed) in self.owed(ask) {
+            match (self.engine.try_again(id), &owed.entry.operation) {
+                (Settled::Ended(due), Operation::Detach { leaving, .. }) => {
+                    self.copies.start_write_backs(due);
+                    let detached = leaving.iter().filter(|l| is_let_go(l));
+                    let detached = detached.map(|l| (l.volume.clone(), is_written_back(l)));
+                    done.detached.extend(detached);
+                }
+                (Settled::Ended(due), _) => self.copies.start_write_backs(due),
+                (Settled::Still { causes }, Operation::Detach { leaving, .. }) => {
+                    let cause = causes.last().cloned().unwrap_or_default();
+                    let volumes = leaving.iter().map(|l| (l.volume.clone(), cause.clone()));
+                    done.trying_again.extend(volumes);
+                }
+                // Neither whole nor gone: there is nothing to detach yet.
+                (Settled::Still { .. }, _) => return Err(unfinished(&owed)),
+                (Settled::Quarantined { causes }, _) => needs_a_person.extend(causes),
+            }
+        }
+        Ok(needs_a_person)
     }
 
     /// What is being attached is not in the attachment table yet. An attach that is newer than what is asked
@@ -135,11 +219,7 @@ impl Detach {
     fn selected(&self, ask: &DetachRequest) -> Vec<StoredAttachment> {
         let boot_id = self.ports.machine.boot_id();
         let wanted = |a: &&StoredAttachment| {
-            let named = ask.volumes.is_empty()
-                || ask
-                    .volumes
-                    .iter()
-                    .any(|(p, v)| *p == a.volume.pool && *v == a.volume.name);
+            let named = ask.volumes.is_empty() || names(&ask.volumes, &a.volume);
             let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
                 mark.boot_id == boot_id && a.boot_id == boot_id && a.sequence <= mark.sequence
             });
@@ -157,7 +237,8 @@ impl Detach {
         &self,
         ask: &DetachRequest,
         selected: &[StoredAttachment],
-    ) -> Result<DetachDone, ControlError> {
+        done: &mut DetachDone,
+    ) -> Result<(), ControlError> {
         if ask.dry_run {
             let leaving = self.leaving(ask.instance, selected);
             let plan = detach(&self.settings.node, ask.instance, &leaving);
@@ -167,22 +248,53 @@ impl Detach {
                 .iter()
                 .map(|volume| format!("write the copy of {volume} back, in the background"));
             let steps = plan.steps.iter().map(ToString::to_string);
-            return Ok(DetachDone {
-                detached: Vec::new(),
-                plan: steps.chain(afterwards).collect(),
-            });
+            done.plan = steps.chain(afterwards).collect();
+            return Ok(());
+        }
+        if selected.is_empty() {
+            return Ok(());
         }
         self.take_advice(ask, selected);
-        self.execute_detach(ask.request, ask.instance, selected)
+        self.execute_detach(ask.request, ask.instance, selected, done)
     }
 
-    /// Plans, journals and runs a detach; asks nobody (I32).
+    /// Plans, journals and runs a detach; asks nobody (I32). What is of one pool is one operation:
+    /// a pool that does not answer keeps back no other's volumes.
     pub(crate) fn execute_detach(
         &self,
         request: RequestId,
         instance: InstanceId,
         selected: &[StoredAttachment],
-    ) -> Result<DetachDone, ControlError> {
+        done: &mut DetachDone,
+    ) -> Result<(), ControlError> {
+        let mut pools: BTreeMap<&PoolName, Vec<StoredAttachment>> = BTreeMap::new();
+        for attachment in selected {
+            let of_pool = pools.entry(&attachment.volume.pool).or_default();
+            of_pool.push(attachment.clone());
+        }
+        let mut causes = Vec::new();
+        let mut unrecorded = None;
+        for selected in pools.values() {
+            match self.execute_in_pool(request, instance, selected, done) {
+                Ok(()) => {}
+                Err(ControlError::Quarantined { causes: more, .. }) => causes.extend(more),
+                Err(error) => unrecorded = Some(error),
+            }
+        }
+        match (causes.is_empty(), unrecorded) {
+            (true, None) => Ok(()),
+            (true, Some(error)) => Err(error),
+            (false, _) => Err(ControlError::Quarantined { request, causes }),
+        }
+    }
+
+    fn execute_in_pool(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+        selected: &[StoredAttachment],
+        done: &mut DetachDone,
+    ) -> Result<(), ControlError> {
         let leaving = self.leaving(instance, selected);
         let plan = detach(&self.settings.node, instance, &leaving);
         let leaving = selected.iter().map(|attachment| LeavingVolume {
@@ -203,24 +315,37 @@ impl Detach {
         match self.engine.execute(begun, &Cancellation::default()) {
             Ok(due) => {
                 self.copies.start_write_backs(due);
-                let mut done = DetachDone::default();
-                let mut causes = Vec::new();
-                for LeavingVolume { volume, then } in leaving {
-                    match then {
-                        Afterwards::Nothing => done.detached.push((volume, false)),
-                        Afterwards::WriteBack => done.detached.push((volume, true)),
-                        Afterwards::Keep { why } => causes.push(why),
-                    }
-                }
+                let let_go = leaving.iter().filter(|l| is_let_go(l));
+                let let_go = let_go.map(|l| (l.volume.clone(), is_written_back(l)));
+                done.detached.extend(let_go);
+                let causes: Vec<String> = leaving.into_iter().filter_map(why_kept).collect();
                 match causes.is_empty() {
-                    true => Ok(done),
+                    true => Ok(()),
                     false => Err(ControlError::Quarantined { request, causes }),
                 }
             }
-            // None of its steps has an undo, so a failure quarantines.
-            Err(error) => Err(ControlError::Quarantined {
+            Err(ExecuteError::Owed { causes }) => {
+                let cause = causes.last().cloned().unwrap_or_default();
+                if begun.number.is_none() {
+                    // Only this daemon knows of it: whoever asks should remember it too.
+                    let what = format!("the detach of {instance}'s disks, which failed for now");
+                    let error = PortError::Io {
+                        what,
+                        reason: cause,
+                    };
+                    return Err(ControlError::State { error });
+                }
+                let volumes = leaving.into_iter().map(|l| (l.volume, cause.clone()));
+                done.trying_again.extend(volumes);
+                Ok(())
+            }
+            Err(ExecuteError::Quarantined { causes }) => {
+                Err(ControlError::Quarantined { request, causes })
+            }
+            // No step of a detach has an undo.
+            Err(ExecuteError::Undone(failure)) => Err(ControlError::Quarantined {
                 request,
-                causes: error.causes(),
+                causes: vec![failure.cause()],
             }),
         }
     }
@@ -299,6 +424,26 @@ impl Detach {
             state,
             generation: 0,
         }
+    }
+}
+
+fn names(volumes: &[(PoolName, VolumeName)], volume: &VolumeRef) -> bool {
+    let mut volumes = volumes.iter();
+    volumes.any(|(pool, name)| *pool == volume.pool && *name == volume.name)
+}
+
+fn is_let_go(leaving: &LeavingVolume) -> bool {
+    !matches!(leaving.then, Afterwards::Keep { .. })
+}
+
+fn is_written_back(leaving: &LeavingVolume) -> bool {
+    leaving.then == Afterwards::WriteBack
+}
+
+fn why_kept(leaving: LeavingVolume) -> Option<String> {
+    match leaving.then {
+        Afterwards::Keep { why } => Some(why),
+        Afterwards::Nothing | Afterwards::WriteBack => None,
     }
 }
 

@@ -18,12 +18,14 @@ use crate::settings::{Ports, Settings, needs};
 mod attachment_table;
 mod in_flight;
 mod monitor;
+mod owed;
 mod volume_locks;
 
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
+pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
 pub(crate) use volume_locks::{VolumeGuard, VolumeLocks};
 
 needs!(StatePorts {
@@ -48,8 +50,8 @@ pub(crate) struct State {
     /// One writer of a pool's slot at a time, so that an older content never replaces a newer one.
     /// A lock for each pool: a registry that hangs keeps back no other.
     slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
-    /// Pools whose slot still shows what was before: the last write failed.
-    unwritten: Mutex<BTreeSet<PoolName>>,
+    /// What failed for now and is tried again.
+    owed: Mutex<OwedList>,
     /// Attachment devices that are in use and belong to no attachment, until their volume can be
     /// named.
     unclaimed: Mutex<Vec<DeviceInfo>>,
@@ -72,7 +74,7 @@ impl State {
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
             slot_writers: Mutex::default(),
-            unwritten: Mutex::default(),
+            owed: Mutex::default(),
             unclaimed: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
@@ -102,8 +104,13 @@ impl State {
         unpoisoned(&self.unrecorded)
     }
 
-    /// Writes this node's slot as the attachment table is now. What fails is written again by
-    /// [`State::write_again`].
+    /// What failed for now and is tried again. Never held while anything waits.
+    pub(crate) fn owed(&self) -> MutexGuard<'_, OwedList> {
+        unpoisoned(&self.owed)
+    }
+
+    /// Writes this node's slot as the attachment table is now. What fails is written again: an
+    /// intent that stays behind keeps other nodes waiting.
     pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
         // Asked before the lock is taken: only the write itself is waited for under it.
         let written = self.identity(pool).and_then(|identity| {
@@ -113,7 +120,9 @@ impl State {
                 .attachment_table()
                 .slot(pool, &identity, self.ports.clock.now_ms());
             let written = self.ports.registry.write(pool, &slot);
-            self.note_written(pool, written.is_ok());
+            if written.is_ok() {
+                self.note_written(pool, true);
+            }
             drop(writing);
             written
         });
@@ -142,27 +151,16 @@ impl State {
     }
 
     fn note_written(&self, pool: &PoolName, written: bool) {
-        let mut unwritten = unpoisoned(&self.unwritten);
+        let now = self.ports.clock.monotonic();
         match written {
-            true => unwritten.remove(pool),
-            false => unwritten.insert(pool.clone()),
-        };
+            true => self.owed().needed_no_more(pool, Need::Slot),
+            false => self.owed().need(pool, Need::Slot, now),
+        }
     }
 
     /// Pools in whose registry other nodes still see what was before.
     pub(crate) fn unwritten(&self) -> BTreeSet<PoolName> {
-        unpoisoned(&self.unwritten).clone()
-    }
-
-    /// Writes the slots whose last write failed. An intent that stays behind keeps other nodes
-    /// waiting, so this is tried until it is done.
-    pub(crate) fn write_again(&self) {
-        for pool in self.unwritten() {
-            match self.write_slot(&pool) {
-                Ok(()) => tracing::info!(%pool, "the slot is written"),
-                Err(error) => tracing::debug!(%pool, %error, "the slot is not written yet"),
-            }
-        }
+        self.owed().pools_in(Need::Slot)
     }
 
     pub(crate) fn keep_unclaimed(&self, devices: Vec<DeviceInfo>) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use volward_model::{
     Attachment, AttachmentState, HomeState, InstanceId, LeaseMode, PoolName, RequestId, Sharing,
@@ -13,11 +14,11 @@ use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::{Observer, PoolSnapshot, find};
 use crate::ports::{
-    Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
+    Clock, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
     StoredAttachment,
 };
 use crate::settings::{Settings, needs};
-use crate::state::State;
+use crate::state::{Owed, Rest, State};
 
 /// An attachment somewhere in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,46 @@ pub enum VolumeTrouble {
     WaitsForItsGuest,
 }
 
+/// An operation that failed for now and is tried again until it is done or needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The request it serves.
+    pub request: RequestId,
+    /// `detach`, or `attach` where one is completed or undone.
+    pub operation: &'static str,
+    /// Whether its attachments are on their way out.
+    pub leaving: bool,
+    /// The attachments that are neither whole nor gone.
+    pub attachments: Vec<StoredAttachment>,
+    /// The first failure, then the latest where it is another one, each a sentence.
+    pub causes: Vec<String>,
+    /// How often it has failed.
+    pub failures: u32,
+    /// From now to the next try; zero while it is tried.
+    pub next: Duration,
+}
+
+impl Unfinished {
+    /// In a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let of = self.attachments.iter();
+        let of: Vec<String> = of
+            .map(|a| format!("{} for instance {}", a.volume, a.instance))
+            .collect();
+        format!(
+            "{} of {} failed {} time(s) and is tried again in {} s: {}",
+            self.operation,
+            of.join(", "),
+            self.failures,
+            self.next.as_secs(),
+            self.causes.join("; then: ")
+        )
+    }
+}
+
 needs!(ViewsPorts {
+    clock: Clock,
     journal: Journal,
     leases: Leases,
 });
@@ -144,17 +184,40 @@ impl Views {
         instance: InstanceId,
         disks: &[(PoolName, VolumeName)],
     ) -> Vec<(PoolName, VolumeName)> {
+        let owed = self.state.owed().keys();
         let has: BTreeSet<(PoolName, VolumeName)> = self
             .state
             .attachment_table()
             .of_instance(instance)
-            .filter(|a| a.state == AttachmentState::Attached)
+            .filter(|a| a.state == AttachmentState::Attached && !owed.contains(&a.key()))
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();
         disks
             .iter()
             .filter(|disk| !has.contains(disk))
             .cloned()
+            .collect()
+    }
+
+    /// Operations that are tried again, the oldest first.
+    pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
+        let now = self.ports.clock.monotonic();
+        let view = |owed: &Owed| {
+            let operation = &owed.entry.operation;
+            Unfinished {
+                request: owed.entry.request,
+                operation: operation.name(),
+                leaving: operation.undoable().is_none() || matches!(owed.rest, Rest::Undo { .. }),
+                attachments: owed.concerned.clone(),
+                causes: owed.causes.clone(),
+                failures: owed.tries.failures,
+                next: owed.tries.next.saturating_sub(now),
+            }
+        };
+        self.state
+            .owed()
+            .operations()
+            .map(|(_, owed)| view(owed))
             .collect()
     }
 
@@ -197,6 +260,8 @@ impl Views {
                 )
             })
             .collect();
+        // What is tried again is neither whole nor gone, and shown as that.
+        let owed = self.state.owed().keys();
         for pool in &self.settings.pools {
             let Ok(LeaseStatus {
                 held, freshness, ..
@@ -217,7 +282,7 @@ impl Views {
                 .state
                 .attachment_table()
                 .attachments()
-                .filter(|a| a.volume.pool == *pool)
+                .filter(|a| a.volume.pool == *pool && !owed.contains(&a.key()))
             {
                 let volume = &attachment.volume;
                 let needed = match attachment.sharing {

@@ -92,7 +92,8 @@ fn an_intent_that_could_not_be_taken_back_is_passed_by_and_written_when_the_regi
     assert_eq!(settled(&lab, &n2), [""; 0]);
     n2.node.detach(&detach_ask(instance(2))).unwrap();
 
-    n1.node.write_slots_again();
+    n1.node.try_again();
+    n1.tasks.run_all();
     assert_eq!(n1.node.inconsistencies(), [""; 0]);
     assert!(n2.node.attachments_elsewhere().0.is_empty());
 }

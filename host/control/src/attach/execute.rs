@@ -42,6 +42,10 @@ impl Attach {
                 }))
             }
             Err(ExecuteError::Undone(failure)) => undone(ask, failure),
+            Err(ExecuteError::Owed { causes }) => Err(ControlError::Owed {
+                request: ask.request,
+                causes,
+            }),
             Err(ExecuteError::Quarantined { causes }) => Err(ControlError::Quarantined {
                 request: ask.request,
                 causes,

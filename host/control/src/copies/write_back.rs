@@ -4,10 +4,10 @@ use volward_model::VolumeRef;
 use volward_plan::home::write_back;
 use volward_plan::{Refusal, Step, VolumeInput};
 
-use super::{Copies, RETRY};
+use super::Copies;
 use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
 use crate::ports::{Event, Finish, JournalState, Operation, PortError};
-use crate::state::Cancellation;
+use crate::state::{Cancellation, pause_after};
 
 impl Copies {
     /// Starts write-backs in the background.
@@ -24,6 +24,7 @@ impl Copies {
     }
 
     fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
+        let mut failures = 0;
         while !self.state.is_stopping() {
             match self.write_back_once(entry, volume) {
                 Ok(()) => return,
@@ -34,7 +35,8 @@ impl Copies {
                 Err(broken) => {
                     let trouble = broken.cause();
                     self.note_trouble(volume, true, &trouble);
-                    self.ports.clock.sleep(RETRY);
+                    failures += 1;
+                    self.ports.clock.sleep(pause_after(failures));
                 }
             }
         }

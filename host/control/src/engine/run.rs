@@ -8,7 +8,7 @@ use volward_plan::{Planned, Refusal, Step};
 use super::Engine;
 use super::homes::{ZEROED, names};
 use crate::ports::{
-    Applied, LinkPath, Marked, NewVolume, Operation, PortError, PortResult, StepMark,
+    Applied, Event, LinkPath, Marked, NewVolume, Operation, PortError, PortResult, StepMark,
 };
 use crate::state::Cancellation;
 
@@ -45,6 +45,19 @@ impl StepError {
             Self::Held(refusal) | Self::Refused(refusal) => refusal.message.clone(),
             Self::Stopping => format!("{what}: the daemon is stopping"),
             Self::Cancelled => format!("{what}: whoever asked for it has gone"),
+        }
+    }
+}
+
+impl StepError {
+    /// Whether no later try can help before somebody has looked.
+    #[must_use]
+    pub(crate) fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Port(error) => error.needs_a_person(),
+            // What a second look finds is not what the operation was planned on.
+            Self::Changed(_) | Self::Contended(_) | Self::Held(_) | Self::Refused(_) => true,
+            Self::Stopping | Self::Cancelled => false,
         }
     }
 }
@@ -125,13 +138,17 @@ impl Engine {
     /// stay (I1: a lease is not released under a device that could not be removed).
     ///
     /// # Errors
-    /// With what that undo was to do, and its failure, as one sentence.
-    pub(crate) fn undo(&self, run: Run<'_>, steps: &[Marked<Planned>]) -> Result<(), String> {
+    /// With the first undo that failed.
+    pub(crate) fn undo(&self, run: Run<'_>, steps: &[Marked<Planned>]) -> Result<(), StepFailure> {
         for (at, planned) in steps.iter().enumerate().rev() {
             for undo in &planned.step.undo {
                 self.ports.fault_points.at(&run.point(undo, "before-undo"));
                 let done = self.step(undo, &Cancellation::default());
-                done.map_err(|error| error.cause(&undo.to_string()))?;
+                done.map_err(|error| StepFailure {
+                    at,
+                    what: undo.to_string(),
+                    error,
+                })?;
             }
             // The undo is done; a mark that cannot be written would only have it done again.
             if let Err(error) = self.mark(run, at, StepMark::Undone) {
@@ -229,7 +246,15 @@ impl Engine {
             }
             Step::Withdraw { pool, attachments } => {
                 self.state.attachment_table().withdraw(attachments);
-                self.state.write_slot(pool)?;
+                // Device and lease are gone; a slot that still shows them only makes others wait,
+                // and is written again until it does not.
+                if let Err(error) = self.state.write_slot(pool) {
+                    self.ports.events.tell(&Event::Unseen {
+                        pool: pool.clone(),
+                        what: "that volumes are detached",
+                        reason: error.to_string(),
+                    });
+                }
             }
             Step::Link { volume, instance } => {
                 let id = DeviceId::attachment(volume.id, *instance);
