@@ -14,7 +14,7 @@ pub mod words;
 
 pub use attach::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, CopyGrant, DetachReply,
-    DetachRequest, Detached, DiskPath, DiskRequest, StartMark,
+    DetachRequest, Detached, DiskPath, DiskRequest, StartMark, TryingAgain,
 };
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};

@@ -121,10 +121,7 @@ impl Detach {
 
     /// The locks of all volumes that the request is about, those included of what was begun for
     /// the instance and is tried again; `None` where there are none.
-    fn lock_concerned(
-        &self,
-        ask: &DetachRequest,
-    ) -> Result<Option<VolumeGuard<'_>>, ControlError> {
+    fn lock_concerned(&self, ask: &DetachRequest) -> Result<Option<VolumeGuard<'_>>, ControlError> {
         let wait = self.settings.detach_lock_wait;
         loop {
             let volumes = self.concerned_by(ask);

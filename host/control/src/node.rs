@@ -1,5 +1,6 @@
 //! The front door: one node, composed of its use cases.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use volward_model::{
@@ -81,11 +82,7 @@ impl Node {
             state: Arc::clone(&state),
             writer: Mutex::default(),
         });
-        let retries = Retries::new(
-            ports,
-            (&state, &engine),
-            (&copies, &recovery, &start_marks),
-        );
+        let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
         let attach = Attach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -192,6 +189,12 @@ impl Node {
     /// again: what fails beside a request is found here.
     pub fn try_again(&self) {
         self.retries.wake();
+    }
+
+    /// Pools of which an instance has something here, or something that is not finished.
+    #[must_use]
+    pub fn pools_of(&self, instance: InstanceId) -> BTreeSet<PoolName> {
+        self.views.pools_of(instance)
     }
 
     /// Operations that failed for now and are tried again.

@@ -114,7 +114,10 @@ impl Retries {
     fn try_operation(&self, id: u64) {
         let owed = self.state.owed().get(id);
         let Some(owed) = owed else { return };
-        let locked = self.state.volume_locks.take(&owed.volumes(), Duration::ZERO);
+        let locked = self
+            .state
+            .volume_locks
+            .take(&owed.volumes(), Duration::ZERO);
         let Ok(guard) = locked else {
             let next = self.ports.clock.monotonic() + BUSY_PAUSE;
             self.state.owed().put_off(id, next);

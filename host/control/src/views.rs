@@ -199,6 +199,21 @@ impl Views {
             .collect()
     }
 
+    /// Pools of which an instance has something here, or something that is not finished.
+    pub(crate) fn pools_of(&self, instance: InstanceId) -> BTreeSet<PoolName> {
+        let mut pools: BTreeSet<PoolName> = self
+            .state
+            .attachment_table()
+            .of_instance(instance)
+            .map(|a| a.volume.pool.clone())
+            .collect();
+        for (_, owed) in self.state.owed().serving(instance) {
+            let volumes = owed.entry.operation.volumes();
+            pools.extend(volumes.into_iter().map(|v| v.pool.clone()));
+        }
+        pools
+    }
+
     /// Operations that are tried again, the oldest first.
     pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
         let now = self.ports.clock.monotonic();

@@ -1,6 +1,7 @@
 //! What is missing on this node, in the order of a bring-up, each with its remedy.
 
 use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_control::Unfinished;
 use volward_policy::{Level, PluginState, PluginStatus};
 
 use crate::config::{PoolKind, Switch};
@@ -43,6 +44,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.extend(policies(daemon));
     checks.extend(system::exchanged(&daemon.held));
     checks.push(consistency(daemon));
+    checks.extend(unfinished(&daemon.node.unfinished()));
     checks.extend(copies::examine(daemon));
     checks.extend(copies::volumes(daemon));
     checks
@@ -153,6 +155,20 @@ fn consistency(daemon: &Daemon) -> DoctorCheck {
         found.join("; "),
         remedy,
     )
+}
+
+/// One check for each operation that is tried again: nothing has to be done but what its cause says.
+fn unfinished(found: &[Unfinished]) -> Vec<DoctorCheck> {
+    let check = |one: &Unfinished| {
+        bad(
+            &format!("request {}", one.request),
+            DoctorVerdict::Warning,
+            one.sentence(),
+            "mend what it says failed (dmesg, `sanlock client status`, `vgs`); it goes on by itself \
+             then, at once with `volward detach`; only these volumes wait for it",
+        )
+    };
+    found.iter().map(check).collect()
 }
 
 fn refusing(check: DoctorCheck) -> DoctorCheck {

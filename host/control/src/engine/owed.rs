@@ -6,9 +6,7 @@ use volward_plan::DiskForm;
 
 use super::execute::{Begun, DueWriteBack};
 use super::{Engine, StepFailure};
-use crate::ports::{
-    Afterwards, Event, LeavingVolume, Operation, StoredAttachment,
-};
+use crate::ports::{Afterwards, Event, LeavingVolume, Operation, StoredAttachment};
 use crate::state::{Cancellation, Owed, Rest, Tries};
 
 /// What another try of an owed operation came to.
@@ -126,7 +124,8 @@ impl Engine {
             return Vec::new();
         };
         let ends = |volume: &VolumeRef| {
-            let ends = |l: &LeavingVolume| l.volume.id == volume.id && l.then == Afterwards::Nothing;
+            let ends =
+                |l: &LeavingVolume| l.volume.id == volume.id && l.then == Afterwards::Nothing;
             leaving.iter().any(ends)
         };
         let gone = |a: &&StoredAttachment| {

@@ -206,7 +206,10 @@ impl OwedList {
     pub(crate) fn next(&mut self, lane: &Lane) -> Option<(Due, Duration)> {
         let operations = self.operations.iter().filter(|(_, (of, _))| of == lane);
         let operations = operations.map(|(id, (_, owed))| (Due::Operation(*id), owed.tries.next));
-        let needs = self.needs.iter().filter(|((pool, _), _)| lane.as_ref() == Some(pool));
+        let needs = self
+            .needs
+            .iter()
+            .filter(|((pool, _), _)| lane.as_ref() == Some(pool));
         let needs = needs.map(|((_, need), tries)| (Due::Need(*need), tries.next));
         let next = needs.chain(operations).min_by_key(|(_, next)| *next);
         if next.is_none() {

@@ -7,6 +7,7 @@ mod explain;
 mod handler;
 pub(crate) mod openapi;
 mod peer;
+pub(crate) mod places;
 pub(crate) mod policies;
 mod problem;
 mod recover;
@@ -103,12 +104,12 @@ fn document() -> axum::Router<handler::Shared> {
     axum::Router::new().route("/openapi.json", axum::routing::get(document))
 }
 
-/// The slow part of a start: recovery, and releases that came while we were away.
+/// The slow part of a start: recovery. Releases that came while we were away are delivered once
+/// the socket is there.
 fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
     let daemon = Arc::new(daemon);
     let recovered = daemon.node.recover().context("taking up what was left")?;
     tracing::info!(?recovered, "recovered");
-    spool::deliver(&mut spool::of(&daemon), &daemon, || false)?;
     Ok(daemon)
 }
 

@@ -12,7 +12,8 @@ use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName
 use volward_plan::DiskForm;
 
 use super::Peer;
-use super::handler::{Shared, blocking};
+use super::handler::{Shared, at_once, blocking};
+use super::places;
 use super::problem::{Failure, plain};
 use crate::config::PoolKind;
 use crate::doctor;
@@ -24,8 +25,9 @@ pub(super) async fn pool_init(
     Json(body): Json<PoolInitRequest>,
 ) -> Result<Json<PoolView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let name: PoolName = parse(&body.name)?;
+    let name: PoolName = parse(&body.name)?;
+    let place = daemon.places.in_pools(&[name.clone()].into()).await?;
+    let work = blocking(move || {
         let request = request();
         tracing::info!(
             %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
@@ -33,8 +35,8 @@ pub(super) async fn pool_init(
         let made = daemon.node.init_pool(request, &name);
         made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
         Ok(pool_view(&daemon, &name))
-    })
-    .await
+    });
+    places::within(place, work).await
 }
 
 pub(super) async fn pools(State(daemon): State<Shared>) -> Result<Json<Vec<PoolView>>, Failure> {
@@ -51,8 +53,9 @@ pub(super) async fn volume_set(
     Json(body): Json<VolumeSetRequest>,
 ) -> Result<Json<VolumeView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+    let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+    let place = daemon.places.in_pools(&[pool.clone()].into()).await?;
+    let work = blocking(move || {
         let (request, shareable) = (request(), body.shareable);
         tracing::info!(
             %request, %pool, %volume, shareable, uid = caller.uid, origin = ?caller.origin,
@@ -67,8 +70,8 @@ pub(super) async fn volume_set(
             let message = format!("{pool}/{volume} vanished while it was marked");
             plain(ProblemCode::NotFound, "not-found", message).into()
         })
-    })
-    .await
+    });
+    places::within(place, work).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,15 +84,16 @@ pub(super) async fn attachments(
     State(daemon): State<Shared>,
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<AttachmentView>>, Failure> {
+    if !which.all {
+        return at_once(|| attached_here(&daemon));
+    }
     blocking(move || {
         let mut views = attached_here(&daemon);
-        if which.all {
-            let (elsewhere, unreadable) = attached_elsewhere(&daemon);
-            for trouble in unreadable {
-                tracing::warn!(%trouble, "the cluster's attachments are incomplete");
-            }
-            views.extend(elsewhere);
+        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+        for trouble in unreadable {
+            tracing::warn!(%trouble, "the cluster's attachments are incomplete");
         }
+        views.extend(elsewhere);
         Ok(views)
     })
     .await
@@ -110,8 +114,32 @@ pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<Cluster
 
 fn attached_here(daemon: &Daemon) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
+    let unfinished = daemon.node.unfinished();
     let own = daemon.node.attachments();
-    own.iter().map(|a| own_view(daemon, &node, a)).collect()
+    let settled = own.iter().filter(|a| {
+        let mut all = unfinished.iter().flat_map(|u| &u.attachments);
+        !all.any(|other| other.key() == a.key())
+    });
+    let mut views: Vec<_> = settled.map(|a| own_view(daemon, &node, a)).collect();
+    for unfinished in &unfinished {
+        let state = if unfinished.leaving {
+            "detaching"
+        } else {
+            "attaching"
+        };
+        let next = format!(
+            "failed {} time(s), tried again in {} s",
+            unfinished.failures,
+            unfinished.next.as_secs()
+        );
+        let causes = [unfinished.causes.as_slice(), &[next]].concat();
+        views.extend(unfinished.attachments.iter().map(|a| AttachmentView {
+            state: Open::of_word(state),
+            causes: causes.clone(),
+            ..own_view(daemon, &node, a)
+        }));
+    }
+    views
 }
 
 /// The other nodes' attachments, and what could not be read.
@@ -167,7 +195,7 @@ fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView
 pub(super) async fn hydrations(
     State(daemon): State<Shared>,
 ) -> Result<Json<Vec<HydrationView>>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
             pool: copy.volume.pool.to_string(),
             volume: copy.volume.name.to_string(),
@@ -178,9 +206,8 @@ pub(super) async fn hydrations(
             stalled_ms: copy.stalled_ms,
             trouble: copy.trouble,
         });
-        Ok(views.collect())
+        views.collect()
     })
-    .await
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
@@ -193,13 +220,13 @@ pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorRe
 }
 
 pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusReply>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let attachments = daemon.node.attachments();
         let quarantined = attachments
             .iter()
             .filter(|a| a.state == AttachmentState::Quarantined)
             .count();
-        Ok(StatusReply {
+        StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: daemon.node.settings().node.to_string(),
             quarantined: u64::try_from(quarantined).unwrap_or(u64::MAX),
@@ -209,9 +236,8 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
                 .iter()
                 .map(|p| p.name.to_string())
                 .collect(),
-        })
+        }
     })
-    .await
 }
 
 fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
