@@ -1,5 +1,6 @@
 //! Attach, from ask to answer: publish the intent, gather, decide, plan, journal, run.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,7 +256,9 @@ impl Attach {
                 return Err(error);
             }
         };
-        let attempt = self.execute(ask, &plan, look.facts.now_ms);
+        let again = Cell::new(None);
+        let attempt = self.execute(ask, &plan, look.facts.now_ms, &again);
+        let decision = again.into_inner().unwrap_or(decision);
         let outcome = match &attempt {
             Ok(Attempt::Done(_)) => Outcome::Done,
             Ok(Attempt::Changed(why) | Attempt::Contended(why)) => Outcome::Failed {

@@ -13,7 +13,7 @@ use volward_plan::detach::{DetachingVolume, detach};
 use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
-use crate::engine::{Engine, ExecuteError, Settled};
+use crate::engine::{Engine, ExecuteError, Settled, UNASKED};
 use crate::error::{ControlError, unfinished};
 use crate::observe::{Observer, Traces};
 use crate::ports::{
@@ -309,7 +309,10 @@ impl Detach {
             .engine
             .begin(&entry)
             .map_err(|error| ControlError::State { error })?;
-        match self.engine.execute(begun, &Cancellation::default()) {
+        match self
+            .engine
+            .execute(begun, &Cancellation::default(), UNASKED)
+        {
             Ok(due) => {
                 self.copies.start_write_backs(due);
                 let let_go = leaving.iter().filter(|l| is_let_go(l));

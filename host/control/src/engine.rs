@@ -23,7 +23,7 @@ mod run;
 pub(crate) use execute::{DueWriteBack, ExecuteError};
 pub(crate) use hydration::NAP;
 pub(crate) use owed::Settled;
-pub(crate) use run::{Run, StepError, StepFailure, clone_of, return_of};
+pub(crate) use run::{Run, StepError, StepFailure, StillGranted, UNASKED, clone_of, return_of};
 
 needs!(EnginePorts {
     volumes: Volumes,

@@ -14,8 +14,8 @@ use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::{Observer, PoolSnapshot, find};
 use crate::ports::{
-    Clock, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
-    StoredAttachment,
+    Clock, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortError,
+    PortResult, StoredAttachment,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{Owed, Rest, State};
@@ -137,6 +137,15 @@ impl Views {
     ) -> Result<Testimony, ControlError> {
         self.observer.managed(pool)?;
         let failed = |error| storage(request, "hearing the witnesses", error);
+        let before = self.observer.snapshot(pool).map_err(failed)?;
+        let volume = &find(&before, name)?.volume;
+        // Between two steps of a request the witnesses need not agree.
+        let wait = self.settings.lock_wait;
+        let guard = self.state.volume_locks.take(&[volume.id], wait);
+        let _guard = guard.map_err(|_| ControlError::Waiting {
+            volume: volume.to_string(),
+            seconds: wait.as_secs(),
+        })?;
         let snapshot = self.observer.snapshot(pool).map_err(failed)?;
         let info = find(&snapshot, name)?;
         let home = home_of(info).map_err(|refusal| refuse(request, refusal))?;
@@ -214,6 +223,18 @@ impl Views {
         pools
     }
 
+    /// A sentence where there are attachments whose leases cannot be asked for.
+    fn not_compared(&self, pool: &PoolName, error: &PortError) -> Option<String> {
+        let table = self.state.attachment_table();
+        let count = table
+            .attachments()
+            .filter(|a| a.volume.pool == *pool)
+            .count();
+        (count > 0).then(|| {
+            format!("whether the leases of {count} attachment(s) in pool {pool} are held cannot be said: {error}")
+        })
+    }
+
     /// Operations that are tried again, the oldest first.
     pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
         let now = self.ports.clock.monotonic();
@@ -278,11 +299,14 @@ impl Views {
         // What is tried again is neither whole nor gone, and shown as that.
         let owed = self.state.owed().keys();
         for pool in &self.settings.pools {
-            let Ok(LeaseStatus {
+            let LeaseStatus {
                 held, freshness, ..
-            }) = self.ports.leases.status(pool)
-            else {
-                continue;
+            } = match self.ports.leases.status(pool) {
+                Ok(status) => status,
+                Err(error) => {
+                    found.extend(self.not_compared(pool, &error));
+                    continue;
+                }
             };
             if let Freshness::Renewed { ago, .. } = freshness
                 && freshness.is_expired()

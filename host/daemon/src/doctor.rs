@@ -2,6 +2,7 @@
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::Unfinished;
+use volward_control::ports::Leases;
 use volward_policy::{Level, PluginState, PluginStatus};
 
 use crate::config::{PoolKind, Switch};
@@ -12,6 +13,7 @@ use crate::wiring::Daemon;
 mod copies;
 mod libvirt;
 mod pools;
+mod state;
 mod system;
 
 /// Every check.
@@ -22,11 +24,19 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
         system::sanlock(probes, daemon.node.settings().node.as_str()),
         system::watchdog(daemon),
         system::lvmlockd(probes),
+        system::lvm_locking(probes),
+        state::examine(daemon),
         system::clone_target(daemon),
     ];
     for pool in &daemon.config.pool {
         checks.extend(pools::examine(daemon, pool));
     }
+    let shared = daemon.config.pool.iter();
+    let shared = shared.filter(|pool| pool.kind == PoolKind::Shared);
+    checks.extend(shared.filter_map(|pool| {
+        let status = daemon.leases.status(&pool.name).ok()?;
+        pools::orphans(&pool.name, &status)
+    }));
     let mut pools = daemon.config.pool.iter();
     if !pools.any(|pool| pool.kind == PoolKind::Shared) {
         let remedy = "add a [[pool]] section to /etc/volward/volward.toml, for the volume group on the \

@@ -199,6 +199,8 @@ mod tests {
     fn a_release_that_is_spooled_while_the_daemon_lives_is_delivered() {
         let served = Served::new("", |_| {});
         let spool = served.daemon.config.paths.state.join("spool");
+        // As the hook does, who may be first.
+        fs::create_dir_all(&spool).unwrap();
         fs::write(spool.join("broken.json"), "{").unwrap();
         fs::write(spool.join("renamed"), release(1)).unwrap();
         fs::rename(

@@ -8,7 +8,7 @@ use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
-use volward_storage::dm::Dm;
+use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::journal::{self, SqliteJournal};
@@ -97,7 +97,7 @@ impl Daemon {
             volumes: lvm.clone(),
             leases: leases.clone(),
             activation: leases.clone(),
-            devices: Arc::new(Dm::new(folders.devices)),
+            devices: Arc::new(Bounded::new(Dm::new(folders.devices))),
             registry: Arc::new(LunRegistry::default()),
             journal: Arc::new(state),
             policy: policies.clone(),

@@ -82,7 +82,10 @@ const BUSY: &str = "busy";
 fn worth_spooling(error: &ClientError) -> bool {
     error
         .problem()
-        .is_none_or(|problem| problem.kind == ProblemCode::Internal || problem.code == BUSY)
+        .is_none_or(|problem| {
+            let busy = problem.kind == ProblemCode::Refused && problem.code == BUSY;
+            problem.kind == ProblemCode::Internal || busy
+        })
 }
 
 fn read_mark(place: &Place, instance: InstanceId) -> Mark {

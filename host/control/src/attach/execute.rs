@@ -1,10 +1,12 @@
 //! What is special about an attach that is executed: its attachments, the start mark, and what a
 //! failure means to whoever asked. The engine does the rest.
 
-use volward_model::{AttachmentState, Outcome};
-use volward_plan::{AttachPlan, Refusal};
+use std::cell::Cell;
 
-use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage};
+use volward_model::{AttachmentState, DecisionRecord, Outcome};
+use volward_plan::{AttachPlan, Precedence, Refusal, precedence};
+
+use super::{Attach, AttachDone, AttachRequest, Attempt, answer_of, refuse, storage, volumes};
 use crate::engine::{ExecuteError, StepError, StepFailure};
 use crate::error::ControlError;
 use crate::ports::{Event, Finish, JournalState, Marked, Operation, StoredAttachment};
@@ -16,6 +18,7 @@ impl Attach {
         ask: &AttachRequest,
         plan: &AttachPlan,
         now_ms: u64,
+        decided: &Cell<Option<DecisionRecord>>,
     ) -> Result<Attempt, ControlError> {
         let state = |error| ControlError::State { error };
         self.engine.record_ends().map_err(state)?;
@@ -30,7 +33,11 @@ impl Attach {
         let begun = self.engine.begin(&entry).map_err(state)?;
         self.ports.marks.announce(ask.instance, sequence);
         self.state.in_flight.number(ask.request, sequence);
-        match self.engine.execute(begun, &ask.cancellation) {
+        let still_granted = || self.is_granted_again(ask, plan, decided);
+        match self
+            .engine
+            .execute(begun, &ask.cancellation, &still_granted)
+        {
             // No write-back follows from an attach.
             Ok(_) => {
                 self.copies.watch_all(plan);
@@ -51,6 +58,32 @@ impl Attach {
                 causes,
             }),
         }
+    }
+
+    /// Decides again, under the lease, with the attachments that other nodes have now: others that
+    /// come and go cost nothing where the same is granted beside them. The decision is kept: it is
+    /// the one that the attachments stand on.
+    fn is_granted_again(
+        &self,
+        ask: &AttachRequest,
+        plan: &AttachPlan,
+        decided: &Cell<Option<DecisionRecord>>,
+    ) -> bool {
+        let Ok(look) = self.attach_context(ask) else {
+            return false;
+        };
+        // Another node that goes first is waited for, without the lease.
+        if precedence(look.own_host_id, volumes(&look)) != Precedence::GoOn {
+            return false;
+        }
+        let decision = self.ports.policy.attach(&look.facts);
+        let granted = answer_of(ask.request, &decision)
+            .and_then(|answer| self.plan(ask, &look, &answer))
+            .is_ok_and(|now| now.grants == plan.grants);
+        if granted {
+            decided.set(Some(decision));
+        }
+        granted
     }
 
     /// What came to nothing before it was decided: `explain` must know the request all the same.

@@ -5,7 +5,7 @@ use volward_plan::home::write_back;
 use volward_plan::{Refusal, Step, VolumeInput};
 
 use super::Copies;
-use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
+use crate::engine::{DueWriteBack, Run, StepError, StepFailure, UNASKED};
 use crate::ports::{Event, Finish, JournalState, Operation, PortError};
 use crate::state::{Cancellation, pause_after};
 
@@ -68,7 +68,8 @@ impl Copies {
             operation: &operation,
         };
         let steps: Vec<&Step> = steps.iter().collect();
-        self.engine.run(run, &steps, 0, &Cancellation::default())
+        self.engine
+            .run(run, &steps, 0, &Cancellation::default(), UNASKED)
     }
 
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
@@ -89,13 +90,13 @@ impl Copies {
                     "another request works on {volume}"
                 )))
             })?;
-        if self
+        let attached = self
             .state
             .attachment_table()
             .of_volume(volume.id)
             .next()
-            .is_none()
-        {
+            .is_some();
+        if !attached {
             let steps = self.write_back_steps(volume).map_err(broken)?;
             self.run_steps(volume, &steps)?;
         }
@@ -109,8 +110,10 @@ impl Copies {
         }
         self.state.forget(volume);
         drop(guard);
-        let volume = volume.clone();
-        self.ports.events.tell(&Event::WriteBackDone { volume });
+        if !attached {
+            let volume = volume.clone();
+            self.ports.events.tell(&Event::WriteBackDone { volume });
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use volward_model::{RequestId, VolumeRef};
 use volward_plan::Step;
 
-use super::{Engine, Run, StepError, StepFailure};
+use super::{Engine, Run, StepError, StepFailure, StillGranted};
 use crate::ports::{
     DamagedEntry, Event, Finish, JournalEntry, JournalState, Operation, PortError, PortResult,
     Recovery, StoredAttachment,
@@ -120,10 +120,11 @@ impl Engine {
         &self,
         begun: Begun<'_>,
         cancellation: &Cancellation,
+        still_granted: StillGranted<'_>,
     ) -> Result<Vec<DueWriteBack>, ExecuteError> {
         // Before its steps: a detach withdraws what it is about.
         let concerned = self.concerned(&begun.entry.operation);
-        self.run_all(begun, 0, cancellation)
+        self.run_all(begun, 0, cancellation, still_granted)
             .and_then(|()| self.finish(begun))
             .map_err(|failure| self.break_off(begun, &concerned, failure))
     }
@@ -213,12 +214,13 @@ impl Engine {
         begun: Begun<'_>,
         from: usize,
         cancellation: &Cancellation,
+        still_granted: StillGranted<'_>,
     ) -> Result<(), StepFailure> {
         let steps = begun.entry.operation.steps();
         let steps: Vec<&Step> = steps.into_iter().map(|(step, _)| step).collect();
         let promise: u64 = steps.iter().skip(from).map(|step| promised(step)).sum();
         self.state.promised.fetch_add(promise, Ordering::SeqCst);
-        let ran = self.run(begun.run(), &steps, from, cancellation);
+        let ran = self.run(begun.run(), &steps, from, cancellation, still_granted);
         self.state.promised.fetch_sub(promise, Ordering::SeqCst);
         ran
     }

@@ -5,7 +5,7 @@ use volward_model::{AttachmentKey, DeviceId, VolumeRef};
 use volward_plan::DiskForm;
 
 use super::execute::{Begun, DueWriteBack};
-use super::{Engine, StepFailure};
+use super::{Engine, StepFailure, UNASKED};
 use crate::ports::{Afterwards, Event, LeavingVolume, Operation, StoredAttachment};
 use crate::state::{Cancellation, Owed, Rest, Tries};
 
@@ -100,7 +100,7 @@ impl Engine {
     ) -> Result<Vec<DueWriteBack>, (Rest, StepFailure)> {
         match rest {
             Rest::Complete { from } => self
-                .run_all(begun, from, &Cancellation::default())
+                .run_all(begun, from, &Cancellation::default(), UNASKED)
                 .and_then(|()| self.finish(begun))
                 .map_err(|failure| (Rest::Complete { from: failure.at }, failure)),
             Rest::Undo { until } => {

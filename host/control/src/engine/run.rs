@@ -95,6 +95,13 @@ pub(crate) struct Run<'a> {
     pub operation: &'a Operation,
 }
 
+/// Asked where the validated read finds that only other nodes' attachments have changed: whether
+/// the same is granted with these.
+pub(crate) type StillGranted<'a> = &'a dyn Fn() -> bool;
+
+/// Nothing was granted that others' attachments could change, or nobody can be asked.
+pub(crate) const UNASKED: StillGranted<'static> = &|| false;
+
 impl Run<'_> {
     fn point(self, step: &Step, when: &str) -> String {
         format!("{}/{}/{when}", self.operation.name(), step.name())
@@ -112,6 +119,7 @@ impl Engine {
         steps: &[&Step],
         from: usize,
         cancellation: &Cancellation,
+        still_granted: StillGranted<'_>,
     ) -> Result<(), StepFailure> {
         for (at, step) in steps.iter().enumerate().skip(from) {
             let failed = |error| StepFailure {
@@ -126,7 +134,14 @@ impl Engine {
             self.mark(run, at, StepMark::Started)
                 .map_err(|e| failed(e.into()))?;
             tracing::debug!(step = %step, "step");
-            self.step(step, cancellation).map_err(failed)?;
+            match self.step(step, cancellation) {
+                // The leases are held and the attachments published: whoever comes after this look
+                // sees them.
+                Err(StepError::Contended(why)) if still_granted() => {
+                    tracing::debug!(%why, "the same is granted with what is seen now");
+                }
+                done => done.map_err(failed)?,
+            }
             self.mark(run, at, StepMark::Done)
                 .map_err(|e| failed(e.into()))?;
             self.ports.fault_points.at(&run.point(step, "after"));
