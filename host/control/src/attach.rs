@@ -12,7 +12,7 @@ use volward_plan::{AttachPlan, Refusal, VolumeInput};
 use crate::copies::Copies;
 use crate::engine::{Engine, Settled, StepFailure};
 use crate::error::{ControlError, refuse, storage, unfinished};
-use crate::observe::Observer;
+use crate::observe::{Observer, unexplained};
 use crate::ports::{
     Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
 };
@@ -178,6 +178,7 @@ impl Attach {
     /// Decides and plans; begins nothing, and is announced to nobody.
     fn dry_run(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let look = self.attach_context(ask)?;
+        self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
         let answer = answer_of(ask.request, &decision)?;
         let plan = self.plan(ask, &look, &answer)?;
@@ -246,6 +247,7 @@ impl Attach {
             let message = format!("{volume} was replaced by another volume meanwhile; ask again");
             return Err(ControlError::NotFound(message));
         }
+        self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
         let planned =
             answer_of(ask.request, &decision).and_then(|answer| self.plan(ask, &look, &answer));
@@ -291,6 +293,25 @@ impl Attach {
             }
         }
         Ok(cleared)
+    }
+
+    /// A lease that was here before this daemon, and that no record explains, has a holder.
+    fn must_be_explained(
+        &self,
+        ask: &AttachRequest,
+        look: &AttachContext,
+    ) -> Result<(), ControlError> {
+        let unexplained_one = |seen: &&VolumeInput| {
+            let volume = seen.info.volume.id;
+            self.state.is_unexplained(volume, seen.lease.is_some())
+        };
+        match volumes(look).find(unexplained_one) {
+            Some(seen) => {
+                let why = [unexplained(&seen.info.volume)];
+                Err(refuse(ask.request, Refusal::contradiction(seen, &why)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn clearing_failed(

@@ -23,6 +23,7 @@ use crate::state::{State, own_of};
 mod names;
 mod traces;
 
+pub(crate) use names::unexplained;
 pub(crate) use traces::Traces;
 
 /// A shared pool at one moment.

@@ -55,6 +55,10 @@ pub(crate) struct State {
     /// Attachment devices that are in use and belong to no attachment, until their volume can be
     /// named.
     unclaimed: Mutex<Vec<DeviceInfo>>,
+    /// Volumes whose lease this node held when recovery looked, and that no record accounts for.
+    unexplained: Mutex<BTreeSet<VolumeId>>,
+    /// Volumes from which recovery took a device that belonged to nobody.
+    strays: Mutex<BTreeSet<VolumeId>>,
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
@@ -76,6 +80,8 @@ impl State {
             slot_writers: Mutex::default(),
             owed: Mutex::default(),
             unclaimed: Mutex::default(),
+            unexplained: Mutex::default(),
+            strays: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
             promised: AtomicU64::new(0),
@@ -184,6 +190,30 @@ impl State {
     /// Whether a device of that volume is in use that no attachment accounts for yet.
     pub(crate) fn uses(&self, volume: VolumeId) -> bool {
         self.unclaimed().iter().any(|d| d.id.volume == volume)
+    }
+
+    pub(crate) fn note_stray(&self, volume: VolumeId) {
+        unpoisoned(&self.strays).insert(volume);
+    }
+
+    /// Whether recovery took a device of the volume that belonged to nobody; said once.
+    pub(crate) fn had_stray(&self, volume: VolumeId) -> bool {
+        unpoisoned(&self.strays).remove(&volume)
+    }
+
+    /// Nothing on record says for whom this node holds the volume's lease.
+    pub(crate) fn cannot_explain(&self, volume: VolumeId) {
+        unpoisoned(&self.unexplained).insert(volume);
+    }
+
+    /// Whether nothing on record says for whom this node holds the volume's lease; `held`: whether
+    /// it does now. One that was given up since needs no explanation.
+    pub(crate) fn is_unexplained(&self, volume: VolumeId, held: bool) -> bool {
+        let mut unexplained = unpoisoned(&self.unexplained);
+        if !held {
+            unexplained.remove(&volume);
+        }
+        unexplained.contains(&volume)
     }
 
     /// From now on nobody waits for this intent.

@@ -12,7 +12,7 @@ use volward_plan::home_of;
 use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 
 use crate::error::{ControlError, refuse, storage};
-use crate::observe::{Observer, PoolSnapshot, find};
+use crate::observe::{Observer, PoolSnapshot, find, unexplained};
 use crate::ports::{
     Clock, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortError,
     PortResult, StoredAttachment,
@@ -179,6 +179,11 @@ impl Views {
         let seen = self.observer.local_input(&snapshot.traces, info).ok()?;
         if let Verdict::Contradict(sentences) = weigh(node, &home, &seen) {
             return Some(VolumeTrouble::Contradiction(sentences));
+        }
+        let held = snapshot.held.contains_key(&info.volume.id.lv);
+        if self.state.is_unexplained(info.volume.id, held) {
+            let why = unexplained(&info.volume);
+            return Some(VolumeTrouble::Contradiction(vec![why]));
         }
         let split = matches!(&home.state, HomeState::Split { node: owner, .. } if owner == node);
         let idle = seen.here.is_empty() && !self.state.is_returning(info.volume.id);

@@ -80,12 +80,10 @@ const BUSY: &str = "busy";
 /// Whether the daemon does not know, or has forgotten, that the guest is gone. What it refuses, has
 /// quarantined or tries again it remembers itself.
 fn worth_spooling(error: &ClientError) -> bool {
-    error
-        .problem()
-        .is_none_or(|problem| {
-            let busy = problem.kind == ProblemCode::Refused && problem.code == BUSY;
-            problem.kind == ProblemCode::Internal || busy
-        })
+    error.problem().is_none_or(|problem| {
+        let busy = problem.kind == ProblemCode::Refused && problem.code == BUSY;
+        problem.kind == ProblemCode::Internal || busy
+    })
 }
 
 fn read_mark(place: &Place, instance: InstanceId) -> Mark {

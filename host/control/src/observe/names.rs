@@ -1,8 +1,18 @@
 //! Nodes that call themselves the same: each believes the other's copies and attachments its own.
 
-use volward_model::{NodeName, SlotReading};
+use volward_model::{NodeName, SlotReading, VolumeRef};
 
 use super::PoolSnapshot;
+
+/// Why a volume is left alone whose lease no record explains: its user may be a guest on the LV
+/// itself, which has no device of Volward's.
+pub(crate) fn unexplained(volume: &VolumeRef) -> String {
+    format!(
+        "this node holds its lease, and no record says for whom: the state was lost or restored while \
+         a guest ran on /dev/{volume}, or somebody activated it by hand; when nothing uses it, \
+         `lvchange -an {volume}` gives it up"
+    )
+}
 
 impl PoolSnapshot {
     /// Sentences: which other node that may be alive calls itself `own`, and whether this node's own

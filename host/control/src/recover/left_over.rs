@@ -8,14 +8,15 @@ use volward_model::{
     Access, AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
     InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeInfo, VolumeRef,
 };
-use volward_plan::DiskForm;
 use volward_plan::witness::{Verdict, weigh};
+use volward_plan::{DiskForm, Step};
 
 use super::Recovery;
 use crate::detach::DetachDone;
 use crate::engine::{DueWriteBack, clone_of};
 use crate::observe::PoolSnapshot;
 use crate::ports::{Event, Finish, JournalState, PortResult, StoredAttachment};
+use crate::state::Cancellation;
 
 impl Recovery {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
@@ -103,6 +104,7 @@ impl Recovery {
                     let what = format!("device {}", device.id);
                     self.ports.events.tell(&Event::StrayRemoved { what });
                     strays.push(device.id.to_string());
+                    self.state.note_stray(device.id.volume);
                 }
                 Err(error) => {
                     self.ports.events.tell(&Event::StrayStays {
@@ -296,10 +298,45 @@ impl Recovery {
                     volume: info.volume.clone(),
                 };
                 self.copies.start_write_backs([due]);
+            } else {
+                self.explain_lease(&snapshot, info);
             }
             drop(guard);
         }
         Ok(())
+    }
+
+    /// A lease that is held here says that somebody had the volume, whatever the records say. Where
+    /// a device of ours that nobody had open stood on it, it goes with that device; where nothing
+    /// explains it, its holder may be a guest on the LV itself.
+    fn explain_lease(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) {
+        let volume = &info.volume;
+        let held = snapshot.held.get(&volume.id.lv);
+        let table = self.state.attachment_table();
+        let attached = table.of_volume(volume.id).next().is_some();
+        drop(table);
+        let owed = !self.state.owed().touching(&[volume.id]).is_empty();
+        let explained = attached
+            || owed
+            || info.is_internal()
+            || self.state.uses(volume.id)
+            || self.state.is_returning(volume.id)
+            // What the data's own witnesses say of it is named already, and refused.
+            || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
+        if held.is_none_or(|lease| lease.orphan) || explained {
+            return;
+        }
+        let stray = self.state.had_stray(volume.id);
+        let (pool, volumes) = (volume.pool.clone(), vec![volume.clone()]);
+        let release = Step::Release { pool, volumes };
+        if stray && self.engine.step(&release, &Cancellation::default()).is_ok() {
+            return;
+        }
+        self.ports.events.tell(&Event::StrayStays {
+            what: format!("the lease of {volume}"),
+            reason: "no record says for whom it is held".to_owned(),
+        });
+        self.state.cannot_explain(volume.id);
     }
 
     /// Whether a write-back of the volume is to be taken up that nothing speaks of.
