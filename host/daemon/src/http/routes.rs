@@ -41,11 +41,11 @@ pub(super) struct Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
     /// Nothing but memory.
-    ForNothing,
+    Never,
     /// A look at pools, files or logs: it has one of its role's places.
-    ForALook,
+    ToLook,
     /// Changes in pools: its handler takes a place in each.
-    ForPools,
+    InPools,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -81,7 +81,7 @@ fn reads<T: JsonSchema>(
         method: "get",
         summary,
         right: Right::Look,
-        waits: Waits::ForALook,
+        waits: Waits::ToLook,
         query,
         body: None,
         reply: schema::<T>,
@@ -101,7 +101,7 @@ fn does<B: JsonSchema, T: JsonSchema>(
         method: "post",
         summary,
         right: Right::Administer,
-        waits: Waits::ForALook,
+        waits: Waits::ToLook,
         query: &[],
         body: Some(body),
         reply: schema::<T>,
@@ -124,7 +124,7 @@ impl Route {
     fn waits_for(&self, query: Option<&str>) -> Waits {
         // The whole cluster's attachments are read from the registry.
         match query.is_some_and(|query| query.contains("all=true")) {
-            true => Waits::ForALook,
+            true => Waits::ToLook,
             false => self.waits,
         }
     }
@@ -139,34 +139,34 @@ pub(super) fn table() -> Vec<Route> {
             post(attach::attach),
         )
         .for_whoever_may(Right::Serve)
-        .waiting(Waits::ForPools),
+        .waiting(Waits::InPools),
         does::<DetachRequest, DetachReply>(
             "/v1/detach",
             "Detach an instance's disks; what is not attached is no error",
             post(attach::detach),
         )
         .for_whoever_may(Right::Serve)
-        .waiting(Waits::ForPools),
+        .waiting(Waits::InPools),
         does::<ConfirmRequest, ConfirmReply>(
             "/v1/confirm",
             "Tell what became of an instance; nothing is changed",
             post(attach::confirm),
         )
         .for_whoever_may(Right::Serve)
-        .waiting(Waits::ForNothing),
+        .waiting(Waits::Never),
         does::<PoolInitRequest, PoolView>(
             "/v1/pools",
             "Make a volume group a pool",
             post(views::pool_init),
         )
-        .waiting(Waits::ForPools),
+        .waiting(Waits::InPools),
         reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
         does::<VolumeSetRequest, VolumeView>(
             "/v1/volumes/set",
             "Mark a volume as shareable, or take the mark away",
             post(views::volume_set),
         )
-        .waiting(Waits::ForPools),
+        .waiting(Waits::InPools),
         reads::<Vec<AttachmentView>>(
             "/v1/attachments",
             "Attachments on this node",
@@ -178,7 +178,7 @@ pub(super) fn table() -> Vec<Route> {
             },
             get(views::attachments),
         )
-        .waiting(Waits::ForNothing),
+        .waiting(Waits::Never),
         reads::<ClusterReply>(
             "/v1/cluster",
             "Attachments of the whole cluster, and what of it cannot be read",
@@ -191,7 +191,7 @@ pub(super) fn table() -> Vec<Route> {
             &[],
             get(views::hydrations),
         )
-        .waiting(Waits::ForNothing),
+        .waiting(Waits::Never),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(
             "/v1/policies/load",
@@ -254,7 +254,7 @@ pub(super) fn table() -> Vec<Route> {
             get(views::doctor),
         ),
         reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status))
-            .waiting(Waits::ForNothing),
+            .waiting(Waits::Never),
     ]
 }
 
@@ -297,7 +297,7 @@ async fn who_may_ask(
         refused.inspect_err(
             |_| tracing::warn!(uid = caller.uid, role = %caller.role, method, path, "refused"),
         )?;
-        if route.waits_for(request.uri().query()) == Waits::ForALook {
+        if route.waits_for(request.uri().query()) == Waits::ToLook {
             place = daemon.places.to_look(caller.role).await?;
         }
     }
@@ -355,7 +355,7 @@ mod tests {
             let route = table.iter().find(|route| route.path == path).unwrap();
             route.waits_for(query)
         };
-        let at_once = table.iter().filter(|r| r.waits == Waits::ForNothing);
+        let at_once = table.iter().filter(|r| r.waits == Waits::Never);
         let at_once: Vec<_> = at_once.map(|route| route.path).collect();
         let expected = [
             "/v1/confirm",
@@ -364,8 +364,8 @@ mod tests {
             "/v1/status",
         ];
         assert_eq!(at_once, expected);
-        assert_eq!(waits("/v1/attachments", Some("all=true")), Waits::ForALook);
-        assert_eq!(waits("/v1/doctor", None), Waits::ForALook);
+        assert_eq!(waits("/v1/attachments", Some("all=true")), Waits::ToLook);
+        assert_eq!(waits("/v1/doctor", None), Waits::ToLook);
     }
 
     /// Every route, every role: a new route has to be thought about here.
