@@ -254,18 +254,10 @@ impl Detach {
             }
             Err(ExecuteError::Owed { causes }) => {
                 let cause = causes.last().cloned().unwrap_or_default();
-                if begun.number.is_none() {
-                    // Only this daemon knows of it: whoever asks should remember it too.
-                    let what = format!("the detach of {instance}'s disks, which failed for now");
-                    let error = PortError::Io {
-                        what,
-                        reason: cause,
-                    };
-                    return Err(ControlError::State { error });
-                }
+                let recorded = begun.number.is_some();
                 let volumes = leaving.into_iter().map(|l| (l.volume, cause.clone()));
                 done.trying_again.extend(volumes);
-                Ok(())
+                known(recorded, instance, cause)
             }
             Err(ExecuteError::Quarantined { causes }) => {
                 Err(ControlError::Quarantined { request, causes })
@@ -353,6 +345,20 @@ impl Detach {
             generation: 0,
         }
     }
+}
+
+/// A detach that is tried again counts as accepted where its entry outlives this daemon; otherwise
+/// whoever asked should remember it too.
+fn known(recorded: bool, instance: InstanceId, cause: String) -> Result<(), ControlError> {
+    if recorded {
+        return Ok(());
+    }
+    let what = format!("the detach of {instance}'s disks, which failed for now");
+    let error = PortError::Io {
+        what,
+        reason: cause,
+    };
+    Err(ControlError::State { error })
 }
 
 fn names(volumes: &[(PoolName, VolumeName)], volume: &VolumeRef) -> bool {
