@@ -222,6 +222,31 @@ fn the_slot_of_a_node_that_has_just_joined_again_holds_what_it_names() {
     assert_eq!(shown(theirs.generation + 1), 1, "it has joined again");
 }
 
+/// What is told on the other nodes fits whether a guest there has the volume or none does.
+#[test]
+fn a_volume_that_is_split_elsewhere_is_refused_with_the_way_out_that_there_is() {
+    let lab = Lab::new(&["n1", "n2"]);
+    lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+    let volume = lab.volume("a");
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    let refused = || {
+        let wants = ask(instance(2), &[disk(&volume)]);
+        n2.node.attach(&wants).unwrap_err().to_string()
+    };
+    let said = refused();
+    assert!(said.contains("stop its guest there"), "{said}");
+    n1.kill();
+    lab.reboot("n1");
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    let said = refused();
+    assert!(
+        said.contains("no guest there has it") && said.contains("attach and detach"),
+        "{said}"
+    );
+}
+
 #[test]
 fn leases_that_cannot_be_asked_for_are_not_called_well() {
     let lab = Lab::new(&["n1"]);
