@@ -209,9 +209,27 @@ pub struct StartMark {
 pub struct DetachReply {
     /// The disks that were detached; those that were not attached are not among them.
     pub detached: Vec<Detached>,
+    /// Disks whose detach failed for now and is tried again by the daemon until it is done: nobody
+    /// has to ask again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trying_again: Vec<TryingAgain>,
     /// The plan's steps, a line each, where only that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
+}
+
+/// One disk whose detach is begun and not finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TryingAgain {
+    /// The pool's name: that of its volume group.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub pool: PoolName,
+    /// The volume's name in its pool: that of its LV.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub volume: VolumeName,
+    /// The latest failure, a sentence.
+    pub cause: String,
 }
 
 /// One disk that is gone from the instance.

@@ -15,7 +15,7 @@ pub mod words;
 
 pub use attach::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, CopyGrant, DetachReply,
-    DetachRequest, Detached, DiskPath, DiskRequest, StartMark,
+    DetachRequest, Detached, DiskPath, DiskRequest, StartMark, TryingAgain,
 };
 pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};

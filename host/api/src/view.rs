@@ -24,14 +24,15 @@ pub struct AttachmentView {
     pub sharing: Open<Sharing>,
     /// What the guest may do with it.
     pub access: Open<Access>,
-    /// Whether it is asked for, whole, or left over from a failed rollback.
+    /// Whether it is asked for, whole, or left over from a failed rollback; `detaching` or
+    /// `attaching` where a step failed for now and is tried again.
     pub state: Open<AttachmentState>,
     /// The path of the device that the guest opens (this node's own only). It keeps the name that the
     /// volume had when it was attached.
     pub device: Option<String>,
     /// When it was attached, in milliseconds since the Unix epoch by that node's clock.
     pub since_ms: u64,
-    /// Why it is quarantined, each cause a sentence.
+    /// Why it is quarantined, or why what was begun is tried again, each cause a sentence.
     pub causes: Vec<String>,
     /// What changed since it was attached, each a sentence: name, size (this node's own only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -14,6 +14,7 @@
 //! | [`copies`] | hydration, the switch to linear, writing back |
 //! | [`pools`], [`views`] | making pools, marking volumes; what there is to see |
 //! | [`recover`] | after a crash: completes, undoes or quarantines |
+//! | `retry` | tries again what failed for now, a worker a pool |
 //!
 //! A module imports none below it in that table but `node`, which imports all; state, observe and
 //! engine know no use case. `xtask/tests/rules.rs` fails on a circle. Each struct names its ports,
@@ -28,6 +29,7 @@ pub mod node;
 pub mod observe;
 pub mod pools;
 pub mod recover;
+mod retry;
 mod settings;
 mod start_marks;
 mod state;
@@ -39,6 +41,6 @@ pub use error::ControlError;
 pub use node::Node;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView};
-pub use views::{PresentVolume, SeenAttachment, VolumeTrouble};
+pub use views::{PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
 /// The room `host/ports`.
 pub use volward_ports as ports;

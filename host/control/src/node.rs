@@ -18,10 +18,11 @@ use crate::observe::{Observer, PoolSnapshot};
 use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
 use crate::recover::{Recovered, Recovery};
+use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
 use crate::state::{CopyView, State};
-use crate::views::{ClusterAttachment, SeenAttachment, Views, VolumeTrouble};
+use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views, VolumeTrouble};
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -31,8 +32,9 @@ pub struct Node {
     pools: Arc<Pools>,
     attach: Attach,
     detach: Arc<Detach>,
-    recovery: Recovery,
-    start_marks: StartMarks,
+    recovery: Arc<Recovery>,
+    retries: Arc<Retries>,
+    start_marks: Arc<StartMarks>,
     views: Views,
 }
 
@@ -65,7 +67,7 @@ impl Node {
             engine: Arc::clone(&engine),
             copies: Arc::clone(&copies),
         });
-        let recovery = Recovery {
+        let recovery = Arc::new(Recovery {
             ports: ports.into(),
             settings: Arc::clone(&settings),
             state: Arc::clone(&state),
@@ -74,7 +76,13 @@ impl Node {
             copies: Arc::clone(&copies),
             pools: Arc::clone(&pools),
             detach: Arc::clone(&detach),
-        };
+        });
+        let start_marks = Arc::new(StartMarks {
+            ports: ports.into(),
+            state: Arc::clone(&state),
+            writer: Mutex::default(),
+        });
+        let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
         let attach = Attach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -82,11 +90,6 @@ impl Node {
             observer: Arc::clone(&observer),
             engine,
             copies,
-        };
-        let start_marks = StartMarks {
-            ports: ports.into(),
-            state: Arc::clone(&state),
-            writer: Mutex::default(),
         };
         let views = Views {
             ports: ports.into(),
@@ -102,6 +105,7 @@ impl Node {
             attach,
             detach,
             recovery,
+            retries,
             start_marks,
             views,
         })
@@ -128,6 +132,7 @@ impl Node {
     pub fn recover(&self) -> PortResult<Recovered> {
         let recovered = self.recovery.recover()?;
         self.start_marks.rebuild()?;
+        self.retries.wake();
         Ok(recovered)
     }
 
@@ -149,13 +154,15 @@ impl Node {
         if !request.dry_run {
             self.start_marks.refresh(request.instance);
         }
+        self.retries.wake();
         outcome
     }
 
-    /// Detaches. What is not attached is no error.
+    /// Detaches. What is not attached is no error. What fails for now counts as accepted: it is
+    /// tried again until it is done.
     ///
     /// # Errors
-    /// If a device stays in use or a lease cannot be given up: then the attachments are
+    /// If a device stays in use or something else needs a person: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub fn detach(&self, request: &DetachRequest) -> Result<DetachDone, ControlError> {
         let held = self.attachments();
@@ -166,6 +173,7 @@ impl Node {
         if !request.dry_run {
             self.start_marks.refresh(request.instance);
         }
+        self.retries.wake();
         outcome
     }
 
@@ -184,16 +192,27 @@ impl Node {
     /// # Errors
     /// If the pool has no registry or it cannot be activated or written.
     pub fn open_registry(&self, pool: &PoolName) -> PortResult<()> {
-        self.pools.open_registry(pool)?;
-        self.recovery.take_up_pool(pool);
+        self.recovery.open_pool(pool)?;
+        self.retries.wake();
         Ok(())
     }
 
-    /// Writes this node's slot where the last write failed. To be called again and again: what
-    /// other nodes see in between is what was before, and keeps them waiting.
-    pub fn write_slots_again(&self) {
-        self.pools.keep_open(&self.state.unwritten());
-        self.state.write_again();
+    /// Has everything tried again that failed for now, in the background. To be called again and
+    /// again: what fails beside a request is found here.
+    pub fn try_again(&self) {
+        self.retries.wake();
+    }
+
+    /// Pools of which an instance has something here, or something that is not finished.
+    #[must_use]
+    pub fn pools_of(&self, instance: InstanceId) -> BTreeSet<PoolName> {
+        self.views.pools_of(instance)
+    }
+
+    /// Operations that failed for now and are tried again.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<Unfinished> {
+        self.views.unfinished()
     }
 
     /// Whether [`Node::stop`] was called.

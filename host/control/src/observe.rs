@@ -2,7 +2,8 @@
 //! of one and the same snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
@@ -15,12 +16,14 @@ use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
-use crate::ports::{Devices, Leases, Machine, PortResult, Registry, Volumes};
+use crate::ports::{Clock, Devices, Leases, Machine, PortError, PortResult, Registry, Volumes};
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
+mod names;
 mod traces;
 
+pub(crate) use names::unexplained;
 pub(crate) use traces::Traces;
 
 /// A shared pool at one moment.
@@ -44,14 +47,17 @@ pub struct PoolSnapshot {
 
 impl PoolSnapshot {
     /// Good slots of other nodes that may be alive, written in their present lockspace
-    /// generation. A slot of a dead node, or of an earlier life of a node, holds nothing.
+    /// generation. A slot of a dead node, or of an earlier life of a node, holds nothing. One of a later
+    /// generation than sanlock has seen is of a node that has just joined again: it is alive.
     pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter_map(|place| {
             let SlotReading::Good { slot, .. } = &place.reading else {
                 return None;
             };
-            let member = self.live_member(place.host_id)?;
-            (slot.generation == member.generation).then_some(slot.as_ref())
+            let members = &mut self.members.iter();
+            let member = members.find(|m| m.host_id == place.host_id && !m.own)?;
+            let present = slot.generation == member.generation && member.state.may_be_alive();
+            (present || slot.generation > member.generation).then_some(slot.as_ref())
         })
     }
 
@@ -120,6 +126,7 @@ needs!(ObserverPorts {
     devices: Devices,
     registry: Registry,
     machine: Machine,
+    clock: Clock,
 });
 
 /// Reads the world for use cases; changes nothing.
@@ -127,6 +134,8 @@ pub(crate) struct Observer {
     ports: ObserverPorts,
     settings: Arc<Settings>,
     state: Arc<State>,
+    /// When the local pool did not answer in time, and how it failed.
+    local_hung: Mutex<Option<(Duration, PortError)>>,
 }
 
 impl Observer {
@@ -135,6 +144,7 @@ impl Observer {
             ports: ports.into(),
             settings: Arc::clone(settings),
             state: Arc::clone(state),
+            local_hung: Mutex::default(),
         }
     }
 
@@ -250,7 +260,11 @@ impl Observer {
         Ok(VolumeInput {
             lease: snapshot.held.get(&id.lv).copied(),
             elsewhere: elsewhere.collect(),
-            unreadable: snapshot.unreadable(),
+            unreadable: [
+                snapshot.unreadable(),
+                snapshot.impostors(&self.settings.node),
+            ]
+            .concat(),
             newer: snapshot.newer(Some(id)),
             progress: local.progress.or_else(|| snapshot.progress(id)),
             ..local
@@ -318,7 +332,7 @@ impl Observer {
         let Some(name) = &self.settings.local else {
             return Ok(None);
         };
-        let info = self.ports.volumes.validated_pool(name)?;
+        let info = self.look_at_local(name)?;
         let promised = Bytes(
             self.state
                 .promised

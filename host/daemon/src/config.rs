@@ -325,6 +325,26 @@ mod tests {
     }
 
     #[test]
+    fn limits_within_which_every_policy_fails_are_refused_with_their_line() {
+        let zeros = [
+            "deadline-ms",
+            "load-deadline-ms",
+            "memory-bytes",
+            "table-elements",
+            "hostcall-bytes",
+            "handles",
+            "component-bytes",
+            "concurrency",
+        ];
+        for key in zeros {
+            let error = refused(&format!("[policy.limits]\n{key} = 0\n"));
+            assert!(error.contains("line 2") && error.contains(key), "{error}");
+        }
+        let error = refused("[policy.limits]\nmemory-bytes = 1\n");
+        assert!(error.contains("at least 2097152"), "{error}");
+    }
+
+    #[test]
     fn i16_the_systems_devices_file_cannot_be_configured() {
         for file in ["system.devices", "../x.devices"] {
             let error = refused(&format!("[[pool]]\nname=\"a\"\ndevices-file=\"{file}\"\n"));

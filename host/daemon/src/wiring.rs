@@ -8,7 +8,7 @@ use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
-use volward_storage::dm::Dm;
+use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::journal::{self, SqliteJournal};
@@ -22,6 +22,7 @@ use volward_storage::registry::LunRegistry;
 
 use crate::config::{Config, PoolKind, Switch, Timeouts};
 use crate::folders::{self, Folders};
+use crate::http::places::Places;
 use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
 use crate::system::{SystemClock, TestSeams, Threads};
@@ -29,8 +30,9 @@ use crate::system::{SystemClock, TestSeams, Threads};
 /// The built-in policy, as the build made it.
 const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
 
-/// No request holds a volume for so long, unless the kernel hangs beneath it.
-const DETACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+/// Less than libvirt's hook waits. A detach that waited in vain is noted by the hook, and delivered
+/// when the volume is free.
+const DETACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// LVM commands of one pool that run at once: they wait for each other on the VG's lock anyway;
 /// two, so that a report does not wait for a slow activation.
@@ -53,6 +55,8 @@ pub(crate) struct Daemon {
     pub(crate) workbench: PathBuf,
     /// The folders that are held, for `doctor`.
     pub(crate) held: Vec<Folder>,
+    /// How many requests run at once, and which.
+    pub(crate) places: Places,
     /// Where the hook puts what it could not deliver.
     pub(crate) spool: NamedFolder,
     _only_one: StateLock,
@@ -93,7 +97,7 @@ impl Daemon {
             volumes: lvm.clone(),
             leases: leases.clone(),
             activation: leases.clone(),
-            devices: Arc::new(Dm::new(folders.devices)),
+            devices: Arc::new(Bounded::new(Dm::new(folders.devices))),
             registry: Arc::new(LunRegistry::default()),
             journal: Arc::new(state),
             policy: policies.clone(),
@@ -106,9 +110,11 @@ impl Daemon {
             events: Arc::new(EventLog),
         };
         let node = Node::new(settings(&config, name), ports);
+        let places = Places::new(config.pool.iter().map(|pool| pool.name.clone()));
         Ok(Self {
             config,
             node,
+            places,
             policies,
             decisions,
             lvm,

@@ -473,6 +473,17 @@ fn what_the_daemon_remembers_itself_is_not_spooled() {
     assert_eq!(node.spooled().len(), 1);
 }
 
+/// Another request kept the volume: nothing was begun, and nobody else remembers the release.
+#[test]
+fn a_release_that_the_daemon_was_too_busy_for_is_spooled() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    let busy = problem(ProblemCode::Refused, "busy", "another request on vg0/root");
+    let _daemon = node.daemon(move |_| Canned::problem(&busy));
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert_eq!(node.spooled().len(), 1);
+}
+
 #[test]
 fn only_start_is_refused_when_a_disk_is_missing() {
     let node = Node::new();

@@ -53,6 +53,9 @@ pub enum Event {
     Undone { of: Subject, causes: Vec<String> },
     /// An operation is neither done nor undone: an operator has to act.
     Quarantined { of: Subject, causes: Vec<String> },
+    /// A step of an operation failed for now, or an undo of one did: it is tried again until it is
+    /// done or needs a person.
+    TryingAgain { of: Subject, causes: Vec<String> },
     /// An attach is decided again, because what it was decided on has changed.
     DecidedAgain { request: RequestId, reason: String },
     /// An attach ended without attachments; `code` is that of its outcome in the decision log.

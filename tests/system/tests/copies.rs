@@ -153,7 +153,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     // not.
     fixture.is_refused(2, "in-use", &["node1", INSTANCE]);
     fixture.is_soon_refused(2, "home-elsewhere");
-    fixture.is_refused(2, "home-elsewhere", &["node1", "stop its guest"]);
+    fixture.is_refused(2, "home-elsewhere", &["node1", "no guest there has it"]);
     boot();
     assert_eq!(fixture.home(), "split:node1");
 

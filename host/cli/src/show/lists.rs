@@ -172,9 +172,15 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
     if dry_run {
         return plan(&reply.plan);
     }
-    if reply.detached.is_empty() {
+    if reply.detached.is_empty() && reply.trying_again.is_empty() {
         return "nothing was attached".to_owned();
     }
+    let unfinished = reply.trying_again.iter().map(|disk| {
+        format!(
+            "{}/{} detaching: it is tried again until it is done ({})",
+            disk.pool, disk.volume, disk.cause
+        )
+    });
     let lines = reply.detached.iter().map(|disk| {
         let rest = if disk.writing_back {
             ", its copy is being written back: see `volward hydration watch`"
@@ -183,7 +189,7 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
         };
         format!("{}/{} detached{rest}", disk.pool, disk.volume)
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.chain(unfinished).collect::<Vec<_>>().join("\n")
 }
 
 /// `hydration ls`: a table, a line a copy.

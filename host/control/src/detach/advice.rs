@@ -4,7 +4,7 @@ use volward_model::{
     CopyFate, DecisionRecord, Facts, Outcome, Purpose, RequestFacts, RequestId, VolumeId,
 };
 
-use super::{Detach, DetachDone, DetachRequest};
+use super::{Detach, DetachRequest};
 use crate::error::ControlError;
 use crate::ports::{Event, PortError, StoredAttachment};
 
@@ -34,9 +34,9 @@ impl Detach {
     }
 
     /// What became of the decision, now that it is known.
-    pub(super) fn end_advice(&self, request: RequestId, ended: &Result<DetachDone, ControlError>) {
+    pub(super) fn end_advice(&self, request: RequestId, ended: &Result<(), ControlError>) {
         let outcome = match ended {
-            Ok(_) => Outcome::Done,
+            Ok(()) => Outcome::Done,
             Err(error) => error.outcome(),
         };
         if let Err(error) = self.ports.decisions.end(request, &outcome) {

@@ -169,6 +169,7 @@ impl Engine {
 
     pub(super) fn revalidate(&self, expectations: &[Expectation]) -> Result<(), StepError> {
         let mut snapshots = BTreeMap::new();
+        let mut contended = None;
         for expected in expectations {
             let pool = &expected.volume.pool;
             if !snapshots.contains_key(pool) {
@@ -182,10 +183,11 @@ impl Engine {
             match recheck(expected, seen.as_ref()) {
                 Recheck::Same => {}
                 Recheck::Changed(why) => return Err(StepError::Changed(why)),
-                Recheck::Contended(why) => return Err(StepError::Contended(why)),
+                // Not the last word: the others are looked at all the same.
+                Recheck::Contended(why) => contended = contended.or(Some(why)),
                 Recheck::Refused(refusal) => return Err(StepError::Refused(refusal)),
             }
         }
-        Ok(())
+        contended.map_or(Ok(()), |why| Err(StepError::Contended(why)))
     }
 }

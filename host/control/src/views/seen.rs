@@ -33,6 +33,17 @@ pub struct PresentVolume {
 }
 
 impl SeenAttachment {
+    /// As it was attached, without a look at what the volume is now.
+    #[must_use]
+    pub fn remembered(stored: StoredAttachment) -> Self {
+        Self {
+            stored,
+            now: None,
+            vanished: false,
+            device_size: None,
+        }
+    }
+
     /// Whether the volume has another name than when it was attached.
     #[must_use]
     pub fn is_renamed(&self) -> bool {

@@ -136,11 +136,33 @@ fn refused(limits: &Limits) -> Option<String> {
             "concurrency is {asked}, and may be at most {MOST_CONCURRENCY}"
         ));
     }
+    if let Some((key, has, least)) = too_little(limits) {
+        return Some(format!(
+            "{key} is {has}, and every policy would fail, the built-in one too: at least {least}"
+        ));
+    }
     let made = Runtime::new(limits.clone(), None, 0, Box::new(NoCompiler));
     made.err().map(|error| {
         let error = anyhow::Error::from(error);
         format!("{error:#}").lines().collect::<Vec<_>>().join(" ")
     })
+}
+
+/// The first limit within which not even a policy that agrees at once can answer. A decision of the
+/// shipped ones takes 1.1 MiB and one handle a disk.
+fn too_little(limits: &Limits) -> Option<(&'static str, u64, u64)> {
+    let least = [
+        ("deadline-ms", limits.deadline_ms.into(), 1),
+        ("load-deadline-ms", limits.load_deadline_ms.into(), 1),
+        ("memory-bytes", limits.memory_bytes, 2 << 20),
+        ("table-elements", limits.table_elements.into(), 100),
+        ("hostcall-bytes", limits.hostcall_bytes.into(), 4 << 10),
+        ("handles", limits.handles.into(), 1),
+        ("component-bytes", limits.component_bytes, 64 << 10),
+        ("concurrency", limits.concurrency.into(), 1),
+    ];
+    let mut least = least.into_iter();
+    least.find(|(_, has, least)| has < least)
 }
 
 /// No policy is loaded into a runtime that is only tried.

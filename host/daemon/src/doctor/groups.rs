@@ -38,8 +38,11 @@ pub(super) fn unreadable(
     match kind {
         PoolKind::Shared => super::refusing(bad(check, DoctorVerdict::Failed, found, remedy)),
         PoolKind::Local => {
-            let found = format!("{found}; no local copies can be made");
-            bad(check, DoctorVerdict::Warning, found, remedy)
+            let found = format!(
+                "{found}; no copies can be made here, and volumes whose copy is here are refused; all \
+                 others are served from their pools"
+            );
+            bad(check, DoctorVerdict::Failed, found, remedy)
         }
     }
 }
@@ -143,6 +146,17 @@ mod tests {
                 .unwrap_or_default()
                 .contains("path to the LUN")
         );
+    }
+
+    /// Guests that have no copy there do not need it.
+    #[test]
+    fn a_dead_local_pool_is_a_failure_that_says_what_still_works() {
+        let found = said(PoolKind::Local, vec![], vec![]);
+        assert_eq!(found.verdict, DoctorVerdict::Failed);
+        assert!(!found.refuses_read_write, "{found:?}");
+        for words in ["no copies can be made", "all others are served"] {
+            assert!(found.found.contains(words), "{found:?}");
+        }
     }
 
     #[test]

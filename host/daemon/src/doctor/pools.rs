@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::PortResult;
+use volward_control::ports::{LeaseStatus, PortResult};
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
 use super::{bad, fine, groups, refusing};
@@ -96,11 +96,13 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
             ))
         }
         Ok(snapshot) => {
+            let settings = daemon.node.settings();
             let trouble = snapshot.slot_troubles().into_iter().next();
             let seen = SeenPool {
                 host_id: snapshot.own.host_id,
                 nodes: snapshot.members.len(),
                 partial: info.partial,
+                impostor: snapshot.impostors(&settings.node).into_iter().next(),
                 unreadable: snapshot.unreadable().into_iter().next(),
                 newer: snapshot.newer(None).into_iter().next(),
                 registry: daemon.node.registry_layout(pool).ok(),
@@ -117,6 +119,8 @@ struct SeenPool {
     nodes: usize,
     /// A physical volume is missing.
     partial: bool,
+    /// Another node has this node's name or place, in a sentence.
+    impostor: Option<String>,
     /// A slot of a node that may be alive cannot be read, in a sentence.
     unreadable: Option<String>,
     /// A node that may be alive has a slot of a newer version, in a sentence.
@@ -128,6 +132,11 @@ struct SeenPool {
 }
 
 fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
+    if let Some(impostor) = seen.impostor {
+        let found = format!("{impostor}; attaches in this pool are refused on both until then");
+        let remedy = "correct the node that is wrong, and restart volwardd there";
+        return refusing(bad(check, DoctorVerdict::Failed, found, remedy));
+    }
     if let Some(trouble) = seen.unreadable {
         let found = format!("{trouble}; attaches in this pool are refused until then");
         let remedy = "restart volwardd on that node; if it is gone, stop it for good, so that \
@@ -165,6 +174,21 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
         ),
         _ => fine(check, joined),
     }
+}
+
+/// Leases that belong to an lvmlockd that has died: no lease of the pool can be taken or given up
+/// until a new one adopts them.
+pub(super) fn orphans(pool: &PoolName, status: &LeaseStatus) -> Option<DoctorCheck> {
+    let count = status.held.values().filter(|lease| lease.orphan).count();
+    (count > 0).then(|| {
+        refusing(bad(
+            &format!("leases of {pool}"),
+            DoctorVerdict::Failed,
+            format!("{count} belong to an lvmlockd that has died: nothing is attached or detached until one adopts them"),
+            "restart lvmlockd with --adopt 1 (systemctl edit lvmlockd, systemctl restart lvmlockd); \
+             guests go on meanwhile",
+        ))
+    })
 }
 
 fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
@@ -245,6 +269,7 @@ mod tests {
             host_id: 1,
             nodes: 2,
             partial: false,
+            impostor: None,
             unreadable: unreadable.map(str::to_owned),
             newer: None,
             registry: None,
@@ -262,11 +287,51 @@ mod tests {
     }
 
     #[test]
+    fn orphaned_leases_refuse_and_the_remedy_is_adoption() {
+        let status = |orphan| {
+            let lease = volward_model::HeldLease {
+                mode: volward_model::LeaseMode::Exclusive,
+                version: 1,
+                orphan,
+            };
+            LeaseStatus {
+                held: [("a".repeat(32).parse().unwrap(), lease)].into(),
+                watchdog_armed: true,
+                freshness: volward_control::ports::Freshness::Unknown,
+            }
+        };
+        let pool = "vg0".parse().unwrap();
+        assert_eq!(orphans(&pool, &status(false)), None);
+        let found = orphans(&pool, &status(true)).unwrap();
+        assert!(found.refuses_read_write, "{found:?}");
+        assert!(found.remedy.unwrap().contains("--adopt 1"));
+    }
+
+    #[test]
+    fn a_node_of_the_same_name_refuses_and_is_named_before_anything_else() {
+        let seen = SeenPool {
+            host_id: 1,
+            nodes: 2,
+            partial: true,
+            impostor: Some("the node with host-id 2 is called n1 too".to_owned()),
+            unreadable: None,
+            newer: None,
+            registry: None,
+            slot: None,
+        };
+        let found = seen_pool("pool vg0", seen);
+        assert_eq!(found.verdict, DoctorVerdict::Failed);
+        assert!(found.refuses_read_write, "{found:?}");
+        assert!(found.found.contains("called n1 too"), "{found:?}");
+    }
+
+    #[test]
     fn a_newer_node_and_a_registry_of_0_1_0_are_said_with_what_to_do() {
         let seen = |newer: Option<&str>, format| SeenPool {
             host_id: 1,
             nodes: 2,
             partial: false,
+            impostor: None,
             unreadable: None,
             newer: newer.map(str::to_owned),
             registry: Some(RegistryLayout {

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use volward_api::{ExplainReply, ProblemCode, StepState};
+use volward_control::Unfinished;
 use volward_control::ports::{JournalEntry, JournalQuery, JournalState, StepMark};
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
@@ -131,13 +132,23 @@ fn reply(
         .map(|(step, mark)| (step.to_string(), step_state(mark).into()));
     let causes = entry.iter().flat_map(|e| e.causes.clone());
     let causes = causes.chain(entry.iter().flat_map(|e| changed(daemon, e)));
+    let unfinished = daemon.node.unfinished();
     Ok(ExplainReply {
         request: request.to_string(),
-        summary: summary(entry, logged),
+        summary: match unfinished.iter().any(|u| u.request == request) {
+            true => format!(
+                "{}; it failed for now and is tried again",
+                summary(entry, logged)
+            ),
+            false => summary(entry, logged),
+        },
         undecided: entry.filter(|_| decision.is_none()).map(undecided),
         decision,
         steps: steps.collect(),
-        trouble: causes.chain(daemon.node.inconsistencies()).collect(),
+        trouble: causes
+            .chain(unfinished.iter().map(Unfinished::sentence))
+            .chain(daemon.node.inconsistencies())
+            .collect(),
     })
 }
 

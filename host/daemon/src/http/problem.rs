@@ -100,6 +100,14 @@ fn problem(error: &ControlError) -> Problem {
             details: command_output(error),
             ..about(ProblemCode::Storage, "storage", request)
         },
+        ControlError::Owed { request, causes } => Problem {
+            details: causes.clone(),
+            ..about(ProblemCode::Storage, "trying-again", request)
+        },
+        ControlError::Unfinished { .. } => Problem {
+            retry_after_ms: Some(5_000),
+            ..plain(ProblemCode::Refused, "busy", message)
+        },
         ControlError::Quarantined { request, causes } => Problem {
             details: causes.clone(),
             ..about(ProblemCode::Quarantined, "quarantined", request)

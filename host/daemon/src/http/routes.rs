@@ -19,6 +19,7 @@ use volward_api::{
 
 use super::Peer;
 use super::handler::Shared;
+use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::rights::Right;
 use super::{attach, decisions, explain, policies, recover, views};
@@ -29,10 +30,22 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) summary: &'static str,
     pub(super) right: Right,
+    waits: Waits,
     pub(super) query: &'static [Parameter],
     pub(super) body: Option<MakeSchema>,
     pub(super) reply: MakeSchema,
     handler: MethodRouter<Shared>,
+}
+
+/// What a request may have to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Nothing but memory.
+    Never,
+    /// A look at pools, files or logs: it has one of its role's places.
+    ToLook,
+    /// Changes in pools: its handler takes a place in each.
+    InPools,
 }
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -77,6 +90,7 @@ fn reads<T: JsonSchema>(
         method: "get",
         summary,
         right: Right::Look,
+        waits: Waits::ToLook,
         query,
         body: None,
         reply: schema::<T>,
@@ -96,6 +110,7 @@ fn does<B: JsonSchema, T: JsonSchema>(
         method: "post",
         summary,
         right: Right::Administer,
+        waits: Waits::ToLook,
         query: &[],
         body: Some(body),
         reply: schema::<T>,
@@ -113,6 +128,20 @@ impl Route {
     fn without_body(self) -> Self {
         Self { body: None, ..self }
     }
+
+    /// The same, where it waits for something else.
+    fn waiting(self, waits: Waits) -> Self {
+        Self { waits, ..self }
+    }
+
+    /// What a request with that query may have to wait for.
+    fn waits_for(&self, query: Option<&str>) -> Waits {
+        // The whole cluster's attachments are read from the registry.
+        match query.is_some_and(|query| query.contains("all=true")) {
+            true => Waits::ToLook,
+            false => self.waits,
+        }
+    }
 }
 
 /// Everything that is served but the document itself.
@@ -123,30 +152,35 @@ pub(super) fn table() -> Vec<Route> {
             "Attach all disks of an instance, or none",
             post(attach::attach),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Right::Serve)
+        .waiting(Waits::InPools),
         does::<DetachRequest, DetachReply>(
             "/v1/detach",
             "Detach an instance's disks; what is not attached is no error",
             post(attach::detach),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Right::Serve)
+        .waiting(Waits::InPools),
         does::<ConfirmRequest, ConfirmReply>(
             "/v1/confirm",
             "Tell what became of an instance; nothing is changed",
             post(attach::confirm),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Right::Serve)
+        .waiting(Waits::Never),
         does::<PoolInitRequest, PoolView>(
             "/v1/pools",
             "Make a volume group a pool",
             post(views::pool_init),
-        ),
+        )
+        .waiting(Waits::InPools),
         reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
         does::<VolumeSetRequest, VolumeView>(
             "/v1/volumes/set",
             "Mark a volume as shareable, or take the mark away",
             post(views::volume_set),
-        ),
+        )
+        .waiting(Waits::InPools),
         reads::<Vec<AttachmentView>>(
             "/v1/attachments",
             "Attachments on this node",
@@ -157,7 +191,8 @@ pub(super) fn table() -> Vec<Route> {
                 )]
             },
             get(views::attachments),
-        ),
+        )
+        .waiting(Waits::Never),
         reads::<ClusterReply>(
             "/v1/cluster",
             "Attachments of the whole cluster, and what of it cannot be read",
@@ -169,7 +204,8 @@ pub(super) fn table() -> Vec<Route> {
             "Copies on this node",
             &[],
             get(views::hydrations),
-        ),
+        )
+        .waiting(Waits::Never),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(
             "/v1/policies/load",
@@ -232,7 +268,8 @@ pub(super) fn table() -> Vec<Route> {
             &[],
             get(views::doctor),
         ),
-        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status)),
+        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status))
+            .waiting(Waits::Never),
     ]
 }
 
@@ -270,13 +307,17 @@ async fn who_may_ask(
     let method = if method == "HEAD" { "GET" } else { method };
     let asked = |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
     // What is not in the table is refused by the router, with what is.
+    let mut place = Place::default();
     if let Some(route) = table().iter().find(asked) {
         let refused = caller.must(route.right);
         refused.inspect_err(
             |_| tracing::warn!(uid = caller.uid, role = %caller.role, method, path, "refused"),
         )?;
+        if route.waits_for(request.uri().query()) == Waits::ToLook {
+            place = daemon.places.to_look(caller.role).await?;
+        }
     }
-    Ok(next.run(request).await)
+    Ok(places::within(place, next.run(request)).await)
 }
 
 async fn other_method(method: Method) -> Response {
@@ -336,6 +377,26 @@ fn not_understood(text: &str) -> String {
 mod tests {
     use super::super::rights::Role;
     use super::*;
+
+    #[test]
+    fn what_needs_only_memory_waits_for_nothing() {
+        let table = table();
+        let waits = |path: &str, query| {
+            let route = table.iter().find(|route| route.path == path).unwrap();
+            route.waits_for(query)
+        };
+        let at_once = table.iter().filter(|r| r.waits == Waits::Never);
+        let at_once: Vec<_> = at_once.map(|route| route.path).collect();
+        let expected = [
+            "/v1/confirm",
+            "/v1/attachments",
+            "/v1/hydrations",
+            "/v1/status",
+        ];
+        assert_eq!(at_once, expected);
+        assert_eq!(waits("/v1/attachments", Some("all=true")), Waits::ToLook);
+        assert_eq!(waits("/v1/doctor", None), Waits::ToLook);
+    }
 
     /// Every route, every role: a new route has to be thought about here.
     #[test]

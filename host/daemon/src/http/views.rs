@@ -1,5 +1,7 @@
 //! Listing and marking.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
@@ -12,11 +14,15 @@ use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName
 use volward_plan::DiskForm;
 
 use super::Peer;
-use super::handler::{Shared, blocking};
+use super::handler::{Shared, at_once, blocking};
+use super::places;
 use super::problem::{Failure, plain};
 use crate::config::PoolKind;
 use crate::doctor;
 use crate::wiring::Daemon;
+
+/// What `ls` waits for the disks of its pools: they answer in milliseconds, or hang.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn pool_init(
     State(daemon): State<Shared>,
@@ -24,8 +30,9 @@ pub(super) async fn pool_init(
     Json(body): Json<PoolInitRequest>,
 ) -> Result<Json<PoolView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let name: PoolName = parse(&body.name)?;
+    let name: PoolName = parse(&body.name)?;
+    let place = daemon.places.in_pools(&[name.clone()].into()).await?;
+    let work = blocking(move || {
         let request = request();
         tracing::info!(
             %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
@@ -34,8 +41,8 @@ pub(super) async fn pool_init(
         made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))
             .map_err(Failure::without_record)?;
         Ok(pool_view(&daemon, &name))
-    })
-    .await
+    });
+    places::within(place, work).await
 }
 
 pub(super) async fn pools(State(daemon): State<Shared>) -> Result<Json<Vec<PoolView>>, Failure> {
@@ -52,8 +59,9 @@ pub(super) async fn volume_set(
     Json(body): Json<VolumeSetRequest>,
 ) -> Result<Json<VolumeView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+    let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+    let place = daemon.places.in_pools(&[pool.clone()].into()).await?;
+    let work = blocking(move || {
         let (request, shareable) = (request(), body.shareable);
         tracing::info!(
             %request, %pool, %volume, shareable, uid = caller.uid, origin = ?caller.origin,
@@ -69,8 +77,8 @@ pub(super) async fn volume_set(
             let message = format!("{pool}/{volume} vanished while it was marked");
             plain(ProblemCode::NotFound, "not-found", message).into()
         })
-    })
-    .await
+    });
+    places::within(place, work).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,15 +91,17 @@ pub(super) async fn attachments(
     State(daemon): State<Shared>,
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<AttachmentView>>, Failure> {
+    if !which.all {
+        let own = seen(&daemon).await;
+        return at_once(|| attached_here(&daemon, &own));
+    }
     blocking(move || {
-        let mut views = attached_here(&daemon);
-        if which.all {
-            let (elsewhere, unreadable) = attached_elsewhere(&daemon);
-            for trouble in unreadable {
-                tracing::warn!(%trouble, "the cluster's attachments are incomplete");
-            }
-            views.extend(elsewhere);
+        let mut views = attached_here(&daemon, &daemon.node.attachments_seen());
+        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+        for trouble in unreadable {
+            tracing::warn!(%trouble, "the cluster's attachments are incomplete");
         }
+        views.extend(elsewhere);
         Ok(views)
     })
     .await
@@ -99,7 +109,7 @@ pub(super) async fn attachments(
 
 pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<ClusterReply>, Failure> {
     blocking(move || {
-        let mut attachments = attached_here(&daemon);
+        let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
         let (elsewhere, unreadable) = attached_elsewhere(&daemon);
         attachments.extend(elsewhere);
         Ok(ClusterReply {
@@ -110,10 +120,52 @@ pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<Cluster
     .await
 }
 
-fn attached_here(daemon: &Daemon) -> Vec<AttachmentView> {
+/// This node's attachments with what their volumes are now, as far as the disks answer at once; of
+/// one look at a time, that a pool that hangs takes one thread and no more. Otherwise as they are remembered.
+async fn seen(daemon: &Shared) -> Vec<SeenAttachment> {
+    if let Some(place) = daemon.places.to_see() {
+        let background = Shared::clone(daemon);
+        let look = tokio::task::spawn_blocking(move || {
+            let seen = background.node.attachments_seen();
+            drop(place);
+            seen
+        });
+        if let Ok(Ok(seen)) = tokio::time::timeout(SEEN_WITHIN, look).await {
+            return seen;
+        }
+    }
+    let remembered = daemon.node.attachments().into_iter();
+    remembered.map(SeenAttachment::remembered).collect()
+}
+
+/// This node's attachments, `own` as they were seen or are remembered, and what is not finished.
+fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
-    let own = daemon.node.attachments_seen();
-    own.iter().map(|a| own_view(daemon, &node, a)).collect()
+    let unfinished = daemon.node.unfinished();
+    let settled = own.iter().filter(|a| {
+        let mut all = unfinished.iter().flat_map(|u| &u.attachments);
+        !all.any(|other| other.key() == a.stored.key())
+    });
+    let mut views: Vec<_> = settled.map(|a| own_view(daemon, &node, a)).collect();
+    for unfinished in &unfinished {
+        let state = if unfinished.leaving {
+            "detaching"
+        } else {
+            "attaching"
+        };
+        let next = format!(
+            "failed {} time(s), tried again in {} s",
+            unfinished.failures,
+            unfinished.next.as_secs()
+        );
+        let causes = [unfinished.causes.as_slice(), &[next]].concat();
+        views.extend(unfinished.attachments.iter().map(|a| AttachmentView {
+            state: Open::of_word(state),
+            causes: causes.clone(),
+            ..own_view(daemon, &node, &SeenAttachment::remembered(a.clone()))
+        }));
+    }
+    views
 }
 
 /// The other nodes' attachments, and what could not be read.
@@ -174,7 +226,7 @@ fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentVie
 pub(super) async fn hydrations(
     State(daemon): State<Shared>,
 ) -> Result<Json<Vec<HydrationView>>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
             pool: copy.volume.pool.to_string(),
             volume: copy.volume.name.to_string(),
@@ -185,9 +237,8 @@ pub(super) async fn hydrations(
             stalled_ms: copy.stalled_ms,
             trouble: copy.trouble,
         });
-        Ok(views.collect())
+        views.collect()
     })
-    .await
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
@@ -200,13 +251,13 @@ pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorRe
 }
 
 pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusReply>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let attachments = daemon.node.attachments();
         let quarantined = attachments
             .iter()
             .filter(|a| a.state == AttachmentState::Quarantined)
             .count();
-        Ok(StatusReply {
+        StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: daemon.node.settings().node.to_string(),
             quarantined: u64::try_from(quarantined).unwrap_or(u64::MAX),
@@ -216,9 +267,8 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
                 .iter()
                 .map(|p| p.name.to_string())
                 .collect(),
-        })
+        }
     })
-    .await
 }
 
 fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {

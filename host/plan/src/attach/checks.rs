@@ -81,9 +81,18 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
         }
         HomeState::Split { node, .. } if *node == input.node => Ok(()),
         HomeState::Split { node, .. } => {
+            let mut attached = seen.elsewhere.iter();
+            let way_out = match attached.any(|other| other.attachment.node == *node) {
+                true => "stop its guest there, which writes the copy back".to_owned(),
+                // A node that is dead shows no guests either.
+                false => format!(
+                    "no guest there has it: check that node {node} is up (`volward pool ls`), then \
+                     start its guest there, or attach and detach the volume there, which writes the \
+                     copy back"
+                ),
+            };
             let message = format!(
-                "the data of {name} is partly in the copy on node {node}{progress}; stop its guest \
-                 there, which writes the copy back"
+                "the data of {name} is partly in the copy on node {node}{progress}; {way_out}"
             );
             Err(no(RefusalCode::HomeElsewhere, disk, message))
         }

@@ -1,6 +1,7 @@
 //! Device-mapper, by ioctl. Devices are found by dm UUID, never by name (I12); their backing is
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
+mod bounded;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
@@ -20,6 +21,8 @@ use rustix::io::Errno;
 use volward_folder::NamedFolder;
 use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
+
+pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
 use links::Links;

@@ -33,6 +33,7 @@ impl Events for EventLog {
             Event::Done { of } => about!(info, of, "done"),
             Event::Undone { of, causes } => about!(info, of, ?causes, "undone"),
             Event::Quarantined { of, causes } => about!(error, of, ?causes, "quarantined"),
+            Event::TryingAgain { of, causes } => about!(warn, of, ?causes, "not finished; trying again"),
             Event::DecidedAgain { request, reason } => info!(%request, %reason, "deciding again"),
             Event::Refused { request, instance, code, reason } =>
                 info!(%request, %instance, %code, %reason, "not attached"),
