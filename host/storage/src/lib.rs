@@ -32,6 +32,7 @@
 mod blockdev;
 mod buffer;
 mod deadline;
+pub mod direct;
 pub mod dm;
 pub mod events;
 pub mod exec;
@@ -46,5 +47,6 @@ pub mod machine;
 pub mod marks;
 pub mod probe;
 pub mod registry;
+mod sanlock;
 pub mod spool;
 mod worker;
