@@ -64,6 +64,14 @@ struct TextAt {
     checksum: u32,
 }
 
+impl Header {
+    /// Whether its text is the other one's, wherever that is: by length and checksum.
+    pub(super) fn is_of_the_same_commit(&self, other: &Self) -> bool {
+        let text = |header: &Self| header.text.map(|text| (text.size, text.checksum));
+        text(self) == text(other)
+    }
+}
+
 impl Disk {
     /// Opens a disk and reads its label.
     ///
@@ -165,7 +173,7 @@ fn foreign(path: &Path, what: &str) -> PortError {
 }
 
 /// LVM's CRC is the usual one, begun elsewhere and not inverted at its end.
-fn checksum(bytes: &[u8]) -> u32 {
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(!INITIAL_CRC);
     hasher.update(bytes);
     !hasher.finalize()

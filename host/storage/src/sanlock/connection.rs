@@ -8,7 +8,7 @@ use volward_model::LeaseMode;
 use volward_ports::{PortError, PortResult};
 
 use super::wire::{self, Command, HEADER};
-use super::{Conversation, Inquired, Kill, Place, SanlockError};
+use super::{Conversation, Inquired, Place, SanlockError};
 
 /// Where sanlock listens.
 pub(crate) const SOCKET: &str = "/run/sanlock/sanlock.sock";
@@ -125,10 +125,5 @@ impl Conversation for Connection {
             }
         });
         all.collect()
-    }
-
-    fn killpath(&mut self, kill: &Kill) -> Result<(), SanlockError> {
-        let message = wire::killpath(kill)?;
-        self.tell(&message, Command::Killpath)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::LeaseMode;
 
-use super::{Conversation, Inquired, Kill, Place, SanlockError};
+use super::{Conversation, Inquired, Place, SanlockError};
 
 /// A lease as somebody holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub(crate) struct FakeWorld {
     /// What was told, in short.
     pub(crate) told: Vec<String>,
     version: u64,
+    /// Conversations begun before this many were ended are over.
+    ended: usize,
+    begun: usize,
 }
 
 /// A sanlock daemon that is none.
@@ -50,10 +53,21 @@ impl FakeSanlock {
     }
 
     pub(crate) fn register(&self, pid: u32) -> FakeConversation {
+        let mut world = self.world();
+        world.begun += 1;
         FakeConversation {
             sanlock: self.clone(),
             pid,
+            number: world.begun,
         }
+    }
+
+    /// The daemon hangs up on everybody.
+    pub(crate) fn end_conversations(&self) {
+        let mut world = self.world();
+        world.ended = world.begun;
+        let here = world.leases.iter_mut().filter(|lease| lease.pid.is_some());
+        here.for_each(|lease| lease.orphan = true);
     }
 }
 
@@ -62,6 +76,13 @@ impl FakeSanlock {
 pub(crate) struct FakeConversation {
     sanlock: FakeSanlock,
     pid: u32,
+    number: usize,
+}
+
+impl FakeConversation {
+    fn is_over(&self) -> bool {
+        self.sanlock.world().ended >= self.number
+    }
 }
 
 impl FakeWorld {
@@ -152,6 +173,12 @@ impl Conversation for FakeConversation {
     }
 
     fn inquire(&mut self) -> Result<Vec<Inquired>, SanlockError> {
+        if self.is_over() {
+            return Err(SanlockError::Broken(volward_ports::PortError::Io {
+                what: "speaking to sanlock".to_owned(),
+                reason: "it has ended the conversation".to_owned(),
+            }));
+        }
         let world = self.sanlock.world();
         let own = world.leases.iter();
         let own = own.filter(|l| l.pid == Some(self.pid) && !l.orphan);
@@ -162,16 +189,13 @@ impl Conversation for FakeConversation {
             })
             .collect())
     }
-
-    fn killpath(&mut self, kill: &Kill) -> Result<(), SanlockError> {
-        let told = format!("killpath {} {}", kill.program, kill.argument);
-        self.sanlock.world().told.push(told);
-        Ok(())
-    }
 }
 
 impl Drop for FakeConversation {
     fn drop(&mut self) {
+        if self.is_over() {
+            return;
+        }
         let mut world = self.sanlock.world();
         let own = world.leases.iter_mut().filter(|l| l.pid == Some(self.pid));
         own.for_each(|lease| lease.orphan = true);

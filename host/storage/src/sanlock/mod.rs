@@ -43,15 +43,6 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
 }
 
-/// A program that sanlock starts once when the lockspace fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kill {
-    /// Its path, 126 bytes at most.
-    pub(crate) program: String,
-    /// Its only argument, 126 bytes at most.
-    pub(crate) argument: String,
-}
-
 /// A lease of this process, as sanlock tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inquired {
@@ -111,9 +102,6 @@ pub(crate) trait Conversation: Send {
 
     /// The leases of this process, by sanlock's own account.
     fn inquire(&mut self) -> Result<Vec<Inquired>, SanlockError>;
-
-    /// Has sanlock start a program when the lockspace fails, before it sends signals.
-    fn killpath(&mut self, kill: &Kill) -> Result<(), SanlockError>;
 }
 
 impl SanlockError {

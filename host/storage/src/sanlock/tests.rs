@@ -18,13 +18,6 @@ fn place(name: &str, offset: u64) -> Place {
     }
 }
 
-fn kill() -> Kill {
-    Kill {
-        program: "/usr/libexec/volward-lost".to_owned(),
-        argument: "vg0".to_owned(),
-    }
-}
-
 /// An answer as the daemon makes it: the question's header with its own length and the result.
 fn answer(question: &[u8], result: i32, content: &[u8]) -> Vec<u8> {
     let mut bytes = question[..HEADER].to_vec();
@@ -64,6 +57,7 @@ fn listen(socket: &Path, answers: Vec<(i32, &'static [u8])>) -> JoinHandle<Vec<V
 }
 
 const C: &str = r#"
+#include <stdint.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sanlock.h>
@@ -90,7 +84,6 @@ int main(void) {
   char *state = 0;
   if (s < 0) return 1;
   if (sanlock_restrict(s, SANLK_RESTRICT_SIGKILL)) return 2;
-  if (sanlock_killpath(s, 0, "/usr/libexec/volward-lost", "vg0")) return 3;
   if (sanlock_acquire(s, -1, SANLK_ACQUIRE_OWNER_NOWAIT, 2, both, &options)) return 4;
   if (sanlock_acquire(s, -1, SANLK_ACQUIRE_ORPHAN_ONLY, 1, &orphan, &options)) return 5;
   if (sanlock_convert(s, -1, SANLK_CONVERT_OWNER_NOWAIT, shared)) return 6;
@@ -115,7 +108,7 @@ fn messages_are_those_of_the_systems_library() {
     let compile = Invocation::new(compiler).args([&source, "-o", &program, "-lsanlock_client"]);
     exec.run("test", &compile)
         .expect("compiles against sanlock.h: install the package libsanlock-dev");
-    let answers = vec![(0, &b""[..]); 7];
+    let answers = vec![(0, &b""[..]); 6];
     let sanlock = listen(&folder.path().join("sanlock.sock"), answers);
     let say = Invocation::new(&program).env("SANLOCK_RUN_DIR", folder.path().to_str().unwrap());
     exec.run("test", &say).unwrap();
@@ -125,7 +118,6 @@ fn messages_are_those_of_the_systems_library() {
     let ours = [
         wire::register(),
         wire::restrict_kill(),
-        wire::killpath(&kill()).unwrap(),
         wire::acquire(&both, LeaseMode::Exclusive, "volwardd").unwrap(),
         wire::adopt(&place("c", 72_351_744), LeaseMode::Shared, "volwardd").unwrap(),
         wire::convert(&both[0], LeaseMode::Shared).unwrap(),

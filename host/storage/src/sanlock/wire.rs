@@ -6,7 +6,7 @@
 use volward_model::LeaseMode;
 use volward_ports::{PortError, PortResult};
 
-use super::{Kill, Place};
+use super::Place;
 
 pub(super) const HEADER: usize = 32;
 const MAGIC: u32 = 0x0428_2010;
@@ -15,9 +15,6 @@ const PROTOCOL: u32 = 1;
 const NAME: usize = 48;
 /// `SANLK_PATH_LEN`, with its terminating zero.
 const PATH: usize = 1024;
-/// `SANLK_HELPER_PATH_LEN` and `SANLK_HELPER_ARGS_LEN`, with their terminating zeroes; the library
-/// writes one byte less.
-const HELPER: usize = 128;
 /// `SANLK_MAX_RESOURCES`: more in one message overrun an array of the daemon's.
 pub(super) const MOST_RESOURCES: usize = 8;
 
@@ -41,7 +38,6 @@ pub(super) enum Command {
     Release = 8,
     Inquire = 9,
     Restrict = 10,
-    Killpath = 17,
     Convert = 27,
 }
 
@@ -116,13 +112,6 @@ pub(super) fn register() -> Vec<u8> {
 /// sanlock never sends this process SIGKILL.
 pub(super) fn restrict_kill() -> Vec<u8> {
     message(Command::Restrict, RESTRICT_SIGKILL, 0, MYSELF, &[])
-}
-
-/// The program that sanlock starts when the lockspace fails, in the place of signals.
-pub(super) fn killpath(kill: &Kill) -> PortResult<Vec<u8>> {
-    let mut content = field(&kill.program, HELPER, HELPER - 2)?;
-    content.extend(field(&kill.argument, HELPER, HELPER - 2)?);
-    Ok(message(Command::Killpath, 0, 0, MYSELF, &content))
 }
 
 /// Takes new leases, all or none; `places` has [`MOST_RESOURCES`] at most.
