@@ -8,10 +8,10 @@ use volward_control::ports::PortResult;
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
 use super::{bad, fine, refusing};
-use crate::config::{PoolKind, PoolSection};
+use crate::config::{PoolKind, PoolSection, Provider};
 use crate::wiring::Daemon;
 
-pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
+pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
     // Through the devices file: what it does not list LVM does not see.
     let info = daemon.node.pool_info(&pool.name);
     let (path, text) = daemon.lvm.devices_file(&pool.devices_file());
@@ -20,7 +20,20 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
         PoolKind::Shared => shared_pool(daemon, &pool.name, info),
         PoolKind::Local => local_pool(&pool.name, info),
     };
-    [devices, state]
+    let provider = pool.provider().map(|provider| leases(&pool.name, provider));
+    [devices, state].into_iter().chain(provider).collect()
+}
+
+/// Who serves a shared pool's leases, and why.
+fn leases(pool: &PoolName, provider: Provider) -> DoctorCheck {
+    let found = match provider {
+        Provider::Direct => {
+            "direct: taken by volwardd itself, as provider = \"direct\" says; the registry's, and those of \
+             volumes that are neither linear nor striped, through lvmlockd"
+        }
+        Provider::Lvmlockd => "lvmlockd: taken by LVM's commands, which is the default",
+    };
+    fine(&format!("leases of {pool}"), found)
 }
 
 /// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
@@ -264,6 +277,16 @@ mod tests {
             (&DoctorVerdict::Warning.into(), slot)
         );
         assert!(!dead.refuses_read_write, "{dead:?}");
+    }
+
+    #[test]
+    fn who_takes_the_leases_is_said() {
+        let pool = "vg0".parse().unwrap();
+        let direct = leases(&pool, Provider::Direct);
+        assert_eq!(direct.name, "leases of vg0");
+        assert!(direct.found.starts_with("direct"), "{direct:?}");
+        let lvmlockd = leases(&pool, Provider::Lvmlockd);
+        assert!(lvmlockd.found.starts_with("lvmlockd"), "{lvmlockd:?}");
     }
 
     #[test]
