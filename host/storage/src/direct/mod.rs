@@ -33,6 +33,7 @@ mod world;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Direct {
 struct Served {
     world: Arc<dyn World>,
     claims: Arc<Mutex<Claims>>,
+    /// Whether this daemon has spoken to sanlock about the pool.
+    begun: AtomicBool,
     worker: Worker<Space>,
 }
 
@@ -133,6 +136,7 @@ impl Served {
         Self {
             world,
             claims,
+            begun: AtomicBool::new(false),
             worker: Worker::start(space),
         }
     }
@@ -152,12 +156,14 @@ impl Served {
         claims.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The pool's thread is asked only where there is something to adopt: looking must not wait for what
-    /// it is doing.
+    /// The pool's thread is asked at the first look, and where there is something to adopt: any other
+    /// look must not wait for what it is doing.
     fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
         let mut account = self.world.account(pool)?;
-        if !self.claims().orphans(&account.entries).is_empty() {
+        let orphans = !self.claims().orphans(&account.entries).is_empty();
+        if orphans || !self.begun.load(Ordering::SeqCst) {
             self.call("adopting leases", pool, |space| space.join().map(drop))?;
+            self.begun.store(true, Ordering::SeqCst);
             account = self.world.account(pool)?;
         }
         Ok(LeaseStatus {

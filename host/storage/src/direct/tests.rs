@@ -346,6 +346,7 @@ fn the_registrys_lease_is_lvmlockds() {
     // Activated by an earlier daemon, of which the journal says nothing.
     here.activate_by_hand(&registry[0], LeaseMode::Exclusive);
     let served = start(&here, &LeftByUs::default());
+    assert_eq!(served.held(), ours(&registry[0], LeaseMode::Exclusive));
     served.take(&registry, LeaseMode::Shared).unwrap();
     assert_eq!(served.held(), ours(&registry[0], LeaseMode::Shared));
     served.activate(&registry).unwrap();
