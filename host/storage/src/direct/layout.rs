@@ -66,7 +66,10 @@ pub(super) struct Stripe {
 
 /// Words of an LV's status and flags with which its table is what the segments say. Any other word
 /// (`LOCKED`, `PVMOVE`, `FIXED_MINOR`, `ACTIVATION_SKIP`, ...) means that LVM has more to do than load it.
-const PLAIN: [&str; 4] = ["READ", "WRITE", "VISIBLE", "NOAUTOACTIVATE"];
+const PLAIN: [&str; 5] = ["READ", "WRITE", WRITE_LOCKED, "VISIBLE", "NOAUTOACTIVATE"];
+/// What LVM writes instead of `WRITE` in a VG with a lock type, so that an LVM which knows no lock types
+/// does not write there.
+const WRITE_LOCKED: &str = "WRITE_LOCKED";
 
 /// Reads a VG's metadata.
 ///
@@ -166,7 +169,7 @@ impl Known<'_> {
                 Some(_) => Some(section.text("lock_args")?.to_owned()),
                 None => None,
             },
-            writable: status.contains(&"WRITE"),
+            writable: words.contains(&"WRITE") || words.contains(&WRITE_LOCKED),
             segments,
         })
     }

@@ -5,6 +5,9 @@ use volward_model::DeviceNumber;
 /// Written by LVM 2.03.16: four PVs, one of them with its first extent at 4 MiB, extents of 1 MiB.
 const REAL: &str = include_str!("testdata/plain.vg");
 
+/// `vgcfgbackup` of a VG that two nodes share, by LVM 2.03.16 with lvmlockd.
+const SHARED: &str = include_str!("testdata/shared.vg");
+
 fn named<'a>(layout: &'a Layout, name: &str) -> &'a Lv {
     layout.lvs.values().find(|lv| lv.name == name).unwrap()
 }
@@ -95,16 +98,27 @@ fn devices_are_named_as_device_mapper_does() {
     );
 }
 
+/// Of such a VG LVM writes `WRITE_LOCKED` in the place of `WRITE`.
 #[test]
-fn leases_are_read() {
-    let text = with(
-        "flags = [\"NOAUTOACTIVATE\"]",
-        "flags = [\"NOAUTOACTIVATE\"]\nlock_args = \"1.0.0:70254592\"",
+fn a_shared_vg_is_read_with_its_leases() {
+    let layout = read(SHARED).unwrap();
+    assert_eq!(
+        (layout.name.as_str(), layout.extent),
+        ("vg0", Sectors(8192))
     );
-    let layout = read(&text).unwrap();
-    let lv = named(&layout, "noauto");
-    assert_eq!(lv.lock_args.as_deref(), Some("1.0.0:70254592"));
-    assert!(lv.segments.is_ok());
+    for (name, lock_args) in [
+        ("volward-registry", "1.0.0:70254592"),
+        ("a", "1.0.0:71303168"),
+    ] {
+        let lv = named(&layout, name);
+        assert_eq!(lv.lock_args.as_deref(), Some(lock_args));
+        assert!(lv.writable && lv.segments.is_ok(), "{lv:?}");
+    }
+    // What `dmsetup table` showed of LVM's own device, and of ours, on the node.
+    assert_eq!(table(&layout, "a").unwrap(), ["0 32768 linear 8:0 1099776"]);
+    // The LV that the leases are on is LVM's own.
+    let lvmlock = named(&layout, "lvmlock");
+    assert!(lvmlock.segments.is_err() && lvmlock.lock_args.is_none());
 }
 
 #[test]

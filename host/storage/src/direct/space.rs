@@ -154,11 +154,17 @@ impl Space {
         };
         for volume in volumes {
             let lv = lv_of(look, volume)?;
-            if is_registry(volume) || lv.segments.is_err() {
-                parted.through_lvm.push(volume.clone());
-            } else {
-                let place = self.place(volume, lv)?;
-                parted.direct.push((volume.clone(), place));
+            match &lv.segments {
+                Ok(_) if !is_registry(volume) => {
+                    let place = self.place(volume, lv)?;
+                    parted.direct.push((volume.clone(), place));
+                }
+                served => {
+                    if let Err(why) = served {
+                        tracing::info!(%volume, %why, "leased and activated through LVM");
+                    }
+                    parted.through_lvm.push(volume.clone());
+                }
             }
         }
         Ok(parted)
