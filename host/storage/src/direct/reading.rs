@@ -34,20 +34,31 @@ pub(super) struct Look {
 const ATTEMPTS: u32 = 3;
 
 impl Look {
-    /// Opens the disks and reads them; `known` is used again where its mark is found unchanged.
+    /// Opens the disks and reads them; `known` is used again where its mark is found unchanged. A disk that
+    /// cannot be read is left out: a volume that is on none of it is served all the same.
     ///
     /// # Errors
-    /// If a disk cannot be read or has no label, if the metadata areas are not of one commit, or if a
-    /// physical volume is on none of the disks.
+    /// If none of the disks can be read, if the metadata areas are not of one commit, or if a physical
+    /// volume is on two of the disks.
     pub(super) fn at(
         pool: &PoolName,
         paths: &[PathBuf],
         known: Option<&Arc<Reading>>,
     ) -> PortResult<Self> {
-        let disks: Vec<Disk> = paths
-            .iter()
-            .map(|path| Disk::open(path))
-            .collect::<PortResult<_>>()?;
+        let mut disks = Vec::new();
+        let mut unread = None;
+        for path in paths {
+            match Disk::open(path) {
+                Ok(disk) => disks.push(disk),
+                Err(error) => {
+                    tracing::debug!(%pool, %error, "a disk is left out");
+                    unread.get_or_insert(error);
+                }
+            }
+        }
+        if let (true, Some(error)) = (disks.is_empty(), unread) {
+            return Err(error);
+        }
         let mut attempt = 1;
         let reading = loop {
             match read(pool, &disks, known) {
@@ -64,23 +75,30 @@ impl Look {
             numbers: numbers.collect(),
             disks,
         };
-        look.check(pool)?;
-        Ok(look)
+        match look
+            .reading
+            .layout
+            .pvs
+            .iter()
+            .find(|pv| look.disks_of(pv.id) > 1)
+        {
+            None => Ok(look),
+            Some(pv) => Err(PortError::Identity {
+                what: format!("the physical volume {} of pool {pool}", pv.id),
+                expected: "on one disk".to_owned(),
+                found: format!("on {}", look.disks_of(pv.id)),
+            }),
+        }
     }
 
-    /// Each PV of the VG is on one of the disks, and on one only.
-    fn check(&self, pool: &PoolName) -> PortResult<()> {
-        for pv in &self.reading.layout.pvs {
-            let found = self.disks.iter().filter(|disk| disk.pv == pv.id).count();
-            if found != 1 {
-                return Err(PortError::Identity {
-                    what: format!("the physical volume {} of pool {pool}", pv.id),
-                    expected: "on one disk".to_owned(),
-                    found: format!("on {found} of {}", self.disks.len()),
-                });
-            }
-        }
-        Ok(())
+    fn disks_of(&self, pv: LvmUuid) -> usize {
+        self.disks.iter().filter(|disk| disk.pv == pv).count()
+    }
+
+    /// Whether each PV of the VG was found.
+    pub(super) fn is_whole(&self) -> bool {
+        let mut pvs = self.reading.layout.pvs.iter();
+        pvs.all(|pv| self.disks_of(pv.id) == 1)
     }
 
     /// As if read of disks that have this layout, PV n being 8:(16 n).
@@ -179,16 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn i12_a_disk_of_the_vg_that_is_not_among_them_is_named() {
+    fn i12_each_physical_volume_is_on_one_disk_or_left_out() {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = folder.path().join("pv");
         std::fs::write(&path, REAL).unwrap();
-        // One of four.
-        let error = Look::at(&pool(), std::slice::from_ref(&path), None).unwrap_err();
-        assert!(error.to_string().contains("on 0 of 1"), "{error}");
+        // One of four, and a path that leads to nothing.
+        let gone = folder.path().join("gone");
+        let look = Look::at(&pool(), &[gone.clone(), path.clone()], None).unwrap();
+        assert!(!look.is_whole());
         // The same one twice, as a disk beside its multipath device.
         let error = Look::at(&pool(), &[path.clone(), path], None).unwrap_err();
-        assert!(error.to_string().contains("on 2 of 2"), "{error}");
+        assert!(error.to_string().contains("on 2"), "{error}");
+        let error = Look::at(&pool(), &[gone], None).unwrap_err();
+        assert!(error.to_string().contains("gone"), "{error}");
     }
 
     #[test]

@@ -85,9 +85,11 @@ impl World for Here {
 
     fn look(&self, pool: &PoolName, known: Option<&Arc<Reading>>) -> PortResult<Look> {
         let first = Look::at(pool, &self.disks(pool)?, known);
-        let Err(error) = first else { return first };
-        // A disk was added or is found under another name: LVM is asked where they are now.
-        tracing::debug!(%pool, %error, "looking for the pool's disks again");
+        if first.as_ref().is_ok_and(Look::is_whole) {
+            return first;
+        }
+        // A disk was added, or is found under another name, or is gone: LVM is asked where they are now.
+        tracing::debug!(%pool, "looking for the pool's disks again");
         self.lvm.pool(pool)?;
         Look::at(pool, &self.disks(pool)?, known)
     }
