@@ -16,15 +16,19 @@ pub struct AttachRequest {
     /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
-    /// The instance's name, for people and for policies that go by names; may be empty.
+    /// The instance's name, for people and for policies that go by names; may be empty, 256 bytes
+    /// at most.
     pub instance_name: String,
-    /// What the disks are for: one of the words, or an object with a word of the caller's own.
+    /// What the disks are for: one of the words, or an object with a word of the caller's own, 64
+    /// bytes at most.
     #[cfg_attr(feature = "schema", schemars(schema_with = "purpose_schema"))]
     pub purpose: Purpose,
-    /// Pairs of key and value for policies, in any words; they prove nothing.
+    /// Pairs of key and value for policies, in any words; they prove nothing. At most 64, a key of
+    /// 64 bytes and a value of 1,024 at most, 16 KiB together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<(String, String)>,
-    /// The disks asked for; the reply has them in this order.
+    /// The disks asked for; the reply has them in this order. At least one, 512 at most, and no
+    /// volume twice.
     pub disks: Vec<DiskRequest>,
     /// Plan and answer with the plan's steps; begin nothing.
     #[serde(default)]

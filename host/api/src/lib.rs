@@ -4,6 +4,7 @@
 //! HTTP/1.1 with JSON bodies over a unix socket; every failure has a [`Problem`] as its body.
 
 pub mod attach;
+pub mod bounds;
 pub mod client;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
@@ -16,6 +17,7 @@ pub use attach::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, CopyGrant, DetachReply,
     DetachRequest, Detached, DiskPath, DiskRequest, StartMark,
 };
+pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};

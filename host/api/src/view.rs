@@ -143,8 +143,11 @@ pub struct ExplainReply {
     pub request: String,
     /// In a sentence: what was asked and what came of it.
     pub summary: String,
-    /// The decision record as logged; absent when the request never reached the policies.
+    /// The decision record as logged; absent when the log has none.
     pub decision: Option<serde_json::Value>,
+    /// Why there is none, in a sentence; absent where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
     /// The plan's steps in their order, each in words and with how far it is.
     pub steps: Vec<(String, Open<StepState>)>,
     /// What is in the way now, a sentence each.

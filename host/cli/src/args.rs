@@ -116,8 +116,8 @@ pub(crate) enum DecisionsCommand {
     Show {
         /// The request's id, as other commands print it
         request: RequestId,
-        /// Put stand-ins for names, UUIDs, hints, labels and settings: for whoever is not to know
-        /// them
+        /// Put stand-ins for names, UUIDs, hints, labels and settings, and leave out the words of
+        /// sentences that may be names: for whoever is not to know them
         #[arg(long)]
         mask: bool,
     },

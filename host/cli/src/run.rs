@@ -41,7 +41,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
                 show::attachments(found, "on this node")
             })?;
         }
-        Command::Ls { all: true } => cluster(&client, json)?,
+        Command::Ls { all: true } => return cluster(&client, json),
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
         Command::Recover { volume } => {
             let heard = client.recover(&volume.pool, &volume.volume)?;
@@ -102,8 +102,9 @@ fn doctor(client: &Client, json: bool) -> anyhow::Result<Exit> {
     }
 }
 
-/// What cannot be read is said on stderr, so that stdout stays the list it was for programs.
-fn cluster(client: &Client, json: bool) -> anyhow::Result<()> {
+/// What cannot be read is said on stderr, so that stdout stays the list it was for programs, and by
+/// the exit code: "nothing is attached" is no answer while a pool is silent.
+fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
     let found = client.cluster()?;
     let place = if found.unreadable.is_empty() {
         "in the cluster"
@@ -113,14 +114,15 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<()> {
     answer(json, &found.attachments, |all| {
         show::attachments(all, place)
     })?;
-    if !found.unreadable.is_empty() {
-        hint(&if json {
-            json!({ "unreadable": found.unreadable }).to_string()
-        } else {
-            show::unreadable(&found.unreadable)
-        });
+    if found.unreadable.is_empty() {
+        return Ok(Exit::Ok);
     }
-    Ok(())
+    hint(&if json {
+        json!({ "unreadable": found.unreadable }).to_string()
+    } else {
+        show::unreadable(&found.unreadable)
+    });
+    Ok(Exit::Partial)
 }
 
 fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use crate::engine::{Engine, StepFailure};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
 use crate::ports::{
-    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
+    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, PortError, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{State, VolumeGuard};
@@ -224,6 +224,7 @@ impl Attach {
                 return Err(error);
             }
         };
+        self.put_on_record(&decision)?;
         let attempt = self.execute(ask, &plan, look.facts.now_ms);
         let outcome = match &attempt {
             Ok(Attempt::Done(_)) => Outcome::Done,
@@ -235,7 +236,9 @@ impl Attach {
             },
             Err(error) => error.outcome(),
         };
-        self.log(&decision, &outcome);
+        if let Err(error) = self.ports.decisions.end(ask.request, &outcome) {
+            self.tell_unrecorded("the outcome", ask.request, &error);
+        }
         attempt
     }
 
@@ -284,11 +287,28 @@ impl Attach {
         attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
     }
 
-    fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
+    /// Before the first step: nobody has a volume of which the log does not say why.
+    fn put_on_record(&self, decision: &DecisionRecord) -> Result<(), ControlError> {
+        let recorded = self.ports.decisions.record(decision, &Outcome::Begun);
+        recorded.map_err(|error| ControlError::State { error })?;
         self.state.in_flight.on_record(decision.facts.request.id);
-        if let Err(error) = self.ports.decisions.record(decision, outcome) {
-            tracing::warn!(%error, "a decision is missing from the log");
+        Ok(())
+    }
+
+    /// What ends here began nothing, so it ends so also where the log cannot be written.
+    fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
+        let request = decision.facts.request.id;
+        match self.ports.decisions.record(decision, outcome) {
+            Ok(()) => self.state.in_flight.on_record(request),
+            Err(error) => self.tell_unrecorded("the decision", request, &error),
         }
+    }
+
+    fn tell_unrecorded(&self, what: &str, request: RequestId, error: &PortError) {
+        self.ports.events.tell(&Event::Unrecorded {
+            what: format!("{what} of request {request}"),
+            reason: error.to_string(),
+        });
     }
 }
 

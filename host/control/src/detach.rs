@@ -172,8 +172,12 @@ impl Detach {
                 plan: steps.chain(afterwards).collect(),
             });
         }
-        self.take_advice(ask, selected);
-        self.execute_detach(ask.request, ask.instance, selected)
+        let on_record = self.take_advice(ask, selected);
+        let done = self.execute_detach(ask.request, ask.instance, selected);
+        if on_record {
+            self.end_advice(ask.request, &done);
+        }
+        done
     }
 
     /// Plans, journals and runs a detach; asks nobody (I32).

@@ -135,7 +135,13 @@ impl Node {
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
     pub fn attach(&self, request: &AttachRequest) -> Result<AttachDone, ControlError> {
-        let outcome = self.attach.attach(request);
+        let outcome = match self.known_name(request) {
+            Some(instance_name) => self.attach.attach(&AttachRequest {
+                instance_name,
+                ..request.clone()
+            }),
+            None => self.attach.attach(request),
+        };
         // Also after a failure: an attach announces itself in the mark before its first step.
         if !request.dry_run {
             self.start_marks.refresh(request.instance);
@@ -232,6 +238,17 @@ impl Node {
         self.state.copies()
     }
 
+    /// Who plugs a disk by hand gives the instance's UUID only, and the name is here already.
+    fn known_name(&self, request: &AttachRequest) -> Option<String> {
+        if !request.instance_name.is_empty() {
+            return None;
+        }
+        let attachment_table = self.state.attachment_table();
+        let mut has = attachment_table.of_instance(request.instance);
+        has.find(|a| !a.instance_name.is_empty())
+            .map(|a| a.instance_name.clone())
+    }
+
     /// Everything attached or quarantined on this node.
     #[must_use]
     pub fn attachments(&self) -> Vec<StoredAttachment> {
@@ -282,6 +299,12 @@ impl Node {
     /// If the state cannot be read.
     pub fn history(&self, what: &JournalQuery, limit: usize) -> PortResult<Vec<JournalEntry>> {
         self.views.history(what, limit)
+    }
+
+    /// Whether an attach of this id is under way, whatever the journal has of it yet.
+    #[must_use]
+    pub fn is_attaching(&self, request: RequestId) -> bool {
+        self.state.in_flight.has(request)
     }
 
     /// The newest entry of a request.

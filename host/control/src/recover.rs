@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use volward_model::{AttachmentKey, PoolName, RequestId};
+use volward_model::{AttachmentKey, Outcome, PoolName, RequestId};
 use volward_plan::Step;
 
 use crate::copies::Copies;
@@ -12,8 +12,8 @@ use crate::engine::{DueWriteBack, Engine};
 use crate::observe::Observer;
 use crate::pools::Pools;
 use crate::ports::{
-    Clock, Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine,
-    OpenEntries, PortError, PortResult, StepMark, StoredAttachment,
+    Clock, Decisions, Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine,
+    OpenEntries, Operation, PortError, PortResult, StepMark, StoredAttachment,
 };
 use crate::settings::{Settings, needs};
 use crate::state::State;
@@ -37,6 +37,7 @@ pub struct Recovered {
 
 needs!(RecoveryPorts {
     journal: Journal,
+    decisions: Decisions,
     devices: Devices,
     machine: Machine,
     clock: Clock,
@@ -166,6 +167,7 @@ impl Recovery {
         for damaged in damaged {
             if damaged.entry.boot_id == boot_id {
                 self.engine.give_up(&damaged);
+                self.end_decision(&damaged.entry, JournalState::Quarantined, false);
                 recovered.quarantined.push(damaged.entry.request);
             } else {
                 // The node's restart has ended every step, whatever its mark was.
@@ -195,7 +197,34 @@ impl Recovery {
             // It goes on in the background.
             JournalState::Open => {}
         }
+        self.end_decision(entry, taken_up.state, restarted);
         taken_up.due
+    }
+
+    /// The decision that the request was carried out for was left without an outcome. A write-back
+    /// has none: it follows from a detach.
+    fn end_decision(&self, entry: &JournalEntry, state: JournalState, restarted: bool) {
+        if let Operation::WriteBack { .. } = entry.operation {
+            return;
+        }
+        let died = match restarted {
+            true => "the node was restarted before it was done",
+            false => "the daemon ended before it was done",
+        };
+        let outcome = match state {
+            JournalState::Open => return,
+            JournalState::Done => Outcome::Done,
+            JournalState::Undone => Outcome::Failed {
+                message: format!("{died}, and it was taken back"),
+            },
+            JournalState::Quarantined => Outcome::Failed {
+                message: format!("{died}, and could be neither completed nor taken back"),
+            },
+        };
+        if let Err(error) = self.ports.decisions.end(entry.request, &outcome) {
+            let what = format!("the outcome of request {}", entry.request);
+            self.engine.unrecorded(what, &error);
+        }
     }
 
     fn tell_again(&self, entry: &JournalEntry) {

@@ -131,6 +131,7 @@ fn interrupted(story: &Story, end: End, back: Return) {
     assert_eq!(lab.policy.asked().len(), asked, "I32: no plugin is asked");
     let case = format!("{end:?}, back: {back:?}");
     assert_eq!(check::settled(&lab, &daemon), [""; 0], "{case}");
+    assert_eq!(check::on_record(&lab, "n1"), [""; 0], "{case}");
     // Nothing but the daemon broke, so there is nothing that could not be mended.
     let attachments = daemon.node.attachments();
     assert!(

@@ -250,7 +250,7 @@ fn a_quarantine_spares_what_the_instance_had_before() {
 
 #[test]
 fn every_single_failure_leaves_all_or_nothing() {
-    for n in 1..60 {
+    for n in 1..80 {
         let (lab, n1, _) = two_nodes();
         let volumes = [lab.volume("a"), lab.volume("b")];
         lab.policy

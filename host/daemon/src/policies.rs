@@ -10,7 +10,7 @@ use cap_std::fs::MetadataExt;
 use tokio::sync::watch::Receiver;
 use volward_control::ports::{Decisions, Policy, PortError, PortResult};
 use volward_folder::NamedFolder;
-use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
+use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, RequestId, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, PluginStatus, RollbackError,
     Runtime, Sources, Which,
@@ -237,6 +237,14 @@ impl Decisions for Log {
                 what: "writing the decision log".into(),
                 reason: error.to_string(),
             })
+    }
+
+    fn end(&self, request: RequestId, outcome: &Outcome) -> PortResult<()> {
+        let mut log = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        log.end(request, outcome).map_err(|error| PortError::Io {
+            what: "writing the decision log".into(),
+            reason: error.to_string(),
+        })
     }
 }
 

@@ -33,6 +33,13 @@ enum Mark {
 /// `release`: always lets libvirt go on.
 pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     let Some(instance) = guest.instance else {
+        if !guest.is_named {
+            say::line(&format!(
+                "there is no domain XML on stdin, so nobody knows which disks guest {} had: if it had \
+                 managed ones, `volward detach UUID`",
+                call.guest
+            ));
+        }
         return true;
     };
     let mark = read_mark(place, instance);

@@ -6,6 +6,10 @@
     reason = "helpers of tests stop the test, and lay out a node's files by path"
 )]
 
+#[path = "hook/beside.rs"]
+mod beside;
+#[path = "hook/elements.rs"]
+mod elements;
 mod support;
 
 use serde_json::{Value, json};
@@ -69,7 +73,8 @@ fn i31_a_guest_without_managed_disks_needs_no_daemon() {
     let node = Node::new();
     let huge = [b"<domain>".to_vec(), vec![b' '; 5 << 20]].concat();
     for operation in OPERATIONS {
-        for xml in [&xml("unmanaged")[..], b"", b"<domain>\xff\xfe", &huge] {
+        let odd = xml("odd-but-unmanaged");
+        for xml in [&xml("unmanaged")[..], &odd, b"<domain>\xff\xfe", &huge] {
             let ended = node.hook(&format!("plain {operation}"), xml);
             assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{operation}");
             assert_eq!(ended.stdout, "", "an empty output is unchanged XML");
@@ -212,6 +217,10 @@ fn xml_that_cannot_be_attached_is_refused_without_asking() {
         (
             "metadata-typo",
             good.replace("accept-narrowing", "accept-narowing"),
+        ),
+        (
+            "hints-too-large",
+            good.replace("blue &amp; green", &"x".repeat(2 << 20)),
         ),
         (
             "outside-a-disk",

@@ -256,7 +256,10 @@ fn run(seed: u64) -> (Vec<String>, usize) {
     let attached = cluster.attached.load(Ordering::SeqCst);
     let daemons = cluster.daemons.iter();
     let wrong: Vec<String> = daemons
-        .flat_map(|d| check::settled(&cluster.lab, d))
+        .flat_map(|d| {
+            let recorded = check::on_record(&cluster.lab, d.kernel.name().as_str());
+            [check::settled(&cluster.lab, d), recorded].concat()
+        })
         .collect();
     if wrong.is_empty() {
         return (wrong, attached);

@@ -134,11 +134,14 @@ impl Client {
         &self.socket
     }
 
-    /// `POST /v1/attach`.
+    /// `POST /v1/attach`. What is out of bounds is not sent: it would be megabytes.
     ///
     /// # Errors
-    /// As [`ClientError`] lists; so for every call below.
+    /// As [`ClientError`] lists; so for every call below. [`OutOfBounds`](crate::OutOfBounds) is a
+    /// [`Problem`], as the daemon would say it.
     pub fn attach(&self, request: &AttachRequest) -> Reply<AttachReply> {
+        let kept = request.check();
+        kept.map_err(|bound| ClientError::Problem(Box::new(bound.into())))?;
         self.post("/v1/attach", request)
     }
 

@@ -192,13 +192,21 @@ pub(crate) fn hydrations(found: &[HydrationView]) -> String {
             format!("{}/{}", h.pool, h.volume),
             h.state.to_string(),
             percent(h.done, h.total),
-            Bytes(h.done).to_string(),
-            Bytes(h.total).to_string(),
+            bytes(h, h.done),
+            bytes(h, h.total),
             hydration_remark(h),
         ]
     });
     let header = ["VOLUME", "STATE", "DONE", "BYTES", "OF", "REMARK"];
     table(header, &["DONE", "BYTES", "OF"], rows)
+}
+
+/// A write-back has no numbers before its device is there.
+fn bytes(h: &HydrationView, bytes: u64) -> String {
+    match h.total {
+        0 => "-".to_owned(),
+        _ => Bytes(bytes).to_string(),
+    }
 }
 
 /// What there is to say besides the numbers.
@@ -208,6 +216,9 @@ pub(crate) fn hydration_remark(h: &HydrationView) -> String {
     }
     if h.stalled_ms > 0 {
         return format!("no progress for {}", span(h.stalled_ms));
+    }
+    if h.total == 0 {
+        return "not begun yet".to_owned();
     }
     h.remaining_ms
         .map(|ms| format!("about {} left", span(ms)))

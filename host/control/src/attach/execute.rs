@@ -78,9 +78,11 @@ impl Attach {
     /// Tells that a request ended without attachments.
     pub(super) fn tell_refused(&self, ask: &AttachRequest, error: &ControlError) {
         let (code, reason) = match error.outcome() {
-            Outcome::Done => return,
+            Outcome::Done | Outcome::Begun => return,
             Outcome::Refused { code, message } => (code, message),
-            Outcome::Failed { message } => ("failed".to_owned(), message),
+            Outcome::Failed { message } | Outcome::Interrupted { message } => {
+                ("failed".to_owned(), message)
+            }
         };
         self.ports.events.tell(&Event::Refused {
             request: ask.request,

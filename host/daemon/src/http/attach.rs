@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, DomainEvent,
+    Detached, DiskPath, DomainEvent, Problem,
 };
 use volward_control::{AttachDone, Cancellation, NotAfter};
 use volward_model::{InstanceId, RequestId};
@@ -22,6 +22,8 @@ pub(super) async fn attach(
     Json(body): Json<AttachRequest>,
 ) -> Result<Json<AttachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
+    // Before it is anybody's facts, or in a log.
+    body.check().map_err(Problem::from)?;
     let only_while_waiting = body.only_while_waiting;
     let ask = attach_ask(caller, body);
     // This future is dropped when the connection is closed; the work in its thread goes on.
@@ -33,12 +35,10 @@ pub(super) async fn attach(
         );
         let done = daemon.node.attach(&ask).map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
-            let mut failure = Failure::from(error);
-            if ask.dry_run {
-                // Nothing was begun, so `explain` has nothing to add.
-                failure.0.request = None;
+            match ask.dry_run {
+                true => Failure::without_record(error),
+                false => Failure::from(error),
             }
-            failure
         })?;
         Ok(attach_reply(&daemon, ask.request, ask.instance, done))
     })

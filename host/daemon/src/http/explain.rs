@@ -10,6 +10,7 @@ use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
 
 use super::handler::{Shared, blocking};
+use super::outcome::{settle, undecided};
 use super::problem::{Failure, plain};
 use super::views::parse;
 use crate::wiring::Daemon;
@@ -30,7 +31,8 @@ pub(super) async fn explain(
 ) -> Result<Json<ExplainReply>, Failure> {
     blocking(move || {
         let query = query(&daemon, &what)?;
-        let (entry, logged) = latest(&daemon, &query)?;
+        let (entry, mut logged) = latest(&daemon, &query)?;
+        settle(&daemon, logged.as_mut_slice())?;
         match entry
             .as_ref()
             .map(|e| e.request)
@@ -131,6 +133,7 @@ fn reply(
     Ok(ExplainReply {
         request: request.to_string(),
         summary: summary(entry, logged),
+        undecided: entry.filter(|_| decision.is_none()).map(undecided),
         decision,
         steps: steps.collect(),
         trouble: causes.chain(daemon.node.inconsistencies()).collect(),
@@ -157,7 +160,12 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
             JournalState::Undone => "taken back",
             JournalState::Quarantined => "quarantined",
         };
-        return format!("{kind} of {}: {state}", volumes.join(", "));
+        // What failed before its volumes were looked up has none.
+        let whose = match (volumes.is_empty(), entry.operation.instance()) {
+            (true, Some(instance)) => format!("for instance {instance}"),
+            _ => format!("of {}", volumes.join(", ")),
+        };
+        return format!("{kind} {whose}: {state}");
     }
     let Some(logged) = logged else {
         return String::new();
@@ -168,6 +176,8 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
         .map(|d| format!("{}/{}", d.pool, d.name))
         .collect();
     let said = match &logged.outcome {
+        Outcome::Begun => "under way".to_owned(),
+        Outcome::Interrupted { message } => format!("interrupted: {message}"),
         Outcome::Done => "done".to_owned(),
         Outcome::Refused { message, .. } => format!("refused: {message}"),
         Outcome::Failed { message } => format!("failed: {message}"),

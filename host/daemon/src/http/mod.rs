@@ -4,8 +4,11 @@ mod attach;
 mod decisions;
 mod door;
 mod explain;
+#[cfg(test)]
+mod habits;
 mod handler;
 pub(crate) mod openapi;
+mod outcome;
 mod peer;
 pub(crate) mod policies;
 mod problem;

@@ -46,6 +46,16 @@ impl From<PortError> for Failure {
     }
 }
 
+impl Failure {
+    /// Of what no record is kept: `explain` would know nothing of it.
+    pub(super) fn without_record(error: ControlError) -> Self {
+        Self(Problem {
+            request: None,
+            ..problem(&error)
+        })
+    }
+}
+
 /// A problem of one sentence.
 pub(crate) fn plain(kind: ProblemCode, code: &str, message: String) -> Problem {
     Problem {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -37,9 +37,10 @@ pub(super) struct Route {
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
-/// A query parameter. None is required.
+/// A query parameter.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
+    pub(super) is_required: bool,
     pub(super) meaning: &'static str,
     pub(super) takes: MakeSchema,
 }
@@ -47,8 +48,16 @@ pub(super) struct Parameter {
 const fn parameter<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
     Parameter {
         name,
+        is_required: false,
         meaning,
         takes: schema::<T>,
+    }
+}
+
+const fn required<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
+    Parameter {
+        is_required: true,
+        ..parameter::<T>(name, meaning)
     }
 }
 
@@ -98,6 +107,11 @@ impl Route {
     /// The same for whoever has another right.
     fn for_whoever_may(self, right: Right) -> Self {
         Self { right, ..self }
+    }
+
+    /// The same, where all is said by the path; a body is not looked at.
+    fn without_body(self) -> Self {
+        Self { body: None, ..self }
     }
 }
 
@@ -161,7 +175,8 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/policies/load",
             "Load what is in the policies folder now; what is refused does not replace what serves",
             post(policies::load),
-        ),
+        )
+        .without_body(),
         does::<RollbackRequest, Vec<PolicyView>>(
             "/v1/policies/rollback",
             "Go back to the version of a policy that was good before the one that serves, or undo that",
@@ -183,7 +198,7 @@ pub(super) fn table() -> Vec<Route> {
         reads::<RecoverReply>(
             "/v1/recover",
             "Where a volume's data is, told by every witness this node has; nothing is changed",
-            const { &[parameter::<String>("volume", "POOL/NAME")] },
+            const { &[required::<String>("volume", "POOL/NAME")] },
             get(recover::recover),
         ),
         reads::<DecisionsReply>(
@@ -207,7 +222,7 @@ pub(super) fn table() -> Vec<Route> {
         reads::<Vec<DecisionReply>>(
             "/v1/decisions/record",
             "Every decision of a request, whole",
-            const { &[parameter::<String>("request", "a request id")] },
+            const { &[required::<String>("request", "a request id")] },
             get(decisions::records),
         )
         .for_whoever_may(Right::Administer),
@@ -237,6 +252,7 @@ pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
         })
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::map_response(plain_rejections))
         .with_state(daemon)
 }
@@ -263,6 +279,12 @@ async fn who_may_ask(
     Ok(next.run(request).await)
 }
 
+async fn other_method(method: Method) -> Response {
+    let message = format!("{method} is not served at this path; GET /openapi.json lists what is");
+    let problem = plain(ProblemCode::BadRequest, "bad-request", message);
+    (StatusCode::METHOD_NOT_ALLOWED, Json(problem)).into_response()
+}
+
 /// axum's own refusals (a body that is no JSON, say) are text; ours are problems.
 async fn plain_rejections(response: Response) -> Response {
     let json = response
@@ -278,6 +300,9 @@ async fn plain_rejections(response: Response) -> Response {
         .await
         .unwrap_or_default();
     let message = match String::from_utf8_lossy(&text) {
+        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
+            "the request's body is larger than 2 MiB, and more is not read".to_owned()
+        }
         text if text.is_empty() => status.to_string(),
         text => not_understood(&text),
     };
@@ -296,10 +321,15 @@ fn not_understood(text: &str) -> String {
         "Failed to deserialize query string: ",
     ];
     let what = beginnings.iter().find_map(|b| text.strip_prefix(b));
-    what.map_or_else(
-        || text.to_owned(),
-        |what| format!("the request is not understood: {what}"),
-    )
+    let Some(what) = what else {
+        return text.to_owned();
+    };
+    // All that serde says of a byte order mark, or of UTF-16.
+    let encoding = match what.ends_with("expected value at line 1 column 1") {
+        true => "; a body is JSON in UTF-8, without a byte order mark",
+        false => "",
+    };
+    format!("the request is not understood: {what}{encoding}")
 }
 
 #[cfg(test)]

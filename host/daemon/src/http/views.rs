@@ -31,7 +31,8 @@ pub(super) async fn pool_init(
             %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
         );
         let made = daemon.node.init_pool(request, &name);
-        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
+        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))
+            .map_err(Failure::without_record)?;
         Ok(pool_view(&daemon, &name))
     })
     .await
@@ -61,7 +62,8 @@ pub(super) async fn volume_set(
         let set = daemon
             .node
             .set_shareable(request, &pool, &volume, shareable);
-        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))?;
+        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))
+            .map_err(Failure::without_record)?;
         let info = daemon.node.pool_info(&pool)?;
         info.named(&volume).map(volume_view).ok_or_else(|| {
             let message = format!("{pool}/{volume} vanished while it was marked");
