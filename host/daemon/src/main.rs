@@ -23,6 +23,7 @@ mod config;
 mod doctor;
 mod folders;
 mod http;
+mod left;
 mod only_one;
 mod policies;
 mod spool;

@@ -8,6 +8,7 @@ use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
+use volward_storage::direct::{Direct, LeftByUs};
 use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
@@ -20,9 +21,10 @@ use volward_storage::marks::MarksFolder;
 use volward_storage::probe::{Probes, System};
 use volward_storage::registry::LunRegistry;
 
-use crate::config::{Config, PoolKind, Switch, Timeouts};
+use crate::config::{Config, PoolKind, Provider, Switch, Timeouts};
 use crate::folders::{self, Folders};
 use crate::http::places::Places;
+use crate::left;
 use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
 use crate::system::{SystemClock, TestSeams, Threads};
@@ -47,7 +49,7 @@ pub(crate) struct Daemon {
     /// For `doctor`, which looks at the devices files.
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
-    pub(crate) leases: Arc<Lvmlockd>,
+    pub(crate) leases: Arc<Direct>,
     pub(crate) tools: Tools,
     /// What `doctor` looks at.
     pub(crate) probes: Arc<dyn Probes>,
@@ -90,14 +92,16 @@ impl Daemon {
 
         let pools = pool_settings(&config);
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pools, folders.etc));
-        let leases = Arc::new(Lvmlockd::new(lvm.clone(), Arc::new(Sanlock::new()?)));
         let machine = Arc::new(Kernel::new());
+        let devices = Arc::new(Bounded::new(Dm::new(folders.devices)));
+        let left = left::by_us(&state, &*devices, &machine.boot_id())?;
+        let leases = Arc::new(provider(&config, &lvm, &left)?);
         let marks = Arc::new(MarksFolder::new(folders.marks, machine.boot_id()));
         let ports = Ports {
             volumes: lvm.clone(),
             leases: leases.clone(),
             activation: leases.clone(),
-            devices: Arc::new(Bounded::new(Dm::new(folders.devices))),
+            devices,
             registry: Arc::new(LunRegistry::default()),
             journal: Arc::new(state),
             policy: policies.clone(),
@@ -128,6 +132,16 @@ impl Daemon {
             _only_one: only_one,
         })
     }
+}
+
+/// Leases and activation, for each pool as it is configured.
+fn provider(config: &Config, lvm: &Arc<Lvm>, left: &LeftByUs) -> anyhow::Result<Direct> {
+    let sanlock = Arc::new(Sanlock::new()?);
+    let lvmlockd = Arc::new(Lvmlockd::new(Arc::clone(lvm), Arc::clone(&sanlock)));
+    let direct = config.pool.iter();
+    let direct = direct.filter(|pool| pool.provider() == Some(Provider::Direct));
+    let direct: Vec<_> = direct.map(|pool| pool.name.clone()).collect();
+    Ok(Direct::new(lvm, lvmlockd, sanlock, &direct, left))
 }
 
 /// The folders, and the lock on that of the state.

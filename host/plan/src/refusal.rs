@@ -106,6 +106,8 @@ codes! {
     PathTaken => "path-taken",
     /// The exclusive lease was lost while something was changed under it (I1).
     LeaseLost => "lease-lost",
+    /// Somebody activated the volume on this node, past Volward.
+    ActiveByHand => "active-by-hand",
     /// An earlier attachment is quarantined.
     Quarantined => "quarantined",
     /// What was decided on changed each time before it was carried out.

@@ -518,6 +518,15 @@ fn rules() -> Vec<Case> {
             .into(),
         ),
         (
+            Code::ActiveByHand,
+            "activated past Volward",
+            Unmet::ActiveByHand {
+                volume: volume().info.volume,
+                why: "process 321 holds its lease, open by dd (process 4711)".to_owned(),
+            }
+            .into(),
+        ),
+        (
             Code::Internal,
             "the registry",
             changed(|v| {

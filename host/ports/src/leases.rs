@@ -65,8 +65,8 @@ pub enum LeaseStyle {
 /// After every change the caller reads the state back through [`Leases::held`]: exit codes prove
 /// nothing (I29).
 pub trait Leases: Send + Sync {
-    /// Whether leases come with activation.
-    fn style(&self) -> LeaseStyle;
+    /// Whether leases come with activation in that pool.
+    fn style(&self, pool: &PoolName) -> LeaseStyle;
 
     /// Takes leases that this node does not hold, one operation for all. May succeed for some and
     /// fail for others: then it is an error, and the caller reads back.

@@ -33,7 +33,8 @@ impl Engine {
                 return Err(StepError::Held(refusal));
             }
             // Whoever held it may have given it up between the command and the look.
-            let passing = matches!(error, PortError::Command { .. }) && attempt < LEASE_ATTEMPTS;
+            let passing = matches!(error, PortError::Command { .. } | PortError::Busy { .. })
+                && attempt < LEASE_ATTEMPTS;
             if !passing {
                 return Err(match self.incomplete(pool, volumes) {
                     Some(refusal) => StepError::Refused(refusal),
@@ -79,7 +80,7 @@ impl Engine {
         if !held.is_empty() {
             leases.convert(pool, &held, mode)?;
         }
-        match leases.style() {
+        match leases.style(pool) {
             LeaseStyle::Fused => Ok(()),
             LeaseStyle::Separate => self.ports.activation.activate(pool, volumes),
         }
@@ -161,7 +162,7 @@ impl Engine {
     /// Deactivates and releases, never the lease of what is still active.
     fn give_up_leases(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
         let leases = &self.ports.leases;
-        if leases.style() == LeaseStyle::Separate {
+        if leases.style(pool) == LeaseStyle::Separate {
             self.ports.activation.deactivate(pool, volumes)?;
         }
         leases.release(pool, volumes)

@@ -38,6 +38,7 @@ struct PoolPlaces {
     name: Spanned<Value>,
     kind: Option<Spanned<Value>>,
     devices_file: Option<Spanned<Value>>,
+    provider: Option<Spanned<Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,6 +76,13 @@ fn pools<'a>(config: &Config, places: &'a Places) -> Result<(), Found<'a>> {
                 pool.name, first.name
             );
             return Err((place.and_then(|p| p.kind.as_ref()), reason));
+        }
+        if pool.kind == PoolKind::Local && pool.provider.is_some() {
+            let reason = format!(
+                "pool {} is local and has no leases, so it has no provider of them; take the line out",
+                pool.name
+            );
+            return Err((place.and_then(|p| p.provider.as_ref()), reason));
         }
         let devices_file = pool.devices_file();
         if devices_file.contains('/') || devices_file == "system.devices" {

@@ -216,6 +216,7 @@ mod tests {
                 name: name.parse().unwrap(),
                 kind,
                 devices_file: None,
+                provider: None,
             })
             .into()
     }

@@ -8,10 +8,10 @@ use volward_control::ports::{LeaseStatus, PortResult};
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
 use super::{bad, fine, groups, refusing};
-use crate::config::{PoolKind, PoolSection};
+use crate::config::{PoolKind, PoolSection, Provider};
 use crate::wiring::Daemon;
 
-pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
+pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
     // Through the devices file: what it does not list LVM does not see.
     let info = daemon.node.pool_info(&pool.name);
     let (path, text) = daemon.lvm.devices_file(&pool.devices_file());
@@ -20,7 +20,20 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
         PoolKind::Shared => shared_pool(daemon, &pool.name, info),
         PoolKind::Local => local_pool(daemon, &pool.name, info),
     };
-    [devices, state]
+    let provider = pool.provider().map(|who| provider(&pool.name, who));
+    [devices, state].into_iter().chain(provider).collect()
+}
+
+/// Who serves a shared pool's leases, and why.
+fn provider(pool: &PoolName, provider: Provider) -> DoctorCheck {
+    let found = match provider {
+        Provider::Direct => {
+            "direct: taken by volwardd itself, as provider = \"direct\" says; the registry's, and those of \
+             volumes that are neither linear nor striped, through lvmlockd"
+        }
+        Provider::Lvmlockd => "lvmlockd: taken by LVM's commands, which is the default",
+    };
+    fine(&format!("provider of {pool}"), found)
 }
 
 /// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
@@ -323,6 +336,16 @@ mod tests {
         assert_eq!(found.verdict, DoctorVerdict::Failed);
         assert!(found.refuses_read_write, "{found:?}");
         assert!(found.found.contains("called n1 too"), "{found:?}");
+    }
+
+    #[test]
+    fn who_takes_the_leases_is_said() {
+        let pool = "vg0".parse().unwrap();
+        let direct = provider(&pool, Provider::Direct);
+        assert_eq!(direct.name, "provider of vg0");
+        assert!(direct.found.starts_with("direct"), "{direct:?}");
+        let lvmlockd = provider(&pool, Provider::Lvmlockd);
+        assert!(lvmlockd.found.starts_with("lvmlockd"), "{lvmlockd:?}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl FakeNode {
         volumes: &[VolumeRef],
         mode: LeaseMode,
     ) -> PortResult<()> {
-        let activate = self.style() == LeaseStyle::Fused;
+        let activate = self.style(pool) == LeaseStyle::Fused;
         let command = if activate { "activate" } else { "lease" };
         let detail = format!("{pool} {mode} {}", names(volumes));
         let lease = Some(mode);
@@ -158,7 +158,7 @@ impl FakeNode {
 }
 
 impl Leases for FakeNode {
-    fn style(&self) -> LeaseStyle {
+    fn style(&self, _pool: &PoolName) -> LeaseStyle {
         style(&self.cluster().world())
     }
 
@@ -171,7 +171,7 @@ impl Leases for FakeNode {
     }
 
     fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        let fused = self.style() == LeaseStyle::Fused;
+        let fused = self.style(pool) == LeaseStyle::Fused;
         let command = if fused { "deactivate" } else { "release" };
         self.changes(
             command,

@@ -52,6 +52,10 @@ fn leases_held_are_read_with_mode_and_version() {
     let first = &status.resources[0];
     assert_eq!(first.name, "STr3v6-iOjA-OkvE-odLS-CA5J-RlWO-v7gPkt");
     assert_eq!(first.lockspace, "lvm_vg0");
+    assert_eq!(first.disk, "/dev/mapper/vg0-lvmlock");
+    let second = &status.resources[1];
+    assert_eq!((first.offset, second.offset), (71_303_168, 70_254_592));
+    assert_eq!((first.pid, second.pid), (181, 181), "lvmlockd's");
     assert!(
         parse(&replaced("use_watchdog=0", "use_watchdog=1"))
             .unwrap()
