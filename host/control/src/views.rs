@@ -149,6 +149,7 @@ impl Views {
             .attachment_table()
             .of_instance(instance)
             .filter(|a| a.state == AttachmentState::Attached)
+            .filter(|a| self.state.fences().get(a.key()).is_none())
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();
         disks

@@ -9,6 +9,7 @@ use crate::http::rights::Role;
 use crate::wiring::Daemon;
 
 mod copies;
+mod leases;
 mod libvirt;
 mod pools;
 mod system;
@@ -42,6 +43,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
     checks.extend(system::exchanged(&daemon.held));
+    checks.extend(leases::examine(daemon));
     checks.push(consistency(daemon));
     checks.extend(copies::examine(daemon));
     checks.extend(copies::volumes(daemon));

@@ -198,6 +198,8 @@ pub struct DeviceInfo {
     pub read_only: bool,
     /// The live table's target type (`linear`, `clone`, `error`); `None` without a table.
     pub target: Option<String>,
+    /// Length of the live table in sectors of 512 bytes; 0 without a table.
+    pub length: Sectors,
     /// dm's event counter, for waiting.
     pub event: u32,
 }

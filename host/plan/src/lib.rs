@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
 //! | [`intent`] | which of two nodes that want the same goes on |
@@ -16,6 +17,7 @@
 
 pub mod attach;
 pub mod detach;
+pub mod fence;
 pub mod geometry;
 pub mod home;
 pub mod input;

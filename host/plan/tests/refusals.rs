@@ -106,6 +106,7 @@ fn open_device(volume: &VolumeInput) -> DeviceInfo {
         suspended: false,
         read_only: false,
         target: Some("linear".into()),
+        length: volward_model::Sectors(2048),
         event: 0,
     }
 }
@@ -459,6 +460,19 @@ fn rules() -> Vec<Case> {
                     ..here(instance(9), AttachmentState::Attached)
                 });
             }),
+        ),
+        (
+            Code::Fenced,
+            "its lease was taken again",
+            Refusal::fenced(&volume().info.volume, "its lease was lost and taken again"),
+        ),
+        (
+            Code::LeasesUncertain,
+            "not renewed",
+            Refusal::leases_uncertain(
+                &"vg0".parse().unwrap(),
+                "the lockspace was last renewed 45 s ago",
+            ),
         ),
         (
             Code::Leftovers,

@@ -4,6 +4,7 @@ mod attach;
 mod decisions;
 mod door;
 mod explain;
+mod fence;
 mod handler;
 pub(crate) mod openapi;
 mod peer;
@@ -39,7 +40,9 @@ pub(crate) use peer::Peer;
 /// A pool that is not ready at start (its lockspace is joined later), or whose registry could not
 /// be written, is tried again so often.
 const POOL_RETRY: Duration = Duration::from_secs(3);
-/// Requests under way at shutdown get so long; an LVM command's own deadline is 60 s.
+/// A lost lease is to be known within a second (I2).
+const LEASES_EVERY: Duration = Duration::from_millis(500);
+/// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
 /// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
@@ -57,6 +60,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     std::thread::Builder::new()
         .name("pools".into())
         .spawn(move || tend_pools(&background))
+        .context("starting a thread")?;
+
+    let background = Arc::clone(&daemon);
+    std::thread::Builder::new()
+        .name("leases".into())
+        .spawn(move || follow_leases(&background))
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
@@ -129,6 +138,14 @@ fn tend_pools(daemon: &Daemon) {
         });
         daemon.node.write_slots_again();
         std::thread::sleep(POOL_RETRY);
+    }
+}
+
+/// Looks at the leases, and has attachments cut off when they are lost.
+fn follow_leases(daemon: &Daemon) {
+    while !daemon.node.is_stopping() {
+        daemon.node.follow_leases();
+        std::thread::sleep(LEASES_EVERY);
     }
 }
 

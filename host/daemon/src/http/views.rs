@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, HydrationView, LockType, Open, PoolInitRequest,
-    PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
+    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest,
+    VolumeView,
 };
 use volward_control::ports::StoredAttachment;
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
@@ -132,12 +133,13 @@ fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
             device: None,
             since_ms: a.since_ms,
             causes: Vec::new(),
+            fenced: None,
         }
     });
     (views.collect(), unreadable)
 }
 
-fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView {
+pub(super) fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView {
     let device = match a.form {
         DiskForm::Own => {
             format!(
@@ -161,6 +163,11 @@ fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView
         device: Some(device),
         since_ms: a.since_ms,
         causes: a.causes.clone(),
+        fenced: daemon.node.fenced().get(&a.key()).map(|f| FencedView {
+            reason: f.reason.clone(),
+            since_ms: f.since_ms,
+            cut: f.cut,
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 use volward_model::{
-    Access, DeviceId, DeviceNumber, InstanceId, LvUuid, Sharing, VolumeId, VolumeInfo, VolumeRef,
+    Access, DeviceId, DeviceNumber, InstanceId, LvUuid, Sectors, Sharing, VolumeId, VolumeInfo,
+    VolumeRef,
 };
 
 use super::*;
@@ -81,6 +82,7 @@ fn device(role: DeviceRole, target: Option<&str>) -> DeviceInfo {
         suspended: false,
         read_only: false,
         target: target.map(str::to_owned),
+        length: Sectors(2048),
         event: 0,
     }
 }

@@ -18,7 +18,7 @@ use devicemapper::{
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Table};
+use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 use crate::blockdev::{self, io};
@@ -108,6 +108,7 @@ fn find(dm: &DM, id: DeviceId) -> PortResult<Option<Found>> {
 
 fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult<DeviceInfo> {
     let device = raw.device();
+    let lines = live_lines(dm, id)?;
     Ok(DeviceInfo {
         id,
         number: DeviceNumber {
@@ -117,7 +118,8 @@ fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult
         open: raw.open_count() > 0,
         suspended: raw.flags().contains(DmFlags::DM_SUSPEND),
         read_only: raw.flags().contains(DmFlags::DM_READONLY),
-        target: live_lines(dm, id)?.into_iter().next().map(|line| line.2),
+        length: Sectors(lines.iter().map(|line| line.1).sum()),
+        target: lines.into_iter().next().map(|line| line.2),
         event: raw.event_nr(),
     })
 }

@@ -93,6 +93,7 @@ impl Sanlock {
             return Err(not_joined(pool));
         };
         let freshness = joined.freshness(status.monotime);
+        let generation = joined.generation;
         let resources = status.resources.into_iter();
         let held = resources
             .filter(|resource| resource.lockspace == lockspace)
@@ -103,6 +104,7 @@ impl Sanlock {
             held,
             watchdog_armed: status.use_watchdog,
             freshness,
+            generation: Some(generation),
         })
     }
 
