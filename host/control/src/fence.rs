@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use volward_model::{
-    AttachmentKey, Backing, DeviceId, HeldLease, HomeState, InstanceId, LeaseMode, LvUuid,
-    PoolName, RequestId, Sharing, Table, VolumeRef,
+    AttachmentKey, Backing, DeviceId, HomeState, InstanceId, LeaseMode, LvUuid, PoolName,
+    RequestId, Sharing, Table, VolumeRef,
 };
 use volward_plan::fence::{LeaseWatch, Said, Standing};
 use volward_plan::{DiskForm, Refusal, Unmet, home_of};
@@ -119,6 +119,17 @@ impl Fence {
             (standing, missing)
         };
         self.act(pool, &standing);
+        if matches!(standing, Standing::Lost { .. }) && matches!(said, Said::Joined { .. }) {
+            // Under the new generation, that others see who wrote it; a registry that cannot be
+            // written now is written again.
+            if let Err(error) = self.state.write_slot(pool) {
+                let (pool, reason) = (pool.clone(), error.to_string());
+                let what = "what this node still has";
+                self.ports
+                    .events
+                    .tell(&Event::Unseen { pool, what, reason });
+            }
+        }
         let lost = |a: &StoredAttachment| {
             // A request that has the volume changes its lease, or takes it away.
             missing.contains(&a.volume.id.lv) && !self.state.volume_locks.is_taken(a.volume.id)
@@ -360,10 +371,9 @@ impl Fence {
                 "it is not cut off yet: I/O in flight has not ended".into()
             ));
         }
+        // The lease first: where it is lost, the pool is hardly ever readable.
+        self.lease_is_as_before(&fenced, attachment).map_err(no)?;
         let snapshot = self.observer.snapshot(&volume.pool).map_err(failed)?;
-        let status = self.ports.leases.status(&volume.pool).map_err(failed)?;
-        self.lease_is_as_before(&fenced, attachment, &status)
-            .map_err(no)?;
         let device = self
             .ports
             .devices
@@ -384,20 +394,23 @@ impl Fence {
         &self,
         fenced: &Fenced,
         attachment: &StoredAttachment,
-        status: &LeaseStatus,
     ) -> Result<(), String> {
+        let pool = &attachment.volume.pool;
+        let now = self.ports.clock.monotonic();
+        let said = said(self.ports.leases.status(pool));
         let standing = {
-            let now = self.ports.clock.monotonic();
             let mut pools = self.pools();
-            let followed = pools.entry(attachment.volume.pool.clone()).or_default();
+            let followed = pools.entry(pool.clone()).or_default();
             // Another look, as any; the answer is of now.
-            followed.watch.hear(now, &said(Ok(status.clone())))
+            followed.watch.hear(now, &said)
+        };
+        let Said::Joined { held, .. } = said else {
+            return Err("the lockspace is not joined, or sanlock does not answer".to_owned());
         };
         if standing != Standing::Sound {
             return Err("the lockspace is not renewed as it should be".to_owned());
         }
-        let lease: Option<&HeldLease> = status.held.get(&attachment.volume.id.lv);
-        match lease {
+        match held.get(&attachment.volume.id.lv) {
             Some(lease) if lease.orphan => Err("its lease is an orphan".to_owned()),
             Some(lease) if lease.mode < mode_of(attachment) => {
                 Err(format!("its lease is held {} now", lease.mode))

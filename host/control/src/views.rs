@@ -71,7 +71,7 @@ impl Views {
             match self.observer.snapshot(pool) {
                 Ok(snapshot) => {
                     let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
-                    let all = snapshot.live_slots().flat_map(|slot| &slot.attachments);
+                    let all = snapshot.attachments_of_others().map(|(_, a)| a);
                     found.extend(all.map(|a| ClusterAttachment {
                         attachment: a.clone(),
                         volume: named(a.volume),

@@ -255,3 +255,29 @@ fn i2_a_disk_given_as_the_lv_itself_is_told_of() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(!n1.node.fenced().values().next().unwrap().cut);
 }
+
+/// While node 1's guest may still write, node 2 is told who has the volume: its lease is free, and
+/// node 1's slot is of the generation before.
+#[test]
+fn i2_what_a_node_had_before_it_joined_again_counts_until_it_says_otherwise() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    n1.kernel.rejoin();
+    let taken = |node: &Daemon| {
+        let error = node
+            .node
+            .attach(&ask(instance(2), &[disk(&volume)]))
+            .unwrap_err();
+        assert_eq!(refused(&error).0, "held-elsewhere", "{error}");
+    };
+    taken(&n2);
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    taken(&n2);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
