@@ -1,6 +1,6 @@
 //! Cutting attachments off, and giving them their I/O back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
@@ -17,6 +17,7 @@ use crate::wiring::Daemon;
 /// Whoever asks is answered when all is cut off, or after so long with what is not: I/O in flight to
 /// a path that hangs does not end.
 const WAIT: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) async fn fence(
     State(daemon): State<Shared>,
@@ -30,9 +31,11 @@ pub(super) async fn fence(
             origin = ?caller.origin, "fence"
         );
         let fenced = daemon.node.fence(body.instance, &body.volumes);
-        let begun = Instant::now();
-        while !all_cut(&daemon, &fenced) && begun.elapsed() < WAIT {
-            std::thread::sleep(Duration::from_millis(20));
+        for _ in 0..WAIT.as_millis() / LOOK.as_millis() {
+            if all_cut(&daemon, &fenced) {
+                break;
+            }
+            std::thread::sleep(LOOK);
         }
         Ok(reply(&daemon, &fenced))
     })
