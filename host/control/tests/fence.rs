@@ -86,7 +86,7 @@ fn i2_a_lockspace_that_is_not_renewed_cuts_off_what_is_attached_and_gives_it_bac
     let missing = (volume.pool.clone(), volume.name.clone());
     assert_eq!(
         n1.node.missing(instance(1), std::slice::from_ref(&missing)),
-        [missing.clone()]
+        std::slice::from_ref(&missing)
     );
     // Asked again and again, it is done once.
     look(&n1);
@@ -104,7 +104,7 @@ fn i2_a_lockspace_that_is_not_renewed_cuts_off_what_is_attached_and_gives_it_bac
     assert_eq!(refused(&error).0, "fenced");
     assert_eq!(
         n1.node.unfence(request(), instance(1)).unwrap(),
-        [volume.clone()]
+        std::slice::from_ref(&volume)
     );
     assert!(writes(&lab, &n1, &volume, 3));
     assert_eq!(n1.node.missing(instance(1), &[missing]), []);
