@@ -23,8 +23,8 @@ pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeVi
 pub use problem::{Problem, ProblemCode};
 pub use view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
-    DoctorReply, DoctorVerdict, ExplainReply, FaultView, HydrationView, PolicyView, RecoverReply,
-    RollbackRequest, StatusReply,
+    DoctorReply, DoctorVerdict, ExplainReply, FaultView, FenceReply, FenceRequest, FencedView,
+    HydrationView, PolicyView, RecoverReply, RollbackRequest, StatusReply, UnfenceRequest,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

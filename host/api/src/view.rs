@@ -1,7 +1,9 @@
 //! Views of a node and of the cluster, for people and for programs.
 
 use serde::{Deserialize, Serialize};
-use volward_model::{Access, AttachmentState, CopyState, FaultKind, Sharing};
+use volward_model::{
+    Access, AttachmentState, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
+};
 
 use crate::words::{Became, Heard, Hook, Open, PolicyLevel, PolicyState, Said, StepState, Witness};
 
@@ -37,6 +39,54 @@ pub struct AttachmentView {
     /// What changed since it was attached, each a sentence: name, size (this node's own only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Its I/O is cut off, or is to be (this node's own only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<FencedView>,
+}
+
+/// An attachment's I/O that is cut off, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FencedView {
+    /// Why, a sentence without a full stop.
+    pub reason: String,
+    /// When that was found, in milliseconds since the Unix epoch by that node's clock.
+    pub since_ms: u64,
+    /// Every I/O fails. `false`: I/O that was in flight has not ended yet, or cannot be cut off.
+    pub cut: bool,
+}
+
+/// `POST /v1/fence`: cut off the I/O of what is attached here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FenceRequest {
+    /// The instance's libvirt domain UUID; none: every instance on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub instance: Option<InstanceId>,
+    /// These (`pool`, `volume`) only; empty: everything the instance has on this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<(String, String)>"))]
+    pub volumes: Vec<(PoolName, VolumeName)>,
+}
+
+/// `POST /v1/unfence`: give an instance its I/O back, where nobody can have had its volumes meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UnfenceRequest {
+    /// The instance's libvirt domain UUID.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub instance: InstanceId,
+}
+
+/// The reply to `POST /v1/fence` and `POST /v1/unfence`: the attachments as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FenceReply {
+    /// Those that the request is about.
+    pub attachments: Vec<AttachmentView>,
 }
 
 /// `GET /v1/cluster`: what is attached on every node, as far as it can be read.

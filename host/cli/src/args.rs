@@ -43,6 +43,13 @@ pub(crate) enum Command {
     Attach(AttachArgs),
     /// Detach an instance's volumes from this node: those named, or all
     Detach(DetachArgs),
+    /// Cut off the I/O of an instance on this node: of all its volumes, or those named
+    Fence(FenceArgs),
+    /// Give an instance its I/O back, if nobody can have had its volumes meanwhile
+    Unfence {
+        /// The instance's libvirt domain UUID
+        instance: InstanceId,
+    },
     /// What is attached on this node
     Ls {
         /// On every node of the cluster
@@ -205,6 +212,19 @@ pub(crate) struct DetachArgs {
     /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FenceArgs {
+    /// The instance's libvirt domain UUID
+    #[arg(required_unless_present = "all")]
+    pub(crate) instance: Option<InstanceId>,
+    /// These only; none: everything the instance has on this node
+    #[arg(value_name = "POOL/VOLUME")]
+    pub(crate) volumes: Vec<VolumePath>,
+    /// Everything that is attached on this node
+    #[arg(long, conflicts_with_all = ["instance", "volumes"])]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

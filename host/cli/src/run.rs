@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PolicyState, PolicyView,
-    PoolInitRequest, RollbackRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, FenceRequest, PolicyState,
+    PolicyView, PoolInitRequest, RollbackRequest, UnfenceRequest, VolumeSetRequest,
 };
 
 use crate::args::{
-    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, HydrationCommand, PolicyCommand,
+    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, FenceArgs, HydrationCommand, PolicyCommand,
     PoolCommand, VolumeCommand, YesNo,
 };
 use crate::exit::Exit;
@@ -36,6 +36,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Attach(args) => attach(&client, json, args)?,
         Command::Detach(args) => detach(&client, json, args)?,
+        Command::Fence(args) => fence(&client, json, args)?,
+        Command::Unfence { instance } => {
+            let reply = client.unfence(&UnfenceRequest { instance })?;
+            answer(json, &reply, show::unfenced)?;
+        }
         Command::Ls { all: false } => {
             answer(json, &client.attachments(false)?, |found| {
                 show::attachments(found, "on this node")
@@ -164,6 +169,15 @@ fn detach(client: &Client, json: bool, args: DetachArgs) -> anyhow::Result<()> {
     answer(json, &client.detach(&request)?, |reply| {
         show::detached(reply, request.dry_run)
     })
+}
+
+fn fence(client: &Client, json: bool, args: FenceArgs) -> anyhow::Result<()> {
+    let volumes = args.volumes.into_iter();
+    let request = FenceRequest {
+        instance: args.instance,
+        volumes: volumes.map(|v| (v.pool, v.volume)).collect(),
+    };
+    answer(json, &client.fence(&request)?, show::fenced)
 }
 
 /// clap has seen to it that there is exactly one.

@@ -1,12 +1,14 @@
 //! The front door: one node, composed of its use cases.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use volward_model::{
-    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName, VolumeRef,
+    AttachmentKey, InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName,
+    VolumeRef,
 };
 
+use volward_plan::fence::Standing;
 use volward_plan::witness::Testimony;
 
 use crate::attach::{Attach, AttachDone, AttachRequest};
@@ -14,6 +16,7 @@ use crate::copies::Copies;
 use crate::detach::{Detach, DetachDone, DetachRequest};
 use crate::engine::Engine;
 use crate::error::ControlError;
+use crate::fence::Fence;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
@@ -21,7 +24,7 @@ use crate::recover::{Recovered, Recovery};
 use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
-use crate::state::{CopyView, State};
+use crate::state::{CopyView, Fenced, State};
 use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views, VolumeTrouble};
 
 /// One node. Shared by all requests.
@@ -35,6 +38,7 @@ pub struct Node {
     recovery: Arc<Recovery>,
     retries: Arc<Retries>,
     start_marks: Arc<StartMarks>,
+    fence: Arc<Fence>,
     views: Views,
 }
 
@@ -91,6 +95,13 @@ impl Node {
             engine,
             copies,
         };
+        let fence = Arc::new(Fence {
+            ports: ports.into(),
+            settings: Arc::clone(&settings),
+            state: Arc::clone(&state),
+            observer: Arc::clone(&observer),
+            pools: Mutex::default(),
+        });
         let views = Views {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -107,6 +118,7 @@ impl Node {
             recovery,
             retries,
             start_marks,
+            fence,
             views,
         })
     }
@@ -131,6 +143,7 @@ impl Node {
     /// or request is logged and kept with it instead.
     pub fn recover(&self) -> PortResult<Recovered> {
         let recovered = self.recovery.recover()?;
+        self.fence.take_up();
         self.start_marks.rebuild()?;
         self.retries.wake();
         Ok(recovered)
@@ -141,6 +154,7 @@ impl Node {
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
     pub fn attach(&self, request: &AttachRequest) -> Result<AttachDone, ControlError> {
+        self.fence.admits(request)?;
         self.pools
             .keep_open(request.disks.iter().map(|disk| &disk.pool));
         let outcome = match self.known_name(request) {
@@ -175,6 +189,53 @@ impl Node {
         }
         self.retries.wake();
         outcome
+    }
+
+    /// One look at the leases, to be made every second; cuts off what they are lost of. Returns at
+    /// once, and goes on in the background.
+    pub fn follow_leases(&self) {
+        self.fence.follow();
+    }
+
+    /// What the leases of each shared pool are worth now.
+    #[must_use]
+    pub fn lease_standings(&self) -> Vec<(PoolName, Standing)> {
+        self.fence.standings()
+    }
+
+    /// Cuts off what an instance has here, or only these volumes of it (`pool`, `volume`); `None`:
+    /// all that is attached on this node. Answers what is to be cut off, at once;
+    /// [`Node::fenced`] says when it is.
+    pub fn fence(
+        &self,
+        instance: Option<InstanceId>,
+        volumes: &[(PoolName, VolumeName)],
+    ) -> Vec<StoredAttachment> {
+        self.fence.fence(|a| {
+            let named = |(pool, name): &(PoolName, VolumeName)| {
+                *pool == a.volume.pool && *name == a.volume.name
+            };
+            instance.is_none_or(|one| one == a.instance)
+                && (volumes.is_empty() || volumes.iter().any(named))
+        })
+    }
+
+    /// Gives an instance its I/O back, all of it or none.
+    ///
+    /// # Errors
+    /// If another node may have had one of its volumes meanwhile, or nobody knows.
+    pub fn unfence(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+    ) -> Result<Vec<VolumeRef>, ControlError> {
+        self.fence.unfence(request, instance)
+    }
+
+    /// Attachments whose I/O is cut off, or is to be.
+    #[must_use]
+    pub fn fenced(&self) -> BTreeMap<AttachmentKey, Fenced> {
+        self.state.fences().all().clone()
     }
 
     /// Makes a configured volume group a pool: its devices are made known to this node's LVM, and a

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
-    Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DiskFacts, HeldLease,
-    Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member, NodeFacts,
-    NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
-    VolumeRef,
+    Access, Attachment, AttachmentKey, AttachmentState, Bytes, CloneStatus, CopyProgress,
+    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member,
+    NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId,
+    VolumeInfo, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput};
@@ -46,9 +46,10 @@ pub struct PoolSnapshot {
 }
 
 impl PoolSnapshot {
-    /// Good slots of other nodes that may be alive, written in their present lockspace
-    /// generation. A slot of a dead node, or of an earlier life of a node, holds nothing. One of a later
-    /// generation than sanlock has seen is of a node that has just joined again: it is alive.
+    /// Good slots of other nodes that may be alive. One written under another lockspace generation
+    /// counts too, until its node has written it anew: a node whose sanlock was restarted may have
+    /// guests that still write. One of a later generation than sanlock has seen is of a node that has
+    /// just joined again: it is alive. A slot of a dead node holds nothing.
     pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter_map(|place| {
             let SlotReading::Good { slot, .. } = &place.reading else {
@@ -56,9 +57,27 @@ impl PoolSnapshot {
             };
             let members = &mut self.members.iter();
             let member = members.find(|m| m.host_id == place.host_id && !m.own)?;
-            let present = slot.generation == member.generation && member.state.may_be_alive();
-            (present || slot.generation > member.generation).then_some(slot.as_ref())
+            let alive = member.state.may_be_alive() || slot.generation > member.generation;
+            alive.then_some(slot.as_ref())
         })
+    }
+
+    /// What the live slots say is attached or asked for. An intent of another lockspace generation is
+    /// nobody's any more: who announced it lost what it was about to take.
+    pub fn attachments_of_others(&self) -> impl Iterator<Item = (&Slot, &Attachment)> {
+        let of_slot = |slot| {
+            let present = self.is_present(slot);
+            let counts = move |a: &&Attachment| present || a.state != AttachmentState::Intent;
+            let attachments = slot.attachments.iter().filter(counts);
+            attachments.map(move |attachment| (slot, attachment))
+        };
+        self.live_slots().flat_map(of_slot)
+    }
+
+    /// Whether the slot was written under the generation that sanlock sees.
+    fn is_present(&self, slot: &Slot) -> bool {
+        let member = self.members.iter().find(|m| m.host_id == slot.host_id);
+        member.is_some_and(|member| slot.generation >= member.generation)
     }
 
     /// Sentences: whose slot cannot be read although the node may be alive.
@@ -77,15 +96,14 @@ impl PoolSnapshot {
     }
 
     /// Sentences: which nodes that may be alive may hold the volume, by slots that only a newer
-    /// version understands; of `None`, which such nodes there are. A slot of an earlier
-    /// generation holds nothing; one whose generation cannot be told is taken for the present one.
+    /// version understands; of `None`, which such nodes there are. The
+    /// generation does not matter, as in [`PoolSnapshot::live_slots`].
     #[must_use]
     pub fn newer(&self, volume: Option<VolumeId>) -> Vec<String> {
         let newer = self.slots.iter().filter_map(|place| {
             let SlotReading::Newer(slot) = &place.reading else { return None };
-            let member = self.live_member(place.host_id)?;
-            let present = slot.generation.is_none_or(|g| g == member.generation);
-            if !present || volume.is_some_and(|volume| !slot.may_hold(volume)) {
+            self.live_member(place.host_id)?;
+            if volume.is_some_and(|volume| !slot.may_hold(volume)) {
                 return None;
             }
             let node = slot.node.as_ref().map_or_else(
@@ -246,15 +264,12 @@ impl Observer {
         info: &VolumeInfo,
     ) -> PortResult<VolumeInput> {
         let id = info.volume.id;
-        let elsewhere = snapshot.live_slots().flat_map(|slot| {
-            let of_volume = slot
-                .attachments
-                .iter()
-                .filter(|a| a.volume == id && !self.state.is_passed_by(slot.host_id, a));
-            of_volume.map(|a| ForeignAttachment {
-                host_id: slot.host_id,
-                attachment: a.clone(),
-            })
+        let of_volume = snapshot
+            .attachments_of_others()
+            .filter(|(slot, a)| a.volume == id && !self.state.is_passed_by(slot.host_id, a));
+        let elsewhere = of_volume.map(|(slot, a)| ForeignAttachment {
+            host_id: slot.host_id,
+            attachment: a.clone(),
         });
         let local = self.local_input(&snapshot.traces, info)?;
         Ok(VolumeInput {

@@ -16,12 +16,15 @@ use crate::ports::{Clock, Events, Finish, Leases, Machine, PortError, PortResult
 use crate::settings::{Ports, Settings, needs};
 
 mod attachment_table;
+mod fences;
 mod in_flight;
 mod monitor;
 mod owed;
 mod volume_locks;
 
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
+pub use fences::Fenced;
+pub(crate) use fences::Fences;
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
@@ -47,6 +50,7 @@ pub(crate) struct State {
     pub(crate) volume_locks: VolumeLocks,
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
+    fences: Mutex<Fences>,
     /// One writer of a pool's slot at a time, so that an older content never replaces a newer one.
     /// A lock for each pool: a registry that hangs keeps back no other.
     slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
@@ -77,6 +81,7 @@ impl State {
             volume_locks: VolumeLocks::default(),
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
+            fences: Mutex::default(),
             slot_writers: Mutex::default(),
             owed: Mutex::default(),
             unclaimed: Mutex::default(),
@@ -100,6 +105,10 @@ impl State {
 
     pub(crate) fn attachment_table(&self) -> MutexGuard<'_, AttachmentTable> {
         unpoisoned(&self.attachment_table)
+    }
+
+    pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
+        unpoisoned(&self.fences)
     }
 
     pub(crate) fn monitors(&self) -> MutexGuard<'_, BTreeMap<VolumeId, CopyMonitor>> {

@@ -118,7 +118,7 @@ impl Views {
             match self.observer.snapshot(pool) {
                 Ok(snapshot) => {
                     let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
-                    let all = snapshot.live_slots().flat_map(|slot| &slot.attachments);
+                    let all = snapshot.attachments_of_others().map(|(_, a)| a);
                     found.extend(all.map(|a| ClusterAttachment {
                         attachment: a.clone(),
                         volume: named(a.volume),
@@ -211,6 +211,7 @@ impl Views {
             .attachment_table()
             .of_instance(instance)
             .filter(|a| a.state == AttachmentState::Attached && !owed.contains(&a.key()))
+            .filter(|a| self.state.fences().get(a.key()).is_none())
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();
         disks

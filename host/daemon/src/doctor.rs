@@ -12,6 +12,7 @@ use crate::wiring::Daemon;
 
 mod copies;
 mod groups;
+mod leases;
 mod libvirt;
 mod lvm;
 mod pools;
@@ -56,6 +57,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
     checks.extend(system::exchanged(&daemon.held));
+    checks.extend(leases::examine(daemon));
     checks.push(consistency(daemon));
     checks.extend(unfinished(&daemon.node.unfinished()));
     checks.extend(copies::examine(daemon));

@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
 //! | [`service`] | which LVs are served, by what LVM makes of them |
@@ -17,6 +18,7 @@
 
 pub mod attach;
 pub mod detach;
+pub mod fence;
 pub mod geometry;
 pub mod home;
 pub mod input;

@@ -110,6 +110,10 @@ codes! {
     ActiveByHand => "active-by-hand",
     /// An earlier attachment is quarantined.
     Quarantined => "quarantined",
+    /// The attachment's I/O is cut off on this node (I2).
+    Fenced => "fenced",
+    /// The pool's leases are not renewed as they should be (I2).
+    LeasesUncertain => "leases-uncertain",
     /// What was decided on changed each time before it was carried out.
     KeepsChanging => "keeps-changing",
     /// The volume is one of Volward's own.

@@ -561,6 +561,19 @@ fn rules() -> Vec<Case> {
             }),
         ),
         (
+            Code::Fenced,
+            "its lease was taken again",
+            Refusal::fenced(&volume().info.volume, "its lease was lost and taken again"),
+        ),
+        (
+            Code::LeasesUncertain,
+            "not renewed",
+            Refusal::leases_uncertain(
+                &"vg0".parse().unwrap(),
+                "the lockspace was last renewed 45 s ago",
+            ),
+        ),
+        (
             Code::Leftovers,
             "still open",
             Refusal::leftovers(&volume().info.volume, "the device is busy"),

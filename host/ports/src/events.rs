@@ -119,6 +119,33 @@ pub enum Event {
         volume: VolumeRef,
         instance: InstanceId,
     },
+    /// The leases of a pool are renewed again as they should be.
+    LeasesSound { pool: PoolName },
+    /// A renewal is overdue by `ago`; attachments of the pool are cut off in `cut_in`.
+    LeasesLate {
+        pool: PoolName,
+        ago: Duration,
+        cut_in: Duration,
+    },
+    /// Other nodes may have the leases of the pool, now or before long.
+    LeasesLost { pool: PoolName, reason: String },
+    /// Every I/O of an attachment fails from now on.
+    Fenced {
+        volume: VolumeRef,
+        instance: InstanceId,
+        reason: String,
+    },
+    /// An attachment that is to be cut off is not, yet.
+    NotFenced {
+        volume: VolumeRef,
+        instance: InstanceId,
+        reason: String,
+    },
+    /// An attachment has its I/O back.
+    Unfenced {
+        volume: VolumeRef,
+        instance: InstanceId,
+    },
     /// A pool cannot be used until its registry can be opened.
     PoolUnusable { pool: PoolName, reason: String },
     /// This node's slot does not show `what` to the other nodes yet.

@@ -16,6 +16,9 @@ pub struct LeaseStatus {
     pub watchdog_armed: bool,
     /// As [`Leases::freshness`].
     pub freshness: Freshness,
+    /// The lockspace generation of this node: another one means that it left the lockspace and joined
+    /// it again. `None` where the provider does not tell.
+    pub generation: Option<u64>,
 }
 
 /// When this node last renewed its lease on the lockspace. A lockspace that is listed as joined

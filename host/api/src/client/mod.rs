@@ -23,7 +23,8 @@ use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, RecoverReply, RollbackRequest, StatusReply,
+    FenceReply, FenceRequest, HydrationView, PolicyView, RecoverReply, RollbackRequest,
+    StatusReply, UnfenceRequest,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
@@ -151,6 +152,22 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn detach(&self, request: &DetachRequest) -> Reply<DetachReply> {
         self.post("/v1/detach", request)
+    }
+
+    /// `POST /v1/fence`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn fence(&self, request: &FenceRequest) -> Reply<FenceReply> {
+        self.post("/v1/fence", request)
+    }
+
+    /// `POST /v1/unfence`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn unfence(&self, request: &UnfenceRequest) -> Reply<FenceReply> {
+        self.post("/v1/unfence", request)
     }
 
     /// `POST /v1/confirm`.

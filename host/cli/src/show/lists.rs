@@ -2,8 +2,8 @@
 
 use volward_api::model::{Bytes, MemberState, PoolName};
 use volward_api::{
-    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, HydrationView, PoolMember,
-    PoolView, StatusReply, VolumeView,
+    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, FenceReply, HydrationView,
+    PoolMember, PoolView, StatusReply, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -100,7 +100,11 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
             a.instance.clone(),
             a.sharing.to_string(),
             a.access.to_string(),
-            a.state.to_string(),
+            if a.fenced.is_some() {
+                "fenced".to_owned()
+            } else {
+                a.state.to_string()
+            },
             utc(a.since_ms),
         ]
     });
@@ -116,7 +120,41 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
         parts.push(format!("{}/{} of {}:", a.pool, a.volume, a.instance));
         parts.extend(a.notes.iter().map(|note| format!("  {note}")));
     }
+    parts.extend(found.iter().filter_map(fenced_line));
     parts.join("\n")
+}
+
+fn fenced_line(of: &AttachmentView) -> Option<String> {
+    let fenced = of.fenced.as_ref()?;
+    let how = if fenced.cut {
+        "is cut off"
+    } else {
+        "is to be cut off, and I/O in flight has not ended"
+    };
+    let (pool, volume, node) = (&of.pool, &of.volume, &of.node);
+    let reason = &fenced.reason;
+    Some(format!(
+        "the I/O of {pool}/{volume} on {node} {how}: {reason}"
+    ))
+}
+
+/// After `fence`: a line an attachment.
+pub(crate) fn fenced(reply: &FenceReply) -> String {
+    if reply.attachments.is_empty() {
+        return "nothing was attached".to_owned();
+    }
+    let lines: Vec<String> = reply.attachments.iter().filter_map(fenced_line).collect();
+    lines.join("\n")
+}
+
+/// After `unfence`: a line an attachment.
+pub(crate) fn unfenced(reply: &FenceReply) -> String {
+    if reply.attachments.is_empty() {
+        return "nothing was cut off".to_owned();
+    }
+    let lines = reply.attachments.iter();
+    let lines = lines.map(|a| format!("{}/{} has its I/O back", a.pool, a.volume));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What `ls --all` could not read.

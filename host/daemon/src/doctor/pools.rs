@@ -311,6 +311,7 @@ mod tests {
                 held: [("a".repeat(32).parse().unwrap(), lease)].into(),
                 watchdog_armed: true,
                 freshness: volward_control::ports::Freshness::Unknown,
+                generation: None,
             }
         };
         let pool = "vg0".parse().unwrap();

@@ -4,6 +4,7 @@ mod attach;
 mod decisions;
 mod door;
 mod explain;
+mod fence;
 #[cfg(test)]
 mod habits;
 mod handler;
@@ -42,7 +43,9 @@ pub(crate) use peer::Peer;
 
 /// Between two looks whether something failed for now that nobody tries again yet.
 const TEND_PERIOD: Duration = Duration::from_secs(3);
-/// Requests under way at shutdown get so long; an LVM command's own deadline is 60 s.
+/// A lost lease is to be known within a second (I2).
+const LEASES_EVERY: Duration = Duration::from_millis(500);
+/// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
 /// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
@@ -60,6 +63,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     std::thread::Builder::new()
         .name("retries".into())
         .spawn(move || tend(&background))
+        .context("starting a thread")?;
+
+    let background = Arc::clone(&daemon);
+    std::thread::Builder::new()
+        .name("leases".into())
+        .spawn(move || follow_leases(&background))
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
@@ -121,6 +130,14 @@ fn tend(daemon: &Daemon) {
     while !daemon.node.is_stopping() {
         daemon.node.try_again();
         std::thread::sleep(TEND_PERIOD);
+    }
+}
+
+/// Looks at the leases, and has attachments cut off when they are lost.
+fn follow_leases(daemon: &Daemon) {
+    while !daemon.node.is_stopping() {
+        daemon.node.follow_leases();
+        std::thread::sleep(LEASES_EVERY);
     }
 }
 

@@ -13,8 +13,8 @@ use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply,
-    RollbackRequest, Said, StatusReply, VolumeSetRequest, VolumeView,
+    FenceReply, FenceRequest, HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode,
+    RecoverReply, RollbackRequest, Said, StatusReply, UnfenceRequest, VolumeSetRequest, VolumeView,
 };
 
 use super::Peer;
@@ -22,7 +22,7 @@ use super::handler::Shared;
 use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::rights::Right;
-use super::{attach, decisions, explain, policies, recover, views};
+use super::{attach, decisions, explain, fence, policies, recover, views};
 
 /// One entry of the table.
 pub(super) struct Route {
@@ -168,6 +168,18 @@ pub(super) fn table() -> Vec<Route> {
         )
         .for_whoever_may(Right::Serve)
         .waiting(Waits::Never),
+        does::<FenceRequest, FenceReply>(
+            "/v1/fence",
+            "Cut off the I/O of what is attached here",
+            post(fence::fence),
+        )
+        .waiting(Waits::Never),
+        does::<UnfenceRequest, FenceReply>(
+            "/v1/unfence",
+            "Give an instance its I/O back, if nobody can have had its volumes meanwhile",
+            post(fence::unfence),
+        )
+        .waiting(Waits::ToLook),
         does::<PoolInitRequest, PoolView>(
             "/v1/pools",
             "Make a volume group a pool",
@@ -415,6 +427,8 @@ mod tests {
                 "post /v1/attach: root, openstack",
                 "post /v1/detach: root, openstack",
                 "post /v1/confirm: root, openstack",
+                "post /v1/fence: root",
+                "post /v1/unfence: root",
                 "post /v1/pools: root",
                 "get /v1/pools: root, openstack, monitoring",
                 "post /v1/volumes/set: root",

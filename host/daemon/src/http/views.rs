@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, HydrationView, LockType, Open, PoolInitRequest,
-    PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
+    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest,
+    VolumeView,
 };
 use volward_control::SeenAttachment;
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
@@ -187,12 +188,13 @@ fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
             since_ms: a.since_ms,
             causes: Vec::new(),
             notes: Vec::new(),
+            fenced: None,
         }
     });
     (views.collect(), unreadable)
 }
 
-fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentView {
+pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentView {
     let (a, now) = (&seen.stored, &seen.now);
     let name = now.as_ref().map_or(&a.volume.name, |now| &now.name);
     // A path of Volward's keeps the name, LVM's own follows it.
@@ -220,6 +222,11 @@ fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentVie
         since_ms: a.since_ms,
         causes: a.causes.clone(),
         notes: seen.notes(),
+        fenced: daemon.node.fenced().get(&a.key()).map(|f| FencedView {
+            reason: f.reason.clone(),
+            since_ms: f.since_ms,
+            cut: f.cut,
+        }),
     }
 }
 

@@ -38,6 +38,26 @@ impl Refusal {
         Self::of(RefusalCode::Contradiction, volume, message)
     }
 
+    /// The attachment's I/O is cut off, and `why` says what keeps it so.
+    #[must_use]
+    pub fn fenced(volume: &VolumeRef, why: &str) -> Self {
+        let message = format!(
+            "the I/O of {volume} is cut off on this node and stays so, because {why}; stop the \
+             instance and start it again"
+        );
+        Self::of(RefusalCode::Fenced, volume, message)
+    }
+
+    /// The pool's leases are lost, or will be unless they are renewed; `why` says how that shows.
+    #[must_use]
+    pub fn leases_uncertain(pool: &PoolName, why: &str) -> Self {
+        let message = format!(
+            "nothing is attached in pool {pool} now, because this node may be losing its leases: \
+             {why}; `volward doctor` says more"
+        );
+        Self::general(RefusalCode::LeasesUncertain, message).retry_after(Some(10_000))
+    }
+
     /// What an earlier copy left on this node stands in the way, and cannot be removed now.
     #[must_use]
     pub fn leftovers(volume: &VolumeRef, cause: &str) -> Self {

@@ -100,6 +100,7 @@ impl World for FakeHere {
                 ago: Duration::from_secs(1),
                 expires_after: Duration::from_secs(80),
             },
+            generation: Some(1),
         })
     }
 

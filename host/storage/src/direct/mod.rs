@@ -170,6 +170,7 @@ impl Served {
             held: self.claims().leases(&account.entries, self.world.pid()),
             watchdog_armed: account.watchdog_armed,
             freshness: account.freshness,
+            generation: account.generation,
         })
     }
 }

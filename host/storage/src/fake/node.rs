@@ -298,6 +298,15 @@ impl FakeNode {
         }
     }
 
+    /// sanlock was started again by hand, and joined: its old leases are void, while what they
+    /// protected is mapped as before (I2).
+    pub fn rejoin(&self) {
+        self.with(|node| {
+            node.generation += 1;
+            node.leases.clear();
+        });
+    }
+
     /// A lease is lost without anybody being told (I2).
     pub fn lose_lease(&self, volume: VolumeId) {
         self.with(|node| node.leases.remove(&volume));

@@ -84,6 +84,8 @@ pub(crate) struct Account {
     pub(crate) watchdog_armed: bool,
     /// As [`LeaseStatus::freshness`].
     pub(crate) freshness: Freshness,
+    /// As [`LeaseStatus::generation`].
+    pub(crate) generation: Option<u64>,
 }
 
 /// lvmlockd's name of a VG's lockspace.
@@ -119,6 +121,7 @@ impl Sanlock {
             held: held.map(|entry| (entry.lv, entry.lease)).collect(),
             watchdog_armed: account.watchdog_armed,
             freshness: account.freshness,
+            generation: account.generation,
         })
     }
 
@@ -133,6 +136,7 @@ impl Sanlock {
             return Err(not_joined(pool));
         };
         let freshness = joined.freshness(status.monotime);
+        let generation = joined.generation;
         let resources = status.resources.into_iter();
         let entries = resources
             .filter(|resource| resource.lockspace == lockspace)
@@ -151,6 +155,7 @@ impl Sanlock {
             entries,
             watchdog_armed: status.use_watchdog,
             freshness,
+            generation: Some(generation),
         })
     }
 

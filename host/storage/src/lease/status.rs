@@ -67,6 +67,8 @@ pub(super) struct Lockspace {
     pub(super) renewed: u64,
     /// Seconds; all of sanlock's timing follows from it.
     pub(super) io_timeout: u64,
+    /// How often this host-id has joined.
+    pub(super) generation: u64,
 }
 
 impl Lockspace {
@@ -225,6 +227,7 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                         name: name(space, 0)?,
                         renewed: values.number("renewal_last_success")?,
                         io_timeout: u64::from(values.number::<u32>("io_timeout")?),
+                        generation: values.number("host_generation")?,
                     });
                 }
             }

@@ -208,6 +208,9 @@ impl Leases for FakeNode {
             held: self.held(pool)?,
             watchdog_armed: self.watchdog_armed()?,
             freshness: self.freshness(pool)?,
+            generation: self.reads("generation", pool, |world, node| {
+                Ok(Some(world.node(node).generation))
+            })?,
         })
     }
 

@@ -37,7 +37,7 @@ fn leases_held_are_read_with_mode_and_version() {
     let [lockspace] = &status.lockspaces[..] else {
         panic!("{status:?}")
     };
-    assert_eq!(lockspace.name, "lvm_vg0");
+    assert_eq!((&*lockspace.name, lockspace.generation), ("lvm_vg0", 1));
     let fresh = lockspace.freshness(status.monotime);
     let (ago, expires_after) = (Duration::from_secs(2), Duration::from_secs(8));
     assert_eq!(fresh, Freshness::Renewed { ago, expires_after });
