@@ -14,7 +14,7 @@ use super::layout::Lv;
 use super::reading::{Look, Reading};
 use super::table::{device_name, lines};
 use super::world::World;
-use crate::lease::{Account, lease_device, lease_offset, lockspace};
+use crate::lease::{Account, Entry, lease_device, lease_offset, lockspace};
 use crate::sanlock::{Conversation, MOST_AT_ONCE, Place, SanlockError};
 
 /// A pool that is served directly.
@@ -53,15 +53,7 @@ impl Space {
             let claims = self.claims();
             let orphans = claims.orphans(&account.entries).into_iter();
             orphans
-                .map(|entry| {
-                    let place = Place {
-                        lockspace: lockspace(&self.pool),
-                        name: entry.lv.to_string(),
-                        disk: entry.disk.clone(),
-                        offset: entry.offset,
-                    };
-                    (place, entry.lease.mode)
-                })
+                .map(|entry| (self.where_it_is(entry), entry.lease.mode))
                 .collect()
         };
         if orphans.is_empty() {
@@ -182,6 +174,16 @@ impl Space {
         })
     }
 
+    /// Where sanlock has a lease that is held.
+    fn where_it_is(&self, entry: &Entry) -> Place {
+        Place {
+            lockspace: lockspace(&self.pool),
+            name: entry.lv.to_string(),
+            disk: entry.disk.clone(),
+            offset: entry.offset,
+        }
+    }
+
     /// Neither leased by another process of this node nor mapped without a lease: somebody activated
     /// it, and may be using it.
     fn must_be_free(&self, account: &Account, volume: &VolumeRef) -> PortResult<()> {
@@ -236,12 +238,7 @@ impl Space {
             match held {
                 Some((Held::Own, entry)) if entry.lease.mode == mode => {}
                 Some((Held::Own, entry)) => {
-                    let place = Place {
-                        lockspace: lockspace(&self.pool),
-                        name: volume.id.lv.to_string(),
-                        disk: entry.disk,
-                        offset: entry.offset,
-                    };
+                    let place = self.where_it_is(&entry);
                     let converted = self.say(|sanlock| sanlock.convert(&place, mode));
                     converted.map_err(|error| self.failed("converting", &[volume], error))?;
                 }
@@ -273,12 +270,7 @@ impl Space {
                             what: format!("{volume}, whose lease is to be given up,"),
                         });
                     }
-                    let place = Place {
-                        lockspace: lockspace(&self.pool),
-                        name: volume.id.lv.to_string(),
-                        disk: entry.disk,
-                        offset: entry.offset,
-                    };
+                    let place = self.where_it_is(&entry);
                     own.push((volume, place));
                 }
                 Some((Held::ThroughLvm, _)) => through_lvm.push(volume.clone()),
