@@ -240,9 +240,11 @@ fn the_daemon_has_no_compiler() {
 #[test]
 fn adapters_of_storage_do_not_import_each_other() {
     let source = root().join("host/storage/src");
-    // lvmlockd is made of two of them: LVM's commands and sanlock's answers.
+    // lvmlockd is made of two of them: LVM's commands and sanlock's answers; direct of all three,
+    // and of sanlock's leases.
     let adapters = [
         "dm", "lvm", "lease", "registry", "machine", "journal", "marks", "spool", "events",
+        "sanlock",
     ];
     for adapter in adapters {
         let mut files = Vec::new();

@@ -16,15 +16,19 @@ pub struct AttachRequest {
     /// The instance's libvirt domain UUID.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub instance: InstanceId,
-    /// The instance's name, for people and for policies that go by names; may be empty.
+    /// The instance's name, for people and for policies that go by names; may be empty, 256 bytes
+    /// at most.
     pub instance_name: String,
-    /// What the disks are for: one of the words, or an object with a word of the caller's own.
+    /// What the disks are for: one of the words, or an object with a word of the caller's own, 64
+    /// bytes at most.
     #[cfg_attr(feature = "schema", schemars(schema_with = "purpose_schema"))]
     pub purpose: Purpose,
-    /// Pairs of key and value for policies, in any words; they prove nothing.
+    /// Pairs of key and value for policies, in any words; they prove nothing. At most 64, a key of
+    /// 64 bytes and a value of 1,024 at most, 16 KiB together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<(String, String)>,
-    /// The disks asked for; the reply has them in this order.
+    /// The disks asked for; the reply has them in this order. At least one, 512 at most, and no
+    /// volume twice.
     pub disks: Vec<DiskRequest>,
     /// Plan and answer with the plan's steps; begin nothing.
     #[serde(default)]
@@ -205,9 +209,27 @@ pub struct StartMark {
 pub struct DetachReply {
     /// The disks that were detached; those that were not attached are not among them.
     pub detached: Vec<Detached>,
+    /// Disks whose detach failed for now and is tried again by the daemon until it is done: nobody
+    /// has to ask again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trying_again: Vec<TryingAgain>,
     /// The plan's steps, a line each, where only that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
+}
+
+/// One disk whose detach is begun and not finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TryingAgain {
+    /// The pool's name: that of its volume group.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub pool: PoolName,
+    /// The volume's name in its pool: that of its LV.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub volume: VolumeName,
+    /// The latest failure, a sentence.
+    pub cause: String,
 }
 
 /// One disk that is gone from the instance.

@@ -4,6 +4,7 @@
 //! HTTP/1.1 with JSON bodies over a unix socket; every failure has a [`Problem`] as its body.
 
 pub mod attach;
+pub mod bounds;
 pub mod client;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
@@ -14,15 +15,16 @@ pub mod words;
 
 pub use attach::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, CopyGrant, DetachReply,
-    DetachRequest, Detached, DiskPath, DiskRequest, StartMark,
+    DetachRequest, Detached, DiskPath, DiskRequest, StartMark, TryingAgain,
 };
+pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
 pub use view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
-    DoctorReply, DoctorVerdict, ExplainReply, FaultView, HydrationView, PolicyView, RecoverReply,
-    RollbackRequest, StatusReply,
+    DoctorReply, DoctorVerdict, ExplainReply, FaultView, FenceReply, FenceRequest, FencedView,
+    HydrationView, PolicyView, RecoverReply, RollbackRequest, StatusReply, UnfenceRequest,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

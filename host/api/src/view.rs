@@ -1,7 +1,9 @@
 //! Views of a node and of the cluster, for people and for programs.
 
 use serde::{Deserialize, Serialize};
-use volward_model::{Access, AttachmentState, CopyState, FaultKind, Sharing};
+use volward_model::{
+    Access, AttachmentState, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
+};
 
 use crate::words::{Became, Heard, Hook, Open, PolicyLevel, PolicyState, Said, StepState, Witness};
 
@@ -17,20 +19,74 @@ pub struct AttachmentView {
     pub instance_name: Option<String>,
     /// The pool's name: that of its volume group.
     pub pool: String,
-    /// The volume's name, or its UUID if the pool does not list it any more.
+    /// The volume's present name; the one it was attached by where the pool does not answer at once; of
+    /// another node's, its UUID if the pool does not list it any more.
     pub volume: String,
     /// Whether others may have the volume at the same time.
     pub sharing: Open<Sharing>,
     /// What the guest may do with it.
     pub access: Open<Access>,
-    /// Whether it is asked for, whole, or left over from a failed rollback.
+    /// Whether it is asked for, whole, or left over from a failed rollback; `detaching` or
+    /// `attaching` where a step failed for now and is tried again.
     pub state: Open<AttachmentState>,
-    /// The path of the device that the guest opens (this node's own only).
+    /// The path of the device that the guest opens (this node's own only). It keeps the name that the
+    /// volume had when it was attached.
     pub device: Option<String>,
     /// When it was attached, in milliseconds since the Unix epoch by that node's clock.
     pub since_ms: u64,
-    /// Why it is quarantined, each cause a sentence.
+    /// Why it is quarantined, or why what was begun is tried again, each cause a sentence.
     pub causes: Vec<String>,
+    /// What changed since it was attached, each a sentence: name, size (this node's own only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Its I/O is cut off, or is to be (this node's own only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<FencedView>,
+}
+
+/// An attachment's I/O that is cut off, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FencedView {
+    /// Why, a sentence without a full stop.
+    pub reason: String,
+    /// When that was found, in milliseconds since the Unix epoch by that node's clock.
+    pub since_ms: u64,
+    /// Every I/O fails. `false`: I/O that was in flight has not ended yet, or cannot be cut off.
+    pub cut: bool,
+}
+
+/// `POST /v1/fence`: cut off the I/O of what is attached here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FenceRequest {
+    /// The instance's libvirt domain UUID; none: every instance on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub instance: Option<InstanceId>,
+    /// These (`pool`, `volume`) only; empty: everything the instance has on this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<(String, String)>"))]
+    pub volumes: Vec<(PoolName, VolumeName)>,
+}
+
+/// `POST /v1/unfence`: give an instance its I/O back, where nobody can have had its volumes meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UnfenceRequest {
+    /// The instance's libvirt domain UUID.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub instance: InstanceId,
+}
+
+/// The reply to `POST /v1/fence` and `POST /v1/unfence`: the attachments as they are now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FenceReply {
+    /// Those that the request is about.
+    pub attachments: Vec<AttachmentView>,
 }
 
 /// `GET /v1/cluster`: what is attached on every node, as far as it can be read.
@@ -150,8 +206,11 @@ pub struct ExplainReply {
     pub request: String,
     /// In a sentence: what was asked and what came of it.
     pub summary: String,
-    /// The decision record as logged; absent when the request never reached the policies.
+    /// The decision record as logged; absent when the log has none.
     pub decision: Option<serde_json::Value>,
+    /// Why there is none, in a sentence; absent where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
     /// The plan's steps in their order, each in words and with how far it is.
     pub steps: Vec<(String, Open<StepState>)>,
     /// What is in the way now, a sentence each.

@@ -43,6 +43,13 @@ pub(crate) enum Command {
     Attach(AttachArgs),
     /// Detach an instance's volumes from this node: those named, or all
     Detach(DetachArgs),
+    /// Cut off the I/O of an instance on this node: of all its volumes, or those named
+    Fence(FenceArgs),
+    /// Give an instance its I/O back, if nobody can have had its volumes meanwhile
+    Unfence {
+        /// The instance's libvirt domain UUID
+        instance: InstanceId,
+    },
     /// What is attached on this node
     Ls {
         /// On every node of the cluster
@@ -116,8 +123,8 @@ pub(crate) enum DecisionsCommand {
     Show {
         /// The request's id, as other commands print it
         request: RequestId,
-        /// Put stand-ins for names, UUIDs, hints, labels and settings: for whoever is not to know
-        /// them
+        /// Put stand-ins for names, UUIDs, hints, labels and settings, and leave out the words of
+        /// sentences that may be names: for whoever is not to know them
         #[arg(long)]
         mask: bool,
     },
@@ -208,6 +215,19 @@ pub(crate) struct DetachArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FenceArgs {
+    /// The instance's libvirt domain UUID
+    #[arg(required_unless_present = "all")]
+    pub(crate) instance: Option<InstanceId>,
+    /// These only; none: everything the instance has on this node
+    #[arg(value_name = "POOL/VOLUME")]
+    pub(crate) volumes: Vec<VolumePath>,
+    /// Everything that is attached on this node
+    #[arg(long, conflicts_with_all = ["instance", "volumes"])]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ExplainArgs {
     /// The request's id, as other commands print it
@@ -230,10 +250,18 @@ pub(crate) struct VolumePath {
 impl FromStr for VolumePath {
     type Err = String;
 
+    /// LVM's own path of it is taken too: `/dev/POOL/VOLUME`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (pool, volume) = text
-            .split_once('/')
-            .ok_or("write it as POOL/VOLUME".to_owned())?;
+        let how = "write it as POOL/VOLUME".to_owned();
+        let inside = match text.strip_prefix("/dev/") {
+            Some(inside) if inside.starts_with("mapper/") || inside.starts_with("volward/") => {
+                return Err(how);
+            }
+            Some(inside) => inside,
+            None if text.starts_with('/') => return Err(how),
+            None => text,
+        };
+        let (pool, volume) = inside.split_once('/').ok_or(how)?;
         Ok(Self {
             pool: pool.parse().map_err(|e| format!("{e}"))?,
             volume: volume.parse().map_err(|e| format!("{e}"))?,
@@ -269,6 +297,22 @@ fn hint(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn lvms_own_path_of_a_volume_is_taken_and_others_are_not() {
+        let named: VolumePath = "vg0/data".parse().unwrap();
+        assert_eq!("/dev/vg0/data".parse(), Ok(named));
+        for text in [
+            "data",
+            "/dev/mapper/vg0-data",
+            "/dev/volward/11111111-2222-3333-4444-555555555555/vg0/data",
+            "/vg0/data",
+            "/dev/data",
+        ] {
+            let error = text.parse::<VolumePath>().unwrap_err();
+            assert_eq!(error, "write it as POOL/VOLUME", "{text}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, PolicyState, PolicyView,
-    PoolInitRequest, RollbackRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, FenceRequest, PolicyState,
+    PolicyView, PoolInitRequest, RollbackRequest, UnfenceRequest, VolumeSetRequest,
 };
 
 use crate::args::{
-    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, HydrationCommand, PolicyCommand,
+    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, FenceArgs, HydrationCommand, PolicyCommand,
     PoolCommand, VolumeCommand, YesNo,
 };
 use crate::exit::Exit;
@@ -36,12 +36,17 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Attach(args) => attach(&client, json, args)?,
         Command::Detach(args) => detach(&client, json, args)?,
+        Command::Fence(args) => fence(&client, json, args)?,
+        Command::Unfence { instance } => {
+            let reply = client.unfence(&UnfenceRequest { instance })?;
+            answer(json, &reply, show::unfenced)?;
+        }
         Command::Ls { all: false } => {
             answer(json, &client.attachments(false)?, |found| {
                 show::attachments(found, "on this node")
             })?;
         }
-        Command::Ls { all: true } => cluster(&client, json)?,
+        Command::Ls { all: true } => return cluster(&client, json),
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
         Command::Recover { volume } => {
             let heard = client.recover(&volume.pool, &volume.volume)?;
@@ -102,8 +107,9 @@ fn doctor(client: &Client, json: bool) -> anyhow::Result<Exit> {
     }
 }
 
-/// What cannot be read is said on stderr, so that stdout stays the list it was for programs.
-fn cluster(client: &Client, json: bool) -> anyhow::Result<()> {
+/// What cannot be read is said on stderr, so that stdout stays the list it was for programs, and by
+/// the exit code: "nothing is attached" is no answer while a pool is silent.
+fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
     let found = client.cluster()?;
     let place = if found.unreadable.is_empty() {
         "in the cluster"
@@ -113,14 +119,15 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<()> {
     answer(json, &found.attachments, |all| {
         show::attachments(all, place)
     })?;
-    if !found.unreadable.is_empty() {
-        hint(&if json {
-            json!({ "unreadable": found.unreadable }).to_string()
-        } else {
-            show::unreadable(&found.unreadable)
-        });
+    if found.unreadable.is_empty() {
+        return Ok(Exit::Ok);
     }
-    Ok(())
+    hint(&if json {
+        json!({ "unreadable": found.unreadable }).to_string()
+    } else {
+        show::unreadable(&found.unreadable)
+    });
+    Ok(Exit::Partial)
 }
 
 fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {
@@ -162,6 +169,15 @@ fn detach(client: &Client, json: bool, args: DetachArgs) -> anyhow::Result<()> {
     answer(json, &client.detach(&request)?, |reply| {
         show::detached(reply, request.dry_run)
     })
+}
+
+fn fence(client: &Client, json: bool, args: FenceArgs) -> anyhow::Result<()> {
+    let volumes = args.volumes.into_iter();
+    let request = FenceRequest {
+        instance: args.instance,
+        volumes: volumes.map(|v| (v.pool, v.volume)).collect(),
+    };
+    answer(json, &client.fence(&request)?, show::fenced)
 }
 
 /// clap has seen to it that there is exactly one.

@@ -110,10 +110,11 @@ fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {
     let node =
         Node::with(move |_| Canned::json(&json!({"attachments": [], "unreadable": unreadable})));
     let ended = node.volward("ls --all");
-    assert_eq!(ended.code, 0);
+    assert_eq!(ended.code, 12);
     assert_golden("ls-unreadable", "ls --all", &ended);
 
     let ended = node.volward("--json ls --all");
+    assert_eq!(ended.code, 12);
     let list: Value = serde_json::from_str(&ended.stdout).unwrap();
     let beside: Value = serde_json::from_str(&ended.stderr).unwrap();
     assert_eq!(
@@ -304,6 +305,8 @@ fn nonsense_on_the_command_line_is_code_2() {
         "attach web1 vg0/a",
         &format!("attach {WEB1}"),
         &format!("attach {WEB1} vg0/a:x"),
+        &format!("attach {WEB1} vg0/a --hint k={}", "x".repeat(2_000)),
+        &format!("attach {WEB1} vg0/a --name {}", "x".repeat(257)),
         "volume set vg0/a",
         "explain",
         &format!("explain {REQUEST} --instance {WEB1}"),

@@ -9,11 +9,11 @@ use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{AttachPlan, Refusal, VolumeInput};
 
 use crate::copies::Copies;
-use crate::engine::{Engine, StepFailure};
-use crate::error::{ControlError, refuse, storage};
-use crate::observe::Observer;
+use crate::engine::{Engine, Settled, StepFailure};
+use crate::error::{ControlError, refuse, storage, unfinished};
+use crate::observe::{Observer, unexplained};
 use crate::ports::{
-    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
+    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, PortError, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{State, VolumeGuard};
@@ -82,6 +82,7 @@ impl Attach {
         if ask.dry_run {
             let volumes = self.resolve(ask)?;
             let guard = self.lock_volumes(ask, &volumes)?;
+            self.must_be_finished(&volumes)?;
             let outcome = self.dry_run(ask);
             drop(guard);
             return outcome;
@@ -111,9 +112,39 @@ impl Attach {
     fn attach_locked(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let volumes = self.resolve(ask)?;
         let guard = self.lock_volumes(ask, &volumes)?;
+        self.settle_owed(&volumes);
+        self.must_be_finished(&volumes)?;
         let outcome = self.attempts(ask, &volumes);
         drop(guard);
         outcome
+    }
+
+    /// What failed for now on the volumes is tried at once: whoever asks waits for it. They are
+    /// locked.
+    fn settle_owed(&self, volumes: &[VolumeRef]) {
+        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
+        let owed = self.state.owed().touching(&ids);
+        for id in owed {
+            let others = self.state.owed().get(id).map(|owed| owed.volumes());
+            let mut others = others.unwrap_or_default();
+            others.retain(|volume| !ids.contains(volume));
+            // Whoever works on these goes first.
+            let Ok(guard) = self.state.volume_locks.take(&others, Duration::ZERO) else {
+                continue;
+            };
+            if let Settled::Ended(due) = self.engine.try_again(id) {
+                self.copies.start_write_backs(due);
+            }
+            drop(guard);
+        }
+    }
+
+    /// Nothing is decided on a volume that an earlier request has not finished with.
+    fn must_be_finished(&self, volumes: &[VolumeRef]) -> Result<(), ControlError> {
+        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
+        let owed = self.state.owed();
+        let first = owed.touching(&ids).first().and_then(|id| owed.get(*id));
+        first.map_or(Ok(()), |owed| Err(unfinished(&owed)))
     }
 
     /// Waits until nobody else works on the volumes. A write-back does so to its end, which can
@@ -146,6 +177,7 @@ impl Attach {
     /// Decides and plans; begins nothing, and is announced to nobody.
     fn dry_run(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let look = self.attach_context(ask)?;
+        self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
         let answer = answer_of(ask.request, &decision)?;
         let plan = self.plan(ask, &look, &answer)?;
@@ -214,6 +246,7 @@ impl Attach {
             let message = format!("{volume} was replaced by another volume meanwhile; ask again");
             return Err(ControlError::NotFound(message));
         }
+        self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
         let planned =
             answer_of(ask.request, &decision).and_then(|answer| self.plan(ask, &look, &answer));
@@ -224,6 +257,7 @@ impl Attach {
                 return Err(error);
             }
         };
+        self.put_on_record(&decision)?;
         let attempt = self.execute(ask, &plan, look.facts.now_ms);
         let outcome = match &attempt {
             Ok(Attempt::Done(_)) => Outcome::Done,
@@ -235,7 +269,9 @@ impl Attach {
             },
             Err(error) => error.outcome(),
         };
-        self.log(&decision, &outcome);
+        if let Err(error) = self.ports.decisions.end(ask.request, &outcome) {
+            self.tell_unrecorded("the outcome", ask.request, &error);
+        }
         attempt
     }
 
@@ -257,6 +293,25 @@ impl Attach {
             }
         }
         Ok(cleared)
+    }
+
+    /// A lease that was here before this daemon, and that no record explains, has a holder.
+    fn must_be_explained(
+        &self,
+        ask: &AttachRequest,
+        look: &AttachContext,
+    ) -> Result<(), ControlError> {
+        let unexplained_one = |seen: &&VolumeInput| {
+            let volume = seen.info.volume.id;
+            self.state.is_unexplained(volume, seen.lease.is_some())
+        };
+        match volumes(look).find(unexplained_one) {
+            Some(seen) => {
+                let why = [unexplained(&seen.info.volume)];
+                Err(refuse(ask.request, Refusal::contradiction(seen, &why)))
+            }
+            None => Ok(()),
+        }
     }
 
     fn clearing_failed(
@@ -284,11 +339,28 @@ impl Attach {
         attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
     }
 
-    fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
+    /// Before the first step: nobody has a volume of which the log does not say why.
+    fn put_on_record(&self, decision: &DecisionRecord) -> Result<(), ControlError> {
+        let recorded = self.ports.decisions.record(decision, &Outcome::Begun);
+        recorded.map_err(|error| ControlError::State { error })?;
         self.state.in_flight.on_record(decision.facts.request.id);
-        if let Err(error) = self.ports.decisions.record(decision, outcome) {
-            tracing::warn!(%error, "a decision is missing from the log");
+        Ok(())
+    }
+
+    /// What ends here began nothing, so it ends so also where the log cannot be written.
+    fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
+        let request = decision.facts.request.id;
+        match self.ports.decisions.record(decision, outcome) {
+            Ok(()) => self.state.in_flight.on_record(request),
+            Err(error) => self.tell_unrecorded("the decision", request, &error),
         }
+    }
+
+    fn tell_unrecorded(&self, what: &str, request: RequestId, error: &PortError) {
+        self.ports.events.tell(&Event::Unrecorded {
+            what: format!("{what} of request {request}"),
+            reason: error.to_string(),
+        });
     }
 }
 

@@ -3,7 +3,6 @@
 //! One thread a copy; it sleeps until the kernel says that something happened.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use volward_model::{Backing, Bytes, CopyStage, DeviceId, DeviceRole, Table, VolumeRef};
 use volward_plan::home::may_switch;
@@ -15,12 +14,9 @@ use crate::ports::{
     Clock, Devices, Event, Events, FaultPoints, PortError, PortResult, Tasks, Volumes,
 };
 use crate::settings::{Ports, Settings, needs};
-use crate::state::{CopyMonitor, State};
+use crate::state::{CopyMonitor, State, pause_after};
 
 mod write_back;
-
-/// After a failure a write-back is tried again.
-const RETRY: Duration = Duration::from_secs(10);
 
 needs!(CopiesPorts {
     volumes: Volumes,
@@ -117,13 +113,15 @@ impl Copies {
     /// stops.
     fn follow(&self, volume: &VolumeRef) {
         let id = clone_of(volume);
+        let mut failures = 0;
         while !self.state.is_stopping() {
             match self.follow_once(volume, id) {
                 Ok(true) => return,
-                Ok(false) => {}
+                Ok(false) => failures = 0,
                 Err(error) => {
                     self.note_trouble(volume, false, &error.to_string());
-                    self.ports.clock.sleep(RETRY);
+                    failures += 1;
+                    self.ports.clock.sleep(pause_after(failures));
                 }
             }
         }

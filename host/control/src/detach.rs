@@ -13,7 +13,7 @@ use volward_plan::detach::{DetachingVolume, detach};
 use volward_plan::witness::{Verdict, weigh};
 
 use crate::copies::Copies;
-use crate::engine::Engine;
+use crate::engine::{Engine, ExecuteError, UNASKED};
 use crate::error::ControlError;
 use crate::observe::{Observer, Traces};
 use crate::ports::{
@@ -24,6 +24,7 @@ use crate::settings::{Settings, needs};
 use crate::state::{Attaching, Cancellation, State};
 
 mod advice;
+mod owed;
 
 /// A request to take an instance's disks back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub struct DetachDone {
     /// The volumes detached, each with whether its copy is being written back; none after a dry
     /// run.
     pub detached: Vec<(VolumeRef, bool)>,
+    /// Volumes whose detach failed for now and is tried again until it is done, each with the
+    /// cause, a sentence.
+    pub trying_again: Vec<(VolumeRef, String)>,
     /// The steps, a line each; none unless it was a dry run.
     pub plan: Vec<String>,
 }
@@ -83,32 +87,37 @@ pub(crate) struct Detach {
 }
 
 impl Detach {
-    /// Detaches. What is not attached is no error.
+    /// Detaches. What is not attached is no error. What fails for now counts as accepted: it is
+    /// tried again until it is done.
     ///
     /// # Errors
-    /// If a device stays in use or a lease cannot be given up: then the attachments are
+    /// If a device stays in use or something else needs a person: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub(crate) fn detach(&self, ask: &DetachRequest) -> Result<DetachDone, ControlError> {
         self.wait_for_attaches(ask)?;
-        let volumes: BTreeSet<VolumeId> = self.selected(ask).iter().map(|a| a.volume.id).collect();
-        if volumes.is_empty() {
+        let Some(guard) = self.lock_concerned(ask)? else {
             return Ok(DetachDone::default());
+        };
+        let mut done = DetachDone::default();
+        let mut causes = Vec::new();
+        if !ask.dry_run {
+            causes.extend(self.settle_owed(ask, &mut done)?);
         }
-        let ids: Vec<_> = volumes.into_iter().collect();
-        let wait = self.settings.detach_lock_wait;
-        let guard =
-            self.state
-                .volume_locks
-                .take(&ids, wait)
-                .map_err(|busy| ControlError::Waiting {
-                    volume: busy.to_string(),
-                    seconds: wait.as_secs(),
-                })?;
         // Chosen again: another request may have been first.
-        let selected = self.selected(ask);
-        let done = self.detach_these(ask, &selected);
+        let owed = self.state.owed().keys();
+        let mut selected = self.selected(ask);
+        selected.retain(|attachment| !owed.contains(&attachment.key()));
+        if causes.is_empty() {
+            self.detach_these(ask, &selected, &mut done)?;
+        }
         drop(guard);
-        done
+        match causes.is_empty() {
+            true => Ok(done),
+            false => Err(ControlError::Quarantined {
+                request: ask.request,
+                causes,
+            }),
+        }
     }
 
     /// What is being attached is not in the attachment table yet. An attach that is newer than what is asked
@@ -134,12 +143,11 @@ impl Detach {
 
     fn selected(&self, ask: &DetachRequest) -> Vec<StoredAttachment> {
         let boot_id = self.ports.machine.boot_id();
+        let renamed = self.renamed(ask);
         let wanted = |a: &&StoredAttachment| {
             let named = ask.volumes.is_empty()
-                || ask
-                    .volumes
-                    .iter()
-                    .any(|(p, v)| *p == a.volume.pool && *v == a.volume.name);
+                || names(&ask.volumes, &a.volume)
+                || renamed.contains(&a.volume.id);
             let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
                 mark.boot_id == boot_id && a.boot_id == boot_id && a.sequence <= mark.sequence
             });
@@ -153,11 +161,41 @@ impl Detach {
             .collect()
     }
 
+    /// Volumes asked for by a name that none of the instance's attachments has: by the name they have
+    /// now. A path keeps the name that its volume had when it was attached, so that one counts first.
+    fn renamed(&self, ask: &DetachRequest) -> BTreeSet<VolumeId> {
+        let attachment_table = self.state.attachment_table();
+        let of_instance = attachment_table.of_instance(ask.instance);
+        let has: Vec<StoredAttachment> = of_instance.cloned().collect();
+        drop(attachment_table);
+        let unknown = ask.volumes.iter();
+        let unknown = unknown.filter(|named| {
+            !has.iter()
+                .any(|a| names(std::slice::from_ref(named), &a.volume))
+        });
+        let mut found = BTreeSet::new();
+        for (pool, name) in unknown {
+            if !has.iter().any(|a| a.volume.pool == *pool) {
+                continue;
+            }
+            match self.ports.volumes.validated_pool(pool) {
+                Ok(info) => found.extend(info.named(name).map(|v| v.volume.id)),
+                Err(error) => {
+                    let what =
+                        format!("looking for {pool}/{name}, by which name nothing is attached");
+                    self.trouble(what, &error);
+                }
+            }
+        }
+        found
+    }
+
     fn detach_these(
         &self,
         ask: &DetachRequest,
         selected: &[StoredAttachment],
-    ) -> Result<DetachDone, ControlError> {
+        done: &mut DetachDone,
+    ) -> Result<(), ControlError> {
         if ask.dry_run {
             let leaving = self.leaving(ask.instance, selected);
             let plan = detach(&self.settings.node, ask.instance, &leaving);
@@ -167,22 +205,57 @@ impl Detach {
                 .iter()
                 .map(|volume| format!("write the copy of {volume} back, in the background"));
             let steps = plan.steps.iter().map(ToString::to_string);
-            return Ok(DetachDone {
-                detached: Vec::new(),
-                plan: steps.chain(afterwards).collect(),
-            });
+            done.plan = steps.chain(afterwards).collect();
+            return Ok(());
         }
-        self.take_advice(ask, selected);
-        self.execute_detach(ask.request, ask.instance, selected)
+        if selected.is_empty() {
+            return Ok(());
+        }
+        let on_record = self.take_advice(ask, selected);
+        let ended = self.execute_detach(ask.request, ask.instance, selected, done);
+        if on_record {
+            self.end_advice(ask.request, &ended);
+        }
+        ended
     }
 
-    /// Plans, journals and runs a detach; asks nobody (I32).
+    /// Plans, journals and runs a detach; asks nobody (I32). What is of one pool is one operation:
+    /// a pool that does not answer keeps back no other's volumes.
     pub(crate) fn execute_detach(
         &self,
         request: RequestId,
         instance: InstanceId,
         selected: &[StoredAttachment],
-    ) -> Result<DetachDone, ControlError> {
+        done: &mut DetachDone,
+    ) -> Result<(), ControlError> {
+        let mut pools: BTreeMap<&PoolName, Vec<StoredAttachment>> = BTreeMap::new();
+        for attachment in selected {
+            let of_pool = pools.entry(&attachment.volume.pool).or_default();
+            of_pool.push(attachment.clone());
+        }
+        let mut causes = Vec::new();
+        let mut unrecorded = None;
+        for selected in pools.values() {
+            match self.execute_in_pool(request, instance, selected, done) {
+                Ok(()) => {}
+                Err(ControlError::Quarantined { causes: more, .. }) => causes.extend(more),
+                Err(error) => unrecorded = Some(error),
+            }
+        }
+        match (causes.is_empty(), unrecorded) {
+            (true, None) => Ok(()),
+            (true, Some(error)) => Err(error),
+            (false, _) => Err(ControlError::Quarantined { request, causes }),
+        }
+    }
+
+    fn execute_in_pool(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+        selected: &[StoredAttachment],
+        done: &mut DetachDone,
+    ) -> Result<(), ControlError> {
         let leaving = self.leaving(instance, selected);
         let plan = detach(&self.settings.node, instance, &leaving);
         let leaving = selected.iter().map(|attachment| LeavingVolume {
@@ -200,27 +273,35 @@ impl Detach {
             .engine
             .begin(&entry)
             .map_err(|error| ControlError::State { error })?;
-        match self.engine.execute(begun, &Cancellation::default()) {
+        match self
+            .engine
+            .execute(begun, &Cancellation::default(), UNASKED)
+        {
             Ok(due) => {
                 self.copies.start_write_backs(due);
-                let mut done = DetachDone::default();
-                let mut causes = Vec::new();
-                for LeavingVolume { volume, then } in leaving {
-                    match then {
-                        Afterwards::Nothing => done.detached.push((volume, false)),
-                        Afterwards::WriteBack => done.detached.push((volume, true)),
-                        Afterwards::Keep { why } => causes.push(why),
-                    }
-                }
+                let let_go = leaving.iter().filter(|l| is_let_go(l));
+                let let_go = let_go.map(|l| (l.volume.clone(), is_written_back(l)));
+                done.detached.extend(let_go);
+                let causes: Vec<String> = leaving.into_iter().filter_map(why_kept).collect();
                 match causes.is_empty() {
-                    true => Ok(done),
+                    true => Ok(()),
                     false => Err(ControlError::Quarantined { request, causes }),
                 }
             }
-            // None of its steps has an undo, so a failure quarantines.
-            Err(error) => Err(ControlError::Quarantined {
+            Err(ExecuteError::Owed { causes }) => {
+                let cause = causes.last().cloned().unwrap_or_default();
+                let recorded = begun.number.is_some();
+                let volumes = leaving.into_iter().map(|l| (l.volume, cause.clone()));
+                done.trying_again.extend(volumes);
+                known(recorded, instance, cause)
+            }
+            Err(ExecuteError::Quarantined { causes }) => {
+                Err(ControlError::Quarantined { request, causes })
+            }
+            // No step of a detach has an undo.
+            Err(ExecuteError::Undone(failure)) => Err(ControlError::Quarantined {
                 request,
-                causes: error.causes(),
+                causes: vec![failure.cause()],
             }),
         }
     }
@@ -299,6 +380,41 @@ impl Detach {
             state,
             generation: 0,
         }
+    }
+}
+
+/// A detach that is tried again counts as accepted where its entry outlives this daemon; otherwise
+/// whoever asked should remember it too.
+fn known(recorded: bool, instance: InstanceId, cause: String) -> Result<(), ControlError> {
+    if recorded {
+        return Ok(());
+    }
+    let what = format!("the detach of {instance}'s disks, which failed for now");
+    let error = PortError::Io {
+        what,
+        reason: cause,
+    };
+    Err(ControlError::State { error })
+}
+
+/// Whether that was the volume's name when it was attached: the one that its path has.
+fn names(volumes: &[(PoolName, VolumeName)], volume: &VolumeRef) -> bool {
+    let mut volumes = volumes.iter();
+    volumes.any(|(pool, name)| *pool == volume.pool && *name == volume.name)
+}
+
+fn is_let_go(leaving: &LeavingVolume) -> bool {
+    !matches!(leaving.then, Afterwards::Keep { .. })
+}
+
+fn is_written_back(leaving: &LeavingVolume) -> bool {
+    leaving.then == Afterwards::WriteBack
+}
+
+fn why_kept(leaving: LeavingVolume) -> Option<String> {
+    match leaving.then {
+        Afterwards::Keep { why } => Some(why),
+        Afterwards::Nothing | Afterwards::WriteBack => None,
     }
 }
 

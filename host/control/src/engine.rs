@@ -16,12 +16,14 @@ mod execute;
 mod homes;
 mod hydration;
 mod leases;
+mod owed;
 mod quarantine;
 mod run;
 
 pub(crate) use execute::{DueWriteBack, ExecuteError};
 pub(crate) use hydration::NAP;
-pub(crate) use run::{Run, StepError, StepFailure, clone_of, return_of};
+pub(crate) use owed::Settled;
+pub(crate) use run::{Run, StepError, StepFailure, StillGranted, UNASKED, clone_of, return_of};
 
 needs!(EnginePorts {
     volumes: Volumes,

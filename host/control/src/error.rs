@@ -4,6 +4,7 @@ use volward_model::{Denial, Fault, Outcome, RequestId};
 use volward_plan::Refusal;
 
 use crate::ports::PortError;
+use crate::state::Owed;
 
 /// What the caller is told. Whatever was begun has been taken back, unless it says quarantined.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,7 +48,24 @@ pub enum ControlError {
         #[source]
         error: PortError,
     },
-    /// Storage failed, and so did undoing.
+    /// Storage failed, and so did undoing; that is tried again until it is done.
+    #[error("{}; what was begun is being taken back, and that is tried again", causes.join("; then: "))]
+    Owed {
+        /// For `explain`.
+        request: RequestId,
+        /// The failure first, then the undo's.
+        causes: Vec<String>,
+    },
+    /// An earlier request on the volume failed for now and is tried again; this one has tried it
+    /// too, in vain.
+    #[error("the {what} is not finished and is tried again ({cause}); ask again")]
+    Unfinished {
+        /// What is not finished: `detach of POOL/NAME from instance UUID`.
+        what: String,
+        /// The latest failure, a sentence.
+        cause: String,
+    },
+    /// Storage failed, and undoing needs a person.
     #[error("{}", causes.join("; then: "))]
     Quarantined {
         /// For `explain`.
@@ -83,7 +101,10 @@ impl ControlError {
     pub(crate) fn outcome(&self) -> Outcome {
         let message = self.to_string();
         let code = match self {
-            Self::Storage { .. } | Self::Quarantined { .. } | Self::State { .. } => {
+            Self::Storage { .. }
+            | Self::Owed { .. }
+            | Self::Quarantined { .. }
+            | Self::State { .. } => {
                 return Outcome::Failed { message };
             }
             Self::NotFound(_) => "not-found",
@@ -93,7 +114,7 @@ impl ControlError {
             Self::Faulted { .. } => "policy-fault",
             Self::Refused { refusal, .. } => refusal.code.as_str(),
             Self::Cancelled { .. } => "called-off",
-            Self::Waiting { .. } => "busy",
+            Self::Waiting { .. } | Self::Unfinished { .. } => "busy",
         };
         Outcome::Refused {
             code: code.to_owned(),
@@ -104,6 +125,18 @@ impl ControlError {
 
 pub(crate) fn refuse(request: RequestId, refusal: Refusal) -> ControlError {
     ControlError::Refused { request, refusal }
+}
+
+/// Where an earlier request is not finished and tried again.
+pub(crate) fn unfinished(owed: &Owed) -> ControlError {
+    let operation = &owed.entry.operation;
+    let of = operation
+        .instance()
+        .map_or_else(String::new, |instance| format!(", instance {instance}"));
+    ControlError::Unfinished {
+        what: format!("{} of {}{of}", operation.name(), owed.names()),
+        cause: owed.causes.last().cloned().unwrap_or_default(),
+    }
 }
 
 /// What a port said: a refusal if an operator has to put something right, else a failure.

@@ -12,8 +12,10 @@
 //! | `engine` | runs the steps of a plan and takes them back, journalled; quarantine |
 //! | [`mod@attach`], [`detach`] | the two requests, from ask to answer |
 //! | [`copies`] | hydration, the switch to linear, writing back |
+//! | `fence` | follows the leases; cuts attachments off when they are lost, and gives I/O back |
 //! | [`pools`], [`views`] | making pools, marking volumes; what there is to see |
 //! | [`recover`] | after a crash: completes, undoes or quarantines |
+//! | `retry` | tries again what failed for now, a worker a pool |
 //!
 //! A module imports none below it in that table but `node`, which imports all; state, observe and
 //! engine know no use case. `xtask/tests/rules.rs` fails on a circle. Each struct names its ports,
@@ -24,10 +26,12 @@ pub mod copies;
 pub mod detach;
 mod engine;
 pub mod error;
+mod fence;
 pub mod node;
 pub mod observe;
 pub mod pools;
 pub mod recover;
+mod retry;
 mod settings;
 mod start_marks;
 mod state;
@@ -38,7 +42,8 @@ pub use detach::{DetachDone, DetachRequest, NotAfter};
 pub use error::ControlError;
 pub use node::Node;
 pub use settings::{Ports, Settings};
+pub use state::Fenced;
 pub use state::{Cancellation, CopyMonitor, CopyView};
-pub use views::VolumeTrouble;
+pub use views::{PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
 /// The room `host/ports`.
 pub use volward_ports as ports;

@@ -1,11 +1,14 @@
 //! The front door: one node, composed of its use cases.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use volward_model::{
-    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName, VolumeRef,
+    AttachmentKey, InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName,
+    VolumeRef,
 };
 
+use volward_plan::fence::Standing;
 use volward_plan::witness::Testimony;
 
 use crate::attach::{Attach, AttachDone, AttachRequest};
@@ -13,14 +16,16 @@ use crate::copies::Copies;
 use crate::detach::{Detach, DetachDone, DetachRequest};
 use crate::engine::Engine;
 use crate::error::ControlError;
+use crate::fence::Fence;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
 use crate::recover::{Recovered, Recovery};
+use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
-use crate::state::{CopyView, State};
-use crate::views::{ClusterAttachment, Views, VolumeTrouble};
+use crate::state::{CopyView, Fenced, State};
+use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views, VolumeTrouble};
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -30,8 +35,10 @@ pub struct Node {
     pools: Arc<Pools>,
     attach: Attach,
     detach: Arc<Detach>,
-    recovery: Recovery,
-    start_marks: StartMarks,
+    recovery: Arc<Recovery>,
+    retries: Arc<Retries>,
+    start_marks: Arc<StartMarks>,
+    fence: Arc<Fence>,
     views: Views,
 }
 
@@ -64,7 +71,7 @@ impl Node {
             engine: Arc::clone(&engine),
             copies: Arc::clone(&copies),
         });
-        let recovery = Recovery {
+        let recovery = Arc::new(Recovery {
             ports: ports.into(),
             settings: Arc::clone(&settings),
             state: Arc::clone(&state),
@@ -73,7 +80,13 @@ impl Node {
             copies: Arc::clone(&copies),
             pools: Arc::clone(&pools),
             detach: Arc::clone(&detach),
-        };
+        });
+        let start_marks = Arc::new(StartMarks {
+            ports: ports.into(),
+            state: Arc::clone(&state),
+            writer: Mutex::default(),
+        });
+        let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
         let attach = Attach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -82,11 +95,13 @@ impl Node {
             engine,
             copies,
         };
-        let start_marks = StartMarks {
+        let fence = Arc::new(Fence {
             ports: ports.into(),
+            settings: Arc::clone(&settings),
             state: Arc::clone(&state),
-            writer: Mutex::default(),
-        };
+            observer: Arc::clone(&observer),
+            pools: Mutex::default(),
+        });
         let views = Views {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -101,7 +116,9 @@ impl Node {
             attach,
             detach,
             recovery,
+            retries,
             start_marks,
+            fence,
             views,
         })
     }
@@ -126,7 +143,9 @@ impl Node {
     /// or request is logged and kept with it instead.
     pub fn recover(&self) -> PortResult<Recovered> {
         let recovered = self.recovery.recover()?;
+        self.fence.take_up();
         self.start_marks.rebuild()?;
+        self.retries.wake();
         Ok(recovered)
     }
 
@@ -135,25 +154,88 @@ impl Node {
     /// # Errors
     /// With the reason; whatever was begun has been taken back, unless it says quarantined.
     pub fn attach(&self, request: &AttachRequest) -> Result<AttachDone, ControlError> {
-        let outcome = self.attach.attach(request);
+        self.fence.admits(request)?;
+        self.pools
+            .keep_open(request.disks.iter().map(|disk| &disk.pool));
+        let outcome = match self.known_name(request) {
+            Some(instance_name) => self.attach.attach(&AttachRequest {
+                instance_name,
+                ..request.clone()
+            }),
+            None => self.attach.attach(request),
+        };
         // Also after a failure: an attach announces itself in the mark before its first step.
         if !request.dry_run {
             self.start_marks.refresh(request.instance);
         }
+        self.retries.wake();
         outcome
     }
 
-    /// Detaches. What is not attached is no error.
+    /// Detaches. What is not attached is no error. What fails for now counts as accepted: it is
+    /// tried again until it is done.
     ///
     /// # Errors
-    /// If a device stays in use or a lease cannot be given up: then the attachments are
+    /// If a device stays in use or something else needs a person: then the attachments are
     /// quarantined, and detaching them again tries again.
     pub fn detach(&self, request: &DetachRequest) -> Result<DetachDone, ControlError> {
+        let held = self.attachments();
+        let held = held.iter().filter(|a| a.instance == request.instance);
+        let pools: BTreeSet<&PoolName> = held.map(|a| &a.volume.pool).collect();
+        self.pools.keep_open(pools);
         let outcome = self.detach.detach(request);
         if !request.dry_run {
             self.start_marks.refresh(request.instance);
         }
+        self.retries.wake();
         outcome
+    }
+
+    /// One look at the leases, to be made every second; cuts off what they are lost of. Returns at
+    /// once, and goes on in the background.
+    pub fn follow_leases(&self) {
+        self.fence.follow();
+    }
+
+    /// What the leases of each shared pool are worth now.
+    #[must_use]
+    pub fn lease_standings(&self) -> Vec<(PoolName, Standing)> {
+        self.fence.standings()
+    }
+
+    /// Cuts off what an instance has here, or only these volumes of it (`pool`, `volume`); `None`:
+    /// all that is attached on this node. Answers what is to be cut off, at once;
+    /// [`Node::fenced`] says when it is.
+    pub fn fence(
+        &self,
+        instance: Option<InstanceId>,
+        volumes: &[(PoolName, VolumeName)],
+    ) -> Vec<StoredAttachment> {
+        self.fence.fence(|a| {
+            let named = |(pool, name): &(PoolName, VolumeName)| {
+                *pool == a.volume.pool && *name == a.volume.name
+            };
+            instance.is_none_or(|one| one == a.instance)
+                && (volumes.is_empty() || volumes.iter().any(named))
+        })
+    }
+
+    /// Gives an instance its I/O back, all of it or none.
+    ///
+    /// # Errors
+    /// If another node may have had one of its volumes meanwhile, or nobody knows.
+    pub fn unfence(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+    ) -> Result<Vec<VolumeRef>, ControlError> {
+        self.fence.unfence(request, instance)
+    }
+
+    /// Attachments whose I/O is cut off, or is to be.
+    #[must_use]
+    pub fn fenced(&self) -> BTreeMap<AttachmentKey, Fenced> {
+        self.state.fences().all().clone()
     }
 
     /// Makes a configured volume group a pool: its devices are made known to this node's LVM, and a
@@ -171,15 +253,27 @@ impl Node {
     /// # Errors
     /// If the pool has no registry or it cannot be activated or written.
     pub fn open_registry(&self, pool: &PoolName) -> PortResult<()> {
-        self.pools.open_registry(pool)?;
-        self.recovery.take_up_pool(pool);
+        self.recovery.open_pool(pool)?;
+        self.retries.wake();
         Ok(())
     }
 
-    /// Writes this node's slot where the last write failed. To be called again and again: what
-    /// other nodes see in between is what was before, and keeps them waiting.
-    pub fn write_slots_again(&self) {
-        self.state.write_again();
+    /// Has everything tried again that failed for now, in the background. To be called again and
+    /// again: what fails beside a request is found here.
+    pub fn try_again(&self) {
+        self.retries.wake();
+    }
+
+    /// Pools of which an instance has something here, or something that is not finished.
+    #[must_use]
+    pub fn pools_of(&self, instance: InstanceId) -> BTreeSet<PoolName> {
+        self.views.pools_of(instance)
+    }
+
+    /// Operations that failed for now and are tried again.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<Unfinished> {
+        self.views.unfinished()
     }
 
     /// Whether [`Node::stop`] was called.
@@ -232,10 +326,28 @@ impl Node {
         self.state.copies()
     }
 
+    /// Who plugs a disk by hand gives the instance's UUID only, and the name is here already.
+    fn known_name(&self, request: &AttachRequest) -> Option<String> {
+        if !request.instance_name.is_empty() {
+            return None;
+        }
+        let attachment_table = self.state.attachment_table();
+        let mut has = attachment_table.of_instance(request.instance);
+        has.find(|a| !a.instance_name.is_empty())
+            .map(|a| a.instance_name.clone())
+    }
+
     /// Everything attached or quarantined on this node.
     #[must_use]
     pub fn attachments(&self) -> Vec<StoredAttachment> {
         self.views.attachments()
+    }
+
+    /// The same, with what their volumes are called and how large they are now, as far as the pools
+    /// answer at once.
+    #[must_use]
+    pub fn attachments_seen(&self) -> Vec<SeenAttachment> {
+        self.views.attachments_seen()
     }
 
     /// Attachments of other nodes that may be alive, intents included, over all shared pools
@@ -266,6 +378,13 @@ impl Node {
         self.views.to_look_at()
     }
 
+    /// LVs of the local pool that are copies of volumes that no pool of this node has any more, each with
+    /// that volume's identity; none where a pool cannot be read.
+    #[must_use]
+    pub fn orphaned_copies(&self) -> Vec<(VolumeRef, VolumeId)> {
+        self.views.orphaned_copies()
+    }
+
     /// Of these disks, the ones an instance has not attached here.
     #[must_use]
     pub fn missing(
@@ -282,6 +401,12 @@ impl Node {
     /// If the state cannot be read.
     pub fn history(&self, what: &JournalQuery, limit: usize) -> PortResult<Vec<JournalEntry>> {
         self.views.history(what, limit)
+    }
+
+    /// Whether an attach of this id is under way, whatever the journal has of it yet.
+    #[must_use]
+    pub fn is_attaching(&self, request: RequestId) -> bool {
+        self.state.in_flight.has(request)
     }
 
     /// The newest entry of a request.

@@ -2,25 +2,28 @@
 //! of one and the same snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
-    Access, Attachment, AttachmentKey, Bytes, CloneStatus, CopyProgress, DiskFacts, HeldLease,
-    Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member, NodeFacts,
-    NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId, VolumeInfo,
-    VolumeRef,
+    Access, Attachment, AttachmentKey, AttachmentState, Bytes, CloneStatus, CopyProgress,
+    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member,
+    NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId,
+    VolumeInfo, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
-use crate::ports::{Devices, Leases, Machine, PortResult, Registry, Volumes};
+use crate::ports::{Clock, Devices, Leases, Machine, PortError, PortResult, Registry, Volumes};
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
+mod names;
 mod traces;
 
+pub(crate) use names::unexplained;
 pub(crate) use traces::Traces;
 
 /// A shared pool at one moment.
@@ -43,16 +46,38 @@ pub struct PoolSnapshot {
 }
 
 impl PoolSnapshot {
-    /// Good slots of other nodes that may be alive, written in their present lockspace
-    /// generation. A slot of a dead node, or of an earlier life of a node, holds nothing.
+    /// Good slots of other nodes that may be alive. One written under another lockspace generation
+    /// counts too, until its node has written it anew: a node whose sanlock was restarted may have
+    /// guests that still write. One of a later generation than sanlock has seen is of a node that has
+    /// just joined again: it is alive. A slot of a dead node holds nothing.
     pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter_map(|place| {
             let SlotReading::Good { slot, .. } = &place.reading else {
                 return None;
             };
-            let member = self.live_member(place.host_id)?;
-            (slot.generation == member.generation).then_some(slot.as_ref())
+            let members = &mut self.members.iter();
+            let member = members.find(|m| m.host_id == place.host_id && !m.own)?;
+            let alive = member.state.may_be_alive() || slot.generation > member.generation;
+            alive.then_some(slot.as_ref())
         })
+    }
+
+    /// What the live slots say is attached or asked for. An intent of another lockspace generation is
+    /// nobody's any more: who announced it lost what it was about to take.
+    pub fn attachments_of_others(&self) -> impl Iterator<Item = (&Slot, &Attachment)> {
+        let of_slot = |slot| {
+            let present = self.is_present(slot);
+            let counts = move |a: &&Attachment| present || a.state != AttachmentState::Intent;
+            let attachments = slot.attachments.iter().filter(counts);
+            attachments.map(move |attachment| (slot, attachment))
+        };
+        self.live_slots().flat_map(of_slot)
+    }
+
+    /// Whether the slot was written under the generation that sanlock sees.
+    fn is_present(&self, slot: &Slot) -> bool {
+        let member = self.members.iter().find(|m| m.host_id == slot.host_id);
+        member.is_some_and(|member| slot.generation >= member.generation)
     }
 
     /// Sentences: whose slot cannot be read although the node may be alive.
@@ -71,15 +96,14 @@ impl PoolSnapshot {
     }
 
     /// Sentences: which nodes that may be alive may hold the volume, by slots that only a newer
-    /// version understands; of `None`, which such nodes there are. A slot of an earlier
-    /// generation holds nothing; one whose generation cannot be told is taken for the present one.
+    /// version understands; of `None`, which such nodes there are. The
+    /// generation does not matter, as in [`PoolSnapshot::live_slots`].
     #[must_use]
     pub fn newer(&self, volume: Option<VolumeId>) -> Vec<String> {
         let newer = self.slots.iter().filter_map(|place| {
             let SlotReading::Newer(slot) = &place.reading else { return None };
-            let member = self.live_member(place.host_id)?;
-            let present = slot.generation.is_none_or(|g| g == member.generation);
-            if !present || volume.is_some_and(|volume| !slot.may_hold(volume)) {
+            self.live_member(place.host_id)?;
+            if volume.is_some_and(|volume| !slot.may_hold(volume)) {
                 return None;
             }
             let node = slot.node.as_ref().map_or_else(
@@ -120,6 +144,7 @@ needs!(ObserverPorts {
     devices: Devices,
     registry: Registry,
     machine: Machine,
+    clock: Clock,
 });
 
 /// Reads the world for use cases; changes nothing.
@@ -127,6 +152,8 @@ pub(crate) struct Observer {
     ports: ObserverPorts,
     settings: Arc<Settings>,
     state: Arc<State>,
+    /// When the local pool did not answer in time, and how it failed.
+    local_hung: Mutex<Option<(Duration, PortError)>>,
 }
 
 impl Observer {
@@ -135,6 +162,7 @@ impl Observer {
             ports: ports.into(),
             settings: Arc::clone(settings),
             state: Arc::clone(state),
+            local_hung: Mutex::default(),
         }
     }
 
@@ -172,6 +200,13 @@ impl Observer {
     pub(crate) fn managed(&self, pool: &PoolName) -> Result<(), ControlError> {
         if self.settings.pools.contains(pool) {
             return Ok(());
+        }
+        if self.settings.local.as_ref() == Some(pool) {
+            return Err(ControlError::NotFound(format!(
+                "pool {pool} is node {}'s local pool: Volward makes copies in it; name a volume of a \
+                 shared pool",
+                self.settings.node
+            )));
         }
         let known: Vec<_> = self
             .settings
@@ -229,21 +264,22 @@ impl Observer {
         info: &VolumeInfo,
     ) -> PortResult<VolumeInput> {
         let id = info.volume.id;
-        let elsewhere = snapshot.live_slots().flat_map(|slot| {
-            let of_volume = slot
-                .attachments
-                .iter()
-                .filter(|a| a.volume == id && !self.state.is_passed_by(slot.host_id, a));
-            of_volume.map(|a| ForeignAttachment {
-                host_id: slot.host_id,
-                attachment: a.clone(),
-            })
+        let of_volume = snapshot
+            .attachments_of_others()
+            .filter(|(slot, a)| a.volume == id && !self.state.is_passed_by(slot.host_id, a));
+        let elsewhere = of_volume.map(|(slot, a)| ForeignAttachment {
+            host_id: slot.host_id,
+            attachment: a.clone(),
         });
         let local = self.local_input(&snapshot.traces, info)?;
         Ok(VolumeInput {
             lease: snapshot.held.get(&id.lv).copied(),
             elsewhere: elsewhere.collect(),
-            unreadable: snapshot.unreadable(),
+            unreadable: [
+                snapshot.unreadable(),
+                snapshot.impostors(&self.settings.node),
+            ]
+            .concat(),
             newer: snapshot.newer(Some(id)),
             progress: local.progress.or_else(|| snapshot.progress(id)),
             ..local
@@ -311,7 +347,7 @@ impl Observer {
         let Some(name) = &self.settings.local else {
             return Ok(None);
         };
-        let info = self.ports.volumes.validated_pool(name)?;
+        let info = self.look_at_local(name)?;
         let promised = Bytes(
             self.state
                 .promised
@@ -346,15 +382,30 @@ impl Observer {
     }
 }
 
-/// The volume of that name, or a sentence.
-pub(crate) fn find<'a>(
-    snapshot: &'a PoolSnapshot,
-    name: &volward_model::VolumeName,
-) -> Result<&'a VolumeInfo, ControlError> {
-    snapshot.info.named(name).ok_or_else(|| {
-        ControlError::NotFound(format!(
-            "there is no volume {}/{name}; `volward pool ls` shows what there is",
-            snapshot.info.name
-        ))
-    })
+impl Observer {
+    /// The volume of that name, or a sentence; of one that this node attached under that name, how it
+    /// is called now.
+    pub(crate) fn find<'a>(
+        &self,
+        info: &'a PoolInfo,
+        name: &volward_model::VolumeName,
+    ) -> Result<&'a VolumeInfo, ControlError> {
+        if let Some(found) = info.named(name) {
+            return Ok(found);
+        }
+        let table = self.state.attachment_table();
+        let had = table
+            .attachments()
+            .find(|a| a.volume.pool == info.name && a.volume.name == *name);
+        let now = had.and_then(|a| info.volume(a.volume.id));
+        let instead = match now {
+            Some(now) => format!(
+                "the volume that this node attached under this name is called {} now",
+                now.volume
+            ),
+            None => "`volward pool ls` shows what there is".to_owned(),
+        };
+        let message = format!("there is no volume {}/{name}; {instead}", info.name);
+        Err(ControlError::NotFound(message))
+    }
 }

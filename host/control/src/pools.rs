@@ -1,6 +1,6 @@
 //! Pools: making a shared volume group one, marking volumes, and what there is to see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::volume::{REGISTRY_VOLUME, SHAREABLE_TAG};
@@ -14,7 +14,8 @@ use crate::engine::Engine;
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::{Observer, PoolSnapshot};
 use crate::ports::{
-    Applied, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE, Registry, Volumes,
+    Applied, Event, Events, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE, Registry,
+    Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::State;
@@ -29,6 +30,7 @@ pub struct SlotTrouble {
 }
 
 needs!(PoolsPorts {
+    events: Events,
     volumes: Volumes,
     leases: Leases,
     registry: Registry,
@@ -139,6 +141,39 @@ impl Pools {
         self.open(pool)
     }
 
+    /// Opens a registry that was open, and that somebody has deactivated: `vgchange -an` and
+    /// `blkdeactivate` take down whatever is not in use. What cannot be seen at once is left to whoever
+    /// needs the registry: he fails, and says how.
+    pub(crate) fn keep_open<'a>(&self, pools: impl IntoIterator<Item = &'a PoolName>) {
+        let pools: BTreeSet<&PoolName> = pools.into_iter().collect();
+        for pool in pools {
+            if !self.settings.pools.contains(pool) || !self.is_asleep(pool) {
+                continue;
+            }
+            match self.open_registry(pool) {
+                Ok(()) => {
+                    let reason = "somebody had deactivated it".to_owned();
+                    let what = format!("the registry of {pool} was activated again");
+                    self.ports.events.tell(&Event::Trouble { what, reason });
+                }
+                Err(error) => {
+                    tracing::warn!(%pool, %error, "the registry cannot be activated again")
+                }
+            }
+        }
+    }
+
+    fn is_asleep(&self, pool: &PoolName) -> bool {
+        let Ok(Some(info)) = self.ports.volumes.glance(pool) else {
+            return false;
+        };
+        let registry = registry_name().ok().and_then(|name| {
+            let registry = info.named(&name)?;
+            Some(registry.active)
+        });
+        registry == Some(false)
+    }
+
     fn open(&self, pool: &PoolName) -> PortResult<()> {
         let info = self.ports.volumes.pool(pool)?;
         let name = registry_name()?;
@@ -235,7 +270,7 @@ impl Pools {
         self.observer.managed(pool)?;
         let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
         let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let volume = crate::observe::find(&snapshot, name)?.volume.clone();
+        let volume = self.observer.find(&snapshot.info, name)?.volume.clone();
         // An attach in flight on this node has its facts already, and is in no attachment table
         // yet. Other nodes' are seen by their intents, and see the mark again under their lease.
         let wait = self.settings.lock_wait;
@@ -245,7 +280,7 @@ impl Pools {
             seconds: wait.as_secs(),
         })?;
         let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let info = crate::observe::find(&snapshot, name)?;
+        let info = self.observer.find(&snapshot.info, name)?;
         if info.shareable() == shareable {
             return Ok(Applied::Identity);
         }

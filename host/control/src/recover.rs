@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use volward_model::{AttachmentKey, PoolName, RequestId};
+use volward_model::{AttachmentKey, Outcome, PoolName, RequestId};
 use volward_plan::Step;
 
 use crate::copies::Copies;
@@ -12,11 +12,11 @@ use crate::engine::{DueWriteBack, Engine};
 use crate::observe::Observer;
 use crate::pools::Pools;
 use crate::ports::{
-    Clock, Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine,
-    OpenEntries, PortError, PortResult, StepMark, StoredAttachment,
+    Clock, Decisions, Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine,
+    OpenEntries, Operation, PortError, PortResult, StepMark, StoredAttachment,
 };
 use crate::settings::{Settings, needs};
-use crate::state::State;
+use crate::state::{Need, State};
 
 mod left_over;
 
@@ -27,6 +27,8 @@ pub struct Recovered {
     pub completed: Vec<RequestId>,
     /// Requests whose operation was undone.
     pub undone: Vec<RequestId>,
+    /// Requests of which neither was possible for now: they are tried again.
+    pub owed: Vec<RequestId>,
     /// Requests of which neither was possible: their attachments are quarantined.
     pub quarantined: Vec<RequestId>,
     /// Attachments of an earlier boot, forgotten: their devices and leases went with it.
@@ -37,6 +39,7 @@ pub struct Recovered {
 
 needs!(RecoveryPorts {
     journal: Journal,
+    decisions: Decisions,
     devices: Devices,
     machine: Machine,
     clock: Clock,
@@ -77,6 +80,7 @@ impl Recovery {
                     pool: pool.clone(),
                     reason: error.to_string(),
                 });
+                self.is_needed(pool, Need::Open);
             }
         }
         let mut write_backs = Vec::new();
@@ -87,18 +91,45 @@ impl Recovery {
         recovered.strays = self.remove_strays();
         // Last: until every attachment is known, a guest may be using the copy.
         self.copies.start_write_backs(write_backs);
-        self.take_up_copies(&self.settings.pools);
         for pool in &self.settings.pools {
-            self.show(pool);
+            // What is not open is taken up when it is.
+            if let Err(error) = self.take_up_pool(pool) {
+                tracing::debug!(%pool, %error, "not taken up yet");
+                self.is_needed(pool, Need::TakeUp);
+            }
         }
         Ok(recovered)
     }
 
-    /// What recovery could not look at because the pool could not be read then. Harmless to repeat.
-    pub(crate) fn take_up_pool(&self, pool: &PoolName) {
+    /// Looks at a pool that recovery could not look at, or not at all of it. Harmless to repeat.
+    ///
+    /// # Errors
+    /// If not all could be looked at, a sentence: then it is to be repeated.
+    pub(crate) fn take_up_pool(&self, pool: &PoolName) -> Result<(), String> {
         self.claim();
-        self.take_up_copies(std::slice::from_ref(pool));
+        let taken_up = self.take_up_copies(pool);
         self.show(pool);
+        taken_up.map_err(|error| error.to_string())?;
+        match self.state.unclaimed().is_empty() {
+            true => Ok(()),
+            false => Err("a device in use belongs to a volume that cannot be named yet".to_owned()),
+        }
+    }
+
+    /// Opens a pool that was not ready at the start, and takes up what is in it.
+    pub(crate) fn open_pool(&self, pool: &PoolName) -> PortResult<()> {
+        self.pools.open_registry(pool)?;
+        tracing::info!(%pool, "pool open");
+        if let Err(error) = self.take_up_pool(pool) {
+            tracing::debug!(%pool, %error, "not taken up yet");
+            self.is_needed(pool, Need::TakeUp);
+        }
+        Ok(())
+    }
+
+    fn is_needed(&self, pool: &PoolName, need: Need) {
+        let now = self.ports.clock.monotonic();
+        self.state.owed().need(pool, need, now);
     }
 
     fn show(&self, pool: &PoolName) {
@@ -166,6 +197,7 @@ impl Recovery {
         for damaged in damaged {
             if damaged.entry.boot_id == boot_id {
                 self.engine.give_up(&damaged);
+                self.end_decision(&damaged.entry, JournalState::Quarantined, false);
                 recovered.quarantined.push(damaged.entry.request);
             } else {
                 // The node's restart has ended every step, whatever its mark was.
@@ -192,10 +224,38 @@ impl Recovery {
             JournalState::Done => recovered.completed.push(request),
             JournalState::Undone => recovered.undone.push(request),
             JournalState::Quarantined => recovered.quarantined.push(request),
+            JournalState::Open if taken_up.owed => recovered.owed.push(request),
             // It goes on in the background.
             JournalState::Open => {}
         }
+        self.end_decision(entry, taken_up.state, restarted);
         taken_up.due
+    }
+
+    /// The decision that the request was carried out for was left without an outcome. A write-back
+    /// has none: it follows from a detach.
+    fn end_decision(&self, entry: &JournalEntry, state: JournalState, restarted: bool) {
+        if let Operation::WriteBack { .. } = entry.operation {
+            return;
+        }
+        let died = match restarted {
+            true => "the node was restarted before it was done",
+            false => "the daemon ended before it was done",
+        };
+        let outcome = match state {
+            JournalState::Open => return,
+            JournalState::Done => Outcome::Done,
+            JournalState::Undone => Outcome::Failed {
+                message: format!("{died}, and it was taken back"),
+            },
+            JournalState::Quarantined => Outcome::Failed {
+                message: format!("{died}, and could be neither completed nor taken back"),
+            },
+        };
+        if let Err(error) = self.ports.decisions.end(entry.request, &outcome) {
+            let what = format!("the outcome of request {}", entry.request);
+            self.engine.unrecorded(what, &error);
+        }
     }
 
     fn tell_again(&self, entry: &JournalEntry) {

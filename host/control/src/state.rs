@@ -16,14 +16,19 @@ use crate::ports::{Clock, Events, Finish, Leases, Machine, PortError, PortResult
 use crate::settings::{Ports, Settings, needs};
 
 mod attachment_table;
+mod fences;
 mod in_flight;
 mod monitor;
+mod owed;
 mod volume_locks;
 
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
+pub use fences::Fenced;
+pub(crate) use fences::Fences;
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
+pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
 pub(crate) use volume_locks::{VolumeGuard, VolumeLocks};
 
 needs!(StatePorts {
@@ -45,14 +50,19 @@ pub(crate) struct State {
     pub(crate) volume_locks: VolumeLocks,
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
+    fences: Mutex<Fences>,
     /// One writer of a pool's slot at a time, so that an older content never replaces a newer one.
     /// A lock for each pool: a registry that hangs keeps back no other.
     slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
-    /// Pools whose slot still shows what was before: the last write failed.
-    unwritten: Mutex<BTreeSet<PoolName>>,
+    /// What failed for now and is tried again.
+    owed: Mutex<OwedList>,
     /// Attachment devices that are in use and belong to no attachment, until their volume can be
     /// named.
     unclaimed: Mutex<Vec<DeviceInfo>>,
+    /// Volumes whose lease this node held when recovery looked, and that no record accounts for.
+    unexplained: Mutex<BTreeSet<VolumeId>>,
+    /// Volumes from which recovery took a device that belonged to nobody.
+    strays: Mutex<BTreeSet<VolumeId>>,
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
@@ -71,9 +81,12 @@ impl State {
             volume_locks: VolumeLocks::default(),
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
+            fences: Mutex::default(),
             slot_writers: Mutex::default(),
-            unwritten: Mutex::default(),
+            owed: Mutex::default(),
             unclaimed: Mutex::default(),
+            unexplained: Mutex::default(),
+            strays: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
             promised: AtomicU64::new(0),
@@ -94,6 +107,10 @@ impl State {
         unpoisoned(&self.attachment_table)
     }
 
+    pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
+        unpoisoned(&self.fences)
+    }
+
     pub(crate) fn monitors(&self) -> MutexGuard<'_, BTreeMap<VolumeId, CopyMonitor>> {
         unpoisoned(&self.monitors)
     }
@@ -102,8 +119,13 @@ impl State {
         unpoisoned(&self.unrecorded)
     }
 
-    /// Writes this node's slot as the attachment table is now. What fails is written again by
-    /// [`State::write_again`].
+    /// What failed for now and is tried again. Never held while anything waits.
+    pub(crate) fn owed(&self) -> MutexGuard<'_, OwedList> {
+        unpoisoned(&self.owed)
+    }
+
+    /// Writes this node's slot as the attachment table is now. What fails is written again: an
+    /// intent that stays behind keeps other nodes waiting.
     pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
         // Asked before the lock is taken: only the write itself is waited for under it.
         let written = self.identity(pool).and_then(|identity| {
@@ -113,7 +135,9 @@ impl State {
                 .attachment_table()
                 .slot(pool, &identity, self.ports.clock.now_ms());
             let written = self.ports.registry.write(pool, &slot);
-            self.note_written(pool, written.is_ok());
+            if written.is_ok() {
+                self.note_written(pool, true);
+            }
             drop(writing);
             written
         });
@@ -142,27 +166,16 @@ impl State {
     }
 
     fn note_written(&self, pool: &PoolName, written: bool) {
-        let mut unwritten = unpoisoned(&self.unwritten);
+        let now = self.ports.clock.monotonic();
         match written {
-            true => unwritten.remove(pool),
-            false => unwritten.insert(pool.clone()),
-        };
+            true => self.owed().needed_no_more(pool, Need::Slot),
+            false => self.owed().need(pool, Need::Slot, now),
+        }
     }
 
     /// Pools in whose registry other nodes still see what was before.
     pub(crate) fn unwritten(&self) -> BTreeSet<PoolName> {
-        unpoisoned(&self.unwritten).clone()
-    }
-
-    /// Writes the slots whose last write failed. An intent that stays behind keeps other nodes
-    /// waiting, so this is tried until it is done.
-    pub(crate) fn write_again(&self) {
-        for pool in self.unwritten() {
-            match self.write_slot(&pool) {
-                Ok(()) => tracing::info!(%pool, "the slot is written"),
-                Err(error) => tracing::debug!(%pool, %error, "the slot is not written yet"),
-            }
-        }
+        self.owed().pools_in(Need::Slot)
     }
 
     pub(crate) fn keep_unclaimed(&self, devices: Vec<DeviceInfo>) {
@@ -186,6 +199,30 @@ impl State {
     /// Whether a device of that volume is in use that no attachment accounts for yet.
     pub(crate) fn uses(&self, volume: VolumeId) -> bool {
         self.unclaimed().iter().any(|d| d.id.volume == volume)
+    }
+
+    pub(crate) fn note_stray(&self, volume: VolumeId) {
+        unpoisoned(&self.strays).insert(volume);
+    }
+
+    /// Whether recovery took a device of the volume that belonged to nobody; said once.
+    pub(crate) fn had_stray(&self, volume: VolumeId) -> bool {
+        unpoisoned(&self.strays).remove(&volume)
+    }
+
+    /// Nothing on record says for whom this node holds the volume's lease.
+    pub(crate) fn cannot_explain(&self, volume: VolumeId) {
+        unpoisoned(&self.unexplained).insert(volume);
+    }
+
+    /// Whether nothing on record says for whom this node holds the volume's lease; `held`: whether
+    /// it does now. One that was given up since needs no explanation.
+    pub(crate) fn is_unexplained(&self, volume: VolumeId, held: bool) -> bool {
+        let mut unexplained = unpoisoned(&self.unexplained);
+        if !held {
+            unexplained.remove(&volume);
+        }
+        unexplained.contains(&volume)
     }
 
     /// From now on nobody waits for this intent.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use volward_model::{
     Attachment, AttachmentState, HomeState, InstanceId, LeaseMode, PoolName, RequestId, Sharing,
@@ -11,13 +12,18 @@ use volward_plan::home_of;
 use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 
 use crate::error::{ControlError, refuse, storage};
-use crate::observe::{Observer, PoolSnapshot, find};
+use crate::observe::{Observer, PoolSnapshot, unexplained};
 use crate::ports::{
-    Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortResult,
-    StoredAttachment,
+    Clock, Devices, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortError,
+    PortResult, StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::State;
+use crate::state::{Owed, Rest, State};
+
+mod orphans;
+mod seen;
+
+pub use seen::{PresentVolume, SeenAttachment};
 
 /// An attachment somewhere in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +44,50 @@ pub enum VolumeTrouble {
     WaitsForItsGuest,
 }
 
+/// An operation that failed for now and is tried again until it is done or needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The request it serves.
+    pub request: RequestId,
+    /// `detach`, or `attach` where one is completed or undone.
+    pub operation: &'static str,
+    /// Whether its attachments are on their way out.
+    pub leaving: bool,
+    /// The attachments that are neither whole nor gone.
+    pub attachments: Vec<StoredAttachment>,
+    /// The first failure, then the latest where it is another one, each a sentence.
+    pub causes: Vec<String>,
+    /// How often it has failed.
+    pub failures: u32,
+    /// From now to the next try; zero while it is tried.
+    pub next: Duration,
+}
+
+impl Unfinished {
+    /// In a sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let of = self.attachments.iter();
+        let of: Vec<String> = of
+            .map(|a| format!("{} for instance {}", a.volume, a.instance))
+            .collect();
+        format!(
+            "{} of {} failed {} time(s) and is tried again in {} s: {}",
+            self.operation,
+            of.join(", "),
+            self.failures,
+            self.next.as_secs(),
+            self.causes.join("; then: ")
+        )
+    }
+}
+
 needs!(ViewsPorts {
+    clock: Clock,
     journal: Journal,
     leases: Leases,
+    volumes: Volumes,
+    devices: Devices,
 });
 
 /// What there is to see; changes nothing.
@@ -71,7 +118,7 @@ impl Views {
             match self.observer.snapshot(pool) {
                 Ok(snapshot) => {
                     let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
-                    let all = snapshot.live_slots().flat_map(|slot| &slot.attachments);
+                    let all = snapshot.attachments_of_others().map(|(_, a)| a);
                     found.extend(all.map(|a| ClusterAttachment {
                         attachment: a.clone(),
                         volume: named(a.volume),
@@ -97,8 +144,17 @@ impl Views {
     ) -> Result<Testimony, ControlError> {
         self.observer.managed(pool)?;
         let failed = |error| storage(request, "hearing the witnesses", error);
+        let before = self.observer.snapshot(pool).map_err(failed)?;
+        let volume = &self.observer.find(&before.info, name)?.volume;
+        // Between two steps of a request the witnesses need not agree.
+        let wait = self.settings.lock_wait;
+        let guard = self.state.volume_locks.take(&[volume.id], wait);
+        let _guard = guard.map_err(|_| ControlError::Waiting {
+            volume: volume.to_string(),
+            seconds: wait.as_secs(),
+        })?;
         let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let info = find(&snapshot, name)?;
+        let info = self.observer.find(&snapshot.info, name)?;
         let home = home_of(info).map_err(|refusal| refuse(request, refusal))?;
         let seen = self
             .observer
@@ -131,6 +187,11 @@ impl Views {
         if let Verdict::Contradict(sentences) = weigh(node, &home, &seen) {
             return Some(VolumeTrouble::Contradiction(sentences));
         }
+        let held = snapshot.held.contains_key(&info.volume.id.lv);
+        if self.state.is_unexplained(info.volume.id, held) {
+            let why = unexplained(&info.volume);
+            return Some(VolumeTrouble::Contradiction(vec![why]));
+        }
         let split = matches!(&home.state, HomeState::Split { node: owner, .. } if owner == node);
         let idle = seen.here.is_empty() && !self.state.is_returning(info.volume.id);
         (split && idle).then_some(VolumeTrouble::WaitsForItsGuest)
@@ -144,17 +205,68 @@ impl Views {
         instance: InstanceId,
         disks: &[(PoolName, VolumeName)],
     ) -> Vec<(PoolName, VolumeName)> {
+        let owed = self.state.owed().keys();
         let has: BTreeSet<(PoolName, VolumeName)> = self
             .state
             .attachment_table()
             .of_instance(instance)
-            .filter(|a| a.state == AttachmentState::Attached)
+            .filter(|a| a.state == AttachmentState::Attached && !owed.contains(&a.key()))
+            .filter(|a| self.state.fences().get(a.key()).is_none())
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();
         disks
             .iter()
             .filter(|disk| !has.contains(disk))
             .cloned()
+            .collect()
+    }
+
+    /// Pools of which an instance has something here, or something that is not finished.
+    pub(crate) fn pools_of(&self, instance: InstanceId) -> BTreeSet<PoolName> {
+        let mut pools: BTreeSet<PoolName> = self
+            .state
+            .attachment_table()
+            .of_instance(instance)
+            .map(|a| a.volume.pool.clone())
+            .collect();
+        for (_, owed) in self.state.owed().serving(instance) {
+            let volumes = owed.entry.operation.volumes();
+            pools.extend(volumes.into_iter().map(|v| v.pool.clone()));
+        }
+        pools
+    }
+
+    /// A sentence where there are attachments whose leases cannot be asked for.
+    fn not_compared(&self, pool: &PoolName, error: &PortError) -> Option<String> {
+        let table = self.state.attachment_table();
+        let count = table
+            .attachments()
+            .filter(|a| a.volume.pool == *pool)
+            .count();
+        (count > 0).then(|| {
+            format!("whether the leases of {count} attachment(s) in pool {pool} are held cannot be said: {error}")
+        })
+    }
+
+    /// Operations that are tried again, the oldest first.
+    pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
+        let now = self.ports.clock.monotonic();
+        let view = |owed: &Owed| {
+            let operation = &owed.entry.operation;
+            Unfinished {
+                request: owed.entry.request,
+                operation: operation.name(),
+                leaving: operation.undoable().is_none() || matches!(owed.rest, Rest::Undo { .. }),
+                attachments: owed.concerned.clone(),
+                causes: owed.causes.clone(),
+                failures: owed.tries.failures,
+                next: owed.tries.next.saturating_sub(now),
+            }
+        };
+        self.state
+            .owed()
+            .operations()
+            .map(|(_, owed)| view(owed))
             .collect()
     }
 
@@ -197,12 +309,17 @@ impl Views {
                 )
             })
             .collect();
+        // What is tried again is neither whole nor gone, and shown as that.
+        let owed = self.state.owed().keys();
         for pool in &self.settings.pools {
-            let Ok(LeaseStatus {
+            let LeaseStatus {
                 held, freshness, ..
-            }) = self.ports.leases.status(pool)
-            else {
-                continue;
+            } = match self.ports.leases.status(pool) {
+                Ok(status) => status,
+                Err(error) => {
+                    found.extend(self.not_compared(pool, &error));
+                    continue;
+                }
             };
             if let Freshness::Renewed { ago, .. } = freshness
                 && freshness.is_expired()
@@ -217,7 +334,7 @@ impl Views {
                 .state
                 .attachment_table()
                 .attachments()
-                .filter(|a| a.volume.pool == *pool)
+                .filter(|a| a.volume.pool == *pool && !owed.contains(&a.key()))
             {
                 let volume = &attachment.volume;
                 let needed = match attachment.sharing {

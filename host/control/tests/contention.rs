@@ -9,14 +9,14 @@
 
 use std::sync::{Arc, Barrier};
 
-use volward_control::ports::{Clock, PortError};
+use volward_control::ports::{Clock, Event, PortError};
 use volward_control::{ControlError, Node};
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, PoolName, Sharing, SlotReading, VolumeRef,
 };
 use volward_plan::RefusalCode;
 use volward_simulation::check::settled;
-use volward_simulation::{Daemon, Lab, ask, detach_ask, disk, instance, read_only};
+use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, read_only, shared};
 use volward_storage::fake::{FakeCluster, FakeNode};
 
 fn two_nodes() -> (Lab, Daemon, Daemon) {
@@ -92,7 +92,8 @@ fn an_intent_that_could_not_be_taken_back_is_passed_by_and_written_when_the_regi
     assert_eq!(settled(&lab, &n2), [""; 0]);
     n2.node.detach(&detach_ask(instance(2))).unwrap();
 
-    n1.node.write_slots_again();
+    n1.node.try_again();
+    n1.tasks.run_all();
     assert_eq!(n1.node.inconsistencies(), [""; 0]);
     assert!(n2.node.attachments_elsewhere().0.is_empty());
 }
@@ -145,7 +146,7 @@ fn readers_come(kernel: &FakeNode, elsewhere: &Arc<Node>, volume: &VolumeRef, ti
 
 /// A common volume of a cluster that is powered on.
 #[test]
-fn readers_that_come_elsewhere_meanwhile_do_not_use_up_the_tries() {
+fn readers_that_come_elsewhere_meanwhile_cost_no_try() {
     let (lab, n1, n2) = two_nodes();
     let volume = lab.shareable("common");
     readers_come(&n2.kernel, &n1.node, &volume, 5);
@@ -153,7 +154,51 @@ fn readers_that_come_elsewhere_meanwhile_do_not_use_up_the_tries() {
         .attach(&ask(instance(2), &[read_only(&volume)]))
         .unwrap();
     assert_eq!(settled(&lab, &n2), [""; 0]);
-    assert_eq!(n1.node.attachments().len(), 5);
+    // Its lease was taken once: nobody came before a second time.
+    assert_eq!(n1.node.attachments().len(), 1);
+}
+
+/// Nor is anything undone for them: the policies are asked again, with the newcomer.
+#[test]
+fn a_reader_that_comes_elsewhere_meanwhile_undoes_nothing_where_the_same_is_granted() {
+    let (lab, n1, n2) = two_nodes();
+    let volume = lab.shareable("common");
+    readers_come(&n2.kernel, &n1.node, &volume, 1);
+    let wants = ask(instance(2), &[read_only(&volume)]);
+    n2.node.attach(&wants).unwrap();
+    assert_eq!(settled(&lab, &n2), [""; 0]);
+    let told = n2.events.told();
+    let again = |e: &&Event| matches!(e, Event::DecidedAgain { .. } | Event::Undone { .. });
+    assert_eq!(told.iter().filter(again).count(), 0, "{told:?}");
+    let asked = lab.policy.asked();
+    let last = asked.last().unwrap();
+    assert_eq!(last.request.id, wants.request);
+    assert_eq!(
+        last.disks[0].attachments.len(),
+        1,
+        "it knew of the newcomer"
+    );
+    assert_eq!(n2.decisions.outcomes().len(), 1);
+}
+
+/// A writer that comes meanwhile, where one may write.
+#[test]
+fn what_a_policy_refuses_beside_a_newcomer_is_undone_and_refused() {
+    let (lab, n1, n2) = two_nodes();
+    lab.policy.say(Say::OneWriter);
+    let volume = lab.shareable("common");
+    let (node, newcomer) = (Arc::clone(&n1.node), volume.clone());
+    n2.kernel.before("activate", move |_| {
+        node.attach(&ask(instance(1), &[shared(&newcomer)]))
+            .unwrap();
+    });
+    let error = n2
+        .node
+        .attach(&ask(instance(2), &[shared(&volume)]))
+        .unwrap_err();
+    assert!(matches!(error, ControlError::Denied { .. }), "{error}");
+    assert_eq!(settled(&lab, &n2), [""; 0]);
+    assert!(n2.node.attachments().is_empty());
 }
 
 #[test]

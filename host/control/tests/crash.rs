@@ -131,6 +131,7 @@ fn interrupted(story: &Story, end: End, back: Return) {
     assert_eq!(lab.policy.asked().len(), asked, "I32: no plugin is asked");
     let case = format!("{end:?}, back: {back:?}");
     assert_eq!(check::settled(&lab, &daemon), [""; 0], "{case}");
+    assert_eq!(check::on_record(&lab, "n1"), [""; 0], "{case}");
     // Nothing but the daemon broke, so there is nothing that could not be mended.
     let attachments = daemon.node.attachments();
     assert!(
@@ -363,25 +364,23 @@ fn a_damaged_entry_of_an_earlier_boot_is_taken_up_as_any_other() {
     assert_eq!(check::clean(&lab, &daemon), [""; 0]);
 }
 
-/// Its last step hides the attachments from the other nodes, and them from itself, before it fails.
+/// Opened by somebody in between: no later try can take its device away.
 #[test]
-fn i30_a_detach_that_cannot_be_completed_after_a_crash_is_quarantined_whole() {
+fn i30_a_detach_that_cannot_be_completed_after_a_crash_is_quarantined_with_its_path() {
     let detach = Story {
         policy: Say::AsAsked,
         prepare: attach_two,
         act: detach_all,
     };
-    let Stage { lab, daemon, .. } = dead_at(&detach, "detach/release/after");
+    let Stage {
+        lab,
+        daemon,
+        volumes,
+    } = dead_at(&detach, "detach/unlink/after");
     daemon.kill();
     let daemon = lab.daemon("n1", None);
-    // Once when the registry is opened, once in the step.
-    for _ in 0..2 {
-        let failure = PortError::Io {
-            what: "a test".into(),
-            reason: "it fails on purpose".into(),
-        };
-        daemon.kernel.fail_on("write-registry", failure);
-    }
+    let open = volward_model::DeviceId::attachment(volumes[0].id, guest());
+    daemon.kernel.set_open(open, true);
     let recovered = daemon.node.recover().unwrap();
     assert_eq!(recovered.quarantined.len(), 1);
     let states: Vec<_> = causes(&daemon)
@@ -389,6 +388,9 @@ fn i30_a_detach_that_cannot_be_completed_after_a_crash_is_quarantined_whole() {
         .map(|(state, _)| state)
         .collect();
     assert_eq!(states, [AttachmentState::Quarantined; 2]);
+    use volward_control::ports::Devices;
+    assert_eq!(daemon.kernel.links().unwrap().len(), 2, "the guest's paths");
+    daemon.kernel.set_open(open, false);
     daemon.node.detach(&detach_ask(guest())).unwrap();
     assert_eq!(check::clean(&lab, &daemon), [""; 0]);
 }

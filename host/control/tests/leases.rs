@@ -46,13 +46,16 @@ fn an_exclusive_lease_left_where_a_shared_one_was_meant_is_found() {
     let disks = [disk(&a), disk(&c)];
     let error = n1.node.attach(&ask(instance(1), &disks)).unwrap_err();
     assert_eq!(holds(&lab, &n1.kernel, c.id), Some(LeaseMode::Exclusive));
-    let ControlError::Quarantined { causes, .. } = &error else {
+    let ControlError::Owed { causes, .. } = &error else {
         panic!("passed for taken back: {error:?}");
     };
     assert!(
         causes[1].contains("shows exclusive instead of shared"),
         "{causes:?}"
     );
+    n1.tasks.run_all();
+    assert_eq!(holds(&lab, &n1.kernel, c.id), Some(LeaseMode::Shared));
+    assert!(n1.node.unfinished().is_empty());
 }
 
 #[test]

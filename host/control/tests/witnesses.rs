@@ -410,3 +410,40 @@ fn i30_a_detach_that_keeps_a_copy_is_completed_so_after_a_crash() {
     n1.tasks.run_all();
     assert_eq!(clean(&lab, &n1), [""; 0]);
 }
+
+/// The state is lost while a guest runs on `/dev/POOL/LV`: it has no device of Volward's, and only
+/// the lease tells of it.
+#[test]
+fn a_lease_that_no_record_explains_is_a_holder_until_it_is_given_up() {
+    let mut lab = Lab::new(&["n1"]);
+    let volume = lab.volume("a");
+    let n1 = lab.start("n1");
+    let mut as_lv = disk(&volume);
+    as_lv.form = volward_plan::DiskForm::Lv;
+    n1.node.attach(&ask(instance(1), &[as_lv])).unwrap();
+    n1.kill();
+    let fresh = FakeJournal::new(lab.cluster.node("n1"));
+    lab.set_journal("n1", fresh);
+
+    let n1 = lab.start("n1");
+    for dry_run in [true, false] {
+        let mut wants = ask(instance(2), &[disk(&volume)]);
+        wants.dry_run = dry_run;
+        let error = n1.node.attach(&wants).unwrap_err();
+        let ControlError::Refused { refusal, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(refusal.code, RefusalCode::Contradiction);
+        assert!(refusal.message.contains("lvchange -an san/a"), "{refusal}");
+    }
+    let (named, trouble) = n1.node.to_look_at().remove(0);
+    assert_eq!(named, volume);
+    assert!(
+        format!("{trouble:?}").contains("holds its lease"),
+        "{trouble:?}"
+    );
+
+    let one = std::slice::from_ref(&volume);
+    n1.kernel.release(&lab.pool, one).unwrap();
+    n1.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+}

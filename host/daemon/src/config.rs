@@ -64,6 +64,18 @@ pub(crate) struct PoolSection {
     pub(crate) kind: PoolKind,
     /// LVM devices file of its own under /etc/lvm/devices; absent: `volward-<name>.devices`.
     pub(crate) devices_file: Option<String>,
+    /// Who takes a shared pool's leases; absent: [`Provider::Lvmlockd`].
+    pub(crate) provider: Option<Provider>,
+}
+
+/// Who takes a shared pool's leases and activates its volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Provider {
+    /// The daemon itself, through sanlock and device-mapper.
+    Direct,
+    /// lvmlockd, by LVM's commands.
+    Lvmlockd,
 }
 
 fn shared() -> PoolKind {
@@ -222,6 +234,14 @@ impl Config {
 }
 
 impl PoolSection {
+    /// Who takes its leases; `None` of a local pool, which has none.
+    pub(crate) fn provider(&self) -> Option<Provider> {
+        match self.kind {
+            PoolKind::Shared => Some(self.provider.unwrap_or(Provider::Lvmlockd)),
+            PoolKind::Local => None,
+        }
+    }
+
     /// The devices file's name.
     pub(crate) fn devices_file(&self) -> String {
         let default = || format!("volward-{}.devices", self.name);
@@ -325,6 +345,26 @@ mod tests {
     }
 
     #[test]
+    fn limits_within_which_every_policy_fails_are_refused_with_their_line() {
+        let zeros = [
+            "deadline-ms",
+            "load-deadline-ms",
+            "memory-bytes",
+            "table-elements",
+            "hostcall-bytes",
+            "handles",
+            "component-bytes",
+            "concurrency",
+        ];
+        for key in zeros {
+            let error = refused(&format!("[policy.limits]\n{key} = 0\n"));
+            assert!(error.contains("line 2") && error.contains(key), "{error}");
+        }
+        let error = refused("[policy.limits]\nmemory-bytes = 1\n");
+        assert!(error.contains("at least 2097152"), "{error}");
+    }
+
+    #[test]
     fn i16_the_systems_devices_file_cannot_be_configured() {
         for file in ["system.devices", "../x.devices"] {
             let error = refused(&format!("[[pool]]\nname=\"a\"\ndevices-file=\"{file}\"\n"));
@@ -333,6 +373,23 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_pools_provider_is_lvmlockd_unless_it_says_otherwise() {
+        let provider = |more: &str| {
+            let config = parse(&format!("[[pool]]\nname = \"a\"\n{more}")).unwrap();
+            config.pool[0].provider()
+        };
+        assert_eq!(provider(""), Some(Provider::Lvmlockd));
+        assert_eq!(
+            provider("provider = \"lvmlockd\""),
+            Some(Provider::Lvmlockd)
+        );
+        assert_eq!(provider("provider = \"direct\""), Some(Provider::Direct));
+        assert_eq!(provider("kind = \"local\""), None);
+        let local = refused("[[pool]]\nname = \"a\"\nkind = \"local\"\nprovider = \"direct\"\n");
+        assert!(local.starts_with("volward.toml line 4: pool a"), "{local}");
     }
 
     /// What only the policy runtime would refuse is refused before it starts, where `--check` sees

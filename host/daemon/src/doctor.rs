@@ -1,6 +1,8 @@
 //! What is missing on this node, in the order of a bring-up, each with its remedy.
 
 use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_control::Unfinished;
+use volward_control::ports::Leases;
 use volward_policy::{Level, PluginState, PluginStatus, Stray};
 
 use crate::config::{PoolKind, Switch};
@@ -9,8 +11,12 @@ use crate::http::rights::Role;
 use crate::wiring::Daemon;
 
 mod copies;
+mod groups;
+mod leases;
 mod libvirt;
+mod lvm;
 mod pools;
+mod state;
 mod system;
 
 /// Every check.
@@ -21,11 +27,19 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
         system::sanlock(probes, daemon.node.settings().node.as_str()),
         system::watchdog(daemon),
         system::lvmlockd(probes),
+        system::lvm_locking(probes),
+        state::examine(daemon),
         system::clone_target(daemon),
     ];
     for pool in &daemon.config.pool {
         checks.extend(pools::examine(daemon, pool));
     }
+    let shared = daemon.config.pool.iter();
+    let shared = shared.filter(|pool| pool.kind == PoolKind::Shared);
+    checks.extend(shared.filter_map(|pool| {
+        let status = daemon.leases.status(&pool.name).ok()?;
+        pools::orphans(&pool.name, &status)
+    }));
     let mut pools = daemon.config.pool.iter();
     if !pools.any(|pool| pool.kind == PoolKind::Shared) {
         let remedy = "add a [[pool]] section to /etc/volward/volward.toml, for the volume group on the \
@@ -37,12 +51,15 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
             remedy,
         )));
     }
+    checks.extend(lvm::examine(daemon));
     checks.push(callers(daemon));
     checks.push(libvirt::hook(probes));
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
     checks.extend(system::exchanged(&daemon.held));
+    checks.extend(leases::examine(daemon));
     checks.push(consistency(daemon));
+    checks.extend(unfinished(&daemon.node.unfinished()));
     checks.extend(copies::examine(daemon));
     checks.extend(copies::volumes(daemon));
     checks
@@ -170,6 +187,20 @@ fn consistency(daemon: &Daemon) -> DoctorCheck {
         found.join("; "),
         remedy,
     )
+}
+
+/// One check for each operation that is tried again: nothing has to be done but what its cause says.
+fn unfinished(found: &[Unfinished]) -> Vec<DoctorCheck> {
+    let check = |one: &Unfinished| {
+        bad(
+            &format!("request {}", one.request),
+            DoctorVerdict::Warning,
+            one.sentence(),
+            "mend what it says failed (dmesg, `sanlock client status`, `vgs`); it goes on by itself \
+             then, at once with `volward detach`; only these volumes wait for it",
+        )
+    };
+    found.iter().map(check).collect()
 }
 
 fn refusing(check: DoctorCheck) -> DoctorCheck {

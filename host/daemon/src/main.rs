@@ -23,6 +23,7 @@ mod config;
 mod doctor;
 mod folders;
 mod http;
+mod left;
 mod only_one;
 mod policies;
 mod spool;
@@ -97,8 +98,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     start_log()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        // Requests wait for LVM on these; each has a stack of 2 MiB of address space only.
-        .max_blocking_threads(64)
+        // Requests wait for LVM on these, as many as there are places; each has a stack of 2 MiB of
+        // address space only.
+        .max_blocking_threads(http::places::MOST_THREADS)
         .enable_all()
         .build()
         .context("starting the runtime")?;

@@ -9,7 +9,7 @@ use cap_std::fs::MetadataExt;
 use tokio::sync::watch::Receiver;
 use volward_control::ports::{Decisions, Policy, PortError, PortResult};
 use volward_folder::NamedFolder;
-use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
+use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, RequestId, VolumeId};
 use volward_policy::{
     Chain, CompileError, Compiler, DecisionLog, LogEntry, LogFolder, PluginStatus, RollbackError,
     Runtime, Sources, Stray, Which,
@@ -61,8 +61,7 @@ struct Serving {
 pub(crate) struct LoadUnderWay;
 
 impl LoadUnderWay {
-    pub(crate) const MESSAGE: &str =
-        "the policies are being loaded already, which takes a while: `volward policy ls` shows what \
+    pub(crate) const MESSAGE: &str = "the policies are being loaded already, which takes a while: `volward policy ls` shows what \
          serves";
 }
 
@@ -229,7 +228,9 @@ impl Policies {
             serving.again = None;
             return;
         }
-        let (due, pause) = *serving.again.get_or_insert((now + FIRST_PAUSE, FIRST_PAUSE));
+        let (due, pause) = *serving
+            .again
+            .get_or_insert((now + FIRST_PAUSE, FIRST_PAUSE));
         if now < due {
             return;
         }
@@ -383,6 +384,14 @@ impl Decisions for Log {
                 what: "writing the decision log".into(),
                 reason: error.to_string(),
             })
+    }
+
+    fn end(&self, request: RequestId, outcome: &Outcome) -> PortResult<()> {
+        let mut log = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        log.end(request, outcome).map_err(|error| PortError::Io {
+            what: "writing the decision log".into(),
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -561,7 +570,10 @@ mod tests {
     }
 
     /// A compiler that takes until somebody lets it go on.
-    struct SlowCompiler(Mutex<std::sync::mpsc::Receiver<()>>, std::sync::mpsc::Sender<()>);
+    struct SlowCompiler(
+        Mutex<std::sync::mpsc::Receiver<()>>,
+        std::sync::mpsc::Sender<()>,
+    );
 
     impl Compiler for SlowCompiler {
         fn compile(&self, _component: &[u8]) -> Result<Vec<u8>, CompileError> {

@@ -1,12 +1,13 @@
-//! Releases the hook could not deliver: done at start, and looked for while the daemon lives.
+//! Releases the hook could not deliver: looked for while the daemon serves, its start included.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
 use volward_control::{ControlError, NotAfter};
-use volward_model::{Origin, RequestId};
-use volward_storage::spool::{SpoolError, SpoolFolder};
+use volward_model::{Origin, PoolName, RequestId};
+use volward_storage::spool::{LateRelease, SpoolError, SpoolFolder};
 
 use crate::wiring::Daemon;
 
@@ -19,47 +20,115 @@ pub(crate) fn of(daemon: &Daemon) -> SpoolFolder {
     SpoolFolder::new(daemon.spool.clone())
 }
 
-/// Looks again and again, until the daemon stops.
+/// The pools that a release is about, as far as this node knows.
+type Group = BTreeSet<PoolName>;
+
+/// Groups that are being delivered.
+type Busy = Arc<Mutex<BTreeSet<Group>>>;
+
+/// Looks again and again, until the daemon stops; the first time at once. Each group of pools has
+/// its releases delivered by a thread of its own: a pool that hangs keeps back no other's.
 pub(crate) async fn watch(daemon: Arc<Daemon>, period: Duration, mut stopped: Receiver<bool>) {
     let mut spool = of(&daemon);
-    loop {
+    let busy = Busy::default();
+    while !*stopped.borrow() {
+        // Where blocking is allowed, and where the end of the daemon waits for what is under way.
+        let look = move || {
+            let taken = spool.take();
+            (spool, taken)
+        };
+        spool = match tokio::task::spawn_blocking(look).await {
+            Ok((spool, taken)) => {
+                match taken {
+                    Ok(releases) => begin(&daemon, &busy, releases, &stopped),
+                    Err(error) => said(error),
+                }
+                spool
+            }
+            Err(error) => {
+                tracing::error!(%error, "a look at late releases broke off");
+                of(&daemon)
+            }
+        };
         tokio::select! {
             () = tokio::time::sleep(period) => {}
             // An error means that the sender is gone, which is a stop as well.
             _ = stopped.wait_for(|stop| *stop) => return,
         }
-        // Where blocking is allowed, and where the end of the daemon waits for what is under way.
-        let (worker, stop) = (Arc::clone(&daemon), stopped.clone());
-        let look = move || {
-            let delivered = deliver(&mut spool, &worker, || *stop.borrow());
-            (spool, delivered)
-        };
-        spool = match tokio::task::spawn_blocking(look).await {
-            Ok((spool, delivered)) => {
-                if let Err(error) = delivered {
-                    let error = anyhow::Error::from(error);
-                    tracing::error!("late releases: {error:#}");
-                }
-                spool
-            }
-            Err(error) => {
-                tracing::error!(%error, "a late release broke off");
-                of(&daemon)
-            }
-        };
     }
+}
+
+/// Has the releases of each group delivered that is not busy with those of an earlier look.
+fn begin(daemon: &Arc<Daemon>, busy: &Busy, releases: Vec<LateRelease>, stopped: &Receiver<bool>) {
+    let pools_of = |late: &LateRelease| match late.release.volumes.is_empty() {
+        true => daemon.node.pools_of(late.release.instance),
+        false => {
+            let volumes = late.release.volumes.iter();
+            volumes.map(|(pool, _)| pool.clone()).collect()
+        }
+    };
+    for (group, releases) in in_groups(releases, pools_of) {
+        let Some(place) = Delivering::begin(busy, group) else {
+            continue;
+        };
+        let (daemon, stop) = (Arc::clone(daemon), stopped.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = deliver(&releases, &daemon, || *stop.borrow()) {
+                said(error);
+            }
+            drop(place);
+        });
+    }
+}
+
+fn in_groups<T>(all: Vec<T>, group_of: impl Fn(&T) -> Group) -> BTreeMap<Group, Vec<T>> {
+    let mut groups: BTreeMap<Group, Vec<T>> = BTreeMap::new();
+    for one in all {
+        groups.entry(group_of(&one)).or_default().push(one);
+    }
+    groups
+}
+
+/// A group is being delivered, as long as this lives.
+struct Delivering {
+    busy: Busy,
+    group: Group,
+}
+
+impl Delivering {
+    /// `None` if it is being delivered already.
+    fn begin(busy: &Busy, group: Group) -> Option<Self> {
+        let mut groups = busy.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.insert(group.clone()).then(|| Self {
+            busy: Arc::clone(busy),
+            group,
+        })
+    }
+}
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        let mut groups = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.remove(&self.group);
+    }
+}
+
+fn said(error: SpoolError) {
+    let error = anyhow::Error::from(error);
+    tracing::error!("late releases: {error:#}");
 }
 
 /// Detaches what the releases name, until `stopping`.
 ///
 /// # Errors
 /// If the folder cannot be used.
-pub(crate) fn deliver(
-    spool: &mut SpoolFolder,
+fn deliver(
+    releases: &[LateRelease],
     daemon: &Daemon,
     stopping: impl Fn() -> bool,
 ) -> Result<(), SpoolError> {
-    for late in spool.take()? {
+    let spool = of(daemon);
+    for late in releases {
         if stopping() {
             break;
         }
@@ -79,7 +148,8 @@ pub(crate) fn deliver(
         let detached = daemon.node.detach(&ask);
         match &detached {
             Ok(done) => tracing::info!(
-                instance = %ask.instance, count = done.detached.len(), "late release delivered"
+                instance = %ask.instance, count = done.detached.len(),
+                trying_again = done.trying_again.len(), "late release delivered"
             ),
             Err(error) => {
                 tracing::error!(instance = %ask.instance, %error, "late release");
@@ -88,15 +158,17 @@ pub(crate) fn deliver(
                 }
             }
         }
-        spool.done(&late)?;
+        spool.done(late)?;
     }
     Ok(())
 }
 
-/// Then it is tried again. What is quarantined is remembered with its causes, and detached by
-/// whoever mends them.
+/// Then it is delivered again. What is tried again or quarantined is remembered with its causes.
 fn nothing_was_done(error: &ControlError) -> bool {
-    matches!(error, ControlError::Waiting { .. })
+    matches!(
+        error,
+        ControlError::Waiting { .. } | ControlError::Unfinished { .. } | ControlError::State { .. }
+    )
 }
 
 #[cfg(test)]
@@ -127,6 +199,8 @@ mod tests {
     fn a_release_that_is_spooled_while_the_daemon_lives_is_delivered() {
         let served = Served::new("", |_| {});
         let spool = served.daemon.config.paths.state.join("spool");
+        // As the hook does, who may be first.
+        fs::create_dir_all(&spool).unwrap();
         fs::write(spool.join("broken.json"), "{").unwrap();
         fs::write(spool.join("renamed"), release(1)).unwrap();
         fs::rename(
@@ -144,10 +218,25 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_being_delivered_is_left_alone_and_keeps_back_no_other() {
+        let group = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let releases = vec![(1, "a"), (2, "b"), (3, "a")];
+        let groups = in_groups(releases, |(_, pool)| group(&[pool]));
+        let sizes: Vec<usize> = groups.values().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1]);
+        let busy = Busy::default();
+        let hangs = Delivering::begin(&busy, group(&["a"])).unwrap();
+        assert!(Delivering::begin(&busy, group(&["a"])).is_none());
+        assert!(Delivering::begin(&busy, group(&["b"])).is_some());
+        drop(hangs);
+        assert!(Delivering::begin(&busy, group(&["a"])).is_some());
+    }
+
+    #[test]
     fn a_release_that_had_to_wait_in_vain_is_kept() {
         let waiting = ControlError::Waiting {
             volume: "vg0/web".into(),
-            seconds: 600,
+            seconds: 40,
         };
         assert!(nothing_was_done(&waiting));
         let quarantined = ControlError::Quarantined {

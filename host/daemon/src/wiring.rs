@@ -8,7 +8,8 @@ use volward_control::ports::Machine;
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
-use volward_storage::dm::Dm;
+use volward_storage::direct::{Direct, LeftByUs};
+use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::journal::{self, SqliteJournal};
@@ -20,8 +21,10 @@ use volward_storage::marks::MarksFolder;
 use volward_storage::probe::{Probes, System};
 use volward_storage::registry::LunRegistry;
 
-use crate::config::{Config, PoolKind, Switch, Timeouts};
+use crate::config::{Config, PoolKind, Provider, Switch, Timeouts};
 use crate::folders::{self, Folders};
+use crate::http::places::Places;
+use crate::left;
 use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
 use crate::system::{SystemClock, TestSeams, Threads};
@@ -29,8 +32,9 @@ use crate::system::{SystemClock, TestSeams, Threads};
 /// The built-in policy, as the build made it.
 const BASELINE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/baseline.wasm"));
 
-/// No request holds a volume for so long, unless the kernel hangs beneath it.
-const DETACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+/// Less than libvirt's hook waits. A detach that waited in vain is noted by the hook, and delivered
+/// when the volume is free.
+const DETACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// LVM commands of one pool that run at once: they wait for each other on the VG's lock anyway;
 /// two, so that a report does not wait for a slow activation.
@@ -45,7 +49,7 @@ pub(crate) struct Daemon {
     /// For `doctor`, which looks at the devices files.
     pub(crate) lvm: Arc<Lvm>,
     pub(crate) machine: Arc<Kernel>,
-    pub(crate) leases: Arc<Lvmlockd>,
+    pub(crate) leases: Arc<Direct>,
     pub(crate) tools: Tools,
     /// What `doctor` looks at.
     pub(crate) probes: Arc<dyn Probes>,
@@ -53,6 +57,8 @@ pub(crate) struct Daemon {
     pub(crate) workbench: PathBuf,
     /// The folders that are held, for `doctor`.
     pub(crate) held: Vec<Folder>,
+    /// How many requests run at once, and which.
+    pub(crate) places: Places,
     /// Where the hook puts what it could not deliver.
     pub(crate) spool: NamedFolder,
     _only_one: StateLock,
@@ -86,14 +92,16 @@ impl Daemon {
 
         let pools = pool_settings(&config);
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pools, folders.etc));
-        let leases = Arc::new(Lvmlockd::new(lvm.clone(), Arc::new(Sanlock::new()?)));
         let machine = Arc::new(Kernel::new());
+        let devices = Arc::new(Bounded::new(Dm::new(folders.devices)));
+        let left = left::by_us(&state, &*devices, &machine.boot_id())?;
+        let leases = Arc::new(provider(&config, &lvm, &left)?);
         let marks = Arc::new(MarksFolder::new(folders.marks, machine.boot_id()));
         let ports = Ports {
             volumes: lvm.clone(),
             leases: leases.clone(),
             activation: leases.clone(),
-            devices: Arc::new(Dm::new(folders.devices)),
+            devices,
             registry: Arc::new(LunRegistry::default()),
             journal: Arc::new(state),
             policy: policies.clone(),
@@ -106,9 +114,11 @@ impl Daemon {
             events: Arc::new(EventLog),
         };
         let node = Node::new(settings(&config, name), ports);
+        let places = Places::new(config.pool.iter().map(|pool| pool.name.clone()));
         Ok(Self {
             config,
             node,
+            places,
             policies,
             decisions,
             lvm,
@@ -122,6 +132,16 @@ impl Daemon {
             _only_one: only_one,
         })
     }
+}
+
+/// Leases and activation, for each pool as it is configured.
+fn provider(config: &Config, lvm: &Arc<Lvm>, left: &LeftByUs) -> anyhow::Result<Direct> {
+    let sanlock = Arc::new(Sanlock::new()?);
+    let lvmlockd = Arc::new(Lvmlockd::new(Arc::clone(lvm), Arc::clone(&sanlock)));
+    let direct = config.pool.iter();
+    let direct = direct.filter(|pool| pool.provider() == Some(Provider::Direct));
+    let direct: Vec<_> = direct.map(|pool| pool.name.clone()).collect();
+    Ok(Direct::new(lvm, lvmlockd, sanlock, &direct, left))
 }
 
 /// The folders, and the lock on that of the state.

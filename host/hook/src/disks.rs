@@ -1,10 +1,10 @@
 //! The managed disks of a guest, and what is wrong with them.
 
 use volward_api::model::{Access, InstanceId, PoolName, Sharing};
-use volward_api::{DiskPath, DiskRequest};
+use volward_api::{DiskPath, DiskRequest, bounds};
 
 use crate::domain::{Disk, Domain, PathUse, User};
-use crate::path::{self, Device};
+use crate::path::{self, Device, PathTrouble};
 use crate::place::Place;
 
 /// What a guest has to do with Volward. Empty for a guest without managed disks.
@@ -14,6 +14,19 @@ pub(crate) struct Managed {
     pub(crate) disks: Vec<DiskRequest>,
     /// Why it cannot be attached as written, a sentence each.
     pub(crate) troubles: Vec<String>,
+    /// Disks whose image says itself what is behind it, by target and path.
+    pub(crate) images: Vec<(String, String)>,
+    /// Paths that name an LV by its UUID and have nothing behind them, with the volume group's.
+    pub(crate) by_uuid: Vec<(String, String)>,
+}
+
+/// How far paths are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// Links in `/dev` only.
+    InDev,
+    /// Those of disks outside of it too: the guest starts next, and libvirt opens them anyway.
+    Everywhere,
 }
 
 impl Managed {
@@ -27,23 +40,64 @@ pub(crate) fn managed(
     domain: &Domain,
     instance: Option<InstanceId>,
     pools: &[PoolName],
-    place: &Place,
+    (place, links): (&Place, Links),
 ) -> Managed {
     let mut found = Managed::default();
     for path_use in &domain.paths {
-        let result = match path::device(&path_use.path, pools, place) {
-            Ok(None) => continue,
+        let path = &path_use.path;
+        let result = match path::device(path, pools, place) {
+            Ok(None) => match led_to(path_use, pools, (place, links)) {
+                Ok(()) => {
+                    let vg = path::vg_of_missing(path, place);
+                    found.by_uuid.extend(vg.map(|vg| (path.clone(), vg)));
+                    continue;
+                }
+                Err(trouble) => Err(trouble.to_string()),
+            },
             Ok(Some(device)) => request(domain, instance, path_use, device),
             Err(trouble) => Err(trouble.to_string()),
         };
+        found
+            .images
+            .extend(image(path_use).filter(|_| result.is_ok()));
         if let Err(trouble) = result.and_then(|disk| add(&mut found.disks, disk)) {
             found.troubles.push(at(&path_use.by, &trouble));
         }
     }
     if !found.is_empty() {
         found.troubles.extend_from_slice(&domain.metadata.troubles);
+        let named = domain.metadata.accept_narrowing.iter();
+        for target in named.filter(|target| !domain.targets.contains(target)) {
+            found.troubles.push(format!(
+                "in the <metadata>'s disk element: the guest has no disk {target}"
+            ));
+        }
+        if let Err(bound) = bounds::hints(&domain.metadata.hints) {
+            found.troubles.push(format!("in the <metadata>: {bound}"));
+        }
     }
     found
+}
+
+fn led_to(
+    path_use: &PathUse,
+    pools: &[PoolName],
+    (place, links): (&Place, Links),
+) -> Result<(), PathTrouble> {
+    match (&path_use.by, links) {
+        (User::Disk(_), Links::Everywhere) => path::led_to(&path_use.path, pools, place),
+        _ => Ok(()),
+    }
+}
+
+/// Target and path of a disk whose image libvirt asks what is behind it.
+fn image(path_use: &PathUse) -> Option<(String, String)> {
+    let User::Disk(disk) = &path_use.by else {
+        return None;
+    };
+    let asks = disk.is_own_source && !disk.chain_known;
+    let has_header = matches!(disk.format.as_str(), "qcow" | "qcow2");
+    (asks && has_header).then(|| (disk.target.clone(), path_use.path.clone()))
 }
 
 /// Names the disk before the trouble.
@@ -70,6 +124,12 @@ fn request(
             ));
         }
     };
+    if let Some(what) = whole_lun(disk) {
+        return Err(format!(
+            "{path} is a managed device, and {what} reaches the whole LUN beneath it, with the \
+             volumes of all other guests: take that out of the disk"
+        ));
+    }
     let (pool, volume, form) = match device {
         Device::Lv { pool, volume } => (pool, volume, DiskPath::Lv),
         Device::Own {
@@ -94,6 +154,15 @@ fn request(
         sharing: disk.shareable.then_some(Sharing::Shared),
         accept_narrowing: domain.metadata.accept_narrowing.contains(&disk.target),
     })
+}
+
+/// What of the disk is not about the volume alone.
+fn whole_lun(disk: &Disk) -> Option<&'static str> {
+    match (disk.passes_scsi, disk.reserves) {
+        (true, _) => Some("SCSI pass-through (device='lun')"),
+        (_, true) => Some("a persistent reservation (<reservations>)"),
+        _ => None,
+    }
 }
 
 fn access(disk: &Disk) -> Access {

@@ -15,6 +15,8 @@ pub(crate) struct Domain {
     pub(crate) uuid: String,
     /// Every absolute path outside of metadata and prose, in document order.
     pub(crate) paths: Vec<PathUse>,
+    /// The targets of its disks.
+    pub(crate) targets: Vec<String>,
     /// What the guest's `volward:instance` element in its `<metadata>` says.
     pub(crate) metadata: Metadata,
 }
@@ -42,6 +44,16 @@ pub(crate) struct Disk {
     pub(crate) target: String,
     pub(crate) read_only: bool,
     pub(crate) shareable: bool,
+    /// The guest's SCSI commands go to the device itself: `device='lun'`.
+    pub(crate) passes_scsi: bool,
+    /// Its `<source>` has `<reservations>`.
+    pub(crate) reserves: bool,
+    /// What the driver takes the content for: `raw`, `qcow2`; empty if the XML does not say.
+    pub(crate) format: String,
+    /// The XML says what is behind it, were it that nothing is.
+    pub(crate) chain_known: bool,
+    /// The path is what the guest has, not what is behind it, or a copy of it.
+    pub(crate) is_own_source: bool,
 }
 
 /// Why XML cannot be read.
@@ -75,6 +87,17 @@ enum Tag {
     Mirror,
     Backing,
     Other,
+}
+
+/// Which of a disk's paths one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// What the guest has.
+    Own,
+    /// Written besides: a copy job's destination, external data.
+    Written,
+    /// A backing file, only read.
+    Backing,
 }
 
 /// Reads the XML.
@@ -113,7 +136,7 @@ struct Walk {
     domain: Domain,
     /// The disk that is open, and its paths: what it is like is known at its end.
     disk: Disk,
-    disk_paths: Vec<(String, bool)>,
+    disk_paths: Vec<(String, Role)>,
 }
 
 impl Walk {
@@ -144,15 +167,19 @@ impl Walk {
         match (parent, name) {
             (Some(Tag::Instance), _) if ours => self.domain.metadata.add(name, &attributes),
             (Some(Tag::Devices), "disk") => {
-                let is_cdrom =
-                    |(key, value): &(String, String)| key == "device" && value == "cdrom";
-                self.disk.read_only = attributes.iter().any(is_cdrom);
+                let device = attribute_of(&attributes, "device");
+                self.disk.read_only = device == "cdrom";
+                self.disk.passes_scsi = device == "lun";
             }
+            (Some(Tag::Disk), "driver") => {
+                self.disk.format = attribute_of(&attributes, "type").to_owned();
+            }
+            (Some(Tag::Disk), "backingStore") => self.disk.chain_known = true,
+            (Some(Tag::Source | Tag::BackingSource), "reservations") => self.disk.reserves = true,
             (Some(Tag::Disk), "readonly") => self.disk.read_only = true,
             (Some(Tag::Disk), "shareable") => self.disk.shareable = true,
             (Some(Tag::Disk), "target") => {
-                let dev = attributes.iter().find(|(key, _)| key == "dev");
-                self.disk.target = dev.map(|(_, v)| v.clone()).unwrap_or_default();
+                self.disk.target = attribute_of(&attributes, "dev").to_owned();
             }
             _ => self.note_paths(tag, name, attributes),
         }
@@ -164,13 +191,21 @@ impl Walk {
             if !value.starts_with('/') {
                 continue;
             }
+            let copies = self.open.contains(&Tag::Mirror);
             match (tag, key.as_str()) {
                 // libvirt before 1.2.6 wrote the copy job's file on <mirror> itself, and later
                 // ones repeat it there.
-                (Tag::Source, "dev" | "file") | (Tag::Mirror, "file" | "dev") => {
-                    self.disk_paths.push((value, false));
+                (Tag::Source, "dev" | "file") if !copies => {
+                    self.disk_paths.push((value, Role::Own));
                 }
-                (Tag::BackingSource, "dev" | "file") => self.disk_paths.push((value, true)),
+                (Tag::Source | Tag::Mirror, "dev" | "file") => {
+                    self.disk_paths.push((value, Role::Written));
+                }
+                (Tag::BackingSource, "dev" | "file") => {
+                    self.disk_paths.push((value, Role::Backing));
+                }
+                // A path on a server.
+                (Tag::Source | Tag::BackingSource, "name") => {}
                 _ => self.note_other(name, value),
             }
         }
@@ -199,9 +234,11 @@ impl Walk {
             return;
         }
         let disk = std::mem::take(&mut self.disk);
-        for (path, only_read) in self.disk_paths.drain(..) {
+        self.domain.targets.push(disk.target.clone());
+        for (path, role) in self.disk_paths.drain(..) {
             let disk = Disk {
-                read_only: disk.read_only || only_read,
+                read_only: disk.read_only || role == Role::Backing,
+                is_own_source: role == Role::Own,
                 ..disk.clone()
             };
             self.domain.paths.push(PathUse {
@@ -220,6 +257,12 @@ impl Walk {
     }
 }
 
+/// An attribute's value; empty where it is not given.
+fn attribute_of<'a>(attributes: &'a [(String, String)], wanted: &str) -> &'a str {
+    let found = attributes.iter().find(|(key, _)| key == wanted);
+    found.map_or("", |(_, value)| value)
+}
+
 fn tag(parent: Option<Tag>, ours: bool, name: &str) -> Tag {
     let Some(parent) = parent else {
         return Tag::Domain;
@@ -230,6 +273,11 @@ fn tag(parent: Option<Tag>, ours: bool, name: &str) -> Tag {
         (Tag::Domain, "uuid") => Tag::Uuid,
         (Tag::Domain, "metadata") => Tag::Metadata,
         (Tag::Domain, "name" | "title" | "description") => Tag::Foreign,
+        // Passed to qemu as they are, and weights of devices that others open: docs/libvirt.md lists
+        // what is not looked at.
+        (Tag::Domain, "commandline" | "override" | "blkiotune") => Tag::Foreign,
+        // A secret's usage is a name, also where it looks like a path.
+        (_, "secret") => Tag::Foreign,
         (Tag::Domain, "devices") => Tag::Devices,
         (Tag::Devices, "disk") => Tag::Disk,
         (Tag::Disk | Tag::Mirror, "source") => Tag::Source,

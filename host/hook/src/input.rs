@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use volward_api::model::{InstanceId, PoolName};
 
-use crate::disks::{self, Managed};
+use crate::disks::{self, Links, Managed};
 use crate::domain;
 use crate::path;
 use crate::place::Place;
@@ -35,6 +35,8 @@ pub(crate) struct Guest {
     pub(crate) managed: Managed,
     /// Pairs of key and value for policies, in any words.
     pub(crate) hints: Vec<(String, String)>,
+    /// There was something on stdin: libvirt always says which guest it is about.
+    pub(crate) is_named: bool,
 }
 
 /// Reads the domain XML from stdin, bounded in size and time.
@@ -85,11 +87,11 @@ fn read_some(
 impl Input {
     /// Never an error: XML that cannot be read concerns us only if a managed path stands in it,
     /// for a guest without managed disks is not refused, whatever its XML is like (I31).
-    pub(crate) fn understand(&self, pools: &[PoolName], place: &Place) -> Guest {
+    pub(crate) fn understand(&self, pools: &[PoolName], place: &Place, links: Links) -> Guest {
         let unreadable = match (&self.cut, domain::parse(&self.bytes)) {
             (None, Ok(domain)) => {
                 let instance = domain.uuid.parse().ok();
-                let mut managed = disks::managed(&domain, instance, pools, place);
+                let mut managed = disks::managed(&domain, instance, pools, (place, links));
                 if !managed.is_empty() && instance.is_none() {
                     managed.troubles.push("the domain XML has no UUID".into());
                 }
@@ -98,6 +100,7 @@ impl Input {
                     instance,
                     managed,
                     hints,
+                    is_named: true,
                 };
             }
             (Some(why), _) => why.clone(),
@@ -113,6 +116,7 @@ impl Input {
             instance: self.raw_uuid(),
             managed,
             hints: Vec::new(),
+            is_named: !self.bytes.trim_ascii().is_empty(),
         }
     }
 

@@ -9,7 +9,8 @@ fn understand(bytes: &[u8]) -> Guest {
         bytes: bytes.to_vec(),
         cut: None,
     };
-    input.understand(&pools(), &Place::at("/nonexistent".as_ref()))
+    let place = Place::at("/nonexistent".as_ref());
+    input.understand(&pools(), &place, Links::Everywhere)
 }
 
 #[test]

@@ -13,6 +13,7 @@
     )
 )]
 
+mod chain;
 mod config;
 mod confirm;
 mod disks;
@@ -29,6 +30,7 @@ mod say;
 
 use std::process::ExitCode;
 
+use disks::Links;
 use operation::{Call, Effect};
 use place::Place;
 
@@ -58,11 +60,15 @@ fn main() -> ExitCode {
 /// Whether libvirt may go on.
 fn act(effect: Effect, call: &Call, place: &Place) -> bool {
     let pools = config::pools(place);
-    let guest = input::read().understand(&pools, place);
+    let links = match effect {
+        Effect::Attach | Effect::Check => Links::Everywhere,
+        _ => Links::InDev,
+    };
+    let guest = input::read().understand(&pools, place, links);
     match effect {
         Effect::None => true,
-        Effect::Attach => prepare::attach(call, &guest, place),
-        Effect::Check => prepare::check(call, &guest),
+        Effect::Attach => prepare::attach(call, guest, &pools, place),
+        Effect::Check => prepare::check(call, guest, place),
         Effect::Detach => release::detach(call, &guest, place),
         Effect::Confirm(event) => confirm::confirm(call, event, &guest, place),
     }

@@ -38,6 +38,8 @@ pub(crate) enum PathTrouble {
 }
 
 const OWN: &str = "volward";
+/// More links than the kernel follows.
+const MOST_LINKS: usize = 40;
 
 /// Whose the path is; `None` if it is no managed device's.
 pub(crate) fn device(
@@ -63,6 +65,53 @@ pub(crate) fn device(
         Some(device) => Ok(Some(device)),
         None => by_identity(path, pools, place),
     }
+}
+
+/// What a path outside of `/dev` leads to, its last part being a link or a device's node: an error
+/// if that is a managed device. Only for paths that are opened next: a server that does not answer
+/// keeps the caller waiting.
+pub(crate) fn led_to(path: &str, pools: &[PoolName], place: &Place) -> Result<(), PathTrouble> {
+    let mut at = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Some(next) = link_in(&at, place) else {
+            break;
+        };
+        at = next;
+        // As text first: what is not active does not exist.
+        if let Ok(Some(_)) | Err(_) = device(&at, pools, place) {
+            let path = path.to_owned();
+            return Err(PathTrouble::Alias { path, name: at });
+        }
+    }
+    // A link may stand in any part of it.
+    by_identity(path, pools, place).map(drop)
+}
+
+/// Where the link at the path leads, as an absolute path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "links that whoever wrote the XML has made, followed to the device itself"
+)]
+fn link_in(path: &str, place: &Place) -> Option<String> {
+    let target = fs::read_link(place.path(path)).ok()?;
+    let target = target.to_str()?;
+    if target.starts_with('/') {
+        return Some(target.to_owned());
+    }
+    let (folder, _) = path.rsplit_once('/')?;
+    Some(format!("{folder}/{target}"))
+}
+
+/// The UUID of the volume group in udev's name of an LV (`dm-uuid-LVM-...`), if there is nothing
+/// behind that name: whether it is a pool's only the daemon knows then.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a link of udev's in /dev, looked at and not opened"
+)]
+pub(crate) fn vg_of_missing(path: &str, place: &Place) -> Option<String> {
+    let (_, uuid) = path.rsplit_once("/dm-uuid-LVM-")?;
+    let vg = uuid.get(..32)?;
+    (path.starts_with("/dev/") && !place.path(path).exists()).then(|| vg.to_owned())
 }
 
 /// With links on the way `..` can lead anywhere. Refused if it may lead to a managed device:
@@ -99,6 +148,14 @@ fn by_name(path: &str, rest: &[&str], pools: &[PoolName]) -> Result<Option<Devic
                 .map(Some)
                 .ok_or_else(|| PathTrouble::NotOwn(path.to_owned())),
             _ => Err(PathTrouble::NotOwn(path.to_owned())),
+        },
+        // udev's link to a device by its device-mapper name; there is none while it is not active.
+        ["disk", "by-id", link] => match link.strip_prefix("dm-name-") {
+            Some(name) if named(&mapper_parts(name).swap_remove(0)).is_some() => {
+                let (path, name) = (path.to_owned(), name.to_owned());
+                Err(PathTrouble::Alias { path, name })
+            }
+            _ => Ok(None),
         },
         ["mapper", name] => {
             let parts = mapper_parts(name);

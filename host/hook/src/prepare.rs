@@ -2,26 +2,32 @@
 
 use std::time::Duration;
 
-use volward_api::model::Purpose;
-use volward_api::{AttachRequest, Client, ClientError, ProblemCode};
+use volward_api::model::{Access, PoolName, Purpose};
+use volward_api::{AttachReply, AttachRequest, Client, ClientError, DiskRequest, ProblemCode};
 
 use crate::input::Guest;
 use crate::operation::Call;
 use crate::place::Place;
-use crate::{refusal, say};
+use crate::{chain, refusal, say};
 
 /// Longer than an attach with retries at slow storage (sanlock's shared lease is retried for some
 /// seconds, and three rounds are possible), shorter than the patience of who waits at virsh.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The pools are asked for where a guest names an LV by its UUID, which may be none of ours.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// So many of what is wrong with a guest's XML are said: one in each of its elements may be.
+const MOST_TROUBLES: usize = 16;
 
 /// `prepare`: whether the guest may start.
-pub(crate) fn attach(call: &Call, guest: &Guest, place: &Place) -> bool {
+pub(crate) fn attach(call: &Call, mut guest: Guest, pools: &[PoolName], place: &Place) -> bool {
+    find_by_uuid(&mut guest, place);
     if guest.managed.is_empty() {
         return true;
     }
     let outcome = format!("guest {} was not started", call.guest);
     // Also of XML that does not say whose it is.
-    let can_be = complain(guest, &outcome);
+    let can_be = complain(&guest, &outcome);
     let Some(instance) = guest.instance else {
         return false;
     };
@@ -45,7 +51,16 @@ pub(crate) fn attach(call: &Call, guest: &Guest, place: &Place) -> bool {
             for note in &reply.notes {
                 say::line(note);
             }
-            true
+            // libvirt releases a guest that it does not start, so what is attached now is detached.
+            let troubles = [
+                narrowed(&request, &reply),
+                chain::unnamed(&guest, pools, place),
+            ]
+            .concat();
+            for trouble in &troubles {
+                say::line(&format!("{outcome}: {trouble}"));
+            }
+            troubles.is_empty()
         }
         Err(error) => {
             say::failure(&outcome, &error);
@@ -72,18 +87,71 @@ fn nothing_is_left(error: &ClientError) -> bool {
 
 /// `migrate` and `restore`: whether the XML is one that `prepare`, which follows, could attach.
 /// libvirt reads a changed XML from stdout here, and takes an empty output for "unchanged".
-pub(crate) fn check(call: &Call, guest: &Guest) -> bool {
+pub(crate) fn check(call: &Call, mut guest: Guest, place: &Place) -> bool {
+    find_by_uuid(&mut guest, place);
     let what = match call.operation.as_str() {
         "migrate" => "taken over from its node",
         _ => "restored",
     };
-    complain(guest, &format!("guest {} was not {what}", call.guest))
+    complain(&guest, &format!("guest {} was not {what}", call.guest))
+}
+
+/// libvirt passes the guest's own wish to write on to qemu, which does not start where the device
+/// cannot be written to: a grant of less is of no use to it, whatever the metadata accepts.
+fn narrowed(request: &AttachRequest, reply: &AttachReply) -> Vec<String> {
+    let granted = |disk: &DiskRequest| {
+        let found = reply
+            .attached
+            .iter()
+            .find(|a| (&a.pool, &a.volume) == (&disk.pool, &disk.volume));
+        found.and_then(|attached| attached.access.known())
+    };
+    let less = request
+        .disks
+        .iter()
+        .filter(|disk| disk.access == Access::ReadWrite && granted(disk) == Some(Access::ReadOnly));
+    less.map(|disk| {
+        format!(
+            "{}/{} was granted read-only, and qemu starts no guest with a disk that it is to write \
+             to then: write <readonly/> in the disk, or take accept-narrowing away to be refused",
+            disk.pool, disk.volume
+        )
+    })
+    .collect()
+}
+
+/// The daemon knows whose a UUID is. It is asked for nothing else, so without it such a path stays
+/// what it is: one that leads nowhere.
+fn find_by_uuid(guest: &mut Guest, place: &Place) {
+    if guest.managed.by_uuid.is_empty() {
+        return;
+    }
+    let Ok(pools) = Client::new(place.socket(), PATIENCE).pools() else {
+        return;
+    };
+    for (path, vg) in &guest.managed.by_uuid {
+        let is_it = |uuid: &String| uuid.replace('-', "") == *vg;
+        if let Some(pool) = pools
+            .iter()
+            .find(|pool| pool.vg_uuid.as_ref().is_some_and(is_it))
+        {
+            let name = &pool.name;
+            guest.managed.troubles.push(format!(
+                "{path} is another name of a volume of pool {name}: write \
+                 /dev/volward/<instance UUID>/{name}/<volume> or /dev/{name}/<volume>"
+            ));
+        }
+    }
 }
 
 /// Tells the troubles; true if there are none.
 fn complain(guest: &Guest, outcome: &str) -> bool {
-    for trouble in &guest.managed.troubles {
+    let troubles = &guest.managed.troubles;
+    for trouble in troubles.iter().take(MOST_TROUBLES) {
         say::line(&format!("{outcome}: {trouble}"));
+    }
+    if let more @ 1.. = troubles.len().saturating_sub(MOST_TROUBLES) {
+        say::line(&format!("and {more} more"));
     }
     guest.managed.troubles.is_empty()
 }

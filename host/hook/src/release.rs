@@ -33,6 +33,13 @@ enum Mark {
 /// `release`: always lets libvirt go on.
 pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     let Some(instance) = guest.instance else {
+        if !guest.is_named {
+            say::line(&format!(
+                "there is no domain XML on stdin, so nobody knows which disks guest {} had: if it had \
+                 managed ones, `volward detach UUID`",
+                call.guest
+            ));
+        }
         return true;
     };
     let mark = read_mark(place, instance);
@@ -74,12 +81,16 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
     true
 }
 
-/// Whether the daemon does not know, or has forgotten, that the guest is gone. What it refuses or
-/// has quarantined it remembers itself.
+/// Other requests kept the daemon from beginning it.
+const BUSY: &str = "busy";
+
+/// Whether the daemon does not know, or has forgotten, that the guest is gone. What it refuses, has
+/// quarantined or tries again it remembers itself.
 fn worth_spooling(error: &ClientError) -> bool {
-    error
-        .problem()
-        .is_none_or(|problem| problem.kind == ProblemCode::Internal)
+    error.problem().is_none_or(|problem| {
+        let busy = problem.kind == ProblemCode::Refused && problem.code == BUSY;
+        problem.kind == ProblemCode::Internal || busy
+    })
 }
 
 fn read_mark(place: &Place, instance: InstanceId) -> Mark {

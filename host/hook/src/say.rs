@@ -4,15 +4,21 @@ use std::io::Write;
 
 use volward_api::{ClientError, Problem, ProblemCode};
 
+/// Characters of a line: what an attribute is called can be megabytes, and libvirt keeps all of it.
+const LONGEST: usize = 4_000;
+
 /// One line on stderr. Control characters become spaces: some of the text comes from policies and
 /// from whoever wrote the domain XML.
 pub(crate) fn line(text: &str) {
-    let text: String = text
-        .chars()
+    let shown = text.chars().take(LONGEST);
+    let mut shown: String = shown
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push_str(" ...");
+    }
     // If nobody reads it there is nobody to tell.
-    drop(writeln!(std::io::stderr(), "volward: {text}"));
+    drop(writeln!(std::io::stderr(), "volward: {shown}"));
 }
 
 /// A failed call. `outcome` says what it means for the guest: `guest web1 was not started`.

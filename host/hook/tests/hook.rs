@@ -6,6 +6,10 @@
     reason = "helpers of tests stop the test, and lay out a node's files by path"
 )]
 
+#[path = "hook/beside.rs"]
+mod beside;
+#[path = "hook/elements.rs"]
+mod elements;
 mod support;
 
 use serde_json::{Value, json};
@@ -69,7 +73,8 @@ fn i31_a_guest_without_managed_disks_needs_no_daemon() {
     let node = Node::new();
     let huge = [b"<domain>".to_vec(), vec![b' '; 5 << 20]].concat();
     for operation in OPERATIONS {
-        for xml in [&xml("unmanaged")[..], b"", b"<domain>\xff\xfe", &huge] {
+        let odd = xml("odd-but-unmanaged");
+        for xml in [&xml("unmanaged")[..], &odd, b"<domain>\xff\xfe", &huge] {
             let ended = node.hook(&format!("plain {operation}"), xml);
             assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{operation}");
             assert_eq!(ended.stdout, "", "an empty output is unchanged XML");
@@ -212,6 +217,10 @@ fn xml_that_cannot_be_attached_is_refused_without_asking() {
         (
             "metadata-typo",
             good.replace("accept-narrowing", "accept-narowing"),
+        ),
+        (
+            "hints-too-large",
+            good.replace("blue &amp; green", &"x".repeat(2 << 20)),
         ),
         (
             "outside-a-disk",
@@ -460,6 +469,17 @@ fn what_the_daemon_remembers_itself_is_not_spooled() {
         "no space in /var/lib/volward",
     );
     let _daemon = node.daemon(move |_| Canned::problem(&full));
+    assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
+    assert_eq!(node.spooled().len(), 1);
+}
+
+/// Another request kept the volume: nothing was begun, and nobody else remembers the release.
+#[test]
+fn a_release_that_the_daemon_was_too_busy_for_is_spooled() {
+    let node = Node::new();
+    node.mark(WEB1, MARK);
+    let busy = problem(ProblemCode::Refused, "busy", "another request on vg0/root");
+    let _daemon = node.daemon(move |_| Canned::problem(&busy));
     assert_eq!(node.hook("web1 release end -", &xml("two-disks")).code, 0);
     assert_eq!(node.spooled().len(), 1);
 }

@@ -198,6 +198,8 @@ pub struct DeviceInfo {
     pub read_only: bool,
     /// The live table's target type (`linear`, `clone`, `error`); `None` without a table.
     pub target: Option<String>,
+    /// The live table's length in sectors of 512 bytes; 0 without a table.
+    pub size: Sectors,
     /// dm's event counter, for waiting.
     pub event: u32,
 }

@@ -95,6 +95,14 @@ pub struct VolumeInfo {
     pub active: bool,
     /// LVM would activate it at boot by itself (I4 wants this off).
     pub autoactivation: bool,
+    /// LVM's roles of it (`public`, `origin`, `snapshot`, `thicksnapshot`, ...): what segment types
+    /// do not say. Empty where the report has none.
+    pub roles: Vec<String>,
+    /// LVM gave it a lease of its own. Thin and VDO volumes and snapshots have none: they go by the
+    /// lease of their pool or origin. `false` in a local pool.
+    pub own_lease: bool,
+    /// It is mapped on this node, and the kernel refuses to write to it, whatever is attached above.
+    pub read_only: bool,
 }
 
 impl VolumeInfo {

@@ -89,10 +89,13 @@ pub fn attach(
     for (asked, answer) in matched(&input.disks, answer)? {
         checks::home(input, asked)?;
         checks::identity(asked)?;
-        if let Some(grant) = checks::already(asked, requester.instance, answer)? {
+        if let Some(grant) = checks::already(input, asked, requester.instance, answer)? {
             plan.grants.push(grant);
             continue;
         }
+        checks::service(asked, answer)?;
+        checks::path(input, asked, requester.instance)?;
+        checks::complete(input, asked)?;
         checks::rules(input, asked, requester.instance, answer)?;
         let copy = copy_for(input, asked, answer, &mut plan.notes);
         checks::lv_path(asked, answer)?;
@@ -175,6 +178,9 @@ fn copy_for(
         )
     });
     let obstacle = match (&input.clone_unfit, room) {
+        _ if input.incomplete.contains(&volume.info.volume.pool) => Some(
+            "LVM misses a physical volume of the pool, so the home cannot be changed".to_owned(),
+        ),
         (Some(reason), _) => Some(format!("dm-clone cannot be used here: {reason}")),
         (None, None) => Some("this node has no local pool".to_owned()),
         (None, Some((wanted, free))) if free < wanted => Some(format!(

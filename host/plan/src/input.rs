@@ -3,7 +3,7 @@
 
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, CloneStatus, CopyLv, CopyProgress, DeviceInfo,
-    DeviceRole, HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo,
+    DeviceRole, HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo, VolumeRef,
 };
 
 use crate::requested::RequestedDisk;
@@ -19,6 +19,11 @@ pub struct PlanInput {
     pub watchdog: Watchdog,
     /// Why dm-clone cannot be used here; `None` if it can.
     pub clone_unfit: Option<String>,
+    /// Pools of which LVM misses a physical volume on this node: nothing of them can be changed.
+    pub incomplete: Vec<PoolName>,
+    /// Volumes that the instance has on this node, each with the name that its path has: the one it
+    /// had when it was attached.
+    pub attached: Vec<VolumeRef>,
     /// The disks asked for, in the request's order.
     pub disks: Vec<RequestedDisk>,
 }

@@ -9,13 +9,16 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
+//! | [`service`] | which LVs are served, by what LVM makes of them |
 //! | [`intent`] | which of two nodes that want the same goes on |
 //! | [`step`] | (the output) what can be done, and how it is taken back |
 
 pub mod attach;
 pub mod detach;
+pub mod fence;
 pub mod geometry;
 pub mod home;
 pub mod input;
@@ -23,6 +26,7 @@ pub mod intent;
 pub mod recheck;
 pub mod refusal;
 pub mod requested;
+pub mod service;
 pub mod step;
 pub mod witness;
 

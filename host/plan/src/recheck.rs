@@ -22,6 +22,9 @@ pub struct Expectation {
     pub others: Vec<Attachment>,
     /// The lease that must be held now.
     pub lease: LeaseMode,
+    /// The guest is to write: the volume must be mapped so that it can be written to. Not kept in the
+    /// journal, for nothing looks a second time after a crash.
+    pub writes: bool,
     /// This node's number in the lockspace, for [`precedence`].
     pub own_host_id: u64,
 }
@@ -82,7 +85,14 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
             return Recheck::Changed(format!("the lease of {what} became an orphan"));
         }
         Some(lease) if lease.mode >= expected.lease && now.info.active => {}
+        // Asking again does not help: LVM left it so, whatever it returned.
+        Some(lease) if lease.mode >= expected.lease => {
+            return Recheck::Refused(Refusal::not_activated(what));
+        }
         _ => return Recheck::Changed(format!("the lease of {what} is not held any more")),
+    }
+    if expected.writes && now.info.read_only {
+        return Recheck::Refused(Refusal::activated_read_only(what));
     }
     let mut others: Vec<_> = now.settled_elsewhere().map(|f| &f.attachment).collect();
     let mut before: Vec<_> = expected.others.iter().collect();

@@ -90,10 +90,30 @@ codes! {
     LvPath => "lv-path",
     /// The lease belongs to an lvmlockd that has died, until a new one adopts it.
     LeaseOrphaned => "lease-orphaned",
+    /// LVM gives the volume no lease of its own: nothing would keep other nodes from it.
+    NoOwnLease => "no-own-lease",
+    /// LVM makes something of the volume that no guest can have as its disk.
+    SegmentType => "segment-type",
+    /// Shared, and LVM can have the volume active on one node only.
+    ExclusiveOnly => "exclusive-only",
+    /// The lease is held, and LVM did not activate the volume.
+    NotActivated => "not-activated",
+    /// Read-write, and LVM activated the volume read-only.
+    ActivatedReadOnly => "activated-read-only",
+    /// LVM does not find all physical volumes of the pool on this node, and what was asked for needs them.
+    PoolIncomplete => "pool-incomplete",
+    /// The instance has another volume under the path that this one would get.
+    PathTaken => "path-taken",
     /// The exclusive lease was lost while something was changed under it (I1).
     LeaseLost => "lease-lost",
+    /// Somebody activated the volume on this node, past Volward.
+    ActiveByHand => "active-by-hand",
     /// An earlier attachment is quarantined.
     Quarantined => "quarantined",
+    /// The attachment's I/O is cut off on this node (I2).
+    Fenced => "fenced",
+    /// The pool's leases are not renewed as they should be (I2).
+    LeasesUncertain => "leases-uncertain",
     /// What was decided on changed each time before it was carried out.
     KeepsChanging => "keeps-changing",
     /// The volume is one of Volward's own.

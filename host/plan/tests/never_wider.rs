@@ -103,6 +103,9 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
                     segment_type: "linear".into(),
                     active: false,
                     autoactivation: false,
+                    roles: Vec::new(),
+                    own_lease: true,
+                    read_only: false,
                 },
                 lease: None,
                 here,
@@ -133,6 +136,8 @@ fn plan_input() -> impl Strategy<Value = PlanInput> {
         }),
         watchdog,
         clone_unfit: None,
+        incomplete: Vec::new(),
+        attached: Vec::new(),
         disks: [a, b, c].into_iter().take(count).collect(),
     })
 }

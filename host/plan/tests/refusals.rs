@@ -14,12 +14,13 @@ use volward_model::home::HomeState;
 use volward_model::{
     Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DeviceId,
     DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId, LeaseHolder, LeaseMode,
-    LvUuid, Sharing, Space, VolumeId, VolumeInfo, VolumeRef,
+    LvUuid, Sectors, Sharing, Space, VolumeId, VolumeInfo, VolumeRef,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::home::write_back;
 use volward_plan::input::ForeignAttachment;
 use volward_plan::recheck::recheck;
+use volward_plan::service::Kind;
 use volward_plan::{
     DiskForm, DiskOptions, Expectation, LocalAttachment, LocalPool, PlanInput, Recheck, Refusal,
     RefusalCode, RequestedDisk, Unmet, VolumeInput, Watchdog,
@@ -52,6 +53,9 @@ fn volume() -> VolumeInput {
             segment_type: "linear".into(),
             active: false,
             autoactivation: false,
+            roles: Vec::new(),
+            own_lease: true,
+            read_only: false,
         },
         lease: None,
         here: Vec::new(),
@@ -106,6 +110,7 @@ fn open_device(volume: &VolumeInput) -> DeviceInfo {
         suspended: false,
         read_only: false,
         target: Some("linear".into()),
+        size: Sectors(0),
         event: 0,
     }
 }
@@ -171,6 +176,8 @@ fn attached(volume: VolumeInput, change: impl FnOnce(&mut Asked)) -> Refusal {
             }),
             watchdog: Watchdog::Armed,
             clone_unfit: None,
+            incomplete: Vec::new(),
+            attached: Vec::new(),
             disks: vec![disk],
         },
         answer: Answer {
@@ -210,6 +217,7 @@ fn looked_again(change: impl FnOnce(&mut VolumeInput)) -> Refusal {
         shareable: false,
         others: Vec::new(),
         lease: LeaseMode::Exclusive,
+        writes: true,
         own_host_id: 1,
     };
     change(&mut now);
@@ -233,6 +241,7 @@ fn cases() -> Vec<Case> {
     let mut cases = holders();
     cases.extend(homes());
     cases.extend(rules());
+    cases.extend(kinds());
     cases.extend(requests());
     cases.extend(pools());
     cases
@@ -378,6 +387,88 @@ fn homes() -> Vec<Case> {
     ]
 }
 
+/// Refusals by what LVM makes of the volume.
+fn kinds() -> Vec<Case> {
+    use RefusalCode as Code;
+    let of_type = |name: &'static str| changed(|v| v.info.segment_type = name.into());
+    let shared = |change: fn(&mut VolumeInfo)| {
+        let mut volume = volume();
+        change(&mut volume.info);
+        attached(volume, |a| {
+            a.disk().sharing = Sharing::Shared;
+            a.grant().sharing = Sharing::Shared;
+        })
+    };
+    let held = |v: &mut VolumeInput| {
+        v.lease = Some(HeldLease {
+            mode: LeaseMode::Exclusive,
+            version: 1,
+            orphan: false,
+        });
+    };
+    vec![
+        (Code::NoOwnLease, "thin", of_type("thin")),
+        (Code::NoOwnLease, "VDO", of_type("vdo")),
+        (
+            Code::NoOwnLease,
+            "a snapshot",
+            changed(|v| {
+                v.info.roles = ["public", "snapshot", "thicksnapshot"]
+                    .map(str::to_owned)
+                    .into();
+                v.info.own_lease = false;
+            }),
+        ),
+        (
+            Code::NoOwnLease,
+            "no lock arguments",
+            changed(|v| v.info.own_lease = false),
+        ),
+        (Code::SegmentType, "a thin pool", of_type("thin-pool")),
+        (Code::SegmentType, "unknown", of_type("linear,tomorrow")),
+        (
+            Code::ExclusiveOnly,
+            "raid shared",
+            shared(|info| info.segment_type = "raid1".into()),
+        ),
+        (
+            Code::ExclusiveOnly,
+            "an origin shared",
+            shared(|info| info.roles = vec!["public".into(), "origin".into()]),
+        ),
+        (
+            Code::NotActivated,
+            "leased and inactive",
+            looked_again(held),
+        ),
+        (
+            Code::ActivatedReadOnly,
+            "active read-only",
+            looked_again(|v| {
+                held(v);
+                (v.info.active, v.info.read_only) = (true, true);
+            }),
+        ),
+        (
+            Code::PoolIncomplete,
+            "autoactivation is to be taken off",
+            asked(|a| {
+                a.disk().input.info.autoactivation = true;
+                a.input.incomplete.push("vg0".parse().unwrap());
+            }),
+        ),
+        (
+            Code::PathTaken,
+            "another volume has its path",
+            asked(|a| {
+                let mut other = a.disk().volume().clone();
+                other.id.lv = lv('b');
+                a.input.attached.push(other);
+            }),
+        ),
+    ]
+}
+
 fn rules() -> Vec<Case> {
     use RefusalCode as Code;
     let orphan = HeldLease {
@@ -427,6 +518,15 @@ fn rules() -> Vec<Case> {
             .into(),
         ),
         (
+            Code::ActiveByHand,
+            "activated past Volward",
+            Unmet::ActiveByHand {
+                volume: volume().info.volume,
+                why: "process 321 holds its lease, open by dd (process 4711)".to_owned(),
+            }
+            .into(),
+        ),
+        (
             Code::Internal,
             "the registry",
             changed(|v| {
@@ -459,6 +559,19 @@ fn rules() -> Vec<Case> {
                     ..here(instance(9), AttachmentState::Attached)
                 });
             }),
+        ),
+        (
+            Code::Fenced,
+            "its lease was taken again",
+            Refusal::fenced(&volume().info.volume, "its lease was lost and taken again"),
+        ),
+        (
+            Code::LeasesUncertain,
+            "not renewed",
+            Refusal::leases_uncertain(
+                &"vg0".parse().unwrap(),
+                "the lockspace was last renewed 45 s ago",
+            ),
         ),
         (
             Code::Leftovers,
@@ -639,4 +752,46 @@ fn the_sentences_are_those_that_were_reviewed() {
         text, reviewed,
         "{path} differs; UPDATE_GOLDEN=1 rewrites it"
     );
+}
+
+/// The operator guide has the table of what is served.
+#[test]
+fn the_guide_has_the_table_of_what_is_served() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operator-guide.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    for kind in Kind::ALL {
+        let said = |sharing| match kind.service().refuses(sharing) {
+            None => "yes".to_owned(),
+            Some(code) => format!("`{code}`"),
+        };
+        let (alone, together) = (said(Sharing::Exclusive), said(Sharing::Shared));
+        let row = format!("| {} | {alone} | {together} |", kind.words());
+        assert!(guide.contains(&row), "the guide lacks {row}");
+    }
+}
+
+/// What LVM allows on one node is served there.
+#[test]
+fn raid_and_several_segments_are_served_exclusively() {
+    for (types, kind) in [
+        ("linear", Kind::Plain),
+        ("striped,linear", Kind::Plain),
+        ("raid1", Kind::Raid),
+        ("linear,raid5_ls", Kind::Raid),
+        ("cache", Kind::Cached),
+        ("", Kind::Other),
+        ("error", Kind::Other),
+    ] {
+        let mut volume = volume();
+        volume.info.segment_type = types.into();
+        assert_eq!(Kind::of(&volume.info), kind, "{types}");
+        let refused = kind.service().refuses(Sharing::Exclusive);
+        assert_eq!(refused.is_none(), kind != Kind::Other, "{types}");
+    }
+    let mut origin = volume();
+    origin.info.roles = vec!["public".into(), "origin".into(), "thickorigin".into()];
+    assert_eq!(Kind::of(&origin.info), Kind::Origin);
+    // A thin snapshot is a thin volume first.
+    origin.info.segment_type = "thin".into();
+    assert_eq!(Kind::of(&origin.info), Kind::Thin);
 }

@@ -27,8 +27,8 @@ mod run;
 
 pub use digest::digest;
 pub use load::{
-    ArtefactError, CompileError, Compiler, HistoryError, Keeping, LoadError, RollbackError, Runtime,
-    RuntimeError, Settings, SettingsError, Sources, TrustError, scenarios,
+    ArtefactError, CompileError, Compiler, HistoryError, Keeping, LoadError, RollbackError,
+    Runtime, RuntimeError, Settings, SettingsError, Sources, TrustError, scenarios,
 };
 pub use log::{
     BadLine, DecisionLog, LogEntry, LogFolder, LogLimits, LogReader, LogWriter, Outcome, WINDOW,

@@ -105,6 +105,24 @@ impl PortError {
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. })
     }
+
+    /// Whether no later try can help before somebody has looked: a device is open, something else
+    /// is there than was meant, or the port can never do it. All other failures may pass: a disk
+    /// that does not answer, a deadline, a program that failed or has only just started.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Busy { .. } | Self::Identity { .. } | Self::Invalid { .. } => true,
+            Self::Command { .. }
+            | Self::Deadline { .. }
+            | Self::Io { .. }
+            | Self::Missing { .. }
+            | Self::NotInEffect { .. }
+            | Self::Unreadable { .. }
+            | Self::Overloaded { .. }
+            | Self::Unmet(_) => false,
+        }
+    }
 }
 
 fn first_line(stderr: &str) -> String {

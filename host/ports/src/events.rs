@@ -53,6 +53,9 @@ pub enum Event {
     Undone { of: Subject, causes: Vec<String> },
     /// An operation is neither done nor undone: an operator has to act.
     Quarantined { of: Subject, causes: Vec<String> },
+    /// A step of an operation failed for now, or an undo of one did: it is tried again until it is
+    /// done or needs a person.
+    TryingAgain { of: Subject, causes: Vec<String> },
     /// An attach is decided again, because what it was decided on has changed.
     DecidedAgain { request: RequestId, reason: String },
     /// An attach ended without attachments; `code` is that of its outcome in the decision log.
@@ -113,6 +116,33 @@ pub enum Event {
     StrayStays { what: String, reason: String },
     /// A device in use belonged to no record: its attachment is quarantined.
     Claimed {
+        volume: VolumeRef,
+        instance: InstanceId,
+    },
+    /// The leases of a pool are renewed again as they should be.
+    LeasesSound { pool: PoolName },
+    /// A renewal is overdue by `ago`; attachments of the pool are cut off in `cut_in`.
+    LeasesLate {
+        pool: PoolName,
+        ago: Duration,
+        cut_in: Duration,
+    },
+    /// Other nodes may have the leases of the pool, now or before long.
+    LeasesLost { pool: PoolName, reason: String },
+    /// Every I/O of an attachment fails from now on.
+    Fenced {
+        volume: VolumeRef,
+        instance: InstanceId,
+        reason: String,
+    },
+    /// An attachment that is to be cut off is not, yet.
+    NotFenced {
+        volume: VolumeRef,
+        instance: InstanceId,
+        reason: String,
+    },
+    /// An attachment has its I/O back.
+    Unfenced {
         volume: VolumeRef,
         instance: InstanceId,
     },

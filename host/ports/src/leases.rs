@@ -16,6 +16,9 @@ pub struct LeaseStatus {
     pub watchdog_armed: bool,
     /// As [`Leases::freshness`].
     pub freshness: Freshness,
+    /// The lockspace generation of this node: another one means that it left the lockspace and joined
+    /// it again. `None` where the provider does not tell.
+    pub generation: Option<u64>,
 }
 
 /// When this node last renewed its lease on the lockspace. A lockspace that is listed as joined
@@ -65,8 +68,8 @@ pub enum LeaseStyle {
 /// After every change the caller reads the state back through [`Leases::held`]: exit codes prove
 /// nothing (I29).
 pub trait Leases: Send + Sync {
-    /// Whether leases come with activation.
-    fn style(&self) -> LeaseStyle;
+    /// Whether leases come with activation in that pool.
+    fn style(&self, pool: &PoolName) -> LeaseStyle;
 
     /// Takes leases that this node does not hold, one operation for all. May succeed for some and
     /// fail for others: then it is an error, and the caller reads back.

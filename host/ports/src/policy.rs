@@ -1,6 +1,6 @@
 //! The policy chain, and the log of its decisions.
 
-use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, VolumeId};
+use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, RequestId, VolumeId};
 
 use super::PortResult;
 
@@ -15,9 +15,16 @@ pub trait Policy: Send + Sync {
 
 /// The decision log.
 pub trait Decisions: Send + Sync {
-    /// Appends a decision with what came of it.
+    /// Appends a decision with what came of it; [`Outcome::Begun`] where its steps are to follow.
+    /// It is durable when this returns.
     ///
     /// # Errors
     /// If it cannot be written.
     fn record(&self, decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()>;
+
+    /// Appends how the request's latest decision ended, if that was begun and has not ended.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn end(&self, request: RequestId, outcome: &Outcome) -> PortResult<()>;
 }

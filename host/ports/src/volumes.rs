@@ -44,6 +44,15 @@ pub trait Volumes: Send + Sync {
         self.pool(pool)
     }
 
+    /// The same, for what is shown only: `None` where the disks do not answer within two seconds, or
+    /// nothing was read of them yet. A disk that hangs must not hold up a list.
+    ///
+    /// # Errors
+    /// As [`pool`](Volumes::pool).
+    fn glance(&self, pool: &PoolName) -> PortResult<Option<PoolInfo>> {
+        self.validated_pool(pool).map(Some)
+    }
+
     /// Takes autoactivation off (I4).
     ///
     /// # Errors

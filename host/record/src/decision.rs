@@ -101,6 +101,14 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "became", rename_all = "kebab-case")]
 pub enum Outcome {
+    /// It is on record, and its steps are to follow: how it ends is written when it is known.
+    Begun,
+    /// It was begun, and how it ended is neither in the log nor in the journal. Never written; a
+    /// reader says so of what stayed begun.
+    Interrupted {
+        /// One sentence for people.
+        message: String,
+    },
     /// It was executed.
     Done,
     /// Nothing was begun: refused by the policies, or by the rules that hold whatever they say.

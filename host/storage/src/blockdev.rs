@@ -1,6 +1,6 @@
 //! Which block device has which dm UUID, by sysfs; and opening it without being fooled (I12).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -46,11 +46,15 @@ pub(crate) fn lv_uuid_named(vg: &str, lv: &str) -> PortResult<Option<String>> {
     Ok(dm_uuid(found.number).filter(|uuid| uuid.starts_with("LVM-") && uuid.len() == 68))
 }
 
-/// The dm UUIDs of all mapped devices.
-pub(crate) fn dm_uuids() -> PortResult<HashSet<String>> {
+/// The dm UUIDs of all mapped devices, each with whether the kernel refuses to write to it.
+pub(crate) fn dm_uuids() -> PortResult<HashMap<String, bool>> {
     let paths = blocks()?.into_iter().map(|name| block(&name));
     Ok(paths
-        .filter_map(|path| attribute(&path.join("dm/uuid")))
+        .filter_map(|path| {
+            let uuid = attribute(&path.join("dm/uuid"))?;
+            let read_only = attribute(&path.join("ro")).is_some_and(|value| value == "1");
+            Some((uuid, read_only))
+        })
         .collect())
 }
 

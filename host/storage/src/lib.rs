@@ -7,6 +7,8 @@
 //! | [`dm`] | [`Devices`](volward_ports::Devices) | device-mapper, by ioctl |
 //! | [`lease`] | | sanlock |
 //! | [`lvmlockd`] | [`Leases`](volward_ports::Leases), [`Activation`](volward_ports::Activation) | both: LVM's commands change leases, sanlock tells of them |
+//! | [`direct`] | the same two | sanlock, disks and device-mapper itself, for the pools that say so |
+//! | `sanlock` | | sanlock's socket: leases of this process |
 //! | [`registry`] | [`Registry`](volward_ports::Registry) | the LV on the LUN, by direct I/O |
 //! | [`machine`] | [`Machine`](volward_ports::Machine) | the kernel |
 //! | [`journal`] | [`Journal`](volward_ports::Journal) | SQLite, in records of its own |
@@ -16,7 +18,7 @@
 //! | [`probe`] | | what other packages installed and started, for `doctor` |
 //! | `fake` | all of them | a cluster in memory; with the feature `fake`, for tests |
 //!
-//! The adapters do not import each other, but for `lvmlockd`, which is made of two. They share [`exec`] and five
+//! The adapters do not import each other, but for `lvmlockd`, which is made of two, and `direct`. They share [`exec`] and five
 //! private modules that are no adapters: `blockdev` (which device has which dm UUID), `kernel` (`/sys`,
 //! `/proc` and devices' nodes, by path), `buffer` (memory for direct I/O), `worker` (a thread per
 //! conversation) and `deadline`. The folders of what is Volward's own are handed to them.
@@ -32,6 +34,7 @@
 mod blockdev;
 mod buffer;
 mod deadline;
+pub mod direct;
 pub mod dm;
 pub mod events;
 pub mod exec;
@@ -46,5 +49,6 @@ pub mod machine;
 pub mod marks;
 pub mod probe;
 pub mod registry;
+mod sanlock;
 pub mod spool;
 mod worker;

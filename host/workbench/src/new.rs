@@ -71,6 +71,8 @@ const RUST: &[File] = files![
     "vendor/record/src/ids.rs" from "../../record/src/ids.rs",
     "vendor/record/src/lib.rs" from "../../record/src/lib.rs",
     "vendor/record/src/mask.rs" from "../../record/src/mask.rs",
+    "vendor/record/src/mask/vocabulary.txt" from "../../record/src/mask/vocabulary.txt",
+    "vendor/record/src/mask/words.rs" from "../../record/src/mask/words.rs",
     "vendor/record/src/scenario.rs" from "../../record/src/scenario.rs",
     "vendor/record/src/scenario/compare.rs" from "../../record/src/scenario/compare.rs",
     "vendor/record/src/scenario/tests.rs" from "../../record/src/scenario/tests.rs",

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use volward_control::ports::{Devices, JournalEntry, JournalState, Leases, Volumes};
+use volward_control::ports::{Devices, JournalEntry, JournalState, Leases, Operation, Volumes};
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{
-    AttachmentState, DeviceId, DeviceRole, Home, HomeState, LeaseMode, Sharing, VolumeId,
+    AttachmentState, DeviceId, DeviceRole, Home, HomeState, LeaseMode, Outcome, Sharing, VolumeId,
 };
 use volward_plan::DiskForm;
 use volward_storage::fake::FakeNode;
@@ -31,6 +31,31 @@ pub fn settled(lab: &Lab, daemon: &Daemon) -> Vec<String> {
     wrong.extend(open.map(still));
     wrong.extend(data(lab, daemon));
     wrong
+}
+
+/// A node at rest has no attach in its journal whose decision is not in its log, and no decision
+/// without an outcome of which the journal says that it was begun and does not say how it ended.
+#[must_use]
+pub fn on_record(lab: &Lab, node: &str) -> Vec<String> {
+    let (log, entries) = (lab.decisions(node), lab.journal(node).entries());
+    let decided = log.requests();
+    let attaches = entries.iter().filter(|entry| match &entry.operation {
+        // What failed before it was decided has neither.
+        Operation::Attach { steps, puts, .. } => !steps.is_empty() || !puts.is_empty(),
+        _ => false,
+    });
+    let undecided = attaches.filter(|entry| !decided.contains(&entry.request));
+    let undecided = undecided.map(|e| format!("attach {} has no decision in the log", e.request));
+    let open = decided
+        .iter()
+        .zip(log.outcomes())
+        .filter(|(_, outcome)| *outcome == Outcome::Begun);
+    let open = open.filter(|(request, _)| {
+        let own = entries.iter().filter(|e| e.request == **request);
+        own.clone().any(|e| e.state == JournalState::Open)
+    });
+    let open = open.map(|(request, _)| format!("the decision of {request} has no outcome"));
+    undecided.chain(open).collect()
 }
 
 fn whole(daemon: &Daemon) -> Vec<String> {

@@ -42,6 +42,7 @@ pub struct Lab {
     /// What every daemon asks.
     pub policy: Arc<FakePolicy>,
     journals: BTreeMap<String, FakeJournal>,
+    decisions: BTreeMap<String, Arc<FakeDecisions>>,
     truth: Mutex<BTreeMap<VolumeId, Vec<u64>>>,
     /// Real time a sleep takes; zero unless threads race.
     pub pause: Duration,
@@ -59,7 +60,7 @@ pub struct Daemon {
     pub points: Arc<Points>,
     /// Journal that outlives the daemon, as its disk does.
     pub journal: FakeJournal,
-    /// Decision records the daemon wrote, oldest first.
+    /// The log of its node's decisions, which outlives it too.
     pub decisions: Arc<FakeDecisions>,
     /// What it has announced to libvirt's hook.
     pub marks: Arc<FakeMarks>,
@@ -99,7 +100,12 @@ impl Lab {
             });
         }
         let journal = |node: &&str| ((*node).to_owned(), FakeJournal::new(cluster.node(node)));
+        let decisions = |node: &&str| {
+            let log = FakeDecisions::new(cluster.node(node));
+            ((*node).to_owned(), Arc::new(log))
+        };
         Self {
+            decisions: nodes.iter().map(decisions).collect(),
             journals: nodes.iter().map(journal).collect(),
             cluster,
             pool,
@@ -169,6 +175,16 @@ impl Lab {
         journal.unwrap_or_else(|| unreachable!("{node} is in the lab"))
     }
 
+    /// The decision log on a node's disk.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    #[must_use]
+    pub fn decisions(&self, node: &str) -> Arc<FakeDecisions> {
+        let log = self.decisions.get(node).cloned();
+        log.unwrap_or_else(|| unreachable!("{node} is in the lab"))
+    }
+
     /// Puts another disk into a node: what an earlier version has left there, say.
     pub fn set_journal(&mut self, node: &str, journal: FakeJournal) {
         self.journals.insert(node.to_owned(), journal);
@@ -181,7 +197,7 @@ impl Lab {
         kernel.restart();
         let held = Arc::new(TaskQueue::default());
         let points = Arc::new(Points::new(kernel.clone()));
-        let decisions = Arc::new(FakeDecisions::default());
+        let decisions = self.decisions(node);
         let marks = Arc::new(FakeMarks::default());
         let events = Arc::new(FakeEvents::default());
         let port = Arc::new(kernel.clone());

@@ -1,5 +1,7 @@
 //! Under many seeds nodes attach, detach, crash, reboot and lose power in an order that the
 //! seed decides, down to every single call; after every event the invariants are looked at.
+//! Meanwhile volumes are renamed, also to each other's earlier names: what is done is done to LVs and
+//! not to names, so the one that nobody asks for is never touched.
 //! A failure names its seed; `VOLWARD_SEED=<n>` runs that one alone, `VOLWARD_SEEDS=<n>` so many
 //! (40 by itself: the fast tier has seconds; some hundreds by hand).
 
@@ -9,10 +11,12 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use volward_model::{Access, AttachmentState, CopyMode, MemberState, Sharing, VolumeRef};
+use volward_model::{
+    Access, AttachmentState, CopyMode, MemberState, Sharing, VolumeName, VolumeRef,
+};
 use volward_simulation::random::Random;
 use volward_simulation::schedule::{Baton, Workers};
 use volward_simulation::{
@@ -22,6 +26,8 @@ use volward_storage::fake::FakeNode;
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const EVENTS: usize = 400;
+/// The place of the volume that nobody asks for.
+const BYSTANDER: usize = 3;
 /// So many requests and background works at most at once.
 const AT_ONCE: usize = 6;
 /// Far more than any run needs to come to rest.
@@ -31,12 +37,16 @@ struct Cluster {
     lab: Lab,
     baton: Arc<Baton>,
     random: Random,
+    /// By what they are called now. The last is asked for by nobody.
     volumes: Vec<VolumeRef>,
     kernels: Vec<FakeNode>,
     daemons: Vec<Daemon>,
     /// The node without power, and the event at which it boots.
     dark: Option<(usize, usize)>,
     log: Vec<String>,
+    /// Names in attach requests that have not ended: whoever has such a name when it is looked up
+    /// is the one asked for.
+    asked: Arc<Mutex<Vec<VolumeName>>>,
     /// Attaches granted: a run in which nothing happens shows nothing.
     attached: Arc<AtomicUsize>,
 }
@@ -52,7 +62,9 @@ impl Cluster {
             Say::OneWriter,
         ];
         lab.policy.say(random.pick(&says).cloned().unwrap());
-        let volumes = vec![lab.volume("a"), lab.volume("b"), lab.shareable("c")];
+        let names = ["a", "b", "bystander"];
+        let [a, b, bystander] = names.map(|name| lab.volume(name));
+        let volumes = vec![a, b, lab.shareable("c"), bystander];
         let baton = Baton::over(&lab.cluster);
         let kernels = NODES.map(|n| lab.cluster.node(n)).to_vec();
         let mut cluster = Self {
@@ -64,6 +76,7 @@ impl Cluster {
             daemons: Vec::new(),
             dark: None,
             log: Vec::new(),
+            asked: Arc::default(),
             attached: Arc::default(),
         };
         for n in 0..NODES.len() {
@@ -100,6 +113,7 @@ impl Cluster {
             6..10 if room && !self.is_dark(n) => self.detach(n),
             10..18 => self.write(n),
             18 if !self.is_dark(n) && self.random.below(3) == 0 => self.crash(n),
+            20 | 21 => self.rename(),
             19 if self.dark.is_none() && self.random.below(3) == 0 => self.cut(n, at),
             _ => {
                 let alive = self.baton.alive(None);
@@ -123,10 +137,17 @@ impl Cluster {
         }
         self.log.push(format!("attach {guest} on {}", NODES[n]));
         let (node, request) = (self.daemons[n].node.clone(), ask(guest, &disks));
-        let attached = self.attached.clone();
+        let (attached, asked) = (self.attached.clone(), self.asked.clone());
+        let names = request.disks.iter().map(|disk| disk.volume.clone());
+        asked.lock().unwrap().extend(names);
         self.baton.start(NODES[n], move || {
             if node.attach(&request).is_ok() {
                 attached.fetch_add(1, Ordering::SeqCst);
+            }
+            let mut asked = asked.lock().unwrap();
+            for disk in &request.disks {
+                let at = asked.iter().position(|name| *name == disk.volume);
+                asked.remove(at.unwrap());
             }
         });
     }
@@ -137,6 +158,47 @@ impl Cluster {
         let node = self.daemons[n].node.clone();
         self.baton
             .start(NODES[n], move || drop(node.detach(&detach_ask(guest))));
+    }
+
+    /// An administrator gives an LV another name: one nobody has, whoever had it before.
+    fn rename(&mut self) {
+        let names = ["a", "b", "c", "bystander", "x", "y"];
+        let at = self.random.below(self.volumes.len());
+        let Some(to) = self.random.pick(&names).copied() else {
+            return;
+        };
+        let looked_for = |name: &VolumeName| name.as_str() == to;
+        if at == BYSTANDER && self.asked.lock().unwrap().iter().any(looked_for) {
+            return;
+        }
+        let renamed = self.lab.cluster.rename(&self.volumes[at], to);
+        if renamed != self.volumes[at] {
+            self.log
+                .push(format!("{} becomes {renamed}", self.volumes[at]));
+        }
+        self.volumes[at] = renamed;
+    }
+
+    /// What nobody asks for is as it was.
+    fn touched(&self) -> Vec<String> {
+        let bystander = &self.volumes[BYSTANDER];
+        let mut wrong = Vec::new();
+        for kernel in &self.kernels {
+            if kernel.active().contains(&bystander.id) {
+                wrong.push(format!("{} has {bystander} active", kernel.name()));
+            }
+            let leases = kernel.leases_held();
+            if leases.iter().any(|(volume, _)| *volume == bystander.id) {
+                wrong.push(format!("{} has the lease of {bystander}", kernel.name()));
+            }
+        }
+        if self.lab.cluster.contents(bystander.id) != self.lab.expected(bystander.id) {
+            wrong.push(format!("somebody wrote to {bystander}"));
+        }
+        if !self.lab.cluster.tags(bystander).is_empty() {
+            wrong.push(format!("somebody tagged {bystander}"));
+        }
+        wrong
     }
 
     /// A guest that has a disk writes to it.
@@ -190,13 +252,15 @@ impl Cluster {
 
     fn wrong(&self, deep: bool) -> Vec<String> {
         let mut wrong = check::always(&self.lab, &self.kernels);
+        wrong.extend(self.touched());
         let mut writers = [0; 3];
         for (n, daemon) in self.daemons.iter().enumerate() {
             if self.is_dark(n) {
                 continue;
             }
             for attachment in daemon.node.attachments() {
-                let place = self.volumes.iter().position(|v| *v == attachment.volume);
+                let place = |v: &VolumeRef| v.id == attachment.volume.id;
+                let place = self.volumes.iter().position(place);
                 let shared = attachment.sharing == Sharing::Shared;
                 if attachment.access == Access::ReadWrite && place == Some(2) {
                     writers[n] += 1;
@@ -256,7 +320,10 @@ fn run(seed: u64) -> (Vec<String>, usize) {
     let attached = cluster.attached.load(Ordering::SeqCst);
     let daemons = cluster.daemons.iter();
     let wrong: Vec<String> = daemons
-        .flat_map(|d| check::settled(&cluster.lab, d))
+        .flat_map(|d| {
+            let recorded = check::on_record(&cluster.lab, d.kernel.name().as_str());
+            [check::settled(&cluster.lab, d), recorded].concat()
+        })
         .collect();
     if wrong.is_empty() {
         return (wrong, attached);

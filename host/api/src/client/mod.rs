@@ -23,7 +23,8 @@ use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, RecoverReply, RollbackRequest, StatusReply,
+    FenceReply, FenceRequest, HydrationView, PolicyView, RecoverReply, RollbackRequest,
+    StatusReply, UnfenceRequest,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
@@ -134,11 +135,14 @@ impl Client {
         &self.socket
     }
 
-    /// `POST /v1/attach`.
+    /// `POST /v1/attach`. What is out of bounds is not sent: it would be megabytes.
     ///
     /// # Errors
-    /// As [`ClientError`] lists; so for every call below.
+    /// As [`ClientError`] lists; so for every call below. [`OutOfBounds`](crate::OutOfBounds) is a
+    /// [`Problem`], as the daemon would say it.
     pub fn attach(&self, request: &AttachRequest) -> Reply<AttachReply> {
+        let kept = request.check();
+        kept.map_err(|bound| ClientError::Problem(Box::new(bound.into())))?;
         self.post("/v1/attach", request)
     }
 
@@ -148,6 +152,22 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn detach(&self, request: &DetachRequest) -> Reply<DetachReply> {
         self.post("/v1/detach", request)
+    }
+
+    /// `POST /v1/fence`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn fence(&self, request: &FenceRequest) -> Reply<FenceReply> {
+        self.post("/v1/fence", request)
+    }
+
+    /// `POST /v1/unfence`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn unfence(&self, request: &UnfenceRequest) -> Reply<FenceReply> {
+        self.post("/v1/unfence", request)
     }
 
     /// `POST /v1/confirm`.

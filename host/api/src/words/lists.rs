@@ -214,6 +214,11 @@ pub enum Said {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Became {
+    /// It is being executed: how it ends is not known yet.
+    Begun,
+    /// It was begun, and how it ended is on record nowhere: the daemon ended in between, or its
+    /// disk was full.
+    Interrupted,
     /// It was executed to its end.
     Done,
     /// Nothing was begun: the policies or an invariant refused it.
@@ -246,7 +251,7 @@ own_words!(PolicyLevel, "PolicyLevel": Enforce, Monitor, Off);
 own_words!(PolicyState, "PolicyState": Serving, LastGood, RolledBack, Refused, Off);
 own_words!(Hook, "Hook": Attach, Detach, Lifecycle);
 own_words!(Said, "Said": Granted, Advised, Denied, Faulted);
-own_words!(Became, "Became": Done, Refused, Failed);
+own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
 own_words!(Heard, "Heard": Agree, Leftovers, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);

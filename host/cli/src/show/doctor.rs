@@ -52,7 +52,8 @@ fn read_write(reply: &DoctorReply) -> String {
         "read-write attaches are served on this node".to_owned()
     } else {
         format!(
-            "read-write attaches are REFUSED on this node until mended: {}",
+            "read-write attaches are REFUSED on this node until mended: {}; guests that run go on, and \
+             detaches are taken",
             in_the_way.join(", ")
         )
     }

@@ -20,7 +20,9 @@ pub(crate) fn explain(reply: &ExplainReply) -> String {
             Err(_) => lines.push(format!("decision: {decision:#}")),
         }
     } else {
-        lines.push("it never reached the policies".to_owned());
+        // A daemon of 0.1.0 does not say why.
+        let why = reply.undecided.as_deref();
+        lines.push(why.unwrap_or("its decision is not in the log").to_owned());
     }
     if !reply.steps.is_empty() {
         lines.push("steps:".to_owned());

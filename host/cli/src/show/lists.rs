@@ -2,8 +2,8 @@
 
 use volward_api::model::{Bytes, MemberState, PoolName};
 use volward_api::{
-    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, HydrationView, PoolMember,
-    PoolView, StatusReply, VolumeView,
+    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, FenceReply, HydrationView,
+    PoolMember, PoolView, StatusReply, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -100,7 +100,11 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
             a.instance.clone(),
             a.sharing.to_string(),
             a.access.to_string(),
-            a.state.to_string(),
+            if a.fenced.is_some() {
+                "fenced".to_owned()
+            } else {
+                a.state.to_string()
+            },
             utc(a.since_ms),
         ]
     });
@@ -112,7 +116,45 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
         parts.push(format!("{}/{} on {}:", a.pool, a.volume, a.node));
         parts.extend(a.causes.iter().map(|cause| format!("  {cause}")));
     }
+    for a in found.iter().filter(|a| !a.notes.is_empty()) {
+        parts.push(format!("{}/{} of {}:", a.pool, a.volume, a.instance));
+        parts.extend(a.notes.iter().map(|note| format!("  {note}")));
+    }
+    parts.extend(found.iter().filter_map(fenced_line));
     parts.join("\n")
+}
+
+fn fenced_line(of: &AttachmentView) -> Option<String> {
+    let fenced = of.fenced.as_ref()?;
+    let how = if fenced.cut {
+        "is cut off"
+    } else {
+        "is to be cut off, and I/O in flight has not ended"
+    };
+    let (pool, volume, node) = (&of.pool, &of.volume, &of.node);
+    let reason = &fenced.reason;
+    Some(format!(
+        "the I/O of {pool}/{volume} on {node} {how}: {reason}"
+    ))
+}
+
+/// After `fence`: a line an attachment.
+pub(crate) fn fenced(reply: &FenceReply) -> String {
+    if reply.attachments.is_empty() {
+        return "nothing was attached".to_owned();
+    }
+    let lines: Vec<String> = reply.attachments.iter().filter_map(fenced_line).collect();
+    lines.join("\n")
+}
+
+/// After `unfence`: a line an attachment.
+pub(crate) fn unfenced(reply: &FenceReply) -> String {
+    if reply.attachments.is_empty() {
+        return "nothing was cut off".to_owned();
+    }
+    let lines = reply.attachments.iter();
+    let lines = lines.map(|a| format!("{}/{} has its I/O back", a.pool, a.volume));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What `ls --all` could not read.
@@ -168,9 +210,15 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
     if dry_run {
         return plan(&reply.plan);
     }
-    if reply.detached.is_empty() {
+    if reply.detached.is_empty() && reply.trying_again.is_empty() {
         return "nothing was attached".to_owned();
     }
+    let unfinished = reply.trying_again.iter().map(|disk| {
+        format!(
+            "{}/{} detaching: it is tried again until it is done ({})",
+            disk.pool, disk.volume, disk.cause
+        )
+    });
     let lines = reply.detached.iter().map(|disk| {
         let rest = if disk.writing_back {
             ", its copy is being written back: see `volward hydration watch`"
@@ -179,7 +227,7 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
         };
         format!("{}/{} detached{rest}", disk.pool, disk.volume)
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.chain(unfinished).collect::<Vec<_>>().join("\n")
 }
 
 /// `hydration ls`: a table, a line a copy.
@@ -192,13 +240,21 @@ pub(crate) fn hydrations(found: &[HydrationView]) -> String {
             format!("{}/{}", h.pool, h.volume),
             h.state.to_string(),
             percent(h.done, h.total),
-            Bytes(h.done).to_string(),
-            Bytes(h.total).to_string(),
+            bytes(h, h.done),
+            bytes(h, h.total),
             hydration_remark(h),
         ]
     });
     let header = ["VOLUME", "STATE", "DONE", "BYTES", "OF", "REMARK"];
     table(header, &["DONE", "BYTES", "OF"], rows)
+}
+
+/// A write-back has no numbers before its device is there.
+fn bytes(h: &HydrationView, bytes: u64) -> String {
+    match h.total {
+        0 => "-".to_owned(),
+        _ => Bytes(bytes).to_string(),
+    }
 }
 
 /// What there is to say besides the numbers.
@@ -208,6 +264,9 @@ pub(crate) fn hydration_remark(h: &HydrationView) -> String {
     }
     if h.stalled_ms > 0 {
         return format!("no progress for {}", span(h.stalled_ms));
+    }
+    if h.total == 0 {
+        return "not begun yet".to_owned();
     }
     h.remaining_ms
         .map(|ms| format!("about {} left", span(ms)))

@@ -13,8 +13,8 @@ pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
-    attached, attachments, detached, hydration_remark, hydrations, pools, status, unreadable,
-    volume_set,
+    attached, attachments, detached, fenced, hydration_remark, hydrations, pools, status, unfenced,
+    unreadable, volume_set,
 };
 pub(crate) use policies::policies;
 pub(crate) use recover::recover;

@@ -65,7 +65,10 @@ fn meant_line(policy: &PolicyView, digest: &str) -> String {
         format!(", other settings: {}", policy.folder_differs.join(", "))
     };
     let (name, serves) = (&policy.name, short(&policy.digest));
-    format!("{name} serves {serves}; in the folder is {}{differs}", short(digest))
+    format!(
+        "{name} serves {serves}; in the folder is {}{differs}",
+        short(digest)
+    )
 }
 
 fn hooks(found: &[Open<Hook>]) -> String {

@@ -173,7 +173,9 @@ pub(crate) fn hydrations() -> Value {
     moving["remaining_ms"] = json!(125_000);
     let mut stalled = hydration("data", "stalled", 1 << 30);
     stalled["stalled_ms"] = json!(61_000);
-    json!([moving, stalled, hydration("log", "writes-only", 0)])
+    let mut waiting = hydration("old", "returning", 0);
+    waiting["total"] = json!(0);
+    json!([moving, stalled, hydration("log", "writes-only", 0), waiting])
 }
 
 fn policies() -> Value {

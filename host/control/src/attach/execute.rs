@@ -1,10 +1,10 @@
 //! What is special about an attach that is executed: its attachments, the start mark, and what a
 //! failure means to whoever asked. The engine does the rest.
 
-use volward_model::{AttachmentState, Outcome};
-use volward_plan::{AttachPlan, Refusal};
+use volward_model::{AttachmentState, DecisionRecord, Outcome};
+use volward_plan::{AttachPlan, Precedence, Refusal, precedence};
 
-use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage};
+use super::{Attach, AttachDone, AttachRequest, Attempt, answer_of, refuse, storage, volumes};
 use crate::engine::{ExecuteError, StepError, StepFailure};
 use crate::error::ControlError;
 use crate::ports::{Event, Finish, JournalState, Marked, Operation, StoredAttachment};
@@ -30,7 +30,11 @@ impl Attach {
         let begun = self.engine.begin(&entry).map_err(state)?;
         self.ports.marks.announce(ask.instance, sequence);
         self.state.in_flight.number(ask.request, sequence);
-        match self.engine.execute(begun, &ask.cancellation) {
+        let still_granted = || self.is_granted_again(ask, plan);
+        match self
+            .engine
+            .execute(begun, &ask.cancellation, &still_granted)
+        {
             // No write-back follows from an attach.
             Ok(_) => {
                 self.copies.watch_all(plan);
@@ -42,11 +46,45 @@ impl Attach {
                 }))
             }
             Err(ExecuteError::Undone(failure)) => undone(ask, failure),
+            Err(ExecuteError::Owed { causes }) => Err(ControlError::Owed {
+                request: ask.request,
+                causes,
+            }),
             Err(ExecuteError::Quarantined { causes }) => Err(ControlError::Quarantined {
                 request: ask.request,
                 causes,
             }),
         }
+    }
+
+    /// Decides again, under the lease, with the attachments that other nodes have now: others that
+    /// come and go cost nothing where the same is granted beside them. The decision is kept: it is
+    /// the one that the attachments stand on.
+    fn is_granted_again(&self, ask: &AttachRequest, plan: &AttachPlan) -> bool {
+        let Ok(look) = self.attach_context(ask) else {
+            return false;
+        };
+        // Another node that goes first is waited for, without the lease.
+        if precedence(look.own_host_id, volumes(&look)) != Precedence::GoOn {
+            return false;
+        }
+        let decision = self.ports.policy.attach(&look.facts);
+        let granted = answer_of(ask.request, &decision)
+            .and_then(|answer| self.plan(ask, &look, &answer))
+            .is_ok_and(|now| now.grants == plan.grants);
+        granted && self.replaces_the_decision(ask, &decision)
+    }
+
+    /// The attachments stand on the later decision, which is on record before the attach goes on; the
+    /// earlier one ends.
+    fn replaces_the_decision(&self, ask: &AttachRequest, decision: &DecisionRecord) -> bool {
+        let outcome = Outcome::Failed {
+            message: "decided again under the lease".to_owned(),
+        };
+        if let Err(error) = self.ports.decisions.end(ask.request, &outcome) {
+            self.tell_unrecorded("the outcome", ask.request, &error);
+        }
+        self.put_on_record(decision).is_ok()
     }
 
     /// What came to nothing before it was decided: `explain` must know the request all the same.
@@ -78,9 +116,11 @@ impl Attach {
     /// Tells that a request ended without attachments.
     pub(super) fn tell_refused(&self, ask: &AttachRequest, error: &ControlError) {
         let (code, reason) = match error.outcome() {
-            Outcome::Done => return,
+            Outcome::Done | Outcome::Begun => return,
             Outcome::Refused { code, message } => (code, message),
-            Outcome::Failed { message } => ("failed".to_owned(), message),
+            Outcome::Failed { message } | Outcome::Interrupted { message } => {
+                ("failed".to_owned(), message)
+            }
         };
         self.ports.events.tell(&Event::Refused {
             request: ask.request,

@@ -7,7 +7,7 @@ use volward_plan::{DiskOptions, PlanInput, RequestedDisk, Watchdog, home_of};
 
 use super::{Attach, AttachRequest, DiskRequest, refuse, storage};
 use crate::error::ControlError;
-use crate::observe::{PoolSnapshot, find};
+use crate::observe::PoolSnapshot;
 use crate::ports::{PortResult, StoredAttachment};
 
 /// What was being done, for errors.
@@ -36,12 +36,7 @@ impl Attach {
                 let info = info.map_err(|e| storage(ask.request, "reading the pool", e))?;
                 pools.insert(&disk.pool, info);
             }
-            let info = pools[&disk.pool].named(&disk.volume).ok_or_else(|| {
-                ControlError::NotFound(format!(
-                    "there is no volume {}/{}; `volward pool ls` shows what there is",
-                    disk.pool, disk.volume
-                ))
-            })?;
+            let info = self.observer.find(&pools[&disk.pool], &disk.volume)?;
             volumes.push(info.volume.clone());
         }
         Ok(volumes)
@@ -52,9 +47,12 @@ impl Attach {
         ask: &AttachRequest,
     ) -> Result<AttachContext, ControlError> {
         let failed = |error| storage(ask.request, GATHERING, error);
-        let held = self.other_attachments(ask);
+        let mut held = self.attachments_of(ask);
         let snapshots = self.snapshots(ask, &held).map_err(failed)?;
         let disks = self.requested(ask, &snapshots)?;
+        let attached = held.iter().map(|a| a.volume.clone()).collect();
+        // By identity: the name asked for may be another volume's than it was (I12).
+        held.retain(|a| disks.iter().all(|disk| disk.volume().id != a.volume.id));
         let disk_facts = disks.iter().map(|disk| {
             let asked = (disk.sharing, disk.access);
             self.observer
@@ -97,6 +95,12 @@ impl Attach {
             local,
             watchdog: self.watchdog(&snapshots).map_err(failed)?,
             clone_unfit: unfit.or_else(|| self.ports.machine.dm_clone_unfit()),
+            incomplete: snapshots
+                .values()
+                .filter(|s| s.info.partial)
+                .map(|s| s.info.name.clone())
+                .collect(),
+            attached,
             disks,
         };
         let own_host_id = snapshots.values().next().map_or(0, |s| s.own.host_id);
@@ -107,16 +111,11 @@ impl Attach {
         })
     }
 
-    /// The instance's attachments of volumes that are not asked for.
-    fn other_attachments(&self, ask: &AttachRequest) -> Vec<StoredAttachment> {
-        let asked = |a: &StoredAttachment| {
-            let mut disks = ask.disks.iter();
-            disks.any(|d| d.pool == a.volume.pool && d.volume == a.volume.name)
-        };
-        self.state
-            .attachment_table()
+    /// What the instance has on this node.
+    fn attachments_of(&self, ask: &AttachRequest) -> Vec<StoredAttachment> {
+        let attachment_table = self.state.attachment_table();
+        attachment_table
             .of_instance(ask.instance)
-            .filter(|a| !asked(a))
             .cloned()
             .collect()
     }
@@ -141,7 +140,7 @@ impl Attach {
         let mut disks = Vec::with_capacity(ask.disks.len());
         for disk in &ask.disks {
             let snapshot = &snapshots[&disk.pool];
-            let info = find(snapshot, &disk.volume)?;
+            let info = self.observer.find(&snapshot.info, &disk.volume)?;
             let input = self.observer.volume_input(snapshot, info);
             let input = input.map_err(|e| storage(ask.request, GATHERING, e))?;
             let requested = RequestedDisk::new(input, options(disk));

@@ -4,10 +4,10 @@ use volward_model::VolumeRef;
 use volward_plan::home::write_back;
 use volward_plan::{Refusal, Step, VolumeInput};
 
-use super::{Copies, RETRY};
-use crate::engine::{DueWriteBack, Run, StepError, StepFailure};
+use super::Copies;
+use crate::engine::{DueWriteBack, Run, StepError, StepFailure, UNASKED};
 use crate::ports::{Event, Finish, JournalState, Operation, PortError};
-use crate::state::Cancellation;
+use crate::state::{Cancellation, pause_after};
 
 impl Copies {
     /// Starts write-backs in the background.
@@ -24,6 +24,7 @@ impl Copies {
     }
 
     fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
+        let mut failures = 0;
         while !self.state.is_stopping() {
             match self.write_back_once(entry, volume) {
                 Ok(()) => return,
@@ -34,7 +35,8 @@ impl Copies {
                 Err(broken) => {
                     let trouble = broken.cause();
                     self.note_trouble(volume, true, &trouble);
-                    self.ports.clock.sleep(RETRY);
+                    failures += 1;
+                    self.ports.clock.sleep(pause_after(failures));
                 }
             }
         }
@@ -66,7 +68,8 @@ impl Copies {
             operation: &operation,
         };
         let steps: Vec<&Step> = steps.iter().collect();
-        self.engine.run(run, &steps, 0, &Cancellation::default())
+        self.engine
+            .run(run, &steps, 0, &Cancellation::default(), UNASKED)
     }
 
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
@@ -87,13 +90,13 @@ impl Copies {
                     "another request works on {volume}"
                 )))
             })?;
-        if self
+        let attached = self
             .state
             .attachment_table()
             .of_volume(volume.id)
             .next()
-            .is_none()
-        {
+            .is_some();
+        if !attached {
             let steps = self.write_back_steps(volume).map_err(broken)?;
             self.run_steps(volume, &steps)?;
         }
@@ -107,8 +110,10 @@ impl Copies {
         }
         self.state.forget(volume);
         drop(guard);
-        let volume = volume.clone();
-        self.ports.events.tell(&Event::WriteBackDone { volume });
+        if !attached {
+            let volume = volume.clone();
+            self.ports.events.tell(&Event::WriteBackDone { volume });
+        }
         Ok(())
     }
 

@@ -1,32 +1,54 @@
 //! What policies think should become of a detach's copies.
 
-use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, Purpose, RequestFacts, VolumeId};
+use volward_model::{
+    CopyFate, DecisionRecord, Facts, Outcome, Purpose, RequestFacts, RequestId, VolumeId,
+};
 
 use super::{Detach, DetachRequest};
+use crate::error::ControlError;
 use crate::ports::{Event, PortError, StoredAttachment};
 
 impl Detach {
     /// Asks what becomes of the copies, for the record: keeping and discarding are not built
     /// yet, so every copy is written back, which loses nothing.
-    pub(super) fn take_advice(&self, ask: &DetachRequest, selected: &[StoredAttachment]) {
+    /// Says whether it is on record and its outcome is to follow; a detach goes on in either case
+    /// (I32).
+    pub(super) fn take_advice(&self, ask: &DetachRequest, selected: &[StoredAttachment]) -> bool {
         let granted: Vec<(VolumeId, CopyFate)> = selected
             .iter()
             .filter_map(|a| a.copy.map(|copy| (a.volume.id, copy.fate)))
             .collect();
         if granted.is_empty() {
-            return;
+            return false;
         }
         let Some(facts) = self.detach_facts(ask, selected) else {
-            return;
+            return false;
         };
         let decision: DecisionRecord = self.ports.policy.detach(&facts, &granted);
         // Whatever they advise is carried out as a write-back.
-        if let Err(error) = self.ports.decisions.record(&decision, &Outcome::Done) {
-            self.ports.events.tell(&Event::Unrecorded {
-                what: format!("the decision of request {}", ask.request),
-                reason: error.to_string(),
-            });
+        let recorded = self.ports.decisions.record(&decision, &Outcome::Begun);
+        if let Err(error) = &recorded {
+            self.tell_unrecorded("the decision", ask.request, error);
         }
+        recorded.is_ok()
+    }
+
+    /// What became of the decision, now that it is known.
+    pub(super) fn end_advice(&self, request: RequestId, ended: &Result<(), ControlError>) {
+        let outcome = match ended {
+            Ok(()) => Outcome::Done,
+            Err(error) => error.outcome(),
+        };
+        if let Err(error) = self.ports.decisions.end(request, &outcome) {
+            self.tell_unrecorded("the outcome", request, &error);
+        }
+    }
+
+    fn tell_unrecorded(&self, what: &str, request: RequestId, error: &PortError) {
+        self.ports.events.tell(&Event::Unrecorded {
+            what: format!("{what} of request {request}"),
+            reason: error.to_string(),
+        });
     }
 
     fn detach_facts(&self, ask: &DetachRequest, selected: &[StoredAttachment]) -> Option<Facts> {

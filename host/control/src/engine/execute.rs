@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use volward_model::{RequestId, VolumeRef};
 use volward_plan::Step;
 
-use super::{Engine, Run, StepError, StepFailure};
+use super::{Engine, Run, StepError, StepFailure, StillGranted};
 use crate::ports::{
     DamagedEntry, Event, Finish, JournalEntry, JournalState, Operation, PortError, PortResult,
     Recovery, StoredAttachment,
 };
-use crate::state::Cancellation;
+use crate::state::{Cancellation, Rest};
 
 /// Why an attach of an earlier boot was not completed.
 const RESTARTED: &str = "the node was restarted before it was done";
@@ -29,7 +29,7 @@ pub(crate) struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    fn run(self) -> Run<'a> {
+    pub(super) fn run(self) -> Run<'a> {
         Run {
             entry: self.number,
             operation: &self.entry.operation,
@@ -51,6 +51,11 @@ pub(crate) struct DueWriteBack {
 pub(crate) enum ExecuteError {
     /// All that was begun is undone.
     Undone(StepFailure),
+    /// It is neither done nor undone, and what failed may pass: it is tried again.
+    Owed {
+        /// The failure first, then the undo's, each a sentence.
+        causes: Vec<String>,
+    },
     /// It is neither done nor undone: the attachments it was about are quarantined.
     Quarantined {
         /// The failure first, then the undo's, each a sentence.
@@ -58,21 +63,13 @@ pub(crate) enum ExecuteError {
     },
 }
 
-impl ExecuteError {
-    /// What went wrong, each a sentence, the first failure first.
-    pub(crate) fn causes(self) -> Vec<String> {
-        match self {
-            Self::Undone(failure) => vec![failure.cause()],
-            Self::Quarantined { causes } => causes,
-        }
-    }
-}
-
 /// What became of an operation that was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TakenUp {
-    /// Its entry's state; open if it goes on in the background.
+    /// Its entry's state; open if it goes on in the background, or is tried again.
     pub state: JournalState,
+    /// It is tried again.
+    pub owed: bool,
     /// What goes on in the background, or follows from it.
     pub due: Vec<DueWriteBack>,
 }
@@ -123,50 +120,80 @@ impl Engine {
         &self,
         begun: Begun<'_>,
         cancellation: &Cancellation,
+        still_granted: StillGranted<'_>,
     ) -> Result<Vec<DueWriteBack>, ExecuteError> {
         // Before its steps: a detach withdraws what it is about.
         let concerned = self.concerned(&begun.entry.operation);
-        self.run_all(begun, 0, cancellation)
+        self.run_all(begun, 0, cancellation, still_granted)
             .and_then(|()| self.finish(begun))
             .map_err(|failure| self.break_off(begun, &concerned, failure))
     }
 
     /// Takes up an interrupted operation, as its recovery says ([`Operation::recovery`]);
-    /// `restarted` says that the node was restarted since. What cannot be completed or undone is
-    /// quarantined.
+    /// `restarted` says that the node was restarted since. What fails for now is tried again; what
+    /// needs a person is quarantined.
     pub(crate) fn take_up(&self, entry: &JournalEntry, restarted: bool) -> TakenUp {
         let begun = Begun {
             number: Some(entry.id),
             entry,
         };
         let concerned = self.concerned(&entry.operation);
-        let ended = |state, due| TakenUp { state, due };
-        let taken_up = match entry.operation.recovery(restarted) {
-            Recovery::Undo { begun: steps } => self.undo(begun.run(), steps).map(|()| {
-                let due = self.end_undone(begun, vec![DIED.to_owned()], &[]);
-                ended(JournalState::Undone, due)
-            }),
+        let ended = |state, due| TakenUp {
+            state,
+            owed: false,
+            due,
+        };
+        let (state, rest, cause) = match entry.operation.recovery(restarted) {
+            Recovery::Undo { begun: steps } => {
+                let until = steps.len();
+                (JournalState::Undone, Rest::Undo { until }, DIED)
+            }
+            Recovery::Complete { from } => (JournalState::Done, Rest::Complete { from }, DIED),
             Recovery::Lapsed { copies } => {
                 let due = self.end_undone(begun, vec![RESTARTED.to_owned()], &copies);
-                Ok(ended(JournalState::Undone, due))
+                return ended(JournalState::Undone, due);
             }
-            Recovery::Complete { from } => self
-                .run_all(begun, from, &Cancellation::default())
-                .and_then(|()| self.finish(begun))
-                .map(|due| ended(JournalState::Done, due))
-                .map_err(|failure| failure.cause()),
             Recovery::PlanAnew { volume } => {
                 let due = DueWriteBack {
                     entry: begun.number,
                     volume: volume.clone(),
                 };
-                Ok(ended(JournalState::Open, vec![due]))
+                return ended(JournalState::Open, vec![due]);
             }
         };
-        taken_up.unwrap_or_else(|cause| {
-            self.quarantine(begun, &concerned, &[cause]);
-            ended(JournalState::Quarantined, Vec::new())
-        })
+        let (rest, failure) = match self.go_on(begun, rest, &[cause.to_owned()]) {
+            Ok(due) => return ended(state, due),
+            Err(failed) => failed,
+        };
+        let owed = self.keep_or_owe(begun, rest, &concerned, &failure, vec![failure.cause()]);
+        let state = match owed {
+            true => JournalState::Open,
+            false => JournalState::Quarantined,
+        };
+        TakenUp {
+            state,
+            owed,
+            due: Vec::new(),
+        }
+    }
+
+    /// Has an operation tried again that is neither done nor undone; one that needs a person is
+    /// quarantined. Says whether it is tried again.
+    fn keep_or_owe(
+        &self,
+        begun: Begun<'_>,
+        rest: Rest,
+        concerned: &[StoredAttachment],
+        failure: &StepFailure,
+        causes: Vec<String>,
+    ) -> bool {
+        if failure.error.needs_a_person() {
+            self.restore_paths(&begun.entry.operation);
+            self.quarantine(begun, concerned, &causes);
+            return false;
+        }
+        self.owe(begun, rest, concerned, &causes);
+        true
     }
 
     /// Quarantines an operation of this boot of which nobody can say how far it is.
@@ -182,23 +209,24 @@ impl Engine {
 
     /// Runs an operation's steps from `from` on. Meanwhile the local pool's space that they will
     /// take is nobody else's.
-    fn run_all(
+    pub(super) fn run_all(
         &self,
         begun: Begun<'_>,
         from: usize,
         cancellation: &Cancellation,
+        still_granted: StillGranted<'_>,
     ) -> Result<(), StepFailure> {
         let steps = begun.entry.operation.steps();
         let steps: Vec<&Step> = steps.into_iter().map(|(step, _)| step).collect();
         let promise: u64 = steps.iter().skip(from).map(|step| promised(step)).sum();
         self.state.promised.fetch_add(promise, Ordering::SeqCst);
-        let ran = self.run(begun.run(), &steps, from, cancellation);
+        let ran = self.run(begun.run(), &steps, from, cancellation, still_granted);
         self.state.promised.fetch_sub(promise, Ordering::SeqCst);
         ran
     }
 
     /// Records that all of it is done, and what that changes.
-    fn finish(&self, begun: Begun<'_>) -> Result<Vec<DueWriteBack>, StepFailure> {
+    pub(super) fn finish(&self, begun: Begun<'_>) -> Result<Vec<DueWriteBack>, StepFailure> {
         let operation = &begun.entry.operation;
         let changes = operation.changes();
         let kept = self.quarantined(&changes.quarantine);
@@ -233,7 +261,8 @@ impl Engine {
         Ok(due)
     }
 
-    /// Undoes what was begun, or quarantines it where that fails or nothing has an undo.
+    /// Undoes what was begun. Where that fails or nothing has an undo it is tried again, or
+    /// quarantined where it needs a person.
     fn break_off(
         &self,
         begun: Begun<'_>,
@@ -241,23 +270,31 @@ impl Engine {
         failure: StepFailure,
     ) -> ExecuteError {
         let mut causes = vec![failure.cause()];
-        if let Some(steps) = begun.entry.operation.undoable() {
-            // Where all was attached already there are no steps, and nothing to undo.
-            let steps = steps.get(..=failure.at).unwrap_or(steps);
-            match self.undo(begun.run(), steps) {
-                Ok(()) => {
-                    self.end_undone(begun, causes, &[]);
-                    return ExecuteError::Undone(failure);
+        let (rest, last) = match begun.entry.operation.undoable() {
+            Some(steps) => {
+                // Where all was attached already there are no steps, and nothing to undo.
+                let steps = steps.get(..=failure.at).unwrap_or(steps);
+                match self.undo(begun.run(), steps) {
+                    Ok(()) => {
+                        self.end_undone(begun, causes, &[]);
+                        return ExecuteError::Undone(failure);
+                    }
+                    Err(undo) => {
+                        causes.push(undo.cause());
+                        let until = steps.len();
+                        (Rest::Undo { until }, undo)
+                    }
                 }
-                Err(cause) => causes.push(cause),
             }
+            None => (Rest::Complete { from: failure.at }, failure),
+        };
+        match self.keep_or_owe(begun, rest, concerned, &last, causes.clone()) {
+            true => ExecuteError::Owed { causes },
+            false => ExecuteError::Quarantined { causes },
         }
-        self.restore_paths(&begun.entry.operation);
-        self.quarantine(begun, concerned, &causes);
-        ExecuteError::Quarantined { causes }
     }
 
-    fn end_undone(
+    pub(super) fn end_undone(
         &self,
         begun: Begun<'_>,
         causes: Vec<String>,

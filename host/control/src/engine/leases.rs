@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_plan::recheck::recheck;
-use volward_plan::{Expectation, Recheck};
+use volward_plan::{Expectation, Recheck, Refusal};
 
 use super::{Engine, StepError};
 use crate::ports::{Event, LeaseStyle, PortError, PortResult};
@@ -33,9 +33,13 @@ impl Engine {
                 return Err(StepError::Held(refusal));
             }
             // Whoever held it may have given it up between the command and the look.
-            let passing = matches!(error, PortError::Command { .. }) && attempt < LEASE_ATTEMPTS;
+            let passing = matches!(error, PortError::Command { .. } | PortError::Busy { .. })
+                && attempt < LEASE_ATTEMPTS;
             if !passing {
-                return Err(StepError::Port(error));
+                return Err(match self.incomplete(pool, volumes) {
+                    Some(refusal) => StepError::Refused(refusal),
+                    None => StepError::Port(error),
+                });
             }
             tracing::debug!(%pool, %error, "taking the leases again");
             self.ports.clock.sleep(LEASE_PAUSE);
@@ -47,6 +51,13 @@ impl Engine {
             mode,
         });
         Ok(())
+    }
+
+    /// A refusal where LVM misses a physical volume of the pool: it does not activate what is on that.
+    fn incomplete(&self, pool: &PoolName, volumes: &[VolumeRef]) -> Option<Refusal> {
+        let info = self.ports.volumes.pool(pool).ok()?;
+        let first = volumes.first().filter(|_| info.partial)?;
+        Some(Refusal::pool_incomplete(first))
     }
 
     /// Takes the leases that are not held, converts those that are, and activates: the one place
@@ -69,7 +80,7 @@ impl Engine {
         if !held.is_empty() {
             leases.convert(pool, &held, mode)?;
         }
-        match leases.style() {
+        match leases.style(pool) {
             LeaseStyle::Fused => Ok(()),
             LeaseStyle::Separate => self.ports.activation.activate(pool, volumes),
         }
@@ -151,7 +162,7 @@ impl Engine {
     /// Deactivates and releases, never the lease of what is still active.
     fn give_up_leases(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
         let leases = &self.ports.leases;
-        if leases.style() == LeaseStyle::Separate {
+        if leases.style(pool) == LeaseStyle::Separate {
             self.ports.activation.deactivate(pool, volumes)?;
         }
         leases.release(pool, volumes)
@@ -159,6 +170,7 @@ impl Engine {
 
     pub(super) fn revalidate(&self, expectations: &[Expectation]) -> Result<(), StepError> {
         let mut snapshots = BTreeMap::new();
+        let mut contended = None;
         for expected in expectations {
             let pool = &expected.volume.pool;
             if !snapshots.contains_key(pool) {
@@ -172,10 +184,11 @@ impl Engine {
             match recheck(expected, seen.as_ref()) {
                 Recheck::Same => {}
                 Recheck::Changed(why) => return Err(StepError::Changed(why)),
-                Recheck::Contended(why) => return Err(StepError::Contended(why)),
+                // Not the last word: the others are looked at all the same.
+                Recheck::Contended(why) => contended = contended.or(Some(why)),
                 Recheck::Refused(refusal) => return Err(StepError::Refused(refusal)),
             }
         }
-        Ok(())
+        contended.map_or(Ok(()), |why| Err(StepError::Contended(why)))
     }
 }

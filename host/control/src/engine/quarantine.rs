@@ -35,15 +35,18 @@ impl Engine {
         }
     }
 
-    /// Remembers what could neither be finished nor undone, with its causes.
+    /// Remembers what could neither be finished nor undone, with its causes. What a detach has
+    /// released already is not among it.
     pub(super) fn quarantine(
         &self,
         begun: Begun<'_>,
         attachments: &[StoredAttachment],
         causes: &[String],
     ) {
+        let released = self.released(&begun.entry.operation, attachments);
         let kept: Vec<StoredAttachment> = attachments
             .iter()
+            .filter(|a| !released.contains(&a.key()))
             .cloned()
             .map(|mut a| {
                 a.state = AttachmentState::Quarantined;
@@ -54,11 +57,13 @@ impl Engine {
         let end = Finish {
             causes: causes.to_vec(),
             put: kept.clone(),
+            remove: released.clone(),
             ..Finish::new(JournalState::Quarantined)
         };
         if let Err(error) = self.end(begun.number, end) {
             self.unrecorded("a quarantine, for now".to_owned(), &error);
         }
+        self.state.attachment_table().remove(&released);
         self.keep(begun, kept, causes.to_vec());
     }
 

@@ -8,7 +8,7 @@ use volward_plan::{Planned, Refusal, Step};
 use super::Engine;
 use super::homes::{ZEROED, names};
 use crate::ports::{
-    Applied, LinkPath, Marked, NewVolume, Operation, PortError, PortResult, StepMark,
+    Applied, Event, LinkPath, Marked, NewVolume, Operation, PortError, PortResult, StepMark,
 };
 use crate::state::Cancellation;
 
@@ -49,6 +49,19 @@ impl StepError {
     }
 }
 
+impl StepError {
+    /// Whether no later try can help before somebody has looked.
+    #[must_use]
+    pub(crate) fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Port(error) => error.needs_a_person(),
+            // What a second look finds is not what the operation was planned on.
+            Self::Changed(_) | Self::Contended(_) | Self::Held(_) | Self::Refused(_) => true,
+            Self::Stopping | Self::Cancelled => false,
+        }
+    }
+}
+
 impl From<PortError> for StepError {
     fn from(error: PortError) -> Self {
         Self::Port(error)
@@ -82,6 +95,13 @@ pub(crate) struct Run<'a> {
     pub operation: &'a Operation,
 }
 
+/// Asked where the validated read finds that only other nodes' attachments have changed: whether
+/// the same is granted with these.
+pub(crate) type StillGranted<'a> = &'a dyn Fn() -> bool;
+
+/// Nothing was granted that others' attachments could change, or nobody can be asked.
+pub(crate) const UNASKED: StillGranted<'static> = &|| false;
+
 impl Run<'_> {
     fn point(self, step: &Step, when: &str) -> String {
         format!("{}/{}/{when}", self.operation.name(), step.name())
@@ -99,6 +119,7 @@ impl Engine {
         steps: &[&Step],
         from: usize,
         cancellation: &Cancellation,
+        still_granted: StillGranted<'_>,
     ) -> Result<(), StepFailure> {
         for (at, step) in steps.iter().enumerate().skip(from) {
             let failed = |error| StepFailure {
@@ -113,7 +134,14 @@ impl Engine {
             self.mark(run, at, StepMark::Started)
                 .map_err(|e| failed(e.into()))?;
             tracing::debug!(step = %step, "step");
-            self.step(step, cancellation).map_err(failed)?;
+            match self.step(step, cancellation) {
+                // The leases are held and the attachments published: whoever comes after this look
+                // sees them.
+                Err(StepError::Contended(why)) if still_granted() => {
+                    tracing::debug!(%why, "the same is granted with what is seen now");
+                }
+                done => done.map_err(failed)?,
+            }
             self.mark(run, at, StepMark::Done)
                 .map_err(|e| failed(e.into()))?;
             self.ports.fault_points.at(&run.point(step, "after"));
@@ -125,13 +153,17 @@ impl Engine {
     /// stay (I1: a lease is not released under a device that could not be removed).
     ///
     /// # Errors
-    /// With what that undo was to do, and its failure, as one sentence.
-    pub(crate) fn undo(&self, run: Run<'_>, steps: &[Marked<Planned>]) -> Result<(), String> {
+    /// With the first undo that failed.
+    pub(crate) fn undo(&self, run: Run<'_>, steps: &[Marked<Planned>]) -> Result<(), StepFailure> {
         for (at, planned) in steps.iter().enumerate().rev() {
             for undo in &planned.step.undo {
                 self.ports.fault_points.at(&run.point(undo, "before-undo"));
                 let done = self.step(undo, &Cancellation::default());
-                done.map_err(|error| error.cause(&undo.to_string()))?;
+                done.map_err(|error| StepFailure {
+                    at,
+                    what: undo.to_string(),
+                    error,
+                })?;
             }
             // The undo is done; a mark that cannot be written would only have it done again.
             if let Err(error) = self.mark(run, at, StepMark::Undone) {
@@ -229,7 +261,15 @@ impl Engine {
             }
             Step::Withdraw { pool, attachments } => {
                 self.state.attachment_table().withdraw(attachments);
-                self.state.write_slot(pool)?;
+                // Device and lease are gone; a slot that still shows them only makes others wait,
+                // and is written again until it does not.
+                if let Err(error) = self.state.write_slot(pool) {
+                    self.ports.events.tell(&Event::Unseen {
+                        pool: pool.clone(),
+                        what: "that volumes are detached",
+                        reason: error.to_string(),
+                    });
+                }
             }
             Step::Link { volume, instance } => {
                 let id = DeviceId::attachment(volume.id, *instance);

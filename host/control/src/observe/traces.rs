@@ -1,11 +1,19 @@
 //! What this node itself has of a pool's volumes: devices and copies, whatever homes and records say.
 
-use volward_model::{CopyLv, CopyStage, DeviceId, DeviceInfo, DeviceRole, PoolInfo, VolumeInfo};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use volward_model::{
+    CopyLv, CopyStage, DeviceId, DeviceInfo, DeviceRole, PoolInfo, PoolName, VolumeInfo,
+};
 use volward_plan::home::copy_names;
 use volward_plan::{VolumeInput, Witnesses};
 
 use super::Observer;
-use crate::ports::{PortResult, StoredAttachment};
+use crate::ports::{PortError, PortResult, StoredAttachment};
+
+/// A local pool that ran into the deadline of a look is not looked at again for so long.
+const HUNG_FOR: Duration = Duration::from_secs(30);
 
 /// Volward's devices and copies on this node, whatever the homes say of them.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +29,38 @@ impl Observer {
     pub(crate) fn traces(&self) -> PortResult<Traces> {
         let devices = self.ports.devices.list()?;
         let local = self.settings.local.as_ref().and_then(|name| {
-            let info = self.ports.volumes.validated_pool(name);
+            let info = self.look_at_local(name);
             info.inspect_err(|error| tracing::debug!(%error, "the local pool cannot be read"))
                 .ok()
         });
         Ok(Traces { devices, local })
+    }
+
+    /// The local pool. One that has just let a look run into its deadline is not looked at again for
+    /// a while: each look of each request would take as long.
+    pub(super) fn look_at_local(&self, name: &PoolName) -> PortResult<PoolInfo> {
+        let now = self.ports.clock.monotonic();
+        let hung = |place: &Option<(Duration, PortError)>| {
+            let (at, error) = place.as_ref()?;
+            (now < *at + HUNG_FOR).then(|| error.clone())
+        };
+        // Never held through a look.
+        let place = || {
+            self.local_hung
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(error) = hung(&place()) {
+            return Err(error);
+        }
+        let seen = self.ports.volumes.validated_pool(name);
+        *place() = match &seen {
+            Err(error @ PortError::Deadline { .. }) => {
+                Some((self.ports.clock.monotonic(), error.clone()))
+            }
+            _ => None,
+        };
+        seen
     }
 
     /// What is known of a volume on this node alone.

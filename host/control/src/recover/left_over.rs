@@ -8,13 +8,15 @@ use volward_model::{
     Access, AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
     InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeInfo, VolumeRef,
 };
-use volward_plan::DiskForm;
 use volward_plan::witness::{Verdict, weigh};
+use volward_plan::{DiskForm, Step};
 
 use super::Recovery;
+use crate::detach::DetachDone;
 use crate::engine::{DueWriteBack, clone_of};
 use crate::observe::PoolSnapshot;
 use crate::ports::{Event, Finish, JournalState, PortResult, StoredAttachment};
+use crate::state::Cancellation;
 
 impl Recovery {
     /// Attachments that are remembered, but whose device is gone: a detach took it, and could not
@@ -24,12 +26,14 @@ impl Recovery {
             return;
         };
         let there: BTreeSet<DeviceId> = devices.into_iter().map(|d| d.id).collect();
+        // Whose detach is tried again is not lost.
+        let owed = self.state.owed().keys();
         // Bound first: looking at a pool below takes the table's lock too.
         let recorded: Vec<StoredAttachment> = self
             .state
             .attachment_table()
             .attachments()
-            .filter(|a| a.state == AttachmentState::Attached)
+            .filter(|a| a.state == AttachmentState::Attached && !owed.contains(&a.key()))
             .cloned()
             .collect();
         let mut lost: BTreeMap<InstanceId, Vec<StoredAttachment>> = BTreeMap::new();
@@ -50,8 +54,12 @@ impl Recovery {
             let lost = Event::LostDetach { instance, volumes };
             self.ports.events.tell(&lost);
             let request = RequestId(Uuid::new_v4());
-            // What cannot be completed is quarantined, and the engine has told of it.
-            drop(self.detach.execute_detach(request, instance, &attachments));
+            // What cannot be completed is tried again or quarantined, and the engine has told of it.
+            let mut done = DetachDone::default();
+            drop(
+                self.detach
+                    .execute_detach(request, instance, &attachments, &mut done),
+            );
         }
     }
 
@@ -67,12 +75,15 @@ impl Recovery {
 
     /// I13: no stale device survives. One that is open is somebody's: it is kept, and said.
     pub(super) fn remove_strays(&self) -> Vec<String> {
-        let known: BTreeSet<AttachmentKey> = self
+        // What is tried again has an owner, whether it is in the table or not.
+        let owed = self.state.owed().keys();
+        let mut known: BTreeSet<AttachmentKey> = self
             .state
             .attachment_table()
             .attachments()
             .map(StoredAttachment::key)
             .collect();
+        known.extend(owed);
         let mut strays = Vec::new();
         let mut kept = Vec::new();
         let is_stray = |key: &AttachmentKey| !known.contains(key);
@@ -93,6 +104,7 @@ impl Recovery {
                     let what = format!("device {}", device.id);
                     self.ports.events.tell(&Event::StrayRemoved { what });
                     strays.push(device.id.to_string());
+                    self.state.note_stray(device.id.volume);
                 }
                 Err(error) => {
                     self.ports.events.tell(&Event::StrayStays {
@@ -105,11 +117,11 @@ impl Recovery {
         }
         self.state.keep_unclaimed(kept);
         self.claim();
-        strays.extend(self.remove_stray_paths());
+        strays.extend(self.remove_stray_paths(&known));
         strays
     }
 
-    fn remove_stray_paths(&self) -> Vec<String> {
+    fn remove_stray_paths(&self, known: &BTreeSet<AttachmentKey>) -> Vec<String> {
         let mut strays = Vec::new();
         for link in self.ports.devices.links().unwrap_or_default() {
             let of_known = self
@@ -121,7 +133,10 @@ impl Recovery {
                         && a.volume.name == link.volume
                         && a.form == DiskForm::Own
                 });
-            if of_known || self.state.is_unclaimed(link.instance) {
+            // Of what is tried again nobody knows the path's name: all of its instance's stay.
+            let tabled = self.state.attachment_table().has_any(link.instance);
+            let owed = !tabled && known.iter().any(|key| key.instance == link.instance);
+            if of_known || owed || self.state.is_unclaimed(link.instance) {
                 continue;
             }
             match self.ports.devices.unlink(&link) {
@@ -216,8 +231,11 @@ impl Recovery {
     }
 
     /// Hydrations that went on in the kernel while the daemon was away.
-    pub(super) fn take_up_copies(&self, pools: &[PoolName]) {
-        self.write_back_unspoken(pools);
+    ///
+    /// # Errors
+    /// If the pool cannot be read now.
+    pub(super) fn take_up_copies(&self, pool: &PoolName) -> PortResult<()> {
+        let unspoken = self.write_back_unspoken(pool);
         let clones: BTreeMap<_, _> = self
             .ports
             .devices
@@ -257,35 +275,68 @@ impl Recovery {
                 self.trouble(format!("allowing discards on {volume} again"), &error);
             }
         }
+        unspoken
     }
 
     /// Copies that no attachment and no journal entry speaks of: of a detach that could not be
     /// recorded. One that was on its way home goes on; a split one is written back if this boot
     /// was at work on it. After a reboot a split one waits for its guest to start here again.
-    fn write_back_unspoken(&self, pools: &[PoolName]) {
-        for pool in pools {
-            let Ok(snapshot) = self.observer.snapshot(pool) else {
+    fn write_back_unspoken(&self, pool: &PoolName) -> PortResult<()> {
+        let snapshot = self.observer.snapshot(pool)?;
+        for info in &snapshot.info.volumes {
+            // Whoever works on the volume now knows what he has made of it.
+            let Ok(guard) = self
+                .state
+                .volume_locks
+                .take(&[info.volume.id], Duration::ZERO)
+            else {
                 continue;
             };
-            for info in &snapshot.info.volumes {
-                // Whoever works on the volume now knows what he has made of it.
-                let Ok(guard) = self
-                    .state
-                    .volume_locks
-                    .take(&[info.volume.id], Duration::ZERO)
-                else {
-                    continue;
+            if self.goes_on(&snapshot, info) {
+                let due = DueWriteBack {
+                    entry: None,
+                    volume: info.volume.clone(),
                 };
-                if self.goes_on(&snapshot, info) {
-                    let due = DueWriteBack {
-                        entry: None,
-                        volume: info.volume.clone(),
-                    };
-                    self.copies.start_write_backs([due]);
-                }
-                drop(guard);
+                self.copies.start_write_backs([due]);
+            } else {
+                self.explain_lease(&snapshot, info);
             }
+            drop(guard);
         }
+        Ok(())
+    }
+
+    /// A lease that is held here says that somebody had the volume, whatever the records say. Where
+    /// a device of ours that nobody had open stood on it, it goes with that device; where nothing
+    /// explains it, its holder may be a guest on the LV itself.
+    fn explain_lease(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) {
+        let volume = &info.volume;
+        let held = snapshot.held.get(&volume.id.lv);
+        let table = self.state.attachment_table();
+        let attached = table.of_volume(volume.id).next().is_some();
+        drop(table);
+        let owed = !self.state.owed().touching(&[volume.id]).is_empty();
+        let explained = attached
+            || owed
+            || info.is_internal()
+            || self.state.uses(volume.id)
+            || self.state.is_returning(volume.id)
+            // What the data's own witnesses say of it is named already, and refused.
+            || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
+        if held.is_none_or(|lease| lease.orphan) || explained {
+            return;
+        }
+        let stray = self.state.had_stray(volume.id);
+        let (pool, volumes) = (volume.pool.clone(), vec![volume.clone()]);
+        let release = Step::Release { pool, volumes };
+        if stray && self.engine.step(&release, &Cancellation::default()).is_ok() {
+            return;
+        }
+        self.ports.events.tell(&Event::StrayStays {
+            what: format!("the lease of {volume}"),
+            reason: "no record says for whom it is held".to_owned(),
+        });
+        self.state.cannot_explain(volume.id);
     }
 
     /// Whether a write-back of the volume is to be taken up that nothing speaks of.
@@ -297,8 +348,9 @@ impl Recovery {
             .of_volume(volume.id)
             .next()
             .is_some();
+        let owed = !self.state.owed().touching(&[volume.id]).is_empty();
         let Ok(home) = info.home() else { return false };
-        if attached || self.state.is_returning(volume.id) || self.state.uses(volume.id) {
+        if attached || owed || self.state.is_returning(volume.id) || self.state.uses(volume.id) {
             return false;
         }
         let here = home

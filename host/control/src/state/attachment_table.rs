@@ -46,6 +46,12 @@ impl AttachmentTable {
         self.attachments.contains_key(&key)
     }
 
+    /// Whether the instance has anything here.
+    #[must_use]
+    pub(crate) fn has_any(&self, instance: InstanceId) -> bool {
+        self.of_instance(instance).next().is_some()
+    }
+
     /// The attachments of one volume.
     pub(crate) fn of_volume(&self, volume: VolumeId) -> impl Iterator<Item = &StoredAttachment> {
         self.attachments

@@ -107,6 +107,11 @@ impl InFlight {
         numbered.collect()
     }
 
+    /// Whether an attach of this id has begun and not ended.
+    pub(crate) fn has(&self, request: RequestId) -> bool {
+        self.lock().iter().any(|a| a.request == request)
+    }
+
     fn note(&self, request: RequestId, change: impl FnOnce(&mut Attaching)) {
         let mut attaches = self.lock();
         if let Some(attach) = attaches.iter_mut().find(|a| a.request == request) {

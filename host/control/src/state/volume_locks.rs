@@ -21,6 +21,12 @@ pub(crate) struct VolumeGuard<'a> {
 }
 
 impl VolumeLocks {
+    /// Whether a request has the volume.
+    pub(crate) fn is_taken(&self, volume: VolumeId) -> bool {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.contains(&volume)
+    }
+
     /// Waits for all `volumes`.
     ///
     /// # Errors

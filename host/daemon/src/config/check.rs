@@ -38,6 +38,7 @@ struct PoolPlaces {
     name: Spanned<Value>,
     kind: Option<Spanned<Value>>,
     devices_file: Option<Spanned<Value>>,
+    provider: Option<Spanned<Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,6 +76,13 @@ fn pools<'a>(config: &Config, places: &'a Places) -> Result<(), Found<'a>> {
                 pool.name, first.name
             );
             return Err((place.and_then(|p| p.kind.as_ref()), reason));
+        }
+        if pool.kind == PoolKind::Local && pool.provider.is_some() {
+            let reason = format!(
+                "pool {} is local and has no leases, so it has no provider of them; take the line out",
+                pool.name
+            );
+            return Err((place.and_then(|p| p.provider.as_ref()), reason));
         }
         let devices_file = pool.devices_file();
         if devices_file.contains('/') || devices_file == "system.devices" {
@@ -136,11 +144,33 @@ fn refused(limits: &Limits) -> Option<String> {
             "concurrency is {asked}, and may be at most {MOST_CONCURRENCY}"
         ));
     }
+    if let Some((key, has, least)) = too_little(limits) {
+        return Some(format!(
+            "{key} is {has}, and every policy would fail, the built-in one too: at least {least}"
+        ));
+    }
     let made = Runtime::new(limits.clone(), None, 0, Box::new(NoCompiler));
     made.err().map(|error| {
         let error = anyhow::Error::from(error);
         format!("{error:#}").lines().collect::<Vec<_>>().join(" ")
     })
+}
+
+/// The first limit within which not even a policy that agrees at once can answer. A decision of the
+/// shipped ones takes 1.1 MiB and one handle a disk.
+fn too_little(limits: &Limits) -> Option<(&'static str, u64, u64)> {
+    let least = [
+        ("deadline-ms", limits.deadline_ms.into(), 1),
+        ("load-deadline-ms", limits.load_deadline_ms.into(), 1),
+        ("memory-bytes", limits.memory_bytes, 2 << 20),
+        ("table-elements", limits.table_elements.into(), 100),
+        ("hostcall-bytes", limits.hostcall_bytes.into(), 4 << 10),
+        ("handles", limits.handles.into(), 1),
+        ("component-bytes", limits.component_bytes, 64 << 10),
+        ("concurrency", limits.concurrency.into(), 1),
+    ];
+    let mut least = least.into_iter();
+    least.find(|(_, has, least)| has < least)
 }
 
 /// No policy is loaded into a runtime that is only tried.

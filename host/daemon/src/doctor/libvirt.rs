@@ -24,12 +24,22 @@ pub(super) fn hook(probes: &dyn Probes) -> DoctorCheck {
     };
     match installed {
         Some(path) => fine("libvirt hook", path.display().to_string()),
+        None if probes.content(own).is_ok() => bad(
+            "libvirt hook",
+            DoctorVerdict::Warning,
+            format!(
+                "{} is no program that libvirt can run: it starts guests without asking",
+                own.display()
+            ),
+            format!("chmod 0755 {}, and restart libvirtd", own.display()),
+        ),
         None => bad(
             "libvirt hook",
             DoctorVerdict::Warning,
             "not installed: libvirt starts guests without asking",
             format!(
-                "install -D -m 0755 /usr/sbin/volward-hook {} and restart libvirtd",
+                "install the program volward-hook: install -D -m 0755 volward-hook {}, and restart \
+                 libvirtd",
                 own.display()
             ),
         ),
@@ -72,9 +82,13 @@ mod tests {
     fn somebody_elses_hook_and_one_that_cannot_be_run_are_not_ours() {
         let [own, common] = HOOKS;
         let others = with_program(common, "#!/bin/sh\nexit 0\n");
-        let no_program = hook(&FakeSystem::default().with_file(own, HOOK_MARK));
         let nothing = hook(&FakeSystem::default());
-        for found in [others, no_program, nothing] {
+        // One that is there, and not executable, is said to be that.
+        let no_program = hook(&FakeSystem::default().with_file(own, HOOK_MARK));
+        assert_eq!(no_program.verdict, DoctorVerdict::Warning);
+        assert!(no_program.found.contains("can run"), "{no_program:?}");
+        assert!(no_program.remedy.unwrap().contains("chmod 0755"));
+        for found in [others, nothing] {
             assert_eq!(found.verdict, DoctorVerdict::Warning, "{found:?}");
             assert!(found.found.contains("not installed"), "{found:?}");
         }

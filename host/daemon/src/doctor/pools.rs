@@ -4,23 +4,36 @@ use std::io;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::PortResult;
+use volward_control::ports::{LeaseStatus, PortResult};
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
-use super::{bad, fine, refusing};
-use crate::config::{PoolKind, PoolSection};
+use super::{bad, fine, groups, refusing};
+use crate::config::{PoolKind, PoolSection, Provider};
 use crate::wiring::Daemon;
 
-pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> [DoctorCheck; 2] {
+pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
     // Through the devices file: what it does not list LVM does not see.
     let info = daemon.node.pool_info(&pool.name);
     let (path, text) = daemon.lvm.devices_file(&pool.devices_file());
     let devices = devices_file(&path, text, &pool.name, info.as_ref().ok());
     let state = match pool.kind {
         PoolKind::Shared => shared_pool(daemon, &pool.name, info),
-        PoolKind::Local => local_pool(&pool.name, info),
+        PoolKind::Local => local_pool(daemon, &pool.name, info),
     };
-    [devices, state]
+    let provider = pool.provider().map(|who| provider(&pool.name, who));
+    [devices, state].into_iter().chain(provider).collect()
+}
+
+/// Who serves a shared pool's leases, and why.
+fn provider(pool: &PoolName, provider: Provider) -> DoctorCheck {
+    let found = match provider {
+        Provider::Direct => {
+            "direct: taken by volwardd itself, as provider = \"direct\" says; the registry's, and those of \
+             volumes that are neither linear nor striped, through lvmlockd"
+        }
+        Provider::Lvmlockd => "lvmlockd: taken by LVM's commands, which is the default",
+    };
+    fine(&format!("provider of {pool}"), found)
 }
 
 /// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
@@ -72,17 +85,14 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
     let info = match info {
         Ok(info) => info,
         Err(error) => {
-            let remedy = "check the path to the LUN (lsblk, multipath -ll) and `vgs`";
-            return refusing(bad(
-                &check,
-                DoctorVerdict::Failed,
-                error.to_string(),
-                remedy,
-            ));
+            let found = groups::look(daemon, pool);
+            let error = error.to_string();
+            return groups::unreadable(&check, pool, PoolKind::Shared, &error, &found);
         }
     };
     if !info.is_shared() {
-        let remedy = format!("make it with `vgcreate --shared {pool} DEVICE`");
+        let remedy = "say kind = \"local\" in its [[pool]] section if it is on this node's own disks; a \
+                      group for a LUN is made anew with `vgcreate --shared`";
         let found = format!("{}, where a pool is shared by sanlock", info.kind);
         return refusing(bad(&check, DoctorVerdict::Failed, found, remedy));
     }
@@ -99,11 +109,13 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
             ))
         }
         Ok(snapshot) => {
+            let settings = daemon.node.settings();
             let trouble = snapshot.slot_troubles().into_iter().next();
             let seen = SeenPool {
                 host_id: snapshot.own.host_id,
                 nodes: snapshot.members.len(),
                 partial: info.partial,
+                impostor: snapshot.impostors(&settings.node).into_iter().next(),
                 unreadable: snapshot.unreadable().into_iter().next(),
                 newer: snapshot.newer(None).into_iter().next(),
                 registry: daemon.node.registry_layout(pool).ok(),
@@ -120,6 +132,8 @@ struct SeenPool {
     nodes: usize,
     /// A physical volume is missing.
     partial: bool,
+    /// Another node has this node's name or place, in a sentence.
+    impostor: Option<String>,
     /// A slot of a node that may be alive cannot be read, in a sentence.
     unreadable: Option<String>,
     /// A node that may be alive has a slot of a newer version, in a sentence.
@@ -131,6 +145,11 @@ struct SeenPool {
 }
 
 fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
+    if let Some(impostor) = seen.impostor {
+        let found = format!("{impostor}; attaches in this pool are refused on both until then");
+        let remedy = "correct the node that is wrong, and restart volwardd there";
+        return refusing(bad(check, DoctorVerdict::Failed, found, remedy));
+    }
     if let Some(trouble) = seen.unreadable {
         let found = format!("{trouble}; attaches in this pool are refused until then");
         let remedy = "restart volwardd on that node; if it is gone, stop it for good, so that \
@@ -170,7 +189,22 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
     }
 }
 
-fn local_pool(pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
+/// Leases that belong to an lvmlockd that has died: no lease of the pool can be taken or given up
+/// until a new one adopts them.
+pub(super) fn orphans(pool: &PoolName, status: &LeaseStatus) -> Option<DoctorCheck> {
+    let count = status.held.values().filter(|lease| lease.orphan).count();
+    (count > 0).then(|| {
+        refusing(bad(
+            &format!("leases of {pool}"),
+            DoctorVerdict::Failed,
+            format!("{count} belong to an lvmlockd that has died: nothing is attached or detached until one adopts them"),
+            "restart lvmlockd with --adopt 1 (systemctl edit lvmlockd, systemctl restart lvmlockd); \
+             guests go on meanwhile",
+        ))
+    })
+}
+
+fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
     let check = format!("local pool {pool}");
     match info {
         Ok(info) if info.is_shared() => bad(
@@ -180,12 +214,10 @@ fn local_pool(pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
             "take it out of the configuration, or say kind = \"shared\"",
         ),
         Ok(info) => fine(&check, format!("{} of {} free", info.free, info.size)),
-        Err(error) => bad(
-            &check,
-            DoctorVerdict::Warning,
-            format!("{error}; no local copies can be made"),
-            format!("make it with `vgcreate {pool} DEVICE`, then volward pool init {pool}"),
-        ),
+        Err(error) => {
+            let found = groups::look(daemon, pool);
+            groups::unreadable(&check, pool, PoolKind::Local, &error.to_string(), &found)
+        }
     }
 }
 
@@ -250,6 +282,7 @@ mod tests {
             host_id: 1,
             nodes: 2,
             partial: false,
+            impostor: None,
             unreadable: unreadable.map(str::to_owned),
             newer: None,
             registry: None,
@@ -267,11 +300,62 @@ mod tests {
     }
 
     #[test]
+    fn orphaned_leases_refuse_and_the_remedy_is_adoption() {
+        let status = |orphan| {
+            let lease = volward_model::HeldLease {
+                mode: volward_model::LeaseMode::Exclusive,
+                version: 1,
+                orphan,
+            };
+            LeaseStatus {
+                held: [("a".repeat(32).parse().unwrap(), lease)].into(),
+                watchdog_armed: true,
+                freshness: volward_control::ports::Freshness::Unknown,
+                generation: None,
+            }
+        };
+        let pool = "vg0".parse().unwrap();
+        assert_eq!(orphans(&pool, &status(false)), None);
+        let found = orphans(&pool, &status(true)).unwrap();
+        assert!(found.refuses_read_write, "{found:?}");
+        assert!(found.remedy.unwrap().contains("--adopt 1"));
+    }
+
+    #[test]
+    fn a_node_of_the_same_name_refuses_and_is_named_before_anything_else() {
+        let seen = SeenPool {
+            host_id: 1,
+            nodes: 2,
+            partial: true,
+            impostor: Some("the node with host-id 2 is called n1 too".to_owned()),
+            unreadable: None,
+            newer: None,
+            registry: None,
+            slot: None,
+        };
+        let found = seen_pool("pool vg0", seen);
+        assert_eq!(found.verdict, DoctorVerdict::Failed);
+        assert!(found.refuses_read_write, "{found:?}");
+        assert!(found.found.contains("called n1 too"), "{found:?}");
+    }
+
+    #[test]
+    fn who_takes_the_leases_is_said() {
+        let pool = "vg0".parse().unwrap();
+        let direct = provider(&pool, Provider::Direct);
+        assert_eq!(direct.name, "provider of vg0");
+        assert!(direct.found.starts_with("direct"), "{direct:?}");
+        let lvmlockd = provider(&pool, Provider::Lvmlockd);
+        assert!(lvmlockd.found.starts_with("lvmlockd"), "{lvmlockd:?}");
+    }
+
+    #[test]
     fn a_newer_node_and_a_registry_of_0_1_0_are_said_with_what_to_do() {
         let seen = |newer: Option<&str>, format| SeenPool {
             host_id: 1,
             nodes: 2,
             partial: false,
+            impostor: None,
             unreadable: None,
             newer: newer.map(str::to_owned),
             registry: Some(RegistryLayout {

@@ -134,6 +134,28 @@ pub(super) fn lvmlockd(probes: &dyn Probes) -> DoctorCheck {
     )
 }
 
+/// Volward's own commands ask for leases whatever is in lvm.conf; those typed by hand, the guide's
+/// among them, do not.
+pub(super) fn lvm_locking(probes: &dyn Probes) -> DoctorCheck {
+    const FILES: [&str; 2] = ["/etc/lvm/lvmlocal.conf", "/etc/lvm/lvm.conf"];
+    let said = FILES
+        .iter()
+        .find_map(|path| setting(probes, path, "use_lvmlockd"));
+    match said.as_deref() {
+        Some("1") => fine("lvm.conf", "use_lvmlockd = 1"),
+        other => bad(
+            "lvm.conf",
+            DoctorVerdict::Warning,
+            format!(
+                "use_lvmlockd is {}: Volward works, but `lvcreate` and the like by hand fail in a \
+                 shared volume group",
+                other.unwrap_or("not set")
+            ),
+            "set use_lvmlockd = 1 in the section global of /etc/lvm/lvm.conf",
+        ),
+    }
+}
+
 /// The file is packaging/volward-modules.conf.
 pub(super) const CLONE_REMEDY: &str = "modprobe dm-clone, and for every boot \
     /etc/modules-load.d/volward.conf with the line dm-clone (it comes with Volward); if there is no \

@@ -129,6 +129,42 @@ fn sanlocks_name_is_its_argument_or_in_its_configuration_and_should_be_the_nodes
 }
 
 #[test]
+fn lvm_by_hand_needs_use_lvmlockd() {
+    let with = |text: &str| FakeSystem::default().with_file("/etc/lvm/lvm.conf", text);
+    for (node, verdict) in [
+        (FakeSystem::default(), DoctorVerdict::Warning),
+        (with("# use_lvmlockd = 1\n"), DoctorVerdict::Warning),
+        (
+            with("global {\n\tuse_lvmlockd = 0\n}\n"),
+            DoctorVerdict::Warning,
+        ),
+        (with("global {\n\tuse_lvmlockd = 1\n}\n"), DoctorVerdict::Ok),
+        (with("global {\n\tuse_lvmlockd=1\n}\n"), DoctorVerdict::Ok),
+    ] {
+        assert_eq!(system::lvm_locking(&node).verdict, verdict, "{node:?}");
+    }
+}
+
+#[test]
+fn what_is_tried_again_is_named_with_its_cause_and_refuses_nothing() {
+    let one = Unfinished {
+        request: volward_model::RequestId(uuid::Uuid::nil()),
+        operation: "detach",
+        leaving: true,
+        attachments: Vec::new(),
+        causes: vec!["lvchange did not finish within 120 s".to_owned()],
+        failures: 3,
+        next: std::time::Duration::from_secs(12),
+    };
+    let checks = unfinished(&[one]);
+    assert_eq!(checks[0].verdict, DoctorVerdict::Warning);
+    assert!(!checks[0].refuses_read_write);
+    for words in ["failed 3 time(s)", "again in 12 s", "did not finish"] {
+        assert!(checks[0].found.contains(words), "{checks:?}");
+    }
+}
+
+#[test]
 fn lvmlockd_should_adopt_its_leases() {
     for (node, verdict) in [
         (FakeSystem::default(), DoctorVerdict::Failed),
@@ -162,6 +198,19 @@ fn the_packaged_unit_is_ordered_and_another_or_none_is_not() {
     assert_eq!(system::ordering(&systemd).verdict, DoctorVerdict::Warning);
     let by_hand = system::ordering(&FakeSystem::default());
     assert_eq!(by_hand.verdict, DoctorVerdict::Ok);
+}
+
+/// What is ordered after `blk-availability.service` stops before it: then guests, daemon and registry are
+/// gone when it deactivates whatever is not in use.
+#[test]
+fn the_packaged_units_stop_before_blkdeactivate_runs() {
+    for unit in [
+        include_str!("../../../../packaging/volwardd.service"),
+        include_str!("../../../../packaging/volward-registry.service"),
+    ] {
+        let mut after = unit.lines().filter_map(|line| line.strip_prefix("After="));
+        assert!(after.any(|units| units.split(' ').any(|u| u == "blk-availability.service")));
+    }
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! Attach, detach, confirm: from the protocol to `control` and back.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, DomainEvent, ProblemCode,
+    Detached, DiskPath, DomainEvent, Problem, ProblemCode, TryingAgain,
 };
 use volward_control::{AttachDone, Cancellation, NotAfter};
-use volward_model::{InstanceId, RequestId};
+use volward_model::{InstanceId, PoolName, RequestId};
 use volward_plan::{DiskForm, Grant};
 
 use super::Peer;
-use super::handler::{Shared, blocking};
+use super::handler::{Shared, at_once, blocking};
 use super::peer::Caller;
+use super::places;
 use super::problem::{Failure, plain};
 use crate::policies::FIRST_LOAD;
 use crate::wiring::Daemon;
@@ -23,11 +26,15 @@ pub(super) async fn attach(
     Json(body): Json<AttachRequest>,
 ) -> Result<Json<AttachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
+    // Before it is anybody's facts, or in a log.
+    body.check().map_err(Problem::from)?;
     let only_while_waiting = body.only_while_waiting;
     let ask = attach_ask(caller, body);
     // This future is dropped when the connection is closed; the work in its thread goes on.
     let waiting = only_while_waiting.then(|| Waiting(ask.cancellation.clone()));
-    let done = blocking(move || {
+    let pools = ask.disks.iter().map(|disk| disk.pool.clone()).collect();
+    let place = daemon.places.in_pools(&pools).await?;
+    let work = blocking(move || {
         tracing::info!(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
             uid = ask.caller_uid, origin = ?ask.origin, disks = ask.disks.len(), "attach"
@@ -37,16 +44,14 @@ pub(super) async fn attach(
         }
         let done = daemon.node.attach(&ask).map_err(|error| {
             tracing::warn!(request = %ask.request, %error, "attach");
-            let mut failure = Failure::from(error);
-            if ask.dry_run {
-                // Nothing was begun, so `explain` has nothing to add.
-                failure.0.request = None;
+            match ask.dry_run {
+                true => Failure::without_record(error),
+                false => Failure::from(error),
             }
-            failure
         })?;
         Ok(attach_reply(&daemon, ask.request, ask.instance, done))
-    })
-    .await;
+    });
+    let done = places::within(place, work).await;
     drop(waiting);
     done
 }
@@ -138,7 +143,8 @@ pub(super) async fn detach(
     Json(body): Json<DetachRequest>,
 ) -> Result<Json<DetachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
+    let place = daemon.places.in_pools(&pools_of(&daemon, &body)).await?;
+    let work = blocking(move || {
         let ask = volward_control::DetachRequest {
             request: RequestId(uuid::Uuid::new_v4()),
             origin: caller.origin,
@@ -166,19 +172,36 @@ pub(super) async fn detach(
                 volume: volume.name,
                 writing_back,
             });
+        let trying_again = done
+            .trying_again
+            .into_iter()
+            .map(|(volume, cause)| TryingAgain {
+                pool: volume.pool,
+                volume: volume.name,
+                cause,
+            });
         Ok(DetachReply {
             detached: detached.collect(),
+            trying_again: trying_again.collect(),
             plan: done.plan,
         })
-    })
-    .await
+    });
+    places::within(place, work).await
+}
+
+/// The pools whose volumes a detach is about, as far as this node knows.
+fn pools_of(daemon: &Daemon, body: &DetachRequest) -> BTreeSet<PoolName> {
+    match body.volumes.is_empty() {
+        true => daemon.node.pools_of(body.instance),
+        false => body.volumes.iter().map(|(pool, _)| pool.clone()).collect(),
+    }
 }
 
 pub(super) async fn confirm(
     State(daemon): State<Shared>,
     Json(body): Json<ConfirmRequest>,
 ) -> Result<Json<ConfirmReply>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let missing = daemon.node.missing(body.instance, &body.volumes);
         if !missing.is_empty() && body.event != DomainEvent::Stopped {
             tracing::error!(
@@ -186,7 +209,6 @@ pub(super) async fn confirm(
                 "an instance uses disks that are not attached"
             );
         }
-        Ok(ConfirmReply { missing })
+        ConfirmReply { missing }
     })
-    .await
 }

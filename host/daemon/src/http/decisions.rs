@@ -9,6 +9,7 @@ use volward_model::{Combined, InstanceId, RequestId};
 use volward_policy::{LogEntry, Outcome, Which};
 
 use super::handler::{Shared, blocking};
+use super::outcome::settle;
 use super::problem::{Failure, plain};
 use super::views::parse;
 
@@ -60,7 +61,9 @@ pub(super) async fn list(
             Vec::new()
         } else {
             let found = daemon.decisions.select(which, matches);
-            found.map_err(unreadable)?.iter().map(view).collect()
+            let mut found = found.map_err(unreadable)?;
+            settle(&daemon, &mut found)?;
+            found.iter().map(view).collect()
         };
         Ok(DecisionsReply { decisions, last })
     })
@@ -86,10 +89,11 @@ pub(super) async fn records(
             limit: MOST,
             ..Which::default()
         };
-        let found = daemon
+        let mut found = daemon
             .decisions
             .select(which, |entry| entry.record.facts.request.id == request)
             .map_err(unreadable)?;
+        settle(&daemon, &mut found)?;
         if found.is_empty() {
             let message =
                 format!("request {request} is not in this node's decision log (any more)");
@@ -135,6 +139,8 @@ fn view(entry: &LogEntry) -> DecisionView {
     let facts = &entry.record.facts;
     let (said, by) = said(&entry.record.combined);
     let (became, message) = match &entry.outcome {
+        Outcome::Begun => (Became::Begun, None),
+        Outcome::Interrupted { message } => (Became::Interrupted, Some(message)),
         Outcome::Done => (Became::Done, None),
         Outcome::Refused { message, .. } => (Became::Refused, Some(message)),
         Outcome::Failed { message } => (Became::Failed, Some(message)),
@@ -228,6 +234,8 @@ mod tests {
         }
         let message = String::new;
         for outcome in [
+            Outcome::Begun,
+            Outcome::Interrupted { message: message() },
             Outcome::Done,
             Outcome::Refused {
                 code: String::new(),

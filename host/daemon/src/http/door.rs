@@ -26,6 +26,10 @@ pub(crate) struct Limits {
     pub(crate) strangers: usize,
     /// From connecting to the first byte.
     pub(crate) first_byte: Duration,
+    /// From an answer to the next request.
+    pub(crate) between: Duration,
+    /// From the last byte to an answer: longer than any request takes that somebody waits for.
+    pub(crate) answer: Duration,
 }
 
 /// A hook and a CLI use one connection each, a compute service a few; at 16 strangers' connections
@@ -34,6 +38,8 @@ pub(crate) const LIMITS: Limits = Limits {
     each_caller: 256,
     strangers: 16,
     first_byte: Duration::from_secs(10),
+    between: Duration::from_secs(60),
+    answer: Duration::from_secs(3600),
 };
 
 /// Between two looks whether a client that has closed its writing side is still there; and the
@@ -107,7 +113,8 @@ impl Listener for Door {
                 let visitor = Visitor {
                     stream,
                     peer,
-                    silence: Some(Box::pin(sleep(self.limits.first_byte))),
+                    silence: Box::pin(sleep(self.limits.first_byte)),
+                    limits: self.limits,
                     half_closed: None,
                     answered: None,
                     _place: place,
@@ -143,8 +150,9 @@ impl Drop for Place {
 pub(crate) struct Visitor {
     stream: UnixStream,
     peer: Peer,
-    /// Runs until the first byte.
-    silence: Option<Pin<Box<Sleep>>>,
+    /// Ends the connection: begun anew with each byte that is read or written.
+    silence: Pin<Box<Sleep>>,
+    limits: Limits,
     /// The client has closed its writing side and may be waiting for its answer: the next look
     /// whether it is still there.
     half_closed: Option<Pin<Box<Sleep>>>,
@@ -210,17 +218,15 @@ impl AsyncRead for Visitor {
                 self.wait_half_closed(context)
             }
             Poll::Ready(read) => {
-                self.silence = None;
+                let next = Instant::now() + self.limits.answer;
+                self.silence.as_mut().reset(next);
                 self.answered = None;
                 Poll::Ready(read)
             }
-            Poll::Pending => {
-                let silence = self.silence.as_mut();
-                match silence.map(|silence| silence.as_mut().poll(context)) {
-                    Some(Poll::Ready(())) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                    Some(Poll::Pending) | None => Poll::Pending,
-                }
-            }
+            Poll::Pending => match self.silence.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => Poll::Pending,
+            },
         }
     }
 }
@@ -233,7 +239,10 @@ impl AsyncWrite for Visitor {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         if written.is_ready() {
-            self.answered = Some(Instant::now());
+            let now = Instant::now();
+            self.answered = Some(now);
+            let next = now + self.limits.between;
+            self.silence.as_mut().reset(next);
         }
         written
     }
@@ -309,6 +318,28 @@ mod tests {
             each_caller: connections,
             strangers: connections,
             first_byte,
+            between: Duration::from_secs(60),
+            answer: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn a_connection_that_says_no_more_after_its_first_byte_or_its_answer_is_ended() {
+        let short = Duration::from_millis(800);
+        let limits = Limits {
+            between: short,
+            answer: short,
+            ..limits(4, Duration::from_secs(20))
+        };
+        let folder = serve(true, limits);
+        let mut half = connect(&folder);
+        half.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        let mut idle = connect(&folder);
+        ask(&mut idle);
+        assert!(is_answered(&mut idle));
+        for client in [&mut half, &mut idle] {
+            let mut rest = Vec::new();
+            client.read_to_end(&mut rest).unwrap();
         }
     }
 

@@ -5,11 +5,13 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use volward_api::{ExplainReply, ProblemCode, StepState};
+use volward_control::Unfinished;
 use volward_control::ports::{JournalEntry, JournalQuery, JournalState, StepMark};
 use volward_model::{InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_policy::{LogEntry, Outcome};
 
 use super::handler::{Shared, blocking};
+use super::outcome::{settle, undecided};
 use super::problem::{Failure, plain};
 use super::views::parse;
 use crate::wiring::Daemon;
@@ -30,7 +32,8 @@ pub(super) async fn explain(
 ) -> Result<Json<ExplainReply>, Failure> {
     blocking(move || {
         let query = query(&daemon, &what)?;
-        let (entry, logged) = latest(&daemon, &query)?;
+        let (entry, mut logged) = latest(&daemon, &query)?;
+        settle(&daemon, logged.as_mut_slice())?;
         match entry
             .as_ref()
             .map(|e| e.request)
@@ -128,13 +131,39 @@ fn reply(
         .flat_map(|e| e.operation.steps())
         .map(|(step, mark)| (step.to_string(), step_state(mark).into()));
     let causes = entry.iter().flat_map(|e| e.causes.clone());
+    let causes = causes.chain(entry.iter().flat_map(|e| changed(daemon, e)));
+    let unfinished = daemon.node.unfinished();
     Ok(ExplainReply {
         request: request.to_string(),
-        summary: summary(entry, logged),
+        summary: match unfinished.iter().any(|u| u.request == request) {
+            true => format!(
+                "{}; it failed for now and is tried again",
+                summary(entry, logged)
+            ),
+            false => summary(entry, logged),
+        },
+        undecided: entry.filter(|_| decision.is_none()).map(undecided),
         decision,
         steps: steps.collect(),
-        trouble: causes.chain(daemon.node.inconsistencies()).collect(),
+        trouble: causes
+            .chain(unfinished.iter().map(Unfinished::sentence))
+            .chain(daemon.node.inconsistencies())
+            .collect(),
     })
+}
+
+/// What changed of the volumes of an entry since they were attached.
+fn changed(daemon: &Daemon, entry: &JournalEntry) -> Vec<String> {
+    let volumes: Vec<_> = entry.operation.volumes().iter().map(|v| v.id).collect();
+    let seen = daemon.node.attachments_seen().into_iter();
+    let seen = seen.filter(|a| volumes.contains(&a.stored.volume.id));
+    let notes = seen.flat_map(|a| {
+        let volume = a.stored.volume.clone();
+        a.notes()
+            .into_iter()
+            .map(move |note| format!("{volume}: {note}"))
+    });
+    notes.collect()
 }
 
 fn step_state(mark: StepMark) -> StepState {
@@ -157,7 +186,12 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
             JournalState::Undone => "taken back",
             JournalState::Quarantined => "quarantined",
         };
-        return format!("{kind} of {}: {state}", volumes.join(", "));
+        // What failed before its volumes were looked up has none.
+        let whose = match (volumes.is_empty(), entry.operation.instance()) {
+            (true, Some(instance)) => format!("for instance {instance}"),
+            _ => format!("of {}", volumes.join(", ")),
+        };
+        return format!("{kind} {whose}: {state}");
     }
     let Some(logged) = logged else {
         return String::new();
@@ -168,6 +202,8 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
         .map(|d| format!("{}/{}", d.pool, d.name))
         .collect();
     let said = match &logged.outcome {
+        Outcome::Begun => "under way".to_owned(),
+        Outcome::Interrupted { message } => format!("interrupted: {message}"),
         Outcome::Done => "done".to_owned(),
         Outcome::Refused { message, .. } => format!("refused: {message}"),
         Outcome::Failed { message } => format!("failed: {message}"),
@@ -185,7 +221,11 @@ fn volume_at(daemon: &Daemon, path: &str) -> Result<VolumeRef, Failure> {
     })?;
     let (pool, name): (PoolName, VolumeName) = (parse(parts.0)?, parse(parts.1)?);
     let info = daemon.node.pool_info(&pool)?;
-    info.named(&name).map(|v| v.volume.clone()).ok_or_else(|| {
+    // One that was renamed since is found by the name that its path has, too.
+    let attached = daemon.node.attachments().into_iter().map(|a| a.volume);
+    let mut attached = attached.filter(|v| v.pool == pool && v.name == name);
+    let found = info.named(&name).map(|v| v.volume.clone());
+    found.or_else(|| attached.next()).ok_or_else(|| {
         let message = format!("there is no volume {pool}/{name}");
         plain(ProblemCode::NotFound, "not-found", message).into()
     })

@@ -4,9 +4,14 @@ mod attach;
 mod decisions;
 mod door;
 mod explain;
+mod fence;
+#[cfg(test)]
+mod habits;
 mod handler;
 pub(crate) mod openapi;
+mod outcome;
 mod peer;
+pub(crate) mod places;
 pub(crate) mod policies;
 mod problem;
 mod recover;
@@ -36,10 +41,11 @@ use crate::wiring::Daemon;
 use door::{Door, LIMITS};
 pub(crate) use peer::Peer;
 
-/// A pool that is not ready at start (its lockspace is joined later), or whose registry could not
-/// be written, is tried again so often.
-const POOL_RETRY: Duration = Duration::from_secs(3);
-/// Requests under way at shutdown get so long; an LVM command's own deadline is 60 s.
+/// Between two looks whether something failed for now that nobody tries again yet.
+const TEND_PERIOD: Duration = Duration::from_secs(3);
+/// A lost lease is to be known within a second (I2).
+const LEASES_EVERY: Duration = Duration::from_millis(500);
+/// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
 /// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
@@ -61,8 +67,14 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     sd_notify::notify(&ready).context("telling systemd that we are ready")?;
     let background = Arc::clone(&daemon);
     std::thread::Builder::new()
-        .name("pools".into())
-        .spawn(move || tend_pools(&background))
+        .name("retries".into())
+        .spawn(move || tend(&background))
+        .context("starting a thread")?;
+
+    let background = Arc::clone(&daemon);
+    std::thread::Builder::new()
+        .name("leases".into())
+        .spawn(move || follow_leases(&background))
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
@@ -109,31 +121,28 @@ fn document() -> axum::Router<handler::Shared> {
     axum::Router::new().route("/openapi.json", axum::routing::get(document))
 }
 
-/// The slow part of a start: recovery, and releases that came while we were away.
+/// The slow part of a start: recovery. Releases that came while we were away are delivered once
+/// the socket is there.
 fn start(daemon: Daemon) -> anyhow::Result<Arc<Daemon>> {
     let daemon = Arc::new(daemon);
     let recovered = daemon.node.recover().context("taking up what was left")?;
     tracing::info!(?recovered, "recovered");
-    spool::deliver(&mut spool::of(&daemon), &daemon, || false)?;
     Ok(daemon)
 }
 
-/// Opens pools whose lockspace was not joined at start, and writes slots whose last write failed.
-fn tend_pools(daemon: &Daemon) {
-    let mut waiting = daemon.node.settings().pools.clone();
+/// Has what failed for now tried again, also where it failed beside any request.
+fn tend(daemon: &Daemon) {
     while !daemon.node.is_stopping() {
-        waiting.retain(|pool| match daemon.node.open_registry(pool) {
-            Ok(()) => {
-                tracing::info!(%pool, "pool open");
-                false
-            }
-            Err(error) => {
-                tracing::debug!(%pool, %error, "pool not open yet");
-                true
-            }
-        });
-        daemon.node.write_slots_again();
-        std::thread::sleep(POOL_RETRY);
+        daemon.node.try_again();
+        std::thread::sleep(TEND_PERIOD);
+    }
+}
+
+/// Looks at the leases, and has attachments cut off when they are lost.
+fn follow_leases(daemon: &Daemon) {
+    while !daemon.node.is_stopping() {
+        daemon.node.follow_leases();
+        std::thread::sleep(LEASES_EVERY);
     }
 }
 

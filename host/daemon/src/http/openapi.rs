@@ -47,7 +47,7 @@ pub(crate) fn document() -> Value {
 
 fn parameter(taken: &Parameter, generator: &mut SchemaGenerator) -> Value {
     json!({
-        "name": taken.name, "in": "query", "required": false, "description": taken.meaning,
+        "name": taken.name, "in": "query", "required": taken.is_required, "description": taken.meaning,
         "schema": (taken.takes)(generator),
     })
 }
@@ -61,7 +61,9 @@ fn operation(
 ) -> Value {
     let content = |schema: Value| json!({ "application/json": { "schema": schema } });
     let mut responses = json!({ "200": { "description": "Done", "content": content(reply) } });
-    for (status, meaning) in failures() {
+    let of_bodies = body.iter().flat_map(|_| BODIES);
+    let of_bodies = of_bodies.map(|(status, meaning)| (*status, (*meaning).to_owned()));
+    for (status, meaning) in failures().into_iter().chain(of_bodies) {
         responses[status.to_string()] =
             json!({ "description": meaning, "content": content(problem.clone()) });
     }
@@ -76,6 +78,16 @@ fn operation(
     }
     operation
 }
+
+/// Status and meaning of what is wrong with a body before anything is asked.
+const BODIES: &[(u16, &str)] = &[
+    (413, "bad request: the body is larger than 2 MiB"),
+    (415, "bad request: the body is not said to be JSON"),
+    (
+        422,
+        "bad request: the body is JSON, and not what is described",
+    ),
+];
 
 /// Status and meaning, of all problem kinds.
 fn failures() -> std::collections::BTreeMap<u16, String> {
@@ -157,7 +169,10 @@ mod tests {
                 "trap deadline memory stack hostcall log_flood link runtime",
             ),
             ("DecisionView/said", "granted advised denied faulted"),
-            ("DecisionView/became", "done refused failed"),
+            (
+                "DecisionView/became",
+                "begun interrupted done refused failed",
+            ),
             ("PoolView/kind", "shared local"),
             ("PoolView/lock_type", "sanlock none"),
             ("PoolMember/state", "unknown free live fail dead"),

@@ -46,6 +46,16 @@ impl From<PortError> for Failure {
     }
 }
 
+impl Failure {
+    /// Of what no record is kept: `explain` would know nothing of it.
+    pub(super) fn without_record(error: ControlError) -> Self {
+        Self(Problem {
+            request: None,
+            ..problem(&error)
+        })
+    }
+}
+
 /// A problem of one sentence.
 pub(crate) fn plain(kind: ProblemCode, code: &str, message: String) -> Problem {
     Problem {
@@ -89,6 +99,14 @@ fn problem(error: &ControlError) -> Problem {
         ControlError::Storage { request, error, .. } => Problem {
             details: command_output(error),
             ..about(ProblemCode::Storage, "storage", request)
+        },
+        ControlError::Owed { request, causes } => Problem {
+            details: causes.clone(),
+            ..about(ProblemCode::Storage, "trying-again", request)
+        },
+        ControlError::Unfinished { .. } => Problem {
+            retry_after_ms: Some(5_000),
+            ..plain(ProblemCode::Refused, "busy", message)
         },
         ControlError::Quarantined { request, causes } => Problem {
             details: causes.clone(),

@@ -29,7 +29,8 @@ pub(super) async fn recover(
         };
         let (pool, name): (PoolName, VolumeName) = (parse(pool)?, parse(name)?);
         let request = RequestId(Uuid::new_v4());
-        let testimony = daemon.node.testimony(request, &pool, &name)?;
+        let testimony = daemon.node.testimony(request, &pool, &name);
+        let testimony = testimony.map_err(Failure::without_record)?;
         Ok(reply(which.volume, testimony))
     })
     .await

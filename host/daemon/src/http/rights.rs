@@ -28,7 +28,7 @@ impl fmt::Display for Right {
 }
 
 /// A kind of caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// The user id 0, and the daemon's own user: libvirt's hook, and people.
     Root,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -13,15 +13,16 @@ use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply,
-    RollbackRequest, Said, StatusReply, VolumeSetRequest, VolumeView,
+    FenceReply, FenceRequest, HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode,
+    RecoverReply, RollbackRequest, Said, StatusReply, UnfenceRequest, VolumeSetRequest, VolumeView,
 };
 
 use super::Peer;
 use super::handler::Shared;
+use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::rights::Right;
-use super::{attach, decisions, explain, policies, recover, views};
+use super::{attach, decisions, explain, fence, policies, recover, views};
 
 /// One entry of the table.
 pub(super) struct Route {
@@ -29,17 +30,30 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) summary: &'static str,
     pub(super) right: Right,
+    waits: Waits,
     pub(super) query: &'static [Parameter],
     pub(super) body: Option<MakeSchema>,
     pub(super) reply: MakeSchema,
     handler: MethodRouter<Shared>,
 }
 
+/// What a request may have to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// Nothing but memory.
+    Never,
+    /// A look at pools, files or logs: it has one of its role's places.
+    ToLook,
+    /// Changes in pools: its handler takes a place in each.
+    InPools,
+}
+
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
-/// A query parameter. None is required.
+/// A query parameter.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
+    pub(super) is_required: bool,
     pub(super) meaning: &'static str,
     pub(super) takes: MakeSchema,
 }
@@ -47,8 +61,16 @@ pub(super) struct Parameter {
 const fn parameter<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
     Parameter {
         name,
+        is_required: false,
         meaning,
         takes: schema::<T>,
+    }
+}
+
+const fn required<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
+    Parameter {
+        is_required: true,
+        ..parameter::<T>(name, meaning)
     }
 }
 
@@ -68,6 +90,7 @@ fn reads<T: JsonSchema>(
         method: "get",
         summary,
         right: Right::Look,
+        waits: Waits::ToLook,
         query,
         body: None,
         reply: schema::<T>,
@@ -87,6 +110,7 @@ fn does<B: JsonSchema, T: JsonSchema>(
         method: "post",
         summary,
         right: Right::Administer,
+        waits: Waits::ToLook,
         query: &[],
         body: Some(body),
         reply: schema::<T>,
@@ -99,6 +123,25 @@ impl Route {
     fn for_whoever_may(self, right: Right) -> Self {
         Self { right, ..self }
     }
+
+    /// The same, where all is said by the path; a body is not looked at.
+    fn without_body(self) -> Self {
+        Self { body: None, ..self }
+    }
+
+    /// The same, where it waits for something else.
+    fn waiting(self, waits: Waits) -> Self {
+        Self { waits, ..self }
+    }
+
+    /// What a request with that query may have to wait for.
+    fn waits_for(&self, query: Option<&str>) -> Waits {
+        // The whole cluster's attachments are read from the registry.
+        match query.is_some_and(|query| query.contains("all=true")) {
+            true => Waits::ToLook,
+            false => self.waits,
+        }
+    }
 }
 
 /// Everything that is served but the document itself.
@@ -109,30 +152,47 @@ pub(super) fn table() -> Vec<Route> {
             "Attach all disks of an instance, or none",
             post(attach::attach),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Right::Serve)
+        .waiting(Waits::InPools),
         does::<DetachRequest, DetachReply>(
             "/v1/detach",
             "Detach an instance's disks; what is not attached is no error",
             post(attach::detach),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Right::Serve)
+        .waiting(Waits::InPools),
         does::<ConfirmRequest, ConfirmReply>(
             "/v1/confirm",
             "Tell what became of an instance; nothing is changed",
             post(attach::confirm),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Right::Serve)
+        .waiting(Waits::Never),
+        does::<FenceRequest, FenceReply>(
+            "/v1/fence",
+            "Cut off the I/O of what is attached here",
+            post(fence::fence),
+        )
+        .waiting(Waits::Never),
+        does::<UnfenceRequest, FenceReply>(
+            "/v1/unfence",
+            "Give an instance its I/O back, if nobody can have had its volumes meanwhile",
+            post(fence::unfence),
+        )
+        .waiting(Waits::ToLook),
         does::<PoolInitRequest, PoolView>(
             "/v1/pools",
             "Make a volume group a pool",
             post(views::pool_init),
-        ),
+        )
+        .waiting(Waits::InPools),
         reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
         does::<VolumeSetRequest, VolumeView>(
             "/v1/volumes/set",
             "Mark a volume as shareable, or take the mark away",
             post(views::volume_set),
-        ),
+        )
+        .waiting(Waits::InPools),
         reads::<Vec<AttachmentView>>(
             "/v1/attachments",
             "Attachments on this node",
@@ -143,7 +203,8 @@ pub(super) fn table() -> Vec<Route> {
                 )]
             },
             get(views::attachments),
-        ),
+        )
+        .waiting(Waits::Never),
         reads::<ClusterReply>(
             "/v1/cluster",
             "Attachments of the whole cluster, and what of it cannot be read",
@@ -155,13 +216,15 @@ pub(super) fn table() -> Vec<Route> {
             "Copies on this node",
             &[],
             get(views::hydrations),
-        ),
+        )
+        .waiting(Waits::Never),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(
             "/v1/policies/load",
             "Load what is in the policies folder now; what is refused does not replace what serves",
             post(policies::load),
-        ),
+        )
+        .without_body(),
         does::<RollbackRequest, Vec<PolicyView>>(
             "/v1/policies/rollback",
             "Go back to the version of a policy that was good before the one that serves, or undo that",
@@ -183,7 +246,7 @@ pub(super) fn table() -> Vec<Route> {
         reads::<RecoverReply>(
             "/v1/recover",
             "Where a volume's data is, told by every witness this node has; nothing is changed",
-            const { &[parameter::<String>("volume", "POOL/NAME")] },
+            const { &[required::<String>("volume", "POOL/NAME")] },
             get(recover::recover),
         ),
         reads::<DecisionsReply>(
@@ -207,7 +270,7 @@ pub(super) fn table() -> Vec<Route> {
         reads::<Vec<DecisionReply>>(
             "/v1/decisions/record",
             "Every decision of a request, whole",
-            const { &[parameter::<String>("request", "a request id")] },
+            const { &[required::<String>("request", "a request id")] },
             get(decisions::records),
         )
         .for_whoever_may(Right::Administer),
@@ -217,7 +280,8 @@ pub(super) fn table() -> Vec<Route> {
             &[],
             get(views::doctor),
         ),
-        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status)),
+        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status))
+            .waiting(Waits::Never),
     ]
 }
 
@@ -237,6 +301,7 @@ pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
             let message = "there is nothing here; GET /openapi.json lists what is".to_owned();
             Failure(plain(ProblemCode::NotFound, "no-such-path", message))
         })
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::map_response(plain_rejections))
         .with_state(daemon)
 }
@@ -254,13 +319,23 @@ async fn who_may_ask(
     let method = if method == "HEAD" { "GET" } else { method };
     let asked = |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
     // What is not in the table is refused by the router, with what is.
+    let mut place = Place::default();
     if let Some(route) = table().iter().find(asked) {
         let refused = caller.must(route.right);
         refused.inspect_err(
             |_| tracing::warn!(uid = caller.uid, role = %caller.role, method, path, "refused"),
         )?;
+        if route.waits_for(request.uri().query()) == Waits::ToLook {
+            place = daemon.places.to_look(caller.role).await?;
+        }
     }
-    Ok(next.run(request).await)
+    Ok(places::within(place, next.run(request)).await)
+}
+
+async fn other_method(method: Method) -> Response {
+    let message = format!("{method} is not served at this path; GET /openapi.json lists what is");
+    let problem = plain(ProblemCode::BadRequest, "bad-request", message);
+    (StatusCode::METHOD_NOT_ALLOWED, Json(problem)).into_response()
 }
 
 /// axum's own refusals (a body that is no JSON, say) are text; ours are problems.
@@ -278,6 +353,9 @@ async fn plain_rejections(response: Response) -> Response {
         .await
         .unwrap_or_default();
     let message = match String::from_utf8_lossy(&text) {
+        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
+            "the request's body is larger than 2 MiB, and more is not read".to_owned()
+        }
         text if text.is_empty() => status.to_string(),
         text => not_understood(&text),
     };
@@ -296,16 +374,41 @@ fn not_understood(text: &str) -> String {
         "Failed to deserialize query string: ",
     ];
     let what = beginnings.iter().find_map(|b| text.strip_prefix(b));
-    what.map_or_else(
-        || text.to_owned(),
-        |what| format!("the request is not understood: {what}"),
-    )
+    let Some(what) = what else {
+        return text.to_owned();
+    };
+    // All that serde says of a byte order mark, or of UTF-16.
+    let encoding = match what.ends_with("expected value at line 1 column 1") {
+        true => "; a body is JSON in UTF-8, without a byte order mark",
+        false => "",
+    };
+    format!("the request is not understood: {what}{encoding}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::rights::Role;
     use super::*;
+
+    #[test]
+    fn what_needs_only_memory_waits_for_nothing() {
+        let table = table();
+        let waits = |path: &str, query| {
+            let route = table.iter().find(|route| route.path == path).unwrap();
+            route.waits_for(query)
+        };
+        let at_once = table.iter().filter(|r| r.waits == Waits::Never);
+        let at_once: Vec<_> = at_once.map(|route| route.path).collect();
+        let expected = [
+            "/v1/confirm",
+            "/v1/attachments",
+            "/v1/hydrations",
+            "/v1/status",
+        ];
+        assert_eq!(at_once, expected);
+        assert_eq!(waits("/v1/attachments", Some("all=true")), Waits::ToLook);
+        assert_eq!(waits("/v1/doctor", None), Waits::ToLook);
+    }
 
     /// Every route, every role: a new route has to be thought about here.
     #[test]
@@ -324,6 +427,8 @@ mod tests {
                 "post /v1/attach: root, openstack",
                 "post /v1/detach: root, openstack",
                 "post /v1/confirm: root, openstack",
+                "post /v1/fence: root",
+                "post /v1/unfence: root",
                 "post /v1/pools: root",
                 "get /v1/pools: root, openstack, monitoring",
                 "post /v1/volumes/set: root",

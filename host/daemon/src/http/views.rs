@@ -1,22 +1,29 @@
 //! Listing and marking.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, HydrationView, LockType, Open, PoolInitRequest,
-    PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest, VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
+    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest,
+    VolumeView,
 };
-use volward_control::ports::StoredAttachment;
+use volward_control::SeenAttachment;
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 
 use super::Peer;
-use super::handler::{Shared, blocking};
+use super::handler::{Shared, at_once, blocking};
+use super::places;
 use super::problem::{Failure, plain};
 use crate::config::PoolKind;
 use crate::doctor;
 use crate::wiring::Daemon;
+
+/// What `ls` waits for the disks of its pools: they answer in milliseconds, or hang.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn pool_init(
     State(daemon): State<Shared>,
@@ -24,17 +31,19 @@ pub(super) async fn pool_init(
     Json(body): Json<PoolInitRequest>,
 ) -> Result<Json<PoolView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let name: PoolName = parse(&body.name)?;
+    let name: PoolName = parse(&body.name)?;
+    let place = daemon.places.in_pools(&[name.clone()].into()).await?;
+    let work = blocking(move || {
         let request = request();
         tracing::info!(
             %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
         );
         let made = daemon.node.init_pool(request, &name);
-        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))?;
+        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))
+            .map_err(Failure::without_record)?;
         Ok(pool_view(&daemon, &name))
-    })
-    .await
+    });
+    places::within(place, work).await
 }
 
 pub(super) async fn pools(State(daemon): State<Shared>) -> Result<Json<Vec<PoolView>>, Failure> {
@@ -51,8 +60,9 @@ pub(super) async fn volume_set(
     Json(body): Json<VolumeSetRequest>,
 ) -> Result<Json<VolumeView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    blocking(move || {
-        let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+    let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
+    let place = daemon.places.in_pools(&[pool.clone()].into()).await?;
+    let work = blocking(move || {
         let (request, shareable) = (request(), body.shareable);
         tracing::info!(
             %request, %pool, %volume, shareable, uid = caller.uid, origin = ?caller.origin,
@@ -61,14 +71,15 @@ pub(super) async fn volume_set(
         let set = daemon
             .node
             .set_shareable(request, &pool, &volume, shareable);
-        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))?;
+        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))
+            .map_err(Failure::without_record)?;
         let info = daemon.node.pool_info(&pool)?;
         info.named(&volume).map(volume_view).ok_or_else(|| {
             let message = format!("{pool}/{volume} vanished while it was marked");
             plain(ProblemCode::NotFound, "not-found", message).into()
         })
-    })
-    .await
+    });
+    places::within(place, work).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,15 +92,17 @@ pub(super) async fn attachments(
     State(daemon): State<Shared>,
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<AttachmentView>>, Failure> {
+    if !which.all {
+        let own = seen(&daemon).await;
+        return at_once(|| attached_here(&daemon, &own));
+    }
     blocking(move || {
-        let mut views = attached_here(&daemon);
-        if which.all {
-            let (elsewhere, unreadable) = attached_elsewhere(&daemon);
-            for trouble in unreadable {
-                tracing::warn!(%trouble, "the cluster's attachments are incomplete");
-            }
-            views.extend(elsewhere);
+        let mut views = attached_here(&daemon, &daemon.node.attachments_seen());
+        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+        for trouble in unreadable {
+            tracing::warn!(%trouble, "the cluster's attachments are incomplete");
         }
+        views.extend(elsewhere);
         Ok(views)
     })
     .await
@@ -97,7 +110,7 @@ pub(super) async fn attachments(
 
 pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<ClusterReply>, Failure> {
     blocking(move || {
-        let mut attachments = attached_here(&daemon);
+        let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
         let (elsewhere, unreadable) = attached_elsewhere(&daemon);
         attachments.extend(elsewhere);
         Ok(ClusterReply {
@@ -108,10 +121,52 @@ pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<Cluster
     .await
 }
 
-fn attached_here(daemon: &Daemon) -> Vec<AttachmentView> {
+/// This node's attachments with what their volumes are now, as far as the disks answer at once; of
+/// one look at a time, that a pool that hangs takes one thread and no more. Otherwise as they are remembered.
+async fn seen(daemon: &Shared) -> Vec<SeenAttachment> {
+    if let Some(place) = daemon.places.to_see() {
+        let background = Shared::clone(daemon);
+        let look = tokio::task::spawn_blocking(move || {
+            let seen = background.node.attachments_seen();
+            drop(place);
+            seen
+        });
+        if let Ok(Ok(seen)) = tokio::time::timeout(SEEN_WITHIN, look).await {
+            return seen;
+        }
+    }
+    let remembered = daemon.node.attachments().into_iter();
+    remembered.map(SeenAttachment::remembered).collect()
+}
+
+/// This node's attachments, `own` as they were seen or are remembered, and what is not finished.
+fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
-    let own = daemon.node.attachments();
-    own.iter().map(|a| own_view(daemon, &node, a)).collect()
+    let unfinished = daemon.node.unfinished();
+    let settled = own.iter().filter(|a| {
+        let mut all = unfinished.iter().flat_map(|u| &u.attachments);
+        !all.any(|other| other.key() == a.stored.key())
+    });
+    let mut views: Vec<_> = settled.map(|a| own_view(daemon, &node, a)).collect();
+    for unfinished in &unfinished {
+        let state = if unfinished.leaving {
+            "detaching"
+        } else {
+            "attaching"
+        };
+        let next = format!(
+            "failed {} time(s), tried again in {} s",
+            unfinished.failures,
+            unfinished.next.as_secs()
+        );
+        let causes = [unfinished.causes.as_slice(), &[next]].concat();
+        views.extend(unfinished.attachments.iter().map(|a| AttachmentView {
+            state: Open::of_word(state),
+            causes: causes.clone(),
+            ..own_view(daemon, &node, &SeenAttachment::remembered(a.clone()))
+        }));
+    }
+    views
 }
 
 /// The other nodes' attachments, and what could not be read.
@@ -132,12 +187,17 @@ fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
             device: None,
             since_ms: a.since_ms,
             causes: Vec::new(),
+            notes: Vec::new(),
+            fenced: None,
         }
     });
     (views.collect(), unreadable)
 }
 
-fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView {
+pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentView {
+    let (a, now) = (&seen.stored, &seen.now);
+    let name = now.as_ref().map_or(&a.volume.name, |now| &now.name);
+    // A path of Volward's keeps the name, LVM's own follows it.
     let device = match a.form {
         DiskForm::Own => {
             format!(
@@ -147,27 +207,33 @@ fn own_view(daemon: &Daemon, node: &str, a: &StoredAttachment) -> AttachmentView
                 a.volume
             )
         }
-        DiskForm::Lv => format!("/dev/{}", a.volume),
+        DiskForm::Lv => format!("/dev/{}/{name}", a.volume.pool),
     };
     AttachmentView {
         node: node.to_owned(),
         instance: a.instance.to_string(),
         instance_name: Some(a.instance_name.clone()),
         pool: a.volume.pool.to_string(),
-        volume: a.volume.name.to_string(),
+        volume: name.to_string(),
         sharing: a.sharing.into(),
         access: a.access.into(),
         state: a.state.into(),
         device: Some(device),
         since_ms: a.since_ms,
         causes: a.causes.clone(),
+        notes: seen.notes(),
+        fenced: daemon.node.fenced().get(&a.key()).map(|f| FencedView {
+            reason: f.reason.clone(),
+            since_ms: f.since_ms,
+            cut: f.cut,
+        }),
     }
 }
 
 pub(super) async fn hydrations(
     State(daemon): State<Shared>,
 ) -> Result<Json<Vec<HydrationView>>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
             pool: copy.volume.pool.to_string(),
             volume: copy.volume.name.to_string(),
@@ -178,9 +244,8 @@ pub(super) async fn hydrations(
             stalled_ms: copy.stalled_ms,
             trouble: copy.trouble,
         });
-        Ok(views.collect())
+        views.collect()
     })
-    .await
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
@@ -193,13 +258,13 @@ pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorRe
 }
 
 pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusReply>, Failure> {
-    blocking(move || {
+    at_once(|| {
         let attachments = daemon.node.attachments();
         let quarantined = attachments
             .iter()
             .filter(|a| a.state == AttachmentState::Quarantined)
             .count();
-        Ok(StatusReply {
+        StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: daemon.node.settings().node.to_string(),
             quarantined: u64::try_from(quarantined).unwrap_or(u64::MAX),
@@ -209,9 +274,8 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
                 .iter()
                 .map(|p| p.name.to_string())
                 .collect(),
-        })
+        }
     })
-    .await
 }
 
 fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {

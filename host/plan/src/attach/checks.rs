@@ -2,7 +2,7 @@
 
 use volward_model::{
     Access, AttachmentState, CopyFate, CopyMode, CopyPlan, DiskAnswer, HomeState, InstanceId,
-    Sectors, Sharing,
+    Sectors, Sharing, VolumeRef,
 };
 
 use super::{Grant, no};
@@ -10,6 +10,7 @@ use crate::geometry::{CloneGeometry, geometry_of, sectors_of};
 use crate::input::{DiskForm, PlanInput, Watchdog};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::requested::RequestedDisk;
+use crate::service::{self, Kind};
 use crate::witness::agree;
 
 /// Volward's own volumes are not for guests.
@@ -20,6 +21,48 @@ pub(super) fn identity(disk: &RequestedDisk) -> Result<(), Refusal> {
         return Err(no(RefusalCode::Internal, disk, message));
     }
     Ok(())
+}
+
+/// What LVM makes of the volume: whether it has a lease that keeps the nodes apart, and whether it
+/// can be active on several of them.
+pub(super) fn service(disk: &RequestedDisk, answer: &DiskAnswer) -> Result<(), Refusal> {
+    let info = &disk.input.info;
+    let kind = Kind::of(info);
+    let Some(code) = kind.service().refuses(answer.sharing) else {
+        return Ok(());
+    };
+    let message = format!("{} {}", disk.volume(), service::sentence(kind, info));
+    Err(no(code, disk, message))
+}
+
+/// Taking autoactivation off is a change of metadata, which LVM refuses while a physical volume is
+/// missing; nothing else of an attach without a copy is one.
+pub(super) fn complete(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusal> {
+    let name = disk.volume();
+    match disk.input.info.autoactivation && input.incomplete.contains(&name.pool) {
+        true => Err(Refusal::pool_incomplete(name)),
+        false => Ok(()),
+    }
+}
+
+/// The path of an attachment keeps the name that its volume had: one that got this name since would
+/// have the same path.
+pub(super) fn path(
+    input: &PlanInput,
+    disk: &RequestedDisk,
+    instance: InstanceId,
+) -> Result<(), Refusal> {
+    let name = disk.volume();
+    let same = |v: &&VolumeRef| v.pool == name.pool && v.name == name.name && v.id != name.id;
+    let Some(other) = input.attached.iter().find(same) else {
+        return Ok(());
+    };
+    let message = format!(
+        "another volume (LV UUID {}) is attached to this instance as /dev/volward/{instance}/{name}, \
+         which was its name then; detach that one first, or rename this one",
+        other.id.lv
+    );
+    Err(no(RefusalCode::PathTaken, disk, message))
 }
 
 /// Whether the volume can be attached on this node at all, by where its data is: told by all
@@ -38,9 +81,18 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
         }
         HomeState::Split { node, .. } if *node == input.node => Ok(()),
         HomeState::Split { node, .. } => {
+            let mut attached = seen.elsewhere.iter();
+            let way_out = match attached.any(|other| other.attachment.node == *node) {
+                true => "stop its guest there, which writes the copy back".to_owned(),
+                // A node that is dead shows no guests either.
+                false => format!(
+                    "no guest there has it: check that node {node} is up (`volward pool ls`), then \
+                     start its guest there, or attach and detach the volume there, which writes the \
+                     copy back"
+                ),
+            };
             let message = format!(
-                "the data of {name} is partly in the copy on node {node}{progress}; stop its guest \
-                 there, which writes the copy back"
+                "the data of {name} is partly in the copy on node {node}{progress}; {way_out}"
             );
             Err(no(RefusalCode::HomeElsewhere, disk, message))
         }
@@ -70,6 +122,7 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
 /// The same instance asks again for what it has: nothing to do, or a refusal if it has it in
 /// another way.
 pub(super) fn already(
+    input: &PlanInput,
     disk: &RequestedDisk,
     instance: InstanceId,
     answer: &DiskAnswer,
@@ -85,11 +138,16 @@ pub(super) fn already(
         );
         return Err(no(RefusalCode::Quarantined, disk, message));
     }
-    let same =
-        has.form == disk.form && has.sharing == answer.sharing && has.access == answer.access;
+    // Its path keeps the name that the volume had then.
+    let under = input.attached.iter().find(|v| v.id == name.id);
+    let under = under.filter(|_| has.form == DiskForm::Own).unwrap_or(name);
+    let same = has.form == disk.form
+        && has.sharing == answer.sharing
+        && has.access == answer.access
+        && under.name == name.name;
     if !same {
         let path = match has.form {
-            DiskForm::Own => format!("/dev/volward/{instance}/{name}"),
+            DiskForm::Own => format!("/dev/volward/{instance}/{under}"),
             DiskForm::Lv => format!("/dev/{name}"),
         };
         let message = format!(

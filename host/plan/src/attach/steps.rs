@@ -141,6 +141,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], requester: Requester, steps: &mut V
                 .map(|f| f.attachment.clone())
                 .collect(),
             lease: disk.lease,
+            writes: disk.answer.access == Access::ReadWrite,
             own_host_id: requester.own_host_id,
         })
         .collect();

@@ -40,6 +40,9 @@ fn seen(letter: char) -> VolumeInput {
             segment_type: "linear".into(),
             active: false,
             autoactivation: false,
+            roles: Vec::new(),
+            own_lease: true,
+            read_only: false,
         },
         lease: None,
         here: Vec::new(),
@@ -67,6 +70,8 @@ fn plan_input(volumes: Vec<VolumeInput>) -> PlanInput {
         }),
         watchdog: Watchdog::Armed,
         clone_unfit: None,
+        incomplete: Vec::new(),
+        attached: Vec::new(),
         disks: volumes.into_iter().map(requested).collect(),
     }
 }

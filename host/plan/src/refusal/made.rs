@@ -38,6 +38,26 @@ impl Refusal {
         Self::of(RefusalCode::Contradiction, volume, message)
     }
 
+    /// The attachment's I/O is cut off, and `why` says what keeps it so.
+    #[must_use]
+    pub fn fenced(volume: &VolumeRef, why: &str) -> Self {
+        let message = format!(
+            "the I/O of {volume} is cut off on this node and stays so, because {why}; stop the \
+             instance and start it again"
+        );
+        Self::of(RefusalCode::Fenced, volume, message)
+    }
+
+    /// The pool's leases are lost, or will be unless they are renewed; `why` says how that shows.
+    #[must_use]
+    pub fn leases_uncertain(pool: &PoolName, why: &str) -> Self {
+        let message = format!(
+            "nothing is attached in pool {pool} now, because this node may be losing its leases: \
+             {why}; `volward doctor` says more"
+        );
+        Self::general(RefusalCode::LeasesUncertain, message).retry_after(Some(10_000))
+    }
+
     /// What an earlier copy left on this node stands in the way, and cannot be removed now.
     #[must_use]
     pub fn leftovers(volume: &VolumeRef, cause: &str) -> Self {
@@ -103,6 +123,43 @@ impl Refusal {
              configured; put the local pool back into /etc/volward/volward.toml there"
         );
         Self::of(RefusalCode::HomeElsewhere, volume, message)
+    }
+
+    /// The lease is held and the volume is not active: LVM's own configuration kept it from that.
+    #[must_use]
+    pub fn not_activated(volume: &VolumeRef) -> Self {
+        let message = format!(
+            "this node had the lease of {volume}, but LVM did not activate the volume, so the lease was \
+             given back; see that `volume_list` of lvm.conf, if it is set, names {} (`lvmconfig \
+             activation/volume_list`), and ask again",
+            volume.pool
+        );
+        Self::of(RefusalCode::NotActivated, volume, message)
+    }
+
+    /// LVM activated the volume so that nobody can write to it.
+    #[must_use]
+    pub fn activated_read_only(volume: &VolumeRef) -> Self {
+        let message = format!(
+            "LVM activates {volume} read-only on this node, and it was asked for read-write; see \
+             `read_only_volume_list` of lvm.conf and `lvs -o lv_permissions {volume}`, or ask for it \
+             read-only"
+        );
+        Self::of(RefusalCode::ActivatedReadOnly, volume, message)
+    }
+
+    /// LVM changes nothing of a volume group while it misses one of its physical volumes, and does not
+    /// activate what is on that one.
+    #[must_use]
+    pub fn pool_incomplete(volume: &VolumeRef) -> Self {
+        let pool = &volume.pool;
+        let message = format!(
+            "{volume} cannot be attached: on this node LVM misses a physical volume of {pool}; `volward \
+             pool init {pool}` puts one that is there into the pool's devices file \
+             (/etc/lvm/devices/volward-{pool}.devices, if not configured otherwise), and where it is not \
+             there (lsblk), mend the path to it"
+        );
+        Self::of(RefusalCode::PoolIncomplete, volume, message)
     }
 
     /// The shareable mark cannot be taken from a volume that is attached anywhere (I18).

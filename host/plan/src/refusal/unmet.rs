@@ -82,6 +82,16 @@ pub enum Unmet {
         /// The volume whose lease it is.
         volume: VolumeRef,
     },
+    /// The volume is active on this node, and it was not Volward that activated it.
+    #[error(
+        "{volume} was activated on this node by hand ({why}); once nobody uses it, `lvchange -an {volume}` frees it"
+    )]
+    ActiveByHand {
+        /// The volume that is active.
+        volume: VolumeRef,
+        /// Who holds its lease, and who has it open.
+        why: String,
+    },
     /// The pool has no devices file of its own (I16).
     #[error(
         "pool {pool} needs a devices file of its own, other than `system.devices`; set `devices-file` in its [[pool]] section of /etc/volward/volward.toml"
@@ -105,6 +115,9 @@ impl From<Unmet> for Refusal {
             Unmet::RegistryFull { .. } => RefusalCode::RegistryFull,
             Unmet::LeaseLost { volume } => {
                 return Self::of(RefusalCode::LeaseLost, &volume, message);
+            }
+            Unmet::ActiveByHand { volume, .. } => {
+                return Self::of(RefusalCode::ActiveByHand, &volume, message);
             }
             Unmet::DevicesFile { .. } => RefusalCode::DevicesFile,
         };

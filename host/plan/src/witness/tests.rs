@@ -1,5 +1,6 @@
 use volward_model::{
-    Access, DeviceId, DeviceNumber, InstanceId, LvUuid, Sharing, VolumeId, VolumeInfo, VolumeRef,
+    Access, DeviceId, DeviceNumber, InstanceId, LvUuid, Sectors, Sharing, VolumeId, VolumeInfo,
+    VolumeRef,
 };
 
 use super::*;
@@ -51,6 +52,9 @@ fn seen() -> VolumeInput {
             segment_type: "linear".into(),
             active: true,
             autoactivation: false,
+            roles: Vec::new(),
+            own_lease: true,
+            read_only: false,
         },
         lease: None,
         here: Vec::new(),
@@ -81,6 +85,7 @@ fn device(role: DeviceRole, target: Option<&str>) -> DeviceInfo {
         suspended: false,
         read_only: false,
         target: target.map(str::to_owned),
+        size: Sectors(0),
         event: 0,
     }
 }

@@ -108,7 +108,9 @@ pub enum ScenariosError {
         place: String,
     },
     /// Others took what time there was for all.
-    #[error("the scenarios of all policies took more than {seconds} s; its own are tried at the next load")]
+    #[error(
+        "the scenarios of all policies took more than {seconds} s; its own are tried at the next load"
+    )]
     NoTurn {
         /// What all policies' scenarios may take.
         seconds: u64,
@@ -178,9 +180,7 @@ impl Settings {
 pub(crate) fn beside(policy: &Found, owner: u32) -> Result<Vec<u8>, TrustError> {
     let name = policy.beside("scenarios.jsonl");
     match trusted::file(&policy.folder, &name, owner, FILE_BYTES) {
-        Err(TrustError::Missing(_)) => {
-            Ok(Vec::new())
-        }
+        Err(TrustError::Missing(_)) => Ok(Vec::new()),
         other => other,
     }
 }

@@ -201,9 +201,7 @@ fn strays(names: &[String]) -> Vec<Stray> {
     let reason = |name: &String| {
         let lower = name.to_ascii_lowercase();
         let ending = [WASM].into_iter().chain(BESIDE);
-        let ending = ending
-            .into_iter()
-            .find(|ending| lower.ends_with(ending))?;
+        let ending = ending.into_iter().find(|ending| lower.ends_with(ending))?;
         let stem = &name[..name.len() - ending.len()];
         if !name.ends_with(ending) {
             return Some(format!(
@@ -321,7 +319,10 @@ mod tests {
     #[test]
     fn a_level_is_read_where_the_rest_is_not_understood() {
         let level = |text| Settings::level_of(text);
-        assert_eq!(level("level = \"off\"\n[config]\na = 1.5"), Some(Level::Off));
+        assert_eq!(
+            level("level = \"off\"\n[config]\na = 1.5"),
+            Some(Level::Off)
+        );
         assert_eq!(level("level = \"monitor\"\nlevl = 1"), Some(Level::Monitor));
         assert_eq!(level("level = \"perhaps\""), None);
         assert_eq!(level("level = \"off\"\n[config"), None);
@@ -361,9 +362,14 @@ mod tests {
                 "60-y.TOML"
             ]
         );
-        for (n, said) in ["lower case", "call it 50-quota.toml", "50-hydrate-local.scenarios.jsonl", "end in .toml"]
-            .into_iter()
-            .enumerate()
+        for (n, said) in [
+            "lower case",
+            "call it 50-quota.toml",
+            "50-hydrate-local.scenarios.jsonl",
+            "end in .toml",
+        ]
+        .into_iter()
+        .enumerate()
         {
             assert!(strays[n].reason.contains(said), "{:?}", strays[n]);
         }

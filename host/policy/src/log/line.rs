@@ -10,6 +10,7 @@ use volward_model::{
 };
 
 use super::Outcome;
+use super::ends::End;
 
 /// Any line of the log, told apart by which keys there are.
 #[derive(Deserialize)]
@@ -24,6 +25,7 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub(super) decision: Option<&'a RawValue>,
     pub(super) record: Option<DecisionRecord>,
+    pub(super) ends: Option<End>,
     pub(super) outcome: Option<Outcome>,
 }
 

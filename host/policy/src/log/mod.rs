@@ -9,6 +9,11 @@
 //! | `{"facts": {...}, "digest": "..."}` | facts, but for the request's id and the time |
 //! | `{"config": {...}, "digest": "..."}` | a policy's configuration |
 //! | `{"seq": 7, "decision": {...}, "outcome": {...}}` | a decision; it names the two by digest |
+//! | `{"ends": {"format": 1, "request": "..."}, "outcome": {...}}` | how the request's latest decision ended, where its own line says `begun` |
+//!
+//! A decision whose steps are to follow is written before the first of them, as `begun`; so nobody
+//! has a volume of which the log does not say why. Who reads it finds the two put together. A
+//! decision that stayed begun was interrupted: recovery ends it when the daemon is back.
 //!
 //! The digest is SHA-256 of the text as it stands in the line. Facts and configurations are
 //! written once, and again when a thousand others have been written since ([`WINDOW`]), in a new
@@ -23,6 +28,7 @@
 //! May import nothing of the other rooms, only the digest: a log is read where no policy runs.
 //! It reaches its files by the handle of their folder that it is given, and knows no path.
 
+mod ends;
 mod line;
 mod parts;
 mod read;
@@ -183,23 +189,35 @@ impl DecisionLog {
     /// # Errors
     /// If it could not be written whole: then it is taken back as far as that is possible.
     pub fn append(&mut self, record: &DecisionRecord, outcome: &Outcome) -> io::Result<()> {
-        if self.size >= self.limits.file_bytes {
-            self.rotate()?;
-        }
+        self.make_room()?;
         let seq = self.last + 1;
-        let lines = self.written.lines(seq, record, outcome)?;
+        let lines = self.written.lines(seq, record, &ends::shortened(outcome))?;
+        self.put(&lines.text)?;
+        self.written.remember(lines.new);
+        self.last = seq;
+        Ok(())
+    }
+
+    /// Begins a new file where this one is full.
+    fn make_room(&mut self) -> io::Result<()> {
+        match self.size >= self.limits.file_bytes {
+            true => self.rotate(),
+            false => Ok(()),
+        }
+    }
+
+    /// Adds whole lines, and waits until they are on the disk.
+    fn put(&mut self, text: &[u8]) -> io::Result<()> {
         let written = self
             .file
-            .write_all(&lines.text)
+            .write_all(text)
             .and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // A full disk: half a line must not spoil the next one.
             self.file.set_len(self.size)?;
             return Err(error);
         }
-        self.written.remember(lines.new);
-        self.last = seq;
-        self.size += u64::try_from(lines.text.len()).unwrap_or(u64::MAX);
+        self.size += u64::try_from(text.len()).unwrap_or(u64::MAX);
         Ok(())
     }
 

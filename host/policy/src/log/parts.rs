@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use volward_model::{DecisionRecord, Facts};
+use volward_model::{DecisionRecord, Facts, RequestId};
 
+use super::ends::FORMAT;
 use super::line::{Decision, DecisionLine, Line, Part, PartLine, storable};
 use super::window::Window;
 use super::{LogEntry, Outcome};
@@ -20,6 +21,9 @@ pub enum BadLine {
     /// JSON, but with other keys than any kind of line has.
     #[error("it is not a line of a decision log: it has neither a decision nor a part of one")]
     Keys,
+    /// How a decision ended, in a format of a later version.
+    #[error("it is of a later version's format ({0})")]
+    Later(u32),
     /// Longer than any that is written.
     #[error("it is longer than {limit} bytes")]
     Long {
@@ -127,6 +131,8 @@ pub(super) enum Read<'a> {
     Part,
     /// A decision by digests, of this number.
     Decision(u64, &'a RawValue, Outcome),
+    /// How a request's latest decision ended.
+    End(RequestId, Outcome),
     /// A decision as earlier versions wrote it.
     Whole(Box<LogEntry>),
 }
@@ -143,6 +149,7 @@ impl Parts {
                 config: None,
                 decision: None,
                 record: None,
+                ends: None,
                 outcome: None,
             } => {
                 self.facts.insert(digest, raw.to_owned());
@@ -155,6 +162,7 @@ impl Parts {
                 facts: None,
                 decision: None,
                 record: None,
+                ends: None,
                 outcome: None,
             } => {
                 self.configs.insert(digest, raw.to_owned());
@@ -168,10 +176,12 @@ impl Parts {
                 config: None,
                 digest: None,
                 record: None,
+                ends: None,
             } => Ok(Read::Decision(seq, decision, outcome)),
             Line {
                 seq,
                 record: Some(record),
+                ends: None,
                 outcome: Some(outcome),
                 facts: None,
                 config: None,
@@ -182,6 +192,19 @@ impl Parts {
                 record,
                 outcome,
             }))),
+            Line {
+                ends: Some(end),
+                outcome: Some(outcome),
+                seq: None,
+                facts: None,
+                config: None,
+                digest: None,
+                decision: None,
+                record: None,
+            } => match end.format <= FORMAT {
+                true => Ok(Read::End(end.request, outcome)),
+                false => Err(BadLine::Later(end.format)),
+            },
             _ => Err(BadLine::Keys),
         }
     }

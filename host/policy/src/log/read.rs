@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use volward_folder::Folder;
 
+use super::ends::Ends;
 use super::parts::{BadLine, Parts, Read};
 use super::{LogEntry, file_name, naming};
 
@@ -66,7 +67,8 @@ impl<R: BufRead> LogReader<R> {
                 Some(Ok(())) => {}
             }
             let whole = match self.parts.read(&self.line) {
-                Ok(Read::Part) => continue,
+                // Where a decision's line is all that is read, how it ended is not waited for.
+                Ok(Read::Part | Read::End(..)) => continue,
                 Ok(Read::Whole(entry)) => Ok(*entry),
                 Ok(Read::Decision(seq, decision, outcome)) => {
                     self.parts.whole(seq, decision, outcome)
@@ -235,10 +237,10 @@ impl LogFolder {
         } else {
             which.limit
         };
-        let mut found = VecDeque::new();
+        let (mut found, mut ends) = (VecDeque::new(), Ends::default());
         for file in self.open()? {
             let room = limit - found.len();
-            let (mut older, end) = select_from(file, which, room, &matches)?;
+            let (mut older, end) = select_from(file, which, room, &mut ends, &matches)?;
             while let Some(entry) = older.pop_back() {
                 found.push_front(entry);
             }
@@ -255,6 +257,7 @@ fn select_from(
     file: File,
     which: Which<'_>,
     room: usize,
+    ends: &mut Ends,
     matches: &impl Fn(&LogEntry) -> bool,
 ) -> io::Result<(VecDeque<LogEntry>, bool)> {
     let mut reader = LogReader::new(BufReader::new(file));
@@ -280,15 +283,21 @@ fn select_from(
                 reader.parts.whole(seq, decision, outcome).ok()
             }
             Ok(Read::Whole(entry)) => (which.after == 0).then_some(*entry),
+            Ok(Read::End(request, outcome)) => {
+                ends.ended(&mut found, request, outcome);
+                None
+            }
             Ok(Read::Part) | Err(_) => None,
         };
         if let Some(entry) = entry.filter(|entry| matches(entry)) {
+            ends.found(&entry);
             found.push_back(entry);
             if found.len() > room {
                 found.pop_front();
             }
         }
     }
+    ends.file_ends(&mut found);
     Ok((found, end))
 }
 

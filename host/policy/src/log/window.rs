@@ -55,7 +55,11 @@ mod tests {
         assert_eq!(window.get("1"), Some(&1));
         window.insert("1".to_owned(), 7);
         window.insert("more".to_owned(), 0);
-        assert_eq!(window.get("1"), Some(&7), "what is written again is the latest");
+        assert_eq!(
+            window.get("1"),
+            Some(&7),
+            "what is written again is the latest"
+        );
         assert_eq!(window.get("2"), None);
     }
 }

@@ -116,7 +116,10 @@ fn scenarios_have_so_much_time_together() {
     for name in ["50-one", "60-two"] {
         lab.put(&format!("{name}.wasm"), guest("deny-by-prefix"));
         lab.put(&format!("{name}.toml"), "[config]\nprefix = \"x\"\n");
-        lab.put(&format!("{name}.scenarios.jsonl"), "{\"facts\": {\"disks\": [{}]}, \"combined\": {\"granted\": {}}}\n".repeat(9));
+        lab.put(
+            &format!("{name}.scenarios.jsonl"),
+            "{\"facts\": {\"disks\": [{}]}, \"combined\": {\"granted\": {}}}\n".repeat(9),
+        );
     }
     let time = |own, all| ScenarioTime { own, all };
     let (none, enough) = (Duration::ZERO, Duration::from_secs(60));
@@ -134,7 +137,10 @@ fn scenarios_have_so_much_time_together() {
         (reasons.collect::<Vec<String>>(), chain.may_pass())
     };
     let (own, again) = states(time(none, enough));
-    assert!(own.iter().all(|one| one.contains("make them fewer")), "{own:?}");
+    assert!(
+        own.iter().all(|one| one.contains("make them fewer")),
+        "{own:?}"
+    );
     assert!(again);
     let (all, again) = states(time(enough, none));
     assert!(all[1].contains("at the next load"), "{all:?}");

@@ -30,7 +30,7 @@ pub(crate) fn record(n: u128) -> DecisionRecord {
     }
 }
 
-fn request(n: u128) -> RequestId {
+pub(crate) fn request(n: u128) -> RequestId {
     RequestId(uuid::Uuid::from_u128(n))
 }
 

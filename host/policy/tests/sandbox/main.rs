@@ -11,6 +11,7 @@ mod chain;
 mod common;
 mod corpus;
 mod decision_log;
+mod ends;
 mod folder;
 mod fuzz;
 mod hostile;

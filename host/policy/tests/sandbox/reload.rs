@@ -184,7 +184,9 @@ fn what_a_refused_policy_says_is_bounded() {
     let mut story = Story::begin();
     let key = "k".repeat(100_000);
     story.lab.put("60-loud.wasm", guest("deny-by-prefix"));
-    story.lab.put("60-loud.toml", format!("[config]\n{key} = 1\n"));
+    story
+        .lab
+        .put("60-loud.toml", format!("[config]\n{key} = 1\n"));
     story.reload();
     let status = story.chain.status();
     let PluginState::Refused { reason } = &status[1].state else {

@@ -78,10 +78,7 @@ fn what_was_away_for_a_moment_has_its_versions_and_its_rollback() {
     assert!(matches!(story.only().state, PluginState::Refused { .. }));
     fs::rename(&away, &here).unwrap();
     story.restart();
-    assert!(matches!(
-        story.only().state,
-        PluginState::RolledBack { .. }
-    ));
+    assert!(matches!(story.only().state, PluginState::RolledBack { .. }));
     assert_eq!(story.refuses(), "a");
 
     let (file, aside) = (here.join("50-names.wasm"), here.join("aside"));
@@ -128,10 +125,7 @@ fn going_back_after_monitor_and_enforce_goes_back_to_what_was_enforced() {
     // The level is the folder's after that too, over a restart as well.
     story.level("monitor", "b");
     assert_eq!(story.refuses(), "");
-    assert!(matches!(
-        story.only().state,
-        PluginState::RolledBack { .. }
-    ));
+    assert!(matches!(story.only().state, PluginState::RolledBack { .. }));
     story.level("enforce", "b");
     story.restart();
     assert_eq!(story.refuses(), "a");
@@ -148,7 +142,10 @@ fn beside_a_broken_component_the_new_level_counts() {
     story.level("monitor", "a");
     assert_eq!(story.refuses(), "");
     // Where only the level can be read, it counts; where not even that can, the last one does.
-    story.lab.put("50-names.toml", "level = \"enforce\"\n[config]\nprefix = 1.5\n");
+    story.lab.put(
+        "50-names.toml",
+        "level = \"enforce\"\n[config]\nprefix = 1.5\n",
+    );
     story.reload();
     assert_eq!(story.refuses(), "a");
     story.level("monitor", "a");
@@ -165,7 +162,10 @@ fn what_stood_between_two_files_of_a_deployment_is_not_gone_back_to() {
     story.restart();
     let list = story.lab.versions().join("names.json");
     let text = fs::read_to_string(&list).unwrap();
-    let loaded = text.lines().find(|line| line.contains("loaded-ms")).unwrap();
+    let loaded = text
+        .lines()
+        .find(|line| line.contains("loaded-ms"))
+        .unwrap();
     fs::write(&list, text.replace(loaded, "\"loaded-ms\": 1,")).unwrap();
     story.lab.keeping.settled = Duration::from_secs(600);
     story.restart();
@@ -176,15 +176,15 @@ fn what_stood_between_two_files_of_a_deployment_is_not_gone_back_to() {
     story.reload();
     assert_ne!(story.only().digest, old);
     story.rollback().unwrap();
-    assert_eq!((story.only().digest, story.refuses()), (old, "a".to_owned()));
+    assert_eq!(
+        (story.only().digest, story.refuses()),
+        (old, "a".to_owned())
+    );
     // What somebody went back from stays marked, however short it stood.
     story.prefix("c");
     assert_eq!(story.only().state, PluginState::Serving);
     story.prefix("b");
-    assert!(matches!(
-        story.only().state,
-        PluginState::RolledBack { .. }
-    ));
+    assert!(matches!(story.only().state, PluginState::RolledBack { .. }));
 }
 
 /// The same policy as another component: a custom section more at its end.
@@ -208,7 +208,10 @@ fn settings_that_name_their_component_are_loaded_with_it_only() {
     };
     assert!(reason.contains("not all there"), "{reason}");
     let meant = status.meant.unwrap();
-    assert_eq!((meant.digest, meant.differs), (old, vec!["prefix".to_owned()]));
+    assert_eq!(
+        (meant.digest, meant.differs),
+        (old, vec!["prefix".to_owned()])
+    );
     assert_eq!(story.refuses(), "a");
     story.lab.put("50-names.wasm", new);
     story.reload();

@@ -132,6 +132,7 @@ fn info(world: &World, node: &NodeName, id: DeviceId, device: &Device) -> Device
             }
             .to_owned(),
         ),
+        size: size(&device.table),
         event: device.event,
     }
 }

@@ -1,6 +1,7 @@
 //! Device-mapper, by ioctl. Devices are found by dm UUID, never by name (I12); their backing is
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
+mod bounded;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
@@ -18,8 +19,10 @@ use devicemapper::{
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Table};
+use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
+
+pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
 use links::Links;
@@ -108,6 +111,7 @@ fn find(dm: &DM, id: DeviceId) -> PortResult<Option<Found>> {
 
 fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult<DeviceInfo> {
     let device = raw.device();
+    let lines = live_lines(dm, id)?;
     Ok(DeviceInfo {
         id,
         number: DeviceNumber {
@@ -117,7 +121,8 @@ fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult
         open: raw.open_count() > 0,
         suspended: raw.flags().contains(DmFlags::DM_SUSPEND),
         read_only: raw.flags().contains(DmFlags::DM_READONLY),
-        target: live_lines(dm, id)?.into_iter().next().map(|line| line.2),
+        size: Sectors(lines.iter().map(|line| line.1).sum()),
+        target: lines.into_iter().next().map(|line| line.2),
         event: raw.event_nr(),
     })
 }

@@ -33,6 +33,7 @@ impl Events for EventLog {
             Event::Done { of } => about!(info, of, "done"),
             Event::Undone { of, causes } => about!(info, of, ?causes, "undone"),
             Event::Quarantined { of, causes } => about!(error, of, ?causes, "quarantined"),
+            Event::TryingAgain { of, causes } => about!(warn, of, ?causes, "not finished; trying again"),
             Event::DecidedAgain { request, reason } => info!(%request, %reason, "deciding again"),
             Event::Refused { request, instance, code, reason } =>
                 info!(%request, %instance, %code, %reason, "not attached"),
@@ -59,6 +60,13 @@ impl Events for EventLog {
             ),
             Event::Claimed { volume, instance } =>
                 error!(%volume, %instance, "attached without a record: quarantined"),
+            Event::LeasesSound { pool } => warn!(%pool, "the leases are renewed again"),
+            Event::LeasesLate { pool, ago, cut_in } =>
+                error!(%pool, ?ago, ?cut_in, "the lockspace is not renewed; attachments will be cut off"),
+            Event::LeasesLost { pool, reason } => error!(%pool, %reason, "the leases are lost; cutting attachments off"),
+            Event::Fenced { volume, instance, reason } => error!(%volume, %instance, %reason, "cut off"),
+            Event::NotFenced { volume, instance, reason } => error!(%volume, %instance, %reason, "not cut off yet"),
+            Event::Unfenced { volume, instance } => warn!(%volume, %instance, "has its I/O back"),
             Event::PoolUnusable { pool, reason } => error!(%pool, %reason, "this pool cannot be used yet"),
             Event::Unseen { pool, what, reason } => warn!(%pool, what, %reason, "not shown to other nodes yet"),
             Event::Unrecorded { what, reason } => error!(%what, %reason, "not recorded"),

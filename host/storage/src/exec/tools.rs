@@ -10,7 +10,7 @@ pub struct Tools {
     pub lvm: PathBuf,
     /// sanlock: the daemon itself. Not run by Volward, which asks it on its socket.
     pub sanlock: PathBuf,
-    /// lvmlockd's command line. Not run either: without it lvmlockd is not installed.
+    /// lvmlockd's command line; only `doctor` runs it. Without it lvmlockd is not installed.
     pub lvmlockctl: PathBuf,
 }
 

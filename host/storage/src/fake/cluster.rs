@@ -60,6 +60,8 @@ impl FakeCluster {
                     dm_clone_unfit: None,
                     io_pressure: Some(0),
                     active: Default::default(),
+                    maps_not: Default::default(),
+                    maps_read_only: Default::default(),
                     leases: Default::default(),
                     devices: Default::default(),
                     links: Default::default(),
@@ -147,6 +149,7 @@ impl FakeCluster {
             volumes: Default::default(),
             places: None,
             old_registry: false,
+            partial: false,
         };
         world.pools.insert(pool_name.clone(), pool);
         drop(world);
@@ -171,6 +174,7 @@ impl FakeCluster {
             tags: Vec::new(),
             segment_type: "linear".to_owned(),
             leased: entry.local_to.is_none(),
+            roles: vec!["public".to_owned()],
             autoactivation: true,
         };
         entry.volumes.insert(volume_name.clone(), made);
@@ -189,10 +193,57 @@ impl FakeCluster {
         volume: &VolumeRef,
         change: impl FnOnce(&mut Bytes, &mut Vec<String>, &mut String),
     ) {
+        self.change(volume, |lv| {
+            change(&mut lv.size, &mut lv.tags, &mut lv.segment_type);
+        });
+    }
+
+    /// Renames an LV behind everybody's back, on whichever node; says what it is called now. A name
+    /// that another LV has is LVM's error: then nothing happens.
+    #[must_use = "the volume goes by the name in it"]
+    pub fn rename(&self, volume: &VolumeRef, to: &str) -> VolumeRef {
+        let to: VolumeName = name(to);
+        let mut world = self.world();
+        if let Some(pool) = world.pools.get_mut(&volume.pool)
+            && !pool.volumes.contains_key(&to)
+        {
+            let had = pool.volumes.iter().find(|(_, lv)| lv.id == volume.id);
+            let had = had.map(|(had, _)| had.clone());
+            if let Some(lv) = had.and_then(|had| pool.volumes.remove(&had)) {
+                pool.volumes.insert(to, lv);
+            }
+        }
+        let pool = world.pools.get(&volume.pool);
+        let now = pool.and_then(|pool| pool.volumes.iter().find(|(_, lv)| lv.id == volume.id));
+        VolumeRef {
+            name: now.map_or_else(|| volume.name.clone(), |(now, _)| now.clone()),
+            ..volume.clone()
+        }
+    }
+
+    /// What kind of LV it is, to LVM: its segment type, its roles, and whether it has a lease of its
+    /// own.
+    pub fn set_kind(&self, volume: &VolumeRef, segment_type: &str, roles: &[&str], leased: bool) {
+        self.change(volume, |lv| {
+            lv.segment_type = segment_type.to_owned();
+            lv.roles = roles.iter().map(|&role| role.to_owned()).collect();
+            lv.leased = leased;
+        });
+    }
+
+    fn change(&self, volume: &VolumeRef, change: impl FnOnce(&mut Lv)) {
         let mut world = self.world();
         let pool = world.pools.get_mut(&volume.pool);
-        if let Some(lv) = pool.and_then(|pool| pool.volumes.get_mut(&volume.name)) {
-            change(&mut lv.size, &mut lv.tags, &mut lv.segment_type);
+        let lv = pool.and_then(|pool| pool.volumes.values_mut().find(|lv| lv.id == volume.id));
+        if let Some(lv) = lv {
+            change(lv);
+        }
+    }
+
+    /// A physical volume of the pool is missing, or there again.
+    pub fn set_partial(&self, pool: &PoolName, partial: bool) {
+        if let Some(pool) = self.world().pools.get_mut(pool) {
+            pool.partial = partial;
         }
     }
 
@@ -204,7 +255,7 @@ impl FakeCluster {
     /// Removes an LV behind everybody's back.
     pub fn vanish(&self, volume: &VolumeRef) {
         if let Some(pool) = self.world().pools.get_mut(&volume.pool) {
-            pool.volumes.remove(&volume.name);
+            pool.volumes.retain(|_, lv| lv.id != volume.id);
         }
     }
 
@@ -213,7 +264,7 @@ impl FakeCluster {
     pub fn tags(&self, volume: &VolumeRef) -> Vec<String> {
         let world = self.world();
         let pool = world.pools.get(&volume.pool);
-        pool.and_then(|pool| pool.volumes.get(&volume.name))
+        pool.and_then(|pool| pool.volumes.values().find(|lv| lv.id == volume.id))
             .map(|lv| lv.tags.clone())
             .unwrap_or_default()
     }

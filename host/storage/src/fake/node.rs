@@ -1,6 +1,6 @@
 //! One node: the ports are implemented on it, and a test breaks it here.
 
-use volward_model::{DeviceId, LeaseMode, MemberState, NodeName, VolumeId};
+use volward_model::{DeviceId, LeaseMode, MemberState, NodeName, PoolName, VolumeId};
 use volward_ports::{PortError, PortResult};
 
 use super::cluster::FakeCluster;
@@ -244,6 +244,66 @@ impl FakeNode {
             for lease in node.leases.values_mut() {
                 lease.orphan = true;
             }
+        });
+    }
+
+    /// What the node's lvm.conf says of a pool: that its volumes are not activated (`volume_list`
+    /// without it), although their leases are taken.
+    pub fn set_activation_refused(&self, pool: &PoolName, refused: bool) {
+        self.with(|node| match refused {
+            true => node.maps_not.insert(pool.clone()),
+            false => node.maps_not.remove(pool),
+        });
+    }
+
+    /// What the node's lvm.conf says of a pool: that its volumes are activated read-only
+    /// (`read_only_volume_list`).
+    pub fn set_activation_read_only(&self, pool: &PoolName, read_only: bool) {
+        self.with(|node| match read_only {
+            true => node.maps_read_only.insert(pool.clone()),
+            false => node.maps_read_only.remove(pool),
+        });
+    }
+
+    /// `lvremove` on this node: LVM deactivates it first and frees its lease, and refuses where a
+    /// device stands on it. Says whether it went.
+    pub fn lvremove(&self, volume: &volward_model::VolumeRef) -> bool {
+        {
+            let mut world = self.cluster.world();
+            if crate::lvmlockd::fake::in_use(&world, &self.name, volume.id) {
+                return false;
+            }
+            let node = world.node_mut(&self.name);
+            node.active.remove(&volume.id);
+            node.leases.remove(&volume.id);
+        }
+        self.cluster.vanish(volume);
+        true
+    }
+
+    /// Somebody deactivates what is not in use, as `vgchange -aln` and `blkdeactivate` do: leases
+    /// go with it.
+    pub fn deactivate_unused(&self, pool: &PoolName) {
+        let mut world = self.cluster.world();
+        let ids: Vec<VolumeId> = match world.pools.get(pool) {
+            Some(pool) => pool.volumes.values().map(|lv| lv.id).collect(),
+            None => Vec::new(),
+        };
+        for id in ids {
+            if !crate::lvmlockd::fake::in_use(&world, &self.name, id) {
+                let node = world.node_mut(&self.name);
+                node.active.remove(&id);
+                node.leases.remove(&id);
+            }
+        }
+    }
+
+    /// sanlock was started again by hand, and joined: its old leases are void, while what they
+    /// protected is mapped as before (I2).
+    pub fn rejoin(&self) {
+        self.with(|node| {
+            node.generation += 1;
+            node.leases.clear();
         });
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Pool {
     pub(crate) places: Option<BTreeMap<u64, Place>>,
     /// The registry has the layout of 0.1.0.
     pub(crate) old_registry: bool,
+    /// A physical volume is missing, on every node: no metadata can be changed.
+    pub(crate) partial: bool,
 }
 
 /// One place of a registry: what was written, and what a reader makes of it instead, if a test
@@ -58,6 +60,8 @@ pub(crate) struct Lv {
     pub(crate) segment_type: String,
     /// It has a lease of its own: in a shared pool.
     pub(crate) leased: bool,
+    /// LVM's roles of it.
+    pub(crate) roles: Vec<String>,
     pub(crate) autoactivation: bool,
 }
 
@@ -73,6 +77,10 @@ pub(crate) struct Node {
     pub(crate) dm_clone_unfit: Option<String>,
     pub(crate) io_pressure: Option<u32>,
     pub(crate) active: BTreeSet<VolumeId>,
+    /// Pools that its lvm.conf keeps from activation (`volume_list`): the leases are taken.
+    pub(crate) maps_not: BTreeSet<PoolName>,
+    /// Pools that its lvm.conf activates read-only (`read_only_volume_list`).
+    pub(crate) maps_read_only: BTreeSet<PoolName>,
     pub(crate) leases: BTreeMap<VolumeId, HeldLease>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) links: BTreeMap<LinkPath, DeviceId>,
@@ -181,6 +189,10 @@ impl World {
             segment_type: lv.segment_type.clone(),
             active: self.node(node).active.contains(&lv.id),
             autoactivation: lv.autoactivation,
+            roles: lv.roles.clone(),
+            own_lease: lv.leased,
+            read_only: self.node(node).active.contains(&lv.id)
+                && self.node(node).maps_read_only.contains(pool),
         }
     }
 }

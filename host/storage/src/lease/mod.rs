@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{LeaseHolder, Member, PoolName, VolumeRef};
-use volward_ports::{LeaseStatus, PortError, PortResult, Unmet};
+use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeRef};
+use volward_ports::{Freshness, LeaseStatus, PortError, PortResult, Unmet};
 
 use crate::worker::Worker;
 
@@ -60,18 +60,46 @@ impl Sanlock {
     }
 }
 
+/// A lease of this node, with the process that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Whose lease it is.
+    pub(crate) lv: LvUuid,
+    /// Mode, version, and whether it is an orphan.
+    pub(crate) lease: HeldLease,
+    /// The process; of an orphan the one that died.
+    pub(crate) pid: u32,
+    /// The device that the lease is on.
+    pub(crate) disk: String,
+    /// Bytes from that device's beginning.
+    pub(crate) offset: u64,
+}
+
+/// What sanlock tells of a pool's lockspace, all of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// One for each process that has a lease.
+    pub(crate) entries: Vec<Entry>,
+    /// As [`LeaseStatus::watchdog_armed`].
+    pub(crate) watchdog_armed: bool,
+    /// As [`LeaseStatus::freshness`].
+    pub(crate) freshness: Freshness,
+    /// As [`LeaseStatus::generation`].
+    pub(crate) generation: Option<u64>,
+}
+
 /// lvmlockd's name of a VG's lockspace.
-fn lockspace(pool: &PoolName) -> String {
+pub(crate) fn lockspace(pool: &PoolName) -> String {
     format!("lvm_{pool}")
 }
 
 /// The device of the LV in which lvmlockd keeps a VG's leases: dm doubles the dashes of names.
-fn lease_device(pool: &PoolName) -> String {
+pub(crate) fn lease_device(pool: &PoolName) -> String {
     format!("/dev/mapper/{}-lvmlock", pool.as_str().replace('-', "--"))
 }
 
 /// Where in the lease LV a volume's lease is: `1.0.0:70254592`.
-fn lease_offset(volume: &VolumeRef, args: &str) -> PortResult<u64> {
+pub(crate) fn lease_offset(volume: &VolumeRef, args: &str) -> PortResult<u64> {
     let offset = args
         .split_once(':')
         .and_then(|(_, offset)| offset.parse().ok());
@@ -87,22 +115,47 @@ impl Sanlock {
     /// # Errors
     /// If sanlock does not answer, or the lockspace is not joined.
     pub fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
+        let account = self.account(pool)?;
+        let held = account.entries.into_iter();
+        Ok(LeaseStatus {
+            held: held.map(|entry| (entry.lv, entry.lease)).collect(),
+            watchdog_armed: account.watchdog_armed,
+            freshness: account.freshness,
+            generation: account.generation,
+        })
+    }
+
+    /// The same with who has each lease, and where it is.
+    ///
+    /// # Errors
+    /// As [`Sanlock::status`].
+    pub(crate) fn account(&self, pool: &PoolName) -> PortResult<Account> {
         let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
         let lockspace = lockspace(pool);
         let Some(joined) = status.lockspaces.iter().find(|l| l.name == lockspace) else {
             return Err(not_joined(pool));
         };
         let freshness = joined.freshness(status.monotime);
+        let generation = joined.generation;
         let resources = status.resources.into_iter();
-        let held = resources
+        let entries = resources
             .filter(|resource| resource.lockspace == lockspace)
             // lvmlockd's other leases are named VGLK and GLLK.
-            .filter_map(|resource| Some((resource.name.parse().ok()?, resource.lease)))
+            .filter_map(|resource| {
+                Some(Entry {
+                    lv: resource.name.parse().ok()?,
+                    lease: resource.lease,
+                    pid: resource.pid,
+                    disk: resource.disk,
+                    offset: resource.offset,
+                })
+            })
             .collect();
-        Ok(LeaseStatus {
-            held,
+        Ok(Account {
+            entries,
             watchdog_armed: status.use_watchdog,
             freshness,
+            generation: Some(generation),
         })
     }
 

@@ -34,6 +34,8 @@ const LOCKSPACE: u32 = 3;
 const RESOURCE: u32 = 4;
 // sanlock.h; `ffi` holds its structs against the system's header.
 const NAME: usize = 48;
+/// `SANLK_PATH_LEN`: where in a disk's struct its offset is.
+const PATH: usize = 1024;
 const LOCKSPACE_STRUCT: usize = 1104;
 const RESOURCE_STRUCT: usize = 128;
 const DISK_STRUCT: usize = 1040;
@@ -65,6 +67,8 @@ pub(super) struct Lockspace {
     pub(super) renewed: u64,
     /// Seconds; all of sanlock's timing follows from it.
     pub(super) io_timeout: u64,
+    /// How often this host-id has joined.
+    pub(super) generation: u64,
 }
 
 impl Lockspace {
@@ -78,12 +82,18 @@ impl Lockspace {
     }
 }
 
-/// A lease this node holds.
+/// A lease this node holds. One that several processes share is told once for each of them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Resource {
     pub(super) lockspace: String,
     pub(super) name: String,
     pub(super) lease: HeldLease,
+    /// The process that holds it; an orphan's has died.
+    pub(super) pid: u32,
+    /// The device that the lease is on, and bytes from its beginning: of its first disk, and lvmlockd's
+    /// leases have no other.
+    pub(super) disk: String,
+    pub(super) offset: u64,
 }
 
 /// Asks the sanlock that listens there; each read has `patience`.
@@ -152,7 +162,10 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 
 /// A name is as long as its field, or ends before with a zero.
 fn name(bytes: &[u8], at: usize) -> PortResult<String> {
-    let field = bytes.get(at..at + NAME).unwrap_or_default();
+    text(bytes.get(at..at + NAME).unwrap_or_default())
+}
+
+fn text(field: &[u8]) -> PortResult<String> {
     let text = field.split(|&byte| byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(text).map_err(|_| unreadable("a name is not UTF-8"))?;
     Ok(text.to_owned())
@@ -214,10 +227,14 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                         name: name(space, 0)?,
                         renewed: values.number("renewal_last_success")?,
                         io_timeout: u64::from(values.number::<u32>("io_timeout")?),
+                        generation: values.number("host_generation")?,
                     });
                 }
             }
-            RESOURCE => status.resources.extend(resource(&values, &mut rest)?),
+            RESOURCE => {
+                let pid = word(state, 8);
+                status.resources.extend(resource(&values, pid, &mut rest)?);
+            }
             other => return Err(unreadable(format!("a state of kind {other}"))),
         }
     }
@@ -226,14 +243,16 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
 }
 
 /// A lease, unless it is on its way.
-fn resource(values: &Values<'_>, rest: &mut Rest<'_>) -> PortResult<Option<Resource>> {
+fn resource(values: &Values<'_>, pid: u32, rest: &mut Rest<'_>) -> PortResult<Option<Resource>> {
     let found = rest.take(RESOURCE_STRUCT)?;
     let (flags, disks) = (word(found, 120), word(found, 124));
     if disks > MOST_DISKS {
         return Err(unreadable(format!("a lease on {disks} disks")));
     }
+    let mut place = None;
     for _ in 0..disks {
-        rest.take(DISK_STRUCT)?;
+        let disk = rest.take(DISK_STRUCT)?;
+        place.get_or_insert(disk);
     }
     let orphan = match values.get("list")? {
         "held" => false,
@@ -242,6 +261,9 @@ fn resource(values: &Values<'_>, rest: &mut Rest<'_>) -> PortResult<Option<Resou
         "add" | "rem" => return Ok(None),
         other => return Err(unreadable(format!("list={other}"))),
     };
+    let place = place.ok_or_else(|| unreadable("a lease without a place"))?;
+    let (path, offset) = place.split_at_checked(PATH).unwrap_or_default();
+    let offset = offset.first_chunk().copied().unwrap_or_default();
     let version = values.number("lver")?;
     let mode = match flags & RES_SHARED {
         0 => LeaseMode::Exclusive,
@@ -255,6 +277,9 @@ fn resource(values: &Values<'_>, rest: &mut Rest<'_>) -> PortResult<Option<Resou
             version,
             orphan,
         },
+        pid,
+        disk: text(path)?,
+        offset: u64::from_ne_bytes(offset),
     }))
 }
 

@@ -1,5 +1,7 @@
 //! `lvchange -a`: with lvmlockd it takes, converts and gives up leases too.
 
+use std::path::PathBuf;
+
 use devicemapper::{DM, DevId, DmUuid};
 use volward_model::device::lv_dm_uuid;
 use volward_model::{LeaseMode, PoolName, VolumeId, VolumeRef};
@@ -48,6 +50,11 @@ impl Lvm {
     /// If no such pool is configured.
     pub(crate) fn kind(&self, pool: &PoolName) -> PortResult<PoolKind> {
         Ok(self.settings(pool)?.kind)
+    }
+
+    /// The disks that LVM found the pool on at its last report; `None` before the first.
+    pub(crate) fn disks(&self, pool: &PoolName) -> Option<Vec<PathBuf>> {
+        self.memory.disks(pool)
     }
 
     /// Where the volume's lease is in the pool's lease area, as LVM writes it

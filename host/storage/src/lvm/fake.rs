@@ -26,24 +26,23 @@ pub(crate) fn names(volumes: &[VolumeRef]) -> String {
     names.join(" ")
 }
 
-/// LVM knows LVs by their names.
+/// The LV of that UUID, whatever it is called now: commands choose by UUID.
 pub(crate) fn find<'a>(world: &'a World, volume: &VolumeRef, node: &NodeName) -> Option<&'a Lv> {
-    world
-        .pool(&volume.pool, node)
-        .ok()?
-        .volumes
-        .get(&volume.name)
+    let pool = world.pool(&volume.pool, node).ok()?;
+    pool.volumes.values().find(|lv| lv.id == volume.id)
 }
 
+/// The same to be changed. `None`: a selection that chooses nothing, which is no error to LVM.
 fn find_mut<'a>(
     world: &'a mut World,
     volume: &VolumeRef,
     node: &NodeName,
-) -> PortResult<&'a mut Lv> {
+) -> PortResult<Option<&'a mut Lv>> {
     let pool = world.pool_mut(&volume.pool, node)?;
-    pool.volumes
-        .get_mut(&volume.name)
-        .ok_or_else(|| exit_5("lvchange", &[volume]))
+    if pool.partial {
+        return Err(exit_5("lvchange", &[volume]));
+    }
+    Ok(pool.volumes.values_mut().find(|lv| lv.id == volume.id))
 }
 
 impl Volumes for FakeNode {
@@ -69,7 +68,7 @@ impl Volumes for FakeNode {
                 size: found.size,
                 free: found.free(),
                 extent: EXTENT,
-                partial: false,
+                partial: found.partial,
                 volumes: volumes
                     .map(|(name, lv)| world.volume_info(pool, name, lv, node))
                     .collect(),
@@ -81,7 +80,9 @@ impl Volumes for FakeNode {
         let detail = format!("{pool} {}", names(volumes));
         self.changes("disable-autoactivation", detail, |world, node| {
             for volume in volumes {
-                find_mut(world, volume, node)?.autoactivation = false;
+                if let Some(lv) = find_mut(world, volume, node)? {
+                    lv.autoactivation = false;
+                }
             }
             Ok(())
         })
@@ -90,7 +91,9 @@ impl Volumes for FakeNode {
     fn change_tags(&self, volume: &VolumeRef, remove: &[String], add: &[String]) -> PortResult<()> {
         let detail = format!("{volume} -{remove:?} +{add:?}");
         self.changes("change-tags", detail, |world, node| {
-            let lv = find_mut(world, volume, node)?;
+            let Some(lv) = find_mut(world, volume, node)? else {
+                return Ok(());
+            };
             lv.tags.retain(|tag| !remove.contains(tag));
             for tag in add {
                 if !lv.tags.contains(tag) {
@@ -110,7 +113,11 @@ impl Volumes for FakeNode {
         self.changes("grow", format!("{volume} {size}"), |world, node| {
             let size = Bytes(size.0.div_ceil(EXTENT.0) * EXTENT.0);
             let free = world.pool(&volume.pool, node)?.free();
-            let lv = find_mut(world, volume, node)?;
+            let Some(lv) = find_mut(world, volume, node)? else {
+                return Err(PortError::Missing {
+                    what: volume.to_string(),
+                });
+            };
             if lv.size >= size {
                 return Ok(Applied::Identity);
             }
@@ -124,14 +131,12 @@ impl Volumes for FakeNode {
 
     fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
         self.changes("remove-volume", volume, |world, node| {
-            if find(world, volume, node).is_none_or(|lv| lv.id != volume.id) {
+            if find(world, volume, node).is_none() {
                 return Ok(Applied::Identity);
             }
             off(world, node, std::slice::from_ref(volume), true)?;
-            world
-                .pool_mut(&volume.pool, node)?
-                .volumes
-                .remove(&volume.name);
+            let pool = world.pool_mut(&volume.pool, node)?;
+            pool.volumes.retain(|_, lv| lv.id != volume.id);
             world.contents.remove(&volume.id);
             world.clone_metadata.remove(&volume.id);
             Ok(Applied::Changed)
@@ -197,6 +202,7 @@ fn create(world: &mut World, node: &NodeName, new: &NewVolume) -> PortResult<(Vo
             tags: new.tags.clone(),
             segment_type: "linear".to_owned(),
             leased: shared,
+            roles: Vec::new(),
             autoactivation: false,
         },
     );

@@ -74,6 +74,11 @@ impl Memory {
         known.get(pool)?.report.lock_args.get(&volume.lv).cloned()
     }
 
+    /// The disks the pool was on at its last report.
+    pub(super) fn disks(&self, pool: &PoolName) -> Option<Vec<PathBuf>> {
+        Some(self.known().get(pool)?.report.disks.clone())
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<PoolName, Known>> {
         // A report is put in whole or not at all.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,6 +6,8 @@
 
 mod activate;
 mod adopt;
+mod create;
+mod diagnose;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
 mod mark;
@@ -13,6 +15,7 @@ mod memory;
 mod report;
 mod zero;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +27,10 @@ use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
+use create::{create_args, same_volume};
 use memory::Memory;
+
+pub use diagnose::{ActivationLists, FoundGroup, Listed, listed};
 
 /// Where LVM keeps devices files.
 const DEVICES_FOLDER: &str = "lvm/devices";
@@ -61,6 +67,7 @@ pub struct PoolSettings {
 pub struct Lvm {
     exec: Arc<Exec>,
     lvm: PathBuf,
+    lvmlockctl: PathBuf,
     pools: Vec<PoolSettings>,
     /// `/etc`: LVM and its folder may be installed after the daemon was started.
     etc: Folder,
@@ -75,6 +82,7 @@ impl Lvm {
         Self {
             exec,
             lvm: tools.lvm.clone(),
+            lvmlockctl: tools.lvmlockctl.clone(),
             pools,
             etc,
             memory: Memory::default(),
@@ -86,7 +94,10 @@ impl Lvm {
             .iter()
             .find(|settings| settings.name == *pool)
             .ok_or_else(|| PortError::Missing {
-                what: format!("pool {pool} in the configuration"),
+                what: format!(
+                    "a [[pool]] section for {pool} in /etc/volward/volward.toml (put it back and \
+                     restart volwardd)"
+                ),
             })
     }
 
@@ -126,16 +137,37 @@ impl Lvm {
         Ok(self.exec.run(lane, &invocation)?)
     }
 
-    /// One command that changes several volumes.
+    /// One `lvchange` of several volumes.
     fn change(&self, pool: &PoolName, options: &[&str], volumes: &[VolumeRef]) -> PortResult<()> {
+        self.on_volumes(pool, "lvchange", options, volumes)
+    }
+
+    /// One command on several volumes, each chosen by its UUID under the VG's lock: a name may be
+    /// another volume's by now (I12). A UUID that the pool does not have is no error to LVM: what
+    /// came of it is read back (I29).
+    fn on_volumes(
+        &self,
+        pool: &PoolName,
+        command: &str,
+        options: &[&str],
+        volumes: &[VolumeRef],
+    ) -> PortResult<()> {
         let settings = self.settings(pool)?;
         if volumes.is_empty() {
             return Ok(());
         }
         let mut args: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        args.extend(volumes.iter().map(path));
-        self.run(settings, LEASE_DEADLINE, "lvchange", &args)
-            .map(drop)
+        args.extend(["--select".to_owned(), selection(volumes), pool.to_string()]);
+        self.run(settings, LEASE_DEADLINE, command, &args).map(drop)
+    }
+
+    /// A volume as LVM has it now, by its UUID.
+    fn present(&self, volume: &VolumeRef) -> PortResult<VolumeInfo> {
+        let info = self.pool(&volume.pool)?;
+        let found = info.volume(volume.id).cloned();
+        found.ok_or_else(|| PortError::Missing {
+            what: format!("{volume} (LV UUID {})", volume.id.lv),
+        })
     }
 
     /// Whether the VG is there, asked in a way that succeeds either way.
@@ -170,9 +202,18 @@ fn config(kind: PoolKind) -> &'static str {
     }
 }
 
-/// `VG/LV`, as LVM's commands want it.
-fn path(volume: &VolumeRef) -> String {
-    volume.to_string()
+/// What `--select` chooses these volumes by, and no others.
+fn selection(volumes: &[VolumeRef]) -> String {
+    let each = volumes
+        .iter()
+        .map(|volume| format!("lv_uuid=\"{}\"", volume.id.lv));
+    each.collect::<Vec<_>>().join(" || ")
+}
+
+/// Whether the volume is mapped so that the kernel refuses to write to it. `mapped` is what
+/// [`blockdev::dm_uuids`] told.
+fn is_read_only(mapped: &HashMap<String, bool>, volume: &VolumeInfo) -> bool {
+    mapped.get(&lv_dm_uuid(volume.volume.id)).copied() == Some(true)
 }
 
 impl Volumes for Lvm {
@@ -188,8 +229,12 @@ impl Volumes for Lvm {
         match self.run(settings, REPORT_DEADLINE, "fullreport", &args) {
             Ok(output) => {
                 let reported = report::pool(pool, &output.stdout)?;
-                let info = reported.info.clone();
+                let mut info = reported.info.clone();
                 self.memory.keep(reported, mark);
+                let mapped = blockdev::dm_uuids()?;
+                for volume in &mut info.volumes {
+                    volume.read_only = is_read_only(&mapped, volume);
+                }
                 Ok(info)
             }
             // The exit code is the same for every failure: whether the VG is gone is asked.
@@ -210,9 +255,18 @@ impl Volumes for Lvm {
         // Metadata does not know what is active: the kernel does.
         let mapped = blockdev::dm_uuids()?;
         for volume in &mut info.volumes {
-            volume.active = mapped.contains(&lv_dm_uuid(volume.volume.id));
+            volume.active = mapped.contains_key(&lv_dm_uuid(volume.volume.id));
+            volume.read_only = is_read_only(&mapped, volume);
         }
         Ok(info)
+    }
+
+    fn glance(&self, pool: &PoolName) -> PortResult<Option<PoolInfo>> {
+        match self.memory.mark(pool) {
+            // Read again within the deadline of a disk that answers.
+            Some(_) => self.validated_pool(pool).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn disable_autoactivation(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
@@ -255,83 +309,50 @@ impl Volumes for Lvm {
 
     fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
         let settings = self.settings(&volume.pool)?;
-        let grown = |info: &PoolInfo| info.volume(volume.id).is_some_and(|v| v.size >= size);
-        if grown(&self.pool(&volume.pool)?) {
+        let now = self.present(volume)?;
+        if now.size >= size {
             return Ok(Applied::Identity);
         }
-        let to = ["-L".to_owned(), format!("{}b", size.0), path(volume)];
+        // lvextend takes no selection: the name it has at this moment, and the size read back by UUID.
+        let to = [
+            "-L".to_owned(),
+            format!("{}b", size.0),
+            now.volume.to_string(),
+        ];
         self.run(settings, LEASE_DEADLINE, "lvextend", &to)?;
-        if grown(&self.pool(&volume.pool)?) {
+        let grown = self.present(volume)?;
+        if grown.size >= size {
             return Ok(Applied::Changed);
         }
         Err(PortError::Identity {
-            what: volume.to_string(),
+            what: grown.volume.to_string(),
             expected: format!("at least {size} after lvextend"),
-            found: "a smaller one".to_owned(),
+            found: grown.size.to_string(),
         })
     }
 
     fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
-        let settings = self.settings(&volume.pool)?;
-        if self
-            .pool(&volume.pool)?
-            .volume(volume.id)
-            .map(|info| &info.volume)
-            != Some(volume)
-        {
+        let there = |info: &PoolInfo| info.volume(volume.id).is_some();
+        if !there(&self.pool(&volume.pool)?) {
             return Ok(Applied::Identity);
         }
+        let volumes = std::slice::from_ref(volume);
         // lvremove asks no question about an LV that is not active.
-        self.deactivate(&volume.pool, std::slice::from_ref(volume))?;
-        self.run(settings, LEASE_DEADLINE, "lvremove", &[path(volume)])?;
-        Ok(Applied::Changed)
+        self.deactivate(&volume.pool, volumes)?;
+        self.on_volumes(&volume.pool, "lvremove", &[], volumes)?;
+        match there(&self.pool(&volume.pool)?) {
+            false => Ok(Applied::Changed),
+            true => Err(PortError::NotInEffect {
+                what: format!("removing {volume}"),
+                expected: "no such volume".to_owned(),
+                found: "it".to_owned(),
+            }),
+        }
     }
 
     fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()> {
         zero::zero(volume, amount)
     }
-}
-
-fn create_args(settings: &PoolSettings, new: &NewVolume) -> Vec<String> {
-    let mut args: Vec<String> = [
-        "--type",
-        "linear",
-        "--setautoactivation",
-        "n",
-        // Nobody scans it: neither wipe signatures nor zero what is about to be overwritten.
-        "-Wn",
-        "-Zn",
-        match settings.kind {
-            PoolKind::Shared => "-aey",
-            PoolKind::Local => "-ay",
-        },
-        "-L",
-    ]
-    .map(str::to_owned)
-    .into();
-    args.push(format!("{}b", new.size.0));
-    for tag in &new.tags {
-        args.extend(["--addtag".to_owned(), tag.clone()]);
-    }
-    args.extend(["-n".to_owned(), new.name.to_string(), new.pool.to_string()]);
-    args
-}
-
-/// Whether an LV that has the name already is the one to be made.
-fn same_volume(existing: &VolumeInfo, new: &NewVolume) -> PortResult<VolumeId> {
-    let sorted = |tags: &[String]| {
-        let mut tags = tags.to_vec();
-        tags.sort();
-        tags
-    };
-    if existing.size >= new.size && sorted(&existing.tags) == sorted(&new.tags) {
-        return Ok(existing.volume.id);
-    }
-    Err(PortError::Identity {
-        what: existing.volume.to_string(),
-        expected: format!("at least {} with tags {:?}", new.size, new.tags),
-        found: format!("{} with tags {:?}", existing.size, existing.tags),
-    })
 }
 
 #[cfg(test)]

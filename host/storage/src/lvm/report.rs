@@ -21,7 +21,7 @@ pub(super) const ARGS: [&str; 25] = [
     "--configreport",
     "lv",
     "-o",
-    "lv_uuid,lv_name,lv_size,lv_tags,lv_lockargs,lv_active,lv_autoactivation",
+    "lv_uuid,lv_name,lv_size,lv_tags,lv_lockargs,lv_active,lv_autoactivation,lv_role",
     "--configreport",
     "seg",
     "-o",
@@ -73,6 +73,8 @@ struct Lv {
     lv_lockargs: String,
     lv_active: String,
     lv_autoactivation: String,
+    #[serde(default)]
+    lv_role: String,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +111,7 @@ fn unreadable(reason: impl Into<String>) -> PortError {
     }
 }
 
-fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> PortResult<T> {
+pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> PortResult<T> {
     serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
 }
 
@@ -118,7 +120,7 @@ fn number(field: &str, text: &str) -> PortResult<u64> {
         .map_err(|_| unreadable(format!("{field} is {text:?}, not a number")))
 }
 
-fn id<T: std::str::FromStr>(field: &str, text: &str) -> PortResult<T>
+pub(super) fn id<T: std::str::FromStr>(field: &str, text: &str) -> PortResult<T>
 where
     T::Err: std::fmt::Display,
 {
@@ -196,7 +198,7 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
     })
 }
 
-fn kind(lock_type: String) -> PoolKind {
+pub(super) fn kind(lock_type: String) -> PoolKind {
     match lock_type.as_str() {
         "sanlock" => PoolKind::Shared,
         "" | "none" => PoolKind::Local,
@@ -218,6 +220,15 @@ fn info(volume: VolumeRef, lv: &Lv, types: Option<&Vec<String>>) -> PortResult<V
         segment_type: types.map(|types| types.join(",")).unwrap_or_default(),
         active,
         autoactivation: lv.lv_autoactivation == "enabled",
+        roles: lv
+            .lv_role
+            .split(',')
+            .filter(|role| !role.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        own_lease: !lv.lv_lockargs.is_empty(),
+        // Metadata does not say: the kernel does.
+        read_only: false,
     })
 }
 
@@ -287,6 +298,52 @@ mod tests {
         assert_eq!(lock_args(a).map(String::as_str), Some("1.0.0:70254592"));
         assert_eq!((lock_args(b), a.tags.len()), (None, 0));
         assert_eq!(b.tags, ["volward.home=split:a:b:1", "x"]);
+    }
+
+    /// A pool with every kind of LV in it, the roles left out of the report.
+    #[test]
+    fn a_pool_with_thin_vdo_and_raid_volumes_is_read_whole() {
+        let kinds = include_bytes!("testdata/kinds.json");
+        let pool = pool(&"vg0".parse().unwrap(), kinds).unwrap().info;
+        let seen: Vec<(&str, &str, bool)> = pool
+            .volumes
+            .iter()
+            .map(|v| {
+                let (name, kind) = (v.volume.name.as_str(), v.segment_type.as_str());
+                (&name[..name.len().min(9)], kind, v.own_lease)
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("plain", "linear", true),
+                ("two-pvs", "striped,linear", true),
+                ("tpool", "thin-pool", true),
+                ("thin1", "thin", false),
+                ("vpool", "vdo-pool", true),
+                ("vdo1", "vdo", false),
+                ("mirrored", "raid1", true),
+                ("checked", "raid1", true),
+                ("cached", "cache", true),
+                ("fastwrite", "writecache", true),
+                ("+plus.dot", "linear", true),
+                ("xxxxxxxxx", "linear", true),
+                ("volward-r", "linear", true),
+            ]
+        );
+        assert_eq!(pool.volumes[10].tags, ["a.b", "c+d"]);
+        // What a snapshot is only its role says.
+        let text = REAL.replacen(
+            r#""lv_autoactivation":"enabled""#,
+            r#""lv_autoactivation":"enabled","lv_role":"public,snapshot,thicksnapshot""#,
+            1,
+        );
+        assert_ne!(text, REAL);
+        let snapshot = super::pool(&name(), text.as_bytes()).unwrap().info;
+        assert_eq!(
+            snapshot.volumes[0].roles,
+            ["public", "snapshot", "thicksnapshot"]
+        );
     }
 
     #[test]

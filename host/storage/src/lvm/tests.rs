@@ -62,6 +62,11 @@ fn volumes(in_pool: &str) -> Vec<VolumeRef> {
 
 const SHARED: &str = concat!("--config ", pinned!("1"));
 const LOCAL: &str = concat!("--config ", pinned!("0"));
+/// How the first of [`volumes`] is chosen.
+const FIRST: &str = "--select lv_uuid=\"111111-1111-1111-1111-1111-1111-111111\"";
+/// How both are.
+const BOTH: &str = "--select lv_uuid=\"111111-1111-1111-1111-1111-1111-111111\" \
+    || lv_uuid=\"222222-2222-2222-2222-2222-2222-222222\"";
 
 /// What a node's lvm.conf says of reports must not decide what a tag means.
 #[test]
@@ -95,10 +100,10 @@ fn one_command_takes_all_leases_of_a_request() {
     assert_eq!(
         script.calls(),
         [
-            format!("lvchange {SHARED} -aey san/a san/b"),
-            format!("lvchange {SHARED} -asy san/a san/b"),
-            format!("lvchange {LOCAL} -ay nvme/a nvme/b"),
-            format!("lvchange {SHARED} -an san/a san/b"),
+            format!("lvchange {SHARED} -aey {BOTH} san"),
+            format!("lvchange {SHARED} -asy {BOTH} san"),
+            format!("lvchange {LOCAL} -ay {BOTH} nvme"),
+            format!("lvchange {SHARED} -an {BOTH} san"),
         ]
     );
 }
@@ -115,7 +120,9 @@ fn tags_change_in_one_commit() {
     script.lvm.change_tags(volume, &[], &[]).unwrap();
     assert_eq!(
         script.calls(),
-        [format!("lvchange {SHARED} --deltag x --addtag y san/a")]
+        [format!(
+            "lvchange {SHARED} --deltag x --addtag y {FIRST} san"
+        )]
     );
 }
 
@@ -276,4 +283,101 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
     std::fs::remove_file(&disk).unwrap();
     script.lvm.validated_pool(&san).unwrap();
     assert_eq!(script.calls().len(), 5, "a disk that is gone says nothing");
+}
+
+/// A pool with one LV, whose UUID is that of the first of [`volumes`] and whose name is another;
+/// `lvremove` and `lvextend` do as they say, if `works`.
+fn renamed(works: bool) -> Script {
+    let report = |lv: &str| {
+        format!(
+            r#"{{"report":[{{"vg":[{{"vg_name":"san","vg_uuid":"{vg}","vg_lock_type":"sanlock",
+            "vg_size":"8388608","vg_free":"0","vg_extent_size":"4194304","vg_missing_pv_count":"0"}}],
+            "lv":[{lv}]}}]}}"#,
+            vg = volumes("san")[0].id.vg
+        )
+    };
+    let lv = |size: u64| {
+        format!(
+            r#"{{"lv_uuid":"{}","lv_name":"a-old","lv_size":"{size}","lv_tags":"",
+            "lv_lockargs":"1.0.0:70254592","lv_active":"","lv_autoactivation":""}}"#,
+            volumes("san")[0].id.lv
+        )
+    };
+    let (there, gone, grown) = (report(&lv(4 << 20)), report(""), report(&lv(8 << 20)));
+    let becomes = if works { "$1" } else { "nothing" };
+    script(&format!(
+        r#"state="$(dirname "$0")/state"
+        case "$1" in
+        fullreport) case "$(cat "$state" 2>/dev/null)" in
+            lvremove) echo '{gone}' ;; lvextend) echo '{grown}' ;; *) echo '{there}' ;; esac ;;
+        lvremove|lvextend) echo {becomes} > "$state" ;;
+        esac"#
+    ))
+}
+
+/// The name in a [`VolumeRef`] is the one it had; the UUID is what commands go by.
+#[test]
+fn i12_a_renamed_volume_is_removed_and_grown_by_its_uuid_and_read_back() {
+    let volume = &volumes("san")[0];
+    let changes = |script: &Script| -> Vec<String> {
+        let calls = script.calls().into_iter();
+        calls
+            .filter(|call| !call.starts_with("fullreport"))
+            .collect()
+    };
+    let removing = renamed(true);
+    assert_eq!(removing.lvm.remove(volume).unwrap(), Applied::Changed);
+    assert_eq!(removing.lvm.remove(volume).unwrap(), Applied::Identity);
+    assert_eq!(
+        changes(&removing),
+        [
+            format!("lvchange {SHARED} -an {FIRST} san"),
+            format!("lvremove {SHARED} {FIRST} san"),
+        ]
+    );
+    let growing = renamed(true);
+    let size = Bytes(8 << 20);
+    assert_eq!(growing.lvm.grow(volume, size).unwrap(), Applied::Changed);
+    assert_eq!(growing.lvm.grow(volume, size).unwrap(), Applied::Identity);
+    assert_eq!(
+        changes(&growing),
+        [format!("lvextend {SHARED} -L 8388608b san/a-old")],
+        "lvextend takes no selection: the name it has now"
+    );
+
+    let lying = renamed(false);
+    assert!(matches!(
+        lying.lvm.remove(volume),
+        Err(PortError::NotInEffect { .. })
+    ));
+    assert!(matches!(
+        lying.lvm.grow(volume, size),
+        Err(PortError::Identity { .. })
+    ));
+    let nobody = &volumes("san")[1];
+    assert_eq!(lying.lvm.remove(nobody).unwrap(), Applied::Identity);
+    assert!(matches!(
+        lying.lvm.grow(nobody, size),
+        Err(PortError::Missing { .. })
+    ));
+}
+
+#[test]
+fn groups_are_looked_for_on_the_pools_disks_and_on_the_nodes() {
+    let report = r#"{"report":[{"vg":[{"vg_name":"vg9","vg_lock_type":"sanlock","#;
+    let uuid = volumes("san")[0].id.vg;
+    let script = script(&format!("echo '{report}\"vg_uuid\":\"{uuid}\"}}]}}]}}'"));
+    let on_disks = script.lvm.groups_on_disks_of(&pool("san")).unwrap();
+    assert!(on_disks.is_empty(), "it has no devices file");
+    assert!(script.calls().is_empty());
+    let found = script.lvm.groups_of_the_node().unwrap();
+    let [group] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!((group.name.as_str(), group.vg), ("vg9", uuid));
+    assert_eq!(group.kind, volward_model::PoolKind::Shared);
+    assert!(
+        script.calls()[0].contains("--shared"),
+        "also without lvmlockd"
+    );
 }

@@ -71,14 +71,16 @@ struct On {
 }
 
 fn on_one(world: &mut World, node: &NodeName, volume: &VolumeRef, on: On) -> bool {
+    // A selection that chooses nothing is no error to LVM.
     let Some(lv) = find(world, volume, node).cloned() else {
-        return false;
+        return true;
     };
     let leased = match on.lease {
         Some(mode) if lv.leased => lease(world, node, lv.id, mode),
         _ => true,
     };
-    if leased && on.activate {
+    let filtered = world.node(node).maps_not.contains(&volume.pool);
+    if leased && on.activate && !filtered {
         world.node_mut(node).active.insert(lv.id);
     }
     leased
@@ -104,11 +106,9 @@ pub(crate) fn off(
     volumes: &[VolumeRef],
     release: bool,
 ) -> PortResult<()> {
-    let mut failed = Vec::new();
     let mut busy = None;
     for volume in volumes {
         let Some(lv) = find(world, volume, node).cloned() else {
-            failed.push(volume);
             continue;
         };
         if in_use(world, node, lv.id) {
@@ -120,12 +120,11 @@ pub(crate) fn off(
             give_up(world, node, lv.id);
         }
     }
-    match (busy, failed.is_empty()) {
-        (Some(volume), _) => Err(PortError::Busy {
+    match busy {
+        Some(volume) => Err(PortError::Busy {
             what: volume.to_string(),
         }),
-        (None, true) => Ok(()),
-        (None, false) => Err(exit_5("lvchange -an", &failed)),
+        None => Ok(()),
     }
 }
 
@@ -144,7 +143,7 @@ impl FakeNode {
         volumes: &[VolumeRef],
         mode: LeaseMode,
     ) -> PortResult<()> {
-        let activate = self.style() == LeaseStyle::Fused;
+        let activate = self.style(pool) == LeaseStyle::Fused;
         let command = if activate { "activate" } else { "lease" };
         let detail = format!("{pool} {mode} {}", names(volumes));
         let lease = Some(mode);
@@ -159,7 +158,7 @@ impl FakeNode {
 }
 
 impl Leases for FakeNode {
-    fn style(&self) -> LeaseStyle {
+    fn style(&self, _pool: &PoolName) -> LeaseStyle {
         style(&self.cluster().world())
     }
 
@@ -172,7 +171,7 @@ impl Leases for FakeNode {
     }
 
     fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        let fused = self.style() == LeaseStyle::Fused;
+        let fused = self.style(pool) == LeaseStyle::Fused;
         let command = if fused { "deactivate" } else { "release" };
         self.changes(
             command,
@@ -209,6 +208,9 @@ impl Leases for FakeNode {
             held: self.held(pool)?,
             watchdog_armed: self.watchdog_armed()?,
             freshness: self.freshness(pool)?,
+            generation: self.reads("generation", pool, |world, node| {
+                Ok(Some(world.node(node).generation))
+            })?,
         })
     }
 

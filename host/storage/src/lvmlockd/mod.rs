@@ -40,7 +40,7 @@ impl Lvmlockd {
 }
 
 impl Leases for Lvmlockd {
-    fn style(&self) -> LeaseStyle {
+    fn style(&self, _pool: &PoolName) -> LeaseStyle {
         LeaseStyle::Fused
     }
 

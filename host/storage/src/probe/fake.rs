@@ -56,6 +56,11 @@ impl Probes for FakeSystem {
         Ok(file.0.clone())
     }
 
+    fn files_in(&self, folder: &Path) -> Vec<PathBuf> {
+        let inside = |path: &&PathBuf| path.parent() == Some(folder);
+        self.files.keys().filter(inside).cloned().collect()
+    }
+
     fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
         self.running.get(program).cloned()
     }

@@ -7,7 +7,7 @@ mod fake;
 use std::fmt::Debug;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::kernel;
 
@@ -27,6 +27,9 @@ pub trait Probes: Debug + Send + Sync {
     /// # Errors
     /// If it is not there or cannot be read.
     fn content(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The paths of what is in a folder; none if there is no such folder.
+    fn files_in(&self, folder: &Path) -> Vec<PathBuf>;
 
     /// The arguments of a running program, its own name first; `None` if none of that name runs.
     fn arguments_of(&self, program: &str) -> Option<Vec<String>>;
@@ -52,6 +55,15 @@ impl Probes for System {
 
     fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn files_in(&self, folder: &Path) -> Vec<PathBuf> {
+        let Ok(names) = kernel::names(folder) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+        paths.sort();
+        paths
     }
 
     fn arguments_of(&self, program: &str) -> Option<Vec<String>> {

@@ -1,12 +1,15 @@
 //! A policy that says what a test wants, and a decision log in memory.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use volward_control::ports::{Decisions, Policy, PortResult};
+use volward_control::ports::{Decisions, Policy, PortError, PortResult};
 use volward_model::decision::{Combined, DecisionRecord};
 use volward_model::{
-    Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Outcome, Sharing, VolumeId,
+    Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Outcome, RequestId, Sharing,
+    VolumeId,
 };
+use volward_storage::fake::FakeNode;
 
 /// What the policy says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,23 +149,72 @@ fn record(hook: &str, facts: &Facts, combined: Combined) -> DecisionRecord {
     }
 }
 
-/// The decision log in memory.
-#[derive(Debug, Default)]
+/// The decision log in memory; it outlives the daemon, as its disk does.
+#[derive(Debug)]
 pub struct FakeDecisions {
-    outcomes: Mutex<Vec<Outcome>>,
+    kernel: FakeNode,
+    log: Mutex<Vec<(RequestId, Outcome)>>,
+    full: AtomicBool,
 }
 
 impl FakeDecisions {
-    /// The outcomes recorded so far.
+    /// An empty log on a node's disk. A write to it is a change at which the daemon can die.
+    #[must_use]
+    pub fn new(kernel: FakeNode) -> Self {
+        Self {
+            kernel,
+            log: Mutex::default(),
+            full: AtomicBool::new(false),
+        }
+    }
+
+    /// What became of each decision so far, the oldest first.
     #[must_use]
     pub fn outcomes(&self) -> Vec<Outcome> {
-        lock(&self.outcomes).clone()
+        lock(&self.log).iter().map(|(_, o)| o.clone()).collect()
+    }
+
+    /// The requests that were decided, the oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestId> {
+        lock(&self.log)
+            .iter()
+            .map(|(request, _)| *request)
+            .collect()
+    }
+
+    /// The disk is full, or has space again.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    fn change(&self, what: &str) -> PortResult<()> {
+        self.kernel.note(what)?;
+        match self.full.load(Ordering::SeqCst) {
+            true => Err(PortError::Io {
+                what: "writing the decision log".to_owned(),
+                reason: "no space left on device".to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 }
 
 impl Decisions for FakeDecisions {
-    fn record(&self, _decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()> {
-        lock(&self.outcomes).push(outcome.clone());
+    fn record(&self, decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()> {
+        self.change("decision")?;
+        lock(&self.log).push((decision.facts.request.id, outcome.clone()));
+        Ok(())
+    }
+
+    fn end(&self, request: RequestId, outcome: &Outcome) -> PortResult<()> {
+        self.change("decision-end")?;
+        let mut log = lock(&self.log);
+        let begun =
+            |(of, became): &&mut (RequestId, Outcome)| *of == request && *became == Outcome::Begun;
+        if let Some((_, became)) = log.iter_mut().rev().find(begun) {
+            *became = outcome.clone();
+        }
         Ok(())
     }
 }

@@ -357,12 +357,7 @@ impl Runtime {
     }
 
     /// That which serves, or else the latest of the versions kept that can; at the folder's level.
-    fn last_good(
-        &self,
-        name: &str,
-        level: Option<Level>,
-        serving: &Chain,
-    ) -> Option<Arc<Plugin>> {
+    fn last_good(&self, name: &str, level: Option<Level>, serving: &Chain) -> Option<Arc<Plugin>> {
         let plugin = self.good_before(name, serving)?;
         let level = level.unwrap_or(plugin.identity.level);
         if let Some(history) = &self.history

@@ -227,6 +227,7 @@ impl TryFrom<Expected> for Expectation {
             shareable: ours.shareable,
             others: ours.others.into_iter().map(Into::into).collect(),
             lease: ours.lease.into(),
+            writes: false,
             own_host_id: ours.own_host_id,
         })
     }

@@ -37,7 +37,7 @@ fn leases_held_are_read_with_mode_and_version() {
     let [lockspace] = &status.lockspaces[..] else {
         panic!("{status:?}")
     };
-    assert_eq!(lockspace.name, "lvm_vg0");
+    assert_eq!((&*lockspace.name, lockspace.generation), ("lvm_vg0", 1));
     let fresh = lockspace.freshness(status.monotime);
     let (ago, expires_after) = (Duration::from_secs(2), Duration::from_secs(8));
     assert_eq!(fresh, Freshness::Renewed { ago, expires_after });
@@ -52,6 +52,10 @@ fn leases_held_are_read_with_mode_and_version() {
     let first = &status.resources[0];
     assert_eq!(first.name, "STr3v6-iOjA-OkvE-odLS-CA5J-RlWO-v7gPkt");
     assert_eq!(first.lockspace, "lvm_vg0");
+    assert_eq!(first.disk, "/dev/mapper/vg0-lvmlock");
+    let second = &status.resources[1];
+    assert_eq!((first.offset, second.offset), (71_303_168, 70_254_592));
+    assert_eq!((first.pid, second.pid), (181, 181), "lvmlockd's");
     assert!(
         parse(&replaced("use_watchdog=0", "use_watchdog=1"))
             .unwrap()

@@ -1,0 +1,505 @@
+//! Following the leases, and cutting attachments off before another node may have their volume
+//! (I2). No policy is asked (I32).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use volward_model::{
+    AttachmentKey, Backing, DeviceId, HomeState, InstanceId, LeaseMode, LvUuid, PoolName,
+    RequestId, Sharing, Table, VolumeRef,
+};
+use volward_plan::fence::{LeaseWatch, Said, Standing};
+use volward_plan::{DiskForm, Refusal, Unmet, home_of};
+
+use crate::attach::{AttachRequest, DiskRequest};
+use crate::engine::clone_of;
+use crate::error::{ControlError, refuse, storage};
+use crate::observe::{Observer, PoolSnapshot};
+use crate::ports::{
+    Clock, Devices, Event, Events, Freshness, LeaseStatus, Leases, PortError, PortResult,
+    StoredAttachment, Tasks,
+};
+use crate::settings::{Settings, needs};
+use crate::state::{Fenced, State};
+
+needs!(FencePorts {
+    leases: Leases,
+    devices: Devices,
+    clock: Clock,
+    events: Events,
+    tasks: Tasks,
+});
+
+/// The fence of one node.
+pub(crate) struct Fence {
+    pub(crate) ports: FencePorts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) state: Arc<State>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) pools: Mutex<BTreeMap<PoolName, Followed>>,
+}
+
+/// One pool that is followed.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    watch: LeaseWatch,
+    /// A question is under way: one that hangs is not asked beside it.
+    asking: bool,
+    /// What was told last, so that each change is told once.
+    told: Option<&'static str>,
+}
+
+impl Fence {
+    /// One look, to be called every second. Returns at once: the lease provider is asked, and tables
+    /// are loaded, in the background; what one of them is waiting for keeps back nothing else.
+    pub(crate) fn follow(self: &Arc<Self>) {
+        let keys: BTreeSet<AttachmentKey> = {
+            let table = self.state.attachment_table();
+            table.attachments().map(StoredAttachment::key).collect()
+        };
+        self.state.fences().keep(|key| keys.contains(&key));
+        for pool in &self.settings.pools {
+            let now = self.ports.clock.monotonic();
+            let (standing, ask) = {
+                let mut pools = self.pools();
+                let followed = pools.entry(pool.clone()).or_default();
+                let ask = !std::mem::replace(&mut followed.asking, true);
+                (followed.watch.standing(now), ask)
+            };
+            self.act(pool, &standing);
+            if ask {
+                let (this, pool) = (Arc::clone(self), pool.clone());
+                let name = format!("leases {pool}");
+                self.ports
+                    .tasks
+                    .spawn(name, Box::new(move || this.ask(&pool)));
+            }
+        }
+    }
+
+    /// Devices that an earlier daemon cut off stay so, and why is not known any more.
+    pub(crate) fn take_up(&self) {
+        let Ok(devices) = self.ports.devices.list() else {
+            return;
+        };
+        let since_ms = self.ports.clock.now_ms();
+        for attachment in self.attached(|_| true) {
+            let id = device_of(&attachment);
+            let is_cut =
+                |d: &volward_model::DeviceInfo| d.id == id && d.target.as_deref() == Some("error");
+            if devices.iter().any(is_cut) {
+                let reason = "it was cut off before volwardd was started".to_owned();
+                let fenced = Fenced {
+                    reason,
+                    since_ms,
+                    cut: true,
+                    regainable: false,
+                    version: None,
+                };
+                self.state.fences().begin(attachment.key(), fenced);
+            }
+        }
+    }
+
+    fn ask(self: &Arc<Self>, pool: &PoolName) {
+        // Of before the question: however long the answer took, nothing seems newer than it is.
+        let asked_at = self.ports.clock.monotonic();
+        let said = said(self.ports.leases.status(pool));
+        let needed = self.needed(pool);
+        let (standing, missing) = {
+            let mut pools = self.pools();
+            let followed = pools.entry(pool.clone()).or_default();
+            followed.asking = false;
+            let standing = followed.watch.hear(asked_at, &said);
+            let missing = match &said {
+                Said::Joined { held, .. } => followed.watch.missing(held, needed),
+                Said::NotJoined | Said::Silent { .. } => BTreeSet::new(),
+            };
+            (standing, missing)
+        };
+        self.act(pool, &standing);
+        if matches!(standing, Standing::Lost { .. }) && matches!(said, Said::Joined { .. }) {
+            // Under the new generation, that others see who wrote it; a registry that cannot be
+            // written now is written again.
+            if let Err(error) = self.state.write_slot(pool) {
+                let (pool, reason) = (pool.clone(), error.to_string());
+                let what = "what this node still has";
+                self.ports
+                    .events
+                    .tell(&Event::Unseen { pool, what, reason });
+            }
+        }
+        let lost = |a: &StoredAttachment| {
+            // A request that has the volume changes its lease, or takes it away.
+            missing.contains(&a.volume.id.lv) && !self.state.volume_locks.is_taken(a.volume.id)
+        };
+        for attachment in self.attached(|a| a.volume.pool == *pool && lost(a)) {
+            let reason = format!(
+                "sanlock does not show the lease of {} any more",
+                attachment.volume
+            );
+            self.cut_off(&attachment, reason, false);
+        }
+    }
+
+    /// The leases that attachments of the pool need.
+    fn needed(&self, pool: &PoolName) -> Vec<(LvUuid, LeaseMode)> {
+        let attached = self.attached(|a| a.volume.pool == *pool);
+        attached
+            .iter()
+            .map(|a| (a.volume.id.lv, mode_of(a)))
+            .collect()
+    }
+
+    fn act(self: &Arc<Self>, pool: &PoolName, standing: &Standing) {
+        self.tell(pool, standing);
+        let Standing::Lost { reason, regainable } = standing else {
+            return;
+        };
+        for attachment in self.attached(|a| a.volume.pool == *pool) {
+            self.cut_off(&attachment, reason.clone(), *regainable);
+        }
+    }
+
+    /// Each change of a pool's standing is told once.
+    fn tell(&self, pool: &PoolName, standing: &Standing) {
+        let (word, event) = match standing {
+            Standing::Unknown => return,
+            Standing::Sound => ("sound", Event::LeasesSound { pool: pool.clone() }),
+            Standing::Late { ago, cut_in } => {
+                let (pool, ago, cut_in) = (pool.clone(), *ago, *cut_in);
+                ("late", Event::LeasesLate { pool, ago, cut_in })
+            }
+            Standing::Lost { reason, .. } => {
+                let (pool, reason) = (pool.clone(), reason.clone());
+                ("lost", Event::LeasesLost { pool, reason })
+            }
+        };
+        let before = {
+            let mut pools = self.pools();
+            let followed = pools.entry(pool.clone()).or_default();
+            followed.told.replace(word)
+        };
+        // That all is well is news only after it was not.
+        if before != Some(word) && (before.is_some() || word != "sound") {
+            self.ports.events.tell(&event);
+        }
+    }
+
+    /// Cuts off what an instance has here, or only these volumes of it, because somebody asks for
+    /// it. Says of which; [`State::fences`] says when it is done.
+    pub(crate) fn fence(
+        self: &Arc<Self>,
+        which: impl Fn(&StoredAttachment) -> bool,
+    ) -> Vec<StoredAttachment> {
+        let attached = self.attached(which);
+        for attachment in &attached {
+            self.cut_off(attachment, "somebody asked for it".to_owned(), true);
+        }
+        attached
+    }
+
+    /// Nothing is attached where leases may be lost before long, and an instance whose I/O is cut off
+    /// is not told that it has what it asks for.
+    pub(crate) fn admits(&self, request: &AttachRequest) -> Result<(), ControlError> {
+        let now = self.ports.clock.monotonic();
+        for disk in &request.disks {
+            let standing = {
+                let pools = self.pools();
+                let followed = pools.get(&disk.pool);
+                followed.map(|followed| followed.watch.standing(now))
+            };
+            let why = match standing {
+                Some(Standing::Late { ago, .. }) => {
+                    format!("the lockspace was last renewed {} s ago", ago.as_secs())
+                }
+                Some(Standing::Lost { reason, .. }) => reason,
+                None | Some(Standing::Unknown | Standing::Sound) => continue,
+            };
+            let refusal = Refusal::leases_uncertain(&disk.pool, &why);
+            return Err(refuse(request.request, refusal));
+        }
+        let is_asked_for = |a: &StoredAttachment| {
+            let same =
+                |disk: &DiskRequest| disk.pool == a.volume.pool && disk.volume == a.volume.name;
+            a.instance == request.instance && request.disks.iter().any(same)
+        };
+        for attachment in self.attached(is_asked_for) {
+            let fenced = self.state.fences().get(attachment.key()).cloned();
+            if let Some(fenced) = fenced {
+                let refusal = Refusal::fenced(&attachment.volume, &fenced.reason);
+                return Err(refuse(request.request, refusal));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has every I/O of the attachment fail from now on.
+    fn cut_off(self: &Arc<Self>, attachment: &StoredAttachment, reason: String, regainable: bool) {
+        let key = attachment.key();
+        let lease = {
+            let pools = self.pools();
+            let followed = pools.get(&attachment.volume.pool);
+            followed.and_then(|followed| followed.watch.lease(attachment.volume.id.lv))
+        };
+        let fenced = Fenced {
+            reason,
+            since_ms: self.ports.clock.now_ms(),
+            cut: false,
+            regainable,
+            version: lease.map(|lease| lease.version),
+        };
+        if !self.state.fences().begin(key, fenced) {
+            return;
+        }
+        if attachment.form == DiskForm::Lv {
+            // Its device is LVM's own. It stays under way, so that this is told once.
+            self.ports.events.tell(&Event::NotFenced {
+                volume: attachment.volume.clone(),
+                instance: attachment.instance,
+                reason: "its path is the LV itself, which Volward does not cut off; stop the guest"
+                    .to_owned(),
+            });
+            return;
+        }
+        let (this, attachment) = (Arc::clone(self), attachment.clone());
+        let name = format!("fence {}", attachment.volume);
+        self.ports
+            .tasks
+            .spawn(name, Box::new(move || this.load_error_table(&attachment)));
+    }
+
+    fn load_error_table(&self, attachment: &StoredAttachment) {
+        let outcome = self.fail_all(device_of(attachment));
+        let key = attachment.key();
+        let reason = {
+            let mut fences = self.state.fences();
+            fences.end(key, outcome.is_ok());
+            fences.get(key).map(|fenced| fenced.reason.clone())
+        };
+        let (volume, instance) = (attachment.volume.clone(), attachment.instance);
+        self.ports.events.tell(&match outcome {
+            Ok(()) => Event::Fenced {
+                volume,
+                instance,
+                reason: reason.unwrap_or_default(),
+            },
+            Err(error) => Event::NotFenced {
+                volume,
+                instance,
+                reason: error.to_string(),
+            },
+        });
+    }
+
+    fn fail_all(&self, id: DeviceId) -> PortResult<()> {
+        // What is not there is read and written by nobody.
+        let Some(device) = self.ports.devices.get(id)? else {
+            return Ok(());
+        };
+        if device.target.as_deref() == Some("error") {
+            return Ok(());
+        }
+        let table = Table::Error { size: device.size };
+        self.ports.devices.reload(id, &table, device.read_only)
+    }
+
+    /// Gives an instance its I/O back, all of it or none, where nobody can have had its volumes
+    /// meanwhile: the lease, the home and the size are what they were.
+    ///
+    /// # Errors
+    /// With the refusal `fenced`, which says what is not as it was.
+    pub(crate) fn unfence(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+    ) -> Result<Vec<VolumeRef>, ControlError> {
+        let is_fenced = |a: &StoredAttachment| {
+            a.instance == instance && self.state.fences().get(a.key()).is_some()
+        };
+        let all: Vec<StoredAttachment> = {
+            let of_instance = self.attached(|a| a.instance == instance);
+            of_instance.into_iter().filter(is_fenced).collect()
+        };
+        let volumes: Vec<_> = all.iter().map(|a| a.volume.id).collect();
+        let wait = self.settings.lock_wait;
+        let guard = self.state.volume_locks.take(&volumes, wait);
+        let _guard = guard.map_err(|_| ControlError::Waiting {
+            volume: format!("the volumes of instance {instance}"),
+            seconds: wait.as_secs(),
+        })?;
+        let mut tables = Vec::new();
+        for attachment in &all {
+            tables.push(self.table_again(request, attachment)?);
+        }
+        let failed = |error| storage(request, "giving an attachment its I/O back", error);
+        for (attachment, (table, read_only)) in all.iter().zip(&tables) {
+            let id = device_of(attachment);
+            self.ports
+                .devices
+                .reload(id, table, *read_only)
+                .map_err(failed)?;
+            self.state.fences().lift(attachment.key());
+            self.ports.events.tell(&Event::Unfenced {
+                volume: attachment.volume.clone(),
+                instance,
+            });
+        }
+        Ok(all.into_iter().map(|a| a.volume).collect())
+    }
+
+    /// The table that a fenced attachment had, if nothing has changed beneath it.
+    fn table_again(
+        &self,
+        request: RequestId,
+        attachment: &StoredAttachment,
+    ) -> Result<(Table, bool), ControlError> {
+        let volume = &attachment.volume;
+        let no = |why: String| refuse(request, Refusal::fenced(volume, &why));
+        let failed = |error| storage(request, "looking at what is fenced", error);
+        let fenced = self.state.fences().get(attachment.key()).cloned();
+        let Some(fenced) = fenced.filter(|fenced| fenced.regainable) else {
+            return Err(no(
+                "its lease was given up, or nobody knows why it was cut off".into(),
+            ));
+        };
+        if !fenced.cut {
+            return Err(no(
+                "it is not cut off yet: I/O in flight has not ended".into()
+            ));
+        }
+        // The lease first: where it is lost, the pool is hardly ever readable.
+        self.lease_is_as_before(&fenced, attachment).map_err(no)?;
+        let snapshot = self.observer.snapshot(&volume.pool).map_err(failed)?;
+        let device = self
+            .ports
+            .devices
+            .get(device_of(attachment))
+            .map_err(failed)?;
+        let Some(device) = device else {
+            return Err(no("its device is gone".into()));
+        };
+        let clone = self.ports.devices.get(clone_of(volume)).map_err(failed)?;
+        let on = self
+            .stands_on(volume, &snapshot, clone.is_some(), device.size)
+            .map_err(no)?;
+        let size = device.size;
+        Ok((Table::Linear { on, size }, device.read_only))
+    }
+
+    fn lease_is_as_before(
+        &self,
+        fenced: &Fenced,
+        attachment: &StoredAttachment,
+    ) -> Result<(), String> {
+        let pool = &attachment.volume.pool;
+        let now = self.ports.clock.monotonic();
+        let said = said(self.ports.leases.status(pool));
+        let standing = {
+            let mut pools = self.pools();
+            let followed = pools.entry(pool.clone()).or_default();
+            // Another look, as any; the answer is of now.
+            followed.watch.hear(now, &said)
+        };
+        let Said::Joined { held, .. } = said else {
+            return Err("the lockspace is not joined, or sanlock does not answer".to_owned());
+        };
+        if standing != Standing::Sound {
+            return Err("the lockspace is not renewed as it should be".to_owned());
+        }
+        match held.get(&attachment.volume.id.lv) {
+            Some(lease) if lease.orphan => Err("its lease is an orphan".to_owned()),
+            Some(lease) if lease.mode < mode_of(attachment) => {
+                Err(format!("its lease is held {} now", lease.mode))
+            }
+            Some(lease) if Some(lease.version) != fenced.version => Err(
+                "its lease was lost and taken again: another node may have written meanwhile"
+                    .to_owned(),
+            ),
+            Some(_) => Ok(()),
+            None => Err("its lease is not held any more".to_owned()),
+        }
+    }
+
+    /// What the attachment's device stood on, from home and clone, which have to agree.
+    fn stands_on(
+        &self,
+        volume: &VolumeRef,
+        snapshot: &PoolSnapshot,
+        cloned: bool,
+        length: volward_model::Sectors,
+    ) -> Result<Backing, String> {
+        let info = snapshot
+            .info
+            .volume(volume.id)
+            .ok_or_else(|| "the volume is gone".to_owned())?;
+        let home = home_of(info).map_err(|refusal| refusal.message)?;
+        let size = info.size.sectors();
+        let at_home = home.state == HomeState::Pool;
+        let split_here = matches!(
+            &home.state,
+            HomeState::Split { node, .. } if *node == self.settings.node
+        );
+        if at_home && !cloned {
+            return match size {
+                Some(size) if size == length => Ok(Backing::Volume(volume.id)),
+                _ => Err("its size has changed".to_owned()),
+            };
+        }
+        if split_here && cloned {
+            return Ok(Backing::Device(clone_of(volume)));
+        }
+        Err(format!("its home is {home} now"))
+    }
+
+    fn attached(&self, which: impl Fn(&StoredAttachment) -> bool) -> Vec<StoredAttachment> {
+        let table = self.state.attachment_table();
+        table.attachments().filter(|a| which(a)).cloned().collect()
+    }
+
+    fn pools(&self) -> MutexGuard<'_, BTreeMap<PoolName, Followed>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the leases of each pool that was looked at are worth now.
+    pub(crate) fn standings(&self) -> Vec<(PoolName, Standing)> {
+        let now: Duration = self.ports.clock.monotonic();
+        self.pools()
+            .iter()
+            .map(|(pool, followed)| (pool.clone(), followed.watch.standing(now)))
+            .collect()
+    }
+}
+
+/// What a lease provider's answer tells the watch.
+fn said(answer: PortResult<LeaseStatus>) -> Said {
+    match answer {
+        Ok(status) => match status.freshness {
+            Freshness::Renewed { ago, expires_after } => Said::Joined {
+                renewed_ago: ago,
+                expires_after,
+                generation: status.generation,
+                held: status.held,
+            },
+            Freshness::Unknown => Said::Silent {
+                reason: "it does not say when the lockspace was renewed".to_owned(),
+            },
+        },
+        Err(PortError::Unmet(Unmet::NotJoined { .. })) => Said::NotJoined,
+        Err(error) => Said::Silent {
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn device_of(attachment: &StoredAttachment) -> DeviceId {
+    DeviceId::attachment(attachment.volume.id, attachment.instance)
+}
+
+fn mode_of(attachment: &StoredAttachment) -> LeaseMode {
+    match attachment.sharing {
+        Sharing::Exclusive => LeaseMode::Exclusive,
+        Sharing::Shared => LeaseMode::Shared,
+    }
+}

@@ -1,0 +1,283 @@
+//! Attachments are cut off before another node may have their volume, and get their I/O back only
+//! where nobody can have had it (I2).
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::time::Duration;
+
+use volward_control::ControlError;
+use volward_control::ports::{Event, PortError};
+use volward_model::{CopyMode, RequestId, VolumeRef};
+use volward_plan::DiskForm;
+use volward_plan::fence::Standing;
+use volward_simulation::check::{clean, data};
+use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, shared};
+
+fn request() -> RequestId {
+    RequestId("00000000-0000-0000-0000-000000000001".parse().unwrap())
+}
+
+/// As the daemon does every second: a look, and what it began.
+fn look(node: &Daemon) {
+    node.node.follow_leases();
+    while let Some((name, work)) = node.tasks.pop() {
+        // Copies have threads of their own.
+        if name.starts_with("leases") || name.starts_with("fence") {
+            work();
+        }
+    }
+}
+
+fn writes(lab: &Lab, node: &Daemon, volume: &VolumeRef, value: u64) -> bool {
+    let what = (3, value);
+    lab.write(&node.kernel, volume.id, instance(1), what)
+        .is_ok()
+}
+
+fn refused(error: &ControlError) -> (&str, &str) {
+    let ControlError::Refused { refusal, .. } = error else {
+        panic!("{error:?}");
+    };
+    (refusal.code.as_str(), &refusal.message)
+}
+
+fn fences(node: &Daemon) -> usize {
+    let told = node.events.told();
+    told.iter()
+        .filter(|event| matches!(event, Event::Fenced { .. }))
+        .count()
+}
+
+#[test]
+fn i2_a_lockspace_that_is_not_renewed_cuts_off_what_is_attached_and_gives_it_back() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    assert_eq!(n1.node.lease_standings()[0].1, Standing::Sound);
+
+    // Overdue: told, and nothing new is attached. The guest goes on.
+    n1.kernel.set_renewed_ago(Duration::from_secs(45));
+    look(&n1);
+    assert!(writes(&lab, &n1, &volume, 1));
+    let other = lab.volume("b");
+    let error = n1
+        .node
+        .attach(&ask(instance(2), &[disk(&other)]))
+        .unwrap_err();
+    assert_eq!(refused(&error).0, "leases-uncertain");
+
+    // Before the 80 s after which another node may have the lease.
+    n1.kernel.set_renewed_ago(Duration::from_secs(60));
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 2));
+    assert_eq!(fences(&n1), 1);
+    let fenced = n1.node.fenced();
+    let fenced = fenced.values().next().unwrap();
+    assert!(
+        fenced.cut && fenced.reason.contains("60 s ago"),
+        "{fenced:?}"
+    );
+    let missing = (volume.pool.clone(), volume.name.clone());
+    assert_eq!(
+        n1.node.missing(instance(1), std::slice::from_ref(&missing)),
+        std::slice::from_ref(&missing)
+    );
+    // Asked again and again, it is done once.
+    look(&n1);
+    assert_eq!(fences(&n1), 1);
+    let error = n1.node.unfence(request(), instance(1)).unwrap_err();
+    assert!(refused(&error).1.contains("not renewed"), "{error}");
+
+    // Renewed: the same lease is held, and the guest goes on where it was.
+    n1.kernel.set_renewed_ago(Duration::from_secs(1));
+    look(&n1);
+    let error = n1
+        .node
+        .attach(&ask(instance(1), &[disk(&volume)]))
+        .unwrap_err();
+    assert_eq!(refused(&error).0, "fenced");
+    assert_eq!(
+        n1.node.unfence(request(), instance(1)).unwrap(),
+        std::slice::from_ref(&volume)
+    );
+    assert!(writes(&lab, &n1, &volume, 3));
+    assert_eq!(n1.node.missing(instance(1), &[missing]), []);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+    assert_eq!(data(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn i2_a_sanlock_that_was_restarted_gives_nothing_back() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    n1.kernel.rejoin();
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    let error = n1.node.unfence(request(), instance(1)).unwrap_err();
+    assert_eq!(refused(&error).0, "fenced");
+    // What is attached under the new generation is not concerned.
+    let other = lab.volume("b");
+    n1.node.attach(&ask(instance(2), &[disk(&other)])).unwrap();
+    look(&n1);
+    look(&n1);
+    lab.write(&n1.kernel, other.id, instance(2), (3, 7))
+        .unwrap();
+    assert_eq!(fences(&n1), 1);
+}
+
+#[test]
+fn i2_a_lease_that_is_gone_cuts_off_its_volume_and_no_other() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let [a, b] = ["a", "b"].map(|name| lab.volume(name));
+    n1.node
+        .attach(&ask(instance(1), &[disk(&a), disk(&b)]))
+        .unwrap();
+    look(&n1);
+    n1.kernel.lose_lease(a.id);
+    // Once may be a conversion that is under way.
+    look(&n1);
+    assert!(writes(&lab, &n1, &a, 1));
+    look(&n1);
+    assert!(!writes(&lab, &n1, &a, 2) && writes(&lab, &n1, &b, 2));
+    let error = n1.node.unfence(request(), instance(1)).unwrap_err();
+    assert_eq!(refused(&error).0, "fenced");
+}
+
+#[test]
+fn i2_an_error_table_that_cannot_be_loaded_is_tried_again() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    let failure = PortError::Io {
+        what: "a test".into(),
+        reason: "a test's failure".into(),
+    };
+    n1.kernel.fail_on("reload", failure);
+    n1.kernel.set_renewed_ago(Duration::from_secs(70));
+    n1.node.follow_leases();
+    let (_, asked) = n1.tasks.pop().unwrap();
+    asked();
+    let (_, cutting) = n1.tasks.pop().unwrap();
+    cutting();
+    assert!(
+        writes(&lab, &n1, &volume, 1),
+        "the test's failure did not happen"
+    );
+    assert!(!n1.node.fenced().values().next().unwrap().cut);
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 2));
+}
+
+#[test]
+fn i2_a_fence_survives_the_daemon_and_a_copy_is_cut_off_too() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    lab.policy.say(Say::Copy(CopyMode::Background));
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    n1.node.fence(Some(instance(1)), &[]);
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    n1.kill();
+    let n1 = lab.start("n1");
+    assert_eq!(n1.node.fenced().len(), 1);
+    let error = n1.node.unfence(request(), instance(1)).unwrap_err();
+    assert_eq!(refused(&error).0, "fenced");
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+    assert_eq!(data(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn i2_what_somebody_cut_off_he_can_give_back_and_others_are_left_alone() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.shareable("a");
+    for n in [1, 2] {
+        n1.node
+            .attach(&ask(instance(n), &[shared(&volume)]))
+            .unwrap();
+    }
+    look(&n1);
+    let all = n1.node.fence(
+        Some(instance(1)),
+        &[(volume.pool.clone(), "b".parse().unwrap())],
+    );
+    assert!(all.is_empty(), "{all:?}");
+    n1.node.fence(
+        Some(instance(1)),
+        &[(volume.pool.clone(), volume.name.clone())],
+    );
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    lab.write(&n1.kernel, volume.id, instance(2), (3, 1))
+        .unwrap();
+    n1.node.unfence(request(), instance(1)).unwrap();
+    assert!(writes(&lab, &n1, &volume, 2));
+    // All on the node.
+    assert_eq!(n1.node.fence(None, &[]).len(), 2);
+    look(&n1);
+    assert_eq!(n1.node.fenced().len(), 2);
+}
+
+/// Its device is LVM's: it is told, once, that the guest has to be stopped.
+#[test]
+fn i2_a_disk_given_as_the_lv_itself_is_told_of() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    let mut lv = disk(&volume);
+    lv.form = DiskForm::Lv;
+    n1.node.attach(&ask(instance(1), &[lv])).unwrap();
+    look(&n1);
+    n1.kernel.set_renewed_ago(Duration::from_secs(70));
+    look(&n1);
+    look(&n1);
+    let told = n1.events.told();
+    let told: Vec<&Event> = told
+        .iter()
+        .filter(|event| matches!(event, Event::NotFenced { .. }))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(!n1.node.fenced().values().next().unwrap().cut);
+}
+
+/// While node 1's guest may still write, node 2 is told who has the volume: its lease is free, and
+/// node 1's slot is of the generation before.
+#[test]
+fn i2_what_a_node_had_before_it_joined_again_counts_until_it_says_otherwise() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    n1.kernel.rejoin();
+    let taken = |node: &Daemon| {
+        let error = node
+            .node
+            .attach(&ask(instance(2), &[disk(&volume)]))
+            .unwrap_err();
+        assert_eq!(refused(&error).0, "held-elsewhere", "{error}");
+    };
+    taken(&n2);
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    taken(&n2);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}

@@ -1,0 +1,60 @@
+//! Leases that are lost or may be, and attachments that are cut off.
+
+use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_plan::fence::Standing;
+
+use super::{bad, fine, refusing};
+use crate::wiring::Daemon;
+
+/// What the leases of each shared pool are worth, and what is cut off.
+pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
+    let mut checks: Vec<DoctorCheck> = Vec::new();
+    for (pool, standing) in daemon.node.lease_standings() {
+        let check = format!("lockspace of {pool}");
+        let remedy = "look at the path to the LUN and at `systemctl status sanlock`; where the \
+                      lockspace is not renewed again by itself, restart this node";
+        let seconds = |time: std::time::Duration| time.as_secs();
+        checks.push(match standing {
+            Standing::Unknown => fine(&check, "not followed yet"),
+            Standing::Sound => fine(&check, "renewed"),
+            Standing::Late { ago, cut_in } => refusing(bad(
+                &check,
+                DoctorVerdict::Failed,
+                format!(
+                    "last renewed {} s ago; attachments are cut off in {} s",
+                    seconds(ago),
+                    seconds(cut_in)
+                ),
+                remedy,
+            )),
+            Standing::Lost { reason, .. } => {
+                refusing(bad(&check, DoctorVerdict::Failed, reason, remedy))
+            }
+        });
+    }
+    checks.extend(fenced(daemon));
+    checks
+}
+
+fn fenced(daemon: &Daemon) -> Option<DoctorCheck> {
+    let fenced = daemon.node.fenced();
+    let attachments = daemon.node.attachments();
+    let lines: Vec<String> = attachments
+        .iter()
+        .filter_map(|a| {
+            let fenced = fenced.get(&a.key())?;
+            let how = if fenced.cut {
+                "cut off"
+            } else {
+                "to be cut off"
+            };
+            let (volume, instance, reason) = (&a.volume, a.instance, &fenced.reason);
+            Some(format!(
+                "{volume} of instance {instance} is {how}: {reason}"
+            ))
+        })
+        .collect();
+    let remedy = "`volward unfence INSTANCE` gives I/O back where nobody can have had the volume \
+                  meanwhile; else stop the guest, which releases it";
+    (!lines.is_empty()).then(|| bad("fenced", DoctorVerdict::Failed, lines.join("; "), remedy))
+}

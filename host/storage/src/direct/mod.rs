@@ -1,0 +1,254 @@
+//! The direct provider: LV leases taken by this process itself, on the very leases that lvmlockd uses, and
+//! LVs' devices made by ioctl of what the metadata on the disks says ([ADR 38]).
+//!
+//! To plain LVM on any node, this one included, a volume that is held so is held by somebody else. LVM's VG
+//! and global leases stay lvmlockd's, and so does the registry's, which keeps `vgchange --lock-stop` from
+//! taking the lockspace away. What no table of ours serves is taken and activated through LVM.
+//!
+//! | module | has |
+//! |---|---|
+//! | here | the ports, a pool at a time |
+//! | `space` | one pool's conversation: the order of leases, metadata and devices |
+//! | `claims` | which leases of this node are Volward's |
+//! | `world` | what it needs of a node |
+//! | `reading`, `disk` | labels, headers and text of metadata on the disks |
+//! | `text`, `layout` | what the text says |
+//! | `table`, `device` | LVM's table of an LV, and its device |
+//!
+//! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
+
+mod claims;
+mod device;
+mod disk;
+#[cfg(test)]
+mod fake;
+mod layout;
+mod reading;
+mod space;
+mod table;
+mod text;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use volward_model::{LeaseHolder, LeaseMode, Member, PoolName, VolumeId, VolumeRef};
+use volward_ports::{Activation, LeaseStatus, LeaseStyle, Leases, PortResult};
+
+use crate::lease::Sanlock;
+use crate::lvm::Lvm;
+use crate::lvmlockd::Lvmlockd;
+use crate::worker::Worker;
+use claims::Claims;
+use space::Space;
+use world::{Here, World};
+
+/// For what speaks to sanlock, disks and device-mapper. A lease takes 20 ms, also a hundred of them one
+/// after the other take two seconds; a LUN that hangs for longer than io_timeout (10 s) makes sanlock give
+/// the attempt up. Activation through LVM has a deadline of its own, which is longer.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Leases and activation for all pools: directly for those that are configured so, through lvmlockd for
+/// the others.
+pub struct Direct {
+    lvmlockd: Arc<Lvmlockd>,
+    sanlock: Arc<Sanlock>,
+    pools: BTreeMap<PoolName, Served>,
+}
+
+/// A pool that is served directly.
+struct Served {
+    world: Arc<dyn World>,
+    claims: Arc<Mutex<Claims>>,
+    /// Whether this daemon has spoken to sanlock about the pool.
+    begun: AtomicBool,
+    worker: Worker<Space>,
+}
+
+impl std::fmt::Debug for Direct {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pools: Vec<&PoolName> = self.pools.keys().collect();
+        f.debug_struct("Direct").field("pools", &pools).finish()
+    }
+}
+
+/// What earlier daemons of this boot left, by the journal.
+#[derive(Clone, Debug, Default)]
+pub struct LeftByUs {
+    /// Volumes of attachments, and of operations that were interrupted: their leases are adopted.
+    pub leased: BTreeSet<VolumeId>,
+    /// Volumes of attachments: where lvmlockd has their lease, it has it for Volward.
+    pub attached: BTreeSet<VolumeId>,
+}
+
+impl Direct {
+    /// Serves `pools` directly. Nothing is asked or taken before the first call.
+    #[must_use]
+    pub fn new(
+        lvm: &Arc<Lvm>,
+        lvmlockd: Arc<Lvmlockd>,
+        sanlock: Arc<Sanlock>,
+        pools: &[PoolName],
+        left: &LeftByUs,
+    ) -> Self {
+        let here = Here {
+            lvm: Arc::clone(lvm),
+            lvmlockd: Arc::clone(&lvmlockd),
+            sanlock: Arc::clone(&sanlock),
+        };
+        let here: Arc<dyn World> = Arc::new(here);
+        let served = pools.iter().map(|pool| {
+            let served = Served::start(pool, Arc::clone(&here), left);
+            (pool.clone(), served)
+        });
+        Self {
+            lvmlockd,
+            sanlock,
+            pools: served.collect(),
+        }
+    }
+
+    /// Whether the pool is served directly.
+    #[must_use]
+    pub fn serves(&self, pool: &PoolName) -> bool {
+        self.pools.contains_key(pool)
+    }
+}
+
+impl Served {
+    fn start(pool: &PoolName, world: Arc<dyn World>, left: &LeftByUs) -> Self {
+        let claims = Arc::new(Mutex::new(Claims {
+            own: left.leased.iter().map(|volume| volume.lv).collect(),
+            through_lvm: left.attached.iter().map(|volume| volume.lv).collect(),
+        }));
+        let space = Space {
+            pool: pool.clone(),
+            world: Arc::clone(&world),
+            claims: Arc::clone(&claims),
+            conversation: None,
+            reading: None,
+        };
+        Self {
+            world,
+            claims,
+            begun: AtomicBool::new(false),
+            worker: Worker::start(space),
+        }
+    }
+
+    fn call(
+        &self,
+        what: &str,
+        pool: &PoolName,
+        call: impl FnOnce(&mut Space) -> PortResult<()> + Send + 'static,
+    ) -> PortResult<()> {
+        let what = format!("{what} in pool {pool}");
+        self.worker.call(&what, DEADLINE, call)
+    }
+
+    fn claims(&self) -> Claims {
+        let claims = self.claims.lock();
+        claims.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The pool's thread is asked at the first look, and where there is something to adopt: any other
+    /// look must not wait for what it is doing.
+    fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
+        let mut account = self.world.account(pool)?;
+        let orphans = !self.claims().orphans(&account.entries).is_empty();
+        if orphans || !self.begun.load(Ordering::SeqCst) {
+            self.call("adopting leases", pool, |space| space.join().map(drop))?;
+            self.begun.store(true, Ordering::SeqCst);
+            account = self.world.account(pool)?;
+        }
+        Ok(LeaseStatus {
+            held: self.claims().leases(&account.entries, self.world.pid()),
+            watchdog_armed: account.watchdog_armed,
+            freshness: account.freshness,
+            generation: account.generation,
+        })
+    }
+}
+
+impl Leases for Direct {
+    fn style(&self, pool: &PoolName) -> LeaseStyle {
+        match self.serves(pool) {
+            true => LeaseStyle::Separate,
+            false => self.lvmlockd.style(pool),
+        }
+    }
+
+    fn take(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
+        let Some(served) = self.pools.get(pool) else {
+            return self.lvmlockd.take(pool, volumes, mode);
+        };
+        let volumes = volumes.to_vec();
+        served.call("taking leases", pool, move |space| {
+            space.take(&volumes, mode)
+        })
+    }
+
+    fn convert(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
+        let Some(served) = self.pools.get(pool) else {
+            return self.lvmlockd.convert(pool, volumes, mode);
+        };
+        let volumes = volumes.to_vec();
+        served.call("converting leases", pool, move |space| {
+            space.convert(&volumes, mode)
+        })
+    }
+
+    fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        let Some(served) = self.pools.get(pool) else {
+            return self.lvmlockd.release(pool, volumes);
+        };
+        let volumes = volumes.to_vec();
+        served.call("giving leases up", pool, move |space| {
+            space.release(&volumes)
+        })
+    }
+
+    fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
+        match self.pools.get(pool) {
+            Some(served) => served.status(pool),
+            None => self.lvmlockd.status(pool),
+        }
+    }
+
+    fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
+        self.sanlock.members(pool)
+    }
+
+    fn holders(&self, pool: &PoolName, volume: &VolumeRef) -> PortResult<Vec<LeaseHolder>> {
+        self.lvmlockd.holders(pool, volume)
+    }
+
+    fn watchdog_armed(&self) -> PortResult<bool> {
+        self.sanlock.watchdog_armed()
+    }
+}
+
+impl Activation for Direct {
+    fn activate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        let Some(served) = self.pools.get(pool) else {
+            return self.lvmlockd.activate(pool, volumes);
+        };
+        let volumes = volumes.to_vec();
+        served.call("activating", pool, move |space| space.activate(&volumes))
+    }
+
+    fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        let Some(served) = self.pools.get(pool) else {
+            return self.lvmlockd.deactivate(pool, volumes);
+        };
+        let volumes = volumes.to_vec();
+        served.call("deactivating", pool, move |space| {
+            space.deactivate(&volumes)
+        })
+    }
+}

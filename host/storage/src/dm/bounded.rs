@@ -1,0 +1,190 @@
+//! A deadline for calls that have none: changing a device waits for udev's cookie, which a udev worker
+//! that was killed never gives back, and for I/O in flight. The call goes on in a thread of its own,
+//! and its device is left alone until it is back.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use volward_model::{CloneStatus, DeviceId, DeviceInfo, Table};
+use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
+
+/// udev answers in a second or two; LVM's own commands may keep it busy for longer.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Devices of which a call is late.
+type Late = Arc<Mutex<BTreeSet<DeviceId>>>;
+
+/// The same devices, of which no call takes longer than the deadline.
+#[derive(Debug)]
+pub struct Bounded<D> {
+    inner: Arc<D>,
+    late: Late,
+    deadline: Duration,
+}
+
+impl<D: Devices + 'static> Bounded<D> {
+    /// Over these.
+    #[must_use]
+    pub fn new(inner: D) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            late: Late::default(),
+            deadline: DEADLINE,
+        }
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        verb: &str,
+        id: DeviceId,
+        call: impl FnOnce(&D) -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        let what = format!("{verb} device {id}");
+        if late(&self.late).contains(&id) {
+            return Err(PortError::Overloaded { what, waiting: 1 });
+        }
+        let (answer, answered) = sync_channel(1);
+        let (inner, set) = (Arc::clone(&self.inner), Arc::clone(&self.late));
+        let work = move || {
+            // Nobody waits any more after the deadline: the answer is dropped.
+            drop(answer.send(call(&inner)));
+            late(&set).remove(&id);
+        };
+        let thread = std::thread::Builder::new().name("device".into());
+        thread.spawn(work).map_err(|error| PortError::Io {
+            what: what.clone(),
+            reason: error.to_string(),
+        })?;
+        if let Ok(done) = answered.recv_timeout(self.deadline) {
+            return done;
+        }
+        let mut set = late(&self.late);
+        // Under the lock that the thread takes last: either the answer is there, or it is late.
+        if let Ok(done) = answered.try_recv() {
+            return done;
+        }
+        set.insert(id);
+        Err(PortError::Deadline {
+            what,
+            after: self.deadline,
+        })
+    }
+}
+
+fn late(set: &Late) -> std::sync::MutexGuard<'_, BTreeSet<DeviceId>> {
+    set.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<D: Devices + 'static> Devices for Bounded<D> {
+    fn create(
+        &self,
+        id: DeviceId,
+        table: &Table,
+        read_only: bool,
+        discards: bool,
+    ) -> PortResult<Applied> {
+        let table = table.clone();
+        self.call("making", id, move |inner| {
+            inner.create(id, &table, read_only, discards)
+        })
+    }
+
+    fn remove(&self, id: DeviceId) -> PortResult<Applied> {
+        self.call("removing", id, move |inner| inner.remove(id))
+    }
+
+    fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
+        let table = table.clone();
+        self.call("reloading", id, move |inner| {
+            inner.reload(id, &table, read_only)
+        })
+    }
+
+    fn resume(&self, id: DeviceId) -> PortResult<Applied> {
+        self.call("resuming", id, move |inner| inner.resume(id))
+    }
+
+    fn list(&self) -> PortResult<Vec<DeviceInfo>> {
+        self.inner.list()
+    }
+
+    fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>> {
+        self.inner.get(id)
+    }
+
+    fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
+        self.inner.clone_status(id)
+    }
+
+    fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {
+        self.inner.set_hydration(id, on)
+    }
+
+    fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {
+        self.inner.set_discards(id, allowed)
+    }
+
+    fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool> {
+        self.inner.wait_event(id, event, at_most)
+    }
+
+    /// Without the deadline: it is as long as the copy's disks need for what they have cached, and
+    /// a write-back that is told it failed would begin it again.
+    fn flush(&self, id: DeviceId) -> PortResult<()> {
+        self.inner.flush(id)
+    }
+
+    fn link(&self, path: &LinkPath, id: DeviceId) -> PortResult<Applied> {
+        self.inner.link(path, id)
+    }
+
+    fn unlink(&self, path: &LinkPath) -> PortResult<Applied> {
+        self.inner.unlink(path)
+    }
+
+    fn links(&self) -> PortResult<Vec<LinkPath>> {
+        self.inner.links()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volward_model::{DeviceRole, VolumeId};
+
+    use super::*;
+    use crate::fake::FakeCluster;
+
+    fn id(lv: &str) -> DeviceId {
+        DeviceId {
+            volume: VolumeId {
+                vg: "v".repeat(32).parse().unwrap(),
+                lv: lv.repeat(32).parse().unwrap(),
+            },
+            role: DeviceRole::Clone,
+        }
+    }
+
+    #[test]
+    fn i27_a_call_that_waits_for_udev_for_ever_keeps_back_its_device_and_no_other() {
+        let cluster = FakeCluster::new(&["n1"]);
+        let node = cluster.node("n1");
+        let (let_go, hangs) = std::sync::mpsc::channel::<()>();
+        node.before("remove-device", move |_| {
+            let _until_then = hangs.recv();
+        });
+        let mut devices = Bounded::new(node);
+        devices.deadline = Duration::from_millis(100);
+        let error = devices.remove(id("a")).unwrap_err();
+        assert!(matches!(error, PortError::Deadline { .. }), "{error}");
+        assert!(!error.needs_a_person(), "it is tried again");
+        let error = devices.remove(id("a")).unwrap_err();
+        assert!(matches!(error, PortError::Overloaded { .. }), "{error}");
+        devices.remove(id("b")).unwrap();
+        drop(let_go);
+        while devices.remove(id("a")).is_err() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
