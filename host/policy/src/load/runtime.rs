@@ -2,6 +2,8 @@
 //! refused with its reason, and stands in the chain as refused.
 
 mod folder;
+mod kept;
+mod rollback;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,16 +1,16 @@
 //! What is in the policies folder becomes a chain, beside one that serves and with what was good
 //! before.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::kept::history_failed;
 use super::{Runtime, Sources, identity, refused, with_causes};
 use crate::BASELINE;
 use crate::digest::digest;
-use crate::load::history::{HistoryError, Version};
-use crate::load::refused::{LoadError, RollbackError};
+use crate::load::history::Version;
+use crate::load::refused::LoadError;
 use crate::load::scenarios::{self, Budget, ScenarioTime};
 use crate::load::source::{self, Found, Scan, Settings, SettingsError};
 use crate::load::trusted::{self, TrustError};
@@ -98,83 +98,6 @@ impl Runtime {
         }
     }
 
-    /// Goes back to the version of a policy that was good before the one that serves, and stays
-    /// there, over restarts too, until something in its files changes or [`Runtime::undo`].
-    ///
-    /// Only this policy changes, and what is in the folder is not looked at: whoever goes back does
-    /// not wait for a load. The level is the folder's as before.
-    ///
-    /// # Errors
-    /// If there is none that can serve, or it cannot be noted; nothing is changed then.
-    pub fn rollback(&self, name: &str, serving: &Chain) -> Result<Chain, RollbackError> {
-        let history = self.history.as_ref().ok_or(RollbackError::NoHistory)?;
-        let member = serving_member(name, serving)?;
-        let Some(now) = member.plugin().map(|plugin| &plugin.identity) else {
-            let name = name.to_owned();
-            return Err(RollbackError::NothingEarlier { name });
-        };
-        // It is loaded before anything is noted: whoever goes back at night must not end worse.
-        let earlier = history.good(name)?.into_iter().filter(|one| !one.is(now));
-        let Some(plugin) = self.first_that_loads(name, earlier) else {
-            let name = name.to_owned();
-            return Err(RollbackError::NothingEarlier { name });
-        };
-        history.roll_back(now)?;
-        let plugin = Arc::new(plugin).at_level(now.level);
-        let (from, to) = (&now.digest, &plugin.identity.digest);
-        tracing::warn!(policy = name, %from, %to, level = %now.level, "rolled back");
-        let member = match member.clone() {
-            Member::Kept {
-                meant,
-                reason,
-                passing,
-                ..
-            } => Member::Kept {
-                plugin,
-                meant,
-                reason,
-                passing,
-            },
-            Member::RolledBack { meant, .. } => Member::RolledBack { plugin, meant },
-            _ => Member::RolledBack {
-                plugin,
-                meant: now.clone(),
-            },
-        };
-        Ok(serving.with(name, member))
-    }
-
-    /// Lets what is in the folder serve again after a [`Runtime::rollback`]; only this policy is
-    /// loaded.
-    ///
-    /// # Errors
-    /// If nobody went back, or it cannot be noted.
-    pub fn undo(
-        &self,
-        name: &str,
-        sources: Sources<'_>,
-        serving: &Chain,
-    ) -> Result<Chain, RollbackError> {
-        let history = self.history.as_ref().ok_or(RollbackError::NoHistory)?;
-        let unknown = || RollbackError::Unknown {
-            name: name.to_owned(),
-        };
-        if serving.member(name).is_none() {
-            return Err(unknown());
-        }
-        let scan = source::scan(sources.folder, self.owner).map_err(HistoryError::from)?;
-        let found = scan.found.iter().find(|one| one.name == name);
-        let found = found.ok_or_else(unknown)?;
-        if !history.undo(name)? {
-            let name = name.to_owned();
-            return Err(RollbackError::NothingToUndo { name });
-        }
-        tracing::warn!(policy = name, "the rollback was undone");
-        let budget = Budget::new(self.scenario_time);
-        let member = self.load_file(found, false, serving, &budget);
-        Ok(serving.with(name, member))
-    }
-
     fn built_in(&self, component: &[u8], serving: &Chain) -> Member {
         let identity = identity(BASELINE, &Settings::default(), digest(component));
         if let Some(plugin) = serving.plugin(BASELINE) {
@@ -186,7 +109,13 @@ impl Runtime {
         }
     }
 
-    fn load_file(&self, found: &Found, twice: bool, serving: &Chain, budget: &Budget) -> Member {
+    pub(super) fn load_file(
+        &self,
+        found: &Found,
+        twice: bool,
+        serving: &Chain,
+        budget: &Budget,
+    ) -> Member {
         let name = &found.name;
         let unknown = |settings: &Settings| identity(name, settings, String::new());
         if twice {
@@ -382,7 +311,7 @@ impl Runtime {
         self.first_that_loads(name, versions).map(Arc::new)
     }
 
-    fn first_that_loads(
+    pub(super) fn first_that_loads(
         &self,
         name: &str,
         versions: impl IntoIterator<Item = Version>,
@@ -399,61 +328,6 @@ impl Runtime {
             };
             plugin.inspect_err(failed).ok()
         })
-    }
-
-    fn is_rolled_back(&self, identity: &Identity) -> bool {
-        let Some(history) = &self.history else {
-            return false;
-        };
-        // What is in the folder is what the operator wants, unless somebody can show otherwise.
-        history.is_rolled_back(identity).unwrap_or_else(|error| {
-            history_failed(&identity.name, &error);
-            false
-        })
-    }
-
-    fn was_tried(&self, identity: &Identity) -> bool {
-        let Some(history) = &self.history else {
-            return false;
-        };
-        // Where nobody knows, it is tried.
-        history.was_tried(identity).unwrap_or_else(|error| {
-            history_failed(&identity.name, &error);
-            false
-        })
-    }
-
-    fn remember(&self, identity: &Identity, component: &[u8]) {
-        if let Some(history) = &self.history
-            && let Err(error) = history.loaded(identity, component)
-        {
-            history_failed(&identity.name, &error);
-        }
-    }
-
-    /// Forgets the versions of policies that have been away for long, and removes the artefacts of
-    /// components that nobody names any more.
-    fn forget_all_but(&self, found: &[Found], chain: &Chain) {
-        let names: BTreeSet<&str> = found.iter().map(|one| one.name.as_str()).collect();
-        let remembered = match &self.history {
-            None => BTreeSet::new(),
-            Some(history) => match history.keep_only(&names) {
-                Ok(remembered) => remembered,
-                // What else is in use nobody knows: artefacts stay too.
-                Err(error) => return history_failed("", &error),
-            },
-        };
-        let Some(cache) = &self.cache else { return };
-        let baseline = self.scenarios_baseline.map(digest);
-        let used: BTreeSet<&str> = chain
-            .digests()
-            .chain(&remembered)
-            .chain(&baseline)
-            .map(String::as_str)
-            .collect();
-        if let Err(error) = cache.keep_only(&used) {
-            tracing::error!(%error, "compiled policies that nobody uses cannot be removed");
-        }
     }
 }
 
@@ -476,29 +350,4 @@ fn one_revision(settings: &Settings, files: &Identity) -> Result<(), LoadError> 
         }
     }
     Ok(())
-}
-
-/// The member of a policy that serves.
-fn serving_member<'a>(name: &str, serving: &'a Chain) -> Result<&'a Member, RollbackError> {
-    let owned = || name.to_owned();
-    if name == BASELINE {
-        return Err(RollbackError::Baseline);
-    }
-    let member = serving.member(name);
-    let member = member.ok_or_else(|| RollbackError::Unknown { name: owned() })?;
-    let not_serving = |state| RollbackError::NotServing {
-        name: owned(),
-        state,
-    };
-    match member {
-        Member::Serving(_) | Member::Kept { .. } | Member::RolledBack { .. } => Ok(member),
-        Member::Refused { .. } => Err(not_serving("refused")),
-        Member::Off(_) => Err(not_serving("off")),
-    }
-}
-
-/// The policies serve all the same: what is lost is what one could go back to.
-fn history_failed(policy: &str, error: &HistoryError) {
-    let reason = with_causes(error);
-    tracing::error!(policy, %reason, "the versions of a policy cannot be kept or read");
 }
