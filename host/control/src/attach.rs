@@ -236,16 +236,13 @@ impl Attach {
             Ok(look) => look,
             Err(why) => return Ok(Attempt::Contended(why)),
         };
+        // Before anything is removed, too: another volume of that name is not locked.
+        are_locked(volumes, &look)?;
         let look = match self.clear_leftovers(ask, &look)? {
             true => self.attach_context(ask)?,
             false => look,
         };
-        // VolumeGuard and intents are those of the volumes that had these names then (I12).
-        let still = |then: &&VolumeRef| look.input.disks.iter().any(|now| now.volume() == *then);
-        if let Some(volume) = volumes.iter().find(|then| !still(then)) {
-            let message = format!("{volume} was replaced by another volume meanwhile; ask again");
-            return Err(ControlError::NotFound(message));
-        }
+        are_locked(volumes, &look)?;
         self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
         let planned =
@@ -361,6 +358,17 @@ impl Attach {
             what: format!("{what} of request {request}"),
             reason: error.to_string(),
         });
+    }
+}
+
+/// Lock and intents are those of the volumes that had these names then (I12).
+fn are_locked(locked: &[VolumeRef], look: &AttachContext) -> Result<(), ControlError> {
+    let still = |then: &&VolumeRef| look.input.disks.iter().any(|now| now.volume() == *then);
+    match locked.iter().find(|then| !still(then)) {
+        Some(volume) => Err(ControlError::NotFound(format!(
+            "{volume} was replaced by another volume meanwhile; ask again"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use volward_control::ports::{Clock, Event, PortError};
 use volward_control::{ControlError, Node};
 use volward_model::{
-    Access, Attachment, AttachmentState, Bytes, PoolName, Sharing, SlotReading, VolumeRef,
+    Access, Attachment, AttachmentState, Bytes, Outcome, PoolName, Sharing, SlotReading, VolumeRef,
 };
 use volward_plan::RefusalCode;
 use volward_simulation::check::settled;
@@ -178,7 +178,15 @@ fn a_reader_that_comes_elsewhere_meanwhile_undoes_nothing_where_the_same_is_gran
         1,
         "it knew of the newcomer"
     );
-    assert_eq!(n2.decisions.outcomes().len(), 1);
+    // The decision that the lease was taken for is on record too.
+    let [first, last] = &n2.decisions.outcomes()[..] else {
+        panic!("{:?}", n2.decisions.outcomes());
+    };
+    assert!(
+        matches!(first, Outcome::Failed { message } if message.contains("under the lease")),
+        "{first:?}"
+    );
+    assert_eq!(*last, Outcome::Done);
 }
 
 /// A writer that comes meanwhile, where one may write.

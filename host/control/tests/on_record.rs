@@ -114,9 +114,10 @@ fn what_became_of_a_detach_is_written_when_it_is_known() {
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
     n1.kernel.fail_on(
         "unlink",
-        PortError::Io {
-            what: "a test".into(),
-            reason: "a test's failure".into(),
+        PortError::Identity {
+            what: "a test's failure".into(),
+            expected: "a path".into(),
+            found: "another".into(),
         },
     );
     assert!(n1.node.detach(&detach_ask(instance(1))).is_err());

@@ -401,6 +401,7 @@ mod tests {
         let at_once: Vec<_> = at_once.map(|route| route.path).collect();
         let expected = [
             "/v1/confirm",
+            "/v1/fence",
             "/v1/attachments",
             "/v1/hydrations",
             "/v1/status",
