@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
-    AttachmentState, Home, InstanceId, Origin, PoolInfo, PoolName, RequestId, VolumeId, VolumeInfo,
-    VolumeName, VolumeRef,
+    AttachmentState, DeviceInfo, DeviceRole, Home, InstanceId, Origin, PoolInfo, PoolName,
+    RequestId, VolumeId, VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::DetachPlan;
 use volward_plan::detach::{DetachingVolume, detach};
@@ -327,10 +327,11 @@ impl Detach {
             let home = found.and_then(|v| v.home().ok());
             let contradictions = match (found, &home, &traces) {
                 (Some(found), Some(home), Ok(traces)) => self.contradictions(found, home, traces),
-                // A copy was granted, and nothing but the home tag tells what became of it.
-                (_, _, Err(error)) if attachment.copy.is_some() => {
+                // Nothing but the home tag would tell what became of a copy.
+                (_, home, Err(error)) if attachment.copy.is_some() || home.is_none() => {
                     vec![format!("this node's devices cannot be listed: {error}")]
                 }
+                (Some(_), None, Ok(traces)) => loaded_clones(volume, traces),
                 _ => Vec::new(),
             };
             let others_stay = self
@@ -338,9 +339,11 @@ impl Detach {
                 .attachment_table()
                 .of_volume(volume.id)
                 .any(|a| a.instance != instance);
-            // Where the pool cannot be read, what was granted tells whether there is a copy: its
-            // data must not be given up.
-            let home = home.or_else(|| attachment.copy.map(|_| self.assumed_split(volume)));
+            // Where the pool cannot be read, what was granted tells whether there is a copy, or what is
+            // loaded, for a guest may have it without a grant: its data must not be given up.
+            let has_clone = |t: &Traces| !loaded_clones(volume, t).is_empty();
+            let copied = attachment.copy.is_some() || traces.as_ref().is_ok_and(has_clone);
+            let home = home.or_else(|| copied.then(|| self.assumed_split(volume)));
             leaving.push(DetachingVolume {
                 volume: volume.clone(),
                 form: attachment.form,
@@ -381,6 +384,19 @@ impl Detach {
             generation: 0,
         }
     }
+}
+
+/// What speaks against giving up a volume whose home cannot be read: its data may be in a copy.
+fn loaded_clones(volume: &VolumeRef, traces: &Traces) -> Vec<String> {
+    let of_volume = traces.devices.iter().filter(|d| d.id.volume == volume.id);
+    let clones = of_volume.filter(|d| matches!(d.id.role, DeviceRole::Clone | DeviceRole::Return));
+    let sentence = |d: &DeviceInfo| {
+        format!(
+            "its home cannot be read, and device {} is loaded on this node",
+            d.id
+        )
+    };
+    clones.map(sentence).collect()
 }
 
 /// A detach that is tried again counts as accepted where its entry outlives this daemon; otherwise

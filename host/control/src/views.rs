@@ -182,7 +182,10 @@ impl Views {
 
     fn trouble_of(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> Option<VolumeTrouble> {
         let node = &self.settings.node;
-        let home = info.home().ok()?;
+        let home = match info.home() {
+            Ok(home) => home,
+            Err(error) => return Some(VolumeTrouble::Contradiction(vec![error.to_string()])),
+        };
         let seen = self.observer.local_input(&snapshot.traces, info).ok()?;
         if let Verdict::Contradict(sentences) = weigh(node, &home, &seen) {
             return Some(VolumeTrouble::Contradiction(sentences));

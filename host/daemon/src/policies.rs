@@ -25,9 +25,9 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 /// each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// An attach that comes before the policies are loaded waits for them so long; libvirt's hook, which
-/// holds up the start of a guest, gives up after several minutes.
-pub(crate) const FIRST_LOAD: Duration = Duration::from_secs(60);
+/// An attach that comes before the policies are loaded waits for them so long: half of what libvirt's
+/// hook waits for the whole attach.
+pub(crate) const FIRST_LOAD: Duration = Duration::from_secs(30);
 /// Whoever asks for a load while one is under way waits so long for it: less than the CLI does.
 pub(crate) const OTHER_LOAD: Duration = Duration::from_secs(30);
 

@@ -49,17 +49,18 @@ pub fn write_back(
             Step::UnloadClone {
                 volume: volume.clone(),
             },
-            Step::RemoveCopy {
-                volume: volume.clone(),
-                local: local.clone(),
-            },
         ];
+        // Before the copy goes: the data is home, and a local pool that has died keeps nobody from it.
         if release {
             steps.push(Step::Release {
                 pool: volume.pool.clone(),
                 volumes: vec![volume.clone()],
             });
         }
+        steps.push(Step::RemoveCopy {
+            volume: volume.clone(),
+            local: local.clone(),
+        });
         steps
     };
     agree(node, &home, seen)?;

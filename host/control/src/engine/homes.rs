@@ -71,6 +71,18 @@ impl Engine {
     pub(super) fn remove_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<()> {
         let names = names(volume)?;
         let pool = self.ports.volumes.pool(local)?;
+        // Whatever was known when this was planned: what a guest has used and nobody has written
+        // back is the only place of its data. Before the metadata goes, without which it is lost.
+        if let Some(copy) = pool.named(&names.copy) {
+            let stage = CopyStage::from_tags(copy.tags.iter().map(String::as_str));
+            if let Some(stage @ CopyStage::Used { .. }) = stage {
+                return Err(PortError::Identity {
+                    what: copy.volume.to_string(),
+                    expected: "a copy that nobody has used, or that is written back".to_owned(),
+                    found: format!("one with the tag {}", stage.tag()),
+                });
+            }
+        }
         for name in [&names.return_metadata, &names.metadata, &names.copy] {
             let Some(info) = pool.named(name) else {
                 continue;

@@ -66,8 +66,8 @@ fn i24_home_is_pool_only_after_the_reverse_clone_is_complete() {
             "set-home",
             "unload-write-back",
             "unload-clone",
-            "remove-copy",
             "release",
+            "remove-copy",
         ]
     );
 }
@@ -85,8 +85,8 @@ fn i21_a_write_back_that_goes_on_zeroes_nothing() {
             "set-home",
             "unload-write-back",
             "unload-clone",
-            "remove-copy",
             "release",
+            "remove-copy",
         ]
     );
 }
@@ -98,8 +98,8 @@ fn once_home_is_pool_only_the_rest_is_cleaned_up() {
         [
             "unload-write-back",
             "unload-clone",
-            "remove-copy",
-            "release"
+            "release",
+            "remove-copy"
         ]
     );
 }
