@@ -4,18 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use volward_model::{
-    AttachmentState, DeviceInfo, DeviceRole, Home, InstanceId, Origin, PoolInfo, PoolName,
-    RequestId, VolumeId, VolumeInfo, VolumeName, VolumeRef,
-};
+use volward_model::{InstanceId, Origin, PoolName, RequestId, VolumeId, VolumeName, VolumeRef};
 use volward_plan::DetachPlan;
-use volward_plan::detach::{DetachingVolume, detach};
-use volward_plan::witness::{Verdict, weigh};
+use volward_plan::detach::detach;
 
 use crate::copies::Copies;
 use crate::engine::{Engine, ExecuteError, UNASKED};
 use crate::error::ControlError;
-use crate::observe::{Observer, Traces};
+use crate::observe::Observer;
 use crate::ports::{
     Afterwards, Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy,
     PortError, StoredAttachment, Volumes,
@@ -24,6 +20,7 @@ use crate::settings::{Settings, needs};
 use crate::state::{Attaching, Cancellation, State};
 
 mod advice;
+mod leaving;
 mod owed;
 
 /// A request to take an instance's disks back.
@@ -306,97 +303,10 @@ impl Detach {
         }
     }
 
-    fn leaving(&self, instance: InstanceId, selected: &[StoredAttachment]) -> Vec<DetachingVolume> {
-        let mut pools: BTreeMap<PoolName, Option<PoolInfo>> = BTreeMap::new();
-        let mut leaving = Vec::new();
-        let traces = self.observer.traces();
-        if let Err(error) = &traces {
-            self.trouble("detaching without a look at the devices".to_owned(), error);
-        }
-        for attachment in selected {
-            let volume = &attachment.volume;
-            let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
-                let info = self.ports.volumes.pool(&volume.pool);
-                info.inspect_err(|error| {
-                    let what = format!("detaching without a report of pool {}", volume.pool);
-                    self.trouble(what, error);
-                })
-                .ok()
-            });
-            let found = info.as_ref().and_then(|i| i.volume(volume.id));
-            let home = found.and_then(|v| v.home().ok());
-            let contradictions = match (found, &home, &traces) {
-                (Some(found), Some(home), Ok(traces)) => self.contradictions(found, home, traces),
-                // Nothing but the home tag would tell what became of a copy.
-                (_, home, Err(error)) if attachment.copy.is_some() || home.is_none() => {
-                    vec![format!("this node's devices cannot be listed: {error}")]
-                }
-                (Some(_), None, Ok(traces)) => loaded_clones(volume, traces),
-                _ => Vec::new(),
-            };
-            let others_stay = self
-                .state
-                .attachment_table()
-                .of_volume(volume.id)
-                .any(|a| a.instance != instance);
-            // Where the pool cannot be read, what was granted tells whether there is a copy, or what is
-            // loaded, for a guest may have it without a grant: its data must not be given up.
-            let has_clone = |t: &Traces| !loaded_clones(volume, t).is_empty();
-            let copied = attachment.copy.is_some() || traces.as_ref().is_ok_and(has_clone);
-            let home = home.or_else(|| copied.then(|| self.assumed_split(volume)));
-            leaving.push(DetachingVolume {
-                volume: volume.clone(),
-                form: attachment.form,
-                others_stay,
-                home,
-                remains: attachment.state == AttachmentState::Quarantined
-                    && attachment.copy.is_some(),
-                contradictions,
-            });
-        }
-        leaving
-    }
-
     fn trouble(&self, what: String, error: &PortError) {
         let reason = error.to_string();
         self.ports.events.tell(&Event::Trouble { what, reason });
     }
-
-    /// What speaks against giving up the volume's lease and copy.
-    fn contradictions(&self, info: &VolumeInfo, home: &Home, traces: &Traces) -> Vec<String> {
-        let seen = match self.observer.local_input(traces, info) {
-            Ok(seen) => seen,
-            Err(error) => return vec![format!("the devices of {}: {error}", info.volume)],
-        };
-        match weigh(&self.settings.node, home, &seen) {
-            Verdict::Contradict(sentences) => sentences,
-            Verdict::Agree | Verdict::Leftovers => Vec::new(),
-        }
-    }
-
-    fn assumed_split(&self, volume: &VolumeRef) -> Home {
-        let state = volward_model::HomeState::Split {
-            node: self.settings.node.clone(),
-            copy: volume.id.lv,
-        };
-        Home {
-            state,
-            generation: 0,
-        }
-    }
-}
-
-/// What speaks against giving up a volume whose home cannot be read: its data may be in a copy.
-fn loaded_clones(volume: &VolumeRef, traces: &Traces) -> Vec<String> {
-    let of_volume = traces.devices.iter().filter(|d| d.id.volume == volume.id);
-    let clones = of_volume.filter(|d| matches!(d.id.role, DeviceRole::Clone | DeviceRole::Return));
-    let sentence = |d: &DeviceInfo| {
-        format!(
-            "its home cannot be read, and device {} is loaded on this node",
-            d.id
-        )
-    };
-    clones.map(sentence).collect()
 }
 
 /// A detach that is tried again counts as accepted where its entry outlives this daemon; otherwise

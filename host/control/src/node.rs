@@ -1,14 +1,12 @@
 //! The front door: one node, composed of its use cases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use volward_model::{
-    AttachmentKey, InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName,
-    VolumeRef,
+    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName, VolumeRef,
 };
 
-use volward_plan::fence::Standing;
 use volward_plan::witness::Testimony;
 
 use crate::attach::{Attach, AttachDone, AttachRequest};
@@ -24,8 +22,10 @@ use crate::recover::{Recovered, Recovery};
 use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
-use crate::state::{CopyView, Fenced, State};
+use crate::state::{CopyView, State};
 use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views, VolumeTrouble};
+
+mod leases;
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -189,53 +189,6 @@ impl Node {
         }
         self.retries.wake();
         outcome
-    }
-
-    /// One look at the leases, to be made every second; cuts off what they are lost of. Returns at
-    /// once, and goes on in the background.
-    pub fn follow_leases(&self) {
-        self.fence.follow();
-    }
-
-    /// What the leases of each shared pool are worth now.
-    #[must_use]
-    pub fn lease_standings(&self) -> Vec<(PoolName, Standing)> {
-        self.fence.standings()
-    }
-
-    /// Cuts off what an instance has here, or only these volumes of it (`pool`, `volume`); `None`:
-    /// all that is attached on this node. Answers what is to be cut off, at once;
-    /// [`Node::fenced`] says when it is.
-    pub fn fence(
-        &self,
-        instance: Option<InstanceId>,
-        volumes: &[(PoolName, VolumeName)],
-    ) -> Vec<StoredAttachment> {
-        self.fence.fence(|a| {
-            let named = |(pool, name): &(PoolName, VolumeName)| {
-                *pool == a.volume.pool && *name == a.volume.name
-            };
-            instance.is_none_or(|one| one == a.instance)
-                && (volumes.is_empty() || volumes.iter().any(named))
-        })
-    }
-
-    /// Gives an instance its I/O back, all of it or none.
-    ///
-    /// # Errors
-    /// If another node may have had one of its volumes meanwhile, or nobody knows.
-    pub fn unfence(
-        &self,
-        request: RequestId,
-        instance: InstanceId,
-    ) -> Result<Vec<VolumeRef>, ControlError> {
-        self.fence.unfence(request, instance)
-    }
-
-    /// Attachments whose I/O is cut off, or is to be.
-    #[must_use]
-    pub fn fenced(&self) -> BTreeMap<AttachmentKey, Fenced> {
-        self.state.fences().all().clone()
     }
 
     /// Makes a configured volume group a pool: its devices are made known to this node's LVM, and a

@@ -1,15 +1,14 @@
 //! Reading pools, leases and slots; making a plan input (for the plan) and facts (for policies)
 //! of one and the same snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
-    Access, Attachment, AttachmentKey, AttachmentState, Bytes, CloneStatus, CopyProgress,
-    DiskFacts, HeldLease, Home, HydrationFacts, InstanceId, LeaseHolder, LeaseMode, LvUuid, Member,
-    NodeFacts, NumberedSlot, PoolInfo, PoolName, Sharing, Slot, SlotReading, Space, VolumeId,
+    Access, Attachment, AttachmentKey, Bytes, CloneStatus, DiskFacts, Home, HydrationFacts,
+    InstanceId, LeaseHolder, LeaseMode, NodeFacts, PoolInfo, PoolName, Sharing, Space, VolumeId,
     VolumeInfo, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
@@ -21,122 +20,12 @@ use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
 mod names;
+mod snapshot;
 mod traces;
 
 pub(crate) use names::unexplained;
+pub use snapshot::PoolSnapshot;
 pub(crate) use traces::Traces;
-
-/// A shared pool at one moment.
-#[derive(Clone, Debug)]
-pub struct PoolSnapshot {
-    /// As LVM has it.
-    pub info: PoolInfo,
-    /// Leases this node holds.
-    pub held: BTreeMap<LvUuid, HeldLease>,
-    /// Whether sanlock runs under a watchdog.
-    pub watchdog_armed: bool,
-    /// Members of its lockspace.
-    pub members: Vec<Member>,
-    /// This node among them.
-    pub own: Member,
-    /// The registry.
-    pub slots: Vec<NumberedSlot>,
-    /// What this node itself has of the pool's volumes.
-    pub(crate) traces: Traces,
-}
-
-impl PoolSnapshot {
-    /// Good slots of other nodes that may be alive. One written under another lockspace generation
-    /// counts too, until its node has written it anew: a node whose sanlock was restarted may have
-    /// guests that still write. One of a later generation than sanlock has seen is of a node that has
-    /// just joined again: it is alive. A slot of a dead node holds nothing.
-    pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter_map(|place| {
-            let SlotReading::Good { slot, .. } = &place.reading else {
-                return None;
-            };
-            let members = &mut self.members.iter();
-            let member = members.find(|m| m.host_id == place.host_id && !m.own)?;
-            let alive = member.state.may_be_alive() || slot.generation > member.generation;
-            alive.then_some(slot.as_ref())
-        })
-    }
-
-    /// What the live slots say is attached or asked for. An intent of another lockspace generation is
-    /// nobody's any more: who announced it lost what it was about to take.
-    pub fn attachments_of_others(&self) -> impl Iterator<Item = (&Slot, &Attachment)> {
-        let of_slot = |slot| {
-            let present = self.is_present(slot);
-            let counts = move |a: &&Attachment| present || a.state != AttachmentState::Intent;
-            let attachments = slot.attachments.iter().filter(counts);
-            attachments.map(move |attachment| (slot, attachment))
-        };
-        self.live_slots().flat_map(of_slot)
-    }
-
-    /// Whether the slot was written under the generation that sanlock sees.
-    fn is_present(&self, slot: &Slot) -> bool {
-        let member = self.members.iter().find(|m| m.host_id == slot.host_id);
-        member.is_some_and(|member| slot.generation >= member.generation)
-    }
-
-    /// Sentences: whose slot cannot be read although the node may be alive.
-    #[must_use]
-    pub fn unreadable(&self) -> Vec<String> {
-        let broken = self.slots.iter().filter_map(|place| {
-            let SlotReading::Broken { reason } = &place.reading else { return None };
-            self.live_member(place.host_id)?;
-            Some(format!(
-                "the registry slot of host-id {} in pool {} cannot be read ({reason}), and that node \
-                 may be alive; restart volwardd there",
-                place.host_id, self.info.name
-            ))
-        });
-        broken.collect()
-    }
-
-    /// Sentences: which nodes that may be alive may hold the volume, by slots that only a newer
-    /// version understands; of `None`, which such nodes there are. The
-    /// generation does not matter, as in [`PoolSnapshot::live_slots`].
-    #[must_use]
-    pub fn newer(&self, volume: Option<VolumeId>) -> Vec<String> {
-        let newer = self.slots.iter().filter_map(|place| {
-            let SlotReading::Newer(slot) = &place.reading else { return None };
-            self.live_member(place.host_id)?;
-            if volume.is_some_and(|volume| !slot.may_hold(volume)) {
-                return None;
-            }
-            let node = slot.node.as_ref().map_or_else(
-                || format!("the node with host-id {}", place.host_id),
-                |node| format!("node {node}"),
-            );
-            let names = match &slot.held {
-                Some(held) if volume.is_none() => format!("names {} volume(s)", held.len()),
-                Some(_) => "names this volume".to_owned(),
-                None => "does not tell this version which volumes it has".to_owned(),
-            };
-            Some(format!(
-                "{node} runs a newer Volward, whose slot in pool {} {names} ({}); upgrade this node",
-                self.info.name, slot.reason
-            ))
-        });
-        newer.collect()
-    }
-
-    fn live_member(&self, host_id: u64) -> Option<&Member> {
-        self.members
-            .iter()
-            .find(|m| m.host_id == host_id && !m.own && m.state.may_be_alive())
-    }
-
-    /// How far the copy of a volume is, by the node that has it.
-    fn progress(&self, volume: VolumeId) -> Option<CopyProgress> {
-        self.live_slots()
-            .flat_map(|s| &s.copies)
-            .find(|c| c.volume == volume)
-            .copied()
-    }
-}
 
 needs!(ObserverPorts {
     volumes: Volumes,

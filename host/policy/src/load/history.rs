@@ -68,7 +68,7 @@ pub(crate) struct Version {
     /// Since when the policies folder has had no file of this policy; in all versions the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     absent_since_ms: Option<u64>,
-    /// What it was tried with when it was loaded; see [`Identity::tried`].
+    /// What it was tried with when it was loaded; see [`Identity::tried_with`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tried: Option<String>,
 }
@@ -82,7 +82,7 @@ impl Version {
             rolled_back: false,
             loaded_ms: None,
             absent_since_ms: None,
-            tried: Some(identity.tried()),
+            tried: Some(digest(identity.tried_with().as_bytes())),
         }
     }
 
@@ -178,7 +178,7 @@ impl History {
 
     /// Whether this version was loaded before with the same scenarios and by the same daemon.
     pub(crate) fn was_tried(&self, identity: &Identity) -> Result<bool, HistoryError> {
-        let tried = Some(identity.tried());
+        let tried = Some(digest(identity.tried_with().as_bytes()));
         let versions = self.versions(&identity.name)?;
         Ok(versions
             .iter()

@@ -13,7 +13,6 @@ use wasmtime::component::{
     Lift, Lower, Resource, TypedFunc,
 };
 
-use crate::digest::digest;
 use crate::run::bindings::answers;
 use crate::run::call::Call;
 use crate::run::convert;
@@ -280,10 +279,10 @@ impl Identity {
         (&self.digest, &self.config) == (&other.digest, &other.config)
     }
 
-    /// What it is tried with, in one digest: its scenarios, by which daemon, compiled how.
-    pub(crate) fn tried(&self) -> String {
+    /// What it is tried with, in words: its scenarios, by which daemon, compiled how.
+    pub(crate) fn tried_with(&self) -> String {
         let (scenarios, version) = (&self.scenarios, env!("CARGO_PKG_VERSION"));
-        digest(format!("{scenarios} {version} {CODE_SETTINGS}").as_bytes())
+        format!("{scenarios} {version} {CODE_SETTINGS}")
     }
 
     /// Keys of the configuration whose values are not the other's, in their order.

@@ -1,0 +1,162 @@
+//! Giving I/O back: only where the lease, the home and the size are what they were.
+
+use volward_model::{Backing, HomeState, InstanceId, RequestId, Sectors, Table, VolumeRef};
+use volward_plan::fence::{Said, Standing};
+use volward_plan::{Refusal, home_of};
+
+use super::{Fence, device_of, mode_of, said};
+use crate::engine::clone_of;
+use crate::error::{ControlError, refuse, storage};
+use crate::observe::PoolSnapshot;
+use crate::ports::{Event, StoredAttachment};
+use crate::state::Fenced;
+
+impl Fence {
+    /// Gives an instance its I/O back, all of it or none, where nobody can have had its volumes
+    /// meanwhile: the lease, the home and the size are what they were.
+    ///
+    /// # Errors
+    /// With the refusal `fenced`, which says what is not as it was.
+    pub(crate) fn unfence(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+    ) -> Result<Vec<VolumeRef>, ControlError> {
+        let is_fenced = |a: &StoredAttachment| {
+            a.instance == instance && self.state.fences().get(a.key()).is_some()
+        };
+        let all: Vec<StoredAttachment> = {
+            let of_instance = self.attached(|a| a.instance == instance);
+            of_instance.into_iter().filter(is_fenced).collect()
+        };
+        let volumes: Vec<_> = all.iter().map(|a| a.volume.id).collect();
+        let wait = self.settings.lock_wait;
+        let guard = self.state.volume_locks.take(&volumes, wait);
+        let _guard = guard.map_err(|_| ControlError::Waiting {
+            volume: format!("the volumes of instance {instance}"),
+            seconds: wait.as_secs(),
+        })?;
+        let mut tables = Vec::new();
+        for attachment in &all {
+            tables.push(self.table_again(request, attachment)?);
+        }
+        let failed = |error| storage(request, "giving an attachment its I/O back", error);
+        for (attachment, (table, read_only)) in all.iter().zip(&tables) {
+            let id = device_of(attachment);
+            self.ports
+                .devices
+                .reload(id, table, *read_only)
+                .map_err(failed)?;
+            self.state.fences().lift(attachment.key());
+            self.ports.events.tell(&Event::Unfenced {
+                volume: attachment.volume.clone(),
+                instance,
+            });
+        }
+        Ok(all.into_iter().map(|a| a.volume).collect())
+    }
+
+    /// The table that a fenced attachment had, if nothing has changed beneath it.
+    fn table_again(
+        &self,
+        request: RequestId,
+        attachment: &StoredAttachment,
+    ) -> Result<(Table, bool), ControlError> {
+        let volume = &attachment.volume;
+        let no = |why: String| refuse(request, Refusal::fenced(volume, &why));
+        let failed = |error| storage(request, "looking at what is fenced", error);
+        let fenced = self.state.fences().get(attachment.key()).cloned();
+        let Some(fenced) = fenced.filter(|fenced| fenced.regainable) else {
+            return Err(no(
+                "its lease was given up, or nobody knows why it was cut off".into(),
+            ));
+        };
+        if !fenced.cut {
+            return Err(no(
+                "it is not cut off yet: I/O in flight has not ended".into()
+            ));
+        }
+        // The lease first: where it is lost, the pool is hardly ever readable.
+        self.lease_is_as_before(&fenced, attachment).map_err(no)?;
+        let snapshot = self.observer.snapshot(&volume.pool).map_err(failed)?;
+        let device = self
+            .ports
+            .devices
+            .get(device_of(attachment))
+            .map_err(failed)?;
+        let Some(device) = device else {
+            return Err(no("its device is gone".into()));
+        };
+        let clone = self.ports.devices.get(clone_of(volume)).map_err(failed)?;
+        let on = self
+            .stands_on(volume, &snapshot, clone.is_some(), device.size)
+            .map_err(no)?;
+        let size = device.size;
+        Ok((Table::Linear { on, size }, device.read_only))
+    }
+
+    fn lease_is_as_before(
+        &self,
+        fenced: &Fenced,
+        attachment: &StoredAttachment,
+    ) -> Result<(), String> {
+        let pool = &attachment.volume.pool;
+        let now = self.ports.clock.monotonic();
+        let said = said(self.ports.leases.status(pool));
+        let standing = {
+            let mut pools = self.pools();
+            let followed = pools.entry(pool.clone()).or_default();
+            // Another look, as any; the answer is of now.
+            followed.watch.hear(now, &said)
+        };
+        let Said::Joined { held, .. } = said else {
+            return Err("the lockspace is not joined, or sanlock does not answer".to_owned());
+        };
+        if standing != Standing::Sound {
+            return Err("the lockspace is not renewed as it should be".to_owned());
+        }
+        match held.get(&attachment.volume.id.lv) {
+            Some(lease) if lease.orphan => Err("its lease is an orphan".to_owned()),
+            Some(lease) if lease.mode < mode_of(attachment) => {
+                Err(format!("its lease is held {} now", lease.mode))
+            }
+            Some(lease) if Some(lease.version) != fenced.version => Err(
+                "its lease was lost and taken again: another node may have written meanwhile"
+                    .to_owned(),
+            ),
+            Some(_) => Ok(()),
+            None => Err("its lease is not held any more".to_owned()),
+        }
+    }
+
+    /// What the attachment's device stood on, from home and clone, which have to agree.
+    fn stands_on(
+        &self,
+        volume: &VolumeRef,
+        snapshot: &PoolSnapshot,
+        cloned: bool,
+        length: Sectors,
+    ) -> Result<Backing, String> {
+        let info = snapshot
+            .info
+            .volume(volume.id)
+            .ok_or_else(|| "the volume is gone".to_owned())?;
+        let home = home_of(info).map_err(|refusal| refusal.message)?;
+        let size = info.size.sectors();
+        let at_home = home.state == HomeState::Pool;
+        let split_here = matches!(
+            &home.state,
+            HomeState::Split { node, .. } if *node == self.settings.node
+        );
+        if at_home && !cloned {
+            return match size {
+                Some(size) if size == length => Ok(Backing::Volume(volume.id)),
+                _ => Err("its size has changed".to_owned()),
+            };
+        }
+        if split_here && cloned {
+            return Ok(Backing::Device(clone_of(volume)));
+        }
+        Err(format!("its home is {home} now"))
+    }
+}

@@ -1,0 +1,155 @@
+use super::*;
+
+fn parse(text: &str) -> anyhow::Result<Config> {
+    Config::parse(text, Path::new("volward.toml"))
+}
+
+#[test]
+fn a_typo_is_refused_with_file_line_and_what_was_expected() {
+    let error = parse("[node]\nname = \"n1\"\n\n[[pool]]\nname = \"vg0\"\nkund = \"shared\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("volward.toml line 6"), "{error}");
+    assert!(
+        error.contains("kund") && error.contains("expected"),
+        "{error}"
+    );
+    assert!(!error.contains('\n'), "one line: {error}");
+}
+
+/// Also with every key that is commented out: what stands there is the default.
+#[test]
+fn the_packaged_example_is_accepted_and_shows_the_defaults() {
+    let example = include_str!("../../../../packaging/volward.toml");
+    let key = |line: &str| {
+        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
+        let plain = key.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        plain.then(|| line["# ".len()..].to_owned())
+    };
+    let whole: Vec<String> = example
+        .lines()
+        .map(|line| key(line).unwrap_or_else(|| line.to_owned()))
+        .collect();
+    assert_ne!(whole.join("\n").trim(), example.trim());
+    let shown = parse(example).unwrap();
+    let mut whole = parse(&whole.join("\n")).unwrap();
+    assert_eq!(whole.pool[0].devices_file(), shown.pool[0].devices_file());
+    whole.pool = shown.pool.clone();
+    whole.paths.workbench = None;
+    assert_eq!(format!("{whole:?}"), format!("{shown:?}"));
+}
+
+#[test]
+fn an_empty_file_is_a_configuration_without_pools() {
+    let config = parse("").unwrap();
+    assert!(config.pool.is_empty() && config.policy.baseline == Switch::On);
+    assert!(!config.lab.read_write_without_watchdog, "I26");
+}
+
+fn refused(text: &str) -> String {
+    let error = parse(text).unwrap_err().to_string();
+    assert!(!error.contains('\n'), "one line: {error}");
+    error
+}
+
+#[test]
+fn the_same_pool_twice_and_two_local_pools_are_refused_with_their_line() {
+    let pool = |name, kind| format!("[[pool]]\nname = \"{name}\"\n# a remark\nkind = \"{kind}\"\n");
+    let twice = refused(&format!("{}{}", pool("a", "shared"), pool("a", "shared")));
+    assert!(twice.starts_with("volward.toml line 6: pool a "), "{twice}");
+    let local = refused(&format!("{}{}", pool("a", "local"), pool("b", "local")));
+    assert!(
+        local.starts_with("volward.toml line 8: ") && local.contains("pool a"),
+        "{local}"
+    );
+}
+
+#[test]
+fn limits_of_the_decision_log_are_checked() {
+    let config = parse("[decisions]\nkeep-days = 30\n").unwrap();
+    assert_eq!(
+        (config.decisions.keep_days, config.decisions.files),
+        (30, 8)
+    );
+    for bad in [
+        "files = 0",
+        "file-bytes = 100",
+        "file-byte = 100000",
+        "keep-days = -1",
+    ] {
+        let error = parse(&format!("[decisions]\n{bad}\n"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("volward.toml line 2: "), "{error}");
+    }
+}
+
+#[test]
+fn limits_within_which_every_policy_fails_are_refused_with_their_line() {
+    let zeros = [
+        "deadline-ms",
+        "load-deadline-ms",
+        "memory-bytes",
+        "table-elements",
+        "hostcall-bytes",
+        "handles",
+        "component-bytes",
+        "concurrency",
+    ];
+    for key in zeros {
+        let error = refused(&format!("[policy.limits]\n{key} = 0\n"));
+        assert!(error.contains("line 2") && error.contains(key), "{error}");
+    }
+    let error = refused("[policy.limits]\nmemory-bytes = 1\n");
+    assert!(error.contains("at least 2097152"), "{error}");
+}
+
+#[test]
+fn i16_the_systems_devices_file_cannot_be_configured() {
+    for file in ["system.devices", "../x.devices"] {
+        let error = refused(&format!("[[pool]]\nname=\"a\"\ndevices-file=\"{file}\"\n"));
+        assert!(
+            error.starts_with("volward.toml line 3: devices-file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_pools_provider_is_lvmlockd_unless_it_says_otherwise() {
+    let provider = |more: &str| {
+        let config = parse(&format!("[[pool]]\nname = \"a\"\n{more}")).unwrap();
+        config.pool[0].provider()
+    };
+    assert_eq!(provider(""), Some(Provider::Lvmlockd));
+    assert_eq!(
+        provider("provider = \"lvmlockd\""),
+        Some(Provider::Lvmlockd)
+    );
+    assert_eq!(provider("provider = \"direct\""), Some(Provider::Direct));
+    assert_eq!(provider("kind = \"local\""), None);
+    let local = refused("[[pool]]\nname = \"a\"\nkind = \"local\"\nprovider = \"direct\"\n");
+    assert!(local.starts_with("volward.toml line 4: pool a"), "{local}");
+}
+
+/// What only the policy runtime would refuse is refused before it starts, where `--check` sees
+/// it.
+#[test]
+fn limits_the_policy_runtime_refuses_are_refused_with_their_line() {
+    for (limit, word) in [
+        ("stack-bytes = 1048577", "1048576"),
+        ("stack-bytes = 0", "zero"),
+        ("memory-bytes = 99999999999999", "memory"),
+        ("concurrency = 4294967295", "concurrency"),
+        ("concurrency = 1025", "1024"),
+    ] {
+        let text = format!("[policy.limits]\ndeadline-ms = 100\n{limit}\nhandles = 7\n");
+        let error = refused(&text);
+        let key = limit.split(' ').next().unwrap();
+        assert!(
+            error.starts_with(&format!("volward.toml line 3: {key}")) && error.contains(word),
+            "{error}"
+        );
+    }
+    assert!(parse("policy.limits.memory-bytes = 67108864").is_ok());
+}
