@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use volward_model::{Answer, Combined, DecisionRecord, Outcome, RequestId, VolumeRef};
+use volward_model::{Answer, Outcome, VolumeRef};
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{AttachPlan, Refusal, VolumeInput};
@@ -13,7 +13,7 @@ use crate::engine::{Engine, Settled, StepFailure};
 use crate::error::{ControlError, refuse, storage, unfinished};
 use crate::observe::{Observer, unexplained};
 use crate::ports::{
-    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, PortError, Volumes,
+    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{State, VolumeGuard};
@@ -21,9 +21,13 @@ use contention::INTENT_PAUSE;
 use gather::AttachContext;
 
 mod contention;
+mod decision;
 mod execute;
 mod gather;
+mod leases;
 mod request;
+
+use decision::answer_of;
 
 pub use request::{AttachDone, AttachRequest, DiskRequest};
 
@@ -80,6 +84,7 @@ impl Attach {
             self.observer.managed(&disk.pool)?;
         }
         if ask.dry_run {
+            self.leases_must_be_sound(ask)?;
             let volumes = self.resolve(ask)?;
             let guard = self.lock_volumes(ask, &volumes)?;
             self.must_be_finished(&volumes)?;
@@ -110,10 +115,12 @@ impl Attach {
     }
 
     fn attach_locked(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
+        self.leases_must_be_sound(ask)?;
         let volumes = self.resolve(ask)?;
         let guard = self.lock_volumes(ask, &volumes)?;
         self.settle_owed(&volumes);
         self.must_be_finished(&volumes)?;
+        self.must_not_be_fenced(ask, &volumes)?;
         let outcome = self.attempts(ask, &volumes);
         drop(guard);
         outcome
@@ -335,30 +342,6 @@ impl Attach {
         };
         attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
     }
-
-    /// Before the first step: nobody has a volume of which the log does not say why.
-    fn put_on_record(&self, decision: &DecisionRecord) -> Result<(), ControlError> {
-        let recorded = self.ports.decisions.record(decision, &Outcome::Begun);
-        recorded.map_err(|error| ControlError::State { error })?;
-        self.state.in_flight.on_record(decision.facts.request.id);
-        Ok(())
-    }
-
-    /// What ends here began nothing, so it ends so also where the log cannot be written.
-    fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
-        let request = decision.facts.request.id;
-        match self.ports.decisions.record(decision, outcome) {
-            Ok(()) => self.state.in_flight.on_record(request),
-            Err(error) => self.tell_unrecorded("the decision", request, &error),
-        }
-    }
-
-    fn tell_unrecorded(&self, what: &str, request: RequestId, error: &PortError) {
-        self.ports.events.tell(&Event::Unrecorded {
-            what: format!("{what} of request {request}"),
-            reason: error.to_string(),
-        });
-    }
 }
 
 /// Lock and intents are those of the volumes that had these names then (I12).
@@ -369,21 +352,6 @@ fn are_locked(locked: &[VolumeRef], look: &AttachContext) -> Result<(), ControlE
             "{volume} was replaced by another volume meanwhile; ask again"
         ))),
         None => Ok(()),
-    }
-}
-
-fn answer_of(request: RequestId, decision: &DecisionRecord) -> Result<Answer, ControlError> {
-    match &decision.combined {
-        Combined::Granted(answer) => Ok(answer.clone()),
-        Combined::Denied(denials) => Err(ControlError::Denied {
-            request,
-            denials: denials.clone(),
-        }),
-        Combined::Faulted(faults) => Err(ControlError::Faulted {
-            request,
-            faults: faults.clone(),
-        }),
-        Combined::Advised(_) => Err(refuse(request, Refusal::no_attach_answer())),
     }
 }
 

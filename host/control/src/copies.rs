@@ -142,7 +142,8 @@ impl Copies {
             return Ok(true);
         }
         let Some(status) = self.ports.devices.clone_status(id)? else {
-            self.state.note_complete(volume);
+            // Switched already, by an earlier daemon or by a try of which the rest failed.
+            self.switched(volume)?;
             return Ok(true);
         };
         self.state.note_status(volume, &status);
@@ -186,12 +187,18 @@ impl Copies {
         self.ports.fault_points.at("hydrate/switch/before");
         self.ports.devices.reload(id, &table, false)?;
         self.ports.fault_points.at("hydrate/switch/after");
+        self.switched(volume)?;
+        drop(guard);
+        Ok(true)
+    }
+
+    /// What follows from the switch.
+    fn switched(&self, volume: &VolumeRef) -> PortResult<()> {
         self.allow_discards(volume)?;
         self.state.note_complete(volume);
-        drop(guard);
         let volume = volume.clone();
         self.ports.events.tell(&Event::HydrationComplete { volume });
-        Ok(true)
+        Ok(())
     }
 
     /// For whoever asks, and whoever is told.

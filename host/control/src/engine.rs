@@ -12,6 +12,7 @@ use crate::ports::{
 use crate::settings::{Ports, Settings, needs};
 use crate::state::State;
 
+mod clones;
 mod execute;
 mod homes;
 mod hydration;
@@ -19,6 +20,7 @@ mod leases;
 mod owed;
 mod quarantine;
 mod run;
+mod take_up;
 
 pub(crate) use execute::{DueWriteBack, ExecuteError};
 pub(crate) use hydration::NAP;

@@ -1,16 +1,14 @@
 //! Following the leases, and cutting attachments off before another node may have their volume
 //! (I2). No policy is asked (I32).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use volward_model::{AttachmentKey, DeviceId, LeaseMode, LvUuid, PoolName, Sharing, Table};
-use volward_plan::fence::{LeaseWatch, Said, Standing};
-use volward_plan::{DiskForm, Refusal, Unmet};
+use volward_model::{DeviceId, LeaseMode, LvUuid, PoolName, Sharing, Table};
+use volward_plan::fence::{Said, Standing};
+use volward_plan::{DiskForm, Unmet};
 
-use crate::attach::{AttachRequest, DiskRequest};
-use crate::error::{ControlError, refuse};
 use crate::observe::Observer;
 use crate::ports::{
     Clock, Devices, Event, Events, Freshness, LeaseStatus, Leases, PortError, PortResult,
@@ -35,32 +33,18 @@ pub(crate) struct Fence {
     pub(crate) settings: Arc<Settings>,
     pub(crate) state: Arc<State>,
     pub(crate) observer: Arc<Observer>,
-    pub(crate) pools: Mutex<BTreeMap<PoolName, Followed>>,
-}
-
-/// One pool that is followed.
-#[derive(Debug, Default)]
-pub(crate) struct Followed {
-    watch: LeaseWatch,
-    /// A question is under way: one that hangs is not asked beside it.
-    asking: bool,
-    /// What was told last, so that each change is told once.
-    told: Option<&'static str>,
 }
 
 impl Fence {
-    /// One look, to be called every second. Returns at once: the lease provider is asked, and tables
+    /// One look, to be called more than once a second. Returns at once: the lease provider is asked, and tables
     /// are loaded, in the background; what one of them is waiting for keeps back nothing else.
     pub(crate) fn follow(self: &Arc<Self>) {
-        let keys: BTreeSet<AttachmentKey> = {
-            let table = self.state.attachment_table();
-            table.attachments().map(StoredAttachment::key).collect()
-        };
-        self.state.fences().keep(|key| keys.contains(&key));
+        let attached = self.attached(|_| true);
+        self.state.fences().keep(attached.iter());
         for pool in &self.settings.pools {
             let now = self.ports.clock.monotonic();
             let (standing, ask) = {
-                let mut pools = self.pools();
+                let mut pools = self.state.followed();
                 let followed = pools.entry(pool.clone()).or_default();
                 let ask = !std::mem::replace(&mut followed.asking, true);
                 (followed.watch.standing(now), ask)
@@ -95,7 +79,7 @@ impl Fence {
                     regainable: false,
                     version: None,
                 };
-                self.state.fences().begin(attachment.key(), fenced);
+                self.state.fences().begin(&attachment, fenced);
             }
         }
     }
@@ -106,7 +90,7 @@ impl Fence {
         let said = said(self.ports.leases.status(pool));
         let needed = self.needed(pool);
         let (standing, missing) = {
-            let mut pools = self.pools();
+            let mut pools = self.state.followed();
             let followed = pools.entry(pool.clone()).or_default();
             followed.asking = false;
             let standing = followed.watch.hear(asked_at, &said);
@@ -175,7 +159,7 @@ impl Fence {
             }
         };
         let before = {
-            let mut pools = self.pools();
+            let mut pools = self.state.followed();
             let followed = pools.entry(pool.clone()).or_default();
             followed.told.replace(word)
         };
@@ -198,46 +182,10 @@ impl Fence {
         attached
     }
 
-    /// Nothing is attached where leases may be lost before long, and an instance whose I/O is cut off
-    /// is not told that it has what it asks for.
-    pub(crate) fn admits(&self, request: &AttachRequest) -> Result<(), ControlError> {
-        let now = self.ports.clock.monotonic();
-        for disk in &request.disks {
-            let standing = {
-                let pools = self.pools();
-                let followed = pools.get(&disk.pool);
-                followed.map(|followed| followed.watch.standing(now))
-            };
-            let why = match standing {
-                Some(Standing::Late { ago, .. }) => {
-                    format!("the lockspace was last renewed {} s ago", ago.as_secs())
-                }
-                Some(Standing::Lost { reason, .. }) => reason,
-                None | Some(Standing::Unknown | Standing::Sound) => continue,
-            };
-            let refusal = Refusal::leases_uncertain(&disk.pool, &why);
-            return Err(refuse(request.request, refusal));
-        }
-        let is_asked_for = |a: &StoredAttachment| {
-            let same =
-                |disk: &DiskRequest| disk.pool == a.volume.pool && disk.volume == a.volume.name;
-            a.instance == request.instance && request.disks.iter().any(same)
-        };
-        for attachment in self.attached(is_asked_for) {
-            let fenced = self.state.fences().get(attachment.key()).cloned();
-            if let Some(fenced) = fenced {
-                let refusal = Refusal::fenced(&attachment.volume, &fenced.reason);
-                return Err(refuse(request.request, refusal));
-            }
-        }
-        Ok(())
-    }
-
     /// Has every I/O of the attachment fail from now on.
     fn cut_off(self: &Arc<Self>, attachment: &StoredAttachment, reason: String, regainable: bool) {
-        let key = attachment.key();
         let lease = {
-            let pools = self.pools();
+            let pools = self.state.followed();
             let followed = pools.get(&attachment.volume.pool);
             followed.and_then(|followed| followed.watch.lease(attachment.volume.id.lv))
         };
@@ -248,7 +196,7 @@ impl Fence {
             regainable,
             version: lease.map(|lease| lease.version),
         };
-        if !self.state.fences().begin(key, fenced) {
+        if !self.state.fences().begin(attachment, fenced) {
             return;
         }
         if attachment.form == DiskForm::Lv {
@@ -270,25 +218,29 @@ impl Fence {
 
     fn load_error_table(&self, attachment: &StoredAttachment) {
         let outcome = self.fail_all(device_of(attachment));
-        let key = attachment.key();
-        let reason = {
-            let mut fences = self.state.fences();
-            fences.end(key, outcome.is_ok());
-            fences.get(key).map(|fenced| fenced.reason.clone())
-        };
         let (volume, instance) = (attachment.volume.clone(), attachment.instance);
-        self.ports.events.tell(&match outcome {
-            Ok(()) => Event::Fenced {
-                volume,
-                instance,
-                reason: reason.unwrap_or_default(),
-            },
-            Err(error) => Event::NotFenced {
-                volume,
-                instance,
-                reason: error.to_string(),
-            },
-        });
+        let event = {
+            let mut fences = self.state.fences();
+            match outcome {
+                Ok(()) => fences.done(attachment).map(|reason| Event::Fenced {
+                    volume,
+                    instance,
+                    reason,
+                }),
+                Err(error) => {
+                    let reason = error.to_string();
+                    let is_news = fences.failed(attachment, &reason);
+                    is_news.then_some(Event::NotFenced {
+                        volume,
+                        instance,
+                        reason,
+                    })
+                }
+            }
+        };
+        if let Some(event) = event {
+            self.ports.events.tell(&event);
+        }
     }
 
     fn fail_all(&self, id: DeviceId) -> PortResult<()> {
@@ -308,14 +260,11 @@ impl Fence {
         table.attachments().filter(|a| which(a)).cloned().collect()
     }
 
-    fn pools(&self) -> MutexGuard<'_, BTreeMap<PoolName, Followed>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What the leases of each pool that was looked at are worth now.
     pub(crate) fn standings(&self) -> Vec<(PoolName, Standing)> {
         let now: Duration = self.ports.clock.monotonic();
-        self.pools()
+        self.state
+            .followed()
             .iter()
             .map(|(pool, followed)| (pool.clone(), followed.watch.standing(now)))
             .collect()

@@ -42,8 +42,7 @@ pub use detach::{DetachDone, DetachRequest, NotAfter};
 pub use error::ControlError;
 pub use node::Node;
 pub use settings::{Ports, Settings};
-pub use state::Fenced;
-pub use state::{Cancellation, CopyMonitor, CopyView};
+pub use state::{Cancellation, CopyMonitor, CopyView, Fenced};
 pub use views::{PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
 /// The room `host/ports`.
 pub use volward_ports as ports;

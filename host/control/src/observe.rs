@@ -9,7 +9,7 @@ use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, AttachmentKey, Bytes, CloneStatus, DiskFacts, Home, HydrationFacts,
     InstanceId, LeaseHolder, LeaseMode, NodeFacts, PoolInfo, PoolName, Sharing, Space, VolumeId,
-    VolumeInfo, VolumeRef,
+    VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput};
@@ -269,15 +269,13 @@ impl Observer {
             attachments: Some(u32::try_from(others).unwrap_or(u32::MAX)),
         }
     }
-}
 
-impl Observer {
     /// The volume of that name, or a sentence; of one that this node attached under that name, how it
     /// is called now.
     pub(crate) fn find<'a>(
         &self,
         info: &'a PoolInfo,
-        name: &volward_model::VolumeName,
+        name: &VolumeName,
     ) -> Result<&'a VolumeInfo, ControlError> {
         if let Some(found) = info.named(name) {
             return Ok(found);

@@ -141,6 +141,12 @@ impl Pools {
         self.open(pool)
     }
 
+    /// The same without our slot: what it says is to be known first.
+    pub(crate) fn make_registry_active(&self, pool: &PoolName) -> PortResult<()> {
+        let _alone = self.alone(pool);
+        self.make_active(pool)
+    }
+
     /// Opens a registry that was open, and that somebody has deactivated: `vgchange -an` and
     /// `blkdeactivate` take down whatever is not in use. What cannot be seen at once is left to whoever
     /// needs the registry: he fails, and says how.
@@ -175,6 +181,11 @@ impl Pools {
     }
 
     fn open(&self, pool: &PoolName) -> PortResult<()> {
+        self.make_active(pool)?;
+        self.state.write_slot(pool)
+    }
+
+    fn make_active(&self, pool: &PoolName) -> PortResult<()> {
         let info = self.ports.volumes.pool(pool)?;
         let name = registry_name()?;
         let registry = info.named(&name).ok_or_else(|| PortError::Missing {
@@ -191,7 +202,7 @@ impl Pools {
             let volumes = [registry.volume.clone()];
             self.activate_registry(pool, &volumes, LeaseMode::Shared)?;
         }
-        self.state.write_slot(pool)
+        Ok(())
     }
 
     /// Leased in that mode and active, read back: a registry left exclusive keeps every other

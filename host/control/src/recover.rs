@@ -18,6 +18,7 @@ use crate::ports::{
 use crate::settings::{Settings, needs};
 use crate::state::{Need, State};
 
+mod claim;
 mod left_over;
 
 /// What recovery did, for the log and for tests.
@@ -74,14 +75,23 @@ impl Recovery {
         for entry in entries.iter().filter(|e| e.boot_id == boot_id) {
             self.tell_again(entry);
         }
+        let mut open = Vec::new();
         for pool in &self.settings.pools {
-            if let Err(error) = self.pools.open_registry(pool) {
-                self.ports.events.tell(&Event::PoolUnusable {
-                    pool: pool.clone(),
-                    reason: error.to_string(),
-                });
-                self.is_needed(pool, Need::Open);
+            match self.pools.make_registry_active(pool) {
+                Ok(()) => open.push(pool),
+                Err(error) => {
+                    self.ports.events.tell(&Event::PoolUnusable {
+                        pool: pool.clone(),
+                        reason: error.to_string(),
+                    });
+                    self.is_needed(pool, Need::Open);
+                }
             }
+        }
+        // Before this node's slots are written anew: what is in use stays shown to the others.
+        self.claim_what_is_open(&entries);
+        for pool in open {
+            self.show(pool);
         }
         let mut write_backs = Vec::new();
         for entry in &entries {
@@ -118,7 +128,7 @@ impl Recovery {
 
     /// Opens a pool that was not ready at the start, and takes up what is in it.
     pub(crate) fn open_pool(&self, pool: &PoolName) -> PortResult<()> {
-        self.pools.open_registry(pool)?;
+        self.pools.make_registry_active(pool)?;
         tracing::info!(%pool, "pool open");
         if let Err(error) = self.take_up_pool(pool) {
             tracing::debug!(%pool, %error, "not taken up yet");

@@ -17,6 +17,7 @@ use crate::settings::{Ports, Settings, needs};
 
 mod attachment_table;
 mod fences;
+mod followed;
 mod in_flight;
 mod monitor;
 mod owed;
@@ -25,6 +26,7 @@ mod volume_locks;
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
 pub use fences::Fenced;
 pub(crate) use fences::Fences;
+pub(crate) use followed::Followed;
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
@@ -51,6 +53,8 @@ pub(crate) struct State {
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
     fences: Mutex<Fences>,
+    /// What the leases of each shared pool are worth.
+    followed: Mutex<BTreeMap<PoolName, Followed>>,
     /// One writer of a pool's slot at a time, so that an older content never replaces a newer one.
     /// A lock for each pool: a registry that hangs keeps back no other.
     slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
@@ -82,6 +86,7 @@ impl State {
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
             fences: Mutex::default(),
+            followed: Mutex::default(),
             slot_writers: Mutex::default(),
             owed: Mutex::default(),
             unclaimed: Mutex::default(),
@@ -109,6 +114,10 @@ impl State {
 
     pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
         unpoisoned(&self.fences)
+    }
+
+    pub(crate) fn followed(&self) -> MutexGuard<'_, BTreeMap<PoolName, Followed>> {
+        unpoisoned(&self.followed)
     }
 
     pub(crate) fn monitors(&self) -> MutexGuard<'_, BTreeMap<VolumeId, CopyMonitor>> {

@@ -214,7 +214,7 @@ impl Views {
             .attachment_table()
             .of_instance(instance)
             .filter(|a| a.state == AttachmentState::Attached && !owed.contains(&a.key()))
-            .filter(|a| self.state.fences().get(a.key()).is_none())
+            .filter(|a| self.state.fences().get(a).is_none())
             .map(|a| (a.volume.pool.clone(), a.volume.name.clone()))
             .collect();
         disks

@@ -9,13 +9,14 @@
 
 use std::sync::{Arc, Barrier};
 
-use volward_control::ports::{Clock, Event, PortError};
+use volward_control::ports::{Clock, Event};
 use volward_control::{ControlError, Node};
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, Outcome, PoolName, Sharing, SlotReading, VolumeRef,
 };
 use volward_plan::RefusalCode;
 use volward_simulation::check::settled;
+use volward_simulation::story::failure;
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, read_only, shared};
 use volward_storage::fake::{FakeCluster, FakeNode};
 
@@ -23,13 +24,6 @@ fn two_nodes() -> (Lab, Daemon, Daemon) {
     let lab = Lab::new(&["n1", "n2"]);
     let (n1, n2) = (lab.start("n1"), lab.start("n2"));
     (lab, n1, n2)
-}
-
-fn failure() -> PortError {
-    PortError::Io {
-        what: "a test".into(),
-        reason: "a test's failure".into(),
-    }
 }
 
 /// What n1's slot is shown as when its daemon wants the volume for instance 1, and goes no further.

@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ports::{Devices, PortError};
+use volward_control::ports::{Devices, Event, PortError};
 use volward_control::{ControlError, VolumeTrouble};
 use volward_model::home::HomeState;
 use volward_model::{Bytes, CopyMode, CopyState, DeviceId, DeviceRole, VolumeRef};
@@ -282,6 +282,27 @@ fn i22_a_switch_that_fails_keeps_the_clone_and_is_tried_again() {
     assert_eq!(n1.node.copies()[0].trouble, None);
     assert_eq!(target(&n1, clone).as_deref(), Some("linear"));
     assert_eq!(settled(&lab, &n1), [""; 0]);
+}
+
+/// The switch is done, and what follows from it fails once.
+#[test]
+fn i21_discards_that_could_not_be_allowed_after_the_switch_are_allowed_at_the_next_look() {
+    let (_lab, n1, volume) = attached(CopyMode::Background);
+    let guests = DeviceId::attachment(volume.id, instance(1));
+    let kernel = n1.kernel.clone();
+    n1.kernel.before("reload", move |_| {
+        let error = PortError::Io {
+            what: "reload".into(),
+            reason: "a test's failure".into(),
+        };
+        kernel.fail_on("set-discards", error);
+    });
+    n1.tasks.run_all();
+    n1.kernel.guest_discard(guests, 3).unwrap();
+    assert_eq!(n1.node.copies()[0].state, CopyState::Complete);
+    let complete = |event: &Event| matches!(event, Event::HydrationComplete { .. });
+    let told = n1.events.told();
+    assert_eq!(told.iter().filter(|event| complete(event)).count(), 1);
 }
 
 #[test]

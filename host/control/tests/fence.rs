@@ -135,6 +135,48 @@ fn i2_a_sanlock_that_was_restarted_gives_nothing_back() {
     assert_eq!(fences(&n1), 1);
 }
 
+/// Whoever asks for I/O hears of the new generation first; the next look hears of it all the same.
+#[test]
+fn i2_an_unfence_takes_no_loss_from_the_next_look() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volumes = ["a", "b"].map(|name| lab.volume(name));
+    for (n, volume) in (1..).zip(&volumes) {
+        n1.node.attach(&ask(instance(n), &[disk(volume)])).unwrap();
+    }
+    look(&n1);
+    n1.node.fence(Some(instance(1)), &[]);
+    look(&n1);
+    assert_eq!(fences(&n1), 1);
+    n1.kernel.rejoin();
+    n1.node.unfence(request(), instance(1)).unwrap_err();
+    look(&n1);
+    assert_eq!(fences(&n1), 2);
+    let write = lab.write(&n1.kernel, volumes[1].id, instance(2), (3, 7));
+    write.unwrap_err();
+    // What was cut off for somebody is lost like all else, for good.
+    n1.node.unfence(request(), instance(1)).unwrap_err();
+}
+
+/// The guest was stopped and started again between two looks, and its leases are as they were.
+#[test]
+fn i2_what_is_attached_again_after_a_fence_is_cut_off_as_well() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    n1.node.fence(Some(instance(1)), &[]);
+    look(&n1);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    lab.cluster.clock().advance(Duration::from_millis(1));
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    assert!(writes(&lab, &n1, &volume, 1));
+    n1.node.fence(Some(instance(1)), &[]);
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 2));
+}
+
 #[test]
 fn i2_a_lease_that_is_gone_cuts_off_its_volume_and_no_other() {
     let lab = Lab::new(&["n1"]);

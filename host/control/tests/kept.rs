@@ -8,35 +8,14 @@
 )]
 
 use volward_control::VolumeTrouble;
-use volward_control::ports::PortError;
 use volward_model::home::HomeState;
-use volward_model::{CopyMode, Home, LeaseMode, VolumeRef};
+use volward_model::{CopyMode, LeaseMode, VolumeRef};
 use volward_simulation::check::{clean, data, holds};
+use volward_simulation::story::{attached, failure, home};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
-
-fn attached(say: Say) -> (Lab, Daemon, VolumeRef) {
-    let lab = Lab::new(&["n1", "n2"]);
-    lab.policy.say(say);
-    let n1 = lab.start("n1");
-    let volume = lab.volume("a");
-    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
-    (lab, n1, volume)
-}
-
-fn failure() -> PortError {
-    PortError::Io {
-        what: "a test".into(),
-        reason: "a test's failure".into(),
-    }
-}
 
 fn write(lab: &Lab, n1: &Daemon, volume: &VolumeRef, what: (u64, u64)) {
     lab.write(&n1.kernel, volume.id, instance(1), what).unwrap();
-}
-
-fn home(lab: &Lab, volume: &VolumeRef) -> Home {
-    let tags = lab.cluster.tags(volume);
-    Home::from_tags(tags.iter().map(String::as_str)).unwrap()
 }
 
 /// The LVs of copies on node 1.

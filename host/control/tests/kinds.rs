@@ -7,24 +7,11 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::{AttachRequest, ControlError, Node};
 use volward_model::{CopyMode, Sharing};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, holds, settled};
-use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, shared};
-
-fn one_node() -> (Lab, Daemon) {
-    let lab = Lab::new(&["n1", "n2"]);
-    let n1 = lab.start("n1");
-    (lab, n1)
-}
-
-fn refused(node: &Node, ask: &AttachRequest) -> (RefusalCode, String) {
-    match node.attach(ask) {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
-        other => panic!("not refused: {other:?}"),
-    }
-}
+use volward_simulation::story::{one_node, refused};
+use volward_simulation::{Say, ask, detach_ask, disk, instance, shared};
 
 #[test]
 fn what_has_no_lease_of_its_own_is_refused_before_any_step() {

@@ -7,25 +7,13 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use volward_control::DetachRequest;
 use volward_control::ports::{Devices, Volumes};
-use volward_control::{AttachRequest, ControlError, DetachRequest, Node};
 use volward_model::{Bytes, CopyMode, DeviceId, LeaseMode, VolumeRef};
 use volward_plan::{DiskForm, RefusalCode};
 use volward_simulation::check::{clean, holds, settled};
-use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
-
-fn one_node() -> (Lab, Daemon) {
-    let lab = Lab::new(&["n1", "n2"]);
-    let n1 = lab.start("n1");
-    (lab, n1)
-}
-
-fn refused(node: &Node, ask: &AttachRequest) -> (RefusalCode, String) {
-    match node.attach(ask) {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
-        other => panic!("not refused: {other:?}"),
-    }
-}
+use volward_simulation::story::{one_node, refused};
+use volward_simulation::{Daemon, Say, ask, detach_ask, disk, instance};
 
 fn names(daemon: &Daemon) -> Vec<String> {
     let attachments = daemon.node.attachments();

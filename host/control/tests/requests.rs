@@ -9,33 +9,20 @@
 use std::time::Duration;
 
 use volward_control::ports::{Devices, JournalQuery, JournalState, PortError, Volumes};
-use volward_control::{AttachRequest, ControlError, Node, NotAfter};
+use volward_control::{ControlError, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{
     AttachmentState, Bytes, DeviceId, Home, LeaseMode, NewerSlot, Outcome, SlotReading, VolumeRef,
 };
 use volward_plan::{DiskForm, RefusalCode};
 use volward_simulation::check::{clean, holds, settled};
+use volward_simulation::story::{failure, refused};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, read_only, shared};
 
 fn two_nodes() -> (Lab, Daemon, Daemon) {
     let lab = Lab::new(&["n1", "n2"]);
     let (n1, n2) = (lab.start("n1"), lab.start("n2"));
     (lab, n1, n2)
-}
-
-fn refused(node: &Node, ask: &AttachRequest) -> (RefusalCode, String) {
-    match node.attach(ask) {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
-fn failure() -> PortError {
-    PortError::Io {
-        what: "a test".into(),
-        reason: "a test's failure".into(),
-    }
 }
 
 /// What no later try can help.

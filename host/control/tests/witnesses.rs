@@ -7,46 +7,24 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ports::{Devices, Leases, PortError, Volumes};
+use volward_control::ports::{Devices, Leases, Volumes};
 use volward_control::{ControlError, VolumeTrouble};
 use volward_model::home::HomeState;
-use volward_model::{
-    AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, Home, LeaseMode, VolumeRef,
-};
+use volward_model::{AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, LeaseMode, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, data, holds, settled};
+use volward_simulation::story::{attached, failure, home};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 use volward_storage::journal::FakeJournal;
 
 /// Where a write-back is about to unload the clone: the home is `pool` already.
 const UNLOAD_CLONE: usize = 16;
 
-fn attached(say: Say) -> (Lab, Daemon, VolumeRef) {
-    let lab = Lab::new(&["n1", "n2"]);
-    lab.policy.say(say);
-    let n1 = lab.start("n1");
-    let volume = lab.volume("a");
-    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
-    (lab, n1, volume)
-}
-
-fn failure() -> PortError {
-    PortError::Io {
-        what: "a test".into(),
-        reason: "a test's failure".into(),
-    }
-}
-
 fn clone_of(volume: &VolumeRef) -> DeviceId {
     DeviceId {
         volume: volume.id,
         role: DeviceRole::Clone,
     }
-}
-
-fn home(lab: &Lab, volume: &VolumeRef) -> Home {
-    let tags = lab.cluster.tags(volume);
-    Home::from_tags(tags.iter().map(String::as_str)).unwrap()
 }
 
 fn write(lab: &Lab, n1: &Daemon, volume: &VolumeRef, what: (u64, u64)) {

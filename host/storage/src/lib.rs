@@ -42,6 +42,7 @@ pub mod exec;
 pub mod fake;
 pub mod journal;
 mod kernel;
+mod label;
 pub mod lease;
 pub mod lvm;
 pub mod lvmlockd;

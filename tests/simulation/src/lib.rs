@@ -13,12 +13,14 @@
 //! | [`check`] | the invariants, over the whole cluster |
 //! | [`schedule`] | one thread at a time, chosen by a seed |
 //! | [`random`] | the seed's numbers |
+//! | [`story`] | how many tests begin, and what they ask in the end |
 
 pub mod check;
 pub mod doubles;
 pub mod lab;
 pub mod random;
 pub mod schedule;
+pub mod story;
 
 pub use doubles::{FakePolicy, Points, Say, TaskQueue};
 pub use lab::{Daemon, Lab, ask, detach_ask, disk, instance, read_only, shared};

@@ -74,7 +74,7 @@ fn recover() -> Value {
         "contradictions": ["the home is pool, and this node has the copy y, in use since the \
                             home's generation 1"],
         "ways_out": ["if the copy is right and the tag is not: `lvchange --addtag \
-                      volward.home=split:n1:y:1 vg0/web`, then detach or start the guest here"],
+                      volward.home=split:n1:y:1 vg0/web`, then `volward detach 11111111-2222-3333-4444-555555555555`"],
     })
 }
 

@@ -1,7 +1,7 @@
 //! What is special about an attach that is executed: its attachments, the start mark, and what a
 //! failure means to whoever asked. The engine does the rest.
 
-use volward_model::{AttachmentState, DecisionRecord, Outcome};
+use volward_model::{AttachmentState, Outcome};
 use volward_plan::{AttachPlan, Precedence, Refusal, precedence};
 
 use super::{Attach, AttachDone, AttachRequest, Attempt, answer_of, refuse, storage, volumes};
@@ -73,18 +73,6 @@ impl Attach {
             .and_then(|answer| self.plan(ask, &look, &answer))
             .is_ok_and(|now| now.grants == plan.grants);
         granted && self.replaces_the_decision(ask, &decision)
-    }
-
-    /// The attachments stand on the later decision, which is on record before the attach goes on; the
-    /// earlier one ends.
-    fn replaces_the_decision(&self, ask: &AttachRequest, decision: &DecisionRecord) -> bool {
-        let outcome = Outcome::Failed {
-            message: "decided again under the lease".to_owned(),
-        };
-        if let Err(error) = self.ports.decisions.end(ask.request, &outcome) {
-            self.tell_unrecorded("the outcome", ask.request, &error);
-        }
-        self.put_on_record(decision).is_ok()
     }
 
     /// What came to nothing before it was decided: `explain` must know the request all the same.

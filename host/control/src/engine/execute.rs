@@ -9,15 +9,9 @@ use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure, StillGranted};
 use crate::ports::{
-    DamagedEntry, Event, Finish, JournalEntry, JournalState, Operation, PortError, PortResult,
-    Recovery, StoredAttachment,
+    Event, Finish, JournalEntry, JournalState, Operation, PortError, PortResult, StoredAttachment,
 };
 use crate::state::{Cancellation, Rest};
-
-/// Why an attach of an earlier boot was not completed.
-const RESTARTED: &str = "the node was restarted before it was done";
-/// Why an attach of this boot was not completed.
-const DIED: &str = "the daemon died before it was done";
 
 /// An operation that may begin now.
 #[derive(Clone, Copy, Debug)]
@@ -61,17 +55,6 @@ pub(crate) enum ExecuteError {
         /// The failure first, then the undo's, each a sentence.
         causes: Vec<String>,
     },
-}
-
-/// What became of an operation that was interrupted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TakenUp {
-    /// Its entry's state; open if it goes on in the background, or is tried again.
-    pub state: JournalState,
-    /// It is tried again.
-    pub owed: bool,
-    /// What goes on in the background, or follows from it.
-    pub due: Vec<DueWriteBack>,
 }
 
 impl Engine {
@@ -129,57 +112,9 @@ impl Engine {
             .map_err(|failure| self.break_off(begun, &concerned, failure))
     }
 
-    /// Takes up an interrupted operation, as its recovery says ([`Operation::recovery`]);
-    /// `restarted` says that the node was restarted since. What fails for now is tried again; what
-    /// needs a person is quarantined.
-    pub(crate) fn take_up(&self, entry: &JournalEntry, restarted: bool) -> TakenUp {
-        let begun = Begun {
-            number: Some(entry.id),
-            entry,
-        };
-        let concerned = self.concerned(&entry.operation);
-        let ended = |state, due| TakenUp {
-            state,
-            owed: false,
-            due,
-        };
-        let (state, rest, cause) = match entry.operation.recovery(restarted) {
-            Recovery::Undo { begun: steps } => {
-                let until = steps.len();
-                (JournalState::Undone, Rest::Undo { until }, DIED)
-            }
-            Recovery::Complete { from } => (JournalState::Done, Rest::Complete { from }, DIED),
-            Recovery::Lapsed { copies } => {
-                let due = self.end_undone(begun, vec![RESTARTED.to_owned()], &copies);
-                return ended(JournalState::Undone, due);
-            }
-            Recovery::PlanAnew { volume } => {
-                let due = DueWriteBack {
-                    entry: begun.number,
-                    volume: volume.clone(),
-                };
-                return ended(JournalState::Open, vec![due]);
-            }
-        };
-        let (rest, failure) = match self.go_on(begun, rest, &[cause.to_owned()]) {
-            Ok(due) => return ended(state, due),
-            Err(failed) => failed,
-        };
-        let owed = self.keep_or_owe(begun, rest, &concerned, &failure, vec![failure.cause()]);
-        let state = match owed {
-            true => JournalState::Open,
-            false => JournalState::Quarantined,
-        };
-        TakenUp {
-            state,
-            owed,
-            due: Vec::new(),
-        }
-    }
-
     /// Has an operation tried again that is neither done nor undone; one that needs a person is
     /// quarantined. Says whether it is tried again.
-    fn keep_or_owe(
+    pub(super) fn keep_or_owe(
         &self,
         begun: Begun<'_>,
         rest: Rest,
@@ -194,17 +129,6 @@ impl Engine {
         }
         self.owe(begun, rest, concerned, &causes);
         true
-    }
-
-    /// Quarantines an operation of this boot of which nobody can say how far it is.
-    pub(crate) fn give_up(&self, damaged: &DamagedEntry) {
-        let entry = &damaged.entry;
-        let concerned = self.concerned(&entry.operation);
-        let begun = Begun {
-            number: Some(entry.id),
-            entry,
-        };
-        self.quarantine(begun, &concerned, std::slice::from_ref(&damaged.cause));
     }
 
     /// Runs an operation's steps from `from` on. Meanwhile the local pool's space that they will
@@ -338,7 +262,7 @@ impl Engine {
     /// The attachments that an operation leaves neither attached nor gone where it stops half-way:
     /// those it was to make, and those it was to remove. What the instance had before and keeps is
     /// whole, whatever becomes of the operation.
-    fn concerned(&self, operation: &Operation) -> Vec<StoredAttachment> {
+    pub(super) fn concerned(&self, operation: &Operation) -> Vec<StoredAttachment> {
         let changes = operation.changes();
         let attachment_table = self.state.attachment_table();
         let fresh = |put: &StoredAttachment| !attachment_table.has(put.key());

@@ -2,14 +2,13 @@
 
 use volward_model::copy::COPY_STAGE_TAG_PREFIX;
 use volward_model::{
-    Backing, Bytes, CloneTable, CopyStage, DeviceId, Home, HomeState, LeaseMode, PoolName, Sectors,
-    Table, VolumeInfo, VolumeRef,
+    Bytes, CopyStage, Home, HomeState, LeaseMode, PoolName, Sectors, VolumeInfo, VolumeRef,
 };
 use volward_plan::home::{CopyNames, copy_names};
-use volward_plan::{CloneGeometry, NextHome, Unmet};
+use volward_plan::{NextHome, Unmet};
 
-use super::{Engine, StepError, clone_of, return_of};
-use crate::ports::{Event, NewVolume, PortError, PortResult};
+use super::{Engine, StepError};
+use crate::ports::{NewVolume, PortError, PortResult};
 
 /// Zeroed at the start of fresh clone metadata: dm-clone makes new metadata where the first
 /// 4 KiB are zero; a whole MiB also wipes an older layout's remains.
@@ -74,14 +73,7 @@ impl Engine {
         // Whatever was known when this was planned: what a guest has used and nobody has written
         // back is the only place of its data. Before the metadata goes, without which it is lost.
         if let Some(copy) = pool.named(&names.copy) {
-            let stage = CopyStage::from_tags(copy.tags.iter().map(String::as_str));
-            if let Some(stage @ CopyStage::Used { .. }) = stage {
-                return Err(PortError::Identity {
-                    what: copy.volume.to_string(),
-                    expected: "a copy that nobody has used, or that is written back".to_owned(),
-                    found: format!("one with the tag {}", stage.tag()),
-                });
-            }
+            must_be_of_no_use(copy)?;
         }
         for name in [&names.return_metadata, &names.metadata, &names.copy] {
             let Some(info) = pool.named(name) else {
@@ -172,7 +164,7 @@ impl Engine {
     }
 
     /// I1, I19: what changes a home re-checks its lease.
-    fn must_hold_exclusive(&self, volume: &VolumeRef) -> PortResult<()> {
+    pub(super) fn must_hold_exclusive(&self, volume: &VolumeRef) -> PortResult<()> {
         match self.ports.leases.held(&volume.pool)?.get(&volume.id.lv) {
             Some(lease) if lease.mode == LeaseMode::Exclusive && !lease.orphan => Ok(()),
             _ => Err(PortError::from(Unmet::LeaseLost {
@@ -224,57 +216,14 @@ impl Engine {
         })
     }
 
-    pub(super) fn load_clone(
-        &self,
-        volume: &VolumeRef,
-        local: &PoolName,
-        size: Sectors,
-        geometry: CloneGeometry,
-        hydrating: bool,
-    ) -> PortResult<()> {
-        let id = clone_of(volume);
-        let loaded = self.is_loaded(id)?;
-        let lvs = self.current_copy(volume, local)?;
-        if loaded.as_deref() == Some("linear") {
-            // Everything is in the copy: it must be the one that the home names.
-            let on = Backing::Volume(lvs.copy.volume.id);
-            self.must_stand_on(id, &Table::Linear { on, size })?;
-            return self.mark_used(volume, &lvs.copy, size);
-        }
-        self.activate_copy(local, &lvs)?;
-        let table = CloneTable {
-            metadata: Backing::Volume(lvs.metadata.volume.id),
-            destination: Backing::Volume(lvs.copy.volume.id),
-            source: Backing::Volume(volume.id),
-            size,
-            region: geometry.region,
-            hydrating,
-            threshold: geometry.threshold,
-            batch: geometry.batch,
-        };
-        if loaded.is_none() {
-            self.mark_used(volume, &lvs.copy, size)?;
-            return self.make_clone(id, table);
-        }
-        self.must_stand_on(id, &Table::Clone(table))?;
-        self.mark_used(volume, &lvs.copy, size)?;
-        match self.ports.devices.clone_status(id)? {
-            Some(status) if status.hydrating != hydrating => {
-                self.ports.devices.set_hydration(id, hydrating)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A device that is loaded already is taken only with the very table that would be loaded now:
-    /// one that outlived an earlier copy shows that copy's data.
-    fn must_stand_on(&self, id: DeviceId, table: &Table) -> PortResult<()> {
-        self.ports.devices.create(id, table, false, true).map(drop)
-    }
-
     /// From now on the copy says itself that the volume's data is in it, whatever becomes of the
     /// home tag. Durable before a guest can write to it.
-    fn mark_used(&self, volume: &VolumeRef, copy: &VolumeInfo, size: Sectors) -> PortResult<()> {
+    pub(super) fn mark_used(
+        &self,
+        volume: &VolumeRef,
+        copy: &VolumeInfo,
+        size: Sectors,
+    ) -> PortResult<()> {
         let tags = copy.tags.iter().map(String::as_str);
         match CopyStage::from_tags(tags) {
             Some(CopyStage::Used { .. } | CopyStage::Returned) => return Ok(()),
@@ -300,7 +249,7 @@ impl Engine {
         self.mark_used(volume, &copy, Sectors(size.0 / 512))
     }
 
-    fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {
+    pub(super) fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {
         let tag = state.tag();
         let is_state = |tag: &&String| tag.starts_with(COPY_STAGE_TAG_PREFIX);
         let old: Vec<String> = copy.tags.iter().filter(is_state).cloned().collect();
@@ -309,89 +258,6 @@ impl Engine {
         }
         self.ports.volumes.change_tags(&copy.volume, &old, &[tag])
     }
-
-    pub(super) fn load_return(
-        &self,
-        volume: &VolumeRef,
-        local: &PoolName,
-        size: Sectors,
-        geometry: CloneGeometry,
-    ) -> PortResult<()> {
-        let id = return_of(volume);
-        let loaded = self.is_loaded(id)?;
-        let lvs = self.current_copy(volume, local)?;
-        self.activate_copy(local, &lvs)?;
-        let table = CloneTable {
-            metadata: Backing::Volume(lvs.return_metadata.volume.id),
-            destination: Backing::Volume(volume.id),
-            // Never the copy itself: what is not in it is read through the forward clone (I24).
-            source: Backing::Device(clone_of(volume)),
-            size,
-            region: geometry.region,
-            hydrating: true,
-            threshold: geometry.threshold,
-            batch: geometry.batch,
-        };
-        match loaded {
-            None => self.make_clone(id, table),
-            Some(_) => self.must_stand_on(id, &Table::Clone(table)),
-        }
-    }
-
-    /// Writable; discards are kept from it by the attachments' devices above.
-    fn make_clone(&self, id: DeviceId, table: CloneTable) -> PortResult<()> {
-        let applied = self
-            .ports
-            .devices
-            .create(id, &Table::Clone(table), false, true)?;
-        tracing::debug!(device = %id, ?applied, "clone loaded");
-        Ok(())
-    }
-
-    /// The copy's LVs, of which the copy must be the one that the home names (I12): an LV of an
-    /// earlier copy is not current, and is never a source (I19).
-    fn current_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<CopyVolumes> {
-        let lvs = self.copy_volumes(volume, local)?;
-        let home = self.home_of(volume)?;
-        match home.copy() {
-            Some((node, copy)) if *node == self.settings.node && *copy == lvs.copy.volume.id.lv => {
-                Ok(lvs)
-            }
-            _ => Err(PortError::Identity {
-                what: format!("the copy {}", lvs.copy.volume),
-                expected: home.to_string(),
-                found: lvs.copy.volume.id.lv.to_string(),
-            }),
-        }
-    }
-
-    fn activate_copy(&self, local: &PoolName, lvs: &CopyVolumes) -> PortResult<()> {
-        let all = [&lvs.copy, &lvs.metadata, &lvs.return_metadata];
-        let asleep: Vec<VolumeRef> = all
-            .iter()
-            .filter(|i| !i.active)
-            .map(|i| i.volume.clone())
-            .collect();
-        if asleep.is_empty() {
-            return Ok(());
-        }
-        self.ports.activation.activate(local, &asleep)?;
-        self.must_be_active(local, &asleep)
-    }
-
-    /// The target of a device of ours that is there already; a suspended one is resumed.
-    fn is_loaded(&self, id: DeviceId) -> PortResult<Option<String>> {
-        let Some(info) = self.ports.devices.get(id)? else {
-            return Ok(None);
-        };
-        if info.suspended {
-            self.ports.devices.resume(id)?;
-            let device = id;
-            self.ports.events.tell(&Event::Resumed { device });
-        }
-        // A crash between making the device and loading its table leaves it empty.
-        Ok(info.target)
-    }
 }
 
 pub(super) fn names(volume: &VolumeRef) -> PortResult<CopyNames> {
@@ -399,6 +265,24 @@ pub(super) fn names(volume: &VolumeRef) -> PortResult<CopyNames> {
         what: format!("the UUID of {volume}"),
         reason: error.to_string(),
     })
+}
+
+/// Whether a copy may be removed: what has no stage is an earlier version's, and what has more than
+/// one, or one that is not understood, may be anything.
+fn must_be_of_no_use(copy: &VolumeInfo) -> PortResult<()> {
+    let tags = || copy.tags.iter().map(String::as_str);
+    let staged: Vec<&str> = tags()
+        .filter(|tag| tag.starts_with(COPY_STAGE_TAG_PREFIX))
+        .collect();
+    match CopyStage::from_tags(tags()) {
+        Some(CopyStage::Fresh | CopyStage::Returned) => Ok(()),
+        None if staged.is_empty() => Ok(()),
+        None | Some(CopyStage::Used { .. }) => Err(PortError::Identity {
+            what: copy.volume.to_string(),
+            expected: "a copy that nobody has used, or that is written back".to_owned(),
+            found: format!("one with the tag {}", staged.join(", ")),
+        }),
+    }
 }
 
 fn not_ours(info: &VolumeInfo, tag: &str) -> PortError {

@@ -49,8 +49,8 @@ impl Engine {
             .filter(|a| !released.contains(&a.key()))
             .cloned()
             .map(|mut a| {
+                a.causes = causes_of(&a, causes);
                 a.state = AttachmentState::Quarantined;
-                a.causes = causes.to_vec();
                 a
             })
             .collect();
@@ -74,7 +74,7 @@ impl Engine {
             let (_, why) = keys.iter().find(|(key, _)| *key == a.key())?;
             Some(StoredAttachment {
                 state: AttachmentState::Quarantined,
-                causes: vec![why.clone()],
+                causes: causes_of(a, std::slice::from_ref(why)),
                 ..a.clone()
             })
         };
@@ -98,4 +98,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// What is told of an attachment that is quarantined with these causes: what it was quarantined for
+/// first stays, for that is what a person has to look at, and the latest comes after it.
+fn causes_of(attachment: &StoredAttachment, latest: &[String]) -> Vec<String> {
+    let quarantined = attachment.state == AttachmentState::Quarantined;
+    let first = attachment.causes.first().filter(|_| quarantined);
+    let mut causes: Vec<String> = first.into_iter().cloned().collect();
+    let news = latest.iter().filter(|cause| Some(*cause) != first);
+    causes.extend(news.cloned());
+    causes
 }

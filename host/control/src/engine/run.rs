@@ -47,9 +47,7 @@ impl StepError {
             Self::Cancelled => format!("{what}: whoever asked for it has gone"),
         }
     }
-}
 
-impl StepError {
     /// Whether no later try can help before somebody has looked.
     #[must_use]
     pub(crate) fn needs_a_person(&self) -> bool {

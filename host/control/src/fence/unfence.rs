@@ -22,9 +22,8 @@ impl Fence {
         request: RequestId,
         instance: InstanceId,
     ) -> Result<Vec<VolumeRef>, ControlError> {
-        let is_fenced = |a: &StoredAttachment| {
-            a.instance == instance && self.state.fences().get(a.key()).is_some()
-        };
+        let is_fenced =
+            |a: &StoredAttachment| a.instance == instance && self.state.fences().get(a).is_some();
         let all: Vec<StoredAttachment> = {
             let of_instance = self.attached(|a| a.instance == instance);
             of_instance.into_iter().filter(is_fenced).collect()
@@ -47,7 +46,7 @@ impl Fence {
                 .devices
                 .reload(id, table, *read_only)
                 .map_err(failed)?;
-            self.state.fences().lift(attachment.key());
+            self.state.fences().lift(attachment);
             self.ports.events.tell(&Event::Unfenced {
                 volume: attachment.volume.clone(),
                 instance,
@@ -65,7 +64,7 @@ impl Fence {
         let volume = &attachment.volume;
         let no = |why: String| refuse(request, Refusal::fenced(volume, &why));
         let failed = |error| storage(request, "looking at what is fenced", error);
-        let fenced = self.state.fences().get(attachment.key()).cloned();
+        let fenced = self.state.fences().get(attachment).cloned();
         let Some(fenced) = fenced.filter(|fenced| fenced.regainable) else {
             return Err(no(
                 "its lease was given up, or nobody knows why it was cut off".into(),
@@ -103,12 +102,15 @@ impl Fence {
         let pool = &attachment.volume.pool;
         let now = self.ports.clock.monotonic();
         let said = said(self.ports.leases.status(pool));
-        let standing = {
-            let mut pools = self.pools();
-            let followed = pools.entry(pool.clone()).or_default();
-            // Another look, as any; the answer is of now.
-            followed.watch.hear(now, &said)
+        // A look of its own: what it hears is still to be heard by whoever follows the leases.
+        let mut watch = {
+            let followed = self.state.followed();
+            followed
+                .get(pool)
+                .map(|f| f.watch.clone())
+                .unwrap_or_default()
         };
+        let standing = watch.hear(now, &said);
         let Said::Joined { held, .. } = said else {
             return Err("the lockspace is not joined, or sanlock does not answer".to_owned());
         };

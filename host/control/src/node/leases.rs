@@ -11,7 +11,7 @@ use crate::ports::StoredAttachment;
 use crate::state::Fenced;
 
 impl Node {
-    /// One look at the leases, to be made every second; cuts off what they are lost of. Returns at
+    /// One look at the leases, to be made more than once a second; cuts off what they are lost of. Returns at
     /// once, and goes on in the background.
     pub fn follow_leases(&self) {
         self.fence.follow();
@@ -55,6 +55,11 @@ impl Node {
     /// Attachments whose I/O is cut off, or is to be.
     #[must_use]
     pub fn fenced(&self) -> BTreeMap<AttachmentKey, Fenced> {
-        self.state.fences().all().clone()
+        let attached = self.attachments();
+        let fences = self.state.fences();
+        let fenced = attached
+            .iter()
+            .filter_map(|a| Some((a.key(), fences.get(a)?.clone())));
+        fenced.collect()
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    Access, AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceInfo, DeviceRole, HomeState,
-    InstanceId, LeaseMode, PoolName, RequestId, Sharing, VolumeInfo, VolumeRef,
+    AttachmentKey, AttachmentState, CopyMode, DeviceId, DeviceRole, HomeState, InstanceId,
+    PoolName, RequestId, VolumeInfo, VolumeRef,
 };
 use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{DiskForm, Step};
@@ -15,7 +15,7 @@ use super::Recovery;
 use crate::detach::DetachDone;
 use crate::engine::{DueWriteBack, clone_of};
 use crate::observe::PoolSnapshot;
-use crate::ports::{Event, Finish, JournalState, PortResult, StoredAttachment};
+use crate::ports::{Event, PortResult, StoredAttachment};
 use crate::state::Cancellation;
 
 impl Recovery {
@@ -148,86 +148,6 @@ impl Recovery {
             }
         }
         strays
-    }
-
-    /// A device that is open and that no attachment belongs to has a user: the state was lost, or
-    /// restored from an older copy. It becomes a quarantined attachment, which keeps its volume
-    /// from everybody else, is shown, and goes with a detach when its user has ended. What cannot
-    /// be named yet, because its pool cannot be read, is claimed when the pool is opened.
-    pub(crate) fn claim(&self) {
-        for device in self.state.unclaimed() {
-            let DeviceRole::Attachment(instance) = device.id.role else {
-                continue;
-            };
-            // Closed since it was found: nobody's, like any other.
-            if self.ports.devices.remove(device.id).is_ok() {
-                self.state.forget_unclaimed(device.id);
-                continue;
-            }
-            let Some((volume, lease)) = self.name_of(&device) else {
-                continue;
-            };
-            let attachment = self.claimed(&device, volume, instance, lease);
-            let put = Finish {
-                put: vec![attachment.clone()],
-                ..Finish::new(JournalState::Done)
-            };
-            if let Err(error) = self.engine.end(None, put) {
-                self.engine
-                    .unrecorded("an attachment that was found, for now".to_owned(), &error);
-            }
-            self.ports.events.tell(&Event::Claimed {
-                volume: attachment.volume.clone(),
-                instance,
-            });
-            self.state.attachment_table().put([attachment]);
-            self.state.forget_unclaimed(device.id);
-        }
-    }
-
-    /// The volume under a device, and this node's lease of it.
-    fn name_of(&self, device: &DeviceInfo) -> Option<(VolumeRef, Option<LeaseMode>)> {
-        self.settings.pools.iter().find_map(|pool| {
-            let snapshot = self.observer.snapshot(pool).ok()?;
-            let volume = &snapshot.info.volume(device.id.volume)?.volume;
-            let lease = snapshot.held.get(&volume.id.lv).map(|held| held.mode);
-            Some((volume.clone(), lease))
-        })
-    }
-
-    fn claimed(
-        &self,
-        device: &DeviceInfo,
-        volume: VolumeRef,
-        instance: InstanceId,
-        lease: Option<LeaseMode>,
-    ) -> StoredAttachment {
-        StoredAttachment {
-            volume,
-            instance,
-            instance_name: String::new(),
-            form: DiskForm::Own,
-            // What is not known to be shared is taken for exclusive.
-            sharing: match lease {
-                Some(LeaseMode::Shared) => Sharing::Shared,
-                Some(LeaseMode::Exclusive) | None => Sharing::Exclusive,
-            },
-            access: match device.read_only {
-                true => Access::ReadOnly,
-                false => Access::ReadWrite,
-            },
-            copy: None,
-            since_ms: self.ports.clock.now_ms(),
-            sequence: 0,
-            boot_id: self.ports.machine.boot_id(),
-            state: AttachmentState::Quarantined,
-            causes: vec![format!(
-                "device {} was in use when volwardd started, and its state knew of no such \
-                 attachment: the state was lost, or restored from an older copy; the guest goes on, \
-                 and when it has ended, `volward detach {instance}` releases its volumes",
-                device.id
-            )],
-        }
     }
 
     /// Hydrations that went on in the kernel while the daemon was away.

@@ -1,8 +1,10 @@
 //! Attachments whose I/O is cut off, or is to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::AttachmentKey;
+
+use crate::ports::StoredAttachment;
 
 /// One attachment whose I/O is cut off, or is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,51 +22,140 @@ pub struct Fenced {
     pub version: Option<u64>,
 }
 
+/// An attachment, told apart from a later one of the same volume to the same instance by when it
+/// was granted.
+type Which = (AttachmentKey, u64);
+
+fn which(attachment: &StoredAttachment) -> Which {
+    (attachment.key(), attachment.since_ms)
+}
+
 /// All of a node's.
 #[derive(Debug, Default)]
 pub(crate) struct Fences {
-    all: BTreeMap<AttachmentKey, Fenced>,
+    all: BTreeMap<Which, Fenced>,
     /// Their tables are being loaded.
-    under_way: std::collections::BTreeSet<AttachmentKey>,
+    under_way: BTreeSet<Which>,
+    /// Why the last try failed: what is tried again and again is told once.
+    told: BTreeMap<Which, String>,
 }
 
 impl Fences {
     /// Notes that the attachment is to be cut off. `true`: whoever asks is to do it now; `false` if
     /// that is done or under way. A reason that leaves no way back replaces one that does.
-    pub(crate) fn begin(&mut self, key: AttachmentKey, fenced: Fenced) -> bool {
-        let known = self.all.entry(key).or_insert_with(|| fenced.clone());
+    pub(crate) fn begin(&mut self, attachment: &StoredAttachment, fenced: Fenced) -> bool {
+        let which = which(attachment);
+        let known = self.all.entry(which).or_insert_with(|| fenced.clone());
         if known.regainable && !fenced.regainable {
             let cut = known.cut;
             *known = Fenced { cut, ..fenced };
         }
-        !known.cut && self.under_way.insert(key)
+        !known.cut && self.under_way.insert(which)
     }
 
-    /// Whoever was to do it is done, or has failed.
-    pub(crate) fn end(&mut self, key: AttachmentKey, cut: bool) {
-        self.under_way.remove(&key);
-        if let Some(fenced) = self.all.get_mut(&key) {
-            fenced.cut |= cut;
-        }
+    /// Whoever was to do it has done it. Its reason, where it is still of interest.
+    pub(crate) fn done(&mut self, attachment: &StoredAttachment) -> Option<String> {
+        let which = which(attachment);
+        self.under_way.remove(&which);
+        self.told.remove(&which);
+        let fenced = self.all.get_mut(&which)?;
+        fenced.cut = true;
+        Some(fenced.reason.clone())
+    }
+
+    /// Whoever was to do it has failed, and it is tried again. Whether that is news.
+    pub(crate) fn failed(&mut self, attachment: &StoredAttachment, why: &str) -> bool {
+        let which = which(attachment);
+        self.under_way.remove(&which);
+        self.told.insert(which, why.to_owned()).as_deref() != Some(why)
     }
 
     /// Forgets an attachment that has its I/O back.
-    pub(crate) fn lift(&mut self, key: AttachmentKey) {
-        self.all.remove(&key);
+    pub(crate) fn lift(&mut self, attachment: &StoredAttachment) {
+        self.all.remove(&which(attachment));
     }
 
-    /// Forgets what is not attached any more.
-    pub(crate) fn keep(&mut self, is_attached: impl Fn(AttachmentKey) -> bool) {
-        self.all.retain(|key, _| is_attached(*key));
+    /// Forgets what is not among these.
+    pub(crate) fn keep<'a>(&mut self, attached: impl Iterator<Item = &'a StoredAttachment>) {
+        let attached: BTreeSet<Which> = attached.map(which).collect();
+        self.all.retain(|which, _| attached.contains(which));
+        self.under_way.retain(|which| attached.contains(which));
+        self.told.retain(|which, _| attached.contains(which));
     }
 
-    /// One of them.
-    pub(crate) fn get(&self, key: AttachmentKey) -> Option<&Fenced> {
-        self.all.get(&key)
+    /// That of an attachment.
+    pub(crate) fn get(&self, attachment: &StoredAttachment) -> Option<&Fenced> {
+        self.all.get(&which(attachment))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use volward_model::{Access, AttachmentState, Sharing, VolumeId, VolumeRef};
+    use volward_plan::DiskForm;
+
+    use super::*;
+
+    fn attachment(since_ms: u64) -> StoredAttachment {
+        StoredAttachment {
+            volume: VolumeRef {
+                id: VolumeId {
+                    vg: "v".repeat(32).parse().unwrap(),
+                    lv: "l".repeat(32).parse().unwrap(),
+                },
+                pool: "vg0".parse().unwrap(),
+                name: "a".parse().unwrap(),
+            },
+            instance: "11111111-2222-3333-4444-555555555555".parse().unwrap(),
+            instance_name: String::new(),
+            form: DiskForm::Own,
+            sharing: Sharing::Exclusive,
+            access: Access::ReadWrite,
+            copy: None,
+            since_ms,
+            sequence: 1,
+            boot_id: "b".to_owned(),
+            state: AttachmentState::Attached,
+            causes: Vec::new(),
+        }
     }
 
-    /// All of them.
-    pub(crate) fn all(&self) -> &BTreeMap<AttachmentKey, Fenced> {
-        &self.all
+    fn lost() -> Fenced {
+        Fenced {
+            reason: "lost".to_owned(),
+            since_ms: 5,
+            cut: false,
+            regainable: false,
+            version: None,
+        }
+    }
+
+    /// The guest was stopped and started again before anybody looked.
+    #[test]
+    fn i2_what_is_attached_again_is_cut_off_anew() {
+        let (first, second) = (attachment(1), attachment(2));
+        let mut fences = Fences::default();
+        assert!(fences.begin(&first, lost()));
+        assert!(!fences.begin(&first, lost()), "it is under way");
+        assert_eq!(fences.get(&second), None);
+        assert!(fences.begin(&second, lost()));
+        // A load of the one before that ends late says nothing of this one.
+        fences.done(&first);
+        assert!(!fences.get(&second).unwrap().cut);
+        fences.keep([&second].into_iter());
+        assert_eq!(fences.done(&first), None);
+        assert!(fences.done(&second).is_some() && fences.get(&second).unwrap().cut);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_tried_again() {
+        let one = attachment(1);
+        let mut fences = Fences::default();
+        assert!(fences.begin(&one, lost()));
+        assert!(fences.failed(&one, "busy"));
+        assert!(fences.begin(&one, lost()));
+        assert!(!fences.failed(&one, "busy"));
+        assert!(fences.begin(&one, lost()));
+        assert!(fences.failed(&one, "gone"));
     }
 }

@@ -47,7 +47,6 @@ fn orphans(copies: &[(VolumeRef, VolumeId)]) -> Option<DoctorCheck> {
         .iter()
         .map(|(lv, of)| format!("{lv} of LV UUID {}", of.lv))
         .collect();
-    let names: Vec<String> = copies.iter().map(|(lv, _)| lv.to_string()).collect();
     Some(bad(
         "copies of no volume",
         DoctorVerdict::Warning,
@@ -55,11 +54,9 @@ fn orphans(copies: &[(VolumeRef, VolumeId)]) -> Option<DoctorCheck> {
             "the local pool has copies whose volume is in no pool of this node any more: {}",
             shown.join(", ")
         ),
-        format!(
-            "if these volumes were removed for good: lvremove {}; a volume of the same name that was made \
-             since is another one",
-            names.join(" ")
-        ),
+        // No command: a pool that is only missing from the configuration has its newest data there.
+        "their pool may be missing from volward.toml: put it back and restart volwardd; only where the volumes \
+         were removed for good are these copies of no use, a volume of the same name being another one",
     ))
 }
 

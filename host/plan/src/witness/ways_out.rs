@@ -1,7 +1,7 @@
 //! What each witness says, and what a person can do where they contradict each other. Nothing here
 //! is done by Volward itself: which witness is wrong only a person knows.
 
-use volward_model::{CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName};
+use volward_model::{AttachmentState, CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName};
 
 use super::{Verdict, copies, weigh};
 use crate::input::VolumeInput;
@@ -162,8 +162,17 @@ fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -
     }
     Some(format!(
         "if nobody has written {volume} elsewhere since the copy was made, so that the copy is right and \
-         the tag is not: `lvchange {old}--addtag {} {volume}`, then detach or start the guest here",
-        right.tag()
+         the tag is not: `lvchange {old}--addtag {} {volume}`, then {}",
+        right.tag(),
+        match seen
+            .here
+            .iter()
+            .find(|a| a.state == AttachmentState::Quarantined)
+        {
+            // A start is refused until that is gone.
+            Some(kept) => format!("`volward detach {}`", kept.instance),
+            None => "detach or start the guest here".to_owned(),
+        }
     ))
 }
 

@@ -1,14 +1,13 @@
 //! An LV's device, made by ioctl as LVM makes it: its name, its UUID, its table, its udev flags. To LVM it
 //! is an active LV.
 
-use devicemapper::{
-    DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUdevFlags, DmUuid, errors::Error as CoreError,
-};
+use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUdevFlags, DmUuid};
 use rustix::io::Errno;
 use volward_model::DeviceNumber;
 use volward_ports::{Applied, PortError, PortResult};
 
 use super::table::Line;
+use crate::dm::ioctl::{control, errno, failed};
 use crate::{blockdev, kernel};
 
 /// A device to be made.
@@ -22,40 +21,12 @@ pub(super) struct Wanted {
     pub(super) read_only: bool,
 }
 
-fn errno(error: &DmError) -> Option<Errno> {
-    match error {
-        DmError::Core(CoreError::Ioctl(_, _, _, errno)) => {
-            Some(Errno::from_raw_os_error(**errno as i32))
-        }
-        _ => None,
-    }
-}
-
-fn failed(what: String, error: &DmError) -> PortError {
-    match errno(error) {
-        Some(Errno::BUSY) => PortError::Busy { what },
-        Some(errno) => PortError::Io {
-            what,
-            reason: std::io::Error::from(errno).to_string(),
-        },
-        None => PortError::Io {
-            what,
-            reason: error.to_string(),
-        },
-    }
-}
-
 /// LVM's own udev flags for a visible LV: all rules apply, which make `/dev/VG/LV`; nobody makes links in
 /// udev's place. The cookie that the caller waits for is made by the crate.
 fn options(flags: DmFlags) -> DmOptions {
     DmOptions::default()
         .set_udev_flags(DmUdevFlags::DM_UDEV_DISABLE_LIBRARY_FALLBACK)
         .set_flags(flags)
-}
-
-fn control() -> PortResult<DM> {
-    let what = || "cannot open device-mapper's control device".to_owned();
-    DM::new().map_err(|error| failed(what(), &error))
 }
 
 fn by_uuid<T>(

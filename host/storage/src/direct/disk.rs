@@ -1,11 +1,10 @@
 //! LVM's label, metadata headers and metadata text, read from the disks past the page cache.
 //!
-//! Layout: LVM's lib/label/label.h and lib/format_text/layout.h, unchanged since LVM2 began. Every commit
-//! writes the headers anew, with the checksum of the text, so a header that is the same means a text that
+//! Every commit writes the headers anew, with the checksum of the text, so a header that is the same means a text that
 //! is the same (I10); LVM's own commands go by that too.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -13,20 +12,12 @@ use volward_model::{DeviceNumber, LvmUuid};
 use volward_ports::{PortError, PortResult};
 
 use crate::blockdev::{from_dev, io};
-use crate::buffer::{BLOCK, Buffer};
+use crate::buffer::BLOCK;
 use crate::kernel;
+use crate::label::{
+    SECTOR, checksum, content, is_header, label, number32, number64, read, read_anywhere,
+};
 
-/// LVM's sectors, whatever the disk's are.
-const SECTOR: usize = 512;
-/// The label is in one of the first sectors.
-const LABEL_SECTORS: usize = 4;
-const LABEL_MAGIC: &[u8] = b"LABELONE";
-const LABEL_TYPE: &[u8] = b"LVM2 001";
-const HEADER_MAGIC: &[u8] = b" LVM2 x[5A%r0N*>";
-/// What LVM's checksums begin with (`INITIAL_CRC`).
-const INITIAL_CRC: u32 = 0xf597_a6cf;
-/// More areas than any PV has: LVM makes at most two of each kind.
-const MOST_AREAS: usize = 8;
 /// `RAW_LOCN_IGNORED`: an area that LVM does not write (`pvchange --metadataignore`).
 const IGNORED: u32 = 1;
 /// A text of 5,000 LVs has some 3 MB; an area of more than this is none that LVM makes.
@@ -102,12 +93,9 @@ impl Disk {
     pub(super) fn headers(&self) -> PortResult<Vec<Header>> {
         let mut headers = Vec::new();
         for &at in &self.areas {
-            let block = at - at % BLOCK as u64;
-            let within = usize::try_from(at - block).unwrap_or_default();
-            let bytes = self.read(block, within + SECTOR)?;
-            let sector = bytes.get(within..within + SECTOR).unwrap_or_default();
+            let sector = self.bytes(at, SECTOR as u64)?;
             let header =
-                header(sector, at).ok_or_else(|| foreign(&self.path, "metadata header"))?;
+                header(&sector, at).ok_or_else(|| foreign(&self.path, "metadata header"))?;
             headers.extend(header);
         }
         Ok(headers)
@@ -146,23 +134,10 @@ impl Disk {
         if size == 0 {
             return Ok(Vec::new());
         }
-        let block = at - at % BLOCK as u64;
-        let within = usize::try_from(at - block).unwrap_or_default();
         let size = usize::try_from(size).unwrap_or_default();
-        let read = self.read(block, within + size)?;
-        Ok(read.get(within..within + size).unwrap_or_default().to_vec())
-    }
-
-    fn read(&self, at: u64, size: usize) -> PortResult<Buffer> {
         let failed = io(format!("cannot read {}", self.path.display()));
-        read(&self.file, at, size).map_err(failed)
+        read_anywhere(&self.file, at, size).map_err(failed)
     }
-}
-
-fn read(file: &File, at: u64, size: usize) -> std::io::Result<Buffer> {
-    let mut buffer = Buffer::zeroed(size);
-    file.read_exact_at(&mut buffer, at)?;
-    Ok(buffer)
 }
 
 fn foreign(path: &Path, what: &str) -> PortError {
@@ -172,59 +147,10 @@ fn foreign(path: &Path, what: &str) -> PortError {
     }
 }
 
-/// LVM's CRC is the usual one, begun elsewhere and not inverted at its end.
-pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(!INITIAL_CRC);
-    hasher.update(bytes);
-    !hasher.finalize()
-}
-
-fn number32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn number64(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
-}
-
-/// The label's sector: magic, its sector number, the checksum of what follows, where its content
-/// begins, and its type.
-fn label(start: &[u8]) -> Option<&[u8]> {
-    let mut sectors = start.chunks_exact(SECTOR).take(LABEL_SECTORS);
-    sectors.find(|sector| {
-        sector.starts_with(LABEL_MAGIC)
-            && sector.get(24..32) == Some(LABEL_TYPE)
-            && number32(sector, 16) == sector.get(20..).map(checksum)
-    })
-}
-
-/// The label's content: the PV's UUID, a size, the list of data areas and the list of metadata areas,
-/// each ended by an area at 0.
-fn content(label: &[u8]) -> Option<(LvmUuid, Vec<u64>)> {
-    let begins = usize::try_from(number32(label, 20)?).ok()?;
-    let uuid = label.get(begins..begins.checked_add(32)?)?;
-    let uuid = std::str::from_utf8(uuid).ok()?.parse().ok()?;
-    let mut at = begins + 40;
-    let mut list = || {
-        let mut areas = Vec::new();
-        while areas.len() <= MOST_AREAS {
-            let begins = number64(label, at)?;
-            at += 16;
-            match begins {
-                0 => return Some(areas),
-                begins => areas.push(begins),
-            }
-        }
-        None
-    };
-    let _data = list()?;
-    Some((uuid, list()?))
-}
-
 /// A header: checksum, magic, version, its own place, the area's size, and places of texts, of which the
 /// first is the committed one. `Some(None)` is an area that LVM ignores.
 fn header(sector: &[u8], at: u64) -> Option<Option<Header>> {
-    let whole = sector.get(4..20) == Some(HEADER_MAGIC)
+    let whole = is_header(sector)
         && number32(sector, 0) == sector.get(4..).map(checksum)
         && number64(sector, 24) == Some(at);
     let size = number64(sector, 32)?;

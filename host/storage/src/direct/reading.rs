@@ -227,7 +227,7 @@ mod tests {
     fn disk_of_an_earlier_commit() -> Vec<u8> {
         let mut bytes = REAL.to_vec();
         bytes[4096 + 48] ^= 1;
-        let sum = super::super::disk::checksum(&bytes[4100..4608]);
+        let sum = crate::label::checksum(&bytes[4100..4608]);
         bytes[4096..4100].copy_from_slice(&sum.to_le_bytes());
         bytes
     }

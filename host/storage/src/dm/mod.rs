@@ -5,6 +5,7 @@ mod bounded;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
+pub(crate) mod ioctl;
 mod links;
 mod status;
 mod table;
@@ -13,9 +14,7 @@ mod wait;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use devicemapper::{
-    DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid, errors::Error as CoreError,
-};
+use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
@@ -25,6 +24,7 @@ use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
+use ioctl::{control, errno, failed};
 use links::Links;
 use table::Line;
 
@@ -49,34 +49,6 @@ impl Dm {
 struct Found {
     raw: devicemapper::DeviceInfo,
     info: DeviceInfo,
-}
-
-fn control() -> PortResult<DM> {
-    DM::new().map_err(|error| failed("cannot open device-mapper's control device", &error))
-}
-
-fn failed(what: impl Into<String>, error: &DmError) -> PortError {
-    let what = what.into();
-    match errno(error) {
-        Some(Errno::BUSY) => PortError::Busy { what },
-        Some(errno) => PortError::Io {
-            what,
-            reason: std::io::Error::from(errno).to_string(),
-        },
-        None => PortError::Io {
-            what,
-            reason: error.to_string(),
-        },
-    }
-}
-
-fn errno(error: &DmError) -> Option<Errno> {
-    match error {
-        DmError::Core(CoreError::Ioctl(_, _, _, errno)) => {
-            Some(Errno::from_raw_os_error(**errno as i32))
-        }
-        _ => None,
-    }
 }
 
 /// Runs `call` with the device's UUID in the crate's form.

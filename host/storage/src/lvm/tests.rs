@@ -252,7 +252,7 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
     // Direct I/O is not for every /tmp.
     let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     let disk = folder.path().join("pv");
-    std::fs::write(&disk, mark::tests::disk(1)).unwrap();
+    std::fs::write(&disk, crate::label::tests::disk(1)).unwrap();
     let report = include_str!("testdata/fullreport.json")
         .replace("\"tvg\"", "\"san\"")
         .replace("/dev/loop0", disk.to_str().unwrap());
@@ -277,7 +277,7 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
     script.lvm.pool(&san).unwrap();
     assert_eq!(script.calls().len(), 3, "a real look is one");
 
-    std::fs::write(&disk, mark::tests::disk(2)).unwrap();
+    std::fs::write(&disk, crate::label::tests::disk(2)).unwrap();
     script.lvm.validated_pool(&san).unwrap();
     assert_eq!(script.calls().len(), 4, "somebody has changed it");
     std::fs::remove_file(&disk).unwrap();

@@ -1,0 +1,68 @@
+//! What policies said of an attach, and how it stands in the decision log.
+
+use volward_model::{Answer, Combined, DecisionRecord, Outcome, RequestId};
+use volward_plan::Refusal;
+
+use super::{Attach, AttachRequest, refuse};
+use crate::error::ControlError;
+use crate::ports::{Event, PortError};
+
+impl Attach {
+    /// Before the first step: nobody has a volume of which the log does not say why.
+    pub(super) fn put_on_record(&self, decision: &DecisionRecord) -> Result<(), ControlError> {
+        let recorded = self.ports.decisions.record(decision, &Outcome::Begun);
+        recorded.map_err(|error| ControlError::State { error })?;
+        self.state.in_flight.on_record(decision.facts.request.id);
+        Ok(())
+    }
+
+    /// What ends here began nothing, so it ends so also where the log cannot be written.
+    pub(super) fn log(&self, decision: &DecisionRecord, outcome: &Outcome) {
+        let request = decision.facts.request.id;
+        match self.ports.decisions.record(decision, outcome) {
+            Ok(()) => self.state.in_flight.on_record(request),
+            Err(error) => self.tell_unrecorded("the decision", request, &error),
+        }
+    }
+
+    pub(super) fn tell_unrecorded(&self, what: &str, request: RequestId, error: &PortError) {
+        self.ports.events.tell(&Event::Unrecorded {
+            what: format!("{what} of request {request}"),
+            reason: error.to_string(),
+        });
+    }
+
+    /// The attachments stand on the later decision, which is on record before the attach goes on; the
+    /// earlier one ends.
+    pub(super) fn replaces_the_decision(
+        &self,
+        ask: &AttachRequest,
+        decision: &DecisionRecord,
+    ) -> bool {
+        let outcome = Outcome::Failed {
+            message: "decided again under the lease".to_owned(),
+        };
+        if let Err(error) = self.ports.decisions.end(ask.request, &outcome) {
+            self.tell_unrecorded("the outcome", ask.request, &error);
+        }
+        self.put_on_record(decision).is_ok()
+    }
+}
+
+pub(super) fn answer_of(
+    request: RequestId,
+    decision: &DecisionRecord,
+) -> Result<Answer, ControlError> {
+    match &decision.combined {
+        Combined::Granted(answer) => Ok(answer.clone()),
+        Combined::Denied(denials) => Err(ControlError::Denied {
+            request,
+            denials: denials.clone(),
+        }),
+        Combined::Faulted(faults) => Err(ControlError::Faulted {
+            request,
+            faults: faults.clone(),
+        }),
+        Combined::Advised(_) => Err(refuse(request, Refusal::no_attach_answer())),
+    }
+}

@@ -1,0 +1,49 @@
+//! What an attach is refused for on account of leases that are lost, or may be (I2).
+
+use volward_model::VolumeRef;
+use volward_plan::Refusal;
+use volward_plan::fence::Standing;
+
+use super::{Attach, AttachRequest, refuse};
+use crate::error::ControlError;
+
+impl Attach {
+    /// Nothing is attached where leases may be lost before long.
+    pub(super) fn leases_must_be_sound(&self, ask: &AttachRequest) -> Result<(), ControlError> {
+        let now = self.ports.clock.monotonic();
+        let followed = self.state.followed();
+        for disk in &ask.disks {
+            let standing = followed.get(&disk.pool).map(|f| f.watch.standing(now));
+            let why = match standing {
+                Some(Standing::Late { ago, .. }) => {
+                    format!("the lockspace was last renewed {} s ago", ago.as_secs())
+                }
+                Some(Standing::Lost { reason, .. }) => reason,
+                None | Some(Standing::Unknown | Standing::Sound) => continue,
+            };
+            let refusal = Refusal::leases_uncertain(&disk.pool, &why);
+            return Err(refuse(ask.request, refusal));
+        }
+        Ok(())
+    }
+
+    /// An instance whose I/O is cut off is not told that it has what it asks for.
+    pub(super) fn must_not_be_fenced(
+        &self,
+        ask: &AttachRequest,
+        volumes: &[VolumeRef],
+    ) -> Result<(), ControlError> {
+        let attachment_table = self.state.attachment_table();
+        let fences = self.state.fences();
+        let mut own = attachment_table
+            .of_instance(ask.instance)
+            .filter(|a| volumes.iter().any(|volume| volume.id == a.volume.id));
+        match own.find_map(|a| Some((a, fences.get(a)?))) {
+            Some((attachment, fenced)) => {
+                let refusal = Refusal::fenced(&attachment.volume, &fenced.reason);
+                Err(refuse(ask.request, refusal))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Clones over copies: the one that a guest reads and writes through, and the one that writes back.
+
+use volward_model::{Backing, CloneTable, DeviceId, PoolName, Sectors, Table, VolumeRef};
+use volward_plan::CloneGeometry;
+
+use super::homes::CopyVolumes;
+use super::{Engine, clone_of, return_of};
+use crate::ports::{Event, PortError, PortResult};
+
+impl Engine {
+    pub(super) fn load_clone(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+        size: Sectors,
+        geometry: CloneGeometry,
+        hydrating: bool,
+    ) -> PortResult<()> {
+        let id = clone_of(volume);
+        let loaded = self.is_loaded(id)?;
+        let lvs = self.current_copy(volume, local)?;
+        if loaded.as_deref() == Some("linear") {
+            // Everything is in the copy: it must be the one that the home names.
+            let on = Backing::Volume(lvs.copy.volume.id);
+            self.must_stand_on(id, &Table::Linear { on, size })?;
+            return self.mark_used(volume, &lvs.copy, size);
+        }
+        self.activate_copy(local, &lvs)?;
+        let table = CloneTable {
+            metadata: Backing::Volume(lvs.metadata.volume.id),
+            destination: Backing::Volume(lvs.copy.volume.id),
+            source: Backing::Volume(volume.id),
+            size,
+            region: geometry.region,
+            hydrating,
+            threshold: geometry.threshold,
+            batch: geometry.batch,
+        };
+        if loaded.is_none() {
+            self.mark_used(volume, &lvs.copy, size)?;
+            return self.make_clone(id, table);
+        }
+        self.must_stand_on(id, &Table::Clone(table))?;
+        self.mark_used(volume, &lvs.copy, size)?;
+        match self.ports.devices.clone_status(id)? {
+            Some(status) if status.hydrating != hydrating => {
+                self.ports.devices.set_hydration(id, hydrating)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A device that is loaded already is taken only with the very table that would be loaded now:
+    /// one that outlived an earlier copy shows that copy's data.
+    fn must_stand_on(&self, id: DeviceId, table: &Table) -> PortResult<()> {
+        self.ports.devices.create(id, table, false, true).map(drop)
+    }
+
+    pub(super) fn load_return(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+        size: Sectors,
+        geometry: CloneGeometry,
+    ) -> PortResult<()> {
+        let id = return_of(volume);
+        let loaded = self.is_loaded(id)?;
+        let lvs = self.current_copy(volume, local)?;
+        self.activate_copy(local, &lvs)?;
+        let table = CloneTable {
+            metadata: Backing::Volume(lvs.return_metadata.volume.id),
+            destination: Backing::Volume(volume.id),
+            // Never the copy itself: what is not in it is read through the forward clone (I24).
+            source: Backing::Device(clone_of(volume)),
+            size,
+            region: geometry.region,
+            hydrating: true,
+            threshold: geometry.threshold,
+            batch: geometry.batch,
+        };
+        match loaded {
+            None => self.make_clone(id, table),
+            Some(_) => self.must_stand_on(id, &Table::Clone(table)),
+        }
+    }
+
+    /// Writable; discards are kept from it by the attachments' devices above.
+    fn make_clone(&self, id: DeviceId, table: CloneTable) -> PortResult<()> {
+        let applied = self
+            .ports
+            .devices
+            .create(id, &Table::Clone(table), false, true)?;
+        tracing::debug!(device = %id, ?applied, "clone loaded");
+        Ok(())
+    }
+
+    /// The copy's LVs, of which the copy must be the one that the home names (I12): an LV of an
+    /// earlier copy is not current, and is never a source (I19).
+    fn current_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<CopyVolumes> {
+        let lvs = self.copy_volumes(volume, local)?;
+        let home = self.home_of(volume)?;
+        match home.copy() {
+            Some((node, copy)) if *node == self.settings.node && *copy == lvs.copy.volume.id.lv => {
+                Ok(lvs)
+            }
+            _ => Err(PortError::Identity {
+                what: format!("the copy {}", lvs.copy.volume),
+                expected: home.to_string(),
+                found: lvs.copy.volume.id.lv.to_string(),
+            }),
+        }
+    }
+
+    fn activate_copy(&self, local: &PoolName, lvs: &CopyVolumes) -> PortResult<()> {
+        let all = [&lvs.copy, &lvs.metadata, &lvs.return_metadata];
+        let asleep: Vec<VolumeRef> = all
+            .iter()
+            .filter(|i| !i.active)
+            .map(|i| i.volume.clone())
+            .collect();
+        if asleep.is_empty() {
+            return Ok(());
+        }
+        self.ports.activation.activate(local, &asleep)?;
+        self.must_be_active(local, &asleep)
+    }
+
+    /// The target of a device of ours that is there already; a suspended one is resumed.
+    fn is_loaded(&self, id: DeviceId) -> PortResult<Option<String>> {
+        let Some(info) = self.ports.devices.get(id)? else {
+            return Ok(None);
+        };
+        if info.suspended {
+            self.ports.devices.resume(id)?;
+            let device = id;
+            self.ports.events.tell(&Event::Resumed { device });
+        }
+        // A crash between making the device and loading its table leaves it empty.
+        Ok(info.target)
+    }
+}

@@ -1,0 +1,13 @@
+//! A pool whose leases are followed.
+
+use volward_plan::fence::LeaseWatch;
+
+/// What is known of a pool's lockspace from look to look.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    pub watch: LeaseWatch,
+    /// A question is under way: one that hangs is not asked beside it.
+    pub asking: bool,
+    /// What was told last, so that each change is told once.
+    pub told: Option<&'static str>,
+}

@@ -1,0 +1,57 @@
+//! How many tests begin, and what they ask in the end.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use volward_control::ports::PortError;
+use volward_control::{AttachRequest, ControlError, Node};
+use volward_model::{Home, VolumeRef};
+use volward_plan::RefusalCode;
+
+use crate::{Daemon, Lab, Say, ask, disk, instance};
+
+/// A cluster of two nodes, and the daemon of the first.
+#[must_use]
+pub fn one_node() -> (Lab, Daemon) {
+    let lab = Lab::new(&["n1", "n2"]);
+    let n1 = lab.start("n1");
+    (lab, n1)
+}
+
+/// The same, where instance 1 has volume `a` and the policies say `say`.
+#[must_use]
+pub fn attached(say: Say) -> (Lab, Daemon, VolumeRef) {
+    let (lab, n1) = one_node();
+    lab.policy.say(say);
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    (lab, n1, volume)
+}
+
+/// Something that may pass.
+#[must_use]
+pub fn failure() -> PortError {
+    PortError::Io {
+        what: "a test".into(),
+        reason: "a test's failure".into(),
+    }
+}
+
+/// The volume's home, by its tags.
+#[must_use]
+pub fn home(lab: &Lab, volume: &VolumeRef) -> Home {
+    let tags = lab.cluster.tags(volume);
+    Home::from_tags(tags.iter().map(String::as_str)).unwrap()
+}
+
+/// The refusal of an attach that must be refused.
+#[must_use]
+pub fn refused(node: &Node, ask: &AttachRequest) -> (RefusalCode, String) {
+    match node.attach(ask) {
+        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
+        other => panic!("not refused: {other:?}"),
+    }
+}
