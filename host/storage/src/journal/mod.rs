@@ -1,20 +1,20 @@
 //! The node's state in SQLite: /var/lib/volward/state.db, readable with the sqlite3 tool.
 //!
 //! What begins and what ends something is on the disk before the call returns (`synchronous =
-//! FULL`); a step's mark survives the daemon's death, which is all it is for (`NORMAL`).
+//! FULL`); a step's mark survives the daemon's death, which is all it is for (`NORMAL`). What several
+//! requests write at once shares one transaction (`group`).
 //!
 //! The database has a layout (`open`), each record a format (`record`): both numbered, both
 //! kept readable. A state that this build does not understand is refused before it is touched.
 
 #[cfg(any(test, feature = "fake"))]
 mod fake;
+mod group;
 mod open;
 mod record;
 mod rows;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 use volward_folder::Folder;
 use volward_model::AttachmentKey;
 use volward_ports::{
@@ -24,6 +24,7 @@ use volward_ports::{
 
 #[cfg(any(test, feature = "fake"))]
 pub use fake::FakeJournal;
+use group::{Group, Safety};
 pub use open::{DATABASE, OpenError, look};
 pub use record::RecordError;
 use record::words::State;
@@ -34,7 +35,7 @@ const KEPT_ENTRIES: i64 = 1_000;
 
 /// The open database.
 pub struct SqliteJournal {
-    connection: Mutex<Connection>,
+    group: Group,
 }
 
 impl SqliteJournal {
@@ -45,31 +46,17 @@ impl SqliteJournal {
     /// If it cannot be opened, or this build does not understand it: then nothing was changed.
     pub fn open(state: &Folder) -> Result<Self, OpenError> {
         Ok(Self {
-            connection: Mutex::new(open::open(state)?),
+            group: Group::new(open::open(state)?),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs a transaction that is on the disk when this returns.
-    fn durably<T>(
+    /// Writes what is on the disk when this returns.
+    fn durably<T: Send + 'static>(
         &self,
         what: &str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>,
+        work: impl Fn(&Connection) -> Result<T, Trouble> + Send + 'static,
     ) -> PortResult<T> {
-        let mut connection = self.lock();
-        let ran = (|| {
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            let transaction = connection.transaction()?;
-            let out = work(&transaction)?;
-            transaction.commit()?;
-            Ok(out)
-        })();
-        ran.map_err(|error: Trouble| error.port(what))
+        self.group.write(Safety::OnDisk, what, work)
     }
 
     fn read<T>(
@@ -77,54 +64,54 @@ impl SqliteJournal {
         what: &str,
         work: impl FnOnce(&Connection) -> Result<T, Trouble>,
     ) -> PortResult<T> {
-        work(&self.lock()).map_err(|error| error.port(what))
+        work(&self.group.connection()).map_err(|error| error.port(what))
     }
 }
 
 impl Journal for SqliteJournal {
     fn next_sequence(&self) -> PortResult<u64> {
-        self.durably("counting a request", |t| {
-            let sql =
-                "UPDATE counter SET value = value + 1 WHERE name = 'sequence' RETURNING value";
-            let value: i64 = t.query_row(sql, [], |row| row.get(0))?;
-            Ok(value.unsigned_abs())
-        })
+        // On the disk with the entry that follows, before anybody hears of the number.
+        self.group
+            .write(Safety::InOrder, "counting a request", |c| {
+                let sql =
+                    "UPDATE counter SET value = value + 1 WHERE name = 'sequence' RETURNING value";
+                let value: i64 = c.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+                Ok(value.unsigned_abs())
+            })
     }
 
     fn begin(&self, entry: &JournalEntry) -> PortResult<u64> {
-        self.durably("writing the journal", |t| insert_entry(t, entry))
+        let entry = entry.clone();
+        self.durably("writing the journal", move |c| insert_entry(c, &entry))
     }
 
     fn mark(&self, entry: u64, step: usize, mark: StepMark) -> PortResult<()> {
-        let connection = self.lock();
-        let ran = (|| {
-            connection.pragma_update(None, "synchronous", "NORMAL")?;
-            rows::set_mark(&connection, entry, step, mark)
-        })();
-        ran.map_err(|error: Trouble| error.port("writing the journal"))
+        self.group
+            .write(Safety::InOrder, "writing the journal", move |c| {
+                rows::set_mark(c, entry, step, mark)
+            })
     }
 
     fn finish(&self, entry: u64, end: &Finish) -> PortResult<Vec<JournalEntry>> {
-        self.durably("writing the journal", |t| {
-            t.execute(
-                "UPDATE journal SET state = ?2, causes = ?3 WHERE id = ?1",
-                params![
+        let end = end.clone();
+        self.durably("writing the journal", move |c| {
+            c.prepare_cached("UPDATE journal SET state = ?2, causes = ?3 WHERE id = ?1")?
+                .execute(params![
                     number(entry),
                     State::from(end.state).word(),
                     serde_json::to_string(&end.causes)?
-                ],
-            )?;
-            rows::change_attachments(t, &end.put, &end.remove)?;
+                ])?;
+            rows::change_attachments(c, &end.put, &end.remove)?;
             let numbered = |next: &JournalEntry| {
-                let id = insert_entry(t, next)?;
+                let id = insert_entry(c, next)?;
                 Ok(JournalEntry { id, ..next.clone() })
             };
             let follow = end.follow.iter().map(numbered).collect();
-            t.execute(
+            c.prepare_cached(
                 "DELETE FROM journal WHERE state <> 'open' AND id <= \
                  (SELECT max(id) FROM journal) - ?1",
-                [KEPT_ENTRIES],
-            )?;
+            )?
+            .execute([KEPT_ENTRIES])?;
             follow
         })
     }
@@ -164,8 +151,9 @@ impl Journal for SqliteJournal {
         put: &[StoredAttachment],
         remove: &[AttachmentKey],
     ) -> PortResult<()> {
-        self.durably("writing the attachments", |t| {
-            rows::change_attachments(t, put, remove)
+        let (put, remove) = (put.to_vec(), remove.to_vec());
+        self.durably("writing the attachments", move |c| {
+            rows::change_attachments(c, &put, &remove)
         })
     }
 }

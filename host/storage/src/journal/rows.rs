@@ -1,6 +1,6 @@
 //! Rows of the state: a record and its format, the columns that change, and columns for people.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use volward_model::AttachmentKey;
 use volward_ports::{
     DamagedEntry, JournalEntry, MarksMismatch, OpenEntries, PortError, StepMark, StoredAttachment,
@@ -22,6 +22,10 @@ pub(super) enum Trouble {
     Marks { id: u64, why: MarksMismatch },
     #[error("entry {entry} of the journal keeps no step {step}")]
     NoStep { entry: u64, step: usize },
+    #[error("{0}")]
+    Commit(String),
+    #[error("what was written beside it failed at once; nobody knows whether this is written")]
+    Lost,
 }
 
 impl Trouble {
@@ -43,32 +47,32 @@ fn index(n: usize) -> i64 {
 }
 
 /// Writes an entry, and says its number.
-pub(super) fn insert_entry(t: &Transaction<'_>, entry: &JournalEntry) -> Result<u64, Trouble> {
-    t.execute(
+pub(super) fn insert_entry(c: &Connection, entry: &JournalEntry) -> Result<u64, Trouble> {
+    c.prepare_cached(
         "INSERT INTO journal \
          (request, kind, state, instance, boot_id, started_ms, causes, record, format) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            entry.request.to_string(),
-            Operation::word(&entry.operation),
-            State::from(entry.state).word(),
-            entry.operation.instance().map(|i| i.to_string()),
-            entry.boot_id,
-            number(entry.started_ms),
-            serde_json::to_string(&entry.causes)?,
-            record::encode_entry(entry)?,
-            FORMAT,
-        ],
-    )?;
-    let id = t.last_insert_rowid();
+    )?
+    .execute(params![
+        entry.request.to_string(),
+        Operation::word(&entry.operation),
+        State::from(entry.state).word(),
+        entry.operation.instance().map(|i| i.to_string()),
+        entry.boot_id,
+        number(entry.started_ms),
+        serde_json::to_string(&entry.causes)?,
+        record::encode_entry(entry)?,
+        FORMAT,
+    ])?;
+    let id = c.last_insert_rowid();
     let mut steps =
-        t.prepare_cached("INSERT INTO step (entry, n, what, mark) VALUES (?1, ?2, ?3, ?4)")?;
+        c.prepare_cached("INSERT INTO step (entry, n, what, mark) VALUES (?1, ?2, ?3, ?4)")?;
     for (n, (step, mark)) in entry.operation.steps().into_iter().enumerate() {
         let mark = Mark::from(mark).word();
         steps.execute(params![id, index(n), step.to_string(), mark])?;
     }
     let mut volumes =
-        t.prepare_cached("INSERT INTO journal_volume (entry, lv, name) VALUES (?1, ?2, ?3)")?;
+        c.prepare_cached("INSERT INTO journal_volume (entry, lv, name) VALUES (?1, ?2, ?3)")?;
     for volume in entry.operation.volumes() {
         volumes.execute(params![id, volume.id.lv.to_string(), volume.to_string()])?;
     }
@@ -95,21 +99,21 @@ pub(super) fn set_mark(
 
 /// Removes attachments, then puts others.
 pub(super) fn change_attachments(
-    t: &Transaction<'_>,
+    c: &Connection,
     put: &[StoredAttachment],
     remove: &[AttachmentKey],
 ) -> Result<(), Trouble> {
     for key in remove {
-        t.execute(
-            "DELETE FROM attachment WHERE lv = ?1 AND instance = ?2",
-            params![key.volume.lv.to_string(), key.instance.to_string()],
-        )?;
+        c.prepare_cached("DELETE FROM attachment WHERE lv = ?1 AND instance = ?2")?
+            .execute(params![key.volume.lv.to_string(), key.instance.to_string()])?;
     }
     for one in put {
-        t.execute(
+        c.prepare_cached(
             "INSERT OR REPLACE INTO attachment \
              (lv, instance, volume, instance_name, sharing, access, state, since_ms, record, format) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(
             params![
                 one.volume.id.lv.to_string(),
                 one.instance.to_string(),

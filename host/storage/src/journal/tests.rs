@@ -108,7 +108,7 @@ fn i30_an_open_entry_with_marks_of_other_steps_is_set_apart() {
         let whole = state.begin(&entry(2)).unwrap();
         let only_first = damage.replace("step SET n = 1", "step SET n = 1 WHERE entry = 1");
         let only_first = only_first.replace("FROM step", "FROM step WHERE entry = 1");
-        state.lock().execute_batch(&only_first).unwrap();
+        state.group.connection().execute_batch(&only_first).unwrap();
         drop(state);
         let state = open(&dir);
         let found = state.open_entries().unwrap();
@@ -181,7 +181,8 @@ fn a_full_disk_is_an_error_not_a_panic() {
     let state = open(&dir);
     // SQLite's own limit stands in for a full disk: the same code path, SQLITE_FULL.
     state
-        .lock()
+        .group
+        .connection()
         .pragma_update(None, "max_page_count", 1)
         .unwrap();
     let mut large = entry(1);

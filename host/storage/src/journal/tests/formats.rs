@@ -31,7 +31,7 @@ const RELEASED: [&str; 5] = [
 
 /// The words of an entry's marks, as its rows have them.
 fn marks_of(state: &SqliteJournal, entry: u64) -> Vec<String> {
-    let connection = state.lock();
+    let connection = state.group.connection();
     let sql = "SELECT mark FROM step WHERE entry = ?1 ORDER BY n";
     let mut statement = connection.prepare(sql).unwrap();
     let marks = statement.query_map([number(entry)], |row| row.get(0));
@@ -47,11 +47,12 @@ fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
         let found = state.open_entries().unwrap();
         assert_eq!((found.whole.len(), found.damaged.len()), (1, 0), "{name}");
         let all: i64 = state
-            .lock()
+            .group
+            .connection()
             .query_row("SELECT count(*) FROM journal", [], |row| row.get(0))
             .unwrap();
         let sql = "SELECT id FROM journal ORDER BY id";
-        let read = entries(&state.lock(), sql, params![]).unwrap();
+        let read = entries(&state.group.connection(), sql, params![]).unwrap();
         assert_eq!(i64::try_from(read.len()).unwrap(), all, "{name}");
         for entry in &read {
             let marks = |(_, mark): (&Step, StepMark)| record::words::Mark::from(mark).word();
@@ -72,7 +73,10 @@ fn states_of_0_1_0_are_brought_to_this_layout_and_read_whole() {
         assert_eq!(layout, 1, "{name}");
         // The second start finds nothing to do, and the same.
         let again = open(&dir);
-        assert_eq!(entries(&again.lock(), sql, params![]).unwrap(), read);
+        assert_eq!(
+            entries(&again.group.connection(), sql, params![]).unwrap(),
+            read
+        );
     }
 }
 
@@ -83,7 +87,7 @@ fn what_0_1_0_wrote_with_every_word_is_what_this_build_would_write() {
     let state = open(&dir);
     // One entry of every kind of operation; those that have steps have all of them.
     let sql = "SELECT id FROM journal ORDER BY id LIMIT 3";
-    let old = entries(&state.lock(), sql, params![]).unwrap();
+    let old = entries(&state.group.connection(), sql, params![]).unwrap();
     let sizes = |e: &JournalEntry| (e.operation.steps().len(), e.operation.volumes().len());
     let sizes: Vec<_> = old.iter().map(sizes).collect();
     assert_eq!(sizes, [(23, 4), (23, 1), (0, 1)]);
@@ -99,7 +103,7 @@ fn what_0_1_0_wrote_with_every_word_is_what_this_build_would_write() {
     assert_eq!(state.attachments().unwrap(), attachments);
     // In the format of this build now, word by word: see CONTRIBUTING.md, "Formats".
     let texts = |sql: &str| -> Vec<serde_json::Value> {
-        let connection = state.lock();
+        let connection = state.group.connection();
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement
             .query_map([], |row| row.get::<_, String>(0))
@@ -251,7 +255,7 @@ fn an_ended_entry_that_is_not_understood_is_kept_and_told_of() {
     state.finish(id, &done(vec![])).unwrap();
     let change =
         "UPDATE journal SET record = replace(record, '\"step\":\"link\"', '\"step\":\"fence\"')";
-    assert_eq!(state.lock().execute(change, []).unwrap(), 1);
+    assert_eq!(state.group.connection().execute(change, []).unwrap(), 1);
     drop(state);
     let state = open(&dir);
     let error = state.find(&JournalQuery::Volume(volume()), 1).unwrap_err();
