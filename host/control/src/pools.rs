@@ -80,10 +80,34 @@ impl Pools {
             true => self.init_registry(request, pool)?,
             false => Applied::Identity,
         };
-        Ok(match (adopted, made) {
-            (Applied::Identity, Applied::Identity) => Applied::Identity,
-            _ => Applied::Changed,
-        })
+        let calmed = match shared {
+            true => self.disable_autoactivation(pool).map_err(failed)?,
+            false => Applied::Identity,
+        };
+        let all = [adopted, made, calmed];
+        Ok(
+            match all.iter().all(|applied| *applied == Applied::Identity) {
+                true => Applied::Identity,
+                false => Applied::Changed,
+            },
+        )
+    }
+
+    /// Once for the pool: an attach would have to for each of its volumes (I4), by a command of LVM's
+    /// after which everything has to be read again.
+    fn disable_autoactivation(&self, pool: &PoolName) -> PortResult<Applied> {
+        if !self.ports.volumes.pool(pool)?.autoactivation {
+            return Ok(Applied::Identity);
+        }
+        self.ports.volumes.disable_pool_autoactivation(pool)?;
+        match self.ports.volumes.pool(pool)?.autoactivation {
+            false => Ok(Applied::Changed),
+            true => Err(PortError::NotInEffect {
+                what: format!("switching autoactivation off in {pool}"),
+                expected: "off".to_owned(),
+                found: "on".to_owned(),
+            }),
+        }
     }
 
     /// The registry of a shared pool: made, converted or opened.

@@ -47,6 +47,25 @@ fn a_volume_group_becomes_a_pool_once_and_for_all_nodes() {
 }
 
 #[test]
+fn i4_autoactivation_is_switched_off_once_for_the_pool_and_no_attach_has_to() {
+    let lab = Lab::bare(&["n1"]);
+    let n1 = lab.start("n1");
+    let failure = PortError::Busy { what: "vg0".into() };
+    n1.kernel.fail_on("disable-pool-autoactivation", failure);
+    assert!(n1.node.init_pool(request(), &lab.pool).is_err());
+    assert_eq!(
+        n1.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Changed
+    );
+    assert_eq!(
+        n1.node.init_pool(request(), &lab.pool).unwrap(),
+        Applied::Identity
+    );
+    let pool = Volumes::pool(&n1.kernel, &lab.pool).unwrap();
+    assert!(!pool.autoactivation && pool.volumes.iter().all(|v| !v.autoactivation));
+}
+
+#[test]
 fn a_pool_is_made_of_a_configured_group_whose_devices_lvm_sees_and_a_local_one_has_no_registry() {
     let lab = Lab::bare(&["n1"]);
     let n1 = lab.start("n1");

@@ -93,7 +93,8 @@ pub struct VolumeInfo {
     pub segment_type: String,
     /// The LV is mapped on this node.
     pub active: bool,
-    /// LVM would activate it at boot by itself (I4 wants this off).
+    /// LVM would activate it at boot by itself (I4 wants this off): neither the volume nor its pool says
+    /// otherwise.
     pub autoactivation: bool,
     /// LVM's roles of it (`public`, `origin`, `snapshot`, `thicksnapshot`, ...): what segment types
     /// do not say. Empty where the report has none.
@@ -173,6 +174,9 @@ pub struct PoolInfo {
     pub extent: Bytes,
     /// A physical volume is missing.
     pub partial: bool,
+    /// LVM would activate its volumes at boot by itself, unless a volume says otherwise. `pool init`
+    /// switches it off (I4): then no volume has to.
+    pub autoactivation: bool,
     /// Its logical volumes, LVM's hidden ones excepted.
     pub volumes: Vec<VolumeInfo>,
 }

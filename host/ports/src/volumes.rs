@@ -53,6 +53,12 @@ pub trait Volumes: Send + Sync {
         self.validated_pool(pool).map(Some)
     }
 
+    /// Takes autoactivation off all volumes of a pool, those that come later too (I4).
+    ///
+    /// # Errors
+    /// If the metadata cannot be changed.
+    fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()>;
+
     /// Takes autoactivation off (I4).
     ///
     /// # Errors

@@ -282,6 +282,7 @@ mod tests {
             host_id: 1,
             nodes: 2,
             partial: false,
+            autoactivation: false,
             impostor: None,
             unreadable: unreadable.map(str::to_owned),
             newer: None,

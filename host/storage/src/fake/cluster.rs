@@ -150,6 +150,7 @@ impl FakeCluster {
             places: None,
             old_registry: false,
             partial: false,
+            autoactivation: true,
         };
         world.pools.insert(pool_name.clone(), pool);
         drop(world);

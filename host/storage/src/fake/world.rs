@@ -42,6 +42,8 @@ pub(crate) struct Pool {
     pub(crate) old_registry: bool,
     /// A physical volume is missing, on every node: no metadata can be changed.
     pub(crate) partial: bool,
+    /// LVM would activate its volumes by itself.
+    pub(crate) autoactivation: bool,
 }
 
 /// One place of a registry: what was written, and what a reader makes of it instead, if a test

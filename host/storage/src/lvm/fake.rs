@@ -69,10 +69,22 @@ impl Volumes for FakeNode {
                 free: found.free(),
                 extent: EXTENT,
                 partial: found.partial,
+                autoactivation: found.autoactivation,
                 volumes: volumes
-                    .map(|(name, lv)| world.volume_info(pool, name, lv, node))
+                    .map(|(name, lv)| {
+                        let mut info = world.volume_info(pool, name, lv, node);
+                        info.autoactivation &= found.autoactivation;
+                        info
+                    })
                     .collect(),
             })
+        })
+    }
+
+    fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {
+        self.changes("disable-pool-autoactivation", pool, |world, node| {
+            world.pool_mut(pool, node)?.autoactivation = false;
+            Ok(())
         })
     }
 

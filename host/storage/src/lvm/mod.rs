@@ -269,6 +269,13 @@ impl Volumes for Lvm {
         }
     }
 
+    fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {
+        let settings = self.settings(pool)?;
+        let args = ["--setautoactivation", "n", pool.as_str()].map(str::to_owned);
+        self.run(settings, LEASE_DEADLINE, "vgchange", &args)
+            .map(drop)
+    }
+
     fn disable_autoactivation(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
         self.change(pool, &["--setautoactivation", "n"], volumes)
     }

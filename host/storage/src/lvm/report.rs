@@ -17,7 +17,7 @@ pub(super) const ARGS: [&str; 25] = [
     "--configreport",
     "vg",
     "-o",
-    "vg_name,vg_uuid,vg_lock_type,vg_size,vg_free,vg_extent_size,vg_missing_pv_count",
+    "vg_name,vg_uuid,vg_lock_type,vg_size,vg_free,vg_extent_size,vg_missing_pv_count,vg_autoactivation",
     "--configreport",
     "lv",
     "-o",
@@ -62,6 +62,7 @@ struct Vg {
     vg_free: String,
     vg_extent_size: String,
     vg_missing_pv_count: String,
+    vg_autoactivation: String,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +163,7 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
     })?;
     let vg_uuid = id("vg_uuid", &vg.vg_uuid)?;
     let types = segment_types(report.seg);
+    let autoactivation = vg.vg_autoactivation == "enabled";
     let mut volumes = Vec::with_capacity(report.lv.len());
     let mut lock_args = HashMap::new();
     // LVM writes the names of its hidden LVs in brackets.
@@ -177,7 +179,9 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
         if !lv.lv_lockargs.is_empty() {
             lock_args.insert(volume.id.lv, lv.lv_lockargs.clone());
         }
-        volumes.push(info(volume, lv, types.get(&lv.lv_uuid))?);
+        let mut seen = info(volume, lv, types.get(&lv.lv_uuid))?;
+        seen.autoactivation &= autoactivation;
+        volumes.push(seen);
     }
     let mut disks: Vec<PathBuf> = report.pv.into_iter().map(|pv| pv.pv_name).collect();
     disks.sort();
@@ -189,6 +193,7 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
         free: Bytes(number("vg_free", &vg.vg_free)?),
         extent: Bytes(number("vg_extent_size", &vg.vg_extent_size)?),
         partial: number("vg_missing_pv_count", &vg.vg_missing_pv_count)? > 0,
+        autoactivation,
         volumes,
     };
     Ok(Reported {
@@ -293,11 +298,23 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         let [a, b] = &pool.volumes[..] else { panic!() };
         assert!(a.active && a.autoactivation && !b.active && !b.autoactivation);
+        assert!(pool.autoactivation);
         assert_eq!(a.segment_type, "linear,striped");
         let lock_args = |of: &VolumeInfo| reported.lock_args.get(&of.volume.id.lv);
         assert_eq!(lock_args(a).map(String::as_str), Some("1.0.0:70254592"));
         assert_eq!((lock_args(b), a.tags.len()), (None, 0));
         assert_eq!(b.tags, ["volward.home=split:a:b:1", "x"]);
+    }
+
+    #[test]
+    fn i4_a_pool_without_autoactivation_has_no_volume_with_it() {
+        let off = REAL.replace(
+            r#""vg_autoactivation":"enabled""#,
+            r#""vg_autoactivation":"""#,
+        );
+        let pool = pool(&name(), off.as_bytes()).unwrap().info;
+        assert!(!pool.autoactivation);
+        assert!(pool.volumes.iter().all(|volume| !volume.autoactivation));
     }
 
     /// A pool with every kind of LV in it, the roles left out of the report.

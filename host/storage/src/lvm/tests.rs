@@ -291,7 +291,8 @@ fn renamed(works: bool) -> Script {
     let report = |lv: &str| {
         format!(
             r#"{{"report":[{{"vg":[{{"vg_name":"san","vg_uuid":"{vg}","vg_lock_type":"sanlock",
-            "vg_size":"8388608","vg_free":"0","vg_extent_size":"4194304","vg_missing_pv_count":"0"}}],
+            "vg_size":"8388608","vg_free":"0","vg_extent_size":"4194304","vg_missing_pv_count":"0",
+            "vg_autoactivation":"enabled"}}],
             "lv":[{lv}]}}]}}"#,
             vg = volumes("san")[0].id.vg
         )
