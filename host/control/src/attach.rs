@@ -13,7 +13,7 @@ use crate::engine::{Engine, Settled, StepFailure};
 use crate::error::{ControlError, refuse, storage, unfinished};
 use crate::observe::{Observer, unexplained};
 use crate::ports::{
-    Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
+    Activation, Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{State, VolumeGuard};
@@ -53,7 +53,7 @@ enum Attempt {
 }
 
 needs!(AttachPorts {
-    volumes: Volumes,
+    activation: Activation,
     leases: Leases,
     policy: Policy,
     decisions: Decisions,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`node`] | the front door: composes what follows, in one place |
 //! | `settings` | what was configured, and every port; how a struct names those it needs |
+//! | `rounds` | one look, or one write, for all who asked before it began |
 //! | `state` | attachments, requests in flight, volume locks, copies, this node's slot |
 //! | [`observe`] | reads pools, leases and slots; makes plan input and facts of them |
 //! | `engine` | runs the steps of a plan and takes them back, journalled; quarantine |
@@ -32,6 +33,7 @@ pub mod observe;
 pub mod pools;
 pub mod recover;
 mod retry;
+mod rounds;
 mod settings;
 mod start_marks;
 mod state;

@@ -267,7 +267,7 @@ impl Node {
     ///
     /// # Errors
     /// If one of them does not answer.
-    pub fn pool_snapshot(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
+    pub fn pool_snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
         self.observer.snapshot(pool)
     }
 

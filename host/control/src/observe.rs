@@ -1,7 +1,7 @@
 //! Reading pools, leases and slots; making a plan input (for the plan) and facts (for policies)
 //! of one and the same snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
 use crate::ports::{Clock, Devices, Leases, Machine, PortError, PortResult, Registry, Volumes};
+use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
@@ -36,11 +37,21 @@ needs!(ObserverPorts {
     clock: Clock,
 });
 
+/// Looks at one shared pool.
+#[derive(Default)]
+struct Looks {
+    volumes: Rounds<PortResult<Arc<PoolInfo>>>,
+    validated: Rounds<PortResult<Arc<PoolSnapshot>>>,
+    reported: Rounds<PortResult<Arc<PoolSnapshot>>>,
+}
+
 /// Reads the world for use cases; changes nothing.
 pub(crate) struct Observer {
     ports: ObserverPorts,
     settings: Arc<Settings>,
     state: Arc<State>,
+    /// Looks at each shared pool, each for all who asked before it began.
+    looks: BTreeMap<PoolName, Looks>,
     /// When the local pool did not answer in time, and how it failed.
     local_hung: Mutex<Option<(Duration, PortError)>>,
 }
@@ -51,6 +62,11 @@ impl Observer {
             ports: ports.into(),
             settings: Arc::clone(settings),
             state: Arc::clone(state),
+            looks: settings
+                .pools
+                .iter()
+                .map(|pool| (pool.clone(), Looks::default()))
+                .collect(),
             local_hung: Mutex::default(),
         }
     }
@@ -59,22 +75,42 @@ impl Observer {
     ///
     /// # Errors
     /// If LVM, sanlock or the registry do not answer.
-    pub(crate) fn snapshot(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
-        self.complete(pool, self.ports.volumes.pool(pool)?)
+    pub(crate) fn snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
+        let look = || {
+            let info = Arc::new(self.ports.volumes.pool(pool)?);
+            self.complete(pool, info)
+        };
+        match self.looks.get(pool) {
+            Some(looks) => looks.reported.join(look),
+            None => look(),
+        }
     }
 
     /// The same for an attach, before and under its lease: see
     /// [`validated_pool`](crate::ports::Volumes::validated_pool).
-    pub(crate) fn validated_snapshot(&self, pool: &PoolName) -> PortResult<PoolSnapshot> {
-        self.complete(pool, self.ports.volumes.validated_pool(pool)?)
+    pub(crate) fn validated_snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
+        let look = || self.complete(pool, self.validated_pool(pool)?);
+        match self.looks.get(pool) {
+            Some(looks) => looks.validated.join(look),
+            None => look(),
+        }
     }
 
-    fn complete(&self, pool: &PoolName, info: PoolInfo) -> PortResult<PoolSnapshot> {
+    /// A shared pool as LVM has it, its last report where that still holds.
+    pub(crate) fn validated_pool(&self, pool: &PoolName) -> PortResult<Arc<PoolInfo>> {
+        let look = || self.ports.volumes.validated_pool(pool).map(Arc::new);
+        match self.looks.get(pool) {
+            Some(looks) => looks.volumes.join(look),
+            None => look(),
+        }
+    }
+
+    fn complete(&self, pool: &PoolName, info: Arc<PoolInfo>) -> PortResult<Arc<PoolSnapshot>> {
         let leases = self.ports.leases.status(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
         let slots = self.ports.registry.read(pool)?;
-        Ok(PoolSnapshot {
+        Ok(Arc::new(PoolSnapshot {
             info,
             held: leases.held,
             watchdog_armed: leases.watchdog_armed,
@@ -82,7 +118,7 @@ impl Observer {
             own,
             slots,
             traces: self.traces()?,
-        })
+        }))
     }
 
     /// The pool, if it is one of this node's shared ones.

@@ -13,6 +13,7 @@ use volward_plan::Unmet;
 use volward_plan::intent::Contender;
 
 use crate::ports::{Clock, Events, Finish, Leases, Machine, PortError, PortResult, Registry};
+use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
 
 mod attachment_table;
@@ -55,9 +56,10 @@ pub(crate) struct State {
     fences: Mutex<Fences>,
     /// What the leases of each shared pool are worth.
     followed: Mutex<BTreeMap<PoolName, Followed>>,
-    /// One writer of a pool's slot at a time, so that an older content never replaces a newer one.
-    /// A lock for each pool: a registry that hangs keeps back no other.
-    slot_writers: Mutex<BTreeMap<PoolName, Arc<Mutex<()>>>>,
+    /// One writer of a pool's slot at a time, so that an older content never replaces a newer one; it writes
+    /// for all who changed the table before it began. Of each pool for itself: a registry that hangs keeps
+    /// back no other.
+    slot_writes: BTreeMap<PoolName, Rounds<PortResult<()>>>,
     /// What failed for now and is tried again.
     owed: Mutex<OwedList>,
     /// Attachment devices that are in use and belong to no attachment, until their volume can be
@@ -87,7 +89,11 @@ impl State {
             attachment_table: Mutex::default(),
             fences: Mutex::default(),
             followed: Mutex::default(),
-            slot_writers: Mutex::default(),
+            slot_writes: settings
+                .pools
+                .iter()
+                .map(|pool| (pool.clone(), Rounds::default()))
+                .collect(),
             owed: Mutex::default(),
             unclaimed: Mutex::default(),
             unexplained: Mutex::default(),
@@ -133,27 +139,27 @@ impl State {
         unpoisoned(&self.owed)
     }
 
-    /// Writes this node's slot as the attachment table is now. What fails is written again: an
+    /// Writes this node's slot as the attachment table is now, or later. What fails is written again: an
     /// intent that stays behind keeps other nodes waiting.
     pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
-        // Asked before the lock is taken: only the write itself is waited for under it.
-        let written = self.identity(pool).and_then(|identity| {
-            let writer = self.slot_writer(pool);
-            let writing = unpoisoned(&writer);
-            let slot = self
-                .attachment_table()
-                .slot(pool, &identity, self.ports.clock.now_ms());
-            let written = self.ports.registry.write(pool, &slot);
-            if written.is_ok() {
-                self.note_written(pool, true);
-            }
-            drop(writing);
+        let write = || {
+            let written = self.write_slot_alone(pool);
+            self.note_written(pool, written.is_ok());
             written
-        });
-        if written.is_err() {
-            self.note_written(pool, false);
+        };
+        match self.slot_writes.get(pool) {
+            Some(rounds) => rounds.join(write),
+            // Not configured: it fails by itself.
+            None => write(),
         }
-        written
+    }
+
+    fn write_slot_alone(&self, pool: &PoolName) -> PortResult<()> {
+        let identity = self.identity(pool)?;
+        let slot = self
+            .attachment_table()
+            .slot(pool, &identity, self.ports.clock.now_ms());
+        self.ports.registry.write(pool, &slot)
     }
 
     fn identity(&self, pool: &PoolName) -> PortResult<Identity> {
@@ -164,14 +170,6 @@ impl State {
             host_id: own.host_id,
             generation: own.generation,
         })
-    }
-
-    fn slot_writer(&self, pool: &PoolName) -> Arc<Mutex<()>> {
-        Arc::clone(
-            unpoisoned(&self.slot_writers)
-                .entry(pool.clone())
-                .or_default(),
-        )
     }
 
     fn note_written(&self, pool: &PoolName, written: bool) {

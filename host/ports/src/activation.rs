@@ -20,6 +20,13 @@ pub trait Activation: Send + Sync {
     /// If it fails or does not finish in time.
     fn activate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()>;
 
+    /// Waits until active volumes have their paths, `/dev/POOL/LV`: udev makes them, and a provider need not
+    /// wait for that when it activates.
+    ///
+    /// # Errors
+    /// If udev does not in time.
+    fn await_paths(&self, volumes: &[VolumeRef]) -> PortResult<()>;
+
     /// Deactivates them, one operation for all.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! failure means to whoever asked. The engine does the rest.
 
 use volward_model::{AttachmentState, Outcome};
-use volward_plan::{AttachPlan, Precedence, Refusal, precedence};
+use volward_plan::{AttachPlan, DiskForm, Precedence, Refusal, precedence};
 
 use super::{Attach, AttachDone, AttachRequest, Attempt, answer_of, refuse, storage, volumes};
 use crate::engine::{ExecuteError, StepError, StepFailure};
@@ -38,6 +38,7 @@ impl Attach {
             // No write-back follows from an attach.
             Ok(_) => {
                 self.copies.watch_all(plan);
+                self.await_paths(plan);
                 Ok(Attempt::Done(AttachDone {
                     sequence,
                     grants: plan.grants.clone(),
@@ -54,6 +55,22 @@ impl Attach {
                 request: ask.request,
                 causes,
             }),
+        }
+    }
+
+    /// A disk given as the LV itself is opened by LVM's path.
+    fn await_paths(&self, plan: &AttachPlan) {
+        let lvs = plan
+            .grants
+            .iter()
+            .filter(|grant| grant.form == DiskForm::Lv);
+        let lvs: Vec<_> = lvs.map(|grant| grant.volume.clone()).collect();
+        if let Err(error) = self.ports.activation.await_paths(&lvs) {
+            // Attached it is: whoever opens it finds out, and may try again.
+            self.ports.events.tell(&Event::Trouble {
+                what: "waiting for the paths of what was attached".to_owned(),
+                reason: error.to_string(),
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an attach is decided on: one read of everything it needs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use volward_model::{AttachmentKey, DiskFacts, Facts, PoolName, RequestFacts, VolumeRef};
 use volward_plan::{DiskOptions, PlanInput, RequestedDisk, Watchdog, home_of};
@@ -14,7 +15,7 @@ use crate::ports::{PortResult, StoredAttachment};
 const GATHERING: &str = "gathering the facts";
 
 /// A snapshot of each pool concerned, by the pool's name.
-type Snapshots = BTreeMap<PoolName, PoolSnapshot>;
+type Snapshots = BTreeMap<PoolName, Arc<PoolSnapshot>>;
 
 /// Everything that a request is decided on and planned from, read at one moment.
 pub(super) struct AttachContext {
@@ -28,11 +29,11 @@ pub(super) struct AttachContext {
 impl Attach {
     /// The volumes asked for, by name, as they are now.
     pub(super) fn resolve(&self, ask: &AttachRequest) -> Result<Vec<VolumeRef>, ControlError> {
-        let mut pools: BTreeMap<&PoolName, volward_model::PoolInfo> = BTreeMap::new();
+        let mut pools = BTreeMap::new();
         let mut volumes = Vec::new();
         for disk in &ask.disks {
             if !pools.contains_key(&disk.pool) {
-                let info = self.ports.volumes.validated_pool(&disk.pool);
+                let info = self.observer.validated_pool(&disk.pool);
                 let info = info.map_err(|e| storage(ask.request, "reading the pool", e))?;
                 pools.insert(&disk.pool, info);
             }

@@ -1,6 +1,7 @@
 //! A pool as one look found it, and what the other nodes' slots mean beside what sanlock says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use volward_model::{
     Attachment, AttachmentState, CopyProgress, HeldLease, LvUuid, Member, NumberedSlot, PoolInfo,
@@ -13,7 +14,7 @@ use super::Traces;
 #[derive(Clone, Debug)]
 pub struct PoolSnapshot {
     /// As LVM has it.
-    pub info: PoolInfo,
+    pub info: Arc<PoolInfo>,
     /// Leases this node holds.
     pub held: BTreeMap<LvUuid, HeldLease>,
     /// Whether sanlock runs under a watchdog.

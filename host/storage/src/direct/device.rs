@@ -7,6 +7,7 @@ use volward_model::DeviceNumber;
 use volward_ports::{Applied, PortError, PortResult};
 
 use super::table::Line;
+use super::udev::unawaited;
 use crate::dm::ioctl::{control, errno, failed};
 use crate::{blockdev, kernel};
 
@@ -22,7 +23,7 @@ pub(super) struct Wanted {
 }
 
 /// LVM's own udev flags for a visible LV: all rules apply, which make `/dev/VG/LV`; nobody makes links in
-/// udev's place. The cookie that the caller waits for is made by the crate.
+/// udev's place. The crate makes a cookie and waits for it, which [`unawaited`] does not.
 fn options(flags: DmFlags) -> DmOptions {
     DmOptions::default()
         .set_udev_flags(DmUdevFlags::DM_UDEV_DISABLE_LIBRARY_FALLBACK)
@@ -111,14 +112,29 @@ fn start(dm: &DM, wanted: &Wanted) -> PortResult<()> {
         dm.table_load(dev, &wanted.lines, options(access))
     })
     .map_err(|error| failed(format!("cannot load the table of {}", wanted.name), &error))?;
-    by_uuid(&wanted.uuid, |dev| {
-        dm.device_suspend(dev, options(DmFlags::empty()))
-    })
-    .map_err(|error| failed(format!("cannot resume device {}", wanted.name), &error))?;
+    resume(dm, wanted)?;
     let found = live(dm, wanted)?.ok_or_else(|| PortError::Missing {
         what: format!("device {}, which was made a moment ago,", wanted.name),
     })?;
     same(wanted, &found)
+}
+
+fn resume(dm: &DM, wanted: &Wanted) -> PortResult<()> {
+    let what = format!("cannot resume device {}", wanted.name);
+    let (uuid, said) = (wanted.uuid.clone(), what.clone());
+    let change = move || {
+        let dm = control()?;
+        let resumed = by_uuid(&uuid, |dev| {
+            dm.device_suspend(dev, options(DmFlags::empty()))
+        });
+        resumed.map(drop).map_err(|error| failed(said, &error))
+    };
+    let is_live = || {
+        let info = by_uuid(&wanted.uuid, |dev| dm.device_info(dev));
+        let flags = info.map_err(|error| failed(what.clone(), &error))?.flags();
+        Ok(flags.contains(DmFlags::DM_ACTIVE_PRESENT) && !flags.contains(DmFlags::DM_SUSPEND))
+    };
+    unawaited(&what, change, is_live)
 }
 
 fn same(wanted: &Wanted, found: &(Vec<Line>, bool)) -> PortResult<()> {
@@ -147,11 +163,25 @@ fn text(lines: &[Line], read_only: bool) -> String {
 /// [`Busy`](PortError::Busy) if somebody has it open.
 pub(super) fn remove(uuid: &str, what: &str) -> PortResult<Applied> {
     let dm = control()?;
-    match by_uuid(uuid, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
-        Ok(_) => Ok(Applied::Changed),
-        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(Applied::Identity),
+    let is_gone = || match by_uuid(uuid, |dev| dm.device_info(dev)) {
+        Ok(_) => Ok(false),
+        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(true),
         Err(error) => Err(failed(what.to_owned(), &error)),
+    };
+    if is_gone()? {
+        return Ok(Applied::Identity);
     }
+    let (own, said) = (uuid.to_owned(), what.to_owned());
+    let change = move || {
+        let dm = control()?;
+        match by_uuid(&own, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
+            Ok(_) => Ok(()),
+            Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(()),
+            Err(error) => Err(failed(said, &error)),
+        }
+    };
+    unawaited(what, change, is_gone)?;
+    Ok(Applied::Changed)
 }
 
 /// Who has the device of that UUID open, for people: devices on it, and programs. Empty if there is no

@@ -13,7 +13,7 @@
 //! | `world` | what it needs of a node |
 //! | `reading`, `disk` | labels, headers and text of metadata on the disks |
 //! | `text`, `layout` | what the text says |
-//! | `table`, `device` | LVM's table of an LV, and its device |
+//! | `table`, `device`, `udev` | LVM's table of an LV, its device, and what udev makes of that |
 //!
 //! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
 
@@ -27,6 +27,7 @@ mod reading;
 mod space;
 mod table;
 mod text;
+mod udev;
 mod world;
 
 #[cfg(test)]
@@ -240,6 +241,11 @@ impl Activation for Direct {
         };
         let volumes = volumes.to_vec();
         served.call("activating", pool, move |space| space.activate(&volumes))
+    }
+
+    fn await_paths(&self, volumes: &[VolumeRef]) -> PortResult<()> {
+        let mut served = volumes.iter().filter(|volume| self.serves(&volume.pool));
+        served.try_for_each(udev::await_path)
     }
 
     fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {

@@ -266,6 +266,10 @@ impl Leases for FakeNode {
 }
 
 impl Activation for FakeNode {
+    fn await_paths(&self, _: &[VolumeRef]) -> PortResult<()> {
+        Ok(())
+    }
+
     fn activate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
         let detail = format!("{pool} {}", names(volumes));
         self.changes("activate", detail, |world, node| {

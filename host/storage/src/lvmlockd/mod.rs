@@ -75,6 +75,11 @@ impl Leases for Lvmlockd {
 }
 
 impl Activation for Lvmlockd {
+    /// LVM's commands wait for udev.
+    fn await_paths(&self, _: &[VolumeRef]) -> PortResult<()> {
+        Ok(())
+    }
+
     fn activate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
         self.must_be_local(pool)?;
         self.lvm.activate(pool, volumes, LeaseMode::Exclusive)
