@@ -8,8 +8,9 @@ use volward_ports::{PortError, PortResult};
 
 type Job<C> = Box<dyn FnOnce(&mut C) + Send>;
 
-/// Calls that wait behind one that blocks; more of them would not be answered either.
-const QUEUE: usize = 16;
+/// Calls that wait behind one that blocks; more of them would not be answered either. Twice as many as the
+/// requests of one pool that are at work at once.
+const QUEUE: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Worker<C> {

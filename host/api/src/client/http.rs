@@ -1,5 +1,7 @@
 //! Just enough HTTP/1.1: one request, one response, then the connection is closed.
 
+use std::time::Duration;
+
 use super::connection::Connection;
 use super::error::WireError;
 
@@ -30,10 +32,18 @@ struct Head {
     end: usize,
 }
 
-/// The whole request as bytes.
-pub(super) fn request(method: &str, target: &str, body: Option<&[u8]>) -> Vec<u8> {
+/// The whole request as bytes. `patience` is how long the answer is waited for, told in the words of RFC 7240:
+/// who is told in time that it will take longer knows why he was refused.
+pub(super) fn request(
+    method: &str,
+    target: &str,
+    body: Option<&[u8]>,
+    patience: Duration,
+) -> Vec<u8> {
     let mut out = format!(
-        "{method} {target} HTTP/1.1\r\nHost: volward\r\nAccept: application/json\r\nConnection: close\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: volward\r\nAccept: application/json\r\n\
+         Prefer: wait={}\r\nConnection: close\r\n",
+        patience.as_secs()
     )
     .into_bytes();
     if let Some(body) = body {
@@ -190,8 +200,11 @@ mod tests {
 
     #[test]
     fn requests_carry_their_length() {
-        let text = String::from_utf8(request("POST", "/v1/attach", Some(b"{}"))).unwrap();
+        let minute = Duration::from_secs(60);
+        let bytes = request("POST", "/v1/attach", Some(b"{}"), minute);
+        let text = String::from_utf8(bytes).unwrap();
         assert!(text.starts_with("POST /v1/attach HTTP/1.1\r\n"));
+        assert!(text.contains("\r\nPrefer: wait=60\r\n"), "{text}");
         assert!(text.ends_with("Content-Length: 2\r\n\r\n{}"));
     }
 

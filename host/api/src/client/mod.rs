@@ -325,7 +325,7 @@ impl Client {
         body: Option<&[u8]>,
     ) -> Reply<T> {
         let response = self
-            .exchange(&http::request(method, target, body))
+            .exchange(&http::request(method, target, body, self.deadline))
             .map_err(|e| e.at(self.socket.clone(), self.deadline))?;
         if (200..300).contains(&response.status) {
             return self

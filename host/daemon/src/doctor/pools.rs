@@ -236,6 +236,7 @@ mod tests {
             free: Bytes::mib(64),
             extent: Bytes::mib(4),
             partial,
+            autoactivation: false,
             volumes: Vec::new(),
         }
     }
@@ -282,7 +283,6 @@ mod tests {
             host_id: 1,
             nodes: 2,
             partial: false,
-            autoactivation: false,
             impostor: None,
             unreadable: unreadable.map(str::to_owned),
             newer: None,

@@ -14,6 +14,7 @@ use volward_plan::{DiskForm, Grant};
 
 use super::Peer;
 use super::handler::{Shared, at_once, blocking};
+use super::patience::Patience;
 use super::peer::Caller;
 use super::places;
 use super::problem::{Failure, plain};
@@ -23,6 +24,7 @@ use crate::wiring::Daemon;
 pub(super) async fn attach(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
     Json(body): Json<AttachRequest>,
 ) -> Result<Json<AttachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
@@ -33,7 +35,7 @@ pub(super) async fn attach(
     // This future is dropped when the connection is closed; the work in its thread goes on.
     let waiting = only_while_waiting.then(|| Waiting(ask.cancellation.clone()));
     let pools = ask.disks.iter().map(|disk| disk.pool.clone()).collect();
-    let place = daemon.places.in_pools(&pools).await?;
+    let place = daemon.places.in_pools(&pools, patience).await?;
     let work = blocking(move || {
         tracing::info!(
             request = %ask.request, instance = %ask.instance, name = %ask.instance_name,
@@ -140,10 +142,14 @@ fn device_path(daemon: &Daemon, instance: InstanceId, grant: &Grant) -> String {
 pub(super) async fn detach(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
     Json(body): Json<DetachRequest>,
 ) -> Result<Json<DetachReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    let place = daemon.places.in_pools(&pools_of(&daemon, &body)).await?;
+    let place = daemon
+        .places
+        .in_pools(&pools_of(&daemon, &body), patience)
+        .await?;
     let work = blocking(move || {
         let ask = volward_control::DetachRequest {
             request: RequestId(uuid::Uuid::new_v4()),

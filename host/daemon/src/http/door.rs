@@ -32,10 +32,10 @@ pub(crate) struct Limits {
     pub(crate) answer: Duration,
 }
 
-/// A hook and a CLI use one connection each, a compute service a few; at 16 strangers' connections
-/// a script that asks as the wrong user still reads why.
+/// A hook and a CLI use one connection each, a compute service a few, and 256 guests may start at once;
+/// at 16 strangers' connections a script that asks as the wrong user still reads why.
 pub(crate) const LIMITS: Limits = Limits {
-    each_caller: 256,
+    each_caller: 512,
     strangers: 16,
     first_byte: Duration::from_secs(10),
     between: Duration::from_secs(60),

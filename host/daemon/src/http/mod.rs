@@ -10,6 +10,7 @@ mod habits;
 mod handler;
 pub(crate) mod openapi;
 mod outcome;
+mod patience;
 mod peer;
 pub(crate) mod places;
 pub(crate) mod policies;

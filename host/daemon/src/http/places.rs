@@ -3,40 +3,152 @@
 //! place and no thread.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use volward_api::ProblemCode;
 use volward_model::PoolName;
 
+use super::patience::Patience;
 use super::problem::{Failure, plain};
 use super::rights::Role;
 
-/// Attaches, detaches and changes of one pool at once. Each may wait for LVM, whose lane takes 64.
-const EACH_POOL: usize = 16;
+/// Attaches, detaches and changes of one pool at once. They share their looks and what they write, so
+/// that the more are at work the less each costs; each may wait for LVM, whose lane takes 128.
+const EACH_POOL: usize = 32;
 /// Requests of one role at once that look at pools, files or the logs.
 const EACH_ROLE: usize = 8;
-/// For a place; less than libvirt's hook waits.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What a request counts for at most in how long the next ones may take: one that waits for a guest to
+/// close its disk says nothing of them.
+const LONGEST_COUNTED: Duration = Duration::from_secs(10);
 
 /// Threads that are made when all places are taken, and for background work. A node with more than
-/// some 28 pools has fewer for each.
+/// some 14 pools has fewer for each.
 pub(crate) const MOST_THREADS: usize = 512;
 
 /// A place, until it is dropped. It goes with the work: a caller that has gone does not free it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
-    _taken: Arc<Vec<OwnedSemaphorePermit>>,
+    _taken: Arc<Vec<Taken>>,
+}
+
+/// Places of one kind, given in the order in which they were asked for.
+#[derive(Debug)]
+struct Room {
+    /// For people: "pool vg0".
+    of: String,
+    size: usize,
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// How long a place was taken, smoothed; zero until one came back.
+    usual: Mutex<Duration>,
+}
+
+/// One place of a room.
+#[derive(Debug)]
+struct Taken {
+    room: Arc<Room>,
+    since: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let took = self.since.elapsed().min(LONGEST_COUNTED);
+        let mut usual = self
+            .room
+            .usual
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *usual = match usual.is_zero() {
+            true => took,
+            false => (*usual * 7 + took) / 8,
+        };
+    }
+}
+
+/// Counts among those who wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Room {
+    fn new(of: String, size: usize) -> Arc<Self> {
+        Arc::new(Self {
+            of,
+            size,
+            free: Arc::new(Semaphore::new(size)),
+            waiting: AtomicUsize::new(0),
+            usual: Mutex::default(),
+        })
+    }
+
+    /// How long it will take until a request that comes now is answered, as far as the last ones tell.
+    fn expected(&self, ahead: usize) -> Duration {
+        let usual = *self.usual.lock().unwrap_or_else(PoisonError::into_inner);
+        let rounds = ahead / self.size + 2;
+        usual * u32::try_from(rounds).unwrap_or(u32::MAX)
+    }
+
+    async fn take(self: &Arc<Self>, patience: Patience) -> Result<Taken, Failure> {
+        let taken = |permit| Taken {
+            room: Arc::clone(self),
+            since: Instant::now(),
+            _permit: permit,
+        };
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+            return Ok(taken(permit));
+        }
+        let ahead = self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        let expected = self.expected(ahead);
+        if expected > patience.0 {
+            let why = format!(
+                "{ahead} others wait before this request, which would be answered in some {} s and not \
+                 in the {} s that whoever asks waits",
+                expected.as_secs(),
+                patience.0.as_secs()
+            );
+            return Err(self.busy(&why, expected));
+        }
+        let permit = Arc::clone(&self.free).acquire_owned();
+        // Closed it never is.
+        match tokio::time::timeout(patience.0, permit).await {
+            Ok(Ok(permit)) => Ok(taken(permit)),
+            _ => {
+                let why = format!("none came free within {} s", patience.0.as_secs());
+                Err(self.busy(&why, expected))
+            }
+        }
+    }
+
+    /// Refused, with a time to come again.
+    fn busy(&self, why: &str, again: Duration) -> Failure {
+        let message = format!(
+            "all places for requests of {} are taken: {why}; ask again",
+            self.of
+        );
+        let mut problem = plain(ProblemCode::Refused, "busy", message);
+        let again = u64::try_from(again.as_millis()).unwrap_or(u64::MAX);
+        problem.retry_after_ms = Some(again.max(2_000));
+        problem.into()
+    }
 }
 
 /// The places of this node.
 #[derive(Debug)]
 pub(crate) struct Places {
-    pools: BTreeMap<PoolName, Arc<Semaphore>>,
-    roles: BTreeMap<Role, Arc<Semaphore>>,
+    pools: BTreeMap<PoolName, Arc<Room>>,
+    roles: BTreeMap<Role, Arc<Room>>,
     seeing: Arc<Semaphore>,
-    patience: Duration,
 }
 
 tokio::task_local! {
@@ -47,18 +159,18 @@ tokio::task_local! {
 impl Places {
     /// For these pools.
     pub(crate) fn new(pools: impl IntoIterator<Item = PoolName>) -> Self {
-        let of = |count| Arc::new(Semaphore::new(count));
+        let pools = pools.into_iter().map(|pool| {
+            let room = Room::new(format!("pool {pool}"), EACH_POOL);
+            (pool, room)
+        });
+        let roles = Role::ALL.into_iter().map(|role| {
+            let of = format!("role {role}, which look at something");
+            (role, Room::new(of, EACH_ROLE))
+        });
         Self {
-            pools: pools
-                .into_iter()
-                .map(|pool| (pool, of(EACH_POOL)))
-                .collect(),
-            roles: Role::ALL
-                .into_iter()
-                .map(|role| (role, of(EACH_ROLE)))
-                .collect(),
-            seeing: of(1),
-            patience: PATIENCE,
+            pools: pools.collect(),
+            roles: roles.collect(),
+            seeing: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -69,13 +181,16 @@ impl Places {
 
     /// A place in each of these pools. One that is not configured has none: its request is refused
     /// without a look at storage.
-    pub(super) async fn in_pools(&self, pools: &BTreeSet<PoolName>) -> Result<Place, Failure> {
+    pub(super) async fn in_pools(
+        &self,
+        pools: &BTreeSet<PoolName>,
+        patience: Patience,
+    ) -> Result<Place, Failure> {
         let mut taken = Vec::new();
         // In one order, whoever asks: two that wait for each other's places would wait in vain.
         for pool in pools {
-            if let Some(places) = self.pools.get(pool) {
-                let what = format!("pool {pool}");
-                taken.push(self.take(places, &what).await?);
+            if let Some(room) = self.pools.get(pool) {
+                taken.push(room.take(patience).await?);
             }
         }
         Ok(Place {
@@ -84,34 +199,14 @@ impl Places {
     }
 
     /// A place among those who only look.
-    pub(super) async fn to_look(&self, role: Role) -> Result<Place, Failure> {
+    pub(super) async fn to_look(&self, role: Role, patience: Patience) -> Result<Place, Failure> {
         let mut taken = Vec::new();
-        if let Some(places) = self.roles.get(&role) {
-            let what = format!("role {role}, which look at something");
-            taken.push(self.take(places, &what).await?);
+        if let Some(room) = self.roles.get(&role) {
+            taken.push(room.take(patience).await?);
         }
         Ok(Place {
             _taken: Arc::new(taken),
         })
-    }
-
-    async fn take(
-        &self,
-        places: &Arc<Semaphore>,
-        what: &str,
-    ) -> Result<OwnedSemaphorePermit, Failure> {
-        let place = Arc::clone(places).acquire_owned();
-        // Closed it never is.
-        if let Ok(Ok(place)) = tokio::time::timeout(self.patience, place).await {
-            return Ok(place);
-        }
-        let message = format!(
-            "all places for requests of {what} are taken, and none came free within {} s; ask again",
-            self.patience.as_secs()
-        );
-        let mut problem = plain(ProblemCode::Refused, "busy", message);
-        problem.retry_after_ms = Some(2_000);
-        Err(problem.into())
     }
 }
 
@@ -129,40 +224,43 @@ pub(super) fn taken() -> Place {
 mod tests {
     use super::*;
 
+    const SOON: Patience = Patience(Duration::from_millis(50));
+
     fn pools(names: &[&str]) -> BTreeSet<PoolName> {
         names.iter().map(|name| name.parse().unwrap()).collect()
     }
 
     #[tokio::test]
     async fn one_pools_full_places_keep_back_that_pool_and_no_other() {
-        let mut places = Places::new(pools(&["a", "b"]));
-        places.patience = Duration::from_millis(50);
+        let places = Places::new(pools(&["a", "b"]));
         let mut hang = Vec::new();
         for _ in 0..EACH_POOL {
-            hang.push(places.in_pools(&pools(&["a"])).await.unwrap());
+            hang.push(places.in_pools(&pools(&["a"]), SOON).await.unwrap());
         }
-        let Failure(problem) = places.in_pools(&pools(&["a", "b"])).await.unwrap_err();
+        let Failure(problem) = places
+            .in_pools(&pools(&["a", "b"]), SOON)
+            .await
+            .unwrap_err();
         assert_eq!(problem.code, "busy");
         assert!(problem.message.contains("pool a"), "{problem:?}");
         // Nothing of b is kept by who waited for a in vain.
         for _ in 0..EACH_POOL {
-            hang.push(places.in_pools(&pools(&["b"])).await.unwrap());
+            hang.push(places.in_pools(&pools(&["b"]), SOON).await.unwrap());
         }
         hang.clear();
-        places.in_pools(&pools(&["a", "b"])).await.unwrap();
+        places.in_pools(&pools(&["a", "b"]), SOON).await.unwrap();
     }
 
     #[tokio::test]
     async fn readers_of_one_role_keep_back_no_other_role() {
-        let mut places = Places::new(pools(&["a"]));
-        places.patience = Duration::from_millis(50);
+        let places = Places::new(pools(&["a"]));
         let mut readers = Vec::new();
         for _ in 0..EACH_ROLE {
-            readers.push(places.to_look(Role::Monitoring).await.unwrap());
+            readers.push(places.to_look(Role::Monitoring, SOON).await.unwrap());
         }
-        assert!(places.to_look(Role::Monitoring).await.is_err());
-        places.to_look(Role::Root).await.unwrap();
-        places.in_pools(&pools(&["a"])).await.unwrap();
+        assert!(places.to_look(Role::Monitoring, SOON).await.is_err());
+        places.to_look(Role::Root, SOON).await.unwrap();
+        places.in_pools(&pools(&["a"]), SOON).await.unwrap();
     }
 
     /// The caller is gone; its work in a thread is not.
@@ -170,7 +268,7 @@ mod tests {
     async fn a_place_goes_with_the_work_and_not_with_the_caller() {
         let places = Arc::new(Places::new(pools(&["a"])));
         let (end, ended) = std::sync::mpsc::channel::<()>();
-        let place = places.to_look(Role::Root).await.unwrap();
+        let place = places.to_look(Role::Root, SOON).await.unwrap();
         let work = within(place, async {
             let place = taken();
             drop(tokio::task::spawn_blocking(move || {
@@ -179,11 +277,77 @@ mod tests {
             }));
         });
         work.await;
-        let free = || places.roles[&Role::Root].available_permits();
+        let free = || places.roles[&Role::Root].free.available_permits();
         assert_eq!(free(), EACH_ROLE - 1);
         drop(end);
         while free() < EACH_ROLE {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// As fast as time passes in the test: nothing is timed.
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_answered_in_time_is_told_at_once_and_when_to_ask_again() {
+        let places = Arc::new(Places::new(pools(&["a"])));
+        let a = pools(&["a"]);
+        // A request takes four seconds here.
+        let one = places.in_pools(&a, SOON).await.unwrap();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        drop(one);
+        let mut working = Vec::new();
+        for _ in 0..EACH_POOL {
+            working.push(places.in_pools(&a, SOON).await.unwrap());
+        }
+        // One that waits a minute is let in; the next one would wait 8 s, and has 5.
+        let patient = {
+            let (places, a) = (Arc::clone(&places), a.clone());
+            let minute = Patience(Duration::from_secs(60));
+            tokio::spawn(async move { places.in_pools(&a, minute).await.map(drop) })
+        };
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        let five = Patience(Duration::from_secs(5));
+        let Failure(problem) = places.in_pools(&a, five).await.unwrap_err();
+        assert_eq!(began.elapsed(), Duration::ZERO, "at once");
+        assert_eq!(problem.code, "busy");
+        assert_eq!(problem.retry_after_ms, Some(8_000));
+        assert!(problem.message.contains("1 others wait"), "{problem:?}");
+        working.clear();
+        patient.await.unwrap().unwrap();
+        // What was refused waits no more.
+        assert_eq!(
+            places.pools[&"a".parse().unwrap()]
+                .waiting
+                .load(Ordering::SeqCst),
+            0
+        );
+    }
+
+    #[tokio::test]
+    async fn places_are_given_in_the_order_of_arrival() {
+        let places = Arc::new(Places::new(pools(&["a"])));
+        let a = pools(&["a"]);
+        let minute = Patience(Duration::from_secs(60));
+        let mut working = Vec::new();
+        for _ in 0..EACH_POOL {
+            working.push(places.in_pools(&a, minute).await.unwrap());
+        }
+        let (order, ordered) = std::sync::mpsc::channel();
+        let mut waiting = Vec::new();
+        for n in 0..8 {
+            let (places, a, order) = (Arc::clone(&places), a.clone(), order.clone());
+            waiting.push(tokio::spawn(async move {
+                let place = places.in_pools(&a, minute).await.unwrap();
+                order.send(n).unwrap();
+                drop(place);
+            }));
+            tokio::task::yield_now().await;
+        }
+        working.truncate(EACH_POOL - 1);
+        for one in waiting {
+            one.await.unwrap();
+        }
+        drop(order);
+        assert_eq!(ordered.iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -19,6 +19,7 @@ use volward_api::{
 
 use super::Peer;
 use super::handler::Shared;
+use super::patience::Patience;
 use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::rights::Right;
@@ -310,6 +311,7 @@ pub(super) fn router(daemon: Shared, more: Router<Shared>) -> Router {
 async fn who_may_ask(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
@@ -326,7 +328,7 @@ async fn who_may_ask(
             |_| tracing::warn!(uid = caller.uid, role = %caller.role, method, path, "refused"),
         )?;
         if route.waits_for(request.uri().query()) == Waits::ToLook {
-            place = daemon.places.to_look(caller.role).await?;
+            place = daemon.places.to_look(caller.role, patience).await?;
         }
     }
     Ok(places::within(place, next.run(request)).await)

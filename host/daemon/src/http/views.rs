@@ -16,6 +16,7 @@ use volward_plan::DiskForm;
 
 use super::Peer;
 use super::handler::{Shared, at_once, blocking};
+use super::patience::Patience;
 use super::places;
 use super::problem::{Failure, plain};
 use crate::config::PoolKind;
@@ -28,11 +29,13 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 pub(super) async fn pool_init(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
     Json(body): Json<PoolInitRequest>,
 ) -> Result<Json<PoolView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
     let name: PoolName = parse(&body.name)?;
-    let place = daemon.places.in_pools(&[name.clone()].into()).await?;
+    let pools = [name.clone()].into();
+    let place = daemon.places.in_pools(&pools, patience).await?;
     let work = blocking(move || {
         let request = request();
         tracing::info!(
@@ -57,11 +60,13 @@ pub(super) async fn pools(State(daemon): State<Shared>) -> Result<Json<Vec<PoolV
 pub(super) async fn volume_set(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
     Json(body): Json<VolumeSetRequest>,
 ) -> Result<Json<VolumeView>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
     let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
-    let place = daemon.places.in_pools(&[pool.clone()].into()).await?;
+    let pools = [pool.clone()].into();
+    let place = daemon.places.in_pools(&pools, patience).await?;
     let work = blocking(move || {
         let (request, shareable) = (request(), body.shareable);
         tracing::info!(

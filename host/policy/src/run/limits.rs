@@ -39,7 +39,8 @@ pub struct Limits {
     /// Policies that run at once. Twice a small node's cores: a decision is all computation, and
     /// a policy that hangs must not be the only one that has a turn.
     pub concurrency: u32,
-    /// Longest wait for a turn, in milliseconds: eight deadlines.
+    /// Longest wait for a turn, in milliseconds: sixty deadlines. When a node's guests start together each
+    /// decision waits for those before it, and that one had no turn would refuse a guest.
     pub patience_ms: u32,
 }
 
@@ -62,7 +63,7 @@ impl Default for Limits {
             handles: 4_096,
             component_bytes: 32 << 20,
             concurrency: 8,
-            patience_ms: 2_000,
+            patience_ms: 15_000,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{ExecError, Invocation};
 use crate::deadline::Deadline;
 
 /// More than this waiting means that something hangs; more waiters would not help it.
-const MAX_WAITING: usize = 64;
+const MAX_WAITING: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Lane {
