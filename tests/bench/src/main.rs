@@ -15,6 +15,7 @@ mod memory;
 mod replay;
 mod samples;
 mod start;
+mod storm;
 
 use std::path::PathBuf;
 
@@ -52,6 +53,20 @@ enum What {
         volume: String,
         /// Pairs
         #[arg(long, default_value_t = 30)]
+        rounds: usize,
+    },
+    /// Guests that start at the same instant, against `lvchange -aey` one by one (on a node, as root)
+    Storm {
+        /// A shared pool with the free volumes `storm-0`, `storm-1` and so on
+        pool: String,
+        /// volward-hook
+        #[arg(long, default_value = "/usr/sbin/volward-hook")]
+        hook: PathBuf,
+        /// Guests
+        #[arg(long, default_value_t = 64)]
+        guests: usize,
+        /// Storms
+        #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
     /// A good chain while hostile components run beside it: its decisions, and memory
@@ -116,6 +131,12 @@ fn main() -> anyhow::Result<()> {
         What::Attach { volume, rounds } => {
             serde_json::to_string(&attach::measure(&volume, rounds)?)
         }
+        What::Storm {
+            pool,
+            hook,
+            guests,
+            rounds,
+        } => serde_json::to_string(&storm::measure(&hook, &pool, guests, rounds)?),
         What::Corpus {
             component,
             workbench,

@@ -54,13 +54,15 @@ enum Part {
     Replay,
     /// An attach, on a node of the lab
     Attach,
+    /// Guests that start at the same instant, on a node
+    Storm,
     /// The daemon's start and memory, on a node
     Start,
     /// A local copy's hydration, on a node
     Hydration,
 }
 
-const ON_NODE: [Part; 3] = [Part::Attach, Part::Start, Part::Hydration];
+const ON_NODE: [Part; 4] = [Part::Attach, Part::Storm, Part::Start, Part::Hydration];
 
 /// Measures and prints.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
@@ -109,6 +111,9 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
     on_node::use_release(&volward)?;
     if wanted(Part::Attach) {
         figures.push(on_node::attach(&volward)?);
+    }
+    if wanted(Part::Storm) {
+        figures.extend(on_node::storm(&volward)?);
     }
     if wanted(Part::Start) {
         figures.extend(on_node::start(&volward)?);

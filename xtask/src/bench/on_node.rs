@@ -12,6 +12,12 @@ use super::figure::{Figure, Pairs, Unit};
 const ATTACH_GOAL: f64 = 1.05;
 /// The node that is measured; the other one idles.
 const NODE: u8 = 1;
+/// Guests that start at once.
+const STORMS: [usize; 2] = [64, 256];
+/// Storms of each size.
+const STORM_ROUNDS: usize = 3;
+/// The ratio a storm may have to as many `lvchange` one by one.
+const STORM_GOAL: f64 = 0.2;
 /// For one measurement: minutes, in emulation.
 const DEADLINE: Duration = Duration::from_secs(900);
 /// Enough that the start does not count.
@@ -43,6 +49,62 @@ pub(crate) fn attach(volward: &Volward<'_>) -> Result<Figure> {
         &pairs,
         Some(ATTACH_GOAL),
     ))
+}
+
+#[derive(Deserialize)]
+struct Storms {
+    storm: Pairs,
+    slowest: Vec<f64>,
+    granted: Vec<usize>,
+    told: Vec<usize>,
+    failed: Vec<String>,
+    released: Pairs,
+}
+
+/// 64 guests and 256; each is granted, or told early to come again.
+pub(crate) fn storm(volward: &Volward<'_>) -> Result<Vec<Figure>> {
+    let most = STORMS.into_iter().max().unwrap_or_default();
+    let volumes = format!(
+        "for n in $(seq 0 {}); do lvcreate -qq -an -Zn -Wn -L 4M -n storm-$n vg0; done",
+        most - 1
+    );
+    volward.node(NODE).run_ok_within(DEADLINE, &volumes)?;
+    let mut figures = Vec::new();
+    for guests in STORMS {
+        let words = format!("storm vg0 --guests {guests} --rounds {STORM_ROUNDS}");
+        let storms: Storms = bench(volward, &words)?;
+        if let Some(failed) = storms.failed.first() {
+            anyhow::bail!("in a storm of {guests} a guest was neither granted nor told: {failed}");
+        }
+        let (granted, told) = (&storms.granted, &storms.told);
+        eprintln!("  storms of {guests}: granted {granted:?}, told to come again {told:?}");
+        let all = granted.iter().all(|granted| *granted == guests);
+        let which = if all {
+            "all granted"
+        } else {
+            "granted or told"
+        };
+        figures.push(Figure::pairs(
+            format!("{guests} guests' hooks at once, {which}"),
+            "as many lvchange -aey one by one",
+            Unit::Milliseconds,
+            &storms.storm,
+            Some(STORM_GOAL),
+        ));
+        figures.push(Figure::alone(
+            format!("the slowest of the {guests}"),
+            Unit::Milliseconds,
+            &storms.slowest,
+        ));
+        figures.push(Figure::pairs(
+            format!("release of the {guests}, one by one"),
+            "their start",
+            Unit::Milliseconds,
+            &storms.released,
+            None,
+        ));
+    }
+    Ok(figures)
 }
 
 #[derive(Deserialize)]
