@@ -50,7 +50,7 @@ impl Attach {
                 request: ask.request,
                 causes,
             }),
-            Err(ExecuteError::Quarantined { causes }) => Err(ControlError::Quarantined {
+            Err(ExecuteError::Quarantined { causes, .. }) => Err(ControlError::Quarantined {
                 request: ask.request,
                 causes,
             }),
