@@ -293,6 +293,9 @@ pub struct DecisionReply {
 pub struct DoctorReply {
     /// Every check, in the order of a bring-up.
     pub checks: Vec<DoctorCheck>,
+    /// The shared pools of this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
 }
 
 /// One check of `GET /v1/doctor`: what was looked at, what was found, what to do.
@@ -309,6 +312,9 @@ pub struct DoctorCheck {
     pub remedy: Option<String>,
     /// Read-write attaches are refused until it is mended.
     pub refuses_read_write: bool,
+    /// The shared pools in which they are, where not in all; empty where the check is not about a pool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
 }
 
 /// Whether what a check looked at works.

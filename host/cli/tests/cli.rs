@@ -6,6 +6,7 @@
     reason = "helpers of tests stop the test"
 )]
 
+mod faults;
 mod support;
 
 use std::fs;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use volward_model::{Answer, Outcome, VolumeRef};
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
-use volward_plan::{AttachPlan, Refusal, VolumeInput};
+use volward_plan::{AttachPlan, Refusal, RefusalCode, VolumeInput};
 
 use crate::copies::Copies;
-use crate::engine::{Engine, Settled, StepFailure};
+use crate::engine::{Engine, StepFailure};
 use crate::error::{ControlError, refuse, storage, unfinished};
 use crate::observe::{Observer, unexplained};
 use crate::ports::{
@@ -139,9 +139,8 @@ impl Attach {
             let Ok(guard) = self.state.volume_locks.take(&others, Duration::ZERO) else {
                 continue;
             };
-            if let Settled::Ended(due) = self.engine.try_again(id) {
-                self.copies.start_write_backs(due);
-            }
+            self.copies
+                .start_write_backs(self.engine.try_again(id).due());
             drop(guard);
         }
     }
@@ -168,7 +167,7 @@ impl Attach {
         for _ in 0..looks {
             still_wanted(ask)?;
             if volumes.iter().any(|v| self.state.is_returning(v.id)) {
-                self.dry_run(ask)?;
+                self.told_beside_a_write_back(ask)?;
             }
             match self.state.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
                 Ok(guard) => return Ok(guard),
@@ -179,6 +178,19 @@ impl Attach {
             volume: busy.map(ToString::to_string).unwrap_or_default(),
             seconds: wait.as_secs(),
         })
+    }
+
+    /// What is refused while a copy goes home is told at once. Between two steps of the write-back the
+    /// witnesses need not agree: whether they do is told under the lock.
+    fn told_beside_a_write_back(&self, ask: &AttachRequest) -> Result<(), ControlError> {
+        match self.dry_run(ask) {
+            Err(ControlError::Refused { refusal, .. })
+                if refusal.code == RefusalCode::Contradiction =>
+            {
+                Ok(())
+            }
+            told => told.map(drop),
+        }
     }
 
     /// Decides and plans; begins nothing, and is announced to nobody.

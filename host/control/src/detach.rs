@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use volward_model::{InstanceId, Origin, PoolName, RequestId, VolumeId, VolumeName, VolumeRef};
+use volward_model::{
+    AttachmentKey, InstanceId, Origin, PoolName, RequestId, VolumeId, VolumeName, VolumeRef,
+};
 use volward_plan::DetachPlan;
 use volward_plan::detach::detach;
 
@@ -292,7 +294,9 @@ impl Detach {
                 done.trying_again.extend(volumes);
                 known(recorded, instance, cause)
             }
-            Err(ExecuteError::Quarantined { causes }) => {
+            Err(ExecuteError::Quarantined { causes, due }) => {
+                self.copies.start_write_backs(due);
+                self.note_let_go(instance, &leaving, done);
                 Err(ControlError::Quarantined { request, causes })
             }
             // No step of a detach has an undo.
@@ -301,6 +305,15 @@ impl Detach {
                 causes: vec![failure.cause()],
             }),
         }
+    }
+
+    /// What a detach let go, although others of its volumes need a person.
+    fn note_let_go(&self, instance: InstanceId, leaving: &[LeavingVolume], done: &mut DetachDone) {
+        let table = self.state.attachment_table();
+        let has = |volume: VolumeId| table.has(AttachmentKey { volume, instance });
+        let gone = leaving.iter().filter(|l| !has(l.volume.id));
+        let gone = gone.map(|l| (l.volume.clone(), is_written_back(l)));
+        done.detached.extend(gone);
     }
 
     fn trouble(&self, what: String, error: &PortError) {

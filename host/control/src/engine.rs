@@ -18,6 +18,7 @@ mod homes;
 mod hydration;
 mod leases;
 mod owed;
+mod part;
 mod quarantine;
 mod run;
 mod take_up;

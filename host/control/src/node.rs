@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use volward_model::{
-    InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeId, VolumeName, VolumeRef,
-};
+use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
 
 use volward_plan::witness::Testimony;
 
@@ -23,8 +21,9 @@ use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
 use crate::state::{CopyView, State};
-use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views, VolumeTrouble};
+use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views};
 
+mod doctor;
 mod leases;
 
 /// One node. Shared by all requests.
@@ -268,7 +267,7 @@ impl Node {
     /// # Errors
     /// If one of them does not answer.
     pub fn pool_snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
-        self.observer.snapshot(pool)
+        self.observer.shown(pool)
     }
 
     /// Copies on this node.
@@ -322,20 +321,6 @@ impl Node {
         self.views.testimony(request, pool, volume)
     }
 
-    /// Volumes of the pools that can be read that an operator should look at, because of where their
-    /// data is.
-    #[must_use]
-    pub fn to_look_at(&self) -> Vec<(VolumeRef, VolumeTrouble)> {
-        self.views.to_look_at()
-    }
-
-    /// LVs of the local pool that are copies of volumes that no pool of this node has any more, each with
-    /// that volume's identity; none where a pool cannot be read.
-    #[must_use]
-    pub fn orphaned_copies(&self) -> Vec<(VolumeRef, VolumeId)> {
-        self.views.orphaned_copies()
-    }
-
     /// Of these disks, the ones an instance has not attached here.
     #[must_use]
     pub fn missing(
@@ -366,12 +351,5 @@ impl Node {
     /// If the state cannot be read.
     pub fn entry_of(&self, request: RequestId) -> PortResult<Option<JournalEntry>> {
         self.views.entry_of(request)
-    }
-
-    /// Attachments, leases and sharing of this node that cannot all be true at once, and
-    /// lockspaces that are not renewed; empty when all is well. For `doctor`.
-    #[must_use]
-    pub fn inconsistencies(&self) -> Vec<String> {
-        self.views.inconsistencies()
     }
 }

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
-    Access, Attachment, AttachmentKey, Bytes, CloneStatus, DiskFacts, Home, HydrationFacts,
-    InstanceId, LeaseHolder, LeaseMode, NodeFacts, PoolInfo, PoolName, Sharing, Space, VolumeId,
-    VolumeInfo, VolumeName, VolumeRef,
+    Access, Attachment, AttachmentKey, CloneStatus, DiskFacts, Home, HydrationFacts, InstanceId,
+    LeaseHolder, LeaseMode, NodeFacts, PoolInfo, PoolName, Sharing, Space, VolumeId, VolumeInfo,
+    VolumeName, VolumeRef,
 };
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
-use crate::ports::{Clock, Devices, Leases, Machine, PortError, PortResult, Registry, Volumes};
+use crate::ports::{
+    Clock, Devices, Journal, Leases, Machine, PortError, PortResult, Registry, Volumes,
+};
 use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
@@ -33,6 +35,7 @@ needs!(ObserverPorts {
     leases: Leases,
     devices: Devices,
     registry: Registry,
+    journal: Journal,
     machine: Machine,
     clock: Clock,
 });
@@ -78,7 +81,7 @@ impl Observer {
     pub(crate) fn snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
         let look = || {
             let info = Arc::new(self.ports.volumes.pool(pool)?);
-            self.complete(pool, info)
+            self.complete(pool, info, Self::traces)
         };
         match self.looks.get(pool) {
             Some(looks) => looks.reported.join(look),
@@ -86,10 +89,17 @@ impl Observer {
         }
     }
 
+    /// The same for what is only shown: a local pool that does not answer at once is taken for silent.
+    /// It must not hold up what is known of this pool.
+    pub(crate) fn shown(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
+        let info = Arc::new(self.ports.volumes.pool(pool)?);
+        self.complete(pool, info, Self::traces_at_once)
+    }
+
     /// The same for an attach, before and under its lease: see
     /// [`validated_pool`](crate::ports::Volumes::validated_pool).
     pub(crate) fn validated_snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
-        let look = || self.complete(pool, self.validated_pool(pool)?);
+        let look = || self.complete(pool, self.validated_pool(pool)?, Self::traces);
         match self.looks.get(pool) {
             Some(looks) => looks.validated.join(look),
             None => look(),
@@ -105,7 +115,12 @@ impl Observer {
         }
     }
 
-    fn complete(&self, pool: &PoolName, info: Arc<PoolInfo>) -> PortResult<Arc<PoolSnapshot>> {
+    fn complete(
+        &self,
+        pool: &PoolName,
+        info: Arc<PoolInfo>,
+        traces: fn(&Self) -> PortResult<Traces>,
+    ) -> PortResult<Arc<PoolSnapshot>> {
         let leases = self.ports.leases.status(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
@@ -117,7 +132,7 @@ impl Observer {
             members,
             own,
             slots,
-            traces: self.traces()?,
+            traces: traces(self)?,
         }))
     }
 
@@ -273,11 +288,7 @@ impl Observer {
             return Ok(None);
         };
         let info = self.look_at_local(name)?;
-        let promised = Bytes(
-            self.state
-                .promised
-                .load(std::sync::atomic::Ordering::SeqCst),
-        );
+        let promised = self.state.promised();
         let space = Space {
             total: info.size,
             free: info.free,

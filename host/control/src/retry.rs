@@ -8,7 +8,7 @@ use std::time::Duration;
 use volward_model::PoolName;
 
 use crate::copies::Copies;
-use crate::engine::{Engine, Settled};
+use crate::engine::Engine;
 use crate::ports::{Clock, Tasks};
 use crate::recover::Recovery;
 use crate::settings::{Ports, needs};
@@ -130,9 +130,8 @@ impl Retries {
     }
 
     fn settle(&self, id: u64, guard: VolumeGuard<'_>) {
-        if let Settled::Ended(due) = self.engine.try_again(id) {
-            self.copies.start_write_backs(due);
-        }
+        self.copies
+            .start_write_backs(self.engine.try_again(id).due());
         drop(guard);
     }
 

@@ -2,12 +2,12 @@
 //! locked, copies, and this node's slot in each registry. Knows no use case.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::{
-    Attachment, AttachmentKey, AttachmentState, CloneStatus, CopyProgress, DeviceId, DeviceInfo,
-    DeviceRole, InstanceId, Member, PoolName, VolumeId, VolumeRef,
+    Attachment, AttachmentKey, AttachmentState, Bytes, CloneStatus, CopyProgress, DeviceId,
+    DeviceInfo, DeviceRole, InstanceId, Member, PoolName, VolumeId, VolumeRef,
 };
 use volward_plan::Unmet;
 use volward_plan::intent::Contender;
@@ -72,8 +72,9 @@ pub(crate) struct State {
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
-    /// Bytes of the local pool that are granted and not allocated yet.
-    pub(crate) promised: AtomicU64,
+    /// Bytes of the local pool that are granted and not allocated yet, by the volume whose copy
+    /// takes them.
+    promised: Mutex<BTreeMap<VolumeId, u64>>,
     stopping: AtomicBool,
     unrecorded: Mutex<Vec<UnrecordedEnd>>,
 }
@@ -100,7 +101,7 @@ impl State {
             strays: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
-            promised: AtomicU64::new(0),
+            promised: Mutex::default(),
             stopping: AtomicBool::new(false),
             unrecorded: Mutex::default(),
         }
@@ -185,6 +186,21 @@ impl State {
         self.owed().pools_in(Need::Slot)
     }
 
+    /// Keeps room of the local pool for the copy of a volume, which is locked.
+    pub(crate) fn promise(&self, volume: VolumeId, bytes: u64) {
+        unpoisoned(&self.promised).insert(volume, bytes);
+    }
+
+    /// The copy has its room, or is not made: nothing more is kept for it.
+    pub(crate) fn promise_no_more(&self, volume: VolumeId) {
+        unpoisoned(&self.promised).remove(&volume);
+    }
+
+    /// What is kept for all copies that are not made yet.
+    pub(crate) fn promised(&self) -> Bytes {
+        Bytes(unpoisoned(&self.promised).values().sum())
+    }
+
     pub(crate) fn keep_unclaimed(&self, devices: Vec<DeviceInfo>) {
         *unpoisoned(&self.unclaimed) = devices;
     }
@@ -212,9 +228,14 @@ impl State {
         unpoisoned(&self.strays).insert(volume);
     }
 
-    /// Whether recovery took a device of the volume that belonged to nobody; said once.
+    /// Whether recovery took a device of the volume that belonged to nobody.
     pub(crate) fn had_stray(&self, volume: VolumeId) -> bool {
-        unpoisoned(&self.strays).remove(&volume)
+        unpoisoned(&self.strays).contains(&volume)
+    }
+
+    /// The lease under that device is given up, or needs a person.
+    pub(crate) fn forget_stray(&self, volume: VolumeId) {
+        unpoisoned(&self.strays).remove(&volume);
     }
 
     /// Nothing on record says for whom this node holds the volume's lease.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{
-    Attachment, AttachmentState, HomeState, InstanceId, LeaseMode, PoolName, RequestId, Sharing,
-    VolumeId, VolumeInfo, VolumeName, VolumeRef,
+    Attachment, AttachmentState, HomeState, InstanceId, PoolName, RequestId, VolumeId, VolumeInfo,
+    VolumeName, VolumeRef,
 };
 use volward_plan::home_of;
 use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
@@ -14,12 +14,13 @@ use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::{Observer, PoolSnapshot, unexplained};
 use crate::ports::{
-    Clock, Devices, Freshness, Journal, JournalEntry, JournalQuery, LeaseStatus, Leases, PortError,
-    PortResult, StoredAttachment, Volumes,
+    Clock, Devices, Journal, JournalEntry, JournalQuery, Leases, PortResult, StoredAttachment,
+    Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{Owed, Rest, State};
 
+mod consistent;
 mod orphans;
 mod seen;
 
@@ -39,6 +40,8 @@ pub struct ClusterAttachment {
 pub enum VolumeTrouble {
     /// What is known of its data contradicts itself, a sentence each.
     Contradiction(Vec<String>),
+    /// The local pool cannot be asked, and a copy in it may have the data: a sentence.
+    Silent(String),
     /// Its data is partly in this node's copy, and no guest here has it: after a reboot, say. It is
     /// written back when it was attached and detached here.
     WaitsForItsGuest,
@@ -115,7 +118,7 @@ impl Views {
     pub(crate) fn attachments_elsewhere(&self) -> (Vec<ClusterAttachment>, Vec<String>) {
         let (mut found, mut troubles) = (Vec::new(), Vec::new());
         for pool in &self.settings.pools {
-            match self.observer.snapshot(pool) {
+            match self.observer.shown(pool) {
                 Ok(snapshot) => {
                     let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
                     let all = snapshot.attachments_of_others().map(|(_, a)| a);
@@ -163,21 +166,28 @@ impl Views {
         Ok(testimony(&self.settings.node, &home, &seen))
     }
 
-    /// Volumes of the pools that can be read that an operator should look at, because of where their
-    /// data is.
-    pub(crate) fn to_look_at(&self) -> Vec<(VolumeRef, VolumeTrouble)> {
-        let mut found = Vec::new();
-        for pool in &self.settings.pools {
-            let Ok(snapshot) = self.observer.snapshot(pool) else {
-                continue;
-            };
-            for info in snapshot.info.volumes.iter().filter(|v| !v.is_internal()) {
-                if let Some(trouble) = self.trouble_of(&snapshot, info) {
-                    found.push((info.volume.clone(), trouble));
-                }
-            }
-        }
-        found
+    /// Volumes of the pool that an operator should look at, because of where their data is; none if
+    /// the pool cannot be read.
+    pub(crate) fn to_look_at(&self, pool: &PoolName) -> Vec<(VolumeRef, VolumeTrouble)> {
+        let Ok(snapshot) = self.observer.shown(pool) else {
+            return Vec::new();
+        };
+        let volumes = snapshot.info.volumes.iter().filter(|v| !v.is_internal());
+        let suspect = volumes.filter(|info| self.trouble_of(&snapshot, info).is_some());
+        suspect
+            .filter_map(|info| Some((info.volume.clone(), self.confirmed(&info.volume)?)))
+            .collect()
+    }
+
+    /// What is wrong with a volume, under its lock: between two steps of a request the witnesses need
+    /// not agree. `None` where a request is under way, which tells its own trouble.
+    fn confirmed(&self, volume: &VolumeRef) -> Option<VolumeTrouble> {
+        let guard = self.state.volume_locks.take(&[volume.id], Duration::ZERO);
+        let guard = guard.ok()?;
+        let snapshot = self.observer.shown(&volume.pool).ok()?;
+        let trouble = self.trouble_of(&snapshot, snapshot.info.volume(volume.id)?);
+        drop(guard);
+        trouble
     }
 
     fn trouble_of(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> Option<VolumeTrouble> {
@@ -187,8 +197,12 @@ impl Views {
             Err(error) => return Some(VolumeTrouble::Contradiction(vec![error.to_string()])),
         };
         let seen = self.observer.local_input(&snapshot.traces, info).ok()?;
-        if let Verdict::Contradict(sentences) = weigh(node, &home, &seen) {
-            return Some(VolumeTrouble::Contradiction(sentences));
+        match weigh(node, &home, &seen) {
+            Verdict::Contradict(sentences) => {
+                return Some(VolumeTrouble::Contradiction(sentences));
+            }
+            Verdict::Silent(why) => return Some(VolumeTrouble::Silent(why)),
+            Verdict::Agree | Verdict::Leftovers => {}
         }
         let held = snapshot.held.contains_key(&info.volume.id.lv);
         if self.state.is_unexplained(info.volume.id, held) {
@@ -239,18 +253,6 @@ impl Views {
         pools
     }
 
-    /// A sentence where there are attachments whose leases cannot be asked for.
-    fn not_compared(&self, pool: &PoolName, error: &PortError) -> Option<String> {
-        let table = self.state.attachment_table();
-        let count = table
-            .attachments()
-            .filter(|a| a.volume.pool == *pool)
-            .count();
-        (count > 0).then(|| {
-            format!("whether the leases of {count} attachment(s) in pool {pool} are held cannot be said: {error}")
-        })
-    }
-
     /// Operations that are tried again, the oldest first.
     pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
         let now = self.ports.clock.monotonic();
@@ -294,74 +296,5 @@ impl Views {
             .history(&JournalQuery::Request(request), 1)?
             .into_iter()
             .next())
-    }
-
-    /// Attachments, leases and sharing of this node that cannot all be true at once; empty when
-    /// all is well. For `doctor`.
-    #[must_use]
-    pub(crate) fn inconsistencies(&self) -> Vec<String> {
-        let mut found: Vec<String> = self
-            .state
-            .unwritten()
-            .iter()
-            .map(|pool| {
-                format!(
-                    "this node's slot in the registry of pool {pool} could not be written: other \
-                     nodes see what was attached before, and may wait for it; it is written as \
-                     soon as the registry takes it"
-                )
-            })
-            .collect();
-        // What is tried again is neither whole nor gone, and shown as that.
-        let owed = self.state.owed().keys();
-        for pool in &self.settings.pools {
-            let LeaseStatus {
-                held, freshness, ..
-            } = match self.ports.leases.status(pool) {
-                Ok(status) => status,
-                Err(error) => {
-                    found.extend(self.not_compared(pool, &error));
-                    continue;
-                }
-            };
-            if let Freshness::Renewed { ago, .. } = freshness
-                && freshness.is_expired()
-            {
-                found.push(format!(
-                    "the lockspace of pool {pool} was last renewed {} s ago: its leases are \
-                     listed, but other nodes may take them; restart this node",
-                    ago.as_secs()
-                ));
-            }
-            for attachment in self
-                .state
-                .attachment_table()
-                .attachments()
-                .filter(|a| a.volume.pool == *pool && !owed.contains(&a.key()))
-            {
-                let volume = &attachment.volume;
-                let needed = match attachment.sharing {
-                    Sharing::Exclusive => LeaseMode::Exclusive,
-                    Sharing::Shared => LeaseMode::Shared,
-                };
-                let quarantined = attachment.state == AttachmentState::Quarantined;
-                match held.get(&volume.id.lv) {
-                    _ if quarantined => found.push(format!(
-                        "{volume} is quarantined for instance {}: {}",
-                        attachment.instance,
-                        attachment.causes.join("; then: ")
-                    )),
-                    Some(lease) if lease.orphan => {
-                        found.push(format!("the lease of {volume} is an orphan"));
-                    }
-                    Some(lease) if lease.mode >= needed => {}
-                    _ => found.push(format!(
-                        "{volume} is attached {} to instance {}, but its lease is not held so",
-                        attachment.sharing, attachment.instance
-                    )),
-                }
-            }
-        }
-        found
     }
 }

@@ -235,3 +235,30 @@ fn a_registry_that_hangs_keeps_back_no_other_pool() {
         slow.join().unwrap().unwrap();
     });
 }
+
+/// Two requests for one guest, of a node that died in their middle: they are waited for together.
+#[test]
+fn two_intents_that_stand_still_are_waited_for_once() {
+    let (lab, _n1, n2) = two_nodes();
+    let volumes = [lab.volume("a"), lab.volume("b")];
+    let now = lab.cluster.clock().now_ms();
+    let stuck = |n: usize| wanted(&n2.node, &lab.pool, &volumes[n], now + n as u64);
+    let both = match (stuck(0), stuck(1)) {
+        (SlotReading::Good { slot: first, .. }, SlotReading::Good { slot: second, .. }) => {
+            let mut slot = first.as_ref().clone();
+            slot.attachments.extend(second.attachments.iter().cloned());
+            SlotReading::Good {
+                slot: Arc::new(slot),
+                torn: false,
+            }
+        }
+        other => panic!("{other:?}"),
+    };
+    lab.cluster.show_place_as(&lab.pool, "n1", Some(both));
+    let begun = lab.cluster.clock().now_ms();
+    n2.node
+        .attach(&ask(instance(2), &volumes.each_ref().map(disk)))
+        .unwrap();
+    let waited = lab.cluster.clock().now_ms() - begun;
+    assert!((60_000..62_000).contains(&waited), "{waited} ms");
+}

@@ -7,12 +7,15 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ports::{Devices, Event, PortError};
+use std::sync::{Arc, Mutex};
+
+use volward_control::ports::{Devices, Event, JournalState, PortError};
 use volward_control::{ControlError, VolumeTrouble};
 use volward_model::home::HomeState;
 use volward_model::{Bytes, CopyMode, CopyState, DeviceId, DeviceRole, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, data, settled};
+use volward_simulation::story::one_node;
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 use volward_storage::fake::OLD_CONTENT;
 
@@ -189,9 +192,9 @@ fn while_it_returns_it_is_refused_at_once_with_progress() {
     busy_guest(&lab, &n1, &volume, 2);
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     let (node, here) = (n1.node.clone(), volume.clone());
-    let other = std::sync::Arc::new(lab.start("n2"));
+    let other = Arc::new(lab.start("n2"));
     let there = other.clone();
-    let refused = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let refused = Arc::new(Mutex::new(Vec::new()));
     let seen = refused.clone();
     // In the middle of the write-back: asked here and on the other node.
     n1.kernel.while_waiting(move |kernel, id| {
@@ -223,10 +226,7 @@ fn while_it_returns_it_is_refused_at_once_with_progress() {
 #[test]
 fn i23_a_hydration_that_stands_still_is_called_stalled() {
     let (lab, n1, volume) = attached(CopyMode::Background);
-    let (clock, seen) = (
-        lab.cluster.clock(),
-        std::sync::Arc::new(std::sync::Mutex::new(0)),
-    );
+    let (clock, seen) = (lab.cluster.clock(), Arc::new(Mutex::new(0)));
     let (node, count) = (n1.node.clone(), seen.clone());
     n1.kernel.while_waiting(move |kernel, id| {
         clock.advance(std::time::Duration::from_secs(5));
@@ -404,7 +404,7 @@ fn i30_a_detach_waits_for_the_attach_under_way_and_takes_what_it_made() {
     let volume = lab.volume("a");
     let (in_flight, seen) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
+    let released = Mutex::new(released);
     n1.kernel.while_waiting(move |kernel, id| {
         in_flight.send(()).unwrap();
         // Either the detach has ended, which it must not, or some time has passed.
@@ -453,4 +453,59 @@ fn of_two_copies_for_which_there_is_room_for_one_the_other_is_served_from_the_po
     n1.tasks.run_all();
     let left = lab.cluster.volumes(&local);
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// What a copy has taken is in the pool's figures: it is not kept for it a second time while the rest
+/// of a long attach runs.
+#[test]
+fn the_room_of_a_copy_that_is_made_is_counted_once() {
+    let (lab, n1) = one_node();
+    lab.policy.say(Say::Copy(CopyMode::BeforeStart));
+    let (long, short) = (lab.volume("a"), lab.volume("b"));
+    let node = Arc::clone(&n1.node);
+    let seen = Arc::new(Mutex::new(None));
+    let promised = Arc::clone(&seen);
+    let policy = Arc::clone(&lab.policy);
+    // While the first copy hydrates: its LVs are made.
+    n1.kernel.before("wait-event", move |_| {
+        policy.say(Say::Copy(CopyMode::WritesOnly));
+        let mut wants = ask(instance(2), &[disk(&short)]);
+        wants.dry_run = true;
+        node.attach(&wants).unwrap();
+        let asked = policy.asked();
+        let local = asked.last().unwrap().node.local.unwrap();
+        *promised.lock().unwrap() = Some(local);
+    });
+    n1.node.attach(&ask(instance(1), &[disk(&long)])).unwrap();
+    let local = seen.lock().unwrap().take().unwrap();
+    assert!(local.free < local.total, "{local:?}");
+    assert_eq!(local.promised, Bytes(0), "{local:?}");
+}
+
+/// The volume is removed while its copy waits to go home: nothing can be written back, and the copy is
+/// kept for a person.
+#[test]
+fn the_write_back_of_a_volume_that_was_removed_ends_and_keeps_the_copy() {
+    let (lab, n1, volume) = attached(CopyMode::Background);
+    n1.tasks.run_all();
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    // The clone is linear: nothing keeps LVM from it.
+    assert!(n1.kernel.lvremove(&volume));
+    n1.tasks.run_all();
+    assert!(n1.node.copies().is_empty(), "{:?}", n1.node.copies());
+    assert!(n1.kernel.devices().is_empty(), "{:?}", n1.kernel.devices());
+    let orphans = n1.node.orphaned_copies();
+    // The copy, and what both clones keep of it.
+    assert_eq!(orphans.len(), 3, "{orphans:?}");
+    assert!(orphans.iter().all(|(_, of)| *of == volume.id));
+    let entries = n1.journal.entries();
+    let ended = entries.iter().find(|e| e.operation.name() == "write-back");
+    let ended = ended.unwrap();
+    assert_eq!(ended.state, JournalState::Quarantined);
+    assert!(ended.causes[0].contains("was removed"), "{ended:?}");
+    // The next start takes nothing up.
+    n1.kill();
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    assert!(n1.node.copies().is_empty() && n1.node.orphaned_copies().len() == 3);
 }

@@ -379,8 +379,14 @@ fn i30_a_detach_that_cannot_be_completed_after_a_crash_is_quarantined_with_its_p
     } = dead_at(&detach, "detach/unlink/after");
     daemon.kill();
     let daemon = lab.daemon("n1", None);
-    let open = volward_model::DeviceId::attachment(volumes[0].id, guest());
-    daemon.kernel.set_open(open, true);
+    // A guest that runs has all its disks open.
+    let set_open = |open| {
+        for volume in &volumes {
+            let id = volward_model::DeviceId::attachment(volume.id, guest());
+            daemon.kernel.set_open(id, open);
+        }
+    };
+    set_open(true);
     let recovered = daemon.node.recover().unwrap();
     assert_eq!(recovered.quarantined.len(), 1);
     let states: Vec<_> = causes(&daemon)
@@ -390,7 +396,7 @@ fn i30_a_detach_that_cannot_be_completed_after_a_crash_is_quarantined_with_its_p
     assert_eq!(states, [AttachmentState::Quarantined; 2]);
     use volward_control::ports::Devices;
     assert_eq!(daemon.kernel.links().unwrap().len(), 2, "the guest's paths");
-    daemon.kernel.set_open(open, false);
+    set_open(false);
     daemon.node.detach(&detach_ask(guest())).unwrap();
     assert_eq!(check::clean(&lab, &daemon), [""; 0]);
 }

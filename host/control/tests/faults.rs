@@ -27,6 +27,7 @@ fn found(lab: &Lab, daemon: &Daemon) -> Vec<String> {
                 VolumeTrouble::Contradiction(sentences) => {
                     format!("{volume}: {}", sentences.join("; "))
                 }
+                VolumeTrouble::Silent(why) => format!("{volume}: {why}"),
                 VolumeTrouble::WaitsForItsGuest => format!("{volume} waits for its guest"),
             }),
     );

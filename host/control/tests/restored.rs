@@ -15,7 +15,7 @@ use volward_model::home::HomeState;
 use volward_model::{AttachmentState, CopyMode, DeviceId, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, data, settled};
-use volward_simulation::story::{attached, home, one_node, refused};
+use volward_simulation::story::{attached, failure, home, one_node, refused};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 use volward_storage::fake::FakeNode;
 use volward_storage::journal::FakeJournal;
@@ -160,5 +160,65 @@ fn i19_a_copy_whose_stage_is_not_understood_is_not_removed() {
         n1.tasks.run_all();
         let left = lab.cluster.volumes(&local);
         assert!(left.contains(&name), "{stage}: {left:?}");
+    }
+}
+
+/// An attach of this version died when its copy was made, which says that it is fresh. One that says
+/// nothing is another: a copy of 0.1.0, say, that came back with the metadata.
+#[test]
+fn i19_a_copy_without_a_stage_is_not_taken_for_the_one_that_an_attach_has_made() {
+    let (lab, n1) = one_node();
+    lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+    let volume = lab.volume("a");
+    let kernel = n1.kernel.clone();
+    n1.kernel.before("zero", move |_| kernel.crash());
+    assert!(
+        n1.try_attach(&ask(instance(1), &[disk(&volume)]))
+            .is_none_or(|done| done.is_err())
+    );
+    let local = lab.local("n1").unwrap();
+    let name = format!("volward-copy-{}", volume.id.lv).parse().unwrap();
+    n1.kernel.restart();
+    let copy = n1.kernel.pool(&local).unwrap();
+    let copy = copy.named(&name).unwrap().volume.clone();
+    lab.cluster.tamper(&copy, |_, tags, _| {
+        tags.retain(|tag| !tag.starts_with("volward.copy-stage="));
+    });
+    n1.kill();
+    let n1 = lab.start("n1");
+    n1.tasks.run_all();
+    assert!(lab.cluster.volumes(&local).contains(&name));
+    let found = n1.node.attachments();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].causes.iter().any(|c| c.contains("does not say")),
+        "{found:?}"
+    );
+}
+
+/// A device that nobody's record knows is open at the start, and its user ends meanwhile: the lease
+/// under it is nobody's, also where giving it up fails once.
+#[test]
+fn the_lease_under_a_device_that_closes_during_recovery_is_given_up() {
+    for fails in [false, true] {
+        let (mut lab, n1, volume) = attached(Say::AsAsked);
+        let n1 = lose_state(&mut lab, n1, &volume);
+        let kernel = n1.kernel.clone();
+        let guest = device(&volume);
+        // While nobody can be asked whose it is.
+        n1.kernel.set_silent(&lab.pool, true);
+        n1.kernel.before("remove-device", move |_| {
+            kernel.set_open(guest, false);
+            if fails {
+                kernel.fail_on("deactivate", failure());
+            }
+        });
+        n1.node.recover().unwrap();
+        n1.kernel.set_silent(&lab.pool, false);
+        n1.node.try_again();
+        n1.tasks.run_all();
+        assert_eq!(n1.node.to_look_at(), []);
+        assert_eq!(clean(&lab, &n1), [""; 0]);
+        n1.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
     }
 }

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use volward_control::ControlError;
-use volward_control::ports::{Event, JournalState, PortError};
-use volward_model::{AttachmentState, Bytes, CopyMode, LeaseMode, VolumeRef};
+use volward_control::ports::{Devices, Event, JournalState, PortError};
+use volward_model::{AttachmentState, Bytes, CopyMode, DeviceId, LeaseMode, VolumeRef};
 use volward_simulation::check::{clean, holds, settled};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 
@@ -289,4 +289,82 @@ fn a_pool_that_opens_late_and_cannot_be_read_at_once_is_taken_up_all_the_same() 
     n1.node.recover().unwrap();
     n1.tasks.run_all();
     assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// Two disks, and something has one of them open: the other is let go, and its copy goes home.
+#[test]
+fn a_detach_of_which_one_volume_needs_a_person_lets_the_others_go() {
+    for with_a_copy in [false, true] {
+        let lab = Lab::new(&["n1", "n2"]);
+        let n1 = lab.start("n1");
+        let volumes = [lab.volume("a"), lab.volume("b"), lab.volume("c")];
+        if with_a_copy {
+            lab.policy.say(Say::Copy(CopyMode::Background));
+        }
+        let disks = volumes.each_ref().map(disk);
+        n1.node.attach(&ask(instance(1), &disks)).unwrap();
+        n1.tasks.run_all();
+        let open = DeviceId::attachment(volumes[1].id, instance(1));
+        n1.kernel.set_open(open, true);
+
+        let error = n1.node.detach(&detach_ask(instance(1))).unwrap_err();
+        assert!(matches!(error, ControlError::Quarantined { .. }), "{error}");
+        n1.tasks.run_all();
+        let left = n1.node.attachments();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left[0].volume, volumes[1]);
+        assert_eq!(left[0].state, AttachmentState::Quarantined);
+        assert_eq!(n1.kernel.links().unwrap().len(), 1, "its path is back");
+        assert_eq!(settled(&lab, &n1), [""; 0]);
+        lab.policy.say(Say::AsAsked);
+        let n2 = lab.start("n2");
+        for (n, volume) in [(2, &volumes[0]), (3, &volumes[2])] {
+            n2.node.attach(&ask(instance(n), &[disk(volume)])).unwrap();
+            n2.node.detach(&detach_ask(instance(n))).unwrap();
+        }
+
+        n1.kernel.set_open(open, false);
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        n1.tasks.run_all();
+        assert_eq!(clean(&lab, &n1), [""; 0]);
+    }
+}
+
+/// The same where it is the next start that completes it, and where another of its volumes fails for
+/// now.
+#[test]
+fn what_a_restart_completes_and_what_is_tried_again_lets_the_others_go_too() {
+    let two_disks = || {
+        let lab = Lab::new(&["n1"]);
+        let n1 = lab.start("n1");
+        let volumes = [lab.volume("a"), lab.volume("b")];
+        let disks = volumes.each_ref().map(disk);
+        n1.node.attach(&ask(instance(1), &disks)).unwrap();
+        let open = DeviceId::attachment(volumes[0].id, instance(1));
+        n1.kernel.set_open(open, true);
+        (lab, n1, volumes)
+    };
+    let only_the_open_one = |daemon: &Daemon, volumes: &[VolumeRef; 2]| {
+        let left = daemon.node.attachments();
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert_eq!(left[0].volume, volumes[0]);
+        assert_eq!(left[0].state, AttachmentState::Quarantined);
+    };
+    // The daemon dies before the first device is removed.
+    let (lab, n1, volumes) = two_disks();
+    let kernel = n1.kernel.clone();
+    n1.kernel.before("remove-device", move |_| kernel.crash());
+    n1.try_detach(&detach_ask(instance(1)));
+    n1.kill();
+    let n1 = lab.start("n1");
+    only_the_open_one(&n1, &volumes);
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+
+    let (lab, n1, volumes) = two_disks();
+    fail(&n1, "deactivate", 1);
+    let done = n1.node.detach(&detach_ask(instance(1))).unwrap();
+    assert_eq!(done.trying_again.len(), 2, "{done:?}");
+    n1.tasks.run_all();
+    only_the_open_one(&n1, &volumes);
+    assert_eq!(settled(&lab, &n1), [""; 0]);
 }

@@ -425,3 +425,46 @@ fn a_lease_that_no_record_explains_is_a_holder_until_it_is_given_up() {
     n1.kernel.release(&lab.pool, one).unwrap();
     n1.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
 }
+
+/// Home tag and devices are read one after the other, and a write-back goes on in between.
+fn whole_write_back_before_the_devices_are_listed(n1: &Daemon) {
+    let tasks = std::sync::Arc::clone(&n1.tasks);
+    n1.kernel.before("list-devices", move |_| {
+        tasks.run_all();
+    });
+}
+
+#[test]
+fn a_look_beside_a_write_back_calls_no_healthy_volume_contradictory() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    whole_write_back_before_the_devices_are_listed(&n1);
+    assert_eq!(n1.node.to_look_at(), []);
+    assert_eq!(home(&lab, &volume).state, HomeState::Pool);
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+#[test]
+fn an_attach_beside_a_write_back_is_not_refused_for_what_changes_meanwhile() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    whole_write_back_before_the_devices_are_listed(&n1);
+    n1.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    assert_eq!(data(&lab, &n1), [""; 0]);
+}
+
+/// A contradiction that is there under the lock is told, and one beneath a request is its own to tell.
+#[test]
+fn what_contradicts_itself_under_the_lock_is_named() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    lab.cluster.tamper(&volume, |_, tags, _| tags.clear());
+    let found = n1.node.to_look_at();
+    assert!(
+        matches!(&found[..], [(of, VolumeTrouble::Contradiction(_))] if *of == volume),
+        "{found:?}"
+    );
+}

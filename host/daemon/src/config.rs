@@ -11,11 +11,15 @@ use volward_model::{NodeName, PoolName};
 use volward_policy::{Limits, LogLimits};
 
 mod check;
+mod remarks;
 
 /// /etc/volward/volward.toml. The operator guide shows one with every key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
+    /// The file it was read from.
+    #[serde(skip)]
+    pub(crate) file: PathBuf,
     /// This node.
     #[serde(default)]
     pub(crate) node: NodeSection,
@@ -206,13 +210,14 @@ impl Config {
 
     pub(crate) fn parse(text: &str, path: &Path) -> anyhow::Result<Self> {
         let file = path.display();
-        let config: Self = toml::from_str(text).map_err(|error| {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
             let line = check::line(text, error.span().map_or(0, |span| span.start));
             let reason = error.message().lines().collect::<Vec<_>>().join(" ");
             anyhow::anyhow!("{file} line {line}: {reason}")
         })?;
         check::check(&config, text)
             .map_err(|wrong| anyhow::anyhow!("{file} line {}: {}", wrong.line, wrong.reason))?;
+        config.file = path.to_owned();
         Ok(config)
     }
 

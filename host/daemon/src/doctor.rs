@@ -1,8 +1,10 @@
 //! What is missing on this node, in the order of a bring-up, each with its remedy.
 
-use volward_api::{DoctorCheck, DoctorVerdict};
+use std::sync::Arc;
+
+use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
 use volward_control::Unfinished;
-use volward_control::ports::Leases;
+use volward_model::PoolName;
 use volward_policy::{Level, PluginState, PluginStatus, Stray};
 
 use crate::config::{PoolKind, Switch};
@@ -16,11 +18,25 @@ mod leases;
 mod libvirt;
 mod lvm;
 mod pools;
+mod sides;
+mod starts;
 mod state;
 mod system;
 
-/// Every check.
-pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
+pub(crate) use sides::not_compared;
+
+/// What `GET /v1/doctor` answers.
+pub(crate) fn reply(daemon: &Arc<Daemon>) -> DoctorReply {
+    let pools = &daemon.node.settings().pools;
+    DoctorReply {
+        checks: examine(daemon),
+        pools: pools.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Every check. What may hang is looked at side by side, and not waited for longer than somebody
+/// waits for an answer.
+fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
     let probes = &*daemon.probes;
     let mut checks = vec![
         system::tools(probes, &daemon.tools, &daemon.workbench),
@@ -28,18 +44,12 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
         system::watchdog(daemon),
         system::lvmlockd(probes),
         system::lvm_locking(probes),
+        system::configuration(daemon),
         state::examine(daemon),
         system::clone_target(daemon),
     ];
-    for pool in &daemon.config.pool {
-        checks.extend(pools::examine(daemon, pool));
-    }
-    let shared = daemon.config.pool.iter();
-    let shared = shared.filter(|pool| pool.kind == PoolKind::Shared);
-    checks.extend(shared.filter_map(|pool| {
-        let status = daemon.leases.status(&pool.name).ok()?;
-        pools::orphans(&pool.name, &status)
-    }));
+    let looked = sides::look(daemon);
+    checks.extend(looked.checks);
     let mut pools = daemon.config.pool.iter();
     if !pools.any(|pool| pool.kind == PoolKind::Shared) {
         let remedy = "add a [[pool]] section to /etc/volward/volward.toml, for the volume group on the \
@@ -51,17 +61,17 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
             remedy,
         )));
     }
-    checks.extend(lvm::examine(daemon));
     checks.push(callers(daemon));
     checks.push(libvirt::hook(probes));
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
     checks.extend(system::exchanged(&daemon.held));
     checks.extend(leases::examine(daemon));
-    checks.push(consistency(daemon));
+    checks.push(consistency(daemon, looked.inconsistent));
     checks.extend(unfinished(&daemon.node.unfinished()));
     checks.extend(copies::examine(daemon));
-    checks.extend(copies::volumes(daemon));
+    checks.extend(looked.volumes);
+    checks.extend(starts::examine(daemon));
     checks
 }
 
@@ -72,6 +82,7 @@ fn fine(name: &str, found: impl Into<String>) -> DoctorCheck {
         found: found.into(),
         remedy: None,
         refuses_read_write: false,
+        pools: Vec::new(),
     }
 }
 
@@ -172,8 +183,10 @@ fn policy(policy: PluginStatus) -> DoctorCheck {
     }
 }
 
-fn consistency(daemon: &Daemon) -> DoctorCheck {
-    let found = daemon.node.inconsistencies();
+/// `in_pools`: what the looks at the pools have found.
+fn consistency(daemon: &Daemon, in_pools: Vec<String>) -> DoctorCheck {
+    let mut found = daemon.node.unwritten_slots();
+    found.extend(in_pools);
     if found.is_empty() {
         return fine(
             "attachments",
@@ -210,5 +223,16 @@ fn refusing(check: DoctorCheck) -> DoctorCheck {
     }
 }
 
+/// The same, where it is about one pool: the others are served.
+fn in_pool(check: DoctorCheck, pool: &PoolName) -> DoctorCheck {
+    let pools = match check.refuses_read_write {
+        true => vec![pool.to_string()],
+        false => Vec::new(),
+    };
+    DoctorCheck { pools, ..check }
+}
+
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ mod doctor;
 mod folders;
 mod http;
 mod left;
+mod looks;
 mod only_one;
 mod policies;
 mod spool;
@@ -92,8 +93,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let config = config::Config::load(&args.config)?;
     if args.check {
         config.node_name()?;
-        println!("{} is fine", args.config.display());
-        return Ok(());
+        return check(&config);
     }
     start_log()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -105,6 +105,21 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     runtime.block_on(http::serve(config))
+}
+
+/// The daemon would start; what is not as it should be is said, and is a failure.
+fn check(config: &config::Config) -> anyhow::Result<()> {
+    let path = &config.file;
+    let remarks = config.remarks();
+    if remarks.is_empty() {
+        println!("{} is fine", path.display());
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{} can be read, but: {}",
+        path.display(),
+        remarks.join("; ")
+    )
 }
 
 /// To journald where systemd started us, to stderr elsewhere. `VOLWARD_LOG` filters as

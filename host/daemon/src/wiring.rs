@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use volward_control::ports::Machine;
+use volward_control::ports::{Leases, Machine};
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::{DecisionLog, Runtime};
@@ -14,7 +14,7 @@ use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::journal::{self, SqliteJournal};
 use volward_storage::lease::Sanlock;
-use volward_storage::lvm::{Lvm, PoolKind as LvmKind, PoolSettings};
+use volward_storage::lvm::{Diagnose, Lvm, PoolKind as LvmKind, PoolSettings};
 use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
 use volward_storage::marks::MarksFolder;
@@ -25,6 +25,7 @@ use crate::config::{Config, PoolKind, Provider, Switch, Timeouts};
 use crate::folders::{self, Folders};
 use crate::http::places::Places;
 use crate::left;
+use crate::looks::Looks;
 use crate::only_one::StateLock;
 use crate::policies::{Log, Policies, Workbench};
 use crate::system::{SystemClock, TestSeams, Threads};
@@ -46,10 +47,10 @@ pub(crate) struct Daemon {
     pub(crate) node: Arc<Node>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) decisions: Arc<Log>,
-    /// For `doctor`, which looks at the devices files.
-    pub(crate) lvm: Arc<Lvm>,
-    pub(crate) machine: Arc<Kernel>,
-    pub(crate) leases: Arc<Direct>,
+    /// What `doctor` asks of LVM.
+    pub(crate) lvm: Arc<dyn Diagnose>,
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) leases: Arc<dyn Leases>,
     pub(crate) tools: Tools,
     /// What `doctor` looks at.
     pub(crate) probes: Arc<dyn Probes>,
@@ -57,6 +58,8 @@ pub(crate) struct Daemon {
     pub(crate) workbench: PathBuf,
     /// The folders that are held, for `doctor`.
     pub(crate) held: Vec<Folder>,
+    /// What is looked at for people, and may hang.
+    pub(crate) looks: Looks,
     /// How many requests run at once, and which.
     pub(crate) places: Places,
     /// Where the hook puts what it could not deliver.
@@ -118,6 +121,7 @@ impl Daemon {
         Ok(Self {
             config,
             node,
+            looks: Looks::new(),
             places,
             policies,
             decisions,

@@ -13,7 +13,7 @@
 //! a crash it is simply planned again.
 
 use volward_model::{
-    CloneStatus, CopyFate, CopyMode, CopyPlan, HomeState, LeaseMode, NodeName, ParseIdError,
+    CloneStatus, CopyFate, CopyMode, CopyPlan, Home, HomeState, LeaseMode, NodeName, ParseIdError,
     PoolName, VolumeId, VolumeName, volume::COPY_OF_TAG_PREFIX,
 };
 
@@ -38,9 +38,11 @@ pub fn write_back(
     let home = home_of(&seen.info)?;
     if home.copy().is_some_and(|(owner, _)| owner != node) {
         let message =
-            format!("the copy of {volume} is another node's ({home}); have it written back there");
+            format!("the copy of {volume} is another node's: {home}; have it written back there");
         return Err(Refusal::of(RefusalCode::HomeElsewhere, &volume, message));
     }
+    // A copy of 0.1.0 does not say that it is home; the record of its write-back does.
+    let unstaged = seen.witnesses.write_back && home.generation > 0;
     let clean_up = || {
         let mut steps = vec![
             Step::UnloadWriteBack {
@@ -60,10 +62,12 @@ pub fn write_back(
         steps.push(Step::RemoveCopy {
             volume: volume.clone(),
             local: local.clone(),
+            unstaged,
         });
         steps
     };
     agree(node, &home, seen)?;
+    may_be_over(&home, seen)?;
     let generation = match home.state {
         HomeState::Pool => return Ok(clean_up()),
         HomeState::Node { .. } => {
@@ -150,6 +154,18 @@ pub fn write_back(
     steps.push(set(at, NextHome::Pool));
     steps.extend(clean_up());
     Ok(steps)
+}
+
+/// Whether a write-back that finds the home in the pool may take it that it is over. Where the local
+/// pool cannot be asked, a tag that counts no change at all says nothing: it may have been lost.
+fn may_be_over(home: &Home, seen: &VolumeInput) -> Result<(), Refusal> {
+    let known = home.generation > 0 || seen.witnesses.split_at.is_some();
+    match seen.witnesses.copies.silent() {
+        Some(why) if home.state == HomeState::Pool && !known => {
+            Err(Refusal::local_pool_unreadable(&seen.info.volume, why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the node's clone device may be switched to linear on the copy now (I22).

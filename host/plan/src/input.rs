@@ -90,11 +90,47 @@ pub struct VolumeInput {
 pub struct Witnesses {
     /// Volward's devices of the volume that the kernel has, whatever the home and the records say.
     pub devices: Vec<DeviceInfo>,
-    /// LVs of the local pool that say they are a copy of the volume; `None` if the pool cannot be
-    /// read, or there is none.
-    pub copies: Option<Vec<CopyLv>>,
+    /// What the local pool says of copies of the volume.
+    pub copies: LocalCopies,
+    /// The generation with which the home became `split` on this node the last time, by the journal;
+    /// asked for only where the local pool is silent. A home in the pool is a later one, or its tag
+    /// was lost.
+    pub split_at: Option<u64>,
     /// A write-back of the volume is on record in the journal: begun, and not ended.
     pub write_back: bool,
+}
+
+/// What the local pool says of copies of a volume. A pool that cannot be read has not said that
+/// there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LocalCopies {
+    /// This node has no local pool.
+    #[default]
+    NoPool,
+    /// It cannot be asked; the reason, a sentence.
+    Silent(String),
+    /// Its LVs that say they are a copy of the volume.
+    Found(Vec<CopyLv>),
+}
+
+impl LocalCopies {
+    /// Why it cannot be asked, where it cannot.
+    #[must_use]
+    pub fn silent(&self) -> Option<&str> {
+        match self {
+            Self::Silent(reason) => Some(reason),
+            Self::NoPool | Self::Found(_) => None,
+        }
+    }
+
+    /// The copies that were found.
+    #[must_use]
+    pub fn found(&self) -> &[CopyLv] {
+        match self {
+            Self::Found(copies) => copies,
+            Self::NoPool | Self::Silent(_) => &[],
+        }
+    }
 }
 
 /// An attachment on another node.

@@ -46,19 +46,31 @@ pub enum Precedence {
 /// counts, also of two readers: a policy may allow one of them only.
 #[must_use]
 pub fn precedence<'a>(own: u64, volumes: impl IntoIterator<Item = &'a VolumeInput>) -> Precedence {
+    match contenders(own, volumes).into_iter().next() {
+        Some(first) => Precedence::Yield(Box::new(first)),
+        None => Precedence::GoOn,
+    }
+}
+
+/// The intents that the node of `own` host-id yields to, of each volume the one of the lowest
+/// host-id, in the order of the volumes.
+#[must_use]
+pub fn contenders<'a>(
+    own: u64,
+    volumes: impl IntoIterator<Item = &'a VolumeInput>,
+) -> Vec<Contender> {
+    let mut found = Vec::new();
     for volume in volumes {
         let lower = volume
             .elsewhere
             .iter()
             .filter(|f| f.attachment.state == AttachmentState::Intent && f.host_id < own)
             .min_by_key(|f| f.host_id);
-        if let Some(other) = lower {
-            return Precedence::Yield(Box::new(Contender {
-                host_id: other.host_id,
-                volume: volume.info.volume.clone(),
-                intent: other.attachment.clone(),
-            }));
-        }
+        found.extend(lower.map(|other| Contender {
+            host_id: other.host_id,
+            volume: volume.info.volume.clone(),
+            intent: other.attachment.clone(),
+        }));
     }
-    Precedence::GoOn
+    found
 }

@@ -34,7 +34,7 @@ pub use attach::{AttachPlan, Grant};
 pub use detach::DetachPlan;
 pub use geometry::CloneGeometry;
 pub use input::{
-    DiskForm, LocalAttachment, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
+    DiskForm, LocalAttachment, LocalCopies, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
 };
 pub use intent::{Precedence, precedence};
 pub use recheck::{Expectation, Recheck};

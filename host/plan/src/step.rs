@@ -60,12 +60,16 @@ pub enum Step {
         /// Where.
         local: PoolName,
     },
-    /// Remove the copy's LVs, the write-back's included.
+    /// Remove the copy's LVs, the write-back's included. What a guest has used stays, whatever was
+    /// known when this was planned.
     RemoveCopy {
         /// Whose.
         volume: VolumeRef,
         /// Where.
         local: PoolName,
+        /// A copy that does not say how far it is goes too: one of 0.1.0, where the record of its
+        /// making or of its write-back says that there is nothing in it.
+        unstaged: bool,
     },
     /// Change the home tag, in one metadata commit, under the exclusive lease; read back.
     SetHome {
@@ -282,7 +286,7 @@ impl fmt::Display for Step {
                 write!(f, "make a copy of {volume} ({size}) in {local}")
             }
             Self::ZeroMetadata { volume, .. } => write!(f, "zero the clone metadata of {volume}"),
-            Self::RemoveCopy { volume, local } => {
+            Self::RemoveCopy { volume, local, .. } => {
                 write!(f, "remove the copy of {volume} in {local}")
             }
             Self::SetHome { volume, to, .. } => match to {

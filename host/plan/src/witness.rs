@@ -10,7 +10,7 @@ use volward_model::{
     NodeName,
 };
 
-use crate::input::VolumeInput;
+use crate::input::{LocalCopies, VolumeInput};
 use crate::refusal::Refusal;
 
 /// What the witnesses say together.
@@ -21,6 +21,8 @@ pub enum Verdict {
     /// The data is at home in the pool, and what is left of a copy on this node holds nothing that
     /// the pool has not: it may be removed.
     Leftovers,
+    /// The local pool cannot be asked, and what the others say does not do without it: a sentence.
+    Silent(String),
     /// They contradict each other; a sentence for each contradiction.
     Contradict(Vec<String>),
 }
@@ -55,13 +57,15 @@ pub fn weigh(node: &NodeName, home: &Home, seen: &VolumeInput) -> Verdict {
     }
 }
 
-/// The refusal where they contradict each other.
+/// The refusal where they contradict each other, or one of them is silent that is needed.
 ///
 /// # Errors
-/// [`RefusalCode::Contradiction`](crate::RefusalCode::Contradiction).
+/// [`RefusalCode::Contradiction`](crate::RefusalCode::Contradiction),
+/// [`RefusalCode::LocalPoolUnreadable`](crate::RefusalCode::LocalPoolUnreadable).
 pub fn agree(node: &NodeName, home: &Home, seen: &VolumeInput) -> Result<Verdict, Refusal> {
     match weigh(node, home, seen) {
         Verdict::Contradict(sentences) => Err(Refusal::contradiction(seen, &sentences)),
+        Verdict::Silent(why) => Err(Refusal::local_pool_unreadable(&seen.info.volume, &why)),
         verdict => Ok(verdict),
     }
 }
@@ -135,7 +139,8 @@ fn in_pool(home: &Home, seen: &VolumeInput) -> Result<Verdict, Vec<String>> {
     }
     // A record that outlived its attachment has no device any more, and the copy is known to be
     // gone or back: a detach that could not be recorded.
-    let known_back = against.is_empty() && seen.witnesses.copies.is_some();
+    let asked = matches!(seen.witnesses.copies, LocalCopies::Found(_));
+    let known_back = against.is_empty() && asked;
     let recorded = seen.here.iter().filter(|a| {
         a.copied
             && a.state == AttachmentState::Attached
@@ -149,9 +154,20 @@ fn in_pool(home: &Home, seen: &VolumeInput) -> Result<Verdict, Vec<String>> {
     }));
     match (against.is_empty(), copies.is_empty()) {
         (false, _) => Err(against),
-        (true, true) => Ok(Verdict::Agree),
+        (true, true) => Ok(may_be_in_a_copy(home, seen).map_or(Verdict::Agree, Verdict::Silent)),
         (true, false) => Ok(Verdict::Leftovers),
     }
+}
+
+/// A sentence where the journal has the volume's data go to a copy here after the home that the tag
+/// says, and the local pool cannot be asked for it. A home that is older than that never came back.
+fn may_be_in_a_copy(home: &Home, seen: &VolumeInput) -> Option<String> {
+    let why = seen.witnesses.copies.silent()?;
+    let at = seen.witnesses.split_at.filter(|at| home.generation < *at)?;
+    Some(format!(
+        "the home is {home}, by this node's journal it became split here with generation {at}, and the \
+         local pool cannot be asked ({why})"
+    ))
 }
 
 fn device_of(seen: &VolumeInput, instance: InstanceId) -> Option<&DeviceInfo> {
@@ -161,7 +177,7 @@ fn device_of(seen: &VolumeInput, instance: InstanceId) -> Option<&DeviceInfo> {
 
 fn named_copy(home: &Home, named: volward_model::LvUuid, seen: &VolumeInput) -> Vec<String> {
     // A local pool that cannot be read is no contradiction: the steps that need it will say so.
-    if seen.witnesses.copies.is_none() {
+    if !matches!(seen.witnesses.copies, LocalCopies::Found(_)) {
         return Vec::new();
     }
     let Some(copy) = copies(seen).find(|copy| copy.lv == named) else {
@@ -223,7 +239,7 @@ fn returning_too_early(state: &HomeState, seen: &VolumeInput) -> Vec<String> {
 }
 
 fn copies(seen: &VolumeInput) -> impl Iterator<Item = &CopyLv> {
-    seen.witnesses.copies.iter().flatten()
+    seen.witnesses.copies.found().iter()
 }
 
 /// Clone devices with a table; one without is what a crash leaves before anything was copied.

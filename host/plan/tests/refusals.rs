@@ -22,8 +22,8 @@ use volward_plan::input::ForeignAttachment;
 use volward_plan::recheck::recheck;
 use volward_plan::service::Kind;
 use volward_plan::{
-    DiskForm, DiskOptions, Expectation, LocalAttachment, LocalPool, PlanInput, Recheck, Refusal,
-    RefusalCode, RequestedDisk, Unmet, VolumeInput, Watchdog,
+    DiskForm, DiskOptions, Expectation, LocalAttachment, LocalCopies, LocalPool, PlanInput,
+    Recheck, Refusal, RefusalCode, RequestedDisk, Unmet, VolumeInput, Watchdog,
 };
 
 /// A refusal, and what makes it.
@@ -553,11 +553,19 @@ fn rules() -> Vec<Case> {
             Code::Contradiction,
             "home tag lost, attached with a copy",
             changed(|v| {
-                v.witnesses.copies = None;
+                v.witnesses.copies = LocalCopies::NoPool;
                 v.here.push(LocalAttachment {
                     copied: true,
                     ..here(instance(9), AttachmentState::Attached)
                 });
+            }),
+        ),
+        (
+            Code::LocalPoolUnreadable,
+            "a copy that the journal speaks of",
+            changed(|v| {
+                v.witnesses.copies = LocalCopies::Silent("its disk does not answer".to_owned());
+                v.witnesses.split_at = Some(7);
             }),
         ),
         (

@@ -84,7 +84,16 @@ impl Home {
     /// The LVM tag that says so. At generation 0 a pool home has none: see [`Home::from_tags`].
     #[must_use]
     pub fn tag(&self) -> String {
-        format!("{HOME_TAG_PREFIX}{self}")
+        let (word, generation) = (self.state.word(), self.generation);
+        match self.copy() {
+            None => format!("{HOME_TAG_PREFIX}{word}:::{generation}"),
+            Some((node, copy)) => {
+                format!(
+                    "{HOME_TAG_PREFIX}{word}:{node}:{}:{generation}",
+                    copy.compact()
+                )
+            }
+        }
     }
 
     /// Reads the home from a volume's tags.
@@ -120,12 +129,18 @@ impl HomeState {
     }
 }
 
+/// For people; the tag has a form of its own ([`Home::tag`]).
 impl fmt::Display for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = self.state.word();
+        let (word, generation) = (self.state.word(), self.generation);
         match self.copy() {
-            None => write!(f, "{word}:::{}", self.generation),
-            Some((node, copy)) => write!(f, "{word}:{node}:{}:{}", copy.compact(), self.generation),
+            None => write!(f, "{word} (generation {generation})"),
+            Some((node, copy)) => {
+                write!(
+                    f,
+                    "{word} (node {node}, copy {copy}, generation {generation})"
+                )
+            }
         }
     }
 }
@@ -186,6 +201,14 @@ mod tests {
             );
         }
         assert_eq!(Home::from_tags(["other"]).unwrap(), Home::POOL);
+    }
+
+    #[test]
+    fn people_read_words_and_not_the_tag() {
+        assert_eq!(Home::POOL.to_string(), "pool (generation 0)");
+        let said = split().to_string();
+        assert!(said.starts_with("split (node n1, copy cccccc-"), "{said}");
+        assert!(said.ends_with(", generation 7)"), "{said}");
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub enum Heard {
     Agree,
     /// The data is in the pool, and what is left of a copy holds nothing that the pool has not.
     Leftovers,
+    /// The local pool cannot be asked, and a copy in it may have the data: nothing is done to it.
+    Silent,
     /// They contradict each other: nothing is done to the data.
     Contradict,
 }
@@ -253,7 +255,7 @@ own_words!(Hook, "Hook": Attach, Detach, Lifecycle);
 own_words!(Said, "Said": Granted, Advised, Denied, Faulted);
 own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
-own_words!(Heard, "Heard": Agree, Leftovers, Contradict);
+own_words!(Heard, "Heard": Agree, Leftovers, Silent, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
 own_words!(DoctorVerdict, "DoctorVerdict": Ok, Warning, Failed);
 own_words!(

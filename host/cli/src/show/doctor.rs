@@ -42,19 +42,32 @@ fn word(verdict: &Open<DoctorVerdict>) -> String {
 }
 
 fn read_write(reply: &DoctorReply) -> String {
-    let in_the_way: Vec<&str> = reply
-        .checks
-        .iter()
-        .filter(|check| refuses(check))
-        .map(|check| check.name.as_str())
-        .collect();
+    let in_the_way: Vec<&DoctorCheck> = reply.checks.iter().filter(|c| refuses(c)).collect();
+    let mut names: Vec<&str> = in_the_way.iter().map(|check| check.name.as_str()).collect();
+    names.dedup();
+    let names = names.join(", ");
+    let is_refused = |pool: &&String| {
+        let mut checks = in_the_way.iter();
+        checks.any(|check| check.pools.is_empty() || check.pools.contains(pool))
+    };
+    let (refused, served): (Vec<&String>, Vec<&String>) = reply.pools.iter().partition(is_refused);
+    let list = |pools: &[&String]| {
+        let pools: Vec<&str> = pools.iter().map(|pool| pool.as_str()).collect();
+        pools.join(", ")
+    };
     if in_the_way.is_empty() {
         "read-write attaches are served on this node".to_owned()
+    } else if served.is_empty() {
+        format!(
+            "read-write attaches are REFUSED on this node until mended: {names}; guests that run go on, \
+             and detaches are taken"
+        )
     } else {
         format!(
-            "read-write attaches are REFUSED on this node until mended: {}; guests that run go on, and \
-             detaches are taken",
-            in_the_way.join(", ")
+            "read-write attaches are served in {}, and REFUSED in {} until mended: {names}; guests that \
+             run go on, and detaches are taken",
+            list(&served),
+            list(&refused)
         )
     }
 }

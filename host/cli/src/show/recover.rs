@@ -12,6 +12,9 @@ pub(crate) fn recover(reply: &RecoverReply) -> String {
         Open::Known(Heard::Leftovers) => {
             "the data is home in the pool, and something is left of a copy".to_owned()
         }
+        Open::Known(Heard::Silent) => {
+            "the local pool cannot be read, and a copy in it may have the data".to_owned()
+        }
         Open::Known(Heard::Contradict) => "the witnesses contradict each other".to_owned(),
         Open::Other(word) => word.clone(),
     };

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use volward_model::{AttachmentKey, AttachmentState, PoolName, VolumeRef};
-use volward_plan::{Precedence, RequestedDisk, precedence};
+use volward_plan::RequestedDisk;
+use volward_plan::intent::contenders;
 
 use super::gather::AttachContext;
 use super::{Attach, AttachRequest, Attempt, still_wanted, storage, volumes};
@@ -68,7 +69,8 @@ impl Attach {
         ask: &AttachRequest,
     ) -> Result<Result<AttachContext, String>, ControlError> {
         let look = self.attach_context(ask)?;
-        let Precedence::Yield(first) = precedence(look.own_host_id, volumes(&look)) else {
+        let waited_for = contenders(look.own_host_id, volumes(&look));
+        let Some(first) = waited_for.first().cloned() else {
             return Ok(Ok(look));
         };
         // All withdrawn while waiting: others must not see an intent that does not go on.
@@ -85,17 +87,23 @@ impl Attach {
                 .map_err(|e| storage(ask.request, "withdrawing", e))?;
         }
         let deadline = self.ports.clock.monotonic() + self.settings.intent_wait;
+        let mut still = waited_for;
         while self.ports.clock.monotonic() < deadline {
             still_wanted(ask)?;
             self.ports.clock.sleep(INTENT_PAUSE);
             let look = self.attach_context(ask)?;
+            let now = contenders(look.own_host_id, volumes(&look));
             // Another one than before: the next attempt waits for that one.
-            if precedence(look.own_host_id, volumes(&look)) != Precedence::Yield(first.clone()) {
+            if now.first() != Some(&first) {
                 return Ok(Err(first.to_string()));
             }
+            still.retain(|contender| now.contains(contender));
         }
-        tracing::warn!(request = %ask.request, contender = %first, "passing by an intent that stood still");
-        self.state.pass_by(&first);
+        // All that stood still through the wait: each would use up another one.
+        for contender in &still {
+            tracing::warn!(request = %ask.request, %contender, "passing by an intent that stood still");
+            self.state.pass_by(contender);
+        }
         Ok(Err(first.to_string()))
     }
 }

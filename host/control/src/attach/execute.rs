@@ -51,7 +51,7 @@ impl Attach {
                 request: ask.request,
                 causes,
             }),
-            Err(ExecuteError::Quarantined { causes }) => Err(ControlError::Quarantined {
+            Err(ExecuteError::Quarantined { causes, .. }) => Err(ControlError::Quarantined {
                 request: ask.request,
                 causes,
             }),

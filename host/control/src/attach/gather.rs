@@ -62,12 +62,15 @@ impl Attach {
         let disk_facts = disk_facts.collect();
         let held_facts = self.held_facts(ask, &held, &snapshots)?;
         // A node without its local pool serves what does not need it.
-        let (local, unfit) = match self.observer.local_pool() {
-            Ok(local) => (local, None),
-            Err(error) => (
-                None,
-                Some(format!("the local pool cannot be read: {error}")),
-            ),
+        let unread = |why| (None, Some(format!("the local pool cannot be read: {why}")));
+        // One that was silent when the disks were looked at may have what a new copy would take.
+        let mut silent = disks
+            .iter()
+            .filter_map(|d| d.input.witnesses.copies.silent());
+        let (local, unfit) = match (silent.next(), self.observer.local_pool()) {
+            (Some(why), _) => unread(why.to_owned()),
+            (None, Ok(local)) => (local, None),
+            (None, Err(error)) => unread(error.to_string()),
         };
         let own = disks.iter().map(|disk| AttachmentKey {
             volume: disk.volume().id,

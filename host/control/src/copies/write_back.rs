@@ -6,7 +6,7 @@ use volward_plan::{Refusal, Step, VolumeInput};
 
 use super::Copies;
 use crate::engine::{DueWriteBack, Run, StepError, StepFailure, UNASKED};
-use crate::ports::{Event, Finish, JournalState, Operation, PortError};
+use crate::ports::{Event, Finish, JournalState, Operation};
 use crate::state::{Cancellation, pause_after};
 
 impl Copies {
@@ -96,35 +96,77 @@ impl Copies {
             .of_volume(volume.id)
             .next()
             .is_some();
+        let mut end = Finish::new(JournalState::Done);
         if !attached {
-            let steps = self.write_back_steps(volume).map_err(broken)?;
-            self.run_steps(volume, &steps)?;
-        }
-        if let Some(entry) = entry {
-            let end = Finish::new(JournalState::Done);
-            if let Err(error) = self.engine.end(Some(entry), end) {
-                // Begun anew by the next start, it finds the data at home.
-                self.engine
-                    .unrecorded(format!("that {volume} is written back, for now"), &error);
+            match self.write_back_steps(volume).map_err(broken)? {
+                Some(steps) => self.run_steps(volume, &steps)?,
+                None => end = self.let_go_of_removed(volume)?,
             }
+        }
+        let done = !attached && end.state == JournalState::Done;
+        if let Some(entry) = entry
+            && let Err(error) = self.engine.end(Some(entry), end)
+        {
+            // Begun anew by the next start, it finds the data at home.
+            self.engine
+                .unrecorded(format!("that {volume} is written back, for now"), &error);
         }
         self.state.forget(volume);
         drop(guard);
-        if !attached {
+        if done {
             let volume = volume.clone();
             self.ports.events.tell(&Event::WriteBackDone { volume });
         }
         Ok(())
     }
 
-    fn write_back_steps(&self, volume: &VolumeRef) -> Result<Vec<Step>, StepError> {
+    /// `None`: the pool was read, and does not have the volume any more.
+    fn write_back_steps(&self, volume: &VolumeRef) -> Result<Option<Vec<Step>>, StepError> {
         let snapshot = self.observer.snapshot(&volume.pool)?;
-        let info = snapshot.info.volume(volume.id);
-        let info = info.ok_or_else(|| PortError::Missing {
-            what: volume.to_string(),
-        })?;
+        let Some(info) = snapshot.info.volume(volume.id) else {
+            return Ok(None);
+        };
         let seen = self.observer.volume_input(&snapshot, info)?;
-        self.steps_from(&seen, true)
+        self.steps_from(&seen, true).map(Some)
+    }
+
+    /// A volume that was removed takes nothing back. Its copy is kept, for it may have what is nowhere
+    /// else; what holds the copy open goes, so that somebody can look at it or remove it.
+    fn let_go_of_removed(&self, volume: &VolumeRef) -> Result<Finish, StepFailure> {
+        let unload = [
+            Step::UnloadWriteBack {
+                volume: volume.clone(),
+            },
+            Step::UnloadClone {
+                volume: volume.clone(),
+            },
+        ];
+        self.run_steps(volume, &unload)?;
+        // LVM gave the lease up with the volume; one that is left by another way protects nothing.
+        let release = Step::Release {
+            pool: volume.pool.clone(),
+            volumes: vec![volume.clone()],
+        };
+        if let Err(failed) = self.run_steps(volume, &[release]) {
+            self.ports.events.tell(&Event::Trouble {
+                what: format!("giving up the lease of {volume}, which was removed"),
+                reason: failed.cause(),
+            });
+        }
+        let cause = format!(
+            "{volume} (LV UUID {}) was removed before its copy was written back; the copy is kept in \
+             this node's local pool, and `volward doctor` names it",
+            volume.id.lv
+        );
+        self.ports.events.tell(&Event::CopyTrouble {
+            volume: volume.clone(),
+            returning: true,
+            trouble: cause.clone(),
+        });
+        Ok(Finish {
+            causes: vec![cause],
+            ..Finish::new(JournalState::Quarantined)
+        })
     }
 
     fn steps_from(&self, seen: &VolumeInput, release: bool) -> Result<Vec<Step>, StepError> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use volward_model::{
-    AttachmentState, DeviceInfo, DeviceRole, Home, HomeState, InstanceId, PoolInfo, PoolName,
-    VolumeInfo, VolumeRef,
+    AttachmentState, CopyLv, CopyStage, DeviceInfo, DeviceRole, Home, HomeState, InstanceId,
+    PoolInfo, PoolName, VolumeInfo, VolumeRef,
 };
 use volward_plan::detach::DetachingVolume;
 use volward_plan::witness::{Verdict, weigh};
@@ -43,7 +43,7 @@ impl Detach {
                 (_, home, Err(error)) if attachment.copy.is_some() || home.is_none() => {
                     vec![format!("this node's devices cannot be listed: {error}")]
                 }
-                (Some(_), None, Ok(traces)) => loaded_clones(volume, traces),
+                (Some(_), None, Ok(traces)) => unread_home(volume, traces),
                 _ => Vec::new(),
             };
             let others_stay = self
@@ -52,9 +52,9 @@ impl Detach {
                 .of_volume(volume.id)
                 .any(|a| a.instance != instance);
             // Where the pool cannot be read, what was granted tells whether there is a copy, or what is
-            // loaded, for a guest may have it without a grant: its data must not be given up.
-            let has_clone = |t: &Traces| !loaded_clones(volume, t).is_empty();
-            let copied = attachment.copy.is_some() || traces.as_ref().is_ok_and(has_clone);
+            // loaded or made, for a guest may have it without a grant: its data must not be given up.
+            let has_copy = |t: &Traces| has_clone(volume, t) || !used_copies(volume, t).is_empty();
+            let copied = attachment.copy.is_some() || traces.as_ref().is_ok_and(has_copy);
             let home = home.or_else(|| copied.then(|| self.assumed_split(volume)));
             leaving.push(DetachingVolume {
                 volume: volume.clone(),
@@ -77,6 +77,7 @@ impl Detach {
         };
         match weigh(&self.settings.node, home, &seen) {
             Verdict::Contradict(sentences) => sentences,
+            Verdict::Silent(why) => vec![why],
             Verdict::Agree | Verdict::Leftovers => Vec::new(),
         }
     }
@@ -93,15 +94,36 @@ impl Detach {
     }
 }
 
-/// What speaks against giving up a volume whose home cannot be read: its data may be in a copy.
-fn loaded_clones(volume: &VolumeRef, traces: &Traces) -> Vec<String> {
-    let of_volume = traces.devices.iter().filter(|d| d.id.volume == volume.id);
-    let clones = of_volume.filter(|d| matches!(d.id.role, DeviceRole::Clone | DeviceRole::Return));
-    let sentence = |d: &DeviceInfo| {
-        format!(
-            "its home cannot be read, and device {} is loaded on this node",
-            d.id
-        )
-    };
-    clones.map(sentence).collect()
+/// What speaks against giving up a volume whose home cannot be read: its data may be in a copy, loaded
+/// or not, or in one that cannot be asked for.
+fn unread_home(volume: &VolumeRef, traces: &Traces) -> Vec<String> {
+    let loaded = clones(volume, traces).map(|d| format!("device {} is loaded on this node", d.id));
+    let copies = used_copies(volume, traces).into_iter();
+    let copies = copies.map(|copy| format!("this node has the copy {copy}"));
+    let local = traces.local.copies_of(volume.id);
+    let silent = local.silent();
+    let silent = silent.map(|why| format!("the local pool cannot be asked for a copy: {why}"));
+    let found = loaded.chain(copies).chain(silent);
+    found
+        .map(|what| format!("its home cannot be read, and {what}"))
+        .collect()
+}
+
+fn has_clone(volume: &VolumeRef, traces: &Traces) -> bool {
+    clones(volume, traces).next().is_some()
+}
+
+fn clones<'a>(volume: &VolumeRef, traces: &'a Traces) -> impl Iterator<Item = &'a DeviceInfo> {
+    let id = volume.id;
+    let of_volume = traces.devices.iter().filter(move |d| d.id.volume == id);
+    of_volume.filter(|d| matches!(d.id.role, DeviceRole::Clone | DeviceRole::Return))
+}
+
+/// Copies that do not say themselves that there is nothing in them which the pool has not.
+fn used_copies(volume: &VolumeRef, traces: &Traces) -> Vec<CopyLv> {
+    let local = traces.local.copies_of(volume.id);
+    let of_no_use =
+        |copy: &&CopyLv| matches!(copy.stage, Some(CopyStage::Fresh | CopyStage::Returned));
+    let copies = local.found().iter();
+    copies.filter(|copy| !of_no_use(copy)).copied().collect()
 }

@@ -81,7 +81,13 @@ impl Detach {
                 }
                 // Neither whole nor gone: there is nothing to detach yet.
                 (Settled::Still { .. }, _) => return Err(unfinished(&owed)),
-                (Settled::Quarantined { causes }, _) => needs_a_person.extend(causes),
+                (Settled::Quarantined { causes, due }, operation) => {
+                    self.copies.start_write_backs(due);
+                    if let Operation::Detach { leaving, .. } = operation {
+                        self.note_let_go(ask.instance, leaving, done);
+                    }
+                    needs_a_person.extend(causes);
+                }
             }
         }
         Ok(needs_a_person)

@@ -2,9 +2,7 @@
 //! step fails; taken up after a crash. What differs between operations they say themselves
 //! ([`Operation`]).
 
-use std::sync::atomic::Ordering;
-
-use volward_model::{RequestId, VolumeRef};
+use volward_model::{RequestId, VolumeId, VolumeRef};
 use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure, StillGranted};
@@ -54,7 +52,18 @@ pub(crate) enum ExecuteError {
     Quarantined {
         /// The failure first, then the undo's, each a sentence.
         causes: Vec<String>,
+        /// Write-backs that follow all the same, of a detach's other volumes.
+        due: Vec<DueWriteBack>,
     },
+}
+
+/// What becomes of an operation that is neither done nor undone.
+#[derive(Clone, Debug)]
+pub(super) enum Kept {
+    /// It is tried again.
+    Owed,
+    /// The attachments at which it failed are quarantined; these write-backs follow from the rest.
+    Quarantined { due: Vec<DueWriteBack> },
 }
 
 impl Engine {
@@ -113,7 +122,7 @@ impl Engine {
     }
 
     /// Has an operation tried again that is neither done nor undone; one that needs a person is
-    /// quarantined. Says whether it is tried again.
+    /// quarantined.
     pub(super) fn keep_or_owe(
         &self,
         begun: Begun<'_>,
@@ -121,14 +130,21 @@ impl Engine {
         concerned: &[StoredAttachment],
         failure: &StepFailure,
         causes: Vec<String>,
-    ) -> bool {
+    ) -> Kept {
         if failure.error.needs_a_person() {
-            self.restore_paths(&begun.entry.operation);
-            self.quarantine(begun, concerned, &causes);
-            return false;
+            match self.let_go_of_others(begun, failure) {
+                Some(Ok(due)) => return Kept::Quarantined { due },
+                None => {
+                    self.restore_paths(&begun.entry.operation);
+                    self.quarantine(begun, concerned, &causes);
+                    return Kept::Quarantined { due: Vec::new() };
+                }
+                // The others fail for now: all of it is tried again.
+                Some(Err(_)) => {}
+            }
         }
         self.owe(begun, rest, concerned, &causes);
-        true
+        Kept::Owed
     }
 
     /// Runs an operation's steps from `from` on. Meanwhile the local pool's space that they will
@@ -142,10 +158,19 @@ impl Engine {
     ) -> Result<(), StepFailure> {
         let steps = begun.entry.operation.steps();
         let steps: Vec<&Step> = steps.into_iter().map(|(step, _)| step).collect();
-        let promise: u64 = steps.iter().skip(from).map(|step| promised(step)).sum();
-        self.state.promised.fetch_add(promise, Ordering::SeqCst);
+        let promises: Vec<(VolumeId, u64)> = steps
+            .iter()
+            .skip(from)
+            .copied()
+            .filter_map(promised)
+            .collect();
+        for (volume, bytes) in &promises {
+            self.state.promise(*volume, *bytes);
+        }
         let ran = self.run(begun.run(), &steps, from, cancellation, still_granted);
-        self.state.promised.fetch_sub(promise, Ordering::SeqCst);
+        for (volume, _) in &promises {
+            self.state.promise_no_more(*volume);
+        }
         ran
     }
 
@@ -213,8 +238,8 @@ impl Engine {
             None => (Rest::Complete { from: failure.at }, failure),
         };
         match self.keep_or_owe(begun, rest, concerned, &last, causes.clone()) {
-            true => ExecuteError::Owed { causes },
-            false => ExecuteError::Quarantined { causes },
+            Kept::Owed => ExecuteError::Owed { causes },
+            Kept::Quarantined { due } => ExecuteError::Quarantined { causes, due },
         }
     }
 
@@ -296,10 +321,15 @@ fn due_of(follow: &[JournalEntry]) -> Vec<DueWriteBack> {
     follow.iter().filter_map(due).collect()
 }
 
-/// Bytes of the local pool that a step will take.
-fn promised(step: &Step) -> u64 {
+/// Bytes of the local pool that a step will take, and for the copy of which volume.
+fn promised(step: &Step) -> Option<(VolumeId, u64)> {
     match step {
-        Step::MakeCopy { size, metadata, .. } => size.0 + 2 * metadata.0,
-        _ => 0,
+        Step::MakeCopy {
+            volume,
+            size,
+            metadata,
+            ..
+        } => Some((volume.id, size.0 + 2 * metadata.0)),
+        _ => None,
     }
 }

@@ -56,6 +56,8 @@ impl Engine {
                 });
             }
         }
+        // It is in the pool's figures now, also while the rest of a long attach runs.
+        self.state.promise_no_more(volume.id);
         Ok(())
     }
 
@@ -67,13 +69,18 @@ impl Engine {
         Ok((missing && pool.free.0 < wanted).then_some(pool.free))
     }
 
-    pub(super) fn remove_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<()> {
+    pub(super) fn remove_copy(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+        unstaged: bool,
+    ) -> PortResult<()> {
         let names = names(volume)?;
         let pool = self.ports.volumes.pool(local)?;
         // Whatever was known when this was planned: what a guest has used and nobody has written
         // back is the only place of its data. Before the metadata goes, without which it is lost.
         if let Some(copy) = pool.named(&names.copy) {
-            must_be_of_no_use(copy)?;
+            must_be_of_no_use(copy, unstaged)?;
         }
         for name in [&names.return_metadata, &names.metadata, &names.copy] {
             let Some(info) = pool.named(name) else {
@@ -267,20 +274,24 @@ pub(super) fn names(volume: &VolumeRef) -> PortResult<CopyNames> {
     })
 }
 
-/// Whether a copy may be removed: what has no stage is an earlier version's, and what has more than
-/// one, or one that is not understood, may be anything.
-fn must_be_of_no_use(copy: &VolumeInfo) -> PortResult<()> {
+/// Whether a copy may be removed: what has no stage is an earlier version's, and goes only where the
+/// record of that version speaks for it (`unstaged`); what has more than one, or one that is not
+/// understood, may be anything.
+fn must_be_of_no_use(copy: &VolumeInfo, unstaged: bool) -> PortResult<()> {
     let tags = || copy.tags.iter().map(String::as_str);
     let staged: Vec<&str> = tags()
         .filter(|tag| tag.starts_with(COPY_STAGE_TAG_PREFIX))
         .collect();
     match CopyStage::from_tags(tags()) {
         Some(CopyStage::Fresh | CopyStage::Returned) => Ok(()),
-        None if staged.is_empty() => Ok(()),
+        None if staged.is_empty() && unstaged => Ok(()),
         None | Some(CopyStage::Used { .. }) => Err(PortError::Identity {
             what: copy.volume.to_string(),
             expected: "a copy that nobody has used, or that is written back".to_owned(),
-            found: format!("one with the tag {}", staged.join(", ")),
+            found: match staged.is_empty() {
+                true => "one that does not say how far it is".to_owned(),
+                false => format!("one with the tag {}", staged.join(", ")),
+            },
         }),
     }
 }

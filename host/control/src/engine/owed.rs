@@ -19,11 +19,23 @@ pub(crate) enum Settled {
         /// The first failure, then the latest where it is another one.
         causes: Vec<String>,
     },
-    /// It needs a person: the attachments it was about are quarantined.
+    /// It needs a person: the attachments at which it failed are quarantined.
     Quarantined {
         /// The first failure, then the latest where it is another one.
         causes: Vec<String>,
+        /// Write-backs that follow all the same, of a detach's other volumes.
+        due: Vec<DueWriteBack>,
     },
+}
+
+impl Settled {
+    /// The write-backs that follow.
+    pub(crate) fn due(self) -> Vec<DueWriteBack> {
+        match self {
+            Self::Ended(due) | Self::Quarantined { due, .. } => due,
+            Self::Still { .. } => Vec::new(),
+        }
+    }
 }
 
 impl Engine {
@@ -85,10 +97,18 @@ impl Engine {
             tracing::debug!(request = %owed.entry.request, ?causes, "not finished yet");
             return Settled::Still { causes };
         }
+        let due = match self.let_go_of_others(begun, &failure) {
+            Some(Ok(due)) => due,
+            // The others fail for now: all of it is tried again.
+            Some(Err(_)) => return Settled::Still { causes },
+            None => {
+                self.restore_paths(&owed.entry.operation);
+                self.quarantine(begun, &owed.concerned, &causes);
+                Vec::new()
+            }
+        };
         self.state.owed().remove(id);
-        self.restore_paths(&owed.entry.operation);
-        self.quarantine(begun, &owed.concerned, &causes);
-        Settled::Quarantined { causes }
+        Settled::Quarantined { causes, due }
     }
 
     /// Does what of an operation is not done; an error says what is left, and why.

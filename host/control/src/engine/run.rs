@@ -214,7 +214,11 @@ impl Engine {
                 let lvs = self.copy_volumes(volume, local)?;
                 self.ports.volumes.zero(&lvs.metadata.volume, ZEROED)?;
             }
-            Step::RemoveCopy { volume, local } => self.remove_copy(volume, local)?,
+            Step::RemoveCopy {
+                volume,
+                local,
+                unstaged,
+            } => self.remove_copy(volume, local, *unstaged)?,
             Step::SetHome {
                 volume,
                 from_generation,

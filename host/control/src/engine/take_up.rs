@@ -3,7 +3,7 @@
 use volward_plan::Step;
 
 use super::Engine;
-use super::execute::{Begun, DueWriteBack};
+use super::execute::{Begun, DueWriteBack, Kept};
 use crate::ports::{DamagedEntry, JournalEntry, JournalState, LinkPath, Operation, Recovery};
 use crate::state::Rest;
 
@@ -68,15 +68,13 @@ impl Engine {
             Ok(due) => return ended(state, due),
             Err(failed) => failed,
         };
-        let owed = self.keep_or_owe(begun, rest, &concerned, &failure, vec![failure.cause()]);
-        let state = match owed {
-            true => JournalState::Open,
-            false => JournalState::Quarantined,
-        };
-        TakenUp {
-            state,
-            owed,
-            due: Vec::new(),
+        match self.keep_or_owe(begun, rest, &concerned, &failure, vec![failure.cause()]) {
+            Kept::Quarantined { due } => ended(JournalState::Quarantined, due),
+            Kept::Owed => TakenUp {
+                state: JournalState::Open,
+                owed: true,
+                due: Vec::new(),
+            },
         }
     }
 

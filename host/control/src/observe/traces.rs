@@ -4,35 +4,78 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use volward_model::{
-    CopyLv, CopyStage, DeviceId, DeviceInfo, DeviceRole, PoolInfo, PoolName, VolumeInfo,
+    CopyLv, CopyStage, DeviceId, DeviceInfo, DeviceRole, PoolInfo, PoolName, VolumeId, VolumeInfo,
 };
 use volward_plan::home::copy_names;
-use volward_plan::{VolumeInput, Witnesses};
+use volward_plan::{LocalCopies, NextHome, Step, VolumeInput, Witnesses};
 
 use super::Observer;
-use crate::ports::{PortError, PortResult, StoredAttachment};
+use crate::ports::{
+    JournalEntry, JournalQuery, JournalState, Operation, PortError, PortResult, StepMark,
+    StoredAttachment,
+};
 
 /// A local pool that ran into the deadline of a look is not looked at again for so long.
 const HUNG_FOR: Duration = Duration::from_secs(30);
+/// Entries of a volume that are looked through for the last copy made of it: months of starts.
+const ENTRIES: usize = 200;
 
 /// Volward's devices and copies on this node, whatever the homes say of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traces {
     /// All of Volward's devices that the kernel has.
     pub(crate) devices: Vec<DeviceInfo>,
-    /// The local pool; `None` if there is none, or it cannot be read.
-    pub(crate) local: Option<PoolInfo>,
+    /// The local pool.
+    pub(crate) local: LocalLook,
+}
+
+/// What a look at the local pool came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum LocalLook {
+    /// None is configured.
+    #[default]
+    NoPool,
+    /// It cannot be read; why, a sentence.
+    Silent(String),
+    Seen(PoolInfo),
+}
+
+impl LocalLook {
+    /// The copies of a volume, by the tag of the LVs and not by the home.
+    pub(crate) fn copies_of(&self, volume: VolumeId) -> LocalCopies {
+        match self {
+            Self::NoPool => LocalCopies::NoPool,
+            Self::Silent(why) => LocalCopies::Silent(why.clone()),
+            Self::Seen(local) => LocalCopies::Found(copies_of(volume, local)),
+        }
+    }
 }
 
 impl Observer {
     /// What this node has of its volumes, beside what homes and records say.
     pub(crate) fn traces(&self) -> PortResult<Traces> {
         let devices = self.ports.devices.list()?;
-        let local = self.settings.local.as_ref().and_then(|name| {
-            let info = self.look_at_local(name);
-            info.inspect_err(|error| tracing::debug!(%error, "the local pool cannot be read"))
-                .ok()
-        });
+        let local = match &self.settings.local {
+            None => LocalLook::NoPool,
+            Some(name) => match self.look_at_local(name) {
+                Ok(info) => LocalLook::Seen(info),
+                Err(error) => LocalLook::Silent(error.to_string()),
+            },
+        };
+        Ok(Traces { devices, local })
+    }
+
+    /// The same, with a local pool that is not waited for.
+    pub(super) fn traces_at_once(&self) -> PortResult<Traces> {
+        let devices = self.ports.devices.list()?;
+        let local = match &self.settings.local {
+            None => LocalLook::NoPool,
+            Some(name) => match self.ports.volumes.glance(name) {
+                Ok(Some(info)) => LocalLook::Seen(info),
+                Ok(None) => LocalLook::Silent("it does not answer at once".to_owned()),
+                Err(error) => LocalLook::Silent(error.to_string()),
+            },
+        };
         Ok(Traces { devices, local })
     }
 
@@ -63,6 +106,14 @@ impl Observer {
         seen
     }
 
+    /// The generation with which the volume's home became `split` here the last time, by the journal.
+    fn split_at(&self, info: &VolumeInfo) -> PortResult<Option<u64>> {
+        let of_volume = JournalQuery::Volume(info.volume.clone());
+        let entries = self.ports.journal.find(&of_volume, ENTRIES)?;
+        let split = |entry: &JournalEntry| split_by(entry, info.volume.id);
+        Ok(entries.iter().filter_map(split).max())
+    }
+
     /// What is known of a volume on this node alone.
     pub(crate) fn local_input(
         &self,
@@ -84,6 +135,11 @@ impl Observer {
         } else {
             None
         };
+        let copies = traces.local.copies_of(id);
+        let split_at = match copies.silent() {
+            Some(_) => self.split_at(info)?,
+            None => None,
+        };
         // Before the table is locked: nobody waits for one of the two with the other.
         let write_back = self.state.has_recorded_write_back(id);
         let attachment_table = self.state.attachment_table();
@@ -102,16 +158,36 @@ impl Observer {
             clone_loaded,
             witnesses: Witnesses {
                 devices,
-                copies: traces.local.as_ref().map(|local| copies_of(info, local)),
+                copies,
+                split_at,
                 write_back,
             },
         })
     }
 }
 
-/// The LVs of the local pool that say they are the volume's copy: by the tag, not by the home.
-fn copies_of(info: &VolumeInfo, local: &PoolInfo) -> Vec<CopyLv> {
-    let Ok(names) = copy_names(info.volume.id) else {
+/// The generation that an attach gave the home when it made a copy; `None` where it made none, or
+/// was undone, so that no guest ever had it.
+fn split_by(entry: &JournalEntry, volume: VolumeId) -> Option<u64> {
+    let Operation::Attach { .. } = entry.operation else {
+        return None;
+    };
+    let of_step = |(step, mark): (&Step, StepMark)| match step {
+        Step::SetHome {
+            volume: of,
+            from_generation,
+            to: NextHome::Split(_),
+            ..
+        } if of.id == volume && mark != StepMark::Waiting => Some(from_generation + 1),
+        _ => None,
+    };
+    let undone = entry.state == JournalState::Undone;
+    let mut steps = entry.operation.steps().into_iter();
+    steps.find_map(of_step).filter(|_| !undone)
+}
+
+fn copies_of(volume: VolumeId, local: &PoolInfo) -> Vec<CopyLv> {
+    let Ok(names) = copy_names(volume) else {
         return Vec::new();
     };
     local

@@ -44,8 +44,9 @@ impl Recovery {
             let DeviceRole::Attachment(instance) = device.id.role else {
                 continue;
             };
-            // Closed since it was found: nobody's, like any other.
+            // Closed since it was found: nobody's, like any other, and so is the lease under it.
             if self.ports.devices.remove(device.id).is_ok() {
+                self.state.note_stray(device.id.volume);
                 self.state.forget_unclaimed(device.id);
                 continue;
             }

@@ -13,7 +13,7 @@ use volward_plan::{DiskForm, Step};
 
 use super::Recovery;
 use crate::detach::DetachDone;
-use crate::engine::{DueWriteBack, clone_of};
+use crate::engine::{DueWriteBack, StepError, clone_of};
 use crate::observe::PoolSnapshot;
 use crate::ports::{Event, PortResult, StoredAttachment};
 use crate::state::Cancellation;
@@ -203,6 +203,7 @@ impl Recovery {
     /// was at work on it. After a reboot a split one waits for its guest to start here again.
     fn write_back_unspoken(&self, pool: &PoolName) -> PortResult<()> {
         let snapshot = self.observer.snapshot(pool)?;
+        let mut failed = None;
         for info in &snapshot.info.volumes {
             // Whoever works on the volume now knows what he has made of it.
             let Ok(guard) = self
@@ -218,18 +219,21 @@ impl Recovery {
                     volume: info.volume.clone(),
                 };
                 self.copies.start_write_backs([due]);
-            } else {
-                self.explain_lease(&snapshot, info);
+            } else if let Err(error) = self.explain_lease(&snapshot, info) {
+                failed = Some(error);
             }
             drop(guard);
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// A lease that is held here says that somebody had the volume, whatever the records say. Where
     /// a device of ours that nobody had open stood on it, it goes with that device; where nothing
     /// explains it, its holder may be a guest on the LV itself.
-    fn explain_lease(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) {
+    ///
+    /// # Errors
+    /// If it is to be given up, and that fails for now.
+    fn explain_lease(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> PortResult<()> {
         let volume = &info.volume;
         let held = snapshot.held.get(&volume.id.lv);
         let table = self.state.attachment_table();
@@ -244,19 +248,28 @@ impl Recovery {
             // What the data's own witnesses say of it is named already, and refused.
             || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
         if held.is_none_or(|lease| lease.orphan) || explained {
-            return;
+            return Ok(());
         }
-        let stray = self.state.had_stray(volume.id);
-        let (pool, volumes) = (volume.pool.clone(), vec![volume.clone()]);
-        let release = Step::Release { pool, volumes };
-        if stray && self.engine.step(&release, &Cancellation::default()).is_ok() {
-            return;
+        if self.state.had_stray(volume.id) {
+            let (pool, volumes) = (volume.pool.clone(), vec![volume.clone()]);
+            let release = Step::Release { pool, volumes };
+            match self.engine.step(&release, &Cancellation::default()) {
+                // It is known whose lease it was: what fails for now is tried again.
+                Err(StepError::Port(error)) if !error.needs_a_person() => return Err(error),
+                released => {
+                    self.state.forget_stray(volume.id);
+                    if released.is_ok() {
+                        return Ok(());
+                    }
+                }
+            }
         }
         self.ports.events.tell(&Event::StrayStays {
             what: format!("the lease of {volume}"),
             reason: "no record says for whom it is held".to_owned(),
         });
         self.state.cannot_explain(volume.id);
+        Ok(())
     }
 
     /// Whether a write-back of the volume is to be taken up that nothing speaks of.
@@ -286,7 +299,7 @@ impl Recovery {
             (Verdict::Agree, HomeState::Split { .. }) => {
                 here && snapshot.held.contains_key(&volume.id.lv)
             }
-            (Verdict::Agree | Verdict::Contradict(_), _) => false,
+            (Verdict::Agree | Verdict::Silent(_) | Verdict::Contradict(_), _) => false,
         }
     }
 

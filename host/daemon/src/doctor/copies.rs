@@ -5,7 +5,7 @@ use std::time::Duration;
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::{Clock, JournalEntry, JournalQuery, JournalState, Operation};
 use volward_control::{CopyView, VolumeTrouble};
-use volward_model::{CopyState, VolumeRef};
+use volward_model::{CopyState, PoolName, VolumeRef};
 
 use super::bad;
 use crate::system::SystemClock;
@@ -27,9 +27,9 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     checks.collect()
 }
 
-/// One check for each volume that does not come home by itself.
-pub(super) fn volumes(daemon: &Daemon) -> Vec<DoctorCheck> {
-    let found = daemon.node.to_look_at();
+/// One check for each volume of a pool that does not come home by itself.
+pub(super) fn volumes(daemon: &Daemon, pool: &PoolName) -> Vec<DoctorCheck> {
+    let found = daemon.node.to_look_at_in(pool);
     found
         .iter()
         .map(|(v, trouble)| volume(v, trouble))
@@ -45,6 +45,16 @@ fn volume(volume: &VolumeRef, trouble: &VolumeTrouble) -> DoctorCheck {
                 sentences.join("; and ")
             ),
             format!("volward recover {volume} says what can be done; nothing is done to it meanwhile"),
+        ),
+        VolumeTrouble::Silent(why) => (
+            DoctorVerdict::Failed,
+            format!(
+                "its data may be in a copy in this node's local pool, which cannot be read: {why}; it is \
+                 refused until then"
+            ),
+            format!(
+                "bring the local pool's disk back; volward recover {volume} says what each witness tells"
+            ),
         ),
         VolumeTrouble::WaitsForItsGuest => (
             DoctorVerdict::Warning,

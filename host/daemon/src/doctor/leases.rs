@@ -3,7 +3,7 @@
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_plan::fence::Standing;
 
-use super::{bad, fine, refusing};
+use super::{bad, fine, in_pool, refusing};
 use crate::wiring::Daemon;
 
 /// What the leases of each shared pool are worth, and what is cut off.
@@ -14,7 +14,7 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
         let remedy = "look at the path to the LUN and at `systemctl status sanlock`; where the \
                       lockspace is not renewed again by itself, restart this node";
         let seconds = |time: std::time::Duration| time.as_secs();
-        checks.push(match standing {
+        let said = match standing {
             Standing::Unknown => fine(&check, "not followed yet"),
             Standing::Sound => fine(&check, "renewed"),
             Standing::Late { ago, cut_in } => refusing(bad(
@@ -30,7 +30,8 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
             Standing::Lost { reason, .. } => {
                 refusing(bad(&check, DoctorVerdict::Failed, reason, remedy))
             }
-        });
+        };
+        checks.push(in_pool(said, &pool));
     }
     checks.extend(fenced(daemon));
     checks

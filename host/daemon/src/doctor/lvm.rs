@@ -9,7 +9,7 @@ use volward_model::{PoolName, VolumeId, VolumeRef};
 use volward_storage::lvm::{ActivationLists, Listed, listed};
 use volward_storage::probe::Probes;
 
-use super::{bad, fine, refusing};
+use super::{bad, fine, in_pool, refusing};
 use crate::config::{PoolKind, PoolSection};
 use crate::wiring::Daemon;
 
@@ -54,9 +54,11 @@ fn orphans(copies: &[(VolumeRef, VolumeId)]) -> Option<DoctorCheck> {
             "the local pool has copies whose volume is in no pool of this node any more: {}",
             shown.join(", ")
         ),
-        // No command: a pool that is only missing from the configuration has its newest data there.
+        // No command to paste: a pool that is only missing from the configuration has its newest data
+        // there.
         "their pool may be missing from volward.toml: put it back and restart volwardd; only where the volumes \
-         were removed for good are these copies of no use, a volume of the same name being another one",
+         were removed for good are these copies of no use, a volume of the same name being another one: then \
+         lvremove takes them away",
     ))
 }
 
@@ -65,8 +67,9 @@ fn activation(lists: &ActivationLists, pools: &[PoolSection]) -> Vec<DoctorCheck
     let mut checks = Vec::new();
     for pool in pools {
         let check = format!("activation of {}", pool.name);
-        checks.extend(not_activated(&check, &pool.name, pool.kind, lists));
-        checks.extend(read_only(&check, &pool.name, lists));
+        let found = not_activated(&check, &pool.name, pool.kind, lists).into_iter();
+        let found = found.chain(read_only(&check, &pool.name, lists));
+        checks.extend(found.map(|check| in_pool(check, &pool.name)));
     }
     if checks.is_empty() {
         checks.push(fine("lvm.conf", "no list keeps a pool from activation"));

@@ -167,7 +167,8 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
     }
     if seen.partial {
         let (found, remedy) = (
-            "a physical volume is missing",
+            "a physical volume is missing: what is on it, copies, and volumes that were never attached \
+             before are refused; the others are served",
             "check the paths to the LUNs",
         );
         return bad(check, DoctorVerdict::Warning, found, remedy);

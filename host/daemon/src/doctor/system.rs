@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::{Leases, Machine};
 use volward_folder::Folder;
 use volward_storage::exec::Tools;
 use volward_storage::probe::Probes;
@@ -170,6 +169,20 @@ pub(super) fn clone_target(daemon: &Daemon) -> DoctorCheck {
             DoctorVerdict::Warning,
             format!("{reason}; everything but local copies works"),
             CLONE_REMEDY,
+        ),
+    }
+}
+
+/// A daemon of root does what its configuration says.
+pub(super) fn configuration(daemon: &Daemon) -> DoctorCheck {
+    let shown = daemon.config.file.display().to_string();
+    match daemon.config.who_may_write() {
+        None => fine("configuration", shown),
+        Some(found) => bad(
+            "configuration",
+            DoctorVerdict::Warning,
+            found,
+            "give it to root alone, and look at what stands in it before the next restart",
         ),
     }
 }

@@ -1,6 +1,8 @@
 //! Why something was granted, refused, or where it is stuck: the journal and the decision log
 //! put together.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
@@ -14,6 +16,8 @@ use super::handler::{Shared, blocking};
 use super::outcome::{settle, undecided};
 use super::problem::{Failure, plain};
 use super::views::parse;
+use crate::doctor::not_compared;
+use crate::looks::{Look, Work};
 use crate::wiring::Daemon;
 
 type Matches = Box<dyn Fn(&LogEntry) -> bool>;
@@ -49,7 +53,7 @@ pub(super) async fn explain(
     .await
 }
 
-fn query(daemon: &Daemon, what: &What) -> Result<JournalQuery, Failure> {
+fn query(daemon: &Arc<Daemon>, what: &What) -> Result<JournalQuery, Failure> {
     match (&what.request, &what.instance, &what.volume) {
         (Some(id), None, None) => Ok(JournalQuery::Request(parse::<RequestId>(id)?)),
         (None, Some(id), None) => Ok(JournalQuery::Instance(parse::<InstanceId>(id)?)),
@@ -111,7 +115,7 @@ fn request_of(logged: &LogEntry) -> RequestId {
 }
 
 fn reply(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     request: RequestId,
     entry: Option<&JournalEntry>,
     logged: Option<&LogEntry>,
@@ -132,6 +136,7 @@ fn reply(
         .map(|(step, mark)| (step.to_string(), step_state(mark).into()));
     let causes = entry.iter().flat_map(|e| e.causes.clone());
     let causes = causes.chain(entry.iter().flat_map(|e| changed(daemon, e)));
+    let causes = causes.chain(daemon.node.unwritten_slots());
     let unfinished = daemon.node.unfinished();
     Ok(ExplainReply {
         request: request.to_string(),
@@ -147,15 +152,40 @@ fn reply(
         steps: steps.collect(),
         trouble: causes
             .chain(unfinished.iter().map(Unfinished::sentence))
-            .chain(daemon.node.inconsistencies())
+            .chain(inconsistencies(daemon))
             .collect(),
     })
 }
 
+/// Attachments, leases and sharing of each shared pool; one that does not answer is named.
+fn inconsistencies(daemon: &Arc<Daemon>) -> Vec<String> {
+    let pools = &daemon.node.settings().pools;
+    let at_pool = |pool: &PoolName| -> Work<Vec<String>> {
+        let (node, pool) = (Arc::clone(&daemon.node), pool.clone());
+        let what = format!("leases in pool {pool}");
+        (what, Box::new(move || node.inconsistencies_in(&pool)))
+    };
+    let looks = daemon.looks.at_all(pools.iter().map(at_pool).collect());
+    let found = pools.iter().zip(looks).map(|(pool, (_, look))| match look {
+        Look::Seen(found) => found,
+        Look::Silent(_) => not_compared(daemon, pool).into_iter().collect(),
+    });
+    found.flatten().collect()
+}
+
 /// What changed of the volumes of an entry since they were attached.
-fn changed(daemon: &Daemon, entry: &JournalEntry) -> Vec<String> {
+fn changed(daemon: &Arc<Daemon>, entry: &JournalEntry) -> Vec<String> {
     let volumes: Vec<_> = entry.operation.volumes().iter().map(|v| v.id).collect();
-    let seen = daemon.node.attachments_seen().into_iter();
+    let node = Arc::clone(&daemon.node);
+    let what = "attached volumes".to_owned();
+    let look: Work<_> = (what, Box::new(move || node.attachments_seen()));
+    let looks = daemon.looks.at_all(vec![look]).into_iter();
+    let seen = looks.filter_map(|(_, look)| match look {
+        Look::Seen(seen) => Some(seen),
+        // The pool that hangs is named beside it.
+        Look::Silent(_) => None,
+    });
+    let seen = seen.flatten();
     let seen = seen.filter(|a| volumes.contains(&a.stored.volume.id));
     let notes = seen.flat_map(|a| {
         let volume = a.stored.volume.clone();
@@ -211,7 +241,7 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
     format!("{} of {}: {said}", logged.record.hook, volumes.join(", "))
 }
 
-fn volume_at(daemon: &Daemon, path: &str) -> Result<VolumeRef, Failure> {
+fn volume_at(daemon: &Arc<Daemon>, path: &str) -> Result<VolumeRef, Failure> {
     let parts = path.split_once('/').ok_or_else(|| {
         plain(
             ProblemCode::BadRequest,
@@ -220,12 +250,27 @@ fn volume_at(daemon: &Daemon, path: &str) -> Result<VolumeRef, Failure> {
         )
     })?;
     let (pool, name): (PoolName, VolumeName) = (parse(parts.0)?, parse(parts.1)?);
-    let info = daemon.node.pool_info(&pool)?;
     // One that was renamed since is found by the name that its path has, too.
-    let attached = daemon.node.attachments().into_iter().map(|a| a.volume);
-    let mut attached = attached.filter(|v| v.pool == pool && v.name == name);
-    let found = info.named(&name).map(|v| v.volume.clone());
-    found.or_else(|| attached.next()).ok_or_else(|| {
+    let mut attached = daemon.node.attachments().into_iter().map(|a| a.volume);
+    let attached = attached.find(|v| v.pool == pool && v.name == name);
+    let (node, of) = (Arc::clone(&daemon.node), pool.clone());
+    let look: Work<_> = (
+        format!("volumes of pool {pool}"),
+        Box::new(move || node.pool_info(&of)),
+    );
+    let look = daemon.looks.at_all(vec![look]).pop().map(|(_, look)| look);
+    let found = match (look, &attached) {
+        (Some(Look::Seen(info)), _) => info?.named(&name).map(|v| v.volume.clone()),
+        (_, Some(_)) => None,
+        (_, None) => {
+            let message = format!(
+                "pool {pool} does not answer, so which volume is called {name} cannot be said; ask by the \
+                 request or the instance"
+            );
+            return Err(plain(ProblemCode::Storage, "storage", message).into());
+        }
+    };
+    found.or(attached).ok_or_else(|| {
         let message = format!("there is no volume {pool}/{name}");
         plain(ProblemCode::NotFound, "not-found", message).into()
     })

@@ -40,6 +40,7 @@ fn reply(volume: String, testimony: Testimony) -> RecoverReply {
     let (heard, contradictions) = match testimony.verdict {
         Verdict::Agree => (Heard::Agree, Vec::new()),
         Verdict::Leftovers => (Heard::Leftovers, Vec::new()),
+        Verdict::Silent(why) => (Heard::Silent, vec![why]),
         Verdict::Contradict(sentences) => (Heard::Contradict, sentences),
     };
     let witnesses = testimony.witnesses.into_iter();

@@ -113,7 +113,12 @@ impl Drop for Served {
 
 /// A daemon that is not started: for what happens before it serves.
 pub(crate) fn daemon_over(folder: &Path) -> anyhow::Result<Daemon> {
-    let config = Config::parse(&text(folder, &[], "", ""), Path::new("volward.toml"))?;
+    daemon_with(folder, "")
+}
+
+/// The same, with these sections.
+pub(crate) fn daemon_with(folder: &Path, more: &str) -> anyhow::Result<Daemon> {
+    let config = Config::parse(&text(folder, &[], "", more), Path::new("volward.toml"))?;
     Daemon::with_tools(config, &no_tools())
 }
 

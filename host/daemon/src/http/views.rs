@@ -254,12 +254,7 @@ pub(super) async fn hydrations(
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
-    blocking(move || {
-        Ok(DoctorReply {
-            checks: doctor::examine(&daemon),
-        })
-    })
-    .await
+    blocking(move || Ok(doctor::reply(&daemon))).await
 }
 
 pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusReply>, Failure> {

@@ -178,6 +178,8 @@ pub(super) fn clone_steps(
             vec![Step::RemoveCopy {
                 volume: volume.clone(),
                 local: local.clone(),
+                // What this makes says that it is fresh.
+                unstaged: false,
             }],
         ));
         let (v, l) = (volume.clone(), local.clone());

@@ -38,6 +38,16 @@ impl Refusal {
         Self::of(RefusalCode::Contradiction, volume, message)
     }
 
+    /// The local pool cannot be asked whether a copy has the volume's data; `why` says that one may.
+    #[must_use]
+    pub fn local_pool_unreadable(volume: &VolumeRef, why: &str) -> Self {
+        let message = format!(
+            "the data of {volume} may be in a copy in this node's local pool, which cannot be read now: {why}; \
+             bring the local pool's disk back (`volward doctor` says what is wrong with it) and ask again"
+        );
+        Self::of(RefusalCode::LocalPoolUnreadable, volume, message).retry_after(Some(10_000))
+    }
+
     /// The attachment's I/O is cut off, and `why` says what keeps it so.
     #[must_use]
     pub fn fenced(volume: &VolumeRef, why: &str) -> Self {

@@ -4,7 +4,7 @@ use volward_model::{
 };
 
 use super::*;
-use crate::input::{DiskForm, LocalAttachment, Witnesses};
+use crate::input::{DiskForm, LocalAttachment, LocalCopies, Witnesses};
 
 fn lv(letter: char) -> LvUuid {
     letter.to_string().repeat(32).parse().unwrap()
@@ -65,7 +65,7 @@ fn seen() -> VolumeInput {
         clone: None,
         clone_loaded: false,
         witnesses: Witnesses {
-            copies: Some(Vec::new()),
+            copies: LocalCopies::Found(Vec::new()),
             ..Witnesses::default()
         },
     }
@@ -92,7 +92,7 @@ fn device(role: DeviceRole, target: Option<&str>) -> DeviceInfo {
 
 fn with_copy(stage: Option<CopyStage>) -> VolumeInput {
     let mut seen = seen();
-    seen.witnesses.copies = Some(vec![CopyLv {
+    seen.witnesses.copies = LocalCopies::Found(vec![CopyLv {
         lv: lv('c'),
         size: Bytes::mib(64),
         stage,
@@ -188,7 +188,7 @@ fn a_clone_without_its_copy_and_an_attachment_with_one_speak_against_a_home_in_t
     let pool = home(HomeState::Pool, 6);
     for role in [DeviceRole::Clone, DeviceRole::Return] {
         let mut loaded = seen();
-        loaded.witnesses.copies = None;
+        loaded.witnesses.copies = LocalCopies::Silent("it is gone".into());
         loaded.witnesses.devices = vec![device(role, Some("linear"))];
         contradicts(&pool, &loaded, "is loaded");
         // A crash between making it and loading its table: nothing is in it.
@@ -224,7 +224,7 @@ fn the_copy_that_the_home_names_must_be_the_one_that_is_here() {
     contradicts(&home(split("n1"), 2), &with_copy(used(4)), "its copy is");
     contradicts(&home(returning(), 4), &with_copy(used(4)), "its copy is");
     let mut another = with_copy(used(4));
-    another.witnesses.copies = Some(vec![CopyLv {
+    another.witnesses.copies = LocalCopies::Found(vec![CopyLv {
         lv: lv('d'),
         size: Bytes::mib(64),
         stage: used(4),
@@ -235,7 +235,7 @@ fn the_copy_that_the_home_names_must_be_the_one_that_is_here() {
     contradicts(&home(split("n1"), 4), &smaller, "smaller");
     // Where the local pool cannot be read, the steps that need it say so.
     let mut unread = seen();
-    unread.witnesses.copies = None;
+    unread.witnesses.copies = LocalCopies::Silent("it is gone".into());
     is(&home(split("n1"), 4), &unread, &Verdict::Agree);
 }
 

@@ -4,7 +4,11 @@
 use volward_model::{AttachmentState, CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName};
 
 use super::{Verdict, copies, weigh};
-use crate::input::VolumeInput;
+use crate::input::{LocalCopies, VolumeInput};
+
+/// Where the local pool cannot be asked for a copy that may be there.
+const BRING_BACK: &str =
+    "bring the local pool's disk back (`volward doctor` says what is wrong with it), and ask again";
 
 /// A witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput) -> Testimony 
             "the next attach of {} on this node, or the next start of volwardd, removes what is left",
             seen.info.volume
         )],
+        Verdict::Silent(_) => vec![BRING_BACK.to_owned()],
         Verdict::Contradict(_) => ways_out(node, home, seen),
     };
     Testimony {
@@ -75,9 +80,17 @@ fn witnesses(home: &Home, seen: &VolumeInput) -> Vec<(Witness, String)> {
         (Witness::Device, format!("{}: {target}{open}", device.id))
     }));
     match &seen.witnesses.copies {
-        None => said.push((Witness::Copy, "the local pool cannot be read".to_owned())),
-        Some(copies) if copies.is_empty() => said.push((Witness::Copy, "none".to_owned())),
-        Some(copies) => said.extend(copies.iter().map(|c| (Witness::Copy, c.to_string()))),
+        LocalCopies::NoPool => said.push((Witness::Copy, "this node has no local pool".to_owned())),
+        LocalCopies::Silent(why) => {
+            let text = format!("the local pool cannot be asked: {why}");
+            said.push((Witness::Copy, text));
+        }
+        LocalCopies::Found(copies) if copies.is_empty() => {
+            said.push((Witness::Copy, "none".to_owned()));
+        }
+        LocalCopies::Found(copies) => {
+            said.extend(copies.iter().map(|c| (Witness::Copy, c.to_string())));
+        }
     }
     said
 }

@@ -61,6 +61,7 @@ impl FakeCluster {
                     io_pressure: Some(0),
                     active: Default::default(),
                     maps_not: Default::default(),
+                    silent: Default::default(),
                     maps_read_only: Default::default(),
                     leases: Default::default(),
                     devices: Default::default(),

@@ -247,6 +247,14 @@ impl FakeNode {
         });
     }
 
+    /// The pool's disks do not answer on this node: every look at it fails. What is mapped stays.
+    pub fn set_silent(&self, pool: &PoolName, silent: bool) {
+        self.with(|node| match silent {
+            true => node.silent.insert(pool.clone()),
+            false => node.silent.remove(pool),
+        });
+    }
+
     /// What the node's lvm.conf says of a pool: that its volumes are not activated (`volume_list`
     /// without it), although their leases are taken.
     pub fn set_activation_refused(&self, pool: &PoolName, refused: bool) {

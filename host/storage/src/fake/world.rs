@@ -81,6 +81,8 @@ pub(crate) struct Node {
     pub(crate) active: BTreeSet<VolumeId>,
     /// Pools that its lvm.conf keeps from activation (`volume_list`): the leases are taken.
     pub(crate) maps_not: BTreeSet<PoolName>,
+    /// Pools whose disks do not answer on this node.
+    pub(crate) silent: BTreeSet<PoolName>,
     /// Pools that its lvm.conf activates read-only (`read_only_volume_list`).
     pub(crate) maps_read_only: BTreeSet<PoolName>,
     pub(crate) leases: BTreeMap<VolumeId, HeldLease>,

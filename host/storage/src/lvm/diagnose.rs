@@ -1,6 +1,9 @@
 //! What `doctor` asks of LVM beyond a pool's report: which groups there are, and what the node's own
 //! configuration keeps from activation. Nothing is decided by it.
 
+use std::io;
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use volward_model::{PoolKind as Locking, PoolName, VgUuid};
 use volward_ports::PortResult;
@@ -76,13 +79,47 @@ struct Vg {
     vg_lock_type: String,
 }
 
-impl Lvm {
+/// What `doctor` asks of LVM.
+pub trait Diagnose: Send + Sync {
+    /// A devices file: where it is, and its text.
+    ///
+    /// # Errors
+    /// In the text's place: if it is not there or cannot be read.
+    fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>);
+
     /// The volume groups on the disks of a pool's devices file: with its name, or another one after
     /// `vgrename`. None where there is no such file.
     ///
     /// # Errors
     /// If the pool is not configured, or LVM does not answer.
-    pub fn groups_on_disks_of(&self, pool: &PoolName) -> PortResult<Vec<FoundGroup>> {
+    fn groups_on_disks_of(&self, pool: &PoolName) -> PortResult<Vec<FoundGroup>>;
+
+    /// The volume groups that the node's own LVM finds, shared ones included.
+    ///
+    /// # Errors
+    /// If LVM does not answer.
+    fn groups_of_the_node(&self) -> PortResult<Vec<FoundGroup>>;
+
+    /// What the node's lvm.conf and lvmlocal.conf say of activation.
+    ///
+    /// # Errors
+    /// If LVM does not answer.
+    fn activation_lists(&self) -> PortResult<ActivationLists>;
+
+    /// The groups whose lockspace has LVM's global lock. None: commands that take it exclusively
+    /// (`vgcreate`, `vgextend`, `pvcreate`) fail; those that read go on without it.
+    ///
+    /// # Errors
+    /// If lvmlockd does not answer.
+    fn global_lock_pools(&self) -> PortResult<Vec<String>>;
+}
+
+impl Diagnose for Lvm {
+    fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>) {
+        Self::devices_file(self, file)
+    }
+
+    fn groups_on_disks_of(&self, pool: &PoolName) -> PortResult<Vec<FoundGroup>> {
         match &self.settings(pool)?.devices_file {
             Some(file) if self.devices_file(file).1.is_ok() => {
                 self.groups(pool.as_str(), &["--devicesfile", file])
@@ -91,14 +128,26 @@ impl Lvm {
         }
     }
 
-    /// The volume groups that the node's own LVM finds, shared ones included.
-    ///
-    /// # Errors
-    /// If LVM does not answer.
-    pub fn groups_of_the_node(&self) -> PortResult<Vec<FoundGroup>> {
+    fn groups_of_the_node(&self) -> PortResult<Vec<FoundGroup>> {
         self.groups("doctor", &[])
     }
 
+    fn activation_lists(&self) -> PortResult<ActivationLists> {
+        let line = vec!["lvmconfig".to_owned()];
+        let output = self.lvm("doctor", REPORT_DEADLINE, line)?;
+        Ok(lists(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    fn global_lock_pools(&self) -> PortResult<Vec<String>> {
+        let invocation = Invocation::new(&self.lvmlockctl)
+            .args(["--dump".to_owned()])
+            .deadline(REPORT_DEADLINE);
+        let output = self.exec.run("doctor", &invocation)?;
+        Ok(global_locks(&String::from_utf8_lossy(&output.stdout)))
+    }
+}
+
+impl Lvm {
     fn groups(&self, lane: &str, devices: &[&str]) -> PortResult<Vec<FoundGroup>> {
         // Read without lvmlockd: it may be what is missing.
         let mut line = vec!["vgs", "--reportformat", "json", "--shared"];
@@ -118,29 +167,6 @@ impl Lvm {
                 })
             })
             .collect()
-    }
-
-    /// What the node's lvm.conf and lvmlocal.conf say of activation.
-    ///
-    /// # Errors
-    /// If LVM does not answer.
-    pub fn activation_lists(&self) -> PortResult<ActivationLists> {
-        let line = vec!["lvmconfig".to_owned()];
-        let output = self.lvm("doctor", REPORT_DEADLINE, line)?;
-        Ok(lists(&String::from_utf8_lossy(&output.stdout)))
-    }
-
-    /// The groups whose lockspace has LVM's global lock. None: commands that take it exclusively
-    /// (`vgcreate`, `vgextend`, `pvcreate`) fail; those that read go on without it.
-    ///
-    /// # Errors
-    /// If lvmlockd does not answer.
-    pub fn global_lock_pools(&self) -> PortResult<Vec<String>> {
-        let invocation = Invocation::new(&self.lvmlockctl)
-            .args(["--dump".to_owned()])
-            .deadline(REPORT_DEADLINE);
-        let output = self.exec.run("doctor", &invocation)?;
-        Ok(global_locks(&String::from_utf8_lossy(&output.stdout)))
     }
 }
 

@@ -1,12 +1,47 @@
 //! LVM in memory.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use volward_model::{
     Bytes, LeaseMode, NodeName, PoolInfo, PoolKind, PoolName, VolumeId, VolumeRef,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
+use super::{ActivationLists, Diagnose, FoundGroup};
 use crate::fake::{Contents, FakeNode, Lv, OLD_CONTENT, World};
 use crate::lvmlockd::fake::{in_use, lease, off};
+
+/// A node whose LVM is set up as the guide says: a devices file for each pool, nothing kept from
+/// activation, the global lock in a pool that is there.
+#[derive(Clone, Debug)]
+pub struct FakeDiagnosis {
+    /// The pool that has the global lock.
+    pub global_lock: String,
+}
+
+impl Diagnose for FakeDiagnosis {
+    fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>) {
+        let text = "IDTYPE=sys_wwid IDNAME=naa.6001405 DEVNAME=/dev/sdb PVID=x\n".to_owned();
+        (Path::new("/etc/lvm/devices").join(file), Ok(text))
+    }
+
+    fn groups_on_disks_of(&self, _: &PoolName) -> PortResult<Vec<FoundGroup>> {
+        Ok(Vec::new())
+    }
+
+    fn groups_of_the_node(&self) -> PortResult<Vec<FoundGroup>> {
+        Ok(Vec::new())
+    }
+
+    fn activation_lists(&self) -> PortResult<ActivationLists> {
+        Ok(ActivationLists::default())
+    }
+
+    fn global_lock_pools(&self) -> PortResult<Vec<String>> {
+        Ok(vec![self.global_lock.clone()])
+    }
+}
 
 const EXTENT: Bytes = Bytes::mib(4);
 
@@ -56,6 +91,12 @@ impl Volumes for FakeNode {
 
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         self.reads("pool", pool, |world, node| {
+            if world.node(node).silent.contains(pool) {
+                return Err(PortError::Io {
+                    what: format!("reading the disks of {pool}"),
+                    reason: "Input/output error".to_owned(),
+                });
+            }
             let found = world.pool(pool, node)?;
             let volumes = found.volumes.iter();
             Ok(PoolInfo {

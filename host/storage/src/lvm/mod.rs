@@ -30,7 +30,9 @@ use crate::exec::{Exec, Invocation, Output, Tools};
 use create::{create_args, same_volume};
 use memory::Memory;
 
-pub use diagnose::{ActivationLists, FoundGroup, Listed, listed};
+pub use diagnose::{ActivationLists, Diagnose, FoundGroup, Listed, listed};
+#[cfg(any(test, feature = "fake"))]
+pub use fake::FakeDiagnosis;
 
 /// Where LVM keeps devices files.
 const DEVICES_FOLDER: &str = "lvm/devices";

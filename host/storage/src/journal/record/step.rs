@@ -75,7 +75,11 @@ pub(crate) enum Step {
     /// Both sizes in bytes.
     MakeCopy { volume: Volume, local: PoolName, size: u64, metadata: u64 },
     ZeroMetadata { volume: Volume, local: PoolName },
-    RemoveCopy { volume: Volume, local: PoolName },
+    /// Without the word in what was written before it was kept: 0.1.0 made copies without a stage.
+    RemoveCopy {
+        volume: Volume, local: PoolName,
+        #[serde(default = "yes", skip_serializing_if = "is_yes")] unstaged: bool,
+    },
     SetHome { volume: Volume, from_generation: u64, to: NextHome, local: PoolName },
     LoadClone { volume: Volume, local: PoolName, size: u64, geometry: Geometry, hydrating: bool },
     UnloadClone { volume: Volume },
@@ -93,6 +97,15 @@ pub(crate) enum Step {
     LoadWriteBack { volume: Volume, local: PoolName, size: u64, geometry: Geometry },
     AwaitWriteBack { volume: Volume },
     UnloadWriteBack { volume: Volume },
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(word: &bool) -> bool {
+    *word
 }
 
 /// What a home becomes.
@@ -137,7 +150,7 @@ impl From<&plan::Step> for Step {
             S::MakeCopy { volume, local, size, metadata } =>
                 Self::MakeCopy { volume: (&volume).into(), local, size: size.0, metadata: metadata.0 },
             S::ZeroMetadata { volume, local } => Self::ZeroMetadata { volume: (&volume).into(), local },
-            S::RemoveCopy { volume, local } => Self::RemoveCopy { volume: (&volume).into(), local },
+            S::RemoveCopy { volume, local, unstaged } => Self::RemoveCopy { volume: (&volume).into(), local, unstaged },
             S::SetHome { volume, from_generation, to, local } =>
                 Self::SetHome { volume: (&volume).into(), from_generation, to: (&to).into(), local },
             S::LoadClone { volume, local, size, geometry, hydrating } =>
@@ -178,7 +191,7 @@ impl TryFrom<Step> for plan::Step {
             S::MakeCopy { volume, local, size, metadata } =>
                 Self::MakeCopy { volume: volume.into(), local, size: Bytes(size), metadata: Bytes(metadata) },
             S::ZeroMetadata { volume, local } => Self::ZeroMetadata { volume: volume.into(), local },
-            S::RemoveCopy { volume, local } => Self::RemoveCopy { volume: volume.into(), local },
+            S::RemoveCopy { volume, local, unstaged } => Self::RemoveCopy { volume: volume.into(), local, unstaged },
             S::SetHome { volume, from_generation, to, local } =>
                 Self::SetHome { volume: volume.into(), from_generation, to: to.into(), local },
             S::LoadClone { volume, local, size, geometry, hydrating } =>
