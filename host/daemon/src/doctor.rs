@@ -29,6 +29,7 @@ pub(crate) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
         system::lvmlockd(probes),
         system::lvm_locking(probes),
         state::examine(daemon),
+        state::decisions(&daemon.decisions),
         system::clone_target(daemon),
     ];
     for pool in &daemon.config.pool {
