@@ -16,7 +16,7 @@ use crate::ports::{
     Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy, Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{State, VolumeGuard};
+use crate::state::State;
 use contention::INTENT_PAUSE;
 use gather::AttachContext;
 
@@ -26,6 +26,7 @@ mod execute;
 mod gather;
 mod leases;
 mod request;
+mod turns;
 
 use decision::answer_of;
 
@@ -38,8 +39,6 @@ const ATTEMPTS: usize = 3;
 /// Contention for a volume lasts that many waits for an intent at most: one for a node that goes
 /// first, and one for the next.
 const CONTENTION_WAITS: u32 = 2;
-/// Between two looks whether what is waited for is a write-back.
-const LOCK_POLL: Duration = Duration::from_secs(2);
 
 /// How one attempt ended.
 enum Attempt {
@@ -121,7 +120,9 @@ impl Attach {
         self.settle_owed(&volumes);
         self.must_be_finished(&volumes)?;
         self.must_not_be_fenced(ask, &volumes)?;
+        let turn = self.instance_turn(ask)?;
         let outcome = self.attempts(ask, &volumes);
+        drop(turn);
         drop(guard);
         outcome
     }
@@ -152,33 +153,6 @@ impl Attach {
         let owed = self.state.owed();
         let first = owed.touching(&ids).first().and_then(|id| owed.get(*id));
         first.map_or(Ok(()), |owed| Err(unfinished(&owed)))
-    }
-
-    /// Waits until nobody else works on the volumes. A write-back does so to its end, which can
-    /// take hours: whoever asks meanwhile is told so, as soon as the home says it.
-    fn lock_volumes(
-        &self,
-        ask: &AttachRequest,
-        volumes: &[VolumeRef],
-    ) -> Result<VolumeGuard<'_>, ControlError> {
-        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
-        let wait = self.settings.lock_wait;
-        let looks = wait.as_millis().div_ceil(LOCK_POLL.as_millis()).max(1);
-        let mut busy = None;
-        for _ in 0..looks {
-            still_wanted(ask)?;
-            if volumes.iter().any(|v| self.state.is_returning(v.id)) {
-                self.dry_run(ask)?;
-            }
-            match self.state.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
-                Ok(guard) => return Ok(guard),
-                Err(volume) => busy = volumes.iter().find(|v| v.id == volume),
-            }
-        }
-        Err(ControlError::Waiting {
-            volume: busy.map(ToString::to_string).unwrap_or_default(),
-            seconds: wait.as_secs(),
-        })
     }
 
     /// Decides and plans; begins nothing, and is announced to nobody.
