@@ -196,6 +196,7 @@ fn policies(
         exec: Arc::clone(exec),
         program: workbench.to_owned(),
         deadline: Timeouts::seconds(config.timeouts.compile),
+        component_bytes: config.policy.limits.component_bytes,
     });
     let owner = rustix::process::geteuid().as_raw();
     let cache = Some(folders.compiled.clone());
