@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use volward_policy::scenarios::Placed;
-use volward_policy::{CompileError, Compiler, Limits, Settings};
+use volward_policy::{CompileError, Compiler, Settings};
 use volward_workbench::bench::{self, Figures, Tolerance};
 use volward_workbench::chain::{Candidates, Selection};
 use volward_workbench::stream::{log_files, scenarios};
