@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::baseline;
 use crate::componentize::componentize;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -34,6 +35,8 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     println!("guests: {}", toolchain.describe());
     let out = root.join("target/guests");
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    // Before they are compiled: an edit meanwhile is one of tomorrow's.
+    let sources = baseline::digest(root).context("cannot read the baseline's sources")?;
     for module in compile(root, &toolchain)? {
         let core =
             fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
@@ -47,7 +50,7 @@ pub(crate) fn build(root: &Path) -> Result<()> {
             place(&scenarios, &out.join(format!("{name}.scenarios.jsonl")))?;
         }
     }
-    Ok(())
+    place(sources.as_bytes(), &root.join(baseline::STAMP))
 }
 
 /// What its author says it decides, in one file as loading wants it.
@@ -255,6 +258,34 @@ mod tests {
         for fine in ["rustc 1.96.0 (x)", "rustc 2.0.1", "something else"] {
             assert!(!is_older(fine), "{fine}");
         }
+    }
+
+    /// The daemon embeds what is built: of other sources, its build ends with an error.
+    #[test]
+    fn an_edit_of_the_baseline_is_told_from_what_was_built() {
+        let folder = std::env::temp_dir().join(format!("volward-sources-{}", std::process::id()));
+        for source in baseline::SOURCES {
+            let path = folder.join(source);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if source.ends_with(".wit") {
+                fs::write(path, "package a:b;").unwrap();
+            } else {
+                fs::create_dir_all(path.join("src")).unwrap();
+                fs::write(path.join("src/lib.rs"), "one").unwrap();
+            }
+        }
+        let digest = || baseline::digest(&folder).unwrap();
+        let before = digest();
+        assert_eq!(digest(), before);
+        let edited = folder.join("plugins/baseline/src/lib.rs");
+        fs::write(&edited, "two").unwrap();
+        let after = digest();
+        assert_ne!(after, before);
+        fs::rename(&edited, edited.with_file_name("other.rs")).unwrap();
+        assert!(![before, after].contains(&digest()));
+        fs::remove_dir_all(folder.join("wit")).unwrap();
+        assert!(baseline::digest(&folder).is_err());
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@
     reason = "a build tool: it starts programs and measures time itself"
 )]
 
+mod baseline;
 mod bench;
 mod build;
 #[allow(

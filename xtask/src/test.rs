@@ -54,11 +54,9 @@ pub(crate) fn run(root: &Path, part: Option<Part>) -> Result<()> {
 
 fn fast(root: &Path) -> Steps {
     let mut steps = Steps::new("fast");
-    for (what, folder) in [("fmt", "."), ("fmt, plugins", "plugins")] {
-        steps.command(
-            what,
-            cargo(&root.join(folder)).args(["fmt", "--all", "--check"]),
-        );
+    let plugins = root.join("plugins");
+    for (what, folder) in [("fmt", root), ("fmt, plugins", &plugins)] {
+        steps.command(what, cargo(folder).args(["fmt", "--all", "--check"]));
     }
     // The policies' components are embedded in, or read by, some of what follows.
     steps.work("guests", || guests::build(root).map(well));
@@ -70,19 +68,24 @@ fn fast(root: &Path) -> Steps {
         "-D",
         "warnings",
     ];
-    let plugins = root.join("plugins");
     for (what, folder) in [("clippy", root), ("clippy, plugins", &plugins)] {
         steps.command(what, cargo(folder).arg("clippy").args(lints));
     }
     steps.work("deny: install", || install_deny(root).map(well));
     // Advisories live in a git repository, which not every machine may fetch: `cargo deny check
     // advisories` by hand.
-    steps.command(
-        "deny: bans, licences, sources (advisories are not checked here)",
-        Command::new(root.join("target/tools/bin/cargo-deny"))
-            .args(["check", "bans", "licenses", "sources"])
-            .current_dir(root),
-    );
+    // The policies' workspace too: its baseline is built into the daemon.
+    for (what, folder) in [("", root), (", plugins", &plugins)] {
+        steps.command(
+            &format!("deny{what}: bans, licences, sources (advisories are not checked here)"),
+            Command::new(root.join("target/tools/bin/cargo-deny"))
+                .arg("--manifest-path")
+                .arg(folder.join("Cargo.toml"))
+                .arg("--config")
+                .arg(root.join("deny.toml"))
+                .args(["check", "bans", "licenses", "sources"]),
+        );
+    }
     steps.command("tests", test_runner(root).args(EVERYTHING_ELSE));
     // Their functions as they are, and their scenarios; doctests too.
     steps.command(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use volward_model::{Answer, Outcome, VolumeRef};
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
-use volward_plan::{AttachPlan, Refusal, RefusalCode, VolumeInput};
+use volward_plan::{AttachPlan, Refusal, VolumeInput};
 
 use crate::copies::Copies;
 use crate::engine::{Engine, StepFailure};
@@ -16,7 +16,7 @@ use crate::ports::{
     Activation, Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{State, VolumeGuard};
+use crate::state::State;
 use contention::INTENT_PAUSE;
 use gather::AttachContext;
 
@@ -26,6 +26,7 @@ mod execute;
 mod gather;
 mod leases;
 mod request;
+mod turns;
 
 use decision::answer_of;
 
@@ -38,8 +39,6 @@ const ATTEMPTS: usize = 3;
 /// Contention for a volume lasts that many waits for an intent at most: one for a node that goes
 /// first, and one for the next.
 const CONTENTION_WAITS: u32 = 2;
-/// Between two looks whether what is waited for is a write-back.
-const LOCK_POLL: Duration = Duration::from_secs(2);
 
 /// How one attempt ended.
 enum Attempt {
@@ -121,7 +120,9 @@ impl Attach {
         self.settle_owed(&volumes);
         self.must_be_finished(&volumes)?;
         self.must_not_be_fenced(ask, &volumes)?;
+        let turn = self.instance_turn(ask)?;
         let outcome = self.attempts(ask, &volumes);
+        drop(turn);
         drop(guard);
         outcome
     }
@@ -153,48 +154,8 @@ impl Attach {
         first.map_or(Ok(()), |owed| Err(unfinished(&owed)))
     }
 
-    /// Waits until nobody else works on the volumes. A write-back does so to its end, which can
-    /// take hours: whoever asks meanwhile is told so, as soon as the home says it.
-    fn lock_volumes(
-        &self,
-        ask: &AttachRequest,
-        volumes: &[VolumeRef],
-    ) -> Result<VolumeGuard<'_>, ControlError> {
-        let ids: Vec<_> = volumes.iter().map(|v| v.id).collect();
-        let wait = self.settings.lock_wait;
-        let looks = wait.as_millis().div_ceil(LOCK_POLL.as_millis()).max(1);
-        let mut busy = None;
-        for _ in 0..looks {
-            still_wanted(ask)?;
-            if volumes.iter().any(|v| self.state.is_returning(v.id)) {
-                self.told_beside_a_write_back(ask)?;
-            }
-            match self.state.volume_locks.take(&ids, wait.min(LOCK_POLL)) {
-                Ok(guard) => return Ok(guard),
-                Err(volume) => busy = volumes.iter().find(|v| v.id == volume),
-            }
-        }
-        Err(ControlError::Waiting {
-            volume: busy.map(ToString::to_string).unwrap_or_default(),
-            seconds: wait.as_secs(),
-        })
-    }
-
-    /// What is refused while a copy goes home is told at once. Between two steps of the write-back the
-    /// witnesses need not agree: whether they do is told under the lock.
-    fn told_beside_a_write_back(&self, ask: &AttachRequest) -> Result<(), ControlError> {
-        match self.dry_run(ask) {
-            Err(ControlError::Refused { refusal, .. })
-                if refusal.code == RefusalCode::Contradiction =>
-            {
-                Ok(())
-            }
-            told => told.map(drop),
-        }
-    }
-
     /// Decides and plans; begins nothing, and is announced to nobody.
-    fn dry_run(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
+    pub(super) fn dry_run(&self, ask: &AttachRequest) -> Result<AttachDone, ControlError> {
         let look = self.attach_context(ask)?;
         self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);

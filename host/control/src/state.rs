@@ -32,7 +32,7 @@ pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
 pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
-pub(crate) use volume_locks::{VolumeGuard, VolumeLocks};
+pub(crate) use volume_locks::{InstanceTurns, TurnGuard, VolumeGuard, VolumeLocks};
 
 needs!(StatePorts {
     leases: Leases,
@@ -51,6 +51,7 @@ pub(crate) struct State {
     ports: StatePorts,
     settings: Arc<Settings>,
     pub(crate) volume_locks: VolumeLocks,
+    pub(crate) instance_turns: InstanceTurns,
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
     fences: Mutex<Fences>,
@@ -86,6 +87,7 @@ impl State {
             ports: ports.into(),
             settings: Arc::clone(settings),
             volume_locks: VolumeLocks::default(),
+            instance_turns: InstanceTurns::default(),
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
             fences: Mutex::default(),

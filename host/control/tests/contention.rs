@@ -92,6 +92,44 @@ fn an_intent_that_could_not_be_taken_back_is_passed_by_and_written_when_the_regi
     assert!(n2.node.attachments_elsewhere().0.is_empty());
 }
 
+/// The case is in the interface, and what it would be told of is nobody's yet.
+#[test]
+fn a_policy_is_never_told_of_an_intent_as_the_interfaces_document_says() {
+    let (lab, n1, n2) = two_nodes();
+    let (wanted, held) = (lab.shareable("a"), lab.shareable("b"));
+    n1.node.attach(&ask(instance(3), &[shared(&held)])).unwrap();
+    // n1 wants the first, too, and gets no further: its intent stays in its slot.
+    let kernel = n1.kernel.clone();
+    n1.kernel.before("activate", move |_| {
+        kernel.fail_on("activate", failure());
+        kernel.fail_on("write-registry", failure());
+    });
+    n1.node
+        .attach(&ask(instance(1), &[shared(&wanted)]))
+        .unwrap_err();
+    let snapshot = n2.node.pool_snapshot(&lab.pool).unwrap();
+    let shown = snapshot.slots.iter().any(|place| match &place.reading {
+        SlotReading::Good { slot, .. } => slot
+            .attachments
+            .iter()
+            .any(|a| a.volume == wanted.id && a.state == AttachmentState::Intent),
+        _ => false,
+    });
+    assert!(shown);
+    n2.node
+        .attach(&ask(instance(2), &[shared(&wanted), shared(&held)]))
+        .unwrap();
+    let facts = lab.policy.asked().pop().unwrap();
+    let told: Vec<Vec<AttachmentState>> = facts
+        .disks
+        .iter()
+        .map(|disk| disk.attachments.iter().map(|a| a.state).collect())
+        .collect();
+    assert_eq!(told, [vec![], vec![AttachmentState::Attached]]);
+    let says = include_str!("../../../docs/wit-evolution.md");
+    assert!(says.contains("The case `intent` of `attachment-state` is never told."));
+}
+
 #[test]
 fn collisions_do_not_count_as_changes_and_end_in_time_with_the_name_of_who_was_first() {
     let (lab, n1, n2) = two_nodes();

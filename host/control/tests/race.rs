@@ -81,6 +81,25 @@ fn i1_two_instances_race_on_one_node() {
     }
 }
 
+/// A limit of an instance counts what it has: two of its requests that are decided at once would both
+/// be told that it has nothing.
+#[test]
+fn two_hot_plugs_of_one_instance_are_decided_one_after_the_other() {
+    let lab = lab();
+    let volumes = [lab.volume("a"), lab.volume("b")];
+    let n1 = start(&lab, "n1");
+    for round in 0..ROUNDS {
+        let before = lab.policy.asked().len();
+        let outcomes = at_once([0, 1].map(|n| (&n1, ask(instance(1), &[disk(&volumes[n])]))));
+        assert!(outcomes.iter().all(Result::is_ok), "{round}: {outcomes:?}");
+        let asked = lab.policy.asked()[before..].to_vec();
+        let told: Vec<usize> = asked.iter().map(|facts| facts.held.len()).collect();
+        assert_eq!(told, [0, 1], "round {round}");
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        assert_eq!(check::clean(&lab, &n1), [""; 0], "round {round}");
+    }
+}
+
 #[test]
 fn i1_two_nodes_race() {
     let lab = lab();

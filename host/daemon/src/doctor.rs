@@ -46,6 +46,7 @@ fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
         system::lvm_locking(probes),
         system::configuration(daemon),
         state::examine(daemon),
+        state::decisions(&daemon.decisions),
         system::clone_target(daemon),
     ];
     let looked = sides::look(daemon);

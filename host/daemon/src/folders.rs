@@ -23,8 +23,6 @@ const ETC: &str = "/etc";
 pub(crate) struct Folders {
     /// The state's own (0700): database, lock, and the folders below.
     pub(crate) state: Folder,
-    /// The decision log (0700, in the state).
-    pub(crate) decisions: Folder,
     /// Compiled policies, which are code (0700, in the state).
     pub(crate) compiled: Folder,
     /// The versions of each policy that were good (0700, in the state).
@@ -47,7 +45,6 @@ impl Folders {
         let parents = [&self.policies, &self.devices].map(NamedFolder::parent);
         let own = [
             &self.state,
-            &self.decisions,
             &self.compiled,
             &self.versions,
             &self.marks,
@@ -66,7 +63,6 @@ impl Folders {
             usable(opened, &state.path_of(name), what)
         };
         Ok(Self {
-            decisions: private("decisions", "the decision log")?,
             compiled: private("compiled", "the compiled policies")?,
             versions: private("policies", "the earlier versions of policies")?,
             spool: NamedFolder::within(state.clone(), "spool")?,
@@ -152,12 +148,7 @@ mod tests {
         let wide = fs::Permissions::from_mode(0o777);
         fs::set_permissions(root.path().join("state/compiled"), wide).unwrap();
         let folders = open(&paths(root.path())).unwrap();
-        for folder in [
-            &folders.state,
-            &folders.decisions,
-            &folders.compiled,
-            &folders.versions,
-        ] {
+        for folder in [&folders.state, &folders.compiled, &folders.versions] {
             let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700, "{}", folder.path().display());
         }
@@ -178,11 +169,11 @@ mod tests {
             "{error}"
         );
         fs::create_dir(root.path().join("etc")).unwrap();
-        fs::remove_dir(root.path().join("state/decisions")).unwrap();
-        symlink(root.path(), root.path().join("state/decisions")).unwrap();
+        fs::remove_dir(root.path().join("state/compiled")).unwrap();
+        symlink(root.path(), root.path().join("state/compiled")).unwrap();
         let error = open(&paths).err().unwrap().to_string();
         assert!(
-            error.contains("decisions (the decision log)") && error.contains("not a link"),
+            error.contains("compiled (the compiled policies)") && error.contains("not a link"),
             "{error}"
         );
     }

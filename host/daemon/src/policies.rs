@@ -1,6 +1,7 @@
 //! The policy chain and its log behind `control`'s ports; the compiler as a child.
 
 mod compiler;
+mod log;
 
 use std::ffi::OsString;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,15 +9,13 @@ use std::time::{Duration, Instant};
 
 use cap_std::fs::MetadataExt;
 use tokio::sync::watch::Receiver;
-use volward_control::ports::{Decisions, Policy, PortError, PortResult};
+use volward_control::ports::Policy;
 use volward_folder::NamedFolder;
-use volward_model::{CopyFate, DecisionRecord, Facts, Outcome, RequestId, VolumeId};
-use volward_policy::{
-    Chain, DecisionLog, LogEntry, LogFolder, PluginStatus, RollbackError, Runtime, Sources, Stray,
-    Which,
-};
+use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
+use volward_policy::{Chain, PluginStatus, RollbackError, Runtime, Sources, Stray};
 
 pub(crate) use compiler::Workbench;
+pub(crate) use log::{Log, LogProblem};
 
 /// A few calls of `stat`. Two looks that see the same are a folder at rest.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
@@ -331,67 +330,6 @@ impl Policy for Policies {
 
     fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord {
         self.chain().detach(facts, granted)
-    }
-}
-
-/// The decision log behind `control`'s port.
-pub(crate) struct Log {
-    writing: Mutex<DecisionLog>,
-    /// Looking something up must not keep a decision waiting.
-    reading: LogFolder,
-}
-
-impl Log {
-    pub(crate) fn new(log: DecisionLog) -> Self {
-        Self {
-            reading: log.folder().clone(),
-            writing: Mutex::new(log),
-        }
-    }
-
-    /// The number of the latest decision.
-    pub(crate) fn last(&self) -> u64 {
-        self.writing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last()
-    }
-
-    /// The latest decision that matches; see [`LogFolder::latest`].
-    pub(crate) fn latest(
-        &self,
-        needle: &str,
-        matches: impl Fn(&LogEntry) -> bool,
-    ) -> std::io::Result<Option<LogEntry>> {
-        self.reading.latest(needle, matches)
-    }
-
-    /// The decisions that match; see [`LogFolder::select`].
-    pub(crate) fn select(
-        &self,
-        which: Which<'_>,
-        matches: impl Fn(&LogEntry) -> bool,
-    ) -> std::io::Result<Vec<LogEntry>> {
-        self.reading.select(which, matches)
-    }
-}
-
-impl Decisions for Log {
-    fn record(&self, decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()> {
-        let mut log = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        log.append(decision, outcome)
-            .map_err(|error| PortError::Io {
-                what: "writing the decision log".into(),
-                reason: error.to_string(),
-            })
-    }
-
-    fn end(&self, request: RequestId, outcome: &Outcome) -> PortResult<()> {
-        let mut log = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        log.end(request, outcome).map_err(|error| PortError::Io {
-            what: "writing the decision log".into(),
-            reason: error.to_string(),
-        })
     }
 }
 

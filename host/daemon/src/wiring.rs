@@ -7,7 +7,7 @@ use anyhow::Context;
 use volward_control::ports::{Leases, Machine};
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
-use volward_policy::{DecisionLog, Runtime};
+use volward_policy::Runtime;
 use volward_storage::direct::{Direct, LeftByUs};
 use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
@@ -71,7 +71,8 @@ impl Daemon {
     /// Builds it. Nothing of storage is touched yet; [`Node::recover`] is the first that does.
     ///
     /// # Errors
-    /// If a tool or library is missing, or the state or policies folder cannot be used.
+    /// If a tool or library is missing, or the state or policies folder cannot be used. A decision log that
+    /// cannot be opened is for `doctor`.
     pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
         let tools = Tools::find()?;
         Self::with_tools(config, &tools)
@@ -82,11 +83,12 @@ impl Daemon {
         let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
         let (folders, only_one) = open_folders(&config)?;
-        let held = folders.held();
         let database = folders.state.path_of(journal::DATABASE);
         let state = SqliteJournal::open(&folders.state)
             .with_context(|| format!("opening {}", database.display()))?;
-        let decisions = Arc::new(open_log(&folders, &config)?);
+        let decisions = Arc::new(Log::new(folders.state.clone(), config.decisions));
+        let mut held = folders.held();
+        held.extend(decisions.held().cloned());
         let workbench = match &config.paths.workbench {
             Some(path) => path.clone(),
             None => beside_us("volward-policy")?,
@@ -159,18 +161,6 @@ fn open_folders(config: &Config) -> anyhow::Result<(Folders, StateLock)> {
     Ok((Folders::open(state, &config.paths)?, only_one))
 }
 
-fn open_log(folders: &Folders, config: &Config) -> anyhow::Result<Log> {
-    let folder = folders.decisions.clone();
-    let what = || {
-        format!(
-            "opening the decision log in {}",
-            folders.decisions.path().display()
-        )
-    };
-    let log = DecisionLog::open(folder, config.decisions).with_context(what)?;
-    Ok(Log::new(log))
-}
-
 fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
     let of_kind = |kind| config.pool.iter().filter(move |p| p.kind == kind);
     Settings {
@@ -210,6 +200,7 @@ fn policies(
         exec: Arc::clone(exec),
         program: workbench.to_owned(),
         deadline: Timeouts::seconds(config.timeouts.compile),
+        component_bytes: config.policy.limits.component_bytes,
     });
     let owner = rustix::process::geteuid().as_raw();
     let cache = Some(folders.compiled.clone());

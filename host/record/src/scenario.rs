@@ -12,12 +12,14 @@
 //! answer's disks), and not compared where it does not (messages, notes, what single plugins
 //! said). Keys that nobody knows are refused: a misspelt expectation would always hold.
 
+mod beside;
 mod compare;
 #[cfg(test)]
 mod tests;
 mod whole;
 
 pub use crate::facts::ScenarioDisk;
+pub use beside::NotAbout;
 pub use compare::Difference;
 
 use std::collections::BTreeMap;

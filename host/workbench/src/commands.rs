@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use volward_policy::scenarios::Placed;
-use volward_policy::{CompileError, Compiler, Limits, Settings};
+use volward_policy::{CompileError, Compiler, Settings};
 use volward_workbench::bench::{self, Figures, Tolerance};
 use volward_workbench::chain::{Candidates, Selection};
 use volward_workbench::stream::{log_files, scenarios};
@@ -76,23 +76,25 @@ pub(crate) fn new(options: &scaffold::New) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn compile(component: Option<&Path>, out: Option<&Path>) -> Result<ExitCode> {
-    rlimits::set().context("cannot limit itself")?;
+pub(crate) fn compile(
+    component: Option<&Path>,
+    out: Option<&Path>,
+    limit: u64,
+) -> Result<ExitCode> {
+    rlimits::set(limit).context("cannot limit itself")?;
     let bytes = match component {
         Some(path) => read(path)?,
         None => {
             // One more than allowed, to notice it.
-            let limit = Limits::default().component_bytes + 1;
             let mut bytes = Vec::new();
             io::stdin()
                 .lock()
-                .take(limit)
+                .take(limit.saturating_add(1))
                 .read_to_end(&mut bytes)
                 .context("standard input")?;
             bytes
         }
     };
-    let limit = Limits::default().component_bytes;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
         return Ok(refuse(&format!("it is bigger than {limit} bytes")));
     }

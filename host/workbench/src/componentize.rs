@@ -49,7 +49,10 @@ pub fn check_imports(component: &[u8]) -> Result<()> {
 }
 
 /// The component's own imports; those of what is nested in it are satisfied inside.
-fn imports(component: &[u8]) -> Result<Vec<String>> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn imports(component: &[u8]) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut depth = 0usize;
     for payload in Parser::new(0).parse_all(component) {

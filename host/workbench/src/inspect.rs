@@ -6,7 +6,8 @@ use volward_model::Bytes;
 use volward_policy::{CompileError, INTERFACE, Settings, digest};
 use wasmtime::component::Component;
 
-use crate::{InProcess, bench, one_line};
+use crate::componentize::imports;
+use crate::{InProcess, bench, is_component, one_line};
 
 /// Enough for a median.
 const ROUNDS: u32 = 200;
@@ -20,6 +21,7 @@ pub fn describe(
     bytes: &[u8],
     settings: &Settings,
 ) -> Result<String, CompileError> {
+    is_component(bytes)?;
     let engine = compiler.engine();
     let component = Component::new(engine, bytes).map_err(|error| CompileError::Refused {
         reason: one_line(&format!("{error:#}")),
@@ -40,6 +42,15 @@ pub fn describe(
     imports.iter().for_each(|name| line("import", name));
     costs(bytes, settings, &mut line);
     Ok(text)
+}
+
+/// Whether a component asks for its configuration.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn reads_configuration(component: &[u8]) -> anyhow::Result<bool> {
+    let own = |name: &String| name.starts_with("volward:policy/config@");
+    Ok(imports(component)?.iter().any(own))
 }
 
 /// What it costs to load and to instantiate; or why it is not loaded.
@@ -83,6 +94,16 @@ fn interfaces(exports: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_for_the_configuration_imports_it() {
+        let importing = |name: &str| {
+            let text = format!("(component (import \"volward:policy/{name}@0.1.0\" (instance)))");
+            wat::parse_str(text).unwrap()
+        };
+        assert!(reads_configuration(&importing("config")).unwrap());
+        assert!(!reads_configuration(&importing("log")).unwrap());
+    }
 
     #[test]
     fn the_interface_is_read_from_the_exports() {

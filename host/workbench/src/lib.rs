@@ -54,17 +54,31 @@ impl InProcess {
 
 impl Compiler for InProcess {
     fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
-        // wasmtime would take text too, and an artefact is not to be compiled again.
-        if !component.starts_with(b"\0asm") {
-            let reason = "it is not WebAssembly".to_owned();
-            return Err(CompileError::Refused { reason });
-        }
+        is_component(component)?;
         self.0
             .precompile_component(component)
             .map_err(|error| CompileError::Refused {
                 reason: one_line(&format!("{error:#}")),
             })
     }
+}
+
+/// What wasmtime would say in its own words, or take: text, and what is compiled already.
+///
+/// # Errors
+/// If it is not a component: what it is.
+pub(crate) fn is_component(bytes: &[u8]) -> Result<(), CompileError> {
+    let reason = if bytes.is_empty() {
+        "it is not WebAssembly: it is empty"
+    } else if !bytes.starts_with(b"\0asm") {
+        "it is not WebAssembly"
+    } else if wasmparser::Parser::is_core_wasm(bytes) {
+        "it is a core module, and a policy is a component: run `volward-policy componentize` on it"
+    } else {
+        return Ok(());
+    };
+    let reason = reason.to_owned();
+    Err(CompileError::Refused { reason })
 }
 
 /// The first line: wasmtime explains itself in paragraphs.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use volward_policy::Limits;
 use volward_workbench::{new, one_line};
 
 /// Compiles, examines, tests and replays Volward policies. Needs neither root nor a daemon.
@@ -29,8 +30,11 @@ enum Command {
         /// The component [default: standard input]
         component: Option<PathBuf>,
         /// Where to write the compiled form [default: standard output]
-        #[arg(long)]
+        #[arg(short, long)]
         out: Option<PathBuf>,
+        /// The largest component that is compiled: `component-bytes` of the daemon's limits
+        #[arg(long, value_name = "BYTES", default_value_t = Limits::default().component_bytes)]
+        component_bytes: u64,
     },
     /// Turn a core module into a component: the last step of a build in C or Rust
     Componentize {
@@ -40,7 +44,7 @@ enum Command {
         #[arg(long)]
         world: Option<String>,
         /// Where to write the component
-        #[arg(long)]
+        #[arg(short, long)]
         out: PathBuf,
     },
     /// Make a folder with a new policy that builds at once
@@ -73,9 +77,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Compile { component, out } => {
-            commands::compile(component.as_deref(), out.as_deref())
-        }
+        Command::Compile {
+            component,
+            out,
+            component_bytes,
+        } => commands::compile(component.as_deref(), out.as_deref(), component_bytes),
         Command::Componentize { module, world, out } => {
             commands::componentize(&module, world.as_deref(), &out)
         }

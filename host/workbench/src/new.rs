@@ -74,6 +74,7 @@ const RUST: &[File] = files![
     "vendor/record/src/mask/vocabulary.txt" from "../../record/src/mask/vocabulary.txt",
     "vendor/record/src/mask/words.rs" from "../../record/src/mask/words.rs",
     "vendor/record/src/scenario.rs" from "../../record/src/scenario.rs",
+    "vendor/record/src/scenario/beside.rs" from "../../record/src/scenario/beside.rs",
     "vendor/record/src/scenario/compare.rs" from "../../record/src/scenario/compare.rs",
     "vendor/record/src/scenario/tests.rs" from "../../record/src/scenario/tests.rs",
     "vendor/record/src/scenario/whole.rs" from "../../record/src/scenario/whole.rs",

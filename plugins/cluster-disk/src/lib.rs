@@ -54,6 +54,13 @@ fn review(request: &Request, disk: &Disk, settings: &Settings) -> Result<(), Den
     };
     let is_member = |instance: &str| members.iter().any(|m| m.eq_ignore_ascii_case(instance));
     if !is_member(&request.instance) && !settings.may_read(disk) {
+        if settings.anyone_reads && disk.asked_access == Access::ReadOnly {
+            let message = format!(
+                "{name} belongs to group {group}, and instance {}, which is not in it, asks for it exclusively, which would keep the group out: ask for it shared and read-only, or add the instance to `group-{group}` in the settings of the policy cluster-disk",
+                request.instance
+            );
+            return Err(Denial::new("not-in-group", message));
+        }
         let message = format!(
             "{name} belongs to group {group}, and instance {} is not in it: add the instance to `group-{group}` in the settings of the policy cluster-disk",
             request.instance
@@ -189,6 +196,13 @@ mod tests {
         asked.disks[0].asked_access = Access::ReadOnly.into();
         assert_eq!(code(&asked).as_deref(), Some("not-in-group"));
         configure(&[("readers", "anyone")]);
+        assert_eq!(code(&asked), None);
+        // Alone with it, a reader keeps the group out.
+        asked.disks[0].asked_sharing = Sharing::Exclusive.into();
+        let denial = refusal(&asked).unwrap();
+        assert_eq!(denial.code, "not-in-group");
+        assert!(denial.message.contains("ask for it shared"), "{denial:?}");
+        asked.instance = A.into();
         assert_eq!(code(&asked), None);
         assert_eq!(
             code(&ask(C, &["cluster=db"], &[])).as_deref(),

@@ -1,6 +1,6 @@
 //! The configuration, read and checked.
 
-use volward_sdk::{Access, Disk, Problem, config};
+use volward_sdk::{Access, Disk, Problem, Sharing, config};
 
 const GROUP: &str = "group-";
 
@@ -9,7 +9,7 @@ const GROUP: &str = "group-";
 pub struct Settings {
     /// `tag = "cluster"`: an LV tag `cluster=NAME` names a volume's group.
     pub tag: String,
-    /// `readers = "members"` (default), or `"anyone"`: who may read a group's volume.
+    /// `readers = "members"` (default), or `"anyone"`: who may read a group's volume, shared.
     pub anyone_reads: bool,
     /// `group-NAME = "UUID UUID"`: the instances of each group.
     pub groups: Vec<(String, Vec<String>)>,
@@ -33,7 +33,7 @@ impl Settings {
             );
         }
         for (name, members) in &settings.groups {
-            if let Some(member) = members.iter().find(|member| !is_uuid(member)) {
+            if let Some(member) = members.iter().find(|member| !config::is_uuid(member)) {
                 let message = format!("{member:?} is not the UUID of an instance");
                 read.problem(&format!("{GROUP}{name}"), message);
             }
@@ -58,36 +58,18 @@ impl Settings {
         Some(members)
     }
 
+    /// Whether the disk may be had by somebody who is not in its group. Who reads it exclusively keeps
+    /// the group out.
     pub(crate) fn may_read(&self, disk: &Disk) -> bool {
-        self.anyone_reads && disk.asked_access == Access::ReadOnly
+        self.anyone_reads
+            && disk.asked_access == Access::ReadOnly
+            && disk.asked_sharing == Sharing::Shared
     }
-}
-
-/// 8-4-4-4-12 hexadecimal digits.
-fn is_uuid(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    lengths == [8, 4, 4, 4, 12]
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn members_are_uuids() {
-        assert!(is_uuid("aaaaaaaa-0000-0000-0000-00000000000F"));
-        for bad in [
-            "web1",
-            "aaaaaaaa-0000-0000-0000-00000000000",
-            "g".repeat(36).as_str(),
-        ] {
-            assert!(!is_uuid(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn a_wrong_configuration_is_named() {

@@ -31,6 +31,7 @@ impl Settings {
         let mut read = config::Reader::new(&KEYS);
         let label = read.parsed("label", "a label such as \"maintenance=yes\"", |text| {
             let (key, value) = text.split_once('=')?;
+            let (key, value) = (key.trim(), value.trim());
             (!key.is_empty()).then(|| (key.to_owned(), value.to_owned()))
         });
         let settings = Self {
@@ -70,6 +71,22 @@ impl Settings {
         labelled.then_some("label")
     }
 
+    /// What the configuration drains, for a note where that is not this node: a name that is misspelt, or
+    /// short where the node's is long, is noticed in the first decision and not when the node is
+    /// switched off. None: nobody is drained.
+    fn drains_others(&self, request: &Request) -> Option<String> {
+        let label = self.label.iter();
+        let label = label.map(|(key, value)| format!("nodes with the label {key}={value}"));
+        let drained: Vec<String> = self.nodes.iter().cloned().chain(label).collect();
+        if drained.is_empty() {
+            return None;
+        }
+        let (node, drained) = (&request.node.name, drained.join(", "));
+        Some(format!(
+            "no node matches here: this is {node}, drained are {drained}"
+        ))
+    }
+
     fn lets_through(&self, origin: &Origin) -> bool {
         let word = match origin {
             Origin::Libvirt => "libvirt",
@@ -85,6 +102,9 @@ impl Attach for Maintenance {
     fn attach(request: &Request, answer: &mut Answer) -> Result<(), Denial> {
         let (settings, _) = Settings::read();
         let Some(key) = settings.drains(request) else {
+            if let Some(others) = settings.drains_others(request) {
+                answer.note("maintenance", others);
+            }
             return Ok(());
         };
         if settings.lets_through(&request.origin) {
@@ -124,7 +144,7 @@ fn refusal(request: &Request, settings: &Settings, key: &str) -> Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use volward_sdk::{Node, Purpose};
+    use volward_sdk::{Narrowing, Node, Purpose};
 
     fn on(node: &str) -> Request {
         Request {
@@ -183,6 +203,32 @@ mod tests {
             ..on("n9")
         };
         assert!(ask(&elsewhere).is_ok());
+    }
+
+    #[test]
+    fn spaces_around_a_label_mean_nothing() {
+        config::set_for_test(&[("label", " rack = r1 ")]);
+        assert!(Settings::read().1.is_empty());
+        assert!(ask(&on("n9")).is_err());
+    }
+
+    #[test]
+    fn a_node_that_is_not_drained_says_who_is() {
+        config::set_for_test(&[("nodes", " n1\n"), ("label", "rack=r2")]);
+        let mut answer = Answer::default();
+        Maintenance::attach(&on("n1.example"), &mut answer).unwrap();
+        let said = Narrowing::Note(
+            "maintenance".to_owned(),
+            "no node matches here: this is n1.example, drained are n1, nodes with the label rack=r2"
+                .to_owned(),
+        );
+        assert_eq!(answer.narrowings(), [said]);
+        assert!(ask(&on("n1")).is_err());
+        // Nobody is drained: nothing to say.
+        config::set_for_test(&[("nodes", "")]);
+        let mut answer = Answer::default();
+        Maintenance::attach(&on("n1.example"), &mut answer).unwrap();
+        assert!(answer.narrowings().is_empty());
     }
 
     #[test]

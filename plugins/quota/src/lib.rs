@@ -18,7 +18,8 @@ impl Attach for Quota {
     fn attach(request: &Request, answer: &mut Answer) -> Result<(), Denial> {
         let (settings, _) = Settings::read();
         node(request, &settings)?;
-        if !settings.exempt.contains(&request.instance) {
+        let is_exempt = |exempt: &String| exempt.eq_ignore_ascii_case(&request.instance);
+        if !settings.exempt.iter().any(is_exempt) {
             instance(request, &settings)?;
             instance_copies(request, &settings, answer);
         }
@@ -73,13 +74,15 @@ fn instance(request: &Request, settings: &Settings) -> Result<(), Denial> {
     Ok(())
 }
 
-/// What an instance has copied on this node already counts first.
+/// What an instance has copied on this node already counts first; a volume that is asked for and has
+/// its copy from an earlier start, too.
 fn instance_copies(request: &Request, settings: &Settings, answer: &mut Answer) {
     let Some(limit) = settings.instance_copies else {
         return;
     };
-    let held = request.held.iter().filter(|disk| disk.home != Home::Pool);
-    let used = held.map(|disk| *disk.size).fold(0, u64::saturating_add);
+    let disks = request.held.iter().chain(request.disks.iter());
+    let copied = disks.filter(|disk| disk.home != Home::Pool);
+    let used = copied.map(|disk| *disk.size).fold(0, u64::saturating_add);
     let why = format!("copies of this instance may have {limit} bytes");
     ration(request, answer, limit.saturating_sub(used), &why);
 }
@@ -132,6 +135,8 @@ mod tests {
     use volward_sdk::{Narrowing, Node, Space, config};
 
     const GIB: u64 = 1 << 30;
+    const WEB1: &str = "aaaaaaaa-0000-0000-0000-00000000000a";
+    const OTHER: &str = "bbbbbbbb-0000-0000-0000-00000000000b";
 
     fn disk(name: &str, gib: u64) -> Disk {
         Disk {
@@ -152,7 +157,7 @@ mod tests {
             promised: 20 * GIB,
         });
         Request {
-            instance: "u-1".into(),
+            instance: WEB1.into(),
             instance_name: "web1".into(),
             disks: disks.into(),
             held: vec![disk("root", 10)].into(),
@@ -208,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_node_may_have_so_many_attachments() {
-        config::set_for_test(&[("node-attachments", "6"), ("exempt", "u-1")]);
+        config::set_for_test(&[("node-attachments", "6"), ("exempt", WEB1)]);
         assert!(ask(&asks(vec![disk("a", 1)])).is_ok());
         let denial = ask(&asks(vec![disk("a", 1), disk("b", 1)])).unwrap_err();
         assert!(
@@ -224,8 +229,16 @@ mod tests {
 
     #[test]
     fn the_exempt_have_no_limit_of_their_own() {
-        config::set_for_test(&[("instance-volumes", "0"), ("exempt", "u-0 u-1")]);
+        config::set_for_test(&[
+            ("instance-volumes", "0"),
+            ("exempt", &format!("{OTHER} {WEB1}")),
+        ]);
         assert!(ask(&asks(vec![disk("a", 1)])).is_ok());
+        let capitals = WEB1.to_uppercase();
+        config::set_for_test(&[("instance-volumes", "0"), ("exempt", &capitals)]);
+        assert!(ask(&asks(vec![disk("a", 1)])).is_ok());
+        config::set_for_test(&[("instance-volumes", "0"), ("exempt", OTHER)]);
+        assert!(ask(&asks(vec![disk("a", 1)])).is_err());
     }
 
     #[test]
@@ -239,6 +252,16 @@ mod tests {
         // The volume it has is copied here, and counts.
         request.held[0].home = Home::Split("n1".into()).into();
         assert_eq!(ask(&request).unwrap(), ["b"]);
+    }
+
+    #[test]
+    fn a_volume_that_is_asked_for_with_its_copy_counts() {
+        config::set_for_test(&[("instance-copies", "20GiB")]);
+        let split = Disk {
+            home: Home::Split("n1".into()).into(),
+            ..disk("s", 20)
+        };
+        assert_eq!(ask(&asks(vec![split, disk("a", 20)])).unwrap(), ["a"]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Settings {
             instance_copies: read.size("instance-copies"),
             node_attachments: read.number("node-attachments"),
             node_promised: read.size("node-promised"),
-            exempt: read.words("exempt"),
+            exempt: read.instances("exempt"),
         };
         let limits = KEYS.iter().filter(|key| **key != "exempt");
         if limits.filter_map(|key| config::get(key)).next().is_none() {
@@ -70,7 +70,15 @@ mod tests {
                 "\"many\" is not a whole number"
             ]
         );
-        config::set_for_test(&[("exempt", "a")]);
+        config::set_for_test(&[("exempt", "00000000-0000-0000-0000-00000000000a")]);
         assert_eq!(Settings::read().1.len(), 1);
+        // A name would exempt nobody, in silence.
+        config::set_for_test(&[("exempt", "web1"), ("instance-volumes", "1")]);
+        let (settings, problems) = Settings::read();
+        assert!(settings.exempt.is_empty());
+        assert_eq!(
+            problems[0].message,
+            "\"web1\" is not the UUID of an instance"
+        );
     }
 }

@@ -1,69 +1,80 @@
-//! One request at a time on a volume (I1).
+//! One request at a time on a volume (I1), and one attach at a time of an instance.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::VolumeId;
+use volward_model::{InstanceId, VolumeId};
 
-/// Hands out volumes, all of a request at once, so that two requests never wait for each other.
-#[derive(Debug, Default)]
-pub(crate) struct VolumeLocks {
-    taken: Mutex<BTreeSet<VolumeId>>,
+/// Hands out what requests take turns at, all of a request at once, so that two requests never wait for
+/// each other.
+#[derive(Debug)]
+pub(crate) struct Turns<K: Ord + Copy> {
+    taken: Mutex<BTreeSet<K>>,
     freed: Condvar,
 }
 
-/// The volumes of one request; given back when dropped.
+/// What one request has; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct VolumeGuard<'a> {
-    volume_locks: &'a VolumeLocks,
-    volumes: Vec<VolumeId>,
+pub(crate) struct TurnGuard<'a, K: Ord + Copy> {
+    turns: &'a Turns<K>,
+    has: Vec<K>,
 }
 
-impl VolumeLocks {
-    /// Whether a request has the volume.
-    pub(crate) fn is_taken(&self, volume: VolumeId) -> bool {
+/// One request at a time on a volume.
+pub(crate) type VolumeLocks = Turns<VolumeId>;
+/// The volumes of one request; given back when dropped.
+pub(crate) type VolumeGuard<'a> = TurnGuard<'a, VolumeId>;
+/// One attach at a time of an instance: a policy is told what the instance has, and two that are decided
+/// at once would know nothing of each other.
+pub(crate) type InstanceTurns = Turns<InstanceId>;
+
+impl<K: Ord + Copy> Default for Turns<K> {
+    fn default() -> Self {
+        Self {
+            taken: Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+}
+
+impl<K: Ord + Copy> Turns<K> {
+    /// Whether a request has it.
+    pub(crate) fn is_taken(&self, one: K) -> bool {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.contains(&volume)
+        taken.contains(&one)
     }
 
-    /// Waits for all `volumes`.
+    /// Waits for all of `wanted`.
     ///
     /// # Errors
-    /// With a volume that is still taken after `at_most`.
-    pub(crate) fn take(
-        &self,
-        volumes: &[VolumeId],
-        at_most: Duration,
-    ) -> Result<VolumeGuard<'_>, VolumeId> {
+    /// With one that is still taken after `at_most`.
+    pub(crate) fn take(&self, wanted: &[K], at_most: Duration) -> Result<TurnGuard<'_, K>, K> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let busy = |taken: &mut BTreeSet<VolumeId>| volumes.iter().any(|v| taken.contains(v));
+        let busy = |taken: &mut BTreeSet<K>| wanted.iter().any(|one| taken.contains(one));
         let (mut taken, _) = self
             .freed
             .wait_timeout_while(taken, at_most, busy)
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(volume) = volumes.iter().find(|v| taken.contains(v)) {
-            return Err(*volume);
+        if let Some(one) = wanted.iter().find(|one| taken.contains(one)) {
+            return Err(*one);
         }
-        taken.extend(volumes);
-        Ok(VolumeGuard {
-            volume_locks: self,
-            volumes: volumes.to_vec(),
+        taken.extend(wanted);
+        Ok(TurnGuard {
+            turns: self,
+            has: wanted.to_vec(),
         })
     }
 }
 
-impl Drop for VolumeGuard<'_> {
+impl<K: Ord + Copy> Drop for TurnGuard<'_, K> {
     fn drop(&mut self) {
-        let mut taken = self
-            .volume_locks
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for volume in &self.volumes {
-            taken.remove(volume);
+        let taken = self.turns.taken.lock();
+        let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
+        for one in &self.has {
+            taken.remove(one);
         }
-        self.volume_locks.freed.notify_all();
+        self.turns.freed.notify_all();
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn list(
         let instance = wanted.instance.as_deref().map(parse::<InstanceId>);
         let instance = instance.transpose()?;
         // Before the log is read: what is written meanwhile is asked for next time.
-        let last = daemon.decisions.last();
+        let last = daemon.decisions.last().map_err(unreadable)?;
         let needle = instance.map(|id| id.to_string());
         let which = Which {
             after: wanted.after,

@@ -280,7 +280,7 @@ fn what_is_out_of_bounds_reaches_neither_the_policies_nor_their_log() {
         assert_eq!(answer.status, status, "{code}: {}", answer.body);
         assert_eq!(answer.body["code"], code);
     }
-    assert_eq!(served.daemon.decisions.last(), 0);
+    assert_eq!(served.daemon.decisions.last().unwrap(), 0);
     // Nor into the journal: no storage was asked, which here would have been the answer.
     let instance = "11111111-2222-3333-4444-555555555555".parse().unwrap();
     let known = volward_control::ports::JournalQuery::Instance(instance);

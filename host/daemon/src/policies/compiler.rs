@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_control::ports::PortError;
-use volward_policy::{CompileError, Compiler};
+use volward_policy::{CompileError, Compiler, Limits};
 use volward_storage::exec::{Exec, ExecError, Invocation};
 
-/// Compiled code is some five times its component; the largest admitted is 32 MiB.
-const ARTEFACT_LIMIT: usize = 256 << 20;
+/// Compiled code is some five times its component.
+const ARTEFACT_FOR_A_BYTE: u64 = 8;
 
 /// `volward-policy compile`, as a child under limits: no compiler lives in the daemon.
 pub(crate) struct Workbench {
@@ -17,14 +17,22 @@ pub(crate) struct Workbench {
     pub(crate) program: PathBuf,
     /// It is stopped after so long.
     pub(crate) deadline: Duration,
+    /// The largest component that is admitted, in bytes.
+    pub(crate) component_bytes: u64,
 }
 
 impl Compiler for Workbench {
     fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+        let artefact = self.component_bytes.saturating_mul(ARTEFACT_FOR_A_BYTE);
+        let mut arguments = vec!["compile".to_owned()];
+        if self.component_bytes != Limits::default().component_bytes {
+            // Its own default else: one of the version before does not know the option.
+            arguments.push(format!("--component-bytes={}", self.component_bytes));
+        }
         let invocation = Invocation::new(&self.program)
-            .args(["compile"])
+            .args(arguments)
             .deadline(self.deadline)
-            .output_limit(ARTEFACT_LIMIT);
+            .output_limit(usize::try_from(artefact).unwrap_or(usize::MAX));
         let ran = self
             .exec
             .run_with_input("policy-compiler", invocation, component);

@@ -2,7 +2,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use uuid::Uuid;
+use volward_control::DetachRequest;
 use volward_folder::Folder;
+use volward_model::{InstanceId, Origin, RequestId};
 use volward_storage::journal::{OpenError, SqliteJournal};
 
 use crate::http::testing::daemon_over;
@@ -27,6 +30,28 @@ fn everything(folder: &Path) -> Vec<(String, u32, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// Detach has to work: a log of decisions that cannot be written is no reason to stay away.
+#[test]
+fn a_daemon_starts_over_a_decision_log_that_it_cannot_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("decisions"), "no folder").unwrap();
+    let daemon = daemon_over(folder.path()).unwrap();
+    assert!(daemon.decisions.problem().is_some());
+    daemon.node.recover().unwrap();
+    let detach = DetachRequest {
+        request: RequestId(Uuid::from_u128(1)),
+        origin: Origin::Operator,
+        caller_uid: 0,
+        instance: InstanceId(Uuid::from_u128(2)),
+        volumes: Vec::new(),
+        not_after: None,
+        dry_run: false,
+    };
+    daemon.node.detach(&detach).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Compiled policies. A compiled artefact is native code that runs in the daemon: it is loaded
 //! only from a folder that root alone can write, where only the daemon puts what its own compiler
-//! made of a component it had hashed itself.
+//! made of a component it had hashed itself. Beside each lies its SHA-256: a disk that turns a bit is
+//! not to run as root.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -9,6 +10,7 @@ use volward_folder::Folder;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::digest::digest as digest_of;
 use crate::load::compiler::{CompileError, Compiler};
 use crate::load::trusted::{self, TrustError};
 use crate::run::engine::CODE_SETTINGS;
@@ -37,9 +39,13 @@ pub enum ArtefactError {
 
 /// Of the files in the cache.
 const ENDING: &str = ".cwasm";
+/// Of the files with their SHA-256, in hex.
+const SUM_ENDING: &str = ".sha256";
+/// A SHA-256 in hex.
+const SUM_BYTES: u64 = 64;
 
-fn artefact_file(digest: &str) -> String {
-    format!("{digest}-{CODE_SETTINGS}{ENDING}")
+fn artefact_file(digest: &str, ending: &str) -> String {
+    format!("{digest}-{CODE_SETTINGS}{ending}")
 }
 
 /// The cache.
@@ -63,8 +69,7 @@ impl Cache {
         component: &[u8],
         digest: &str,
     ) -> Result<Component, ArtefactError> {
-        let name = artefact_file(digest);
-        match self.read(&name) {
+        match self.read(digest) {
             Ok(Some(bytes)) => match deserialize(engine, &bytes) {
                 Ok(component) => return Ok(component),
                 // Another version's or another processor's: normal after an update.
@@ -78,19 +83,46 @@ impl Cache {
             Err(other) => return Err(ArtefactError::Cache(other)),
         }
         let (bytes, compiled) = compile(engine, compiler, component)?;
-        if let Err(error) = trusted::replace(&self.folder, &name, &bytes) {
-            let path = self.folder.path_of(name);
+        // One without the other is no artefact, whichever a crash leaves.
+        let sum = digest_of(&bytes);
+        let kept = [(ENDING, &*bytes), (SUM_ENDING, sum.as_bytes())]
+            .into_iter()
+            .try_for_each(|(ending, bytes)| {
+                trusted::replace(&self.folder, &artefact_file(digest, ending), bytes)
+            });
+        if let Err(error) = kept {
+            let path = self.folder.path_of(artefact_file(digest, ENDING));
             let path = path.display();
             tracing::error!(%path, %error, "a compiled policy cannot be kept; it is used all the same");
         }
         Ok(compiled)
     }
 
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TrustError> {
+    /// The artefact of a component, if it is what was written.
+    fn read(&self, digest: &str) -> Result<Option<Vec<u8>>, TrustError> {
         trusted::owned(&self.folder, self.owner)?;
-        match trusted::file(&self.folder, name, self.owner, ARTEFACT_BYTES) {
-            Err(TrustError::Missing(_)) => Ok(None),
-            other => other.map(Some),
+        let file = |ending: &str, limit| {
+            let name = artefact_file(digest, ending);
+            match trusted::file(&self.folder, &name, self.owner, limit) {
+                Err(TrustError::Missing(_)) => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        let Some(artefact) = file(ENDING, ARTEFACT_BYTES)? else {
+            return Ok(None);
+        };
+        match file(SUM_ENDING, SUM_BYTES) {
+            Ok(Some(sum)) if sum == digest_of(&artefact).as_bytes() => Ok(Some(artefact)),
+            // Versions before wrote none.
+            Ok(None) => Ok(None),
+            Ok(Some(_)) | Err(TrustError::Size { .. }) => {
+                let path = self.folder.path_of(artefact_file(digest, ENDING));
+                let path = path.display();
+                tracing::error!(%path, "a compiled policy is not what was written there: the daemon \
+                     ended while it wrote, or the disk fails; it is compiled again");
+                Ok(None)
+            }
+            Err(other) => Err(other),
         }
     }
 
@@ -101,7 +133,9 @@ impl Cache {
             let Some(name) = name.to_str() else {
                 continue;
             };
-            let artefact = name.strip_suffix(ENDING);
+            let artefact = name
+                .strip_suffix(ENDING)
+                .or_else(|| name.strip_suffix(SUM_ENDING));
             let used = artefact
                 .and_then(|name| name.strip_suffix(CODE_SETTINGS)?.strip_suffix('-'))
                 .is_some_and(|digest| digests.contains(digest));

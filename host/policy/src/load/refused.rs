@@ -97,10 +97,12 @@ pub enum LoadError {
         reason: String,
     },
     /// It has nothing to ask.
-    #[error("it exports no hook of {INTERFACE}; it exports: {exports}")]
+    #[error("it exports no hook of {INTERFACE}; it exports: {exports}{foreign}")]
     NoHook {
         /// The names of its exports.
         exports: String,
+        /// What it imports that is not served, as the end of the sentence; empty where it does not.
+        foreign: String,
     },
     /// It broke when it was tried.
     #[error("it broke when it was tried ({}): {}", .0.kind, .0.message)]

@@ -25,7 +25,7 @@ use crate::run::chain::{Chain, Member, PluginStatus};
 use crate::run::convert;
 use crate::run::engine;
 use crate::run::fault::MESSAGE_BYTES;
-use crate::run::interface::{Built, INTERFACE};
+use crate::run::interface::{Built, INTERFACE, package_and_version};
 use crate::run::level::Level;
 use crate::run::limits::{Limits, MOST_STACK_BYTES};
 use crate::run::plugin::{Hooks, Identity, Plugin};
@@ -208,7 +208,8 @@ impl Runtime {
         let hooks = Hooks::of(&component);
         if hooks.names().is_empty() {
             let exports = export_names(&component);
-            return Err(LoadError::NoHook { exports });
+            let foreign = foreign_imports(&component);
+            return Err(LoadError::NoHook { exports, foreign });
         }
         let pre = self.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| does_not_link(&built, &error))?;
@@ -288,6 +289,19 @@ fn refused(identity: Identity, error: &LoadError) -> Member {
         reason,
         passing: error.may_pass(),
     }
+}
+
+/// What a component wants that no policy gets: most often it was built for another host.
+fn foreign_imports(component: &Component) -> String {
+    let own = format!("{}/", package_and_version().0);
+    let ty = component.component_type();
+    let imports = ty.imports(component.engine());
+    let foreign = imports.filter(|(name, _)| !name.starts_with(&own));
+    let names: Vec<&str> = foreign.map(|(name, _)| name).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("; and it imports {}, which is not served", names.join(", "))
 }
 
 fn export_names(component: &Component) -> String {

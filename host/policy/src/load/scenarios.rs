@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::Deserializer;
 use volward_model::Scenario;
-use volward_model::scenario::{Hook, ScenarioPlugin};
+use volward_model::scenario::{Hook, NotAbout, ScenarioPlugin};
 
+use crate::BASELINE;
 use crate::load::source::{Found, Settings};
 use crate::load::trusted::{self, TrustError};
 use crate::run::chain::Chain;
@@ -97,6 +98,16 @@ pub enum ScenariosError {
         /// Where it came out otherwise.
         difference: String,
     },
+    /// It is about other policies.
+    #[error("{place} {title}: {reason}")]
+    About {
+        /// Which scenario's line.
+        place: String,
+        /// What it shows.
+        title: String,
+        /// Which policies it names.
+        reason: NotAbout,
+    },
     /// They take too long.
     #[error(
         "its scenarios took more than {seconds} s of the processor, {place} the last: make them fewer or the policy faster"
@@ -185,12 +196,30 @@ pub(crate) fn beside(policy: &Found, owner: u32) -> Result<Vec<u8>, TrustError> 
     }
 }
 
-/// Asks each scenario of the chain that `chain_for` makes, with the policies as it names them.
+/// The scenarios that lie beside a policy, as they are about it: see [`Scenario::beside`].
+///
+/// # Errors
+/// With the first that is about others only.
+pub fn about(policy: &str, scenarios: Vec<Placed>) -> Result<Vec<Placed>, ScenariosError> {
+    let about = |Placed { place, scenario }: Placed| match scenario.beside(policy, &[BASELINE]) {
+        Ok(scenario) => Ok(Placed { place, scenario }),
+        Err(reason) => Err(ScenariosError::About {
+            place,
+            title: scenario.title,
+            reason,
+        }),
+    };
+    scenarios.into_iter().map(about).collect()
+}
+
+/// Asks each scenario beside `policy` of the chain that `chain_for` makes, with the policies as it names
+/// them.
 ///
 /// # Errors
 /// With the first that does not come out as expected, or if the text is none, or if there is no time
 /// for all of them.
 pub(crate) fn try_all(
+    policy: &str,
     text: &[u8],
     budget: &Budget,
     mut chain_for: impl FnMut(&[ScenarioPlugin]) -> Chain,
@@ -200,6 +229,7 @@ pub(crate) fn try_all(
         let count = all.len();
         return Err(ScenariosError::Many { count });
     }
+    let all = about(policy, all)?;
     let (before, watch) = (budget.spent.get(), CpuWatch::start());
     for Placed { place, scenario } in &all {
         // The first one may begin in any case, so that each load gets further than the last.

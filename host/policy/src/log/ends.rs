@@ -43,7 +43,7 @@ impl DecisionLog {
         let outcome = &shortened(outcome);
         let mut text = serde_json::to_vec(&EndLine { ends, outcome })?;
         text.push(b'\n');
-        self.make_room()?;
+        self.make_room();
         self.put(&text)
     }
 }

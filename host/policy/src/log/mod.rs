@@ -23,22 +23,21 @@
 //!
 //! Every decision is on the disk (fdatasync) before `append` returns: a decision is rare beside
 //! the I/O it allows, and the last line before a crash is the one that is wanted. The folder is
-//! synced when a file is begun.
+//! synced before the first line of a file. A file that cannot be put aside is written on.
 //!
 //! May import nothing of the other rooms, only the digest: a log is read where no policy runs.
 //! It reaches its files by the handle of their folder that it is given, and knows no path.
 
 mod ends;
+mod files;
 mod line;
 mod parts;
 mod read;
 mod window;
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::time::Duration;
+use std::io::{self, Write};
 
-use cap_std::fs::{OpenOptions, OpenOptionsExt};
+use files::Current;
 use serde::{Deserialize, Serialize};
 use volward_folder::Folder;
 use volward_model::{DecisionRecord, RequestId};
@@ -144,10 +143,10 @@ impl<W: Write> LogWriter<W> {
 pub struct DecisionLog {
     folder: LogFolder,
     limits: LogLimits,
-    file: File,
-    size: u64,
+    current: Current,
     last: u64,
     written: parts::Written,
+    problem: Option<String>,
 }
 
 impl DecisionLog {
@@ -157,18 +156,18 @@ impl DecisionLog {
     /// # Errors
     /// The kernel's.
     pub fn open(folder: Folder, limits: LogLimits) -> io::Result<Self> {
-        let (file, size) = open_current(&folder)?;
+        let current = Current::open(&folder)?;
         let folder = LogFolder::new(folder);
         let last = folder.last_seq()?;
-        let log = Self {
+        let mut log = Self {
             folder,
             limits,
-            file,
-            size,
+            current,
             last,
             written: parts::Written::default(),
+            problem: None,
         };
-        log.forget()?;
+        log.problem = log.forget().err();
         Ok(log)
     }
 
@@ -184,12 +183,19 @@ impl DecisionLog {
         self.last
     }
 
+    /// Why the current file could not be put aside, or old ones not be removed, the last time that was
+    /// due. Decisions are recorded all the same, in a file that is longer than it should be.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
     /// Adds a decision and waits until it is on the disk.
     ///
     /// # Errors
     /// If it could not be written whole: then it is taken back as far as that is possible.
     pub fn append(&mut self, record: &DecisionRecord, outcome: &Outcome) -> io::Result<()> {
-        self.make_room()?;
+        self.make_room();
         let seq = self.last + 1;
         let lines = self.written.lines(seq, record, &ends::shortened(outcome))?;
         self.put(&lines.text)?;
@@ -198,27 +204,30 @@ impl DecisionLog {
         Ok(())
     }
 
-    /// Begins a new file where this one is full.
-    fn make_room(&mut self) -> io::Result<()> {
-        match self.size >= self.limits.file_bytes {
-            true => self.rotate(),
-            false => Ok(()),
+    /// Begins a new file where this one is full. One that cannot be put aside is written on: a
+    /// decision that is not recorded refuses an attach, which a long file does not.
+    fn make_room(&mut self) {
+        if self.current.size < self.limits.file_bytes {
+            return;
         }
+        let rotated = self.current.rotate(&self.folder);
+        self.problem = match rotated {
+            Ok(()) => {
+                self.written = parts::Written::default();
+                self.forget().err()
+            }
+            Err(error) => Some(format!("beginning a new file failed: {error}")),
+        };
     }
 
     /// Adds whole lines, and waits until they are on the disk.
     fn put(&mut self, text: &[u8]) -> io::Result<()> {
-        let written = self
-            .file
-            .write_all(text)
-            .and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            // A full disk: half a line must not spoil the next one.
-            self.file.set_len(self.size)?;
-            return Err(error);
-        }
-        self.size += u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Ok(())
+        self.current.put(self.folder.folder(), text)
+    }
+
+    fn forget(&self) -> Result<(), String> {
+        let forgotten = self.current.forget(&self.folder, self.limits);
+        forgotten.map_err(|error| format!("removing what is too old failed: {error}"))
     }
 
     /// The decision of a request, the last one if it was decided several times.
@@ -230,91 +239,12 @@ impl DecisionLog {
             entry.record.facts.request.id == request
         })
     }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        let folder = self.folder.folder().clone();
-        let dir = folder.dir();
-        let last = self.limits.files.max(1) - 1;
-        // Onto the oldest, which goes.
-        for n in (0..last).rev() {
-            ignore_missing(dir.rename(file_name(n), dir, file_name(n + 1)))?;
-        }
-        if last == 0 {
-            dir.remove_file(file_name(0))?;
-        }
-        (self.file, self.size) = open_current(&folder)?;
-        self.written = parts::Written::default();
-        self.forget()
-    }
-
-    /// Removes files beyond the number kept (it may have been lowered) and those too old.
-    fn forget(&self) -> io::Result<()> {
-        // What the file system says of the file just opened is compared with what it says of the
-        // others: the same clock.
-        let now = self.file.metadata()?.accessed()?;
-        let now = now.max(self.file.metadata()?.modified()?);
-        let keep = Duration::from_secs(u64::from(self.limits.keep_days) * 86_400);
-        let dir = self.folder.folder().dir();
-        for n in self.folder.set_aside()? {
-            let meta = dir.metadata(file_name(n)).map_err(naming(n))?;
-            let modified = meta.modified()?.into_std();
-            let age = now.duration_since(modified).unwrap_or_default();
-            let old = self.limits.keep_days > 0 && age > keep;
-            if old || n >= self.limits.files {
-                ignore_missing(dir.remove_file(file_name(n)))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn file_name(n: u32) -> String {
-    match n {
-        0 => "decisions.jsonl".to_owned(),
-        n => format!("decisions.{n}.jsonl"),
-    }
-}
-
-/// Says which file an error is about.
-fn naming(n: u32) -> impl Fn(io::Error) -> io::Error {
-    move |error| io::Error::new(error.kind(), format!("{}: {error}", file_name(n)))
-}
-
-fn ignore_missing(done: io::Result<()>) -> io::Result<()> {
-    match done {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-/// Opens the current file. A crash can leave half a line: it is ended, so that the next one
-/// begins its own.
-fn open_current(folder: &Folder) -> io::Result<(File, u64)> {
-    let mut options = OpenOptions::new();
-    options.create(true).read(true).append(true).mode(0o600);
-    let mut file = folder
-        .dir()
-        .open_with(file_name(0), &options)
-        .map_err(naming(0))?
-        .into_std();
-    let mut size = file.metadata()?.len();
-    if size > 0 {
-        let mut last = [0];
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            file.write_all(b"\n")?;
-            size += 1;
-        }
-    } else {
-        // Lines are durable only in a file whose name is.
-        folder.sync()?;
-    }
-    Ok((file, size))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use proptest::strategy::{Strategy, ValueTree};
     use proptest::test_runner::TestRunner;
 
@@ -330,11 +260,11 @@ mod tests {
         let record = record.current();
         // A file that takes nothing: what would be referred to later was not written.
         let full = File::options().append(true).open("/dev/full").unwrap();
-        let whole = std::mem::replace(&mut log.file, full);
+        let whole = std::mem::replace(&mut log.current.file, full);
         assert!(log.append(&record, &Outcome::Done).is_err());
         assert_eq!(log.last(), 0);
         // There is room again: the record's parts are written with it.
-        log.file = whole;
+        log.current.file = whole;
         log.append(&record, &Outcome::Done).unwrap();
         assert_eq!(
             log.find(record.facts.request.id).unwrap().unwrap().record,

@@ -7,9 +7,10 @@ use std::os::unix::fs::MetadataExt;
 
 use volward_folder::Folder;
 
+use super::LogEntry;
 use super::ends::Ends;
+use super::files::{file_name, naming};
 use super::parts::{BadLine, Parts, Read};
-use super::{LogEntry, file_name, naming};
 
 /// A line longer than this is passed over. A request is 1 MiB at most, and the facts gathered
 /// for it and the answers are of its order.
@@ -128,7 +129,9 @@ impl LogFolder {
         Self(folder)
     }
 
-    pub(super) fn folder(&self) -> &Folder {
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
         &self.0
     }
 
@@ -141,7 +144,7 @@ impl LogFolder {
     }
 
     /// The numbers of all its files, the newest first; the current one's is 0.
-    fn numbers(&self) -> io::Result<Vec<u32>> {
+    pub(super) fn numbers(&self) -> io::Result<Vec<u32>> {
         let mut numbers = self.set_aside()?;
         numbers.sort_unstable();
         // A link that leads out of the folder is named too: whoever opens it is to hear of it.
@@ -175,6 +178,10 @@ impl LogFolder {
                 other => other.map_err(naming(n))?.into_std(),
             };
             let meta = file.metadata()?;
+            if meta.is_dir() {
+                // No file of the log, whatever it is called.
+                continue;
+            }
             let identity = (meta.dev(), meta.ino());
             if !seen.contains(&identity) {
                 seen.push(identity);

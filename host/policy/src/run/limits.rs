@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Longest call of a hook, in milliseconds. Thousands of times what a decision takes, so that
-    /// an overloaded node does not fault; short enough that a loop is over before virsh wonders.
+    /// Longest call of a hook, in milliseconds of its thread's processor time; by the clock it may take
+    /// twenty times that, and 5 s at least, so that an overloaded node does not fault. Thousands of times
+    /// what a decision takes, and short enough that a loop is over before virsh wonders.
     pub deadline_ms: u32,
-    /// Longest call while a policy is loaded (start, check-config), in milliseconds: interpreters
-    /// set themselves up there.
+    /// Longest call while a policy is loaded (start, check-config), in the same way: interpreters set
+    /// themselves up there.
     pub load_deadline_ms: u32,
     /// How often deadlines are looked at, in milliseconds. They are late by up to this much.
     pub tick_ms: u32,
@@ -78,11 +79,6 @@ impl Limits {
     pub(crate) fn tick(&self) -> Duration {
         Duration::from_millis(self.tick_ms.max(1).into())
     }
-
-    /// A deadline in ticks; one more, for the tick that is under way.
-    pub(crate) fn ticks(&self, deadline_ms: u32) -> u64 {
-        u64::from(deadline_ms.div_ceil(self.tick_ms.max(1))) + 1
-    }
 }
 
 #[cfg(test)]
@@ -100,24 +96,6 @@ mod tests {
                 deadline_ms: 1,
                 ..Limits::default()
             }
-        );
-    }
-
-    #[test]
-    fn a_deadline_is_never_shorter_than_asked() {
-        let limits = Limits {
-            tick_ms: 5,
-            ..Limits::default()
-        };
-        assert_eq!(limits.ticks(5), 2);
-        assert_eq!(limits.ticks(6), 3);
-        assert_eq!(
-            Limits {
-                tick_ms: 0,
-                ..limits
-            }
-            .ticks(3),
-            4
         );
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod bindings;
 pub(crate) mod call;
 pub(crate) mod chain;
 pub(crate) mod convert;
+mod deadline;
 pub(crate) mod engine;
 pub(crate) mod fault;
 mod gate;

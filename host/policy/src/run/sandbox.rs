@@ -10,10 +10,12 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 
 use crate::run::call::{self, Call};
+use crate::run::deadline::{Deadline, Look};
 use crate::run::fault::{self, During};
 use crate::run::gate::Gate;
 use crate::run::limits::Limits;
 use crate::run::priority::GaveWay;
+use crate::run::stopwatch::{CpuWatch, Stopwatch};
 use crate::run::ticker::Ticker;
 
 /// What all policies share.
@@ -34,10 +36,6 @@ pub struct Cost {
     /// Linear memory of all its memories together, in bytes.
     pub memory: u64,
 }
-
-/// Ticks after which a call gives way to others: a decision takes some 30 us, so whoever is seen by
-/// three ticks is slow or hangs.
-const SLOW_TICKS: u64 = 3;
 
 /// What came of a call.
 pub(crate) struct Outcome<T> {
@@ -85,16 +83,21 @@ impl Sandbox {
     /// The call ends when the deadline is over, and has a lower priority before, once it is slow: the
     /// threads of a small node's decisions share two processors with it.
     fn set_deadline(&self, store: &mut Store<Call>, deadline_ms: u32) {
-        let ticks = self.limits.ticks(deadline_ms);
-        let first = SLOW_TICKS.min(ticks);
-        let mut left = ticks - first;
-        store.set_epoch_deadline(first);
+        let deadline = Deadline::new(deadline_ms, self.limits.tick());
+        let (processor, clock) = (CpuWatch::start(), Stopwatch::start());
+        // The first look says when the next one is due.
+        store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |mut store| {
-            if left == 0 {
-                return Err(Trap::Interrupt.into());
+            match deadline.look(processor.passed(), clock.passed()) {
+                Look::Over => Err(Trap::Interrupt.into()),
+                Look::GoesOn { slow, again } => {
+                    let call = store.data_mut();
+                    if slow && call.gave_way.is_none() {
+                        call.gave_way = GaveWay::begin();
+                    }
+                    Ok(UpdateDeadline::Continue(again))
+                }
             }
-            store.data_mut().gave_way = GaveWay::begin();
-            Ok(UpdateDeadline::Continue(std::mem::take(&mut left)))
         });
     }
 

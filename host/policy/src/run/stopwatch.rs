@@ -16,9 +16,14 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
+    /// Since the start.
+    pub(crate) fn passed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// Microseconds since the start.
     pub(crate) fn micros(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
+        u64::try_from(self.passed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 

@@ -57,6 +57,41 @@ fn what_decides_otherwise_is_refused_with_the_place_and_the_difference() {
     }
 }
 
+/// A decision of a node names all its policies, and a policy is installed under whatever name.
+#[test]
+fn a_record_of_a_node_is_a_scenario_beside_one_of_its_policies() {
+    let record = r#"{"facts": {"request": {"instance_name": "test-1"}, "disks": [{}]},
+      "plugins": [{"plugin": "baseline", "verdict": {"granted": {}}},
+        {"plugin": "quota", "config": {"instance-volumes": "3"}, "verdict": {"granted": {}}},
+        {"plugin": "names", "config": {"prefix": "test-"}, "verdict": {"denied": {"code": "name-refused"}}}],
+      "combined": {"denied": [["names", {"code": "name-refused"}]]}}"#;
+    assert_eq!(state(record), PluginState::Serving);
+    // Its author has it under another name.
+    assert_eq!(
+        state(&GOOD.replace("\"names\"", "\"deny-by-prefix\"")),
+        PluginState::Serving
+    );
+    // What is expected of it counts all the same.
+    for wrong in [
+        record.replace("name-refused", "other"),
+        record.replace("test-1", "web-1"),
+        GOOD.replace("\"names\"", "\"deny-by-prefix\"")
+            .replace("test-1", "web-1"),
+    ] {
+        let PluginState::Refused { reason } = state(&wrong) else {
+            panic!("it serves: {wrong}");
+        };
+        assert!(reason.contains("expected"), "{reason}");
+    }
+    let PluginState::Refused { reason } = state(&record.replace("\"names\"", "\"tenants\"")) else {
+        panic!("it serves");
+    };
+    assert!(
+        reason.contains("it names quota, tenants: which of them is this policy?"),
+        "{reason}"
+    );
+}
+
 #[test]
 fn what_is_no_scenario_and_too_many_of_them_are_refused() {
     for (scenarios, said) in [

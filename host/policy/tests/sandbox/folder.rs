@@ -100,6 +100,19 @@ fn links_pipes_and_folders_are_neither_followed_nor_waited_for() {
     assert_says(&refusal(&lab), "is not a plain file");
 }
 
+/// As a volume is mounted whose content is exchanged at once: the policy is a link by way of a folder
+/// that is one too.
+#[test]
+fn a_policy_in_a_folder_that_is_exchanged_by_links_is_refused_as_a_link() {
+    let lab = Lab::new();
+    let there = lab.policies().join("..2026_11_27");
+    fs::create_dir(&there).unwrap();
+    fs::write(there.join("50-x.wasm"), guest("baseline")).unwrap();
+    std::os::unix::fs::symlink("..2026_11_27", lab.policies().join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/50-x.wasm", lab.policies().join("50-x.wasm")).unwrap();
+    assert_says(&refusal(&lab), "is a symbolic link");
+}
+
 #[test]
 fn a_huge_file_is_not_read() {
     let lab = Lab::new();
@@ -148,8 +161,11 @@ fn what_is_no_policy_of_this_interface_is_refused() {
         (b"hello".to_vec(), "it is not WebAssembly"),
         (Vec::new(), "it is not WebAssembly"),
         (whole[..whole.len() / 2].to_vec(), "it cannot be compiled"),
-        (wat::parse_str("(module)").unwrap(), "it cannot be compiled"),
-        (foreign.unwrap(), "exports no hook"),
+        (wat::parse_str("(module)").unwrap(), "it is a core module"),
+        (
+            foreign.unwrap(),
+            "nothing; and it imports wasi:cli/environment@0.2.0, which is not served",
+        ),
         (
             newer.unwrap(),
             "it was built against volward:policy@9.0.0, and this version of Volward serves",
@@ -267,26 +283,38 @@ fn what_was_compiled_is_kept_and_what_does_not_fit_is_compiled_again() {
     assert_eq!(load(), (PluginState::Serving, 1));
     assert_eq!(load(), (PluginState::Serving, 1));
 
-    let artefact = fs::read_dir(lab.cache())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let kept = |ending: &str| {
+        let files = fs::read_dir(lab.cache()).unwrap();
+        let mut paths = files.map(|file| file.unwrap().path());
+        let found = paths.find(|path| path.extension().is_some_and(|end| end == ending));
+        found.unwrap()
+    };
+    let artefact = kept("cwasm");
     fs::write(&artefact, "not an artefact").unwrap();
     assert_eq!(load(), (PluginState::Serving, 2));
     assert_eq!(load(), (PluginState::Serving, 2));
 
+    // One bit of it, far behind all that wasmtime looks at: it would run as root.
+    let mut bytes = fs::read(&artefact).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&artefact, bytes).unwrap();
+    assert_eq!(load(), (PluginState::Serving, 3));
+    // An earlier version kept no sum.
+    fs::remove_file(kept("sha256")).unwrap();
+    assert_eq!(load(), (PluginState::Serving, 4));
+    assert_eq!(load(), (PluginState::Serving, 4));
+
     // Native code that others could have written is not run, and not replaced in silence.
     chmod(&artefact, 0o666);
-    let (PluginState::Refused { reason }, 2) = load() else {
+    let (PluginState::Refused { reason }, 4) = load() else {
         panic!("it was loaded")
     };
     assert_says(&reason, "can be written by others");
 
     chmod(&artefact, 0o600);
     chmod(&lab.cache(), 0o777);
-    let (PluginState::Refused { reason }, 2) = load() else {
+    let (PluginState::Refused { reason }, 4) = load() else {
         panic!("it was loaded")
     };
     assert_says(&reason, "the cache of compiled policies cannot be used");
@@ -344,5 +372,6 @@ fn a_cache_swapped_while_the_daemon_runs_gives_and_gets_nothing() {
         .status();
     assert_eq!(status[0].state, PluginState::Serving);
     assert_eq!(fs::read_dir(&here).unwrap().count(), 0);
-    assert_eq!(fs::read_dir(&away).unwrap().count(), 1);
+    // The artefact and its SHA-256.
+    assert_eq!(fs::read_dir(&away).unwrap().count(), 2);
 }

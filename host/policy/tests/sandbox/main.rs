@@ -17,4 +17,5 @@ mod fuzz;
 mod hostile;
 mod log_folder;
 mod reload;
+mod rotation;
 mod versions;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use volward_policy::scenarios::about;
 use volward_policy::{Level, Limits, Runtime, Settings};
 use volward_workbench::chain::{Candidates, Selection, plain_name};
+use volward_workbench::inspect::reads_configuration;
 use volward_workbench::{InProcess, test};
 
 use super::{print, read, read_scenarios, refuse, settings, verdict};
@@ -34,10 +36,20 @@ pub(crate) fn check(component: &Path, given: Option<&Path>) -> Result<ExitCode> 
     if plain_name(component) == name {
         println!("in the daemon's folder it must be called NN-{name}.wasm, with two digits");
     }
+    if !hooks.contains("lifecycle") && reads_configuration(&bytes)? {
+        println!(
+            "it reads its configuration and has no lifecycle hook: nobody notices a key that is misspelt, \
+             and a limit that is not read is none; export lifecycle, and name what is wrong in check-config"
+        );
+    }
     let beside = read_scenarios(&scenario_files(component)?)?;
     if beside.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
+    let beside = match about(&plain_name(component), beside) {
+        Ok(beside) => beside,
+        Err(error) => return Ok(refuse(&format!("{name} would be refused: {error}"))),
+    };
     let mut list = Selection::default();
     list.policies.push(component.to_owned());
     let mut candidates = Candidates::read(&list)?.list;

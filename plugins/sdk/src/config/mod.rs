@@ -4,7 +4,7 @@
 
 mod reader;
 
-pub use reader::Reader;
+pub use reader::{Reader, is_uuid};
 
 use crate::Problem;
 

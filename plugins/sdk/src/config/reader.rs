@@ -94,6 +94,17 @@ impl Reader {
         words(&get(key).unwrap_or_default())
     }
 
+    /// Instances by their UUIDs, separated as words are. Anything else is a problem: what a guest is
+    /// called names nobody, and would be passed over in silence.
+    pub fn instances(&mut self, key: &str) -> Vec<String> {
+        let (instances, others): (Vec<_>, Vec<_>) =
+            self.words(key).into_iter().partition(|word| is_uuid(word));
+        if let Some(other) = others.first() {
+            self.problem(key, format!("{other:?} is not the UUID of an instance"));
+        }
+        instances
+    }
+
     /// All keys that begin with `prefix`: what follows it, and the words of the value.
     pub fn beginning(&mut self, prefix: &str) -> Vec<(String, Vec<String>)> {
         let named = all()
@@ -112,6 +123,18 @@ impl Reader {
     pub fn problems(self) -> Vec<Problem> {
         self.problems
     }
+}
+
+/// 8-4-4-4-12 hexadecimal digits, in any case: compare them with
+/// [`eq_ignore_ascii_case`](str::eq_ignore_ascii_case).
+#[must_use]
+pub fn is_uuid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    lengths == [8, 4, 4, 4, 12]
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -145,6 +168,23 @@ mod tests {
         assert_eq!(bytes("512"), Some(512));
         for bad in ["20GB", "-1", "1.5GiB", "", "99999999999TiB"] {
             assert_eq!(bytes(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn instances_are_uuids() {
+        let good = "aaaaaaaa-0000-0000-0000-00000000000F";
+        for bad in [
+            "web1",
+            "aaaaaaaa-0000-0000-0000-00000000000",
+            "g".repeat(36).as_str(),
+        ] {
+            assert!(is_uuid(good) && !is_uuid(bad), "{bad}");
+            set_for_test(&[("exempt", &format!("{good}, {bad}"))]);
+            let mut read = Reader::new(&["exempt"]);
+            assert_eq!(read.instances("exempt"), [good]);
+            let said = read.problems().remove(0).message;
+            assert_eq!(said, format!("{bad:?} is not the UUID of an instance"));
         }
     }
 

@@ -221,7 +221,7 @@ impl Runtime {
         }
         // Most scenarios have the settings of the one before.
         let mut last: Option<([Settings; 2], Chain)> = None;
-        scenarios::try_all(&files.scenarios, budget, |plugins| {
+        scenarios::try_all(&name, &files.scenarios, budget, |plugins| {
             let named = |name: &str| plugins.iter().find(|plugin| plugin.plugin == name);
             let both = [
                 Settings::default().in_scenario(named(BASELINE)),
