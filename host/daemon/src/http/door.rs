@@ -325,16 +325,26 @@ mod tests {
 
     #[test]
     fn a_connection_that_says_no_more_after_its_first_byte_or_its_answer_is_ended() {
+        // Each by a door of its own: what is short for the one would be for the other's answer, too.
         let short = Duration::from_millis(800);
-        let limits = Limits {
-            between: short,
-            answer: short,
-            ..limits(4, Duration::from_secs(20))
-        };
-        let folder = serve(true, limits);
-        let mut half = connect(&folder);
+        let long = limits(4, Duration::from_secs(20));
+        let of_half = serve(
+            true,
+            Limits {
+                answer: short,
+                ..long
+            },
+        );
+        let of_idle = serve(
+            true,
+            Limits {
+                between: short,
+                ..long
+            },
+        );
+        let mut half = connect(&of_half);
         half.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-        let mut idle = connect(&folder);
+        let mut idle = connect(&of_idle);
         ask(&mut idle);
         assert!(is_answered(&mut idle));
         for client in [&mut half, &mut idle] {
