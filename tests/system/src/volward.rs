@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::IoContext;
 use crate::sight::Sight;
-use crate::{Cluster, Lab, LabError, Node, Output, Result};
+use crate::{Cluster, Lab, LabError, Node, Output, Provider, Result};
 
 const INSTALL: &str = include_str!("guest/install");
 /// Where nodes see the programs of this workspace.
@@ -51,8 +51,9 @@ impl Default for Setup {
 
 /// Everything that what is installed depends on: the programs, by size and time, which a linker
 /// sets, and how it is done.
-pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
-    let mut text = format!("{INSTALL}{}", configuration(0, &Setup::default()));
+pub(crate) fn ingredients(lab: &Lab, provider: Provider) -> Result<String> {
+    let configuration = configuration(0, Some(provider), &Setup::default());
+    let mut text = format!("{INSTALL}{configuration}");
     for name in ["volward", "volwardd", "volward-policy", "volward-hook"] {
         let path = lab.share().join("debug").join(name);
         let data = std::fs::metadata(&path).at("look at", &path)?;
@@ -67,14 +68,16 @@ pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
 const PATIENT: &str = "[policy.limits]\ndeadline-ms = 2500\nload-deadline-ms = 10000\n\n\
                        [timeouts]\ncompile = 900\n\n";
 
-fn configuration(node: u8, setup: &Setup) -> String {
+/// Without a provider the programs' own choice counts.
+fn configuration(node: u8, provider: Option<Provider>, setup: &Setup) -> String {
+    let provider = provider.map_or(String::new(), |who| format!("provider = \"{who}\"\n"));
     let switch = if setup.lab_switch {
         "[lab]\nread-write-without-watchdog = true\n"
     } else {
         ""
     };
     format!(
-        "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n\n\
+        "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n{provider}\n\
          [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{PATIENT}{switch}\n{}",
         setup.config
     )
@@ -84,12 +87,17 @@ fn configuration(node: u8, setup: &Setup) -> String {
 #[derive(Debug)]
 pub struct Volward<'a> {
     cluster: &'a Cluster,
+    /// `None` where programs are installed that know no providers.
+    provider: Option<Provider>,
 }
 
 impl<'a> Volward<'a> {
     /// What is installed on a cluster by [`Cluster::with_volward`].
     pub fn on(cluster: &'a Cluster) -> Self {
-        Self { cluster }
+        Self {
+            cluster,
+            provider: Some(cluster.provider()),
+        }
     }
 
     /// The same, set up otherwise: all daemons are started again.
@@ -97,7 +105,7 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When one does not come back, with its last words.
     pub fn set_up(cluster: &'a Cluster, setup: &Setup) -> Result<Self> {
-        let volward = Self { cluster };
+        let volward = Self::on(cluster);
         cluster.on_all(|node| {
             volward.stop(node.number())?;
             volward.configure(node.number(), setup)?;
@@ -120,7 +128,10 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When a step fails on a node; with the daemon's last words.
     pub fn install_from(cluster: &'a Cluster, programs: &str) -> Result<Self> {
-        let volward = Self { cluster };
+        let volward = Self {
+            cluster,
+            provider: (programs == PROGRAMS).then(|| cluster.provider()),
+        };
         let setup = Setup::default();
         cluster.on_all(|node| {
             volward.put_programs(node.number(), programs)?;
@@ -191,7 +202,7 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When the node is down.
     pub fn configure(&self, node: u8, setup: &Setup) -> Result<()> {
-        let text = configuration(node, setup);
+        let text = configuration(node, self.provider, setup);
         self.node(node)
             .put_file("/etc/volward/volward.toml", 0o644, text)
     }
