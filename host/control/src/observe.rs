@@ -77,6 +77,7 @@ impl Observer {
         Ok(PoolSnapshot {
             info,
             held: leases.held,
+            by_hand: leases.by_hand,
             watchdog_armed: leases.watchdog_armed,
             members,
             own,

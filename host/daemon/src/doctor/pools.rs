@@ -309,6 +309,7 @@ mod tests {
             };
             LeaseStatus {
                 held: [("a".repeat(32).parse().unwrap(), lease)].into(),
+                by_hand: [].into(),
                 watchdog_armed: true,
                 freshness: volward_control::ports::Freshness::Unknown,
                 generation: None,
