@@ -122,6 +122,7 @@ impl Served {
             world: Arc::clone(&world),
             claims: Arc::clone(&claims),
             conversation: None,
+            leaving: false,
             line: Arc::clone(&line),
             reading: None,
         };

@@ -26,6 +26,8 @@ pub(super) struct Space {
     /// Shared with those who only look.
     pub(super) claims: Arc<Mutex<Claims>>,
     pub(super) conversation: Option<Box<dyn Conversation>>,
+    /// The lockspace is listed still, and is being left: nothing can be had or adopted in it.
+    pub(super) leaving: bool,
     /// By which those who only look end the conversation.
     pub(super) line: Arc<Mutex<Option<Box<dyn Line>>>>,
     pub(super) reading: Option<Arc<Reading>>,
@@ -64,6 +66,7 @@ impl Space {
                 .map(|entry| (self.where_it_is(entry), entry.lease.mode))
                 .collect()
         };
+        self.leaving = false;
         if orphans.is_empty() {
             return Ok(account);
         }
@@ -71,6 +74,8 @@ impl Space {
             // One at a time: sanlock gives up all of a message's leases where one of them fails, the
             // adopted ones too.
             let adopted = self.say(|sanlock| sanlock.adopt(&place, mode));
+            // Others are adopted, or have been taken, while it is not.
+            self.leaving |= matches!(adopted, Err(SanlockError::NoLockspace));
             if let Err(error) = adopted {
                 let (pool, lease) = (&self.pool, &place.name);
                 tracing::warn!(%pool, %lease, %error, "cannot adopt a lease of an earlier daemon");

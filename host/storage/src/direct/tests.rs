@@ -498,6 +498,13 @@ fn what_lvm_conf_keeps_back_goes_through_lvm() {
 /// orphan, and lets nobody adopt it.
 #[test]
 fn an_orphan_whose_lockspace_is_being_left_is_given_up_once_its_device_is_gone() {
+    // sanlock lists such a lockspace as joined, until nothing is left of it.
+    for listed in [true, false] {
+        orphan_of_a_lockspace_that_is_being_left(listed);
+    }
+}
+
+fn orphan_of_a_lockspace_that_is_being_left(listed: bool) {
     let here = node();
     let (plain, across) = (volume(&here, "plain"), volume(&here, "across"));
     let first = start(&here, &LeftByUs::default());
@@ -509,7 +516,8 @@ fn an_orphan_whose_lockspace_is_being_left_is_given_up_once_its_device_is_gone()
     // An orphan of lvmlockd's is not Volward's to give up.
     here.activate_by_hand(&across, LeaseMode::Exclusive);
     here.sanlock.world().leases[1].orphan = true;
-    here.state().joined = false;
+    here.state().joined = listed;
+    here.sanlock.world().leaving = listed;
 
     let left = LeftByUs {
         leased: BTreeSet::from([plain[0].id]),

@@ -22,6 +22,8 @@ pub(crate) struct FakeLease {
 #[derive(Debug, Default)]
 pub(crate) struct FakeWorld {
     pub(crate) leases: Vec<FakeLease>,
+    /// The lockspace is being left: it is listed, and nobody can adopt anything in it.
+    pub(crate) leaving: bool,
     /// What was told, in short.
     pub(crate) told: Vec<String>,
     version: u64,
@@ -130,6 +132,9 @@ impl Conversation for FakeConversation {
     fn adopt(&mut self, place: &Place, mode: LeaseMode) -> Result<(), SanlockError> {
         let mut world = self.sanlock.world();
         world.told.push(format!("adopt {mode} {}", place.name));
+        if world.leaving {
+            return Err(SanlockError::NoLockspace);
+        }
         let mut all = world.leases.iter_mut();
         let Some(orphan) = all.find(|l| l.orphan && l.place == *place) else {
             return Err(SanlockError::NotHeld);

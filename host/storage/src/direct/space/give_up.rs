@@ -13,7 +13,7 @@ impl Space {
     /// then there is nothing but orphans, and nobody can adopt them.
     fn entries(&mut self) -> PortResult<(Vec<Entry>, bool)> {
         match self.join() {
-            Ok(account) => Ok((account.entries, true)),
+            Ok(account) => Ok((account.entries, !self.leaving)),
             Err(PortError::Unmet(Unmet::NotJoined { .. })) => {
                 Ok((self.world.stranded(&self.pool)?, false))
             }
