@@ -63,6 +63,9 @@ enum Verb {
     Test {
         /// Which part
         part: Option<test::Part>,
+        /// Who takes the shared pool's leases on the nodes: direct or lvmlockd
+        #[arg(long)]
+        provider: Option<volward_system::Provider>,
     },
     /// Feed random components, records and scenarios to what reads them
     Fuzz {
@@ -103,7 +106,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         }
         Verb::Lab(verb) => lab::run(&root, verb),
         Verb::Demo => demo::run(&root),
-        Verb::Test { part } => test::run(&root, part),
+        Verb::Test { part, provider } => test::run(&root, part, provider),
         Verb::Fuzz { seconds, seed } => {
             setup::run()?;
             fuzz::run(&root, seconds, seed)

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use volward_system::{ClusterSpec, Lab, Progress};
+use volward_system::{ClusterSpec, Lab, Progress, Provider};
 
 use crate::steps::{Count, Steps};
 use crate::{build, guests, languages, setup};
@@ -30,7 +30,7 @@ const DENY: &str = "0.20.2";
 const EVERYTHING_ELSE: [&str; 3] = ["--workspace", "--exclude", "volward-system"];
 
 /// Runs one part, or fast, languages and lab; ends with one line that counts.
-pub(crate) fn run(root: &Path, part: Option<Part>) -> Result<()> {
+pub(crate) fn run(root: &Path, part: Option<Part>, provider: Option<Provider>) -> Result<()> {
     setup::run()?;
     let parts = part.map_or(vec![Part::Fast, Part::Languages, Part::Lab], |part| {
         vec![part]
@@ -40,8 +40,8 @@ pub(crate) fn run(root: &Path, part: Option<Part>) -> Result<()> {
         .map(|part| match part {
             Part::Fast => fast(root),
             Part::Languages => in_other_languages(root),
-            Part::Lab => system(root, "lab"),
-            Part::Long => system(root, "long"),
+            Part::Lab => system(root, "lab", provider),
+            Part::Long => system(root, "long", provider),
         })
         .collect();
     let summaries: Vec<String> = done.iter().map(Steps::summary).collect();
@@ -129,7 +129,11 @@ fn in_other_languages(root: &Path) -> Steps {
     steps
 }
 
-fn system(root: &Path, name: &'static str) -> Steps {
+fn system(root: &Path, name: &'static str, provider: Option<Provider>) -> Steps {
+    let spec = ClusterSpec {
+        provider,
+        ..ClusterSpec::default()
+    };
     let mut steps = Steps::new(name);
     steps.work("programs", || build::all(root).map(well));
     if name == "long" {
@@ -140,11 +144,14 @@ fn system(root: &Path, name: &'static str) -> Steps {
         return steps;
     }
     steps.work("nodes", || {
-        Lab::open()?.prepare(&ClusterSpec::default(), Progress::shown())?;
+        Lab::open()?.prepare(&spec, Progress::shown())?;
         Ok(well(()))
     });
     let mut tests = test_runner(root);
     tests.args(["--package", "volward-system"]);
+    if let Some(provider) = provider {
+        tests.env(Provider::VARIABLE, provider.to_string());
+    }
     if name == "long" {
         tests.args(["--features", "long"]);
     }

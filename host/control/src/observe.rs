@@ -128,6 +128,7 @@ impl Observer {
         Ok(Arc::new(PoolSnapshot {
             info,
             held: leases.held,
+            by_hand: leases.by_hand,
             watchdog_armed: leases.watchdog_armed,
             members,
             own,

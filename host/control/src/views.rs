@@ -204,8 +204,10 @@ impl Views {
             Verdict::Silent(why) => return Some(VolumeTrouble::Silent(why)),
             Verdict::Agree | Verdict::Leftovers => {}
         }
-        let held = snapshot.held.contains_key(&info.volume.id.lv);
-        if self.state.is_unexplained(info.volume.id, held) {
+        let lv = info.volume.id.lv;
+        let by_hand = snapshot.by_hand.contains(&lv) && !info.is_internal();
+        let held = by_hand || snapshot.held.contains_key(&lv);
+        if self.state.is_unexplained(info.volume.id, held) || by_hand {
             let why = unexplained(&info.volume);
             return Some(VolumeTrouble::Contradiction(vec![why]));
         }

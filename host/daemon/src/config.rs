@@ -68,7 +68,7 @@ pub(crate) struct PoolSection {
     pub(crate) kind: PoolKind,
     /// LVM devices file of its own under /etc/lvm/devices; absent: `volward-<name>.devices`.
     pub(crate) devices_file: Option<String>,
-    /// Who takes a shared pool's leases; absent: [`Provider::Lvmlockd`].
+    /// Who takes a shared pool's leases; absent: [`Provider::DEFAULT`].
     pub(crate) provider: Option<Provider>,
 }
 
@@ -80,6 +80,11 @@ pub(crate) enum Provider {
     Direct,
     /// lvmlockd, by LVM's commands.
     Lvmlockd,
+}
+
+impl Provider {
+    /// Of a shared pool that names none.
+    pub(crate) const DEFAULT: Self = Self::Lvmlockd;
 }
 
 fn shared() -> PoolKind {
@@ -242,7 +247,7 @@ impl PoolSection {
     /// Who takes its leases; `None` of a local pool, which has none.
     pub(crate) fn provider(&self) -> Option<Provider> {
         match self.kind {
-            PoolKind::Shared => Some(self.provider.unwrap_or(Provider::Lvmlockd)),
+            PoolKind::Shared => Some(self.provider.unwrap_or(Provider::DEFAULT)),
             PoolKind::Local => None,
         }
     }

@@ -7,7 +7,7 @@ use volward_control::ports::{
 };
 use volward_model::VolumeId;
 use volward_plan::Step;
-use volward_storage::direct::LeftByUs;
+use volward_storage::lease::LeftByUs;
 
 /// Read of the journal, and of the devices that there are.
 ///

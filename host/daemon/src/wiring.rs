@@ -8,12 +8,12 @@ use volward_control::ports::{Leases, Machine};
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::Runtime;
-use volward_storage::direct::{Direct, LeftByUs};
+use volward_storage::direct::Direct;
 use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
 use volward_storage::journal::{self, SqliteJournal};
-use volward_storage::lease::Sanlock;
+use volward_storage::lease::{LeftByUs, Sanlock};
 use volward_storage::lvm::{Diagnose, Lvm, PoolKind as LvmKind, PoolSettings};
 use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
@@ -143,7 +143,7 @@ impl Daemon {
 /// Leases and activation, for each pool as it is configured.
 fn provider(config: &Config, lvm: &Arc<Lvm>, left: &LeftByUs) -> anyhow::Result<Direct> {
     let sanlock = Arc::new(Sanlock::new()?);
-    let lvmlockd = Arc::new(Lvmlockd::new(Arc::clone(lvm), Arc::clone(&sanlock)));
+    let lvmlockd = Arc::new(Lvmlockd::new(lvm, Arc::clone(&sanlock), left));
     let direct = config.pool.iter();
     let direct = direct.filter(|pool| pool.provider() == Some(Provider::Direct));
     let direct: Vec<_> = direct.map(|pool| pool.name.clone()).collect();

@@ -1,6 +1,6 @@
 //! Leases: taken, converted, released and listed; and how fresh the lockspace is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use volward_model::{HeldLease, LeaseHolder, LeaseMode, LvUuid, Member, PoolName, VolumeRef};
@@ -12,6 +12,8 @@ use super::PortResult;
 pub struct LeaseStatus {
     /// As [`Leases::held`].
     pub held: BTreeMap<LvUuid, HeldLease>,
+    /// LVs whose lease somebody else than Volward has on this node: active by hand.
+    pub by_hand: BTreeSet<LvUuid>,
     /// As [`Leases::watchdog_armed`].
     pub watchdog_armed: bool,
     /// As [`Leases::freshness`].
@@ -43,6 +45,16 @@ impl Freshness {
     pub fn is_expired(self) -> bool {
         match self {
             Self::Renewed { ago, expires_after } => ago >= expires_after,
+            Self::Unknown => false,
+        }
+    }
+
+    /// Whether so many renewals have failed that what the leases protect is cut off: three quarters of the
+    /// time after which others may take them. `false` where nobody knows.
+    #[must_use]
+    pub fn is_failing(self) -> bool {
+        match self {
+            Self::Renewed { ago, expires_after } => ago >= expires_after * 3 / 4,
             Self::Unknown => false,
         }
     }
@@ -93,8 +105,8 @@ pub trait Leases: Send + Sync {
     /// still open.
     fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()>;
 
-    /// The LV leases this node holds in the pool's lockspace, by LV. VG and global leases are
-    /// left out.
+    /// The LV leases that Volward holds on this node in the pool's lockspace, by LV, orphans among them. VG
+    /// and global leases are left out, and so is what is active by hand.
     ///
     /// # Errors
     /// If the provider does not answer, or the lockspace is not joined.

@@ -21,7 +21,7 @@ use volward_model::{
 use volward_ports::{Devices, Leases, LinkPath, Machine, NewVolume, Registry, Volumes};
 use volward_storage::dm::Dm;
 use volward_storage::exec::{Exec, Tools};
-use volward_storage::lease::Sanlock;
+use volward_storage::lease::{LeftByUs, Sanlock};
 use volward_storage::lvm::{Lvm, PoolKind, PoolSettings};
 use volward_storage::lvmlockd::Lvmlockd;
 use volward_storage::machine::Kernel;
@@ -55,7 +55,11 @@ fn main() {
         let etc = Folder::open(Path::new("/etc")).unwrap();
         let lvm = Arc::new(Lvm::new(Arc::clone(&exec), &tools, pools, etc));
         Node {
-            leases: Lvmlockd::new(Arc::clone(&lvm), Arc::new(Sanlock::new().unwrap())),
+            leases: Lvmlockd::new(
+                &lvm,
+                Arc::new(Sanlock::new().unwrap()),
+                &LeftByUs::default(),
+            ),
             lvm,
             dm: Dm::new(NamedFolder::at(Path::new("/dev/volward")).unwrap()),
         }

@@ -192,6 +192,45 @@ pub(crate) fn from_dev(dev: u64) -> DeviceNumber {
     }
 }
 
+/// Who has the device of that UUID open, for people: devices on it, and programs. Empty if there is no
+/// device or nobody has.
+pub(crate) fn users(uuid: &str) -> Vec<String> {
+    let Ok(Some(found)) = find(uuid) else {
+        return Vec::new();
+    };
+    let holders = kernel::names(&sysfs(found.number).join("holders"));
+    let mut users: Vec<String> = holders
+        .unwrap_or_default()
+        .into_iter()
+        .map(|holder| format!("the device {}", holder.to_string_lossy()))
+        .collect();
+    users.extend(programs(found.number));
+    users
+}
+
+/// Programs with an open file of that device. A program that ends meanwhile is left out.
+fn programs(number: DeviceNumber) -> Vec<String> {
+    let processes = kernel::names(Path::new("/proc")).unwrap_or_default();
+    let ids = processes.iter().filter_map(|name| name.to_str());
+    let ids = ids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let has_it_open = |id: &&str| {
+        let folder = PathBuf::from(format!("/proc/{id}/fd"));
+        let files = kernel::names(&folder).unwrap_or_default();
+        files.iter().any(|file| {
+            let meta = kernel::node(&folder.join(file));
+            meta.is_ok_and(|meta| {
+                meta.file_type().is_block_device() && from_dev(meta.rdev()) == number
+            })
+        })
+    };
+    ids.filter(has_it_open)
+        .map(|id| {
+            let name = kernel::text(&PathBuf::from(format!("/proc/{id}/comm")));
+            format!("{} (process {id})", name.unwrap_or_default().trim_end())
+        })
+        .collect()
+}
+
 fn attribute(path: &Path) -> Option<String> {
     kernel::text(path)
         .ok()
@@ -223,5 +262,10 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let error = number_of(&file, Path::new("x")).unwrap_err();
         assert!(matches!(error, PortError::Identity { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_has_no_users() {
+        assert_eq!(users("LVM-nobody"), [""; 0]);
     }
 }

@@ -9,7 +9,7 @@ use crate::command::tail;
 use crate::error::IoContext;
 use crate::launch::Machine;
 use crate::node::Record;
-use crate::{Lab, LabError, Node, Progress, Result, fixture};
+use crate::{Lab, LabError, Node, Progress, Provider, Result, fixture};
 
 /// What a cluster is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct ClusterSpec {
     /// quickest that works: 2 s with the watchdog, for with 1 s it would reset healthy nodes, and
     /// 1 s without. Production has 10 s.
     pub io_timeout: Option<u8>,
+    /// Who takes the shared pool's leases; `None` is [`Provider::chosen`].
+    pub provider: Option<Provider>,
 }
 
 impl Default for ClusterSpec {
@@ -39,7 +41,18 @@ impl Default for ClusterSpec {
             local_gib: 8,
             watchdog: false,
             io_timeout: None,
+            provider: None,
         }
+    }
+}
+
+impl ClusterSpec {
+    /// Who takes the shared pool's leases.
+    ///
+    /// # Errors
+    /// As [`Provider::chosen`].
+    pub fn provider(&self) -> Result<Provider> {
+        self.provider.map_or_else(Provider::chosen, Ok)
     }
 }
 
@@ -50,6 +63,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     folder: PathBuf,
     outlives_us: bool,
+    provider: Provider,
 }
 
 impl Cluster {
@@ -164,6 +178,7 @@ impl Cluster {
             nodes: records.into_iter().map(Node::from_record).collect(),
             folder,
             outlives_us: true,
+            provider: Provider::chosen()?,
         })
     }
 
@@ -214,6 +229,11 @@ impl Cluster {
     /// All nodes in the order of their numbers, killed ones included.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Who takes the shared pool's leases where Volward of this workspace is installed.
+    pub fn provider(&self) -> Provider {
+        self.provider
     }
 
     /// The folder with disks, consoles and QEMU's own words.
@@ -272,6 +292,7 @@ impl Cluster {
             nodes,
             folder,
             outlives_us,
+            provider: spec.provider()?,
         })
     }
 

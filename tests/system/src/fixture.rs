@@ -28,7 +28,14 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
     let key = Recipe::new("fixture", MACHINE_VERSION)
         .with(&image.key)
         .with(&qemu_version()?)
-        .with(&format!("{spec:?}"))
+        // Volward is not on it yet.
+        .with(&format!(
+            "{:?}",
+            ClusterSpec {
+                provider: None,
+                ..spec.clone()
+            }
+        ))
         .with(BRING_UP)
         .with(POOL_CREATE)
         .with(POOL_JOIN)
@@ -50,7 +57,7 @@ pub(crate) fn with_volward(lab: &Lab, spec: &ClusterSpec, progress: Progress) ->
     let base = saved(lab, spec, progress)?;
     let key = Recipe::new("volward", MACHINE_VERSION)
         .with(&base.display().to_string())
-        .with(&volward::ingredients(lab)?)
+        .with(&volward::ingredients(lab, spec.provider()?)?)
         .key();
     lab.cache().entry(&kind("volward", spec), &key, |folder| {
         let cluster = Cluster::ready(lab, spec, progress)?;

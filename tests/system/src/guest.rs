@@ -140,18 +140,23 @@ impl Guest {
     pub fn io(&self, node: &Node, disk: u8, command: &str) -> Result<String> {
         let name = &self.name;
         let device = format!("/machine/peripheral/virtio-disk{disk}/virtio-backend");
-        let monitor = format!("virsh qemu-monitor-command {name} --hmp");
-        // QEMU prints results to its stdout, which libvirt logs, and which is buffered: its help
-        // texts fill the buffer until what we want comes out.
+        let monitor = format!("qemu-monitor-command {name} --hmp");
+        // QEMU prints results to its stdout, which libvirt logs, and which is buffered: its help texts fill the
+        // buffer until what we want comes out. One virsh for several: starting it is what takes time.
+        let help = format!("; {monitor} 'qemu-io -d {device} help'").repeat(4);
         let script = format!(
             "log=/var/log/libvirt/qemu/{name}.log; before=$(stat -c %s $log)
-             {monitor} 'qemu-io -d {device} \"{command}\"' | grep -i -e read-only -e error && exit
-             for _ in $(seq 40); do
-                 {monitor} 'qemu-io -d {device} help' > /dev/null || exit
+             cat > /run/lab/io <<'END'
+{monitor} 'qemu-io -d {device} \"{command}\"'{help}
+END
+             virsh \"$(cat /run/lab/io)\" | grep -i -e read-only -e error && exit
+             for _ in $(seq 10); do
                  tail -c +$((before + 1)) $log > /run/lab/said
-                 grep -q -a -e 'bytes at offset' -e failed -e 'Read-only' /run/lab/said || continue
-                 grep -a -v -e ' -- ' -e 'is tainted' -e \"^Use 'help\" /run/lab/said
-                 exit 0
+                 if grep -q -a -e 'bytes at offset' -e failed -e 'Read-only' /run/lab/said; then
+                     grep -a -v -e ' -- ' -e 'is tainted' -e \"^Use 'help\" /run/lab/said
+                     exit 0
+                 fi
+                 virsh \"{monitor} help{help}\" > /dev/null || exit
              done
              echo 'QEMU says nothing' >&2; exit 1"
         );

@@ -25,6 +25,7 @@ mod lab;
 mod launch;
 mod node;
 mod progress;
+mod provider;
 mod qmp;
 pub mod sight;
 pub mod volward;
@@ -37,6 +38,7 @@ pub use image::Image;
 pub use lab::Lab;
 pub use node::Node;
 pub use progress::{Progress, Stage};
+pub use provider::Provider;
 
 /// What the lab's functions answer.
 pub type Result<T, E = LabError> = std::result::Result<T, E>;

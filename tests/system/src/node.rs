@@ -87,6 +87,7 @@ impl Node {
     pub fn run_within(&self, deadline: Duration, script: &str) -> Result<Output> {
         let begun = Instant::now();
         let answer = agent::run(self.ports()?.command, script, deadline);
+        trace(self.number(), begun, script);
         match answer {
             Ok(output) if output.status == 137 && begun.elapsed() >= deadline => {
                 Err(self.too_late(&format!("the end of script `{script}`"), deadline))
@@ -424,6 +425,15 @@ impl Process {
             }
             Self::Known(pid) => Ok(!is_qemu(*pid, folder)),
         }
+    }
+}
+
+/// Where a story's time goes: with VOLWARD_LAB_TRACE set each script is told of with what it took.
+fn trace(node: u8, begun: Instant, script: &str) {
+    if std::env::var_os("VOLWARD_LAB_TRACE").is_some() {
+        let took = begun.elapsed().as_secs_f32();
+        let begins: String = script.trim().chars().take(100).collect();
+        eprintln!("{took:7.1} s  node {node}: {}", begins.replace('\n', " "));
     }
 }
 

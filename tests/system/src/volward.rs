@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::IoContext;
 use crate::sight::Sight;
-use crate::{Cluster, Lab, LabError, Node, Output, Result};
+use crate::{Cluster, Lab, LabError, Node, Output, Provider, Result};
 
 const INSTALL: &str = include_str!("guest/install");
 /// Where nodes see the programs of this workspace.
@@ -25,6 +25,8 @@ pub const LOCAL: &str = "local";
 pub const POLICIES: &str = "/etc/volward/policies.d";
 /// Where a node's daemon writes what it says, over all its starts.
 pub const LOG: &str = "/var/log/volwardd.log";
+/// Where it answers.
+const SOCKET: &str = "/run/volward/volwardd.sock";
 /// What virsh waits for: hooks answer within a minute, QEMU needs some seconds in emulation.
 pub const VIRSH: Duration = Duration::from_secs(120);
 
@@ -51,8 +53,9 @@ impl Default for Setup {
 
 /// Everything that what is installed depends on: the programs, by size and time, which a linker
 /// sets, and how it is done.
-pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
-    let mut text = format!("{INSTALL}{}", configuration(0, &Setup::default()));
+pub(crate) fn ingredients(lab: &Lab, provider: Provider) -> Result<String> {
+    let configuration = configuration(0, Some(provider), &Setup::default());
+    let mut text = format!("{INSTALL}{configuration}");
     for name in ["volward", "volwardd", "volward-policy", "volward-hook"] {
         let path = lab.share().join("debug").join(name);
         let data = std::fs::metadata(&path).at("look at", &path)?;
@@ -67,14 +70,16 @@ pub(crate) fn ingredients(lab: &Lab) -> Result<String> {
 const PATIENT: &str = "[policy.limits]\ndeadline-ms = 2500\nload-deadline-ms = 10000\n\n\
                        [timeouts]\ncompile = 900\n\n";
 
-fn configuration(node: u8, setup: &Setup) -> String {
+/// Without a provider the programs' own choice counts.
+fn configuration(node: u8, provider: Option<Provider>, setup: &Setup) -> String {
+    let provider = provider.map_or(String::new(), |who| format!("provider = \"{who}\"\n"));
     let switch = if setup.lab_switch {
         "[lab]\nread-write-without-watchdog = true\n"
     } else {
         ""
     };
     format!(
-        "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n\n\
+        "[node]\nname = \"node{node}\"\n\n[[pool]]\nname = \"{POOL}\"\n{provider}\n\
          [[pool]]\nname = \"{LOCAL}\"\nkind = \"local\"\n\n{PATIENT}{switch}\n{}",
         setup.config
     )
@@ -84,12 +89,17 @@ fn configuration(node: u8, setup: &Setup) -> String {
 #[derive(Debug)]
 pub struct Volward<'a> {
     cluster: &'a Cluster,
+    /// `None` where programs are installed that know no providers.
+    provider: Option<Provider>,
 }
 
 impl<'a> Volward<'a> {
     /// What is installed on a cluster by [`Cluster::with_volward`].
     pub fn on(cluster: &'a Cluster) -> Self {
-        Self { cluster }
+        Self {
+            cluster,
+            provider: Some(cluster.provider()),
+        }
     }
 
     /// The same, set up otherwise: all daemons are started again.
@@ -97,7 +107,7 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When one does not come back, with its last words.
     pub fn set_up(cluster: &'a Cluster, setup: &Setup) -> Result<Self> {
-        let volward = Self { cluster };
+        let volward = Self::on(cluster);
         cluster.on_all(|node| {
             volward.stop(node.number())?;
             volward.configure(node.number(), setup)?;
@@ -120,7 +130,10 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When a step fails on a node; with the daemon's last words.
     pub fn install_from(cluster: &'a Cluster, programs: &str) -> Result<Self> {
-        let volward = Self { cluster };
+        let volward = Self {
+            cluster,
+            provider: (programs == PROGRAMS).then(|| cluster.provider()),
+        };
         let setup = Setup::default();
         cluster.on_all(|node| {
             volward.put_programs(node.number(), programs)?;
@@ -191,7 +204,7 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When the node is down.
     pub fn configure(&self, node: u8, setup: &Setup) -> Result<()> {
-        let text = configuration(node, setup);
+        let text = configuration(node, self.provider, setup);
         self.node(node)
             .put_file("/etc/volward/volward.toml", 0o644, text)
     }
@@ -222,25 +235,23 @@ impl<'a> Volward<'a> {
     /// # Errors
     /// When it does not, with its last words.
     pub fn start(&self, node: u8, environment: &[String]) -> Result<()> {
+        // Waited for on the node, and by the shell alone: a program that asks again and again would take the
+        // daemon's own time, and a node has one processor. The socket is there once the daemon answers.
         let begin = format!(
-            "env VOLWARD_LOG=debug {} setsid volwardd < /dev/null >> {LOG} 2>&1 &\n\
-             echo $! > /run/volwardd.pid",
+            "rm -f {SOCKET}
+             env VOLWARD_LOG=debug {} setsid volwardd < /dev/null >> {LOG} 2>&1 &
+             echo $! > /run/volwardd.pid
+             for _ in $(seq 450); do
+                 [ -S {SOCKET} ] && exec volward status > /dev/null
+                 kill -0 $! 2> /dev/null || break
+                 sleep 0.2
+             done
+             echo 'volwardd does not answer, or ended at its start:' >&2; tail -n 20 {LOG} >&2; exit 1",
             environment.join(" ")
         );
-        self.node(node).run_ok(&begin)?;
-        self.wait(
-            node,
-            "its volwardd answering",
-            Duration::from_secs(90),
-            || {
-                if !self.runs(node)? {
-                    let log = self.node(node).run_ok(&format!("tail -n 20 {LOG}"))?;
-                    let why = format!("volwardd of node {node} ended at its start:\n{log}");
-                    return Err(LabError::Machine(why));
-                }
-                Ok(self.cli(node, "status")?.ok())
-            },
-        )
+        self.node(node)
+            .run_ok_within(Duration::from_secs(120), &begin)
+            .map(drop)
     }
 
     /// Whether a node's daemon is alive.
@@ -381,8 +392,10 @@ impl<'a> Volward<'a> {
         let script = "pid=$(cat /run/libvirtd.pid)
             kill $pid
             for _ in $(seq 300); do [ -e /proc/$pid ] || break; sleep 0.1; done
+            rm -f /run/libvirt/libvirt-sock
             libvirtd -d --listen
-            for _ in $(seq 300); do virsh version > /dev/null 2>&1 && exit; sleep 0.1; done
+            for _ in $(seq 300); do [ -S /run/libvirt/libvirt-sock ] && break; sleep 0.1; done
+            for _ in $(seq 10); do virsh version > /dev/null 2>&1 && exit; sleep 0.5; done
             echo 'libvirtd does not answer' >&2; exit 1";
         self.node(node)
             .run_ok_within(Duration::from_secs(90), script)
@@ -401,7 +414,11 @@ impl<'a> Volward<'a> {
         mut done: impl FnMut() -> Result<bool>,
     ) -> Result<()> {
         let begun = Instant::now();
-        while !done()? {
+        loop {
+            let asked = Instant::now();
+            if done()? {
+                return Ok(());
+            }
             if begun.elapsed() > deadline {
                 let log = self.node(node).run(&format!("tail -n 30 {LOG}"))?.stdout;
                 let why = format!(
@@ -410,9 +427,9 @@ impl<'a> Volward<'a> {
                 );
                 return Err(LabError::Machine(why));
             }
-            std::thread::sleep(Duration::from_millis(200));
+            // A node has one processor: who asks is at rest half of the time, for what is waited for.
+            std::thread::sleep(asked.elapsed().max(Duration::from_millis(200)));
         }
-        Ok(())
     }
 
     /// A node by its number.
@@ -440,8 +457,11 @@ impl<'a> Volward<'a> {
 /// MiB begins with 16 bytes of seed and number, the rest is letters of the seed.
 pub fn content(seed: &str, mib: u64) -> String {
     format!(
-        "for i in $(seq {mib}); do printf '%-8.8s%08d' {seed} $i; \
-         yes {seed}.$i | head -c 1048560; done"
+        "python3 -c \"
+for i in range(1, {mib} + 1):
+    line = '{seed}.%d\\n' % i
+    text = '%-8.8s%08d' % ('{seed}', i) + line * (1048560 // len(line) + 1)
+    print(text[:1 << 20], end='')\""
     )
 }
 

@@ -50,7 +50,7 @@ fn a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote()
     fixture.is_under_way("hydrating");
     fixture.same(24);
     one.restore_lun().unwrap();
-    fixture.go_on_hydrating();
+    fixture.go_on_copying();
 
     // Hydration ends although the guest goes on writing.
     let begun = Instant::now();
@@ -97,6 +97,7 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     // the nearer reason.
     assert_eq!(fixture.home(), "split:node1");
     fixture.is_refused(2, "in-use", &["node1", INSTANCE]);
+    fixture.hold_write_back();
     guest.stop(one).unwrap();
     fixture.wait_home("returning:node1");
     fixture
@@ -111,12 +112,10 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     // The daemon dies: the kernel goes on, and the next daemon finishes it.
     fixture.volward.crash(1).unwrap();
     fixture.volward.start(1, &[]).unwrap();
-    // On a busy machine the kernel is done before the daemon is there again. (A slower LUN would
-    // cost sanlock its lease.)
-    if let Some((state, _, total)) = fixture.copy() {
-        assert_eq!((state.as_str(), total), ("returning", MIB << 20));
-    }
+    let (state, _, total) = fixture.copy().unwrap();
+    assert_eq!((state.as_str(), total), ("returning", MIB << 20));
     one.restore_lun().unwrap();
+    fixture.go_on_copying();
     fixture.comes_home_whole();
 }
 
@@ -164,6 +163,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     fixture.same(30);
     fixture.write(0xcc, 20 << 20, 64 << 10);
     fixture.flush();
+    fixture.hold_write_back();
     guest.stop(one).unwrap();
     fixture.wait_home("returning:node1");
     cut_power();

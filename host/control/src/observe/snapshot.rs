@@ -1,6 +1,6 @@
 //! A pool as one look found it, and what the other nodes' slots mean beside what sanlock says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
@@ -17,6 +17,8 @@ pub struct PoolSnapshot {
     pub info: Arc<PoolInfo>,
     /// Leases this node holds.
     pub held: BTreeMap<LvUuid, HeldLease>,
+    /// LVs whose lease somebody else than Volward has on this node.
+    pub by_hand: BTreeSet<LvUuid>,
     /// Whether sanlock runs under a watchdog.
     pub watchdog_armed: bool,
     /// Members of its lockspace.

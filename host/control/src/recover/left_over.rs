@@ -247,7 +247,8 @@ impl Recovery {
             || self.state.is_returning(volume.id)
             // What the data's own witnesses say of it is named already, and refused.
             || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
-        if held.is_none_or(|lease| lease.orphan) || explained {
+        let here = held.is_some() || snapshot.by_hand.contains(&volume.id.lv);
+        if !here || held.is_some_and(|lease| lease.orphan) || explained {
             return Ok(());
         }
         if self.state.had_stray(volume.id) {

@@ -20,20 +20,26 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
         PoolKind::Shared => shared_pool(daemon, &pool.name, info),
         PoolKind::Local => local_pool(daemon, &pool.name, info),
     };
-    let provider = pool.provider().map(|who| provider(&pool.name, who));
+    let provider = pool
+        .provider()
+        .map(|who| provider(&pool.name, who, pool.provider.is_some()));
     [devices, state].into_iter().chain(provider).collect()
 }
 
-/// Who serves a shared pool's leases, and why.
-fn provider(pool: &PoolName, provider: Provider) -> DoctorCheck {
-    let found = match provider {
+/// Who serves a shared pool's leases, and why: `named`, whether volward.toml says so.
+fn provider(pool: &PoolName, provider: Provider, named: bool) -> DoctorCheck {
+    let what = match provider {
         Provider::Direct => {
-            "direct: taken by volwardd itself, as provider = \"direct\" says; the registry's, and those of \
-             volumes that are neither linear nor striped, through lvmlockd"
+            "direct: leases are taken by volwardd itself; the registry's, and those of volumes that are neither \
+             linear nor striped, through lvmlockd"
         }
-        Provider::Lvmlockd => "lvmlockd: taken by LVM's commands, which is the default",
+        Provider::Lvmlockd => "lvmlockd: leases are taken by LVM's commands",
     };
-    fine(&format!("provider of {pool}"), found)
+    let why = match named {
+        true => "volward.toml says so",
+        false => "the default",
+    };
+    fine(&format!("provider of {pool}"), format!("{what} ({why})"))
 }
 
 /// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
@@ -193,6 +199,10 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
 /// Leases that belong to an lvmlockd that has died: no lease of the pool can be taken or given up
 /// until a new one adopts them.
 pub(super) fn orphans(pool: &PoolName, status: &LeaseStatus) -> Option<DoctorCheck> {
+    // Of a lockspace that fails volwardd has let its own go, and what to do is said of the lockspace.
+    if status.freshness.is_failing() {
+        return None;
+    }
     let count = status.held.values().filter(|lease| lease.orphan).count();
     (count > 0).then(|| {
         refusing(bad(
@@ -311,6 +321,7 @@ mod tests {
             };
             LeaseStatus {
                 held: [("a".repeat(32).parse().unwrap(), lease)].into(),
+                by_hand: [].into(),
                 watchdog_armed: true,
                 freshness: volward_control::ports::Freshness::Unknown,
                 generation: None,
@@ -321,6 +332,12 @@ mod tests {
         let found = orphans(&pool, &status(true)).unwrap();
         assert!(found.refuses_read_write, "{found:?}");
         assert!(found.remedy.unwrap().contains("--adopt 1"));
+        let mut failing = status(true);
+        failing.freshness = volward_control::ports::Freshness::Renewed {
+            ago: std::time::Duration::from_secs(60),
+            expires_after: std::time::Duration::from_secs(80),
+        };
+        assert_eq!(orphans(&pool, &failing), None);
     }
 
     #[test]
@@ -344,11 +361,13 @@ mod tests {
     #[test]
     fn who_takes_the_leases_is_said() {
         let pool = "vg0".parse().unwrap();
-        let direct = provider(&pool, Provider::Direct);
+        let direct = provider(&pool, Provider::Direct, false);
         assert_eq!(direct.name, "provider of vg0");
         assert!(direct.found.starts_with("direct"), "{direct:?}");
-        let lvmlockd = provider(&pool, Provider::Lvmlockd);
+        assert!(direct.found.ends_with("(the default)"), "{direct:?}");
+        let lvmlockd = provider(&pool, Provider::Lvmlockd, true);
         assert!(lvmlockd.found.starts_with("lvmlockd"), "{lvmlockd:?}");
+        assert!(lvmlockd.found.ends_with("says so)"), "{lvmlockd:?}");
     }
 
     #[test]

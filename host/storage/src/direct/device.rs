@@ -3,13 +3,11 @@
 
 use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUdevFlags, DmUuid};
 use rustix::io::Errno;
-use volward_model::DeviceNumber;
 use volward_ports::{Applied, PortError, PortResult};
 
 use super::table::Line;
 use super::udev::unawaited;
 use crate::dm::ioctl::{control, errno, failed};
-use crate::{blockdev, kernel};
 
 /// A device to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,46 +182,6 @@ pub(super) fn remove(uuid: &str, what: &str) -> PortResult<Applied> {
     Ok(Applied::Changed)
 }
 
-/// Who has the device of that UUID open, for people: devices on it, and programs. Empty if there is no
-/// device or nobody has.
-pub(super) fn users(uuid: &str) -> Vec<String> {
-    let Ok(Some(found)) = blockdev::find(uuid) else {
-        return Vec::new();
-    };
-    let holders = kernel::names(&blockdev::sysfs(found.number).join("holders"));
-    let mut users: Vec<String> = holders
-        .unwrap_or_default()
-        .into_iter()
-        .map(|holder| format!("the device {}", holder.to_string_lossy()))
-        .collect();
-    users.extend(programs(found.number));
-    users
-}
-
-/// Programs with an open file of that device. A program that ends meanwhile is left out.
-fn programs(number: DeviceNumber) -> Vec<String> {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let processes = kernel::names(std::path::Path::new("/proc")).unwrap_or_default();
-    let ids = processes.iter().filter_map(|name| name.to_str());
-    let ids = ids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let has_it_open = |id: &&str| {
-        let folder = std::path::PathBuf::from(format!("/proc/{id}/fd"));
-        let files = kernel::names(&folder).unwrap_or_default();
-        files.iter().any(|file| {
-            let meta = kernel::node(&folder.join(file));
-            meta.is_ok_and(|meta| {
-                meta.file_type().is_block_device() && blockdev::from_dev(meta.rdev()) == number
-            })
-        })
-    };
-    ids.filter(has_it_open)
-        .map(|id| {
-            let name = kernel::text(&std::path::PathBuf::from(format!("/proc/{id}/comm")));
-            format!("{} (process {id})", name.unwrap_or_default().trim_end())
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,10 +205,5 @@ mod tests {
             let error = same(&wanted, &found).unwrap_err();
             assert!(error.to_string().contains("0 8 linear 8:0 2048"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_device_that_is_not_there_has_no_users() {
-        assert_eq!(users("LVM-nobody"), [""; 0]);
     }
 }

@@ -11,6 +11,7 @@ use super::device::Wanted;
 use super::layout;
 use super::reading::{Look, Reading};
 use super::world::World;
+use crate::lease::claims::Users;
 use crate::lease::{Account, Entry};
 use crate::sanlock::fake::FakeSanlock;
 use crate::sanlock::{Conversation, Place};
@@ -29,6 +30,10 @@ pub(super) struct State {
     /// What was done, in its order, sanlock's part aside.
     pub(super) done: Vec<String>,
     pub(super) joined: bool,
+    /// lvm.conf has lists of what is activated.
+    pub(super) keeps_back: bool,
+    /// Since the last renewal, of 80 s.
+    pub(super) renewed_ago: Duration,
 }
 
 /// A node that is none.
@@ -59,11 +64,39 @@ impl FakeHere {
         }
     }
 
+    /// Leases of this node.
+    fn entries(&self) -> Vec<Entry> {
+        let world = self.sanlock.world();
+        let here = world.leases.iter().filter(|lease| lease.pid.is_some());
+        let entries = here.map(|lease| Entry {
+            lv: lease.place.name.parse().unwrap(),
+            lease: HeldLease {
+                mode: lease.mode,
+                version: lease.version,
+                orphan: lease.orphan,
+            },
+            pid: lease.pid.unwrap(),
+            disk: lease.place.disk.clone(),
+            offset: lease.place.offset,
+        });
+        entries.collect()
+    }
+
     /// What somebody who types `lvchange -aey`, or `-asy`, leaves.
     pub(super) fn activate_by_hand(&self, volume: &VolumeRef, mode: LeaseMode) {
         let place = Self::place(volume);
         self.sanlock.put(&place, mode, Some(LVMLOCKD), false);
         self.state().mapped.insert(volume.id, None);
+    }
+}
+
+impl Users for FakeHere {
+    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool> {
+        Ok(self.state().mapped.contains_key(&volume))
+    }
+
+    fn users(&self, _: VolumeId) -> Vec<String> {
+        vec!["dd (process 4711)".to_owned()]
     }
 }
 
@@ -80,40 +113,29 @@ impl World for FakeHere {
         if !self.state().joined {
             return Err(Unmet::NotJoined { pool: pool.clone() }.into());
         }
-        let world = self.sanlock.world();
-        let here = world.leases.iter().filter(|lease| lease.pid.is_some());
-        let entries = here.map(|lease| Entry {
-            lv: lease.place.name.parse().unwrap(),
-            lease: HeldLease {
-                mode: lease.mode,
-                version: lease.version,
-                orphan: lease.orphan,
-            },
-            pid: lease.pid.unwrap(),
-            disk: lease.place.disk.clone(),
-            offset: lease.place.offset,
-        });
         Ok(Account {
-            entries: entries.collect(),
+            entries: self.entries(),
             watchdog_armed: true,
             freshness: Freshness::Renewed {
-                ago: Duration::from_secs(1),
+                ago: self.state().renewed_ago,
                 expires_after: Duration::from_secs(80),
             },
             generation: Some(1),
         })
     }
 
+    fn stranded(&self, _: &PoolName) -> PortResult<Vec<Entry>> {
+        let mut entries = self.entries();
+        entries.retain(|entry| entry.lease.orphan);
+        Ok(entries)
+    }
+
     fn look(&self, _: &PoolName, _: Option<&Arc<Reading>>) -> PortResult<Look> {
         Ok(Look::made_up(layout::read(&self.state().text)?))
     }
 
-    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool> {
-        Ok(self.state().mapped.contains_key(&volume))
-    }
-
-    fn users(&self, _: VolumeId) -> Vec<String> {
-        vec!["dd (process 4711)".to_owned()]
+    fn keeps_back(&self, _: &PoolName) -> PortResult<bool> {
+        Ok(self.state().keeps_back)
     }
 
     fn map(&self, wanted: &Wanted) -> PortResult<Applied> {

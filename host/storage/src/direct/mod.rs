@@ -9,7 +9,6 @@
 //! |---|---|
 //! | here | the ports, a pool at a time |
 //! | `space` | one pool's conversation: the order of leases, metadata and devices |
-//! | `claims` | which leases of this node are Volward's |
 //! | `world` | what it needs of a node |
 //! | `reading`, `disk` | labels, headers and text of metadata on the disks |
 //! | `text`, `layout` | what the text says |
@@ -17,7 +16,6 @@
 //!
 //! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
 
-mod claims;
 mod device;
 mod disk;
 #[cfg(test)]
@@ -33,19 +31,20 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{LeaseHolder, LeaseMode, Member, PoolName, VolumeId, VolumeRef};
+use volward_model::{LeaseHolder, LeaseMode, Member, PoolName, VolumeRef};
 use volward_ports::{Activation, LeaseStatus, LeaseStyle, Leases, PortResult};
 
-use crate::lease::Sanlock;
+use crate::lease::claims::Claims;
+use crate::lease::{LeftByUs, Sanlock};
 use crate::lvm::Lvm;
 use crate::lvmlockd::Lvmlockd;
+use crate::sanlock::Line;
 use crate::worker::Worker;
-use claims::Claims;
 use space::Space;
 use world::{Here, World};
 
@@ -69,6 +68,7 @@ struct Served {
     /// Whether this daemon has spoken to sanlock about the pool.
     begun: AtomicBool,
     worker: Worker<Space>,
+    line: Arc<Mutex<Option<Box<dyn Line>>>>,
 }
 
 impl std::fmt::Debug for Direct {
@@ -76,15 +76,6 @@ impl std::fmt::Debug for Direct {
         let pools: Vec<&PoolName> = self.pools.keys().collect();
         f.debug_struct("Direct").field("pools", &pools).finish()
     }
-}
-
-/// What earlier daemons of this boot left, by the journal.
-#[derive(Clone, Debug, Default)]
-pub struct LeftByUs {
-    /// Volumes of attachments, and of operations that were interrupted: their leases are adopted.
-    pub leased: BTreeSet<VolumeId>,
-    /// Volumes of attachments: where lvmlockd has their lease, it has it for Volward.
-    pub attached: BTreeSet<VolumeId>,
 }
 
 impl Direct {
@@ -99,7 +90,6 @@ impl Direct {
     ) -> Self {
         let here = Here {
             lvm: Arc::clone(lvm),
-            lvmlockd: Arc::clone(&lvmlockd),
             sanlock: Arc::clone(&sanlock),
         };
         let here: Arc<dyn World> = Arc::new(here);
@@ -127,11 +117,14 @@ impl Served {
             own: left.leased.iter().map(|volume| volume.lv).collect(),
             through_lvm: left.attached.iter().map(|volume| volume.lv).collect(),
         }));
+        let line = Arc::default();
         let space = Space {
             pool: pool.clone(),
             world: Arc::clone(&world),
             claims: Arc::clone(&claims),
             conversation: None,
+            leaving: false,
+            line: Arc::clone(&line),
             reading: None,
         };
         Self {
@@ -139,6 +132,7 @@ impl Served {
             claims,
             begun: AtomicBool::new(false),
             worker: Worker::start(space),
+            line,
         }
     }
 
@@ -161,18 +155,28 @@ impl Served {
     /// look must not wait for what it is doing.
     fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
         let mut account = self.world.account(pool)?;
+        if account.freshness.is_failing() {
+            self.let_go(pool);
+            return Ok(account.as_status(&self.claims(), self.world.pid()));
+        }
         let orphans = !self.claims().orphans(&account.entries).is_empty();
         if orphans || !self.begun.load(Ordering::SeqCst) {
             self.call("adopting leases", pool, |space| space.join().map(drop))?;
             self.begun.store(true, Ordering::SeqCst);
             account = self.world.account(pool)?;
         }
-        Ok(LeaseStatus {
-            held: self.claims().leases(&account.entries, self.world.pid()),
-            watchdog_armed: account.watchdog_armed,
-            freshness: account.freshness,
-            generation: account.generation,
-        })
+        Ok(account.as_status(&self.claims(), self.world.pid()))
+    }
+
+    /// sanlock tells every process with leases in a lockspace that has failed to end, and this one serves other
+    /// pools too. Once nobody speaks to it for the pool, its leases are orphans: other nodes stay out as before,
+    /// sanlock does not give the lockspace up, and where it is renewed after all they are adopted.
+    fn let_go(&self, pool: &PoolName) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = line.take() {
+            tracing::warn!(%pool, "the lockspace is not renewed: letting go of sanlock for this pool");
+            line.hang_up();
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! One pool's conversation: its connection to sanlock, its last reading, and the order in which leases,
 //! metadata and devices follow each other. All of it runs in the pool's own thread.
 
+mod give_up;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::device::lv_dm_uuid;
@@ -8,14 +10,14 @@ use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_ports::{PortError, PortResult, Unmet};
 
-use super::claims::{Claims, Held};
 use super::device::Wanted;
 use super::layout::Lv;
 use super::reading::{Look, Reading};
 use super::table::{device_name, lines};
 use super::world::World;
+use crate::lease::claims::{Claims, Held, by_hand};
 use crate::lease::{Account, Entry, lease_device, lease_offset, lockspace};
-use crate::sanlock::{Conversation, MOST_AT_ONCE, Place, SanlockError};
+use crate::sanlock::{Conversation, Line, MOST_AT_ONCE, Place, SanlockError};
 
 /// A pool that is served directly.
 pub(super) struct Space {
@@ -24,6 +26,10 @@ pub(super) struct Space {
     /// Shared with those who only look.
     pub(super) claims: Arc<Mutex<Claims>>,
     pub(super) conversation: Option<Box<dyn Conversation>>,
+    /// The lockspace is listed still, and is being left: nothing can be had or adopted in it.
+    pub(super) leaving: bool,
+    /// By which those who only look end the conversation.
+    pub(super) line: Arc<Mutex<Option<Box<dyn Line>>>>,
     pub(super) reading: Option<Arc<Reading>>,
 }
 
@@ -41,11 +47,15 @@ impl Space {
 
     /// Connected, with what an earlier daemon left adopted; and what sanlock tells then.
     pub(super) fn join(&mut self) -> PortResult<Account> {
-        // Without a lockspace sanlock is not asked for anything.
+        // Without a lockspace sanlock is not asked for anything, and of one that fails nothing is wanted:
+        // whoever has leases there when it has failed is told to end.
         let mut account = self.world.account(&self.pool)?;
+        if account.freshness.is_failing() {
+            return Ok(account);
+        }
         let alive = self.conversation.is_some() && self.say(|sanlock| sanlock.inquire()).is_ok();
         if !alive {
-            self.conversation = Some(self.world.register()?);
+            self.begin()?;
             self.find_registry();
             account = self.world.account(&self.pool)?;
         }
@@ -56,6 +66,7 @@ impl Space {
                 .map(|entry| (self.where_it_is(entry), entry.lease.mode))
                 .collect()
         };
+        self.leaving = false;
         if orphans.is_empty() {
             return Ok(account);
         }
@@ -63,12 +74,21 @@ impl Space {
             // One at a time: sanlock gives up all of a message's leases where one of them fails, the
             // adopted ones too.
             let adopted = self.say(|sanlock| sanlock.adopt(&place, mode));
+            // Others are adopted, or have been taken, while it is not.
+            self.leaving |= matches!(adopted, Err(SanlockError::NoLockspace));
             if let Err(error) = adopted {
                 let (pool, lease) = (&self.pool, &place.name);
                 tracing::warn!(%pool, %lease, %error, "cannot adopt a lease of an earlier daemon");
             }
         }
         self.world.account(&self.pool)
+    }
+
+    fn begin(&mut self) -> PortResult<&mut Box<dyn Conversation>> {
+        let conversation = self.world.register()?;
+        let line = conversation.line()?;
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        Ok(self.conversation.insert(conversation))
     }
 
     /// The registry's lease is lvmlockd's, and Volward's. Without its UUID it counts as activated by
@@ -97,11 +117,13 @@ impl Space {
         &mut self,
         say: impl FnOnce(&mut dyn Conversation) -> Result<T, SanlockError>,
     ) -> Result<T, SanlockError> {
-        let conversation = match &mut self.conversation {
-            Some(conversation) => conversation,
-            none => none.insert(self.world.register()?),
+        if self.conversation.is_none() {
+            self.begin()?;
+        }
+        let said = match &mut self.conversation {
+            Some(conversation) => say(conversation.as_mut()),
+            None => return Err(SanlockError::NotHeld),
         };
-        let said = say(conversation.as_mut());
         if matches!(said, Err(SanlockError::Broken(_))) {
             self.conversation = None;
         }
@@ -111,6 +133,11 @@ impl Space {
     /// Takes leases that are not held; what no table of ours serves is taken and activated through LVM.
     pub(super) fn take(&mut self, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
         let account = self.join()?;
+        if account.freshness.is_failing() {
+            return Err(PortError::from(Unmet::NotJoined {
+                pool: self.pool.clone(),
+            }));
+        }
         let look = self.look()?;
         let parted = self.part(&look, volumes)?;
         for volume in volumes.iter().filter(|volume| !is_registry(volume)) {
@@ -144,10 +171,12 @@ impl Space {
             direct: Vec::new(),
             through_lvm: Vec::new(),
         };
+        // What comes of its lists is LVM's to say, the same as where it is the provider.
+        let keeps_back = self.world.keeps_back(&self.pool)?;
         for volume in volumes {
             let lv = lv_of(look, volume)?;
             match &lv.segments {
-                Ok(_) if !is_registry(volume) => {
+                Ok(_) if !is_registry(volume) && !keeps_back => {
                     let place = self.place(volume, lv)?;
                     parted.direct.push((volume.clone(), place));
                 }
@@ -184,18 +213,14 @@ impl Space {
         }
     }
 
-    /// Neither leased by another process of this node nor mapped without a lease: somebody activated
-    /// it, and may be using it.
+    /// Nobody else's, and no orphan.
     fn must_be_free(&self, account: &Account, volume: &VolumeRef) -> PortResult<()> {
         let pid = self.world.pid();
-        let held = self.claims().held(&account.entries, volume.id.lv, pid);
-        let held = held.map(|(held, entry)| (held, entry.pid));
-        match held {
-            Some((Held::ByHand, pid)) => Err(self.by_hand(volume, Some(pid))),
-            Some((Held::Orphan, _)) => Err(self.failed("taking", &[volume], SanlockError::Orphan)),
-            None if self.world.is_mapped(volume.id)? => Err(self.by_hand(volume, None)),
-            _ => Ok(()),
+        let claims = self.claims().clone();
+        if let Some((Held::Orphan, _)) = claims.held(&account.entries, volume.id.lv, pid) {
+            return Err(self.failed("taking", &[volume], SanlockError::Orphan));
         }
+        claims.must_be_free(account, volume, pid, &*self.world)
     }
 
     /// Which of them another process of this node has.
@@ -209,22 +234,6 @@ impl Space {
             .map(|volume| self.must_be_free(&account, volume));
         let first = free.filter_map(Result::err).next();
         first.unwrap_or_else(|| self.failed("taking", volumes, SanlockError::HeldHere))
-    }
-
-    fn by_hand(&self, volume: &VolumeRef, holder: Option<u32>) -> PortError {
-        let lease = match holder {
-            Some(pid) => format!("process {pid} holds its lease"),
-            None => "without a lease".to_owned(),
-        };
-        let users = self.world.users(volume.id);
-        let users = match users.is_empty() {
-            true => "nobody has it open".to_owned(),
-            false => format!("open by {}", users.join(", ")),
-        };
-        PortError::from(Unmet::ActiveByHand {
-            volume: volume.clone(),
-            why: format!("{lease}, {users}"),
-        })
     }
 
     /// Gives held leases another mode.
@@ -243,7 +252,9 @@ impl Space {
                     converted.map_err(|error| self.failed("converting", &[volume], error))?;
                 }
                 Some((Held::ThroughLvm, _)) => through_lvm.push(volume.clone()),
-                Some((Held::ByHand, entry)) => return Err(self.by_hand(volume, Some(entry.pid))),
+                Some((Held::ByHand, entry)) => {
+                    return Err(by_hand(volume, Some(entry.pid), &*self.world));
+                }
                 Some((Held::Orphan, _)) => {
                     return Err(self.failed("converting", &[volume], SanlockError::Orphan));
                 }
@@ -254,52 +265,6 @@ impl Space {
             true => Ok(()),
             false => self.world.lvm_take(&self.pool, &through_lvm, mode),
         }
-    }
-
-    /// Gives up what is Volward's; never the lease of what is still mapped (I1).
-    pub(super) fn release(&mut self, volumes: &[VolumeRef]) -> PortResult<()> {
-        let account = self.join()?;
-        let (mut own, mut through_lvm) = (Vec::new(), Vec::new());
-        for volume in volumes {
-            let pid = self.world.pid();
-            let held = self.claims().held(&account.entries, volume.id.lv, pid);
-            match held.map(|(held, entry)| (held, entry.clone())) {
-                Some((Held::Own, entry)) => {
-                    if self.world.is_mapped(volume.id)? {
-                        return Err(PortError::Busy {
-                            what: format!("{volume}, whose lease is to be given up,"),
-                        });
-                    }
-                    let place = self.where_it_is(&entry);
-                    own.push((volume, place));
-                }
-                Some((Held::ThroughLvm, _)) => through_lvm.push(volume.clone()),
-                // Nothing of Volward's; the caller reads back.
-                Some((Held::ByHand | Held::Orphan, _)) | None => {}
-            }
-        }
-        for some in own.chunks(MOST_AT_ONCE) {
-            let places: Vec<Place> = some.iter().map(|(_, place)| place.clone()).collect();
-            match self.say(|sanlock| sanlock.release(&places)) {
-                Ok(()) | Err(SanlockError::NotHeld) => {}
-                Err(error) => {
-                    let volumes: Vec<&VolumeRef> = some.iter().map(|(volume, _)| *volume).collect();
-                    return Err(self.failed("giving up", &volumes, error));
-                }
-            }
-            let mut claims = self.claims();
-            for (volume, _) in some {
-                claims.own.remove(&volume.id.lv);
-            }
-        }
-        if !through_lvm.is_empty() {
-            self.world.lvm_release(&self.pool, &through_lvm)?;
-            let mut claims = self.claims();
-            for volume in through_lvm.iter().filter(|volume| !is_registry(volume)) {
-                claims.through_lvm.remove(&volume.id.lv);
-            }
-        }
-        Ok(())
     }
 
     /// Makes the devices of volumes whose leases are held: under the lease the disks are read again, and
@@ -332,26 +297,6 @@ impl Space {
                 read_only: !lv.writable,
             };
             self.world.map(&wanted)?;
-        }
-        Ok(())
-    }
-
-    /// Removes the devices of volumes that Volward activated. One whose lease was lost is removed too
-    /// (I13); one that somebody activated by hand is not.
-    pub(super) fn deactivate(&mut self, volumes: &[VolumeRef]) -> PortResult<()> {
-        let account = self.join()?;
-        for volume in volumes {
-            let pid = self.world.pid();
-            let claims = self.claims().clone();
-            let held = claims.held(&account.entries, volume.id.lv, pid);
-            let removes = match held.map(|(held, _)| held) {
-                Some(Held::Own) => true,
-                None => claims.own.contains(&volume.id.lv),
-                Some(Held::ThroughLvm | Held::ByHand | Held::Orphan) => false,
-            };
-            if removes {
-                self.world.unmap(volume)?;
-            }
         }
         Ok(())
     }

@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use volward_model::device::lv_dm_uuid;
 use volward_model::{LeaseMode, PoolName, VolumeId, VolumeRef};
-use volward_ports::{Applied, Leases, PortResult, Volumes};
+use volward_ports::{Applied, PortResult, Volumes};
 
 use super::device::{self, Wanted};
 use super::reading::{Look, Reading};
-use crate::blockdev;
-use crate::lease::{Account, Sanlock};
+use crate::lease::claims::{Mapper, Users};
+use crate::lease::{Account, Entry, Sanlock};
 use crate::lvm::Lvm;
-use crate::lvmlockd::Lvmlockd;
 use crate::sanlock::{Connection, Conversation, SOCKET};
 
 /// A node, as far as leases and activation go.
-pub(super) trait World: Send + Sync {
+pub(super) trait World: Users + Send + Sync {
     /// This process, as sanlock sees it.
     fn pid(&self) -> u32;
 
@@ -27,14 +26,15 @@ pub(super) trait World: Send + Sync {
     /// What sanlock tells of the pool's lockspace now.
     fn account(&self, pool: &PoolName) -> PortResult<Account>;
 
+    /// Orphans of a lockspace that this node is not in, or is leaving: sanlock does not leave it before they are
+    /// given up.
+    fn stranded(&self, pool: &PoolName) -> PortResult<Vec<Entry>>;
+
     /// The metadata on the pool's disks now; `known` is used again where nothing has changed.
     fn look(&self, pool: &PoolName, known: Option<&Arc<Reading>>) -> PortResult<Look>;
 
-    /// Whether the LV is mapped on this node, by whomever.
-    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool>;
-
-    /// Who has the LV's device open, for people.
-    fn users(&self, volume: VolumeId) -> Vec<String>;
+    /// Whether the node's lvm.conf keeps volumes of the pool from activation, or makes them read-only.
+    fn keeps_back(&self, pool: &PoolName) -> PortResult<bool>;
 
     /// Makes an LV's device.
     fn map(&self, wanted: &Wanted) -> PortResult<Applied>;
@@ -53,7 +53,6 @@ pub(super) trait World: Send + Sync {
 #[derive(Debug)]
 pub(super) struct Here {
     pub(super) lvm: Arc<Lvm>,
-    pub(super) lvmlockd: Arc<Lvmlockd>,
     pub(super) sanlock: Arc<Sanlock>,
 }
 
@@ -65,6 +64,16 @@ impl Here {
         }
         self.lvm.pool(pool)?;
         Ok(self.lvm.disks(pool).unwrap_or_default())
+    }
+}
+
+impl Users for Here {
+    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool> {
+        Mapper.is_mapped(volume)
+    }
+
+    fn users(&self, volume: VolumeId) -> Vec<String> {
+        Mapper.users(volume)
     }
 }
 
@@ -83,6 +92,10 @@ impl World for Here {
         self.sanlock.account(pool)
     }
 
+    fn stranded(&self, pool: &PoolName) -> PortResult<Vec<Entry>> {
+        self.sanlock.orphans(pool)
+    }
+
     fn look(&self, pool: &PoolName, known: Option<&Arc<Reading>>) -> PortResult<Look> {
         let first = Look::at(pool, &self.disks(pool)?, known);
         if first.as_ref().is_ok_and(Look::is_whole) {
@@ -94,12 +107,8 @@ impl World for Here {
         Look::at(pool, &self.disks(pool)?, known)
     }
 
-    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool> {
-        Ok(blockdev::find(&lv_dm_uuid(volume))?.is_some())
-    }
-
-    fn users(&self, volume: VolumeId) -> Vec<String> {
-        device::users(&lv_dm_uuid(volume))
+    fn keeps_back(&self, pool: &PoolName) -> PortResult<bool> {
+        self.lvm.keeps_back(pool)
     }
 
     fn map(&self, wanted: &Wanted) -> PortResult<Applied> {
@@ -111,10 +120,10 @@ impl World for Here {
     }
 
     fn lvm_take(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
-        self.lvmlockd.take(pool, volumes, mode)
+        self.lvm.activate(pool, volumes, mode)
     }
 
     fn lvm_release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        self.lvmlockd.release(pool, volumes)
+        self.lvm.deactivate(pool, volumes)
     }
 }

@@ -5,6 +5,7 @@
 //! process that holds the leases, and an orphan has none. It is also the only place that shows a
 //! shared lease's version and whether the running daemon uses the watchdog.
 
+pub(crate) mod claims;
 mod ffi;
 mod status;
 
@@ -17,6 +18,8 @@ use volward_model::{HeldLease, LeaseHolder, LvUuid, Member, PoolName, VolumeRef}
 use volward_ports::{Freshness, LeaseStatus, PortError, PortResult, Unmet};
 
 use crate::worker::Worker;
+use claims::Claims;
+pub use claims::LeftByUs;
 
 /// sanlock answers from memory; a daemon that takes longer does not answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -88,6 +91,19 @@ pub(crate) struct Account {
     pub(crate) generation: Option<u64>,
 }
 
+impl Account {
+    /// What it is to the use cases: the leases that are Volward's, and what somebody else has.
+    pub(crate) fn as_status(&self, claims: &Claims, pid: u32) -> LeaseStatus {
+        LeaseStatus {
+            held: claims.leases(&self.entries, pid),
+            by_hand: claims.foreign(&self.entries, pid),
+            watchdog_armed: self.watchdog_armed,
+            freshness: self.freshness,
+            generation: self.generation,
+        }
+    }
+}
+
 /// lvmlockd's name of a VG's lockspace.
 pub(crate) fn lockspace(pool: &PoolName) -> String {
     format!("lvm_{pool}")
@@ -110,25 +126,11 @@ pub(crate) fn lease_offset(volume: &VolumeRef, args: &str) -> PortResult<u64> {
 }
 
 impl Sanlock {
-    /// Leases held, watchdog and freshness of the pool's lockspace, in one question.
+    /// Leases on this node with who has each, watchdog and freshness of the pool's lockspace, in one
+    /// question.
     ///
     /// # Errors
     /// If sanlock does not answer, or the lockspace is not joined.
-    pub fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
-        let account = self.account(pool)?;
-        let held = account.entries.into_iter();
-        Ok(LeaseStatus {
-            held: held.map(|entry| (entry.lv, entry.lease)).collect(),
-            watchdog_armed: account.watchdog_armed,
-            freshness: account.freshness,
-            generation: account.generation,
-        })
-    }
-
-    /// The same with who has each lease, and where it is.
-    ///
-    /// # Errors
-    /// As [`Sanlock::status`].
     pub(crate) fn account(&self, pool: &PoolName) -> PortResult<Account> {
         let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
         let lockspace = lockspace(pool);
@@ -137,20 +139,7 @@ impl Sanlock {
         };
         let freshness = joined.freshness(status.monotime);
         let generation = joined.generation;
-        let resources = status.resources.into_iter();
-        let entries = resources
-            .filter(|resource| resource.lockspace == lockspace)
-            // lvmlockd's other leases are named VGLK and GLLK.
-            .filter_map(|resource| {
-                Some(Entry {
-                    lv: resource.name.parse().ok()?,
-                    lease: resource.lease,
-                    pid: resource.pid,
-                    disk: resource.disk,
-                    offset: resource.offset,
-                })
-            })
-            .collect();
+        let entries = entries(status.resources, &lockspace);
         Ok(Account {
             entries,
             watchdog_armed: status.use_watchdog,
@@ -159,10 +148,21 @@ impl Sanlock {
         })
     }
 
+    /// Leases of processes that have died, also where the lockspace is not joined.
+    ///
+    /// # Errors
+    /// If sanlock does not answer.
+    pub(crate) fn orphans(&self, pool: &PoolName) -> PortResult<Vec<Entry>> {
+        let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
+        let mut entries = entries(status.resources, &lockspace(pool));
+        entries.retain(|entry| entry.lease.orphan);
+        Ok(entries)
+    }
+
     /// The members of the pool's lockspace; this node is marked.
     ///
     /// # Errors
-    /// As [`Sanlock::status`].
+    /// As [`Sanlock::account`].
     pub fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
         let lockspace = lockspace(pool);
         let found = self.call(pool, "asking sanlock for its members", move |library| {
@@ -191,6 +191,23 @@ impl Sanlock {
     pub fn watchdog_armed(&self) -> PortResult<bool> {
         Ok(status::ask(Path::new(status::SOCKET), DEADLINE)?.use_watchdog)
     }
+}
+
+/// A lockspace's leases of LVs; lvmlockd's others are named VGLK and GLLK.
+fn entries(resources: Vec<status::Resource>, lockspace: &str) -> Vec<Entry> {
+    let of_the_pool = resources.into_iter();
+    let of_the_pool = of_the_pool.filter(|resource| resource.lockspace == lockspace);
+    of_the_pool
+        .filter_map(|resource| {
+            Some(Entry {
+                lv: resource.name.parse().ok()?,
+                lease: resource.lease,
+                pid: resource.pid,
+                disk: resource.disk,
+                offset: resource.offset,
+            })
+        })
+        .collect()
 }
 
 fn not_joined(pool: &PoolName) -> PortError {

@@ -10,6 +10,7 @@ mod create;
 mod diagnose;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
+mod kept_back;
 mod mark;
 mod memory;
 mod report;
@@ -74,6 +75,7 @@ pub struct Lvm {
     /// `/etc`: LVM and its folder may be installed after the daemon was started.
     etc: Folder,
     memory: Memory,
+    kept_back: kept_back::Known,
 }
 
 impl Lvm {
@@ -88,6 +90,7 @@ impl Lvm {
             pools,
             etc,
             memory: Memory::default(),
+            kept_back: kept_back::Known::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! lvmlockd and sanlock in memory; also a provider that takes leases without activating, if the
 //! cluster is told so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use volward_model::{
@@ -206,6 +206,7 @@ impl Leases for FakeNode {
     fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
         Ok(LeaseStatus {
             held: self.held(pool)?,
+            by_hand: BTreeSet::new(),
             watchdog_armed: self.watchdog_armed()?,
             freshness: self.freshness(pool)?,
             generation: self.reads("generation", pool, |world, node| {

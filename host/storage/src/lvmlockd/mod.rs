@@ -1,30 +1,51 @@
 //! Leases by lvmlockd: `lvchange -a` takes, converts and gives them up together with activation;
 //! sanlock, which keeps them, tells what is held. Where LVM says a lease is on the LUN stays in
 //! here.
+//!
+//! lvmlockd's leases belong to the node: a second `lvchange -aey` returns 0, and `-asy` converts what somebody
+//! else has under his feet. So what Volward has taken is remembered, and anything else that lvmlockd holds is
+//! active by hand, as it is for the direct provider.
 
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
+mod hands;
 
+use std::fmt;
 use std::sync::Arc;
 
 use volward_model::{LeaseHolder, LeaseMode, Member, PoolName, VolumeRef};
 use volward_ports::{Activation, LeaseStatus, LeaseStyle, Leases, PortError, PortResult};
 
-use crate::lease::Sanlock;
+use crate::lease::{LeftByUs, Sanlock};
 use crate::lvm::{Lvm, PoolKind};
+use hands::{Hands, Here};
 
 /// lvmlockd, spoken to through LVM's commands, and sanlock beneath it.
-#[derive(Debug)]
 pub struct Lvmlockd {
     lvm: Arc<Lvm>,
     sanlock: Arc<Sanlock>,
+    hands: Hands<Here>,
+}
+
+impl fmt::Debug for Lvmlockd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lvmlockd").finish_non_exhaustive()
+    }
 }
 
 impl Lvmlockd {
-    /// Serves the pools that `lvm` serves.
+    /// Serves the pools that `lvm` serves; what earlier daemons of this boot `left` is Volward's.
     #[must_use]
-    pub fn new(lvm: Arc<Lvm>, sanlock: Arc<Sanlock>) -> Self {
-        Self { lvm, sanlock }
+    pub fn new(lvm: &Arc<Lvm>, sanlock: Arc<Sanlock>, left: &LeftByUs) -> Self {
+        let here = Here {
+            lvm: Arc::clone(lvm),
+            sanlock: Arc::clone(&sanlock),
+        };
+        Self {
+            lvm: Arc::clone(lvm),
+            sanlock,
+            hands: Hands::new(here, left),
+        }
     }
 
     /// Refuses what would take or give up leases unsaid.
@@ -45,19 +66,20 @@ impl Leases for Lvmlockd {
     }
 
     fn take(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
-        self.lvm.activate(pool, volumes, mode)
+        self.hands.take(pool, volumes, mode)
     }
 
+    /// Only what [`Leases::held`] lists is converted, and that is Volward's.
     fn convert(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
         self.lvm.activate(pool, volumes, mode)
     }
 
     fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        self.lvm.deactivate(pool, volumes)
+        self.hands.release(pool, volumes)
     }
 
     fn status(&self, pool: &PoolName) -> PortResult<LeaseStatus> {
-        self.sanlock.status(pool)
+        self.hands.status(pool)
     }
 
     fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {

@@ -1,6 +1,7 @@
 //! sanlock's socket.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use volward_model::LeaseMode;
 use volward_ports::{PortError, PortResult};
 
 use super::wire::{self, Command, HEADER};
-use super::{Conversation, Inquired, Place, SanlockError};
+use super::{Conversation, Inquired, Line, Place, SanlockError};
 
 /// Where sanlock listens.
 pub(crate) const SOCKET: &str = "/run/sanlock/sanlock.sock";
@@ -42,8 +43,8 @@ impl Connection {
         let mut stream = UnixStream::connect(socket).map_err(failed)?;
         stream.write_all(&wire::register()).map_err(failed)?;
         let mut registered = Self { stream };
-        // Registering has no answer; this has. With SIGKILL ruled out, sanlock can end the daemon by
-        // SIGTERM only.
+        // Registering has no answer; this has. Without it sanlock would end a process whose connection
+        // breaks off, or that has leases in a lockspace that fails, by SIGKILL.
         let (result, _) = registered.say(&wire::restrict_kill(), Command::Restrict)?;
         match result {
             0 => Ok(registered),
@@ -80,6 +81,13 @@ impl Connection {
     }
 }
 
+impl Line for UnixStream {
+    fn hang_up(&self) {
+        // Of a connection that is over already nothing is left to end.
+        drop(self.shutdown(Shutdown::Both));
+    }
+}
+
 impl Conversation for Connection {
     fn acquire(&mut self, places: &[Place], mode: LeaseMode) -> Result<(), SanlockError> {
         let message = wire::acquire(places, mode, OWNER)?;
@@ -107,6 +115,23 @@ impl Conversation for Connection {
             Err(SanlockError::Code(-1)) => Err(SanlockError::NotHeld),
             told => told,
         }
+    }
+
+    fn give_up_orphan(&mut self, place: &Place) -> Result<(), SanlockError> {
+        let message = wire::give_up_orphan(place)?;
+        match self.tell(&message, Command::Release) {
+            // ENOENT: there is none.
+            Err(SanlockError::NotHeld) => Ok(()),
+            told => told,
+        }
+    }
+
+    fn line(&self) -> PortResult<Box<dyn Line>> {
+        let line = self.stream.try_clone().map_err(|source| PortError::Io {
+            what: "keeping hold of the connection to sanlock".to_owned(),
+            reason: source.to_string(),
+        })?;
+        Ok(Box::new(line))
     }
 
     fn inquire(&mut self) -> Result<Vec<Inquired>, SanlockError> {

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::LeaseMode;
+use volward_ports::PortResult;
 
-use super::{Conversation, Inquired, Place, SanlockError};
+use super::{Conversation, Inquired, Line, Place, SanlockError};
 
 /// A lease as somebody holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct FakeLease {
 #[derive(Debug, Default)]
 pub(crate) struct FakeWorld {
     pub(crate) leases: Vec<FakeLease>,
+    /// The lockspace is being left: it is listed, and nobody can adopt anything in it.
+    pub(crate) leaving: bool,
     /// What was told, in short.
     pub(crate) told: Vec<String>,
     version: u64,
@@ -129,6 +132,9 @@ impl Conversation for FakeConversation {
     fn adopt(&mut self, place: &Place, mode: LeaseMode) -> Result<(), SanlockError> {
         let mut world = self.sanlock.world();
         world.told.push(format!("adopt {mode} {}", place.name));
+        if world.leaving {
+            return Err(SanlockError::NoLockspace);
+        }
         let mut all = world.leases.iter_mut();
         let Some(orphan) = all.find(|l| l.orphan && l.place == *place) else {
             return Err(SanlockError::NotHeld);
@@ -172,6 +178,25 @@ impl Conversation for FakeConversation {
         outcome
     }
 
+    fn give_up_orphan(&mut self, place: &Place) -> Result<(), SanlockError> {
+        let mut world = self.sanlock.world();
+        world
+            .told
+            .push(format!("give up the orphan {}", place.name));
+        world
+            .leases
+            .retain(|l| !(l.orphan && l.place.name == place.name));
+        Ok(())
+    }
+
+    fn line(&self) -> PortResult<Box<dyn Line>> {
+        Ok(Box::new(FakeLine {
+            sanlock: self.sanlock.clone(),
+            pid: self.pid,
+            number: self.number,
+        }))
+    }
+
     fn inquire(&mut self) -> Result<Vec<Inquired>, SanlockError> {
         if self.is_over() {
             return Err(SanlockError::Broken(volward_ports::PortError::Io {
@@ -188,6 +213,23 @@ impl Conversation for FakeConversation {
                 name: lease.place.name.clone(),
             })
             .collect())
+    }
+}
+
+/// Of a conversation.
+struct FakeLine {
+    sanlock: FakeSanlock,
+    pid: u32,
+    number: usize,
+}
+
+impl Line for FakeLine {
+    fn hang_up(&self) {
+        let mut world = self.sanlock.world();
+        world.told.push("hung up".to_owned());
+        world.ended = world.ended.max(self.number);
+        let own = world.leases.iter_mut().filter(|l| l.pid == Some(self.pid));
+        own.for_each(|lease| lease.orphan = true);
     }
 }
 

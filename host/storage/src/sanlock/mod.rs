@@ -22,7 +22,7 @@ mod wire;
 mod tests;
 
 use volward_model::LeaseMode;
-use volward_ports::PortError;
+use volward_ports::{PortError, PortResult};
 
 pub(crate) use connection::{Connection, SOCKET};
 
@@ -100,8 +100,21 @@ pub(crate) trait Conversation: Send {
     /// Gives leases of this process up. All that it has are given up, also where one fails.
     fn release(&mut self, places: &[Place]) -> Result<(), SanlockError>;
 
+    /// Gives up an orphan, whoever had it, also while its lockspace is being left.
+    fn give_up_orphan(&mut self, place: &Place) -> Result<(), SanlockError>;
+
+    /// How the conversation is ended from another thread, also while an answer is waited for.
+    fn line(&self) -> PortResult<Box<dyn Line>>;
+
     /// The leases of this process, by sanlock's own account.
     fn inquire(&mut self) -> Result<Vec<Inquired>, SanlockError>;
+}
+
+/// A conversation's connection.
+pub(crate) trait Line: Send {
+    /// Ends the conversation: to sanlock the process has died, its leases are orphans, and it is not
+    /// told to end when the lockspace fails.
+    fn hang_up(&self);
 }
 
 impl SanlockError {

@@ -79,6 +79,7 @@ int main(void) {
   struct sanlk_resource *both[2] = { lease("a", 70254592, 0), lease("b", 71303168, 0) };
   struct sanlk_resource *orphan = lease("c", 72351744, SANLK_RES_SHARED);
   struct sanlk_resource *shared = lease("a", 0, SANLK_RES_SHARED);
+  struct sanlk_resource *stranded = lease("c", 72351744, 0);
   /* What convert sends of a lease has no place; num_disks stays. */
   int s = sanlock_register(), count = 0;
   char *state = 0;
@@ -88,7 +89,8 @@ int main(void) {
   if (sanlock_acquire(s, -1, SANLK_ACQUIRE_ORPHAN_ONLY, 1, &orphan, &options)) return 5;
   if (sanlock_convert(s, -1, SANLK_CONVERT_OWNER_NOWAIT, shared)) return 6;
   if (sanlock_inquire(s, -1, 0, &count, &state)) return 7;
-  return sanlock_release(s, -1, 0, 2, both) ? 8 : 0;
+  if (sanlock_release(s, -1, 0, 2, both)) return 8;
+  return sanlock_release(s, -1, SANLK_REL_ORPHAN, 1, &stranded) ? 9 : 0;
 }
 "#;
 
@@ -108,7 +110,7 @@ fn messages_are_those_of_the_systems_library() {
     let compile = Invocation::new(compiler).args([&source, "-o", &program, "-lsanlock_client"]);
     exec.run("test", &compile)
         .expect("compiles against sanlock.h: install the package libsanlock-dev");
-    let answers = vec![(0, &b""[..]); 6];
+    let answers = vec![(0, &b""[..]); 7];
     let sanlock = listen(&folder.path().join("sanlock.sock"), answers);
     let say = Invocation::new(&program).env("SANLOCK_RUN_DIR", folder.path().to_str().unwrap());
     exec.run("test", &say).unwrap();
@@ -123,6 +125,7 @@ fn messages_are_those_of_the_systems_library() {
         wire::convert(&both[0], LeaseMode::Shared).unwrap(),
         wire::inquire(),
         wire::release(&both).unwrap(),
+        wire::give_up_orphan(&place("c", 72_351_744)).unwrap(),
     ];
     assert_eq!(said.len(), ours.len());
     for (n, (theirs, ours)) in said.iter().zip(&ours).enumerate() {

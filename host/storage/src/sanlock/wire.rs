@@ -27,6 +27,8 @@ const RES_PERSISTENT: u32 = 0x8;
 const ORPHAN_ONLY: u32 = 0x4;
 /// `SANLK_ACQUIRE_OWNER_NOWAIT` and `SANLK_CONVERT_OWNER_NOWAIT`.
 const OWNER_NOWAIT: u32 = 0x8;
+/// `SANLK_REL_ORPHAN`.
+const ORPHAN: u32 = 0x4;
 /// `SANLK_RESTRICT_SIGKILL`.
 const RESTRICT_SIGKILL: u32 = 0x2;
 
@@ -143,13 +145,22 @@ pub(super) fn convert(place: &Place, mode: LeaseMode) -> PortResult<Vec<u8>> {
 
 /// Gives leases up; `places` has [`MOST_RESOURCES`] at most.
 pub(super) fn release(places: &[Place]) -> PortResult<Vec<u8>> {
+    release_with(0, places)
+}
+
+/// Gives up an orphan, which no process has.
+pub(super) fn give_up_orphan(place: &Place) -> PortResult<Vec<u8>> {
+    release_with(ORPHAN, std::slice::from_ref(place))
+}
+
+fn release_with(flags: u32, places: &[Place]) -> PortResult<Vec<u8>> {
     let mut content = Vec::new();
     for place in places {
         content.extend(resource(place, LeaseMode::Exclusive)?);
     }
     Ok(message(
         Command::Release,
-        0,
+        flags,
         count(places)?,
         MYSELF,
         &content,

@@ -1,0 +1,108 @@
+//! The way back: devices first, then leases; and what is left where the lockspace is gone or being left.
+
+use volward_model::VolumeRef;
+use volward_ports::{PortError, PortResult, Unmet};
+
+use super::{Space, is_registry};
+use crate::lease::Entry;
+use crate::lease::claims::Held;
+use crate::sanlock::{MOST_AT_ONCE, Place, SanlockError};
+
+impl Space {
+    /// What sanlock tells of the leases here, also where this node is not in the lockspace, or is leaving it:
+    /// then there is nothing but orphans, and nobody can adopt them.
+    fn entries(&mut self) -> PortResult<(Vec<Entry>, bool)> {
+        match self.join() {
+            Ok(account) => Ok((account.entries, !self.leaving)),
+            Err(PortError::Unmet(Unmet::NotJoined { .. })) => {
+                Ok((self.world.stranded(&self.pool)?, false))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An orphan of Volward's keeps the lockspace from being left. Once its device is gone nobody needs it.
+    fn give_up_stranded(&mut self, volume: &VolumeRef, entry: &Entry) -> PortResult<()> {
+        if self.world.is_mapped(volume.id)? {
+            return Err(still_mapped(volume));
+        }
+        let place = self.where_it_is(entry);
+        let given_up = self.say(|sanlock| sanlock.give_up_orphan(&place));
+        given_up.map_err(|error| self.failed("giving up", &[volume], error))?;
+        self.claims().own.remove(&volume.id.lv);
+        Ok(())
+    }
+
+    /// Gives up what is Volward's; never the lease of what is still mapped (I1).
+    pub(in crate::direct) fn release(&mut self, volumes: &[VolumeRef]) -> PortResult<()> {
+        let (entries, joined) = self.entries()?;
+        let (mut own, mut through_lvm) = (Vec::new(), Vec::new());
+        for volume in volumes {
+            let pid = self.world.pid();
+            let held = self.claims().held(&entries, volume.id.lv, pid);
+            match held.map(|(held, entry)| (held, entry.clone())) {
+                Some((Held::Own, entry)) => {
+                    if self.world.is_mapped(volume.id)? {
+                        return Err(still_mapped(volume));
+                    }
+                    let place = self.where_it_is(&entry);
+                    own.push((volume, place));
+                }
+                Some((Held::ThroughLvm, _)) => through_lvm.push(volume.clone()),
+                Some((Held::Orphan, entry)) if !joined && self.claims().own.contains(&entry.lv) => {
+                    self.give_up_stranded(volume, &entry)?;
+                }
+                // Nothing of Volward's; the caller reads back.
+                Some((Held::ByHand | Held::Orphan, _)) | None => {}
+            }
+        }
+        for some in own.chunks(MOST_AT_ONCE) {
+            let places: Vec<Place> = some.iter().map(|(_, place)| place.clone()).collect();
+            match self.say(|sanlock| sanlock.release(&places)) {
+                Ok(()) | Err(SanlockError::NotHeld) => {}
+                Err(error) => {
+                    let volumes: Vec<&VolumeRef> = some.iter().map(|(volume, _)| *volume).collect();
+                    return Err(self.failed("giving up", &volumes, error));
+                }
+            }
+            let mut claims = self.claims();
+            for (volume, _) in some {
+                claims.own.remove(&volume.id.lv);
+            }
+        }
+        if !through_lvm.is_empty() {
+            self.world.lvm_release(&self.pool, &through_lvm)?;
+            let mut claims = self.claims();
+            for volume in through_lvm.iter().filter(|volume| !is_registry(volume)) {
+                claims.through_lvm.remove(&volume.id.lv);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the devices of volumes that Volward activated. One whose lease was lost, or is an orphan of
+    /// this daemon's, is removed too (I13); one that somebody activated by hand is not.
+    pub(in crate::direct) fn deactivate(&mut self, volumes: &[VolumeRef]) -> PortResult<()> {
+        let (entries, _) = self.entries()?;
+        for volume in volumes {
+            let pid = self.world.pid();
+            let claims = self.claims().clone();
+            let held = claims.held(&entries, volume.id.lv, pid);
+            let removes = match held.map(|(held, _)| held) {
+                Some(Held::Own) => true,
+                None | Some(Held::Orphan) => claims.own.contains(&volume.id.lv),
+                Some(Held::ThroughLvm | Held::ByHand) => false,
+            };
+            if removes {
+                self.world.unmap(volume)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn still_mapped(volume: &VolumeRef) -> PortError {
+    PortError::Busy {
+        what: format!("{volume}, whose lease is to be given up,"),
+    }
+}
