@@ -16,7 +16,7 @@ use volward_plan::{LocalPool, Refusal, VolumeInput};
 
 use crate::error::ControlError;
 use crate::ports::{
-    Clock, Devices, Journal, Leases, Machine, PortError, PortResult, Registry, Volumes,
+    Clock, Devices, Journal, Leases, Machine, PortError, PortResult, Registry, Tasks, Volumes,
 };
 use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
@@ -38,6 +38,7 @@ needs!(ObserverPorts {
     journal: Journal,
     machine: Machine,
     clock: Clock,
+    tasks: Tasks,
 });
 
 /// Looks at one shared pool.
@@ -84,7 +85,7 @@ impl Observer {
             self.complete(pool, info, Self::traces)
         };
         match self.looks.get(pool) {
-            Some(looks) => looks.reported.join(look),
+            Some(looks) => looks.reported.join(self.ports.tasks.as_ref(), look),
             None => look(),
         }
     }
@@ -101,7 +102,7 @@ impl Observer {
     pub(crate) fn validated_snapshot(&self, pool: &PoolName) -> PortResult<Arc<PoolSnapshot>> {
         let look = || self.complete(pool, self.validated_pool(pool)?, Self::traces);
         match self.looks.get(pool) {
-            Some(looks) => looks.validated.join(look),
+            Some(looks) => looks.validated.join(self.ports.tasks.as_ref(), look),
             None => look(),
         }
     }
@@ -110,7 +111,7 @@ impl Observer {
     pub(crate) fn validated_pool(&self, pool: &PoolName) -> PortResult<Arc<PoolInfo>> {
         let look = || self.ports.volumes.validated_pool(pool).map(Arc::new);
         match self.looks.get(pool) {
-            Some(looks) => looks.volumes.join(look),
+            Some(looks) => looks.volumes.join(self.ports.tasks.as_ref(), look),
             None => look(),
         }
     }

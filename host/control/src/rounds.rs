@@ -7,6 +7,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
+use crate::ports::Tasks;
+
 /// Rounds of one kind of work, one at a time.
 pub(crate) struct Rounds<T> {
     state: Mutex<State<T>>,
@@ -42,8 +44,9 @@ impl<T: Clone> Rounds<T> {
     /// The result of a round that begins after this call: of `work`, or of somebody else's who came meanwhile
     /// and whose work is the same.
     ///
-    /// A thread that asks from within a round gets one of its own: it would wait for itself.
-    pub(crate) fn join(&self, work: impl FnOnce() -> T) -> T {
+    /// A thread that asks from within a round gets one of its own: it would wait for itself. Who has to wait
+    /// gives way first.
+    pub(crate) fn join(&self, tasks: &dyn Tasks, work: impl FnOnce() -> T) -> T {
         let me = thread::current().id();
         let mut state = self.lock();
         if state.worker == Some(me) {
@@ -51,6 +54,7 @@ impl<T: Clone> Rounds<T> {
             return work();
         }
         let mine = state.begun + 1;
+        let mut others_ran = true;
         loop {
             match &state.last {
                 Some((number, result)) if *number >= mine => return result.clone(),
@@ -59,10 +63,14 @@ impl<T: Clone> Rounds<T> {
             if state.worker.is_none() && (state.begun < mine || state.failed >= mine) {
                 break;
             }
-            state = self
-                .ended
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            if others_ran {
+                drop(state);
+                others_ran = tasks.give_way();
+                state = self.lock();
+            } else {
+                let ended = self.ended.wait(state);
+                state = ended.unwrap_or_else(PoisonError::into_inner);
+            }
         }
         state.begun += 1;
         state.worker = Some(me);
@@ -121,6 +129,15 @@ mod tests {
 
     use super::*;
 
+    /// Threads that nobody holds up.
+    struct Threads;
+
+    impl Tasks for Threads {
+        fn spawn(&self, _: String, work: Box<dyn FnOnce() + Send>) {
+            thread::spawn(work);
+        }
+    }
+
     fn until(what: &str, is: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         while !is() {
@@ -137,7 +154,7 @@ mod tests {
         let first = {
             let (rounds, worked) = (Arc::clone(&rounds), Arc::clone(&worked));
             thread::spawn(move || {
-                rounds.join(|| {
+                rounds.join(&Threads, || {
                     held.recv().unwrap();
                     worked.fetch_add(1, Ordering::SeqCst) + 1
                 })
@@ -151,7 +168,7 @@ mod tests {
                 let asked = Arc::clone(&asked);
                 thread::spawn(move || {
                     asked.fetch_add(1, Ordering::SeqCst);
-                    rounds.join(|| worked.fetch_add(1, Ordering::SeqCst) + 1)
+                    rounds.join(&Threads, || worked.fetch_add(1, Ordering::SeqCst) + 1)
                 })
             })
             .collect();
@@ -164,7 +181,7 @@ mod tests {
             assert_eq!(one.join().unwrap(), 2, "one round for all of them");
         }
         assert_eq!(
-            rounds.join(|| 9),
+            rounds.join(&Threads, || 9),
             9,
             "an ended round is nobody's who comes later"
         );
@@ -177,7 +194,7 @@ mod tests {
         let broken = {
             let rounds = Arc::clone(&rounds);
             thread::spawn(move || {
-                rounds.join(|| {
+                rounds.join(&Threads, || {
                     held.recv().unwrap();
                     panic!("as it was told")
                 })
@@ -186,7 +203,7 @@ mod tests {
         until("it begins", || rounds.lock().worker.is_some());
         let next = {
             let rounds = Arc::clone(&rounds);
-            thread::spawn(move || rounds.join(|| 7))
+            thread::spawn(move || rounds.join(&Threads, || 7))
         };
         go_on.send(()).unwrap();
         assert!(broken.join().is_err());
@@ -196,6 +213,6 @@ mod tests {
     #[test]
     fn who_asks_from_within_a_round_does_not_wait_for_himself() {
         let rounds = Rounds::<u64>::default();
-        assert_eq!(rounds.join(|| rounds.join(|| 1) + 1), 2);
+        assert_eq!(rounds.join(&Threads, || rounds.join(&Threads, || 1) + 1), 2);
     }
 }

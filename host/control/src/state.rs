@@ -12,7 +12,9 @@ use volward_model::{
 use volward_plan::Unmet;
 use volward_plan::intent::Contender;
 
-use crate::ports::{Clock, Events, Finish, Leases, Machine, PortError, PortResult, Registry};
+use crate::ports::{
+    Clock, Events, Finish, Leases, Machine, PortError, PortResult, Registry, Tasks,
+};
 use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
 
@@ -40,6 +42,7 @@ needs!(StatePorts {
     machine: Machine,
     clock: Clock,
     events: Events,
+    tasks: Tasks,
 });
 
 /// An end that could not be written to the journal when it came: of an entry, or of what went on
@@ -151,7 +154,7 @@ impl State {
             written
         };
         match self.slot_writes.get(pool) {
-            Some(rounds) => rounds.join(write),
+            Some(rounds) => rounds.join(self.ports.tasks.as_ref(), write),
             // Not configured: it fails by itself.
             None => write(),
         }

@@ -62,6 +62,14 @@ impl Baton {
         self.changed.notify_all();
     }
 
+    /// Lets others run; `false` on the test's own thread, which is never held up.
+    fn pass(&self) -> bool {
+        let Some(me) = ME.get() else { return false };
+        self.give_back();
+        self.await_turn(me);
+        true
+    }
+
     fn await_turn(&self, me: usize) {
         let waiting = |inner: &mut Inner| inner.turn != Some(me);
         drop(
@@ -141,5 +149,9 @@ pub struct Workers {
 impl Tasks for Workers {
     fn spawn(&self, _name: String, work: Box<dyn FnOnce() + Send>) {
         self.baton.start(&self.node, work);
+    }
+
+    fn give_way(&self) -> bool {
+        self.baton.pass()
     }
 }
