@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use volward_model::VolumeRef;
 use volward_ports::{PortError, PortResult};
 
+use crate::deadline::Deadline;
 use crate::kernel;
 
 /// Between two looks whether the kernel has done it: an ioctl takes 20 us.
@@ -34,8 +35,8 @@ pub(super) fn unawaited(
         what: what.to_owned(),
         reason: error.to_string(),
     })?;
-    let end = Instant::now() + DEADLINE;
-    while Instant::now() < end {
+    let end = Deadline::after(DEADLINE);
+    while !end.passed() {
         match answered.recv_timeout(PAUSE) {
             Ok(done) => return done,
             Err(RecvTimeoutError::Timeout) if is_done()? => return Ok(()),
@@ -62,9 +63,9 @@ fn path_of(volume: &VolumeRef) -> PathBuf {
 /// If it does not in time.
 pub(super) fn await_path(volume: &VolumeRef) -> PortResult<()> {
     let path = path_of(volume);
-    let end = Instant::now() + DEADLINE;
+    let end = Deadline::after(DEADLINE);
     while kernel::node(&path).is_err() {
-        if Instant::now() > end {
+        if end.passed() {
             return Err(PortError::Deadline {
                 what: format!("udev, which makes {},", path.display()),
                 after: DEADLINE,

@@ -20,11 +20,13 @@ pub(super) enum Safety {
     OnDisk,
 }
 
+type Work = dyn Fn(&Connection) -> Result<(), Trouble> + Send;
+
 /// What one caller writes. It may run more than once: where another one's fails, the transaction is rolled
 /// back, and each has one of its own.
 struct Job {
     safety: Safety,
-    run: Box<dyn Fn(&Connection) -> Result<(), Trouble> + Send>,
+    run: Box<Work>,
     broken: Box<dyn Fn(Trouble) + Send>,
 }
 
