@@ -7,7 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use crate::ports::Tasks;
+use crate::ports::{Tasks, Waiting};
 
 /// Rounds of one kind of work, one at a time.
 pub(crate) struct Rounds<T> {
@@ -44,8 +44,7 @@ impl<T: Clone> Rounds<T> {
     /// The result of a round that begins after this call: of `work`, or of somebody else's who came meanwhile
     /// and whose work is the same.
     ///
-    /// A thread that asks from within a round gets one of its own: it would wait for itself. Who has to wait
-    /// gives way first.
+    /// A thread that asks from within a round gets one of its own: it would wait for itself.
     pub(crate) fn join(&self, tasks: &dyn Tasks, work: impl FnOnce() -> T) -> T {
         let me = thread::current().id();
         let mut state = self.lock();
@@ -54,7 +53,7 @@ impl<T: Clone> Rounds<T> {
             return work();
         }
         let mine = state.begun + 1;
-        let mut others_ran = true;
+        let mut waiting = Waiting::LookAgain;
         loop {
             match &state.last {
                 Some((number, result)) if *number >= mine => return result.clone(),
@@ -63,14 +62,17 @@ impl<T: Clone> Rounds<T> {
             if state.worker.is_none() && (state.begun < mine || state.failed >= mine) {
                 break;
             }
-            if others_ran {
-                drop(state);
-                others_ran = tasks.give_way();
-                state = self.lock();
-            } else {
+            if waiting == Waiting::Block {
                 let ended = self.ended.wait(state);
                 state = ended.unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
+            drop(state);
+            waiting = tasks.waiting();
+            if waiting == Waiting::Never {
+                return work();
+            }
+            state = self.lock();
         }
         state.begun += 1;
         state.worker = Some(me);

@@ -38,7 +38,7 @@ pub use operation::{
 };
 pub use policy::{Decisions, Policy};
 pub use registry::{REGISTRY_NODES, REGISTRY_SIZE, Registry};
-pub use tasks::{FaultPoints, NoFaultPoints, Tasks};
+pub use tasks::{FaultPoints, NoFaultPoints, Tasks, Waiting};
 pub use volumes::{NewVolume, Volumes};
 pub use volward_plan::Unmet;
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use volward_control::ports::Tasks;
+use volward_control::ports::{Tasks, Waiting};
 use volward_storage::fake::{FakeCluster, FakeNode};
 
 use crate::doubles::Death;
@@ -62,12 +62,14 @@ impl Baton {
         self.changed.notify_all();
     }
 
-    /// Lets others run; `false` on the test's own thread, which is never held up.
-    fn pass(&self) -> bool {
-        let Some(me) = ME.get() else { return false };
+    /// Lets others run. The test's own thread is never held up, and nobody would give the others a turn.
+    fn pass(&self) -> Waiting {
+        let Some(me) = ME.get() else {
+            return Waiting::Never;
+        };
         self.give_back();
         self.await_turn(me);
-        true
+        Waiting::LookAgain
     }
 
     fn await_turn(&self, me: usize) {
@@ -151,7 +153,7 @@ impl Tasks for Workers {
         self.baton.start(&self.node, work);
     }
 
-    fn give_way(&self) -> bool {
+    fn waiting(&self) -> Waiting {
         self.baton.pass()
     }
 }

@@ -219,8 +219,13 @@ impl Cluster {
     }
 
     fn end_workers(&self, n: usize) {
-        for worker in self.baton.alive(Some(NODES[n])) {
-            while self.baton.alive(Some(NODES[n])).contains(&worker) {
+        // In turn: one may wait for what another one does.
+        loop {
+            let alive = self.baton.alive(Some(NODES[n]));
+            if alive.is_empty() {
+                return;
+            }
+            for worker in alive {
                 self.baton.step(worker);
             }
         }

@@ -40,7 +40,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_nothing_behind() {
         assert!(
             answer
                 .stderr
-                .contains("/run/lab/typo.toml line 9: unknown field `kund`, expected"),
+                .contains("/run/lab/typo.toml line 10: unknown field `kund`, expected"),
             "{answer:?}"
         );
     }

@@ -1,6 +1,10 @@
 //! What the two lease providers owe each other: the same devices, the same refusals, and each leaves the other's
 //! leases alone.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+#![cfg_attr(
+    not(feature = "long"),
+    allow(dead_code, unused_imports, reason = "the long stories use them")
+)]
 
 use std::time::Duration;
 
@@ -140,6 +144,7 @@ fn start_lvmlockd(node: &Node) {
 
 /// The daemon, lvmlockd or both are killed and started again, in each order: neither takes nor frees what is the
 /// other's, and the attachment feels nothing.
+#[cfg(feature = "long")]
 #[test]
 fn i5_daemon_and_lvmlockd_die_in_any_order_and_keep_to_their_own_leases() {
     let cluster = cluster();
@@ -254,6 +259,7 @@ fn the_global_lock_is_elsewhere(volward: &Volward<'_>) {
 }
 
 /// A pool whose LUN is gone ends neither the daemon nor what it does in other pools.
+#[cfg(feature = "long")]
 #[test]
 fn a_pool_that_is_lost_keeps_back_no_other() {
     let cluster = cluster();
@@ -299,6 +305,7 @@ fn a_pool_that_is_lost_keeps_back_no_other() {
 /// The daemon is dead, somebody deactivates the registry, which keeps the lockspace from being stopped, and stops it:
 /// sanlock waits for the dead daemon's lease and lets nobody adopt it. The next daemon gives it up when its guest
 /// has gone. (Through lvmlockd the LV's own lease is what refuses to have the lockspace stopped.)
+#[cfg(feature = "long")]
 #[test]
 fn a_lockspace_that_is_stopped_over_a_dead_daemons_lease_is_left_once_its_guest_has_gone() {
     let cluster = cluster();

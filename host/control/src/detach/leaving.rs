@@ -1,6 +1,7 @@
 //! What is known of the volumes that a detach lets go: their homes, and what speaks against it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use volward_model::{
     AttachmentState, CopyLv, CopyStage, DeviceInfo, DeviceRole, Home, HomeState, InstanceId,
@@ -19,7 +20,7 @@ impl Detach {
         instance: InstanceId,
         selected: &[StoredAttachment],
     ) -> Vec<DetachingVolume> {
-        let mut pools: BTreeMap<PoolName, Option<PoolInfo>> = BTreeMap::new();
+        let mut pools: BTreeMap<PoolName, Option<Arc<PoolInfo>>> = BTreeMap::new();
         let mut leaving = Vec::new();
         let traces = self.observer.traces();
         if let Err(error) = &traces {
@@ -28,7 +29,7 @@ impl Detach {
         for attachment in selected {
             let volume = &attachment.volume;
             let info = pools.entry(volume.pool.clone()).or_insert_with(|| {
-                let info = self.ports.volumes.pool(&volume.pool);
+                let info = self.observer.validated_pool(&volume.pool);
                 info.inspect_err(|error| {
                     let what = format!("detaching without a report of pool {}", volume.pool);
                     self.trouble(what, error);
