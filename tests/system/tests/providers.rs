@@ -91,6 +91,7 @@ fn corpus(node: &Node) -> Vec<&'static str> {
 }
 
 /// What volwardd maps is what `lvchange` maps, sector for sector, under the same names and UUIDs.
+#[cfg(feature = "long")]
 #[test]
 fn tables_are_those_of_lvchange_for_every_layout() {
     let cluster = cluster();

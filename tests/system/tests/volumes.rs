@@ -1,5 +1,9 @@
 //! What operators do to volumes and to LVM beneath the daemon: kinds that have no lease of their own, renames,
 //! lists in lvm.conf, libvirt's own pools. One cluster for all of it; each part leaves it as it was.
+#![cfg_attr(
+    not(feature = "long"),
+    allow(dead_code, unused_imports, reason = "the long story uses them")
+)]
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
 use std::time::Duration;
@@ -13,6 +17,7 @@ const OTHER: &str = "c0ffeeff-0000-4000-8000-000000000000";
 /// Patience with an LVM command that makes several things.
 const LVM: Duration = Duration::from_secs(120);
 
+#[cfg(feature = "long")]
 #[test]
 fn what_is_done_to_volumes_beneath_the_daemon_is_refused_or_followed() {
     let lab = Lab::open().unwrap();

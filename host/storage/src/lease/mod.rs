@@ -162,7 +162,7 @@ impl Sanlock {
     /// The members of the pool's lockspace; this node is marked.
     ///
     /// # Errors
-    /// As [`Sanlock::account`].
+    /// If sanlock does not answer, or not as is understood.
     pub fn members(&self, pool: &PoolName) -> PortResult<Vec<Member>> {
         let lockspace = lockspace(pool);
         let found = self.call(pool, "asking sanlock for its members", move |library| {
