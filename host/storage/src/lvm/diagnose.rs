@@ -133,9 +133,7 @@ impl Diagnose for Lvm {
     }
 
     fn activation_lists(&self) -> PortResult<ActivationLists> {
-        let line = vec!["lvmconfig".to_owned()];
-        let output = self.lvm("doctor", REPORT_DEADLINE, line)?;
-        Ok(lists(&String::from_utf8_lossy(&output.stdout)))
+        self.lists("doctor")
     }
 
     fn global_lock_pools(&self) -> PortResult<Vec<String>> {
@@ -148,6 +146,13 @@ impl Diagnose for Lvm {
 }
 
 impl Lvm {
+    /// What the node's configuration says of activation, asked in that lane.
+    pub(super) fn lists(&self, lane: &str) -> PortResult<ActivationLists> {
+        let line = vec!["lvmconfig".to_owned()];
+        let output = self.lvm(lane, REPORT_DEADLINE, line)?;
+        Ok(lists(&String::from_utf8_lossy(&output.stdout)))
+    }
+
     fn groups(&self, lane: &str, devices: &[&str]) -> PortResult<Vec<FoundGroup>> {
         // Read without lvmlockd: it may be what is missing.
         let mut line = vec!["vgs", "--reportformat", "json", "--shared"];

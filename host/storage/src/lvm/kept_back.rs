@@ -1,14 +1,15 @@
 //! What the node's lvm.conf keeps from activation. LVM obeys its lists itself; who maps volumes without LVM has
 //! to ask for them, and a process for each attach would cost what that saves.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use volward_model::PoolName;
 use volward_ports::PortResult;
 
 use super::Lvm;
-use super::diagnose::{ActivationLists, Diagnose, Listed, listed};
+use super::diagnose::{ActivationLists, Listed, listed};
 
 /// Where LVM reads its lists, in `/etc`.
 const FILES: [&str; 2] = ["lvm/lvm.conf", "lvm/lvmlocal.conf"];
@@ -16,33 +17,36 @@ const FILES: [&str; 2] = ["lvm/lvm.conf", "lvm/lvmlocal.conf"];
 /// When each file was changed last, and its size; `None` where there is no such file.
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
-/// The lists as they were read, and of which files.
+/// What was found for each pool, and of which files.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Option<(Stamp, ActivationLists)>>);
+pub(super) struct Known(Mutex<HashMap<PoolName, (Stamp, bool)>>);
+
+impl Known {
+    /// Never held while LVM is asked: a pool that hangs keeps back no other.
+    fn pools(&self) -> MutexGuard<'_, HashMap<PoolName, (Stamp, bool)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Lvm {
     /// Whether `volume_list` or `read_only_volume_list` says anything of the pool, or of some of its volumes, but
-    /// that all are activated as they are. LVM is asked once, and again when its files have changed.
+    /// that all are activated as they are. LVM is asked once, in the pool's own lane, and again when its files
+    /// have changed.
     ///
     /// # Errors
     /// If LVM does not answer.
     pub(crate) fn keeps_back(&self, pool: &PoolName) -> PortResult<bool> {
         let stamp = self.stamp();
-        let mut known = self
-            .kept_back
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let lists = match &*known {
-            Some((then, lists)) if *then == stamp => lists.clone(),
-            _ => {
-                // Read after the stamp was: what changes in between is read once more.
-                let lists = self.activation_lists()?;
-                *known = Some((stamp, lists.clone()));
-                lists
-            }
-        };
-        Ok(says_something(&lists, pool))
+        if let Some((then, keeps_back)) = self.kept_back.pools().get(pool)
+            && *then == stamp
+        {
+            return Ok(*keeps_back);
+        }
+        // Read after the stamp was: what changes in between is read once more.
+        let keeps_back = says_something(&self.lists(pool.as_str())?, pool);
+        let found = (stamp, keeps_back);
+        self.kept_back.pools().insert(pool.clone(), found);
+        Ok(keeps_back)
     }
 
     fn stamp(&self) -> Stamp {
