@@ -101,16 +101,8 @@ impl Fence {
             (standing, missing)
         };
         self.act(pool, &standing);
-        if matches!(standing, Standing::Lost { .. }) && matches!(said, Said::Joined { .. }) {
-            // Under the new generation, that others see who wrote it; a registry that cannot be
-            // written now is written again.
-            if let Err(error) = self.state.write_slot(pool) {
-                let (pool, reason) = (pool.clone(), error.to_string());
-                let what = "what this node still has";
-                self.ports
-                    .events
-                    .tell(&Event::Unseen { pool, what, reason });
-            }
+        if let (Standing::Lost { .. }, Said::Joined { generation, .. }) = (&standing, &said) {
+            self.show_what_is_left(pool, *generation);
         }
         let lost = |a: &StoredAttachment| {
             // A request that has the volume changes its lease, or takes it away.
@@ -122,6 +114,29 @@ impl Fence {
                 attachment.volume
             );
             self.cut_off(&attachment, reason, false);
+        }
+    }
+
+    /// Under the new generation, that others see who wrote it: once. A registry that cannot be written now is
+    /// written again, by whoever tries again what failed.
+    fn show_what_is_left(&self, pool: &PoolName, generation: Option<u64>) {
+        let shown = self.state.followed().get(pool).and_then(|f| f.shown);
+        let is_shown = shown.is_some() && shown == generation;
+        if is_shown || self.state.unwritten().contains(pool) {
+            return;
+        }
+        match self.state.write_slot(pool) {
+            Ok(()) => {
+                let mut pools = self.state.followed();
+                pools.entry(pool.clone()).or_default().shown = generation;
+            }
+            Err(error) => {
+                let (pool, reason) = (pool.clone(), error.to_string());
+                let what = "what this node still has";
+                self.ports
+                    .events
+                    .tell(&Event::Unseen { pool, what, reason });
+            }
         }
     }
 

@@ -148,19 +148,8 @@ impl State {
     /// Writes this node's slot as the attachment table is now, or later. What fails is written again: an
     /// intent that stays behind keeps other nodes waiting.
     pub(crate) fn write_slot(&self, pool: &PoolName) -> PortResult<()> {
-        // Asked before: only the write itself is waited for.
-        let identity = match self.identity(pool) {
-            Ok(identity) => identity,
-            Err(error) => {
-                self.note_written(pool, false);
-                return Err(error);
-            }
-        };
         let write = || {
-            let slot = self
-                .attachment_table()
-                .slot(pool, &identity, self.ports.clock.now_ms());
-            let written = self.ports.registry.write(pool, &slot);
+            let written = self.write_slot_alone(pool);
             self.note_written(pool, written.is_ok());
             written
         };
@@ -169,6 +158,15 @@ impl State {
             // Not configured: it fails by itself.
             None => write(),
         }
+    }
+
+    /// What it says is of one moment: who this node is, and what it has.
+    fn write_slot_alone(&self, pool: &PoolName) -> PortResult<()> {
+        let identity = self.identity(pool)?;
+        let slot = self
+            .attachment_table()
+            .slot(pool, &identity, self.ports.clock.now_ms());
+        self.ports.registry.write(pool, &slot)
     }
 
     fn identity(&self, pool: &PoolName) -> PortResult<Identity> {

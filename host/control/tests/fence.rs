@@ -323,3 +323,42 @@ fn i2_what_a_node_had_before_it_joined_again_counts_until_it_says_otherwise() {
     n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
     assert_eq!(clean(&lab, &n1), [""; 0]);
 }
+
+/// Twice a second for as long as it lasts it would be a log full of the same sentence, and a LUN full of the
+/// same slot.
+#[test]
+fn what_a_node_still_has_is_shown_once_and_tried_again_by_its_owner() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    // The lockspace is there, and is not renewed.
+    n1.kernel.set_renewed_ago(Duration::from_secs(60));
+    let failure = PortError::Busy { what: "it".into() };
+    n1.kernel.fail_on("write-registry", failure);
+    let unseen = || {
+        let told = n1.events.told();
+        let unseen = |event: &&Event| matches!(event, Event::Unseen { .. });
+        told.iter().filter(unseen).count()
+    };
+    let written = || {
+        let calls = n1.kernel.journal().into_iter();
+        let writes = calls.filter(|call| call.starts_with("write-registry"));
+        writes.count()
+    };
+    let before = written();
+    for _ in 0..4 {
+        look(&n1);
+    }
+    assert_eq!((unseen(), written() - before), (1, 1));
+    n1.node.try_again();
+    n1.tasks.run_all();
+    look(&n1);
+    let shown = written();
+    assert!(shown > before + 1, "its owner has written it");
+    for _ in 0..4 {
+        look(&n1);
+    }
+    assert_eq!((unseen(), written()), (1, shown));
+}

@@ -11,10 +11,11 @@ use super::operation::{Operation, StepMark};
 
 /// Conversation with the state database.
 pub trait Journal: Send + Sync {
-    /// The next number of an attach request; never given twice, also after a crash.
+    /// The next number of an attach request. It is durable with the next entry that is begun: a number that an
+    /// entry has, or that anybody was told of, is never given twice, also after a crash.
     ///
     /// # Errors
-    /// If it cannot be made durable.
+    /// If it cannot be written.
     fn next_sequence(&self) -> PortResult<u64>;
 
     /// Writes an entry, durably (I30), and says its number.

@@ -8,6 +8,8 @@ pub(crate) struct Followed {
     pub watch: LeaseWatch,
     /// A question is under way: one that hangs is not asked beside it.
     pub asking: bool,
+    /// The lockspace generation under which other nodes were shown, after a loss, what this one still has.
+    pub shown: Option<u64>,
     /// What was told last, so that each change is told once.
     pub told: Option<&'static str>,
 }
