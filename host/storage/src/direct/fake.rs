@@ -101,6 +101,10 @@ impl Users for FakeHere {
 }
 
 impl World for FakeHere {
+    fn mapper(&self) -> &dyn Users {
+        self
+    }
+
     fn pid(&self) -> u32 {
         PID
     }

@@ -220,7 +220,7 @@ impl Space {
         if let Some((Held::Orphan, _)) = claims.held(&account.entries, volume.id.lv, pid) {
             return Err(self.failed("taking", &[volume], SanlockError::Orphan));
         }
-        claims.must_be_free(account, volume, pid, &*self.world)
+        claims.must_be_free(account, volume, pid, self.world.mapper())
     }
 
     /// Which of them another process of this node has.
@@ -253,7 +253,7 @@ impl Space {
                 }
                 Some((Held::ThroughLvm, _)) => through_lvm.push(volume.clone()),
                 Some((Held::ByHand, entry)) => {
-                    return Err(by_hand(volume, Some(entry.pid), &*self.world));
+                    return Err(by_hand(volume, Some(entry.pid), self.world.mapper()));
                 }
                 Some((Held::Orphan, _)) => {
                     return Err(self.failed("converting", &[volume], SanlockError::Orphan));

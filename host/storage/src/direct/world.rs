@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use volward_model::device::lv_dm_uuid;
-use volward_model::{LeaseMode, PoolName, VolumeId, VolumeRef};
+use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_ports::{Applied, PortResult, Volumes};
 
 use super::device::{self, Wanted};
@@ -16,7 +16,10 @@ use crate::lvm::Lvm;
 use crate::sanlock::{Connection, Conversation, SOCKET};
 
 /// A node, as far as leases and activation go.
-pub(super) trait World: Users + Send + Sync {
+pub(super) trait World: Send + Sync {
+    /// Its LVs' devices, and who uses them.
+    fn mapper(&self) -> &dyn Users;
+
     /// This process, as sanlock sees it.
     fn pid(&self) -> u32;
 
@@ -67,17 +70,11 @@ impl Here {
     }
 }
 
-impl Users for Here {
-    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool> {
-        Mapper.is_mapped(volume)
-    }
-
-    fn users(&self, volume: VolumeId) -> Vec<String> {
-        Mapper.users(volume)
-    }
-}
-
 impl World for Here {
+    fn mapper(&self) -> &dyn Users {
+        &Mapper
+    }
+
     fn pid(&self) -> u32 {
         std::process::id()
     }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::volume::REGISTRY_VOLUME;
-use volward_model::{LeaseMode, PoolName, VolumeId, VolumeRef};
+use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_ports::{LeaseStatus, PortResult};
 
 use crate::lease::claims::{Claims, Held, Mapper, Users};
@@ -12,7 +12,10 @@ use crate::lease::{Account, LeftByUs, Sanlock};
 use crate::lvm::Lvm;
 
 /// What is needed of a node.
-pub(super) trait World: Users {
+pub(super) trait World {
+    /// Its LVs' devices, and who uses them.
+    fn mapper(&self) -> &dyn Users;
+
     /// What sanlock tells of the pool's lockspace now.
     fn account(&self, pool: &PoolName) -> PortResult<Account>;
 
@@ -30,17 +33,11 @@ pub(super) struct Here {
     pub(super) sanlock: Arc<Sanlock>,
 }
 
-impl Users for Here {
-    fn is_mapped(&self, volume: VolumeId) -> PortResult<bool> {
-        Mapper.is_mapped(volume)
-    }
-
-    fn users(&self, volume: VolumeId) -> Vec<String> {
-        Mapper.users(volume)
-    }
-}
-
 impl World for Here {
+    fn mapper(&self) -> &dyn Users {
+        &Mapper
+    }
+
     fn account(&self, pool: &PoolName) -> PortResult<Account> {
         self.sanlock.account(pool)
     }
@@ -95,7 +92,7 @@ impl<W: World> Hands<W> {
         let account = self.world.account(pool)?;
         let claims = self.claims().clone();
         for volume in volumes.iter().filter(|volume| !is_registry(volume)) {
-            claims.must_be_free(&account, volume, std::process::id(), &self.world)?;
+            claims.must_be_free(&account, volume, std::process::id(), self.world.mapper())?;
         }
         let lvs = volumes.iter().map(|volume| volume.id.lv);
         self.claims().through_lvm.extend(lvs);
@@ -139,7 +136,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use volward_model::HeldLease;
+    use volward_model::{HeldLease, VolumeId};
     use volward_ports::{Freshness, PortError, Unmet};
 
     use super::*;
@@ -165,6 +162,10 @@ mod tests {
     }
 
     impl World for Fake {
+        fn mapper(&self) -> &dyn Users {
+            self
+        }
+
         fn account(&self, _: &PoolName) -> PortResult<Account> {
             Ok(Account {
                 entries: self.leases.borrow().clone(),

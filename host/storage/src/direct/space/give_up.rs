@@ -23,7 +23,7 @@ impl Space {
 
     /// An orphan of Volward's keeps the lockspace from being left. Once its device is gone nobody needs it.
     fn give_up_stranded(&mut self, volume: &VolumeRef, entry: &Entry) -> PortResult<()> {
-        if self.world.is_mapped(volume.id)? {
+        if self.world.mapper().is_mapped(volume.id)? {
             return Err(still_mapped(volume));
         }
         let place = self.where_it_is(entry);
@@ -42,7 +42,7 @@ impl Space {
             let held = self.claims().held(&entries, volume.id.lv, pid);
             match held.map(|(held, entry)| (held, entry.clone())) {
                 Some((Held::Own, entry)) => {
-                    if self.world.is_mapped(volume.id)? {
+                    if self.world.mapper().is_mapped(volume.id)? {
                         return Err(still_mapped(volume));
                     }
                     let place = self.where_it_is(&entry);
