@@ -63,6 +63,7 @@ fn at_pool(daemon: &Arc<Daemon>, pool: &PoolSection) -> Work<Looked> {
         },
         PoolKind::Shared => {
             let mut checks = pools::examine(&of, &pool);
+            // That it cannot be asked is among the checks already.
             let status = of.leases.status(&pool.name).ok();
             checks.extend(status.and_then(|status| pools::orphans(&pool.name, &status)));
             let checks = checks.into_iter();

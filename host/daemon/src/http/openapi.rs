@@ -38,7 +38,10 @@ pub(crate) fn document() -> Value {
             "title": "volwardd",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "HTTP over a unix socket; origin and uid of a caller come from its \
-                            credentials. Every failure has a Problem as its body.",
+                            credentials. Every failure has a Problem as its body. How long a caller waits for an \
+                            answer it may say in the header `Prefer: wait=SECONDS` (RFC 7240): what \
+                            could not be answered in time is refused at once, with the code `busy` and \
+                            `retry_after_ms`.",
         },
         "paths": paths,
         "components": { "schemas": schemas },

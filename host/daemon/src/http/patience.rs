@@ -7,9 +7,9 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
-/// Of who says nothing. Less than libvirt's hook of 0.1.0 waits, which is a minute.
+/// Of a caller who says nothing. Less than the hook of 0.1.0 waits, which is a minute.
 pub(super) const UNTOLD: Duration = Duration::from_secs(20);
-/// Of who waits longer than that; his place in the queue is no better for it.
+/// Whoever would wait longer is told to ask again: nothing that is served at all takes so long.
 const LONGEST: Duration = Duration::from_secs(600);
 /// An answer that comes at the last moment comes too late.
 const MARGIN: Duration = Duration::from_secs(2);
