@@ -112,7 +112,7 @@ def _of_schema(schema: dict[str, Any]) -> set[str]:
     if "enum" in schema or "const" in schema:
         words: list[str] = schema.get("enum") or [schema["const"]]
         return {f"'{word}'" for word in words}
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    kinds: list[str] = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     names = {"string": "str", "integer": "int", "boolean": "bool"}
     if kinds == ["object"]:
         return {f"object of {sorted(schema['properties'])}"}

@@ -85,13 +85,15 @@ class LibvirtVolwardVolumeDriver(libvirt_volume.LibvirtVolumeDriver):
 class LibvirtDriver(libvirt_driver.LibvirtDriver):
     """nova's libvirt driver: `compute_driver = volward.LibvirtDriver`."""
 
-    def _should_disconnect_target(self, *args: Any, **kwargs: Any) -> bool:
+    def _should_disconnect_target(
+        self, context: Any, instance: Any, multiattach: Any, vol_driver: Any, volume_id: Any
+    ) -> bool:
         # nova leaves a volume connected that another instance of the node has too. Each of ours has an
         # attachment of its own, and what is left would keep its lease.
-        given = [*args, *kwargs.values()]
-        if any(isinstance(one, LibvirtVolwardVolumeDriver) for one in given):
+        if isinstance(vol_driver, LibvirtVolwardVolumeDriver):
             return True
-        return bool(super()._should_disconnect_target(*args, **kwargs))
+        theirs = super()._should_disconnect_target(context, instance, multiattach, vol_driver, volume_id)
+        return bool(theirs)
 
     def check_can_live_migrate_source(
         self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None
