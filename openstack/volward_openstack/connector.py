@@ -52,13 +52,14 @@ class VolwardConnector(base.BaseLinuxConnector):
 
     @utils.connect_volume_prepare_result  # An encryptor puts its own device in place of the path it is given.
     def connect_volume(self, connection_properties: dict[str, Any]) -> dict[str, Any]:
-        """Attaches. `path` is the device, `access` what was granted."""
+        """Attaches. `path` is for the caller, `device` the attachment's own, `access` what was granted."""
         with _as_brick():
             whose = attachments.owner(connection_properties, self._host)
             granted = attachments.attach(self._client, attachments.disk(connection_properties), whose)
         return {
             "type": "block",
             "path": granted["device"],
+            "device": granted["device"],
             "access": granted["access"],
             # Where no link for an encryptor can be made, this is what os-brick calls disconnect_volume with.
             attachments.NAME: connection_properties[attachments.NAME],

@@ -54,9 +54,14 @@ class LibvirtVolwardVolumeDriver(libvirt_volume.LibvirtVolumeDriver):
         """The disk for libvirt: read-only where no more than that was granted."""
         conf = super().get_config(connection_info, disk_info)
         conf.driver_io = "native"
-        if connection_info["data"].get(NAME, {}).get("granted") == "read-only":
+        ours = connection_info["data"].get(NAME, {})
+        if ours.get("granted") == "read-only":
             # qemu starts no guest that is to write to what it cannot write to.
             conf.readonly = True
+        if conf.volume_encryption is not None and "device" in ours:
+            # qemu decrypts, and no encryptor takes the link that os-brick has made for one. libvirt's hook
+            # refuses links to our devices.
+            conf.source_path = ours["device"]
         return conf
 
     def connect_volume(self, connection_info: dict[str, Any], instance: Any) -> None:
@@ -68,7 +73,7 @@ class LibvirtVolwardVolumeDriver(libvirt_volume.LibvirtVolumeDriver):
         data = connection_info["data"]
         data["device_path"] = info["path"]
         # nova asks for the configuration after this, and keeps the connection information.
-        data[NAME] = {**data[NAME], "granted": info["access"]}
+        data[NAME] = {**data[NAME], "granted": info["access"], "device": info["device"]}
 
     def disconnect_volume(self, connection_info: dict[str, Any], instance: Any, force: bool = False) -> None:
         """Detaches it."""

@@ -85,7 +85,8 @@ class Node:
         self.driver._disconnect_volume(self.context, connection, instance, encryption={})
 
     def xml(self, connection: dict[str, Any]) -> str:
-        return str(self.driver._get_volume_config(connection, DISK_INFO).to_xml())
+        volumes = self.driver._get_volume_driver(connection)
+        return str(volumes.get_config(connection, DISK_INFO).to_xml())
 
     def attached(self) -> list[str]:
         """The instances that have the volume."""
@@ -207,9 +208,31 @@ def test_what_is_granted_read_only_is_read_only_for_libvirt(node: Node) -> None:
     node.disconnect(connection, instance)
 
 
+def test_an_encrypted_volume_has_its_own_path_where_qemu_decrypts_and_the_encryptors_elsewhere(
+    node: Node,
+) -> None:
+    connection, instance = node.connection(), node.instance()
+    connection["data"]["encrypted"] = True
+    with mock.patch("os_brick.privileged.rootwrap.link_root"):
+        node.connect(connection, instance)
+    link = connection["data"]["device_path"]
+    assert link.startswith("/dev/disk/by-id/os-brick+")
+    device = f"/{instance.uuid}/san/{node.volume}"
+    assert f'<source dev="{link}"/>' in node.xml(connection)
+    secret = mock.Mock(UUIDString=lambda: str(uuid.uuid4()))
+    with mock.patch.object(node.driver._host, "find_secret", return_value=secret):
+        xml = node.xml(connection)
+    assert f'{device}"/>' in xml
+    assert "<encryption" in xml
+    with mock.patch("os_brick.privileged.rootwrap.unlink_root") as unlinked:
+        node.disconnect(connection, instance)
+    unlinked.assert_called_once()
+    assert node.attached() == []
+
+
 def test_a_guest_is_given_the_disk_and_if_it_is_not_the_volume_is_let_go(node: Node) -> None:
     connection, guest = node.connection(), mock.MagicMock()
-    instance = node.instance(system_metadata={}, image_ref="")
+    instance = node.instance(system_metadata={}, image_ref="", flavor=objects.Flavor(extra_specs={}))
     node.driver._host.get_guest = mock.Mock(return_value=guest)
     attach = (node.context, connection, instance, "/dev/vdb", "virtio")
     with (
