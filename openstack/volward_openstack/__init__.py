@@ -8,6 +8,7 @@ problems      how a call fails, each with the daemon's sentence
 attachments   from what Cinder and nova say of a volume to a request, and back
 connector     os-brick's connector (imports os-brick)
 nova_driver   nova's libvirt driver and its driver of our volumes (imports nova)
+cinder_driver Cinder's driver of volumes that exist (imports cinder)
 register      puts these into os-brick's and nova's tables
 compute       volward-nova-compute, for who wants no file of ours in nova's folder
 """

@@ -16,9 +16,9 @@ pub(crate) enum Part {
     /// Without a node: formatting, lints, licences, unit tests, documentation
     Fast,
     /// Policies in C, JavaScript and Python, and what `volward-policy new` makes, built and asked;
-    /// the Python package beside nova and os-brick
+    /// the Python package beside nova, Cinder and os-brick
     Languages,
-    /// The Python package alone: its lints and tests, and its tests beside nova and os-brick
+    /// The Python package alone: its lints and tests, and its tests beside nova, Cinder and os-brick
     Openstack,
     /// On emulated nodes: the lab's own tests and the stories
     Lab,

@@ -8,7 +8,9 @@ import textwrap
 from tests.conftest import missing
 from tests.wheel import PACKAGE
 
-SENTENCE = "{} is not installed here: cargo xtask test openstack installs nova, os-brick and this package"
+SENTENCE = (
+    "{} is not installed here: cargo xtask test openstack installs nova, Cinder, os-brick and this package"
+)
 
 
 def need(module: str) -> None:
