@@ -111,6 +111,7 @@ impl Tools {
         }
         run(Command::new(&self.python)
             .current_dir(&self.package)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .args(["-m", "tests.wheel"])
             .arg(&built))?;
         let wheels = fs::read_dir(&built).with_context(|| built.display().to_string())?;
