@@ -58,7 +58,9 @@ class LibvirtVolwardVolumeDriver(libvirt_volume.LibvirtVolumeDriver):
         if ours.get("granted") == "read-only":
             # qemu starts no guest that is to write to what it cannot write to.
             conf.readonly = True
-        if conf.volume_encryption is not None and "device" in ours:
+        # What nova 34 calls volume_encryption was encryption in nova 26.
+        by_qemu = getattr(conf, "encryption", None) or getattr(conf, "volume_encryption", None)
+        if by_qemu is not None and "device" in ours:
             # qemu decrypts, and no encryptor takes the link that os-brick has made for one. libvirt's hook
             # refuses links to our devices.
             conf.source_path = ours["device"]
