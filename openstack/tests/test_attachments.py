@@ -121,13 +121,15 @@ def test_an_attach_says_all_there_is_to_say_and_is_called_off_with_its_caller() 
                     "pool": "san",
                     "volume": "a",
                     "access": "read-write",
-                    "sharing": "exclusive",
                     "accept_narrowing": True,
                 }
             ],
             "only_while_waiting": True,
         }
     ]
+    client = Scripted(granted())
+    attachments.attach(client, Disk("san", "a", "read-write", True), INSTANCE)
+    assert client.asked[0]["disks"][0]["sharing"] == "shared"
 
 
 def test_what_passes_by_itself_is_asked_again_for_half_a_minute(slept: list[float]) -> None:

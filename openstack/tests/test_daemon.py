@@ -5,11 +5,12 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
 from tests.fake_daemon import NOVA, STRANGER, FakeCluster
-from volward_openstack import attachments
+from volward_openstack import attachments, shapes
 from volward_openstack.attachments import Disk, Owner
 from volward_openstack.client import Client
 from volward_openstack.problems import NoDaemon, Refusal, TimedOut
@@ -62,6 +63,27 @@ def test_a_volume_comes_and_goes_and_neither_is_done_twice(cluster: FakeCluster,
     assert attachments.paths(cluster.n1, disk(volume), whose) == []
     # Each of these was held against the document.
     assert {("POST", "/v1/attach", 200), ("POST", "/v1/detach", 200)} < cluster.n1.seen
+
+
+@pytest.mark.parametrize(
+    ("access", "shared"), [("read-write", False), ("read-write", True), ("read-only", False)]
+)
+def test_libvirts_hook_which_asks_after_nova_finds_it_attached_and_its_release_is_nova_s_detach(
+    cluster: FakeCluster, shareable: str, access: Literal["read-write", "read-only"], shared: bool
+) -> None:
+    whose = instance()
+    granted = attachments.attach(cluster.n1, disk(shareable, access=access, shared=shared), whose)
+    # What the hook makes of the disk that nova then writes into the domain.
+    asked: shapes.DiskRequest = {"pool": "san", "volume": shareable, "access": access}
+    if shared:
+        asked["sharing"] = "shared"
+    again = cluster.n1.attach(
+        {"instance": whose.uuid, "instance_name": whose.name, "purpose": "boot", "disks": [asked]}
+    )["attached"][0]
+    assert again == {**granted, "already": True}
+    # The guest has ended, and nova cleans up after it.
+    assert len(cluster.n1.detach({"instance": whose.uuid})["detached"]) == 1
+    assert attachments.detach(cluster.n1, disk(shareable), whose)["detached"] == []
 
 
 def test_what_another_node_has_is_refused_with_the_daemons_sentence(

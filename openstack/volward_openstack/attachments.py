@@ -169,10 +169,13 @@ def _request(wanted: Disk, whose: Owner) -> AttachRequest:
         "pool": wanted.pool,
         "volume": wanted.volume,
         "access": wanted.access,
-        "sharing": "shared" if wanted.shared else "exclusive",
         # Who has the device opens it as it was granted: see nova_driver.
         "accept_narrowing": True,
     }
+    # Else nothing is said, as by libvirt's hook for the same disk: what is attached as exclusive is refused
+    # to who asks for it as shared, which read-only access to a shareable volume is.
+    if wanted.shared:
+        wish["sharing"] = "shared"
     request: AttachRequest = {
         "instance": whose.uuid,
         "instance_name": whose.name,
