@@ -30,6 +30,7 @@ mod left;
 mod looks;
 mod only_one;
 mod policies;
+mod signals;
 mod spool;
 mod system;
 mod wiring;

@@ -32,10 +32,10 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Switch;
 use crate::policies::{PERIOD, watch};
+use crate::signals;
 use crate::spool;
 use crate::wiring::Daemon;
 use door::{Door, LIMITS};
@@ -99,7 +99,7 @@ pub(crate) async fn serve(
         drop(stopped.wait_for(|stop| *stop).await);
     });
     let server = tokio::spawn(server.into_future());
-    wait_for_signal().await?;
+    signals::of_the_end(Arc::clone(&daemon.probes)).await?;
     tracing::info!("stopping; attachments stay as they are");
     sd_notify::notify(&[sd_notify::NotifyState::Stopping]).context("telling systemd")?;
     daemon.node.stop();
@@ -184,14 +184,4 @@ fn remove_socket(path: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
