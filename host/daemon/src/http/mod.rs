@@ -36,7 +36,6 @@ use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
 use crate::config::Switch;
 use crate::policies::{PERIOD, watch};
 use crate::spool;
@@ -51,9 +50,11 @@ const LEASES_EVERY: Duration = Duration::from_millis(500);
 /// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
-/// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
-    let daemon = tokio::task::spawn_blocking(move || start(Daemon::new(config)?))
+/// Starts what is made, serves until SIGTERM or SIGINT, stops cleanly.
+pub(crate) async fn serve(
+    make: impl FnOnce() -> anyhow::Result<Daemon> + Send + 'static,
+) -> anyhow::Result<()> {
+    let daemon = tokio::task::spawn_blocking(move || start(make()?))
         .await
         .context("starting")??;
     let socket = daemon.config.paths.socket.clone();
