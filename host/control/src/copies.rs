@@ -170,11 +170,12 @@ impl Copies {
         let Some(local) = &self.settings.local else {
             return Ok(false);
         };
-        let copy = self.engine.copy_volumes(volume, local)?.copy;
+        let lvs = self.engine.copy_volumes(volume, local)?;
+        let copy = &lvs.copy;
         // As long as the clone, whatever the volume was grown to and the copy was rounded up to.
         let size = match CopyStage::from_tags(copy.tags.iter().map(String::as_str)) {
             Some(CopyStage::Used { size, .. }) => size,
-            _ => self.volume_size(volume)?.min(copy.size),
+            _ => self.volume_size(volume)?.min(lvs.data()),
         };
         let size = size.sectors().ok_or_else(|| PortError::Unreadable {
             what: copy.volume.to_string(),
@@ -212,7 +213,7 @@ impl Copies {
     }
 
     fn volume_size(&self, volume: &VolumeRef) -> PortResult<Bytes> {
-        let pool = self.ports.volumes.pool(&volume.pool)?;
+        let pool = self.ports.volumes.validated_pool(&volume.pool)?;
         let info = pool.volume(volume.id);
         info.map(|i| i.size).ok_or_else(|| PortError::Missing {
             what: volume.to_string(),

@@ -22,6 +22,10 @@ pub enum DeviceRole {
     Clone,
     /// The reverse clone that writes a copy back to the shared LV.
     Return,
+    /// The part of the copy's LV on which the clone keeps its metadata.
+    Metadata,
+    /// The part of the copy's LV on which the reverse clone does.
+    ReturnMetadata,
 }
 
 /// One device of ours: volume and role.
@@ -51,6 +55,8 @@ impl DeviceId {
             DeviceRole::Attachment(instance) => format!("volward-{instance}-{lv}"),
             DeviceRole::Clone => format!("volward-clone-{lv}"),
             DeviceRole::Return => format!("volward-return-{lv}"),
+            DeviceRole::Metadata => format!("volward-meta-{lv}"),
+            DeviceRole::ReturnMetadata => format!("volward-back-{lv}"),
         }
     }
 
@@ -61,6 +67,8 @@ impl DeviceId {
             DeviceRole::Attachment(instance) => instance.0.simple().to_string(),
             DeviceRole::Clone => "clone".to_owned(),
             DeviceRole::Return => "return".to_owned(),
+            DeviceRole::Metadata => "meta".to_owned(),
+            DeviceRole::ReturnMetadata => "back".to_owned(),
         };
         format!("{}-volward-{layer}", lv_dm_uuid(self.volume))
     }
@@ -77,6 +85,8 @@ impl DeviceId {
         let role = match layer {
             "clone" => DeviceRole::Clone,
             "return" => DeviceRole::Return,
+            "meta" => DeviceRole::Metadata,
+            "back" => DeviceRole::ReturnMetadata,
             instance => DeviceRole::Attachment(InstanceId(Uuid::try_parse(instance).ok()?)),
         };
         Some(Self { volume, role })
@@ -114,6 +124,15 @@ pub enum Table {
         /// The device below, whole and from its first sector.
         on: Backing,
         /// Length of the table in sectors of 512 bytes.
+        size: Sectors,
+    },
+    /// A part of the device below, one to one.
+    Part {
+        /// The device below.
+        on: Backing,
+        /// Where the part begins, in sectors of 512 bytes.
+        start: Sectors,
+        /// Its length in sectors of 512 bytes.
         size: Sectors,
     },
     /// dm-clone; always with `no_discard_passdown`: a discard must not reach the source.
@@ -222,6 +241,8 @@ mod tests {
             DeviceRole::Attachment(instance),
             DeviceRole::Clone,
             DeviceRole::Return,
+            DeviceRole::Metadata,
+            DeviceRole::ReturnMetadata,
         ] {
             let id = DeviceId {
                 volume: volume(),

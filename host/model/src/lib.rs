@@ -20,7 +20,7 @@ pub mod handover;
 pub mod slot;
 pub mod volume;
 
-pub use copy::{CopyLv, CopyStage};
+pub use copy::{CopyLayout, CopyLv, CopyStage};
 pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, Table,
 };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, InstanceId, PoolName, Table, VolumeName};
+use volward_model::{
+    Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, PoolName, Table, VolumeName,
+};
 
 use super::{Applied, PortResult};
 
@@ -91,6 +93,13 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// If the device is not there.
     fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool>;
+
+    /// Writes zeroes over the first `amount` of a device of ours that nothing has open, and flushes.
+    ///
+    /// # Errors
+    /// [`Busy`](super::PortError::Busy) or an I/O error if it is open; if it is smaller, or cannot
+    /// be written.
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()>;
 
     /// Flushes everything written to the device to its backing.
     ///

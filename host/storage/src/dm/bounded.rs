@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, Table};
+use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 /// udev answers in a second or two; LVM's own commands may keep it busy for longer.
@@ -128,6 +128,10 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 
     fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool> {
         self.inner.wait_event(id, event, at_most)
+    }
+
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()> {
+        self.call("zeroing", id, move |inner| inner.zero_device(id, amount))
     }
 
     /// Without the deadline: it is as long as the copy's disks need for what they have cached, and

@@ -18,12 +18,13 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
+use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
+use crate::zero::zero;
 use ioctl::{control, errno, failed};
 use links::Links;
 use table::Line;
@@ -334,6 +335,11 @@ impl Devices for Dm {
 
     fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool> {
         wait::event(id, event, at_most)
+    }
+
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()> {
+        let device = blockdev::open(&id.dm_uuid(), true, OFlags::EXCL)?;
+        zero(&device, &format!("device {id}"), amount)
     }
 
     fn flush(&self, id: DeviceId) -> PortResult<()> {

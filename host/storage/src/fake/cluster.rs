@@ -66,6 +66,7 @@ impl FakeCluster {
                     leases: Default::default(),
                     devices: Default::default(),
                     links: Default::default(),
+                    reported: Default::default(),
                     faults: Faults::default(),
                 },
             );

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table, VolumeId};
+use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table};
 use volward_ports::{PortError, PortResult};
 
 use super::data::BLOCK;
 use super::node::FakeNode;
-use super::world::World;
+use super::world::{MetadataAt, World};
 
 fn io(id: DeviceId, reason: &str) -> PortError {
     PortError::Io {
@@ -19,7 +19,7 @@ fn io(id: DeviceId, reason: &str) -> PortError {
 /// What a device does with I/O at this moment.
 enum Live {
     Linear(Backing),
-    Clone(Box<CloneTable>, VolumeId),
+    Clone(Box<CloneTable>, MetadataAt),
 }
 
 fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
@@ -31,10 +31,11 @@ fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
     match &device.table {
         Table::Error { .. } => Err(io(id, "its table is an error table")),
         Table::Linear { on, .. } => Ok(Live::Linear(*on)),
-        Table::Clone(clone) => match clone.metadata {
-            Backing::Volume(metadata) => Ok(Live::Clone(Box::new(clone.clone()), metadata)),
-            Backing::Device(_) => Err(io(id, "its metadata is on no LV")),
-        },
+        Table::Part { .. } => Err(io(id, "no guest has it")),
+        Table::Clone(clone) => {
+            let metadata = world.metadata_of(node, clone)?;
+            Ok(Live::Clone(Box::new(clone.clone()), metadata))
+        }
     }
 }
 
@@ -49,12 +50,12 @@ fn blocks(clone: &CloneTable, region: u64) -> std::ops::Range<u64> {
     region * per..((region + 1) * per).min(end)
 }
 
-fn hydrated(world: &World, metadata: VolumeId, region: u64) -> bool {
+fn hydrated(world: &World, metadata: MetadataAt, region: u64) -> bool {
     let regions = world.clone_metadata.get(&metadata);
     regions.is_some_and(|regions| regions.contains(&region))
 }
 
-fn mark(world: &mut World, metadata: VolumeId, region: u64) -> &mut BTreeSet<u64> {
+fn mark(world: &mut World, metadata: MetadataAt, region: u64) -> &mut BTreeSet<u64> {
     let regions = world.clone_metadata.entry(metadata).or_default();
     regions.insert(region);
     regions
@@ -143,7 +144,7 @@ fn hydrate_region(
     node: &NodeName,
     id: DeviceId,
     clone: &CloneTable,
-    metadata: VolumeId,
+    metadata: MetadataAt,
     region: u64,
 ) -> PortResult<()> {
     if hydrated(world, metadata, region) {
@@ -162,7 +163,7 @@ fn finish(
     node: &NodeName,
     id: DeviceId,
     clone: &CloneTable,
-    metadata: VolumeId,
+    metadata: MetadataAt,
     region: u64,
 ) {
     let total = clone.size.0.div_ceil(clone.region.0);
