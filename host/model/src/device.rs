@@ -202,6 +202,39 @@ impl CloneStatus {
     }
 }
 
+/// I/O of a device since it was made, as the kernel counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounters {
+    /// Reads and writes that have ended.
+    pub done: u64,
+    /// What they took together, in microseconds; the kernel counts milliseconds.
+    pub busy_us: u64,
+    /// Those that have not ended, at this moment.
+    pub in_flight: u64,
+}
+
+impl IoCounters {
+    /// What has come since `before`; `None` where they are another device's.
+    #[must_use]
+    pub fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            done: self.done.checked_sub(before.done)?,
+            busy_us: self.busy_us.checked_sub(before.busy_us)?,
+            in_flight: self.in_flight,
+        })
+    }
+
+    /// Of two devices together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            done: self.done.saturating_add(other.done),
+            busy_us: self.busy_us.saturating_add(other.busy_us),
+            in_flight: self.in_flight.saturating_add(other.in_flight),
+        }
+    }
+}
+
 /// A device of ours as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use volward_model::{
-    Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, PoolName, Table, VolumeName,
+    Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, PoolName, Table, VolumeName,
 };
 
 use super::{Applied, PortResult};
@@ -80,6 +80,18 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// If the device is no clone.
     fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()>;
+
+    /// Sets how many regions a clone copies at once (`threshold`) and in one piece (`batch`).
+    ///
+    /// # Errors
+    /// If the device is no clone, or one of the two is 0: nothing would hydrate.
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()>;
+
+    /// The I/O of a device so far; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>>;
 
     /// Allows or refuses discards on a live device.
     ///

@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, Table};
+use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 /// udev answers in a second or two; LVM's own commands may keep it busy for longer.
@@ -120,6 +120,14 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 
     fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {
         self.inner.set_hydration(id, on)
+    }
+
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
+        self.inner.set_amounts(id, threshold, batch)
+    }
+
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
+        self.inner.io(id)
     }
 
     fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use volward_model::{
     Backing, Bytes, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber,
-    NodeName, Sectors, Table, VolumeId,
+    IoCounters, NodeName, Sectors, Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
@@ -176,6 +176,7 @@ fn create(
         event: 0,
         minor,
         hydrating: matches!(table, Table::Clone(clone) if clone.hydrating),
+        io: IoCounters::default(),
     };
     world.node_mut(node).devices.insert(id, device);
     Ok(Applied::Changed)
@@ -278,6 +279,31 @@ impl Devices for FakeNode {
             }
             device.hydrating = on;
             Ok(())
+        })
+    }
+
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
+        let detail = format!("{id} {threshold} {batch}");
+        self.changes(
+            "set-amounts",
+            detail,
+            |world, node| match &mut device_mut(world, node, id)?.table {
+                Table::Clone(clone) if threshold > 0 && batch > 0 => {
+                    clone.threshold = threshold;
+                    clone.batch = batch;
+                    Ok(())
+                }
+                _ => Err(PortError::Invalid {
+                    what: format!("setting the amounts of device {id}"),
+                    reason: "it is no clone, or one of them is 0".to_owned(),
+                }),
+            },
+        )
+    }
+
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
+        self.reads("io", id, |world, node| {
+            Ok(world.node(node).devices.get(&id).map(|device| device.io))
         })
     }
 

@@ -2,6 +2,7 @@
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
 mod bounded;
+mod counters;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
@@ -18,7 +19,9 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
+use volward_model::{
+    Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, IoCounters, Sectors, Table,
+};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 pub use bounded::Bounded;
@@ -326,6 +329,31 @@ impl Devices for Dm {
         by_uuid(id, |dev| dm.target_msg(dev, None, message))
             .map(drop)
             .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))
+    }
+
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
+        if threshold == 0 || batch == 0 {
+            return Err(PortError::Invalid {
+                what: format!("the amounts of device {id}"),
+                reason: "with 0 nothing would ever hydrate".to_owned(),
+            });
+        }
+        let dm = control()?;
+        for message in [
+            format!("hydration_threshold {threshold}"),
+            format!("hydration_batch_size {batch}"),
+        ] {
+            by_uuid(id, |dev| dm.target_msg(dev, None, &message))
+                .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))?;
+        }
+        Ok(())
+    }
+
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
+        match find(&control()?, id)? {
+            Some(found) => counters::of(found.info.number),
+            None => Ok(None),
+        }
     }
 
     fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {

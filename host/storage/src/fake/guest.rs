@@ -212,6 +212,30 @@ impl FakeNode {
         write(&mut self.cluster().world(), self.name(), id, block, value)
     }
 
+    /// A guest has so many reads and writes done on a device, each of which takes so long; what they
+    /// are of does not matter.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn guest_works(&self, id: DeviceId, ios: u64, each: std::time::Duration) -> PortResult<()> {
+        let mut world = self.cluster().world();
+        let device = world.node_mut(self.name()).devices.get_mut(&id);
+        let device = device.ok_or_else(|| io(id, "there is no such device"))?;
+        device.io.done += ios;
+        device.io.busy_us += ios * u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// The amounts that a clone has now: regions at once, and in one piece.
+    #[must_use]
+    pub fn amounts(&self, id: DeviceId) -> Option<(u32, u32)> {
+        let world = self.cluster().world();
+        match &world.node(self.name()).devices.get(&id)?.table {
+            Table::Clone(clone) => Some((clone.threshold, clone.batch)),
+            _ => None,
+        }
+    }
+
     /// A guest discards the region a block is in.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
-    Backing, Bytes, CloneTable, DeviceId, HeldLease, LeaseMode, LvUuid, MemberState, NodeName,
-    PoolName, Slot, SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName, VolumeRef,
+    Backing, Bytes, CloneTable, DeviceId, HeldLease, IoCounters, LeaseMode, LvUuid, MemberState,
+    NodeName, PoolName, Slot, SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName,
+    VolumeRef,
 };
 use volward_ports::{LeaseStyle, LinkPath, PortError, PortResult};
 
@@ -108,6 +109,8 @@ pub(crate) struct Device {
     pub(crate) minor: u32,
     /// A clone's background hydration is on.
     pub(crate) hydrating: bool,
+    /// What guests have had done on it.
+    pub(crate) io: IoCounters,
 }
 
 impl World {
