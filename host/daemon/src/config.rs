@@ -87,7 +87,7 @@ pub(crate) enum Provider {
 
 impl Provider {
     /// Of a shared pool that names none.
-    pub(crate) const DEFAULT: Self = Self::Lvmlockd;
+    pub(crate) const DEFAULT: Self = Self::Direct;
 }
 
 fn shared() -> PoolKind {

@@ -42,7 +42,7 @@ fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
         system::tools(probes, &daemon.tools, &daemon.workbench),
         system::sanlock(probes, daemon.node.settings().node.as_str()),
         system::watchdog(daemon),
-        system::lvmlockd(probes),
+        system::lvmlockd(probes, &daemon.config.pool),
         system::lvm_locking(probes),
         system::configuration(daemon),
         state::examine(daemon),

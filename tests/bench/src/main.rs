@@ -11,6 +11,7 @@ mod beside;
 mod corpus;
 mod decision;
 mod hook;
+mod many;
 mod memory;
 mod replay;
 mod samples;
@@ -66,6 +67,17 @@ enum What {
         #[arg(long, default_value_t = 64)]
         guests: usize,
         /// Storms
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// Many attachments: their coming, fence, restart of the daemon, and going (on a node of the lab, as root)
+    Many {
+        /// A shared pool with the free volumes `storm-0`, `storm-1` and so on
+        pool: String,
+        /// Volumes
+        #[arg(long, default_value_t = 256)]
+        volumes: usize,
+        /// How often
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
@@ -137,6 +149,11 @@ fn main() -> anyhow::Result<()> {
             guests,
             rounds,
         } => serde_json::to_string(&storm::measure(&hook, &pool, guests, rounds)?),
+        What::Many {
+            pool,
+            volumes,
+            rounds,
+        } => serde_json::to_string(&many::measure(&pool, volumes, rounds)?),
         What::Corpus {
             component,
             workbench,

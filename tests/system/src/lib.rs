@@ -29,6 +29,7 @@ mod provider;
 mod qmp;
 pub mod sight;
 pub mod volward;
+pub mod writer;
 
 pub use agent::Output;
 pub use cluster::{Cluster, ClusterSpec};

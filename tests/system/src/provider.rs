@@ -17,7 +17,7 @@ pub enum Provider {
 impl Provider {
     /// What the stories run with unless somebody says otherwise: what the product takes by itself, which a story
     /// of the providers checks.
-    pub const DEFAULT: Self = Self::Lvmlockd;
+    pub const DEFAULT: Self = Self::Direct;
 
     /// The environment variable that says otherwise, for a whole run; `cargo xtask test lab --provider` sets it.
     pub const VARIABLE: &str = "VOLWARD_LAB_PROVIDER";

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use volward_system::sight::{self, Sight};
 use volward_system::volward::{Volward, content};
-use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress, Provider};
 
 const INSTANCE: &str = "c0ffee01-0000-4000-8000-000000000000";
 const DEVICE: &str = "/dev/volward/c0ffee01-0000-4000-8000-000000000000/vg0/disk";
@@ -241,12 +241,16 @@ fn i5_lvmlockd_dies_under_an_attachment_and_its_leases_are_adopted() {
     let orphans = || Ok(one.run("sanlock client status | grep -q ORPHAN")?.ok());
     volward.wait(1, "orphans", PATIENCE, orphans).unwrap();
 
-    // Without it nothing new is had, and what there is goes on.
+    // Without it nothing new is had through LVM, and what there is goes on.
     let other = "c0ffee02-0000-4000-8000-000000000000";
-    let problem = volward
-        .problem(1, &format!("attach {other} vg0/other"))
+    let attached = volward
+        .cli(1, &format!("attach {other} vg0/other"))
         .unwrap();
-    println!("without lvmlockd: {problem}");
+    println!("without lvmlockd: {attached:?}");
+    assert_eq!(attached.ok(), cluster.provider() == Provider::Direct);
+    if attached.ok() {
+        volward.cli_ok(1, &format!("detach {other}")).unwrap();
+    }
     fixture.write(7);
     fixture.restart(&[]);
     assert_eq!(Sight::of(one).unwrap(), whole);

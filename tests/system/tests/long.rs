@@ -125,3 +125,51 @@ fn a_lun_that_hangs_costs_an_attach_its_deadline_and_nothing_else() {
     web.stop(node).unwrap();
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
+
+/// The LUN fails for ten seconds, as production's sanlock counts them, while guests stop: what failed for a moment
+/// is tried again, and all is given up without a person.
+#[test]
+fn guests_that_stop_while_the_lun_fails_are_released_without_a_person() {
+    let lab = Lab::open().unwrap();
+    let spec = ClusterSpec {
+        io_timeout: Some(10),
+        ..ClusterSpec::default()
+    };
+    let cluster = Cluster::with_volward(&lab, &spec, Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
+    let node = cluster.node(1);
+    let guests: Vec<Guest> = (1..=3)
+        .map(|n| {
+            let volume = format!("root{n}");
+            volward.volume(&volume, 8).unwrap();
+            let guest = Guest::new(&format!("web{n}"), n).disk(&volume, Wish::Plain);
+            guest.start(node).unwrap();
+            guest
+        })
+        .collect();
+
+    node.cut_lun(Cut::Errors).unwrap();
+    let cut = Instant::now();
+    std::thread::scope(|scope| {
+        for guest in &guests {
+            // libvirt ends the guest whatever the hook comes to.
+            scope.spawn(|| drop(guest.stop(node)));
+        }
+        let rest = Duration::from_secs(10).saturating_sub(cut.elapsed());
+        std::thread::sleep(rest);
+        node.restore_lun().unwrap();
+    });
+    println!("healed, and all guests ended, after {:?}", cut.elapsed());
+    volward
+        .wait(1, "end of what failed", Duration::from_secs(120), || {
+            Ok(volward.left_over(1)?.is_empty())
+        })
+        .unwrap();
+    assert_eq!(volward.json(1, "ls").unwrap(), serde_json::json!([]));
+    // Another node has them at once.
+    for guest in &guests {
+        guest.start(cluster.node(2)).unwrap();
+        guest.stop(cluster.node(2)).unwrap();
+    }
+    assert_eq!(volward.left_over(2).unwrap(), "");
+}

@@ -4,6 +4,7 @@
 
 mod beside;
 mod corpus;
+mod crowded;
 mod figure;
 mod native;
 mod on_node;
@@ -56,13 +57,24 @@ enum Part {
     Attach,
     /// Guests that start at the same instant, on a node
     Storm,
+    /// Many attachments: their fence, the daemon's restart over them, their end; on a node
+    Many,
+    /// An attach where the volume group has 5,000 volumes, on a node
+    Crowded,
     /// The daemon's start and memory, on a node
     Start,
     /// A local copy's hydration, on a node
     Hydration,
 }
 
-const ON_NODE: [Part; 4] = [Part::Attach, Part::Storm, Part::Start, Part::Hydration];
+const ON_NODE: [Part; 6] = [
+    Part::Attach,
+    Part::Storm,
+    Part::Many,
+    Part::Crowded,
+    Part::Start,
+    Part::Hydration,
+];
 
 /// Measures and prints.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
@@ -114,6 +126,12 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
     }
     if wanted(Part::Storm) {
         figures.extend(on_node::storm(&volward)?);
+    }
+    if wanted(Part::Many) {
+        figures.extend(on_node::many(&volward)?);
+    }
+    if wanted(Part::Crowded) {
+        figures.extend(crowded::measure(&volward)?);
     }
     if wanted(Part::Start) {
         figures.extend(on_node::start(&volward)?);

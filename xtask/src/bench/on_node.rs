@@ -11,7 +11,7 @@ use super::figure::{Figure, Pairs, Unit};
 /// The ratio an attach may have to the same by hand.
 const ATTACH_GOAL: f64 = 1.05;
 /// The node that is measured; the other one idles.
-const NODE: u8 = 1;
+pub(super) const NODE: u8 = 1;
 /// Guests that start at once.
 const STORMS: [usize; 2] = [64, 256];
 /// Storms of each size.
@@ -19,7 +19,7 @@ const STORM_ROUNDS: usize = 3;
 /// The ratio a storm may have to as many `lvchange` one by one.
 const STORM_GOAL: f64 = 0.2;
 /// For one measurement: minutes, in emulation.
-const DEADLINE: Duration = Duration::from_secs(900);
+pub(super) const DEADLINE: Duration = Duration::from_secs(900);
 /// Enough that the start does not count.
 const COPY_MIB: u64 = 512;
 /// Each is a hydration, a dd and a write-back.
@@ -63,12 +63,7 @@ struct Storms {
 
 /// 64 guests and 256; each is granted, or told early to come again.
 pub(crate) fn storm(volward: &Volward<'_>) -> Result<Vec<Figure>> {
-    let most = STORMS.into_iter().max().unwrap_or_default();
-    let volumes = format!(
-        "for n in $(seq 0 {}); do lvcreate -qq -an -Zn -Wn -L 4M -n storm-$n vg0; done",
-        most - 1
-    );
-    volward.node(NODE).run_ok_within(DEADLINE, &volumes)?;
+    storm_volumes(volward)?;
     let mut figures = Vec::new();
     for guests in STORMS {
         let words = format!("storm vg0 --guests {guests} --rounds {STORM_ROUNDS}");
@@ -105,6 +100,54 @@ pub(crate) fn storm(volward: &Volward<'_>) -> Result<Vec<Figure>> {
         ));
     }
     Ok(figures)
+}
+
+/// Makes the volumes that storms and `many` attach, unless they are there.
+fn storm_volumes(volward: &Volward<'_>) -> Result<()> {
+    let most = STORMS.into_iter().max().unwrap_or_default();
+    let volumes = format!(
+        "lvs vg0/storm-{last} > /dev/null 2>&1 && exit
+         for n in $(seq 0 {last}); do lvcreate -qq -an -Zn -Wn -L 4M -n storm-$n vg0; done",
+        last = most - 1
+    );
+    volward
+        .node(NODE)
+        .run_ok_within(DEADLINE, &volumes)
+        .map(drop)?;
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Many {
+    attach: Vec<f64>,
+    fence: Vec<f64>,
+    unfence: Vec<f64>,
+    restart: Vec<f64>,
+    detach: Pairs,
+}
+
+/// 256 attachments of four instances.
+pub(crate) fn many(volward: &Volward<'_>) -> Result<Vec<Figure>> {
+    storm_volumes(volward)?;
+    let many: Many = bench(volward, &format!("many vg0 --rounds {STORM_ROUNDS}"))?;
+    let alone = |what, samples: &[f64]| Figure::alone(what, Unit::Milliseconds, samples);
+    let within_a_second = |what, samples: &[f64]| Figure {
+        most: Some(1.0),
+        ..alone(what, samples)
+    };
+    Ok(vec![
+        alone("attach of 256 volumes, 64 in a request", &many.attach),
+        within_a_second("fence of 256 attachments", &many.fence),
+        alone("unfence of the 256", &many.unfence),
+        within_a_second("daemon, start to ready with 256 attachments", &many.restart),
+        Figure::pairs(
+            "detach of the 256",
+            "their attach",
+            Unit::Milliseconds,
+            &many.detach,
+            Some(1.0),
+        ),
+    ])
 }
 
 #[derive(Deserialize)]
@@ -195,7 +238,7 @@ done
 echo $(( (total - begun) * region * 512 )) $took $copied
 ";
 
-fn bench<T: for<'a> Deserialize<'a>>(volward: &Volward<'_>, words: &str) -> Result<T> {
+pub(super) fn bench<T: for<'a> Deserialize<'a>>(volward: &Volward<'_>, words: &str) -> Result<T> {
     eprintln!("  measuring on node {NODE}: {words}");
     let script = format!("{BENCH} {words}");
     let text = volward.node(NODE).run_ok_within(DEADLINE, &script)?;

@@ -116,12 +116,12 @@ fn i16_the_systems_devices_file_cannot_be_configured() {
 }
 
 #[test]
-fn a_pools_provider_is_lvmlockd_unless_it_says_otherwise() {
+fn a_pools_provider_is_direct_unless_it_says_otherwise() {
     let provider = |more: &str| {
         let config = parse(&format!("[[pool]]\nname = \"a\"\n{more}")).unwrap();
         config.pool[0].provider()
     };
-    assert_eq!(provider(""), Some(Provider::Lvmlockd));
+    assert_eq!(provider(""), Some(Provider::Direct));
     assert_eq!(
         provider("provider = \"lvmlockd\""),
         Some(Provider::Lvmlockd)

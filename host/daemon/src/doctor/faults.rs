@@ -30,8 +30,9 @@ const KEPT: &str = concat!(
     "/../cli/tests/faults/replies.json"
 );
 
-const POOLS: &str = "[[pool]]\nname = \"san\"\nkind = \"shared\"\n\
-                     [[pool]]\nname = \"other\"\nkind = \"shared\"\n\
+/// Served as the simulation serves them.
+const POOLS: &str = "[[pool]]\nname = \"san\"\nprovider = \"lvmlockd\"\n\
+                     [[pool]]\nname = \"other\"\nprovider = \"lvmlockd\"\n\
                      [[pool]]\nname = \"nvme-n1\"\nkind = \"local\"\n";
 
 /// A node with two shared pools and a local one; instance 1 has `san/a`.

@@ -26,6 +26,10 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
     [devices, state].into_iter().chain(provider).collect()
 }
 
+/// What waits for lvmlockd where volwardd takes the leases.
+pub(super) const WAITS_DIRECT: &str = "local copies, and volumes that are neither linear nor striped, are neither \
+                                       attached nor detached";
+
 /// Who serves a shared pool's leases, and why: `named`, whether volward.toml says so.
 fn provider(pool: &PoolName, provider: Provider, named: bool) -> DoctorCheck {
     let what = match provider {
@@ -196,22 +200,31 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
     }
 }
 
-/// Leases that belong to an lvmlockd that has died: no lease of the pool can be taken or given up
-/// until a new one adopts them.
-pub(super) fn orphans(pool: &PoolName, status: &LeaseStatus) -> Option<DoctorCheck> {
+/// Leases that belong to an lvmlockd that has died: until a new one adopts them, no lease can be taken or given up
+/// through it. volwardd's own are none of them: it adopts these itself.
+pub(super) fn orphans(pool: &PoolSection, status: &LeaseStatus) -> Option<DoctorCheck> {
     // Of a lockspace that fails volwardd has let its own go, and what to do is said of the lockspace.
     if status.freshness.is_failing() {
         return None;
     }
     let count = status.held.values().filter(|lease| lease.orphan).count();
+    let (waits, all_wait) = match pool.provider() {
+        Some(Provider::Direct) => (WAITS_DIRECT, false),
+        Some(Provider::Lvmlockd) | None => ("nothing is attached or detached", true),
+    };
+    let orphaned = bad(
+        &format!("leases of {}", pool.name),
+        DoctorVerdict::Failed,
+        format!("{count} belong to an lvmlockd that has died: {waits} until one adopts them"),
+        "restart lvmlockd with --adopt 1 (systemctl edit lvmlockd, systemctl restart lvmlockd); \
+         guests go on meanwhile",
+    );
     (count > 0).then(|| {
-        refusing(bad(
-            &format!("leases of {pool}"),
-            DoctorVerdict::Failed,
-            format!("{count} belong to an lvmlockd that has died: nothing is attached or detached until one adopts them"),
-            "restart lvmlockd with --adopt 1 (systemctl edit lvmlockd, systemctl restart lvmlockd); \
-             guests go on meanwhile",
-        ))
+        if all_wait {
+            refusing(orphaned)
+        } else {
+            orphaned
+        }
     })
 }
 
@@ -327,7 +340,16 @@ mod tests {
                 generation: None,
             }
         };
-        let pool = "vg0".parse().unwrap();
+        let pool = |provider| PoolSection {
+            name: "vg0".parse().unwrap(),
+            kind: PoolKind::Shared,
+            devices_file: None,
+            provider: Some(provider),
+        };
+        let direct = orphans(&pool(Provider::Direct), &status(true)).unwrap();
+        assert!(!direct.refuses_read_write, "{direct:?}");
+        assert!(direct.found.contains("local copies"), "{direct:?}");
+        let pool = pool(Provider::Lvmlockd);
         assert_eq!(orphans(&pool, &status(false)), None);
         let found = orphans(&pool, &status(true)).unwrap();
         assert!(found.refuses_read_write, "{found:?}");

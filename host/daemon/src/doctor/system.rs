@@ -7,7 +7,9 @@ use volward_folder::Folder;
 use volward_storage::exec::Tools;
 use volward_storage::probe::Probes;
 
+use super::pools::WAITS_DIRECT;
 use super::{bad, fine, refusing};
+use crate::config::{PoolSection, Provider};
 use crate::wiring::Daemon;
 
 /// They were there when the daemon started; without them it does not start again.
@@ -107,16 +109,27 @@ pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
 }
 
 /// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5).
-pub(super) fn lvmlockd(probes: &dyn Probes) -> DoctorCheck {
+pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection]) -> DoctorCheck {
     let Some(arguments) = probes.arguments_of("lvmlockd") else {
         let remedy = "install the package lvm2-lockd, set use_lvmlockd = 1 in /etc/lvm/lvm.conf, and \
                       start it: systemctl enable --now lvmlockd";
-        return refusing(bad(
-            "lvmlockd",
-            DoctorVerdict::Failed,
-            "not running",
-            remedy,
-        ));
+        let of = |who| {
+            pools
+                .iter()
+                .filter(move |pool| pool.provider() == Some(who))
+        };
+        let served: Vec<String> = of(Provider::Lvmlockd)
+            .map(|pool| pool.name.to_string())
+            .collect();
+        let mut found = "not running".to_owned();
+        if of(Provider::Direct).next().is_some() {
+            found = format!("{found}: with provider = \"direct\" {WAITS_DIRECT}");
+        }
+        return DoctorCheck {
+            refuses_read_write: !served.is_empty(),
+            pools: served,
+            ..bad("lvmlockd", DoctorVerdict::Failed, found, remedy)
+        };
     };
     let adopts = arguments
         .windows(2)

@@ -6,6 +6,7 @@ use volward_storage::exec::Tools;
 use volward_storage::probe::FakeSystem;
 
 use super::*;
+use crate::config::{PoolSection, Provider};
 use crate::http::testing::Served;
 
 /// A file that is no component, and its settings.
@@ -181,8 +182,26 @@ fn lvmlockd_should_adopt_its_leases() {
             DoctorVerdict::Ok,
         ),
     ] {
-        assert_eq!(system::lvmlockd(&node).verdict, verdict, "{node:?}");
+        assert_eq!(system::lvmlockd(&node, &[]).verdict, verdict, "{node:?}");
     }
+}
+
+#[test]
+fn without_lvmlockd_read_write_is_refused_only_where_it_serves() {
+    let pool = |name: &str, provider| PoolSection {
+        name: name.parse().unwrap(),
+        kind: PoolKind::Shared,
+        devices_file: None,
+        provider,
+    };
+    let both = [pool("own", None), pool("lvms", Some(Provider::Lvmlockd))];
+    let found = system::lvmlockd(&FakeSystem::default(), &both);
+    assert!(found.refuses_read_write, "{found:?}");
+    assert_eq!(found.pools, ["lvms"]);
+    let direct = system::lvmlockd(&FakeSystem::default(), &both[..1]);
+    assert_eq!(direct.verdict, DoctorVerdict::Failed);
+    assert!(!direct.refuses_read_write, "{direct:?}");
+    assert!(direct.found.contains("local copies"), "{direct:?}");
 }
 
 #[test]

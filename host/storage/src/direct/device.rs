@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use volward_ports::{Applied, PortError, PortResult};
 
 use super::table::Line;
-use super::udev::unawaited;
 use crate::dm::ioctl::{control, errno, failed};
+use crate::dm::unawaited::unawaited;
 
 /// A device to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! A deadline for calls that have none: changing a device waits for udev's cookie, which a udev worker
-//! that was killed never gives back, and for I/O in flight. The call goes on in a thread of its own,
+//! A deadline for calls that have none: making a device waits for udev's cookie, which a udev worker
+//! that was killed never gives back, and a new table for I/O in flight. The call goes on in a thread of its own,
 //! and its device is left alone until it is back.
 
 use std::collections::BTreeSet;

@@ -10,6 +10,7 @@ pub(crate) mod ioctl;
 mod links;
 mod status;
 mod table;
+pub(crate) mod unawaited;
 mod wait;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use crate::zero::zero;
 use ioctl::{control, errno, failed};
 use links::Links;
 use table::Line;
+use unawaited::unawaited;
 
 /// Device-mapper.
 #[derive(Debug)]
@@ -139,12 +141,37 @@ fn suspend(dm: &DM, id: DeviceId, flags: DmFlags) -> PortResult<()> {
         .map_err(|error| failed(format!("cannot suspend or resume device {id}"), &error))
 }
 
-fn remove(dm: &DM, id: DeviceId) -> PortResult<Applied> {
-    match by_uuid(id, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
-        Ok(_) => Ok(Applied::Changed),
-        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(Applied::Identity),
-        Err(error) => Err(failed(format!("device {id}"), &error)),
+/// Makes the table that was loaded last live, as [`suspend`] without flags does, of a device that udev knows.
+fn resume(id: DeviceId) -> PortResult<()> {
+    let what = format!("resuming device {id}");
+    let is_live = move || {
+        let dm = control()?;
+        let flags = by_uuid(id, |dev| dm.device_info(dev))
+            .map_err(|error| failed(format!("cannot ask about device {id}"), &error))?
+            .flags();
+        // Suspended until then, by whoever asks, and with its new table beside the old one.
+        let pending = DmFlags::DM_SUSPEND | DmFlags::DM_INACTIVE_PRESENT;
+        Ok(flags.contains(DmFlags::DM_ACTIVE_PRESENT) && !flags.intersects(pending))
+    };
+    let change = move || suspend(&control()?, id, DmFlags::empty());
+    unawaited(&what, change, is_live)
+}
+
+fn remove(id: DeviceId) -> PortResult<Applied> {
+    let is_gone = move || Ok(find(&control()?, id)?.is_none());
+    if is_gone()? {
+        return Ok(Applied::Identity);
     }
+    let change = move || {
+        let dm = control()?;
+        match by_uuid(id, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
+            Ok(_) => Ok(()),
+            Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(()),
+            Err(error) => Err(failed(format!("device {id}"), &error)),
+        }
+    };
+    unawaited(&format!("removing device {id}"), change, is_gone)?;
+    Ok(Applied::Changed)
 }
 
 /// Makes a device without a table; its name must be free.
@@ -216,7 +243,7 @@ impl Devices for Dm {
         make(&dm, id)?;
         if let Err(error) = start(&dm, id, &resolved, read_only, discards) {
             // No half-made device stays (I13).
-            return Err(match remove(&dm, id) {
+            return Err(match remove(id) {
                 Ok(_) => error,
                 Err(undo) => PortError::Io {
                     what: error.to_string(),
@@ -228,7 +255,7 @@ impl Devices for Dm {
     }
 
     fn remove(&self, id: DeviceId) -> PortResult<Applied> {
-        remove(&control()?, id)
+        remove(id)
     }
 
     fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
@@ -247,10 +274,10 @@ impl Devices for Dm {
             flags |= DmFlags::DM_NOFLUSH;
         }
         suspend(&dm, id, flags).map_err(clear)?;
-        if let Err(error) = suspend(&dm, id, DmFlags::empty()) {
+        if let Err(error) = resume(id) {
             // The new table was refused at the last moment: the old one goes on (I22).
             let error = clear(error);
-            suspend(&dm, id, DmFlags::empty())?;
+            resume(id)?;
             return Err(error);
         }
         // A new table brings its own limits; a refusal stays one.
@@ -272,7 +299,7 @@ impl Devices for Dm {
             by_uuid(id, |dev| dm.table_clear(dev))
                 .map_err(|error| failed(format!("cannot clear device {id}"), &error))?;
         }
-        suspend(&dm, id, DmFlags::empty())?;
+        resume(id)?;
         Ok(Applied::Changed)
     }
 

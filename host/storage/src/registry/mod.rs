@@ -43,11 +43,14 @@ pub struct LunRegistry {
     workers: Mutex<HashMap<PoolName, Arc<Worker<Conversation>>>>,
 }
 
-/// What a pool's thread keeps: the slots it has read, by dm UUID of the LV they came from.
+/// What a pool's thread keeps: the slots it has read, by dm UUID of the LV they came from; and the LV open, as long as
+/// this node's slot says that something is attached. Deactivated by hand under an attachment, the registry would not
+/// keep the lockspace from being stopped any more, and the leases would be gone without a word.
 #[derive(Debug)]
 struct Conversation {
     pool: PoolName,
     cache: HashMap<String, Cache>,
+    kept: Option<File>,
 }
 
 /// The registry's LV, open.
@@ -80,6 +83,21 @@ impl Conversation {
         })
     }
 
+    /// Open before anybody may rely on what the slot says, and until nobody does.
+    fn write(&mut self, opened: Opened, slot: &Slot) -> PortResult<()> {
+        let store = Store::open(opened.file, opened.size, &opened.name)?;
+        let nothing = slot.attachments.is_empty() && slot.unknown == 0;
+        if !nothing {
+            let open = format!("cannot keep {} open", opened.name);
+            self.kept = Some(store.file.try_clone().map_err(blockdev::io(open))?);
+        }
+        store.write(slot)?;
+        if nothing {
+            self.kept = None;
+        }
+        Ok(())
+    }
+
     fn store<T>(
         &mut self,
         write: bool,
@@ -110,6 +128,7 @@ impl LunRegistry {
                 Arc::new(Worker::start(Conversation {
                     pool: pool.clone(),
                     cache: HashMap::new(),
+                    kept: None,
                 }))
             });
             Arc::clone(worker)
@@ -128,7 +147,8 @@ impl Registry for LunRegistry {
     fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<()> {
         let slot = slot.clone();
         self.call(pool, "writing", move |conversation| {
-            conversation.store(true, |store, _| store.write(&slot))
+            let opened = conversation.open(true)?;
+            conversation.write(opened, &slot)
         })
     }
 
@@ -151,5 +171,51 @@ impl Registry for LunRegistry {
             let store = Store::open(opened.file, opened.size, &opened.name)?;
             store.convert(opened.size, opened.stride)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::tests::{Lun, slot};
+
+    #[test]
+    fn the_registry_is_kept_open_while_something_is_attached() {
+        let lun = Lun::fresh();
+        let mut conversation = Conversation {
+            pool: "san".parse().unwrap(),
+            cache: HashMap::new(),
+            kept: None,
+        };
+        let opened = || Opened {
+            uuid: "LVM-x".to_owned(),
+            file: lun.handle(),
+            size: lun.size(),
+            stride: 512,
+            name: "san/registry".to_owned(),
+        };
+        let full = slot(1, 1, 1);
+        let empty = Slot {
+            attachments: Vec::new(),
+            ..full.clone()
+        };
+        assert!(!full.attachments.is_empty());
+        for (slot, is_kept) in [
+            (&empty, false),
+            (&full, true),
+            (&full, true),
+            (&empty, false),
+        ] {
+            conversation.write(opened(), slot).unwrap();
+            assert_eq!(conversation.kept.is_some(), is_kept);
+        }
+        // A slot that cannot be written says nothing new of what is attached.
+        conversation.write(opened(), &full).unwrap();
+        let nowhere = Slot {
+            host_id: 0,
+            ..empty
+        };
+        conversation.write(opened(), &nowhere).unwrap_err();
+        assert!(conversation.kept.is_some());
     }
 }

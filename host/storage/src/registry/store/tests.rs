@@ -18,7 +18,7 @@ const SIZE: Bytes = Bytes::mib(2);
 const LVM: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 impl Lun {
-    fn fresh() -> Self {
+    pub(in crate::registry) fn fresh() -> Self {
         let lun = Self::empty(SIZE);
         Store::format(lun.handle(), SIZE, 512, "pool/registry").unwrap();
         lun
