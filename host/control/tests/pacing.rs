@@ -56,7 +56,7 @@ fn a_quiet_guest_gives_the_ceiling_and_one_whose_io_suffers_the_floor() {
     let seen = looks(&n1, &volume, &seconds);
     let ceiling = seen[0].0;
     assert_eq!(seen[3].0, ceiling, "nothing to give way to");
-    assert!(seen[4].0 < ceiling / 16, "at once: {seen:?}");
+    assert_eq!(seen[4].0, ceiling / 16, "at once: {seen:?}");
     assert_eq!(seen[33].0, ceiling, "it bears it");
     assert_eq!(seen[44].0, seen[4].0, "it does not: {seen:?}");
     assert_eq!(seen[56].0, ceiling, "quiet again");

@@ -18,9 +18,9 @@ pub struct Amounts {
     pub batch: u32,
 }
 
-/// What is on its way at least, unless less is granted: four of the smallest regions, with which a
-/// copy still ends.
-const FLOOR: Bytes = Bytes::kib(256);
+/// What is on its way at least, unless less is granted. Beside a guest that always has I/O in flight
+/// dm-clone begins to copy once a second, and copies so much: less, and a large volume takes days.
+const FLOOR: Bytes = Bytes::mib(1);
 /// The ceiling is reached from the floor in so many steps of a second.
 const STEPS: u32 = 16;
 /// A difference that an idle node's own noise makes, in microseconds.
@@ -143,7 +143,7 @@ mod tests {
         let tiny = pace(Some(1), None);
         assert_eq!((tiny.floor, tiny.ceiling.threshold), (1, 1));
         let large = pace(Some(64 << 20), Some(2 << 20));
-        assert_eq!((large.floor, large.ceiling.threshold), (4, 1024));
+        assert_eq!((large.floor, large.ceiling.threshold), (16, 1024));
         assert_eq!(large.amounts().batch, 32);
     }
 
@@ -197,7 +197,7 @@ mod tests {
             for (done, each) in before {
                 pace.hear(second(&mut at, done, each));
             }
-            // 1 to 4096 in doublings.
+            // From 1 to 4096 by doublings.
             for _ in 0..13 {
                 pace.hear(second(&mut at, 0, 0));
             }
