@@ -21,7 +21,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
 use volward_model::{
-    Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, IoCounters, Sectors, Table,
+    Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, DeviceRole, IoCounters, Sectors, Table,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
@@ -200,7 +200,12 @@ fn start(
     discards: bool,
 ) -> PortResult<()> {
     load(dm, id, resolved, read_only)?;
-    suspend(dm, id, DmFlags::empty())?;
+    match id.role {
+        // Whoever opens it finds it as udev's rules have it.
+        DeviceRole::Attachment(_) => suspend(dm, id, DmFlags::empty())?,
+        // Only tables stand on these, by their numbers.
+        _ => resume(id)?,
+    }
     let found = find(dm, id)?.ok_or_else(|| missing(id))?;
     discards::set(found.info.number, discards)
 }
