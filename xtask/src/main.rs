@@ -18,6 +18,7 @@ mod fuzz;
 mod guests;
 mod lab;
 mod languages;
+mod openstack;
 mod sets;
 mod setup;
 mod steps;

@@ -30,6 +30,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ),
     ("libc6-dev", "its headers"),
     ("libsanlock-dev", "the header that test compares with"),
+    (
+        "python3-venv",
+        "to fetch what checks the package for OpenStack, and what builds policies in Python",
+    ),
 ];
 
 /// What builds guests where rustup has no wasm target: a compiler beside its std's sources.
@@ -60,11 +64,6 @@ const LANGUAGE_PACKAGES: &[(&str, &str, &str)] = &[
         "/usr/bin/node",
     ),
     ("npm", "to fetch jco", "/usr/bin/npm"),
-    (
-        "python3-venv",
-        "to fetch componentize-py, which builds policies in Python",
-        "",
-    ),
 ];
 
 /// Installs the missing packages; says what it does; does nothing the second time.

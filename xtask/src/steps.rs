@@ -103,9 +103,12 @@ fn tee(pipe: impl Read, mut screen: impl Write) -> Count {
     count
 }
 
-/// Reads the summary line of nextest, or one of libtest's (there is one per test binary). What
+/// Reads the summary line of nextest, of pytest, or one of libtest's (there is one per test binary). What
 /// nextest shows of a failed test is indented, libtest's line in it too: that one is counted.
 fn count_in(line: &str) -> Option<Count> {
+    if let Some(count) = count_of_pytest(line) {
+        return Some(count);
+    }
     let is_summary =
         line.trim_start().starts_with("Summary [") || line.starts_with("test result: ");
     let before = |word| {
@@ -119,6 +122,25 @@ fn count_in(line: &str) -> Option<Count> {
         passed: before("passed").unwrap_or(0),
         failed: before("failed").unwrap_or(0) + before("timed").unwrap_or(0),
     })
+}
+
+/// `1 failed, 2 passed, 3 skipped in 0.12s`, as pytest says it in few words.
+fn count_of_pytest(line: &str) -> Option<Count> {
+    let (counts, time) = line.split_once(" in ")?;
+    let seconds = time.split(' ').next()?.strip_suffix('s')?;
+    seconds.parse::<f64>().ok()?;
+    let mut count = Count::default();
+    for part in counts.split(", ") {
+        let (number, word) = part.split_once(' ')?;
+        let number = number.parse::<u32>().ok()?;
+        match word {
+            "passed" => count.passed += number,
+            "failed" | "error" | "errors" => count.failed += number,
+            "skipped" | "deselected" | "warning" | "warnings" => {}
+            _ => return None,
+        }
+    }
+    Some(count)
 }
 
 #[cfg(test)]
@@ -139,6 +161,21 @@ mod tests {
         assert_eq!(count_in(libtest), count(6, 2));
         assert_eq!(count_in(&format!("    {libtest}")), None);
         assert_eq!(count_in("test a_failed_thing ... ok"), None);
+    }
+
+    #[test]
+    fn pytests_summary_is_read() {
+        let well = "73 passed, 8 deselected in 5.01s";
+        assert_eq!(count_in(well), count(73, 0));
+        let ill = "1 failed, 2 passed, 1 skipped, 3 errors in 65.01s (0:01:05)";
+        assert_eq!(count_in(ill), count(2, 4));
+        for other in [
+            "FAILED x.py::t - 1 passed in time",
+            "12 monkeys in 3.0s",
+            "passed in 1s",
+        ] {
+            assert_eq!(count_in(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -8,15 +8,18 @@ use clap::ValueEnum;
 use volward_system::{ClusterSpec, Lab, Progress, Provider};
 
 use crate::steps::{Count, Steps};
-use crate::{build, guests, languages, setup};
+use crate::{build, guests, languages, openstack, setup};
 
 /// Which part of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
     /// Without a node: formatting, lints, licences, unit tests, documentation
     Fast,
-    /// Policies in C, JavaScript and Python, and what `volward-policy new` makes, built and asked
+    /// Policies in C, JavaScript and Python, and what `volward-policy new` makes, built and asked;
+    /// the Python package beside nova, Cinder and os-brick
     Languages,
+    /// The Python package alone: its lints and tests, and its tests beside nova, Cinder and os-brick
+    Openstack,
     /// On emulated nodes: the lab's own tests and the stories
     Lab,
     /// All of lab, and what takes many minutes more: watchdogs, races, crashes with copies
@@ -40,6 +43,7 @@ pub(crate) fn run(root: &Path, part: Option<Part>, provider: Option<Provider>) -
         .map(|part| match part {
             Part::Fast => fast(root),
             Part::Languages => in_other_languages(root),
+            Part::Openstack => openstack_only(root),
             Part::Lab => system(root, "lab", provider),
             Part::Long => system(root, "long", provider),
         })
@@ -87,6 +91,7 @@ fn fast(root: &Path) -> Steps {
         );
     }
     steps.command("tests", test_runner(root).args(EVERYTHING_ELSE));
+    openstack::alone(root, &mut steps);
     // Their functions as they are, and their scenarios; doctests too.
     steps.command(
         "tests, plugins",
@@ -110,10 +115,24 @@ fn fast(root: &Path) -> Steps {
     steps
 }
 
+fn openstack_only(root: &Path) -> Steps {
+    let mut steps = Steps::new("openstack");
+    steps.work("guests", || guests::build(root).map(well));
+    openstack::alone(root, &mut steps);
+    openstack::beside_its_hosts(root, &mut steps);
+    steps
+}
+
 fn in_other_languages(root: &Path) -> Steps {
     let mut steps = Steps::new("languages");
-    steps.work("build", || languages::build(root).map(well));
-    if !steps.ok() {
+    openstack::beside_its_hosts(root, &mut steps);
+    let mut built = false;
+    steps.work("build", || {
+        languages::build(root)?;
+        built = true;
+        Ok(well(()))
+    });
+    if !built {
         return steps;
     }
     let mut tests = test_runner(root);

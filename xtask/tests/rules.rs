@@ -49,6 +49,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // Hostile components: what is to become of them is said in the model's words.
     ("corpus", &["model", "workbench"]),
+    // The daemon over storage's fakes, for tests of clients in other languages.
+    ("fake-daemon", &["daemon", "model", "ports", "storage"]),
     // Made-up facts and answers, for property tests.
     ("samples", &["model"]),
     // Compiled policies on the real runtime.

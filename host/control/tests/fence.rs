@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use volward_control::ControlError;
 use volward_control::ports::{Clock, Event, PortError};
-use volward_model::{CopyMode, RequestId, VolumeRef};
+use volward_model::{CopyMode, MemberState, RequestId, VolumeRef};
 use volward_plan::DiskForm;
 use volward_plan::fence::Standing;
 use volward_simulation::check::{clean, data};
@@ -235,6 +235,30 @@ fn i2_a_sanlock_that_was_restarted_gives_nothing_back() {
     lab.write(&n1.kernel, other.id, instance(2), (3, 7))
         .unwrap();
     assert_eq!(fences(&n1), 1);
+}
+
+/// sanlock left the lockspace, and the daemon was started anew: it has never seen the leases that its attachments had.
+#[test]
+fn i2_a_daemon_that_is_started_outside_the_lockspace_cuts_off_what_the_one_before_attached() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    n1.kill();
+    lab.cluster.set_member("n1", MemberState::Dead);
+    let n1 = lab.start("n1");
+    assert!(writes(&lab, &n1, &volume, 1));
+    look(&n1);
+    look(&n1);
+    assert!(!writes(&lab, &n1, &volume, 2));
+    assert_eq!(fences(&n1), 1);
+    n1.node.unfence(request(), instance(1)).unwrap_err();
+    // In the lockspace again, its end is taken up as any other.
+    lab.cluster.set_member("n1", MemberState::Live);
+    look(&n1);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
 }
 
 /// Whoever asks for I/O hears of the new generation first; the next look hears of it all the same.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use volward_control::ports::{Leases, Machine};
+use volward_control::ports::{Activation, Devices, Leases, Machine, Registry, Volumes};
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::Runtime;
@@ -40,6 +40,30 @@ const DETACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
 /// LVM commands of one pool that run at once: they wait for each other on the VG's lock anyway;
 /// two, so that a report does not wait for a slow activation.
 const COMMANDS_PER_POOL: usize = 2;
+
+/// What there is of storage: this machine's, or a test's.
+pub(crate) struct Storage {
+    pub(crate) volumes: Arc<dyn Volumes>,
+    pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) activation: Arc<dyn Activation>,
+    pub(crate) devices: Arc<dyn Devices>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) machine: Arc<dyn Machine>,
+    /// What `doctor` asks of LVM.
+    pub(crate) lvm: Arc<dyn Diagnose>,
+    /// What else `doctor` looks at.
+    pub(crate) probes: Arc<dyn Probes>,
+}
+
+/// What a [`Storage`] may be made of.
+pub(crate) struct Parts<'a> {
+    config: &'a Config,
+    tools: &'a Tools,
+    exec: &'a Arc<Exec>,
+    state: &'a SqliteJournal,
+    devices: NamedFolder,
+    etc: Folder,
+}
 
 /// Everything that serves requests.
 pub(crate) struct Daemon {
@@ -80,6 +104,15 @@ impl Daemon {
 
     /// The same with programs that may be a test's.
     pub(crate) fn with_tools(config: Config, tools: &Tools) -> anyhow::Result<Self> {
+        Self::over(config, tools, this_machine)
+    }
+
+    /// The same over storage that may be a test's.
+    pub(crate) fn over(
+        config: Config,
+        tools: &Tools,
+        storage: impl FnOnce(Parts<'_>) -> anyhow::Result<Storage>,
+    ) -> anyhow::Result<Self> {
         let name = config.node_name()?;
         let exec = Arc::new(Exec::new(COMMANDS_PER_POOL));
         let (folders, only_one) = open_folders(&config)?;
@@ -94,26 +127,27 @@ impl Daemon {
             None => beside_us("volward-policy")?,
         };
         let policies = Arc::new(policies(&config, &exec, &folders, &workbench)?);
-
-        let pools = pool_settings(&config);
-        let lvm = Arc::new(Lvm::new(Arc::clone(&exec), tools, pools, folders.etc));
-        let machine = Arc::new(Kernel::new());
-        let devices = Arc::new(Bounded::new(Dm::new(folders.devices)));
-        let left = left::by_us(&state, &*devices, &machine.boot_id())?;
-        let leases = Arc::new(provider(&config, &lvm, &left)?);
-        let marks = Arc::new(MarksFolder::new(folders.marks, machine.boot_id()));
+        let storage = storage(Parts {
+            config: &config,
+            tools,
+            exec: &exec,
+            state: &state,
+            devices: folders.devices,
+            etc: folders.etc,
+        })?;
+        let marks = MarksFolder::new(folders.marks, storage.machine.boot_id());
         let ports = Ports {
-            volumes: lvm.clone(),
-            leases: leases.clone(),
-            activation: leases.clone(),
-            devices,
-            registry: Arc::new(LunRegistry::default()),
+            volumes: storage.volumes,
+            leases: storage.leases.clone(),
+            activation: storage.activation,
+            devices: storage.devices,
+            registry: storage.registry,
             journal: Arc::new(state),
             policy: policies.clone(),
             decisions: decisions.clone(),
-            marks,
+            marks: Arc::new(marks),
             clock: Arc::new(SystemClock::new()),
-            machine: machine.clone(),
+            machine: storage.machine.clone(),
             tasks: Arc::new(Threads),
             fault_points: Arc::new(TestSeams::from_environment()),
             events: Arc::new(EventLog),
@@ -127,17 +161,38 @@ impl Daemon {
             places,
             policies,
             decisions,
-            lvm,
-            machine,
-            leases,
+            lvm: storage.lvm,
+            machine: storage.machine,
+            leases: storage.leases,
             tools: tools.clone(),
-            probes: Arc::new(System),
+            probes: storage.probes,
             workbench,
             held,
             spool: folders.spool,
             _only_one: only_one,
         })
     }
+}
+
+/// LVM, device-mapper, sanlock and the LUN of the machine this runs on.
+fn this_machine(parts: Parts<'_>) -> anyhow::Result<Storage> {
+    let exec = Arc::clone(parts.exec);
+    let pools = pool_settings(parts.config);
+    let lvm = Arc::new(Lvm::new(exec, parts.tools, pools, parts.etc));
+    let machine = Arc::new(Kernel::new());
+    let devices = Arc::new(Bounded::new(Dm::new(parts.devices)));
+    let left = left::by_us(parts.state, &*devices, &machine.boot_id())?;
+    let leases = Arc::new(provider(parts.config, &lvm, &left)?);
+    Ok(Storage {
+        volumes: lvm.clone(),
+        leases: leases.clone(),
+        activation: leases,
+        devices,
+        registry: Arc::new(LunRegistry::default()),
+        machine,
+        lvm,
+        probes: Arc::new(System),
+    })
 }
 
 /// Leases and activation, for each pool as it is configured.

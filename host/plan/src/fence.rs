@@ -67,6 +67,8 @@ pub struct LeaseWatch {
     generation: Option<u64>,
     /// At the last look at which all was sound.
     held: BTreeMap<LvUuid, HeldLease>,
+    /// On the monotonic clock: the first look without an answer, where none came before it either.
+    unheard_since: Option<Duration>,
     /// Looks in a row at which the node was not in the lockspace.
     not_joined: u8,
     /// LVs whose lease the look before missed too.
@@ -77,6 +79,9 @@ pub struct LeaseWatch {
 /// Looks in a row that have to agree: a lease on its way from one mode to the other is in neither
 /// list for a moment.
 const LOOKS: u8 = 2;
+/// After what time other nodes may take the leases, where nobody has said so: 8 of the 10 s that sanlock has as its I/O
+/// timeout unless it is told otherwise.
+const UNTOLD: Duration = Duration::from_secs(80);
 
 impl LeaseWatch {
     /// Takes note of an answer that came at `now` (monotonic), and says what it means.
@@ -90,6 +95,7 @@ impl LeaseWatch {
             } => {
                 self.not_joined = 0;
                 self.why_silent = None;
+                self.unheard_since = None;
                 self.expires_after = *expires_after;
                 self.renewed_at = Some(now.saturating_sub(*renewed_ago));
                 let before = self.generation;
@@ -118,6 +124,7 @@ impl LeaseWatch {
             }
             Said::Silent { reason } => {
                 self.why_silent = Some(reason.clone());
+                self.unheard_since.get_or_insert(now);
                 self.standing(now)
             }
         }
@@ -126,15 +133,20 @@ impl LeaseWatch {
     /// What is known means this at `now`, if no answer came since.
     #[must_use]
     pub fn standing(&self, now: Duration) -> Standing {
-        let Some(renewed_at) = self.renewed_at else {
-            return Standing::Unknown;
-        };
+        // Also of a daemon that was started a moment ago: what earlier ones attached has no lease then.
         if self.not_joined >= LOOKS {
+            let any_more = match self.renewed_at {
+                Some(_) => " any more",
+                None => "",
+            };
             return Standing::Lost {
-                reason: "this node is not in the pool's lockspace any more".to_owned(),
+                reason: format!("this node is not in the pool's lockspace{any_more}"),
                 regainable: false,
             };
         }
+        let Some(renewed_at) = self.renewed_at else {
+            return self.unheard(now);
+        };
         let ago = now.saturating_sub(renewed_at);
         let cut_after = cut_after(self.expires_after);
         if ago >= cut_after {
@@ -157,6 +169,27 @@ impl LeaseWatch {
             };
         }
         Standing::Sound
+    }
+
+    /// Nothing was ever heard of the lockspace: by a daemon that was started after sanlock had died, above all. When
+    /// the last renewal was nobody knows; it is taken to be when the daemon looked first.
+    fn unheard(&self, now: Duration) -> Standing {
+        let Some(since) = self.unheard_since else {
+            return Standing::Unknown;
+        };
+        let ago = now.saturating_sub(since);
+        if ago < cut_after(UNTOLD) {
+            return Standing::Unknown;
+        }
+        let why = self.why_silent.as_ref();
+        Standing::Lost {
+            reason: format!(
+                "nothing is known of the lockspace for {} s{}, and other nodes may take its leases",
+                ago.as_secs(),
+                why.map_or(String::new(), |why| format!(" ({why})"))
+            ),
+            regainable: true,
+        }
     }
 
     /// Of these LVs and the modes that their attachments need, the ones whose lease is missing from
@@ -295,6 +328,8 @@ mod tests {
     fn i2_a_provider_that_is_silent_does_not_stop_the_clock() {
         let mut watch = LeaseWatch::default();
         assert_eq!(watch.hear(at(0), &silent()), Standing::Unknown);
+        assert_eq!(watch.hear(at(59), &silent()), Standing::Unknown);
+        assert_eq!(lost(&watch.hear(at(60), &silent())), Some(true));
         watch.hear(at(0), &joined(0, 1));
         assert_eq!(watch.hear(at(39), &silent()), Standing::Sound);
         assert_eq!(lost(&watch.hear(at(60), &silent())), Some(true));
@@ -343,6 +378,15 @@ mod tests {
         assert!(back.is_due(at(8030), later, pause));
         back.tried(at(8030));
         assert!(back.is_due(at(8090), later, pause));
+    }
+
+    #[test]
+    fn i2_a_daemon_that_finds_no_lockspace_at_its_start_takes_the_leases_for_lost() {
+        let mut watch = LeaseWatch::default();
+        assert_eq!(watch.hear(at(0), &Said::NotJoined), Standing::Unknown);
+        assert_eq!(lost(&watch.hear(at(1), &Said::NotJoined)), Some(false));
+        // As after a boot.
+        assert_eq!(watch.hear(at(2), &joined(0, 1)), Standing::Sound);
     }
 
     #[test]

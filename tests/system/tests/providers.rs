@@ -352,8 +352,11 @@ fn a_lockspace_that_is_stopped_over_a_dead_daemons_lease_is_left_once_its_guest_
             Ok(volward.left_over(1)?.is_empty())
         })
         .unwrap();
+    // Node 1 has nothing any more; what it says of it is written once the registry is there again.
+    let ask = format!("attach {OTHER} vg0/disk");
+    let attached = || Ok(volward.cli(2, &ask)?.ok());
     volward
-        .cli_ok(2, &format!("attach {OTHER} vg0/disk"))
+        .wait(2, "attach on node 2", PATIENCE, attached)
         .unwrap();
     volward.cli_ok(2, &format!("detach {OTHER}")).unwrap();
     let again = || Ok(volward.cli(1, &format!("attach {INSTANCE} vg0/disk"))?.ok());

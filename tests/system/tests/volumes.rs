@@ -97,8 +97,8 @@ fn lists_of_lvm_conf_refuse(volward: &Volward<'_>) {
     nothing_is_left(one);
 }
 
-/// Case 08: a pool of libvirt on the same volume group activates what it can, and takes it away again, the registry
-/// too, which volwardd takes up by itself.
+/// Case 08: a pool of libvirt on the same volume group activates what it can, and takes it away again, with nothing
+/// attached the registry too, which volwardd takes up by itself.
 fn libvirts_pool_comes_and_goes(volward: &Volward<'_>) {
     let one = volward.node(1);
     volward.volume("kept", 8).unwrap();
@@ -127,11 +127,11 @@ fn libvirts_pool_comes_and_goes(volward: &Volward<'_>) {
     // What pool-destroy takes away where nothing of the group is open; else LVM refuses it as a whole.
     let refused = one.run_within(LVM, "vgchange -an vg0").unwrap();
     assert!(!refused.ok(), "{refused:?}");
-    one.run_ok("lvchange -an vg0/web && lvchange -an vg0/volward-registry")
-        .unwrap();
+    one.run_ok("lvchange -an vg0/web").unwrap();
+    // As long as something is attached the registry is in use.
+    let refused = one.run("lvchange -an vg0/volward-registry").unwrap();
+    assert!(!refused.ok(), "{refused:?}");
     assert_eq!(active(one), ["kept"]);
-    let registry = one.run_ok("lvs --noheadings -o lv_active vg0/volward-registry");
-    assert_eq!(registry.unwrap().trim(), "");
     one.run_ok("virsh pool-undefine vg0").unwrap();
 
     volward
@@ -143,16 +143,24 @@ fn libvirts_pool_comes_and_goes(volward: &Volward<'_>) {
     volward.cli_ok(1, &format!("detach {OTHER}")).unwrap();
     nothing_is_left(one);
     assert_eq!(volward.left_over(1).unwrap(), "");
+    one.run_ok("lvchange -an vg0/volward-registry").unwrap();
+    volward
+        .cli_ok(1, &format!("attach {INSTANCE} vg0/web"))
+        .unwrap();
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
 }
 
-/// Cases 14 and 15: what shares another volume's lease, or has none, is refused, in a dry run too.
+/// Cases 14 and 15: what shares another volume's lease, or has none, is refused before any step, in a dry
+/// run too; what has one is served as far as LVM can.
 fn kinds_without_a_lease_are_refused(volward: &Volward<'_>) {
     let one = volward.node(1);
-    // Room on a second disk, which only node 1 sees: nothing on it is for node 2.
+    // A second disk for raid1, which only node 1 sees: nothing on it is for node 2.
     one.run_ok_within(
         LVM,
         "truncate -s 256M /run/lab/second.img && losetup /dev/loop6 /run/lab/second.img
          vgextend -qq vg0 /dev/loop6
+         lvcreate -qq -y -an --type raid1 -m 1 --nosync -n mirrored -L 16M vg0
+         lvcreate -qq -y -an -n two-pvs -i 2 -L 16M vg0
          lvcreate -qq -y --type thin-pool -n tpool -L 64M vg0
          lvcreate -qq -y -n thin1 -V 32M --thinpool vg0/tpool
          lvchange -qq -an vg0/thin1; lvchange -qq -an vg0/tpool
@@ -161,10 +169,14 @@ fn kinds_without_a_lease_are_refused(volward: &Volward<'_>) {
     .unwrap();
     volward.cli_ok(1, "pool init vg0").unwrap();
     nothing_is_left(one);
+    let steps = |log: &str| log.matches(" leased pool=").count();
+    let before = steps(&volward.log(1).unwrap());
+    assert!(before > 0, "the log names no lease");
     for (disk, code) in [
         ("vg0/thin1", "no-own-lease"),
         ("vg0/tpool", "segment-type"),
         ("vg0/kept-snap", "no-own-lease"),
+        ("vg0/mirrored:ro,shared", "exclusive-only"),
     ] {
         for dry in ["--dry-run ", ""] {
             let words = format!("attach {dry}{INSTANCE} {disk}");
@@ -174,4 +186,17 @@ fn kinds_without_a_lease_are_refused(volward: &Volward<'_>) {
         }
         nothing_is_left(one);
     }
+    assert_eq!(steps(&volward.log(1).unwrap()), before, "a step was begun");
+    // An origin, a mirror and stripes are attached, all at once.
+    let all = "vg0/kept vg0/mirrored vg0/two-pvs";
+    volward
+        .cli_ok(1, &format!("attach {INSTANCE} {all}"))
+        .unwrap();
+    // The snapshot's lease is its origin's, which this node has: no way in.
+    let problem = volward
+        .problem(1, &format!("attach {OTHER} vg0/kept-snap"))
+        .unwrap();
+    assert_eq!(problem["code"], "no-own-lease", "{problem}");
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    nothing_is_left(one);
 }

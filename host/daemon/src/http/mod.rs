@@ -32,11 +32,10 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use tokio::net::UnixListener;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
 use crate::config::Switch;
 use crate::policies::{PERIOD, watch};
+use crate::signals;
 use crate::spool;
 use crate::wiring::Daemon;
 use door::{Door, LIMITS};
@@ -49,9 +48,11 @@ const LEASES_EVERY: Duration = Duration::from_millis(500);
 /// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
-/// Starts everything, serves until SIGTERM or SIGINT, stops cleanly.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
-    let daemon = tokio::task::spawn_blocking(move || start(Daemon::new(config)?))
+/// Starts what is made, serves until SIGTERM or SIGINT, stops cleanly.
+pub(crate) async fn serve(
+    make: impl FnOnce() -> anyhow::Result<Daemon> + Send + 'static,
+) -> anyhow::Result<()> {
+    let daemon = tokio::task::spawn_blocking(move || start(make()?))
         .await
         .context("starting")??;
     let socket = daemon.config.paths.socket.clone();
@@ -98,7 +99,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         drop(stopped.wait_for(|stop| *stop).await);
     });
     let server = tokio::spawn(server.into_future());
-    wait_for_signal().await?;
+    signals::of_the_end(Arc::clone(&daemon.probes)).await?;
     tracing::info!("stopping; attachments stay as they are");
     sd_notify::notify(&[sd_notify::NotifyState::Stopping]).context("telling systemd")?;
     daemon.node.stop();
@@ -183,14 +184,4 @@ fn remove_socket(path: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -1,0 +1,149 @@
+//! volwardd, the daemon of a node: wiring, configuration, HTTP, signals.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`config`] | /etc/volward/volward.toml |
+//! | [`wiring`] | adapters into ports, the policy chain, the state |
+//! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
+//! | [`http`] | the socket, and the OpenAPI document of what is served there |
+//! | [`folders`] | the folders it works in, opened once |
+//! | [`doctor`] | what is missing on this node, with the remedy |
+//! | [`only_one`] | one daemon for one state folder |
+//! | [`spool`] | when the hook's late releases are done |
+//! | `fake` | the same daemon over storage in memory; with the feature `fake`, for tests of clients |
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests lay out and inspect files by path"
+    )
+)]
+
+mod config;
+mod doctor;
+#[cfg(feature = "fake")]
+pub mod fake;
+mod folders;
+mod http;
+mod left;
+mod looks;
+mod only_one;
+mod policies;
+mod signals;
+mod spool;
+mod system;
+mod wiring;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use volward_storage::journal::OpenError;
+
+/// The Volward daemon: leases, activates and hands out volumes on this node.
+#[derive(Debug, Parser)]
+#[command(name = "volwardd", version)]
+struct Args {
+    /// The configuration.
+    #[arg(long, default_value = volward_api::CONFIG)]
+    config: PathBuf,
+    /// Only check the configuration.
+    #[arg(long)]
+    check: bool,
+    /// Print the OpenAPI document and end.
+    #[arg(long)]
+    openapi: bool,
+}
+
+/// The whole program, from its command line to its exit code: `--help` tells what it takes.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, causes included: the first thing somebody sees in the journal at night.
+            tracing::error!("{error:#}");
+            eprintln!("volwardd: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+/// What ends a start that no further start will better: another version of Volward is needed for
+/// what is on the disk. The unit does not restart the daemon then.
+const NEEDS_ANOTHER_VERSION: u8 = 3;
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let another = |cause: &(dyn std::error::Error + 'static)| {
+        let state = cause.downcast_ref::<OpenError>();
+        state.is_some_and(OpenError::needs_another_version)
+    };
+    if error.chain().any(another) {
+        return ExitCode::from(NEEDS_ANOTHER_VERSION);
+    }
+    ExitCode::FAILURE
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    if args.openapi {
+        println!("{:#}", http::openapi::document());
+        return Ok(());
+    }
+    let config = config::Config::load(&args.config)?;
+    if args.check {
+        config.node_name()?;
+        return check(&config);
+    }
+    start_log()?;
+    runtime()?.block_on(http::serve(|| wiring::Daemon::new(config)))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Requests wait for LVM on these, as many as there are places; each has a stack of 2 MiB of
+        // address space only.
+        .max_blocking_threads(http::places::MOST_THREADS)
+        .enable_all()
+        .build()
+        .context("starting the runtime")
+}
+
+/// The daemon would start; what is not as it should be is said, and is a failure.
+fn check(config: &config::Config) -> anyhow::Result<()> {
+    let path = &config.file;
+    let remarks = config.remarks();
+    if remarks.is_empty() {
+        println!("{} is fine", path.display());
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{} can be read, but: {}",
+        path.display(),
+        remarks.join("; ")
+    )
+}
+
+/// To journald where systemd started us, to stderr elsewhere. `VOLWARD_LOG` filters as
+/// `RUST_LOG` does for others.
+fn start_log() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("VOLWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        let journald = tracing_journald::layer().context("connecting to journald")?;
+        registry.with(journald).init();
+    } else {
+        let stderr = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
+        registry.with(stderr).init();
+    }
+    Ok(())
+}
