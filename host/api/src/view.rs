@@ -54,6 +54,10 @@ pub struct FencedView {
     pub since_ms: u64,
     /// Every I/O fails. `false`: I/O that was in flight has not ended yet, or cannot be cut off.
     pub cut: bool,
+    /// The I/O is given back by itself when the leases have been sound for so many seconds; absent:
+    /// somebody has to ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_after_s: Option<u64>,
 }
 
 /// `POST /v1/fence`: cut off the I/O of what is attached here.

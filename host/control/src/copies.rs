@@ -16,7 +16,10 @@ use crate::ports::{
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{CopyMonitor, State, pause_after};
 
+mod pacing;
 mod write_back;
+
+use pacing::{LOOK, Pacer};
 
 needs!(CopiesPorts {
     volumes: Volumes,
@@ -114,8 +117,9 @@ impl Copies {
     fn follow(&self, volume: &VolumeRef) {
         let id = clone_of(volume);
         let mut failures = 0;
+        let mut pacer = Pacer::default();
         while !self.state.is_stopping() {
-            match self.follow_once(volume, id) {
+            match self.follow_once(volume, id, &mut pacer) {
                 Ok(true) => return,
                 Ok(false) => failures = 0,
                 Err(error) => {
@@ -128,7 +132,7 @@ impl Copies {
     }
 
     /// Says whether there is nothing more to watch.
-    fn follow_once(&self, volume: &VolumeRef, id: DeviceId) -> PortResult<bool> {
+    fn follow_once(&self, volume: &VolumeRef, id: DeviceId, pacer: &mut Pacer) -> PortResult<bool> {
         let Some(info) = self.ports.devices.get(id)? else {
             self.state.forget_hydration(volume.id);
             return Ok(true);
@@ -150,7 +154,15 @@ impl Copies {
         if may_switch(Some(&status)) {
             return self.switch(volume, id);
         }
-        self.ports.devices.wait_event(id, info.event, NAP)?;
+        let nap = match status.hydrating {
+            true => {
+                self.pace(volume, id, &status, pacer);
+                LOOK
+            }
+            // Nothing is copied that the guest does not write itself.
+            false => NAP,
+        };
+        self.ports.devices.wait_event(id, info.event, nap)?;
         Ok(false)
     }
 
@@ -170,11 +182,12 @@ impl Copies {
         let Some(local) = &self.settings.local else {
             return Ok(false);
         };
-        let copy = self.engine.copy_volumes(volume, local)?.copy;
+        let lvs = self.engine.copy_volumes(volume, local)?;
+        let copy = &lvs.copy;
         // As long as the clone, whatever the volume was grown to and the copy was rounded up to.
         let size = match CopyStage::from_tags(copy.tags.iter().map(String::as_str)) {
             Some(CopyStage::Used { size, .. }) => size,
-            _ => self.volume_size(volume)?.min(copy.size),
+            _ => self.volume_size(volume)?.min(lvs.data()),
         };
         let size = size.sectors().ok_or_else(|| PortError::Unreadable {
             what: copy.volume.to_string(),
@@ -212,7 +225,7 @@ impl Copies {
     }
 
     fn volume_size(&self, volume: &VolumeRef) -> PortResult<Bytes> {
-        let pool = self.ports.volumes.pool(&volume.pool)?;
+        let pool = self.ports.volumes.validated_pool(&volume.pool)?;
         let info = pool.volume(volume.id);
         info.map(|i| i.size).ok_or_else(|| PortError::Missing {
             what: volume.to_string(),

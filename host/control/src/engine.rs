@@ -13,6 +13,7 @@ use crate::settings::{Ports, Settings, needs};
 use crate::state::State;
 
 mod clones;
+mod copy_lv;
 mod execute;
 mod homes;
 mod hydration;

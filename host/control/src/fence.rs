@@ -17,6 +17,7 @@ use crate::ports::{
 use crate::settings::{Settings, needs};
 use crate::state::{Fenced, State};
 
+mod give_back;
 mod unfence;
 
 needs!(FencePorts {
@@ -41,6 +42,7 @@ impl Fence {
     pub(crate) fn follow(self: &Arc<Self>) {
         let attached = self.attached(|_| true);
         self.state.fences().keep(attached.iter());
+        self.give_back(&attached);
         for pool in &self.settings.pools {
             let now = self.ports.clock.monotonic();
             let (standing, ask) = {
@@ -78,6 +80,7 @@ impl Fence {
                     cut: true,
                     regainable: false,
                     version: None,
+                    asked: false,
                 };
                 self.state.fences().begin(&attachment, fenced);
             }
@@ -113,7 +116,7 @@ impl Fence {
                 "sanlock does not show the lease of {} any more",
                 attachment.volume
             );
-            self.cut_off(&attachment, reason, false);
+            self.cut_off(&attachment, reason, Cut::for_good());
         }
     }
 
@@ -155,7 +158,11 @@ impl Fence {
             return;
         };
         for attachment in self.attached(|a| a.volume.pool == *pool) {
-            self.cut_off(&attachment, reason.clone(), *regainable);
+            let cut = Cut {
+                regainable: *regainable,
+                asked: false,
+            };
+            self.cut_off(&attachment, reason.clone(), cut);
         }
     }
 
@@ -176,6 +183,12 @@ impl Fence {
         let before = {
             let mut pools = self.state.followed();
             let followed = pools.entry(pool.clone()).or_default();
+            followed.sound_since = match standing {
+                Standing::Sound => followed
+                    .sound_since
+                    .or_else(|| Some(self.ports.clock.monotonic())),
+                _ => None,
+            };
             followed.told.replace(word)
         };
         // That all is well is news only after it was not.
@@ -192,13 +205,17 @@ impl Fence {
     ) -> Vec<StoredAttachment> {
         let attached = self.attached(which);
         for attachment in &attached {
-            self.cut_off(attachment, "somebody asked for it".to_owned(), true);
+            let cut = Cut {
+                regainable: true,
+                asked: true,
+            };
+            self.cut_off(attachment, "somebody asked for it".to_owned(), cut);
         }
         attached
     }
 
     /// Has every I/O of the attachment fail from now on.
-    fn cut_off(self: &Arc<Self>, attachment: &StoredAttachment, reason: String, regainable: bool) {
+    fn cut_off(self: &Arc<Self>, attachment: &StoredAttachment, reason: String, how: Cut) {
         let lease = {
             let pools = self.state.followed();
             let followed = pools.get(&attachment.volume.pool);
@@ -208,8 +225,9 @@ impl Fence {
             reason,
             since_ms: self.ports.clock.now_ms(),
             cut: false,
-            regainable,
+            regainable: how.regainable,
             version: lease.map(|lease| lease.version),
+            asked: how.asked,
         };
         if !self.state.fences().begin(attachment, fenced) {
             return;
@@ -283,6 +301,24 @@ impl Fence {
             .iter()
             .map(|(pool, followed)| (pool.clone(), followed.watch.standing(now)))
             .collect()
+    }
+}
+
+/// How an attachment is cut off.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// The same lease may be sound again.
+    regainable: bool,
+    /// Somebody asked for it.
+    asked: bool,
+}
+
+impl Cut {
+    fn for_good() -> Self {
+        Self {
+            regainable: false,
+            asked: false,
+        }
     }
 }
 

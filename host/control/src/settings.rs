@@ -55,6 +55,9 @@ pub struct Settings {
     pub busy_for: Duration,
     /// After so long without progress a hydration is called stalled (I23).
     pub stall_after: Duration,
+    /// What was cut off because leases were lost gets its I/O back by itself when they have been sound
+    /// for so long; `None`: only when somebody asks for it.
+    pub unfence_after: Option<Duration>,
 }
 
 /// Names the ports that a struct needs, and takes them from [`Ports`]: what a use case can touch

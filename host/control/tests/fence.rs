@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use volward_control::ControlError;
-use volward_control::ports::{Event, PortError};
+use volward_control::ports::{Clock, Event, PortError};
 use volward_model::{CopyMode, MemberState, RequestId, VolumeRef};
 use volward_plan::DiskForm;
 use volward_plan::fence::Standing;
@@ -26,7 +26,10 @@ fn look(node: &Daemon) {
     node.node.follow_leases();
     while let Some((name, work)) = node.tasks.pop() {
         // Copies have threads of their own.
-        if name.starts_with("leases") || name.starts_with("fence") {
+        if ["leases", "fence", "unfence"]
+            .iter()
+            .any(|of| name.starts_with(of))
+        {
             work();
         }
     }
@@ -111,6 +114,105 @@ fn i2_a_lockspace_that_is_not_renewed_cuts_off_what_is_attached_and_gives_it_bac
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     assert_eq!(clean(&lab, &n1), [""; 0]);
     assert_eq!(data(&lab, &n1), [""; 0]);
+}
+
+fn given_back(node: &Daemon) -> usize {
+    let told = node.events.told();
+    let by_itself = |event: &&Event| {
+        matches!(
+            event,
+            Event::Unfenced {
+                by_itself: true,
+                ..
+            }
+        )
+    };
+    told.iter().filter(by_itself).count()
+}
+
+/// A lab whose daemons give back by themselves after 30 s, with volume `a` of instance 1 attached.
+fn by_itself() -> (Lab, Daemon, VolumeRef) {
+    let mut lab = Lab::new(&["n1"]);
+    lab.unfence_after = Some(Duration::from_secs(30));
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    (lab, n1, volume)
+}
+
+/// So many seconds pass, with a look in each.
+fn pass(lab: &Lab, node: &Daemon, seconds: u64) {
+    for _ in 0..seconds {
+        lab.cluster.clock().sleep(Duration::from_secs(1));
+        look(node);
+    }
+}
+
+fn lose_and_regain(node: &Daemon) {
+    node.kernel.set_renewed_ago(Duration::from_secs(60));
+    look(node);
+    node.kernel.set_renewed_ago(Duration::from_secs(1));
+    look(node);
+}
+
+#[test]
+fn i2_io_comes_back_by_itself_where_the_configuration_says_so_and_nobody_had_the_volume() {
+    let (lab, n1, volume) = by_itself();
+    lose_and_regain(&n1);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    let fenced = n1.node.fenced();
+    let after = n1.node.comes_back(fenced.values().next().unwrap());
+    assert_eq!(after, Some(Duration::from_secs(30)));
+    pass(&lab, &n1, 28);
+    assert!(!writes(&lab, &n1, &volume, 1), "the pause");
+    pass(&lab, &n1, 4);
+    assert!(writes(&lab, &n1, &volume, 2));
+    assert_eq!(given_back(&n1), 1);
+
+    // The path goes again: now it has to be sound for twice as long.
+    lose_and_regain(&n1);
+    pass(&lab, &n1, 40);
+    assert_eq!(given_back(&n1), 1);
+    pass(&lab, &n1, 24);
+    assert_eq!(given_back(&n1), 2);
+    assert!(writes(&lab, &n1, &volume, 3));
+
+    // Under another generation nobody knows who had the volume.
+    n1.kernel.rejoin();
+    look(&n1);
+    pass(&lab, &n1, 300);
+    assert_eq!(given_back(&n1), 2);
+    assert!(!writes(&lab, &n1, &volume, 4));
+}
+
+#[test]
+fn i2_what_somebody_cut_off_does_not_come_back_by_itself() {
+    let (lab, n1, volume) = by_itself();
+    // Lost first, and asked for then.
+    n1.kernel.set_renewed_ago(Duration::from_secs(60));
+    look(&n1);
+    n1.node.fence(Some(instance(1)), &[]);
+    look(&n1);
+    n1.kernel.set_renewed_ago(Duration::from_secs(1));
+    pass(&lab, &n1, 100);
+    assert!(!writes(&lab, &n1, &volume, 1));
+    assert_eq!(given_back(&n1), 0);
+    n1.node.unfence(request(), instance(1)).unwrap();
+    assert!(writes(&lab, &n1, &volume, 2));
+}
+
+/// By default nothing comes back by itself.
+#[test]
+fn io_that_was_cut_off_waits_for_somebody_unless_the_configuration_says_otherwise() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    look(&n1);
+    lose_and_regain(&n1);
+    pass(&lab, &n1, 300);
+    assert!(!writes(&lab, &n1, &volume, 1));
 }
 
 #[test]

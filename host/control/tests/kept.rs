@@ -180,7 +180,7 @@ fn a_silent_local_pool_keeps_back_no_volume_that_came_home() {
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     n1.tasks.run_all();
     // Undone where the home was about to become `split`.
-    n1.kernel.fail_on("zero", failure());
+    n1.kernel.fail_on("zero-device", failure());
     n1.node
         .attach(&ask(instance(2), &[disk(&undone)]))
         .unwrap_err();

@@ -171,7 +171,7 @@ fn i19_a_copy_without_a_stage_is_not_taken_for_the_one_that_an_attach_has_made()
     lab.policy.say(Say::Copy(CopyMode::WritesOnly));
     let volume = lab.volume("a");
     let kernel = n1.kernel.clone();
-    n1.kernel.before("zero", move |_| kernel.crash());
+    n1.kernel.before("zero-device", move |_| kernel.crash());
     assert!(
         n1.try_attach(&ask(instance(1), &[disk(&volume)]))
             .is_none_or(|done| done.is_err())

@@ -38,6 +38,9 @@ pub(crate) struct Config {
     /// Patience.
     #[serde(default)]
     pub(crate) timeouts: Timeouts,
+    /// What becomes of attachments whose leases were lost.
+    #[serde(default)]
+    pub(crate) fence: FenceSection,
     /// Where things are.
     #[serde(default)]
     pub(crate) paths: Paths,
@@ -155,6 +158,44 @@ impl Default for Timeouts {
             // A policy of a megabyte takes a second, Python's 18 MB ten; a slow node ten times that.
             compile: 90,
         }
+    }
+}
+
+/// `[fence]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct FenceSection {
+    /// Who gives I/O back when the same leases are sound again.
+    pub(crate) unfence: Unfence,
+    /// Seconds for which they have been sound before it is given back by itself.
+    pub(crate) unfence_pause: u64,
+}
+
+/// Who gives I/O back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Unfence {
+    /// Somebody says `volward unfence`.
+    ByHand,
+    /// The daemon, where nobody can have had the volume meanwhile.
+    ByItself,
+}
+
+impl Default for FenceSection {
+    fn default() -> Self {
+        // A path that has just come back often goes again; sanlock renews every 20 s.
+        Self {
+            unfence: Unfence::ByHand,
+            unfence_pause: 30,
+        }
+    }
+}
+
+impl FenceSection {
+    /// After how long; `None`: never by itself.
+    pub(crate) fn after(&self) -> Option<Duration> {
+        let after = Timeouts::seconds(self.unfence_pause);
+        (self.unfence == Unfence::ByItself).then_some(after)
     }
 }
 

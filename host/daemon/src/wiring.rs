@@ -230,6 +230,7 @@ fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
         intent_wait: Timeouts::seconds(config.timeouts.intent),
         busy_for: Timeouts::seconds(config.timeouts.busy),
         stall_after: Timeouts::seconds(config.timeouts.stall),
+        unfence_after: config.fence.after(),
     }
 }
 

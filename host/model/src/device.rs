@@ -22,6 +22,10 @@ pub enum DeviceRole {
     Clone,
     /// The reverse clone that writes a copy back to the shared LV.
     Return,
+    /// The part of the copy's LV on which the clone keeps its metadata.
+    Metadata,
+    /// The part of the copy's LV on which the reverse clone does.
+    ReturnMetadata,
 }
 
 /// One device of ours: volume and role.
@@ -51,6 +55,8 @@ impl DeviceId {
             DeviceRole::Attachment(instance) => format!("volward-{instance}-{lv}"),
             DeviceRole::Clone => format!("volward-clone-{lv}"),
             DeviceRole::Return => format!("volward-return-{lv}"),
+            DeviceRole::Metadata => format!("volward-meta-{lv}"),
+            DeviceRole::ReturnMetadata => format!("volward-back-{lv}"),
         }
     }
 
@@ -61,6 +67,8 @@ impl DeviceId {
             DeviceRole::Attachment(instance) => instance.0.simple().to_string(),
             DeviceRole::Clone => "clone".to_owned(),
             DeviceRole::Return => "return".to_owned(),
+            DeviceRole::Metadata => "meta".to_owned(),
+            DeviceRole::ReturnMetadata => "back".to_owned(),
         };
         format!("{}-volward-{layer}", lv_dm_uuid(self.volume))
     }
@@ -77,6 +85,8 @@ impl DeviceId {
         let role = match layer {
             "clone" => DeviceRole::Clone,
             "return" => DeviceRole::Return,
+            "meta" => DeviceRole::Metadata,
+            "back" => DeviceRole::ReturnMetadata,
             instance => DeviceRole::Attachment(InstanceId(Uuid::try_parse(instance).ok()?)),
         };
         Some(Self { volume, role })
@@ -114,6 +124,15 @@ pub enum Table {
         /// The device below, whole and from its first sector.
         on: Backing,
         /// Length of the table in sectors of 512 bytes.
+        size: Sectors,
+    },
+    /// A part of the device below, one to one.
+    Part {
+        /// The device below.
+        on: Backing,
+        /// Where the part begins, in sectors of 512 bytes.
+        start: Sectors,
+        /// Its length in sectors of 512 bytes.
         size: Sectors,
     },
     /// dm-clone; always with `no_discard_passdown`: a discard must not reach the source.
@@ -183,6 +202,39 @@ impl CloneStatus {
     }
 }
 
+/// I/O of a device since it was made, as the kernel counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounters {
+    /// Reads and writes that have ended.
+    pub done: u64,
+    /// What they took together, in microseconds; the kernel counts milliseconds.
+    pub busy_us: u64,
+    /// Those that have not ended, at this moment.
+    pub in_flight: u64,
+}
+
+impl IoCounters {
+    /// What has come since `before`; `None` where they are another device's.
+    #[must_use]
+    pub fn since(self, before: Self) -> Option<Self> {
+        Some(Self {
+            done: self.done.checked_sub(before.done)?,
+            busy_us: self.busy_us.checked_sub(before.busy_us)?,
+            in_flight: self.in_flight,
+        })
+    }
+
+    /// Of two devices together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            done: self.done.saturating_add(other.done),
+            busy_us: self.busy_us.saturating_add(other.busy_us),
+            in_flight: self.in_flight.saturating_add(other.in_flight),
+        }
+    }
+}
+
 /// A device of ours as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceInfo {
@@ -222,6 +274,8 @@ mod tests {
             DeviceRole::Attachment(instance),
             DeviceRole::Clone,
             DeviceRole::Return,
+            DeviceRole::Metadata,
+            DeviceRole::ReturnMetadata,
         ] {
             let id = DeviceId {
                 volume: volume(),

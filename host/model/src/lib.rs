@@ -20,9 +20,10 @@ pub mod handover;
 pub mod slot;
 pub mod volume;
 
-pub use copy::{CopyLv, CopyStage};
+pub use copy::{CopyLayout, CopyLv, CopyStage};
 pub use device::{
-    Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, Table,
+    Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,
+    Table,
 };
 pub use slot::{
     CopyProgress, CopyState, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,

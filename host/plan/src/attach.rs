@@ -1,8 +1,8 @@
 //! Giving an instance its disks: all of them, or a refusal.
 
 use volward_model::{
-    Access, Answer, CopyPlan, DiskAnswer, Home, HomeState, InstanceId, LeaseMode, Sharing,
-    VolumeRef,
+    Access, Answer, Bytes, CopyLayout, CopyPlan, DiskAnswer, Home, HomeState, InstanceId,
+    LeaseMode, Sharing, VolumeRef,
 };
 
 use crate::geometry::{CloneGeometry, geometry, metadata_size};
@@ -170,12 +170,11 @@ fn copy_for(
     }
     let metadata = metadata_size(volume.info.size, geometry.region);
     // Metadata twice: the write-back needs its own, and must never fail for want of space.
+    let whole =
+        CopyLayout::new(volume.info.size, metadata).map_or(Bytes(u64::MAX), CopyLayout::total);
     let room = input.local.as_ref().map(|local| {
-        let wanted = local.taken_by(&[volume.info.size, metadata, metadata]).0;
-        (
-            wanted,
-            local.space.free.0.saturating_sub(local.space.promised.0),
-        )
+        let free = local.space.free.0.saturating_sub(local.space.promised.0);
+        (local.taken_by(whole).0, free)
     });
     let obstacle = match (&input.clone_unfit, room) {
         _ if input.incomplete.contains(&volume.info.volume.pool) => Some(

@@ -9,7 +9,7 @@ use crate::refusal::{Refusal, RefusalCode};
 pub struct CloneGeometry {
     /// Copied as one piece; a power of two.
     pub region: Sectors,
-    /// Regions being copied at once; at least 1: with 0 nothing ever hydrates.
+    /// Regions being copied at once, at most; at least 1: with 0 nothing ever hydrates.
     pub threshold: u32,
     /// Regions in one copy; at least 1.
     pub batch: u32,
@@ -22,9 +22,11 @@ const SMALLEST_REGION: Bytes = Bytes::kib(64);
 const LARGEST_REGION: Bytes = Bytes::mib(1024);
 /// The kernel's limit on the number of regions (I21).
 const MOST_REGIONS: u64 = 1 << 31;
-/// Unless a grant says otherwise: 1 MiB in flight and per batch, where the measured curve
-/// flattens (512 MiB in 3.5 s against 9.3 s with one region each).
-const DEFAULT_AMOUNT: Bytes = Bytes::mib(1);
+/// In flight unless a grant says otherwise. That is the most: while the guest's own I/O suffers it is
+/// less ([`Pace`](crate::Pace)). 256 regions; each of many copies at once may take so much memory.
+const DEFAULT_IN_FLIGHT: Bytes = Bytes::mib(16);
+/// In one piece unless a grant says otherwise: large enough for a disk to read it in one go.
+const DEFAULT_BATCH: Bytes = Bytes::mib(4);
 /// Most that is in flight or in a batch, whatever a grant says: every region in flight costs the
 /// kernel memory, and a threshold of all regions of a large volume could take the node's.
 const LARGEST_AMOUNT: Bytes = Bytes::mib(256);
@@ -45,15 +47,20 @@ pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> 
     if region > LARGEST_REGION {
         return Err(format!("{size} is more than dm-clone can copy"));
     }
-    let regions = |amount: Option<Bytes>| {
-        let amount = amount.unwrap_or(DEFAULT_AMOUNT).min(LARGEST_AMOUNT);
-        u32::try_from((amount.0 / region.0).max(1)).unwrap_or(u32::MAX)
+    Ok(amounts(Sectors(region.0 / 512), grant))
+}
+
+/// What is granted, for a clone with regions of that size.
+pub(crate) fn amounts(region: Sectors, grant: &CopyPlan) -> CloneGeometry {
+    let regions = |amount: Option<Bytes>, default: Bytes| {
+        let amount = amount.unwrap_or(default).min(LARGEST_AMOUNT);
+        u32::try_from((amount.0 / region.bytes().0.max(1)).max(1)).unwrap_or(u32::MAX)
     };
-    Ok(CloneGeometry {
-        region: Sectors(region.0 / 512),
-        threshold: regions(grant.in_flight),
-        batch: regions(grant.batch),
-    })
+    CloneGeometry {
+        region,
+        threshold: regions(grant.in_flight, DEFAULT_IN_FLIGHT),
+        batch: regions(grant.batch, DEFAULT_BATCH),
+    }
 }
 
 /// The geometry of a clone of a volume, of the size that it has or had when it was made.
@@ -128,7 +135,7 @@ mod tests {
     #[test]
     fn knobs_are_never_zero() {
         let tiny = geometry(Bytes::mib(64), &grant(Some(1))).unwrap();
-        assert_eq!((tiny.threshold, tiny.batch), (1, 16));
+        assert_eq!((tiny.threshold, tiny.batch), (1, 64));
     }
 
     #[test]

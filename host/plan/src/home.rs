@@ -179,10 +179,9 @@ pub fn may_switch(status: Option<&CloneStatus>) -> bool {
 pub struct CopyNames {
     /// The copy itself.
     pub copy: VolumeName,
-    /// The forward clone's metadata.
+    /// Of a copy of 0.1.0, the forward clone's metadata.
     pub metadata: VolumeName,
-    /// The reverse clone's metadata; made with the copy, so that writing back never fails for want
-    /// of space.
+    /// Of a copy of 0.1.0, the reverse clone's metadata.
     pub return_metadata: VolumeName,
     /// The tag they all carry.
     pub tag: String,

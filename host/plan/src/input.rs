@@ -40,11 +40,11 @@ pub struct LocalPool {
 }
 
 impl LocalPool {
-    /// What LVs of these sizes take, in bytes.
+    /// What an LV of this size takes, in bytes.
     #[must_use]
-    pub fn taken_by(&self, sizes: &[Bytes]) -> Bytes {
+    pub fn taken_by(&self, size: Bytes) -> Bytes {
         let extent = self.extent.0.max(1);
-        Bytes(sizes.iter().map(|s| s.0.next_multiple_of(extent)).sum())
+        Bytes(size.0.checked_next_multiple_of(extent).unwrap_or(u64::MAX))
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`pace`] | how much of a copy is on its way at once |
 //! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
@@ -23,6 +24,7 @@ pub mod geometry;
 pub mod home;
 pub mod input;
 pub mod intent;
+pub mod pace;
 pub mod recheck;
 pub mod refusal;
 pub mod requested;
@@ -37,6 +39,7 @@ pub use input::{
     DiskForm, LocalAttachment, LocalCopies, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
 };
 pub use intent::{Precedence, precedence};
+pub use pace::{Amounts, Pace};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};

@@ -42,7 +42,8 @@ pub enum Step {
         /// What was read when it was decided.
         expectations: Vec<Expectation>,
     },
-    /// Make the copy's LVs in the local pool.
+    /// Make the copy's LV in the local pool: room for the data, and behind it for the metadata of
+    /// two clones.
     MakeCopy {
         /// Whose copy.
         volume: VolumeRef,
@@ -60,7 +61,7 @@ pub enum Step {
         /// Where.
         local: PoolName,
     },
-    /// Remove the copy's LVs, the write-back's included. What a guest has used stays, whatever was
+    /// Remove the copy's LVs, and the devices that show parts of it. What a guest has used stays, whatever was
     /// known when this was planned.
     RemoveCopy {
         /// Whose.
@@ -96,7 +97,7 @@ pub enum Step {
         /// Copy in the background.
         hydrating: bool,
     },
-    /// Unload it.
+    /// Unload it, and the device of its metadata.
     UnloadClone {
         /// Whose.
         volume: VolumeRef,
@@ -156,7 +157,7 @@ pub enum Step {
         /// For whom.
         instance: InstanceId,
     },
-    /// Make and zero the reverse clone's metadata. Planned only while home is `split`.
+    /// Zero the reverse clone's metadata, on the copy's LV; of a copy of 0.1.0, make it first. Planned only while home is `split`.
     MakeWriteBackMetadata {
         /// Whose.
         volume: VolumeRef,
@@ -181,7 +182,7 @@ pub enum Step {
         /// Whose.
         volume: VolumeRef,
     },
-    /// Unload the reverse clone; its metadata LV goes with the copy.
+    /// Unload the reverse clone, and the device of its metadata.
     UnloadWriteBack {
         /// Whose.
         volume: VolumeRef,

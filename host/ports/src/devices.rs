@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, InstanceId, PoolName, Table, VolumeName};
+use volward_model::{
+    Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, PoolName, Table, VolumeName,
+};
 
 use super::{Applied, PortResult};
 
@@ -79,6 +81,18 @@ pub trait Devices: Send + Sync {
     /// If the device is no clone.
     fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()>;
 
+    /// Sets how many regions a clone copies at once (`threshold`) and in one piece (`batch`).
+    ///
+    /// # Errors
+    /// If the device is no clone, or one of the two is 0: nothing would hydrate.
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()>;
+
+    /// The I/O of a device so far; `None` if it is not there.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>>;
+
     /// Allows or refuses discards on a live device.
     ///
     /// # Errors
@@ -91,6 +105,13 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// If the device is not there.
     fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool>;
+
+    /// Writes zeroes over the first `amount` of a device of ours that nothing has open, and flushes.
+    ///
+    /// # Errors
+    /// [`Busy`](super::PortError::Busy) or an I/O error if it is open; if it is smaller, or cannot
+    /// be written.
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()>;
 
     /// Flushes everything written to the device to its backing.
     ///

@@ -145,6 +145,13 @@ pub enum Event {
     Unfenced {
         volume: VolumeRef,
         instance: InstanceId,
+        /// Nobody asked for it: the leases are sound again.
+        by_itself: bool,
+    },
+    /// An instance was to get its I/O back by itself, and did not; it is tried again later.
+    StaysFenced {
+        instance: InstanceId,
+        reason: String,
     },
     /// A pool cannot be used until its registry can be opened.
     PoolUnusable { pool: PoolName, reason: String },

@@ -18,10 +18,10 @@
 //! | [`probe`] | | what other packages installed and started, for `doctor` |
 //! | `fake` | all of them | a cluster in memory; with the feature `fake`, for tests |
 //!
-//! The adapters do not import each other, but for `lvmlockd`, which is made of two, and `direct`. They share [`exec`] and five
+//! The adapters do not import each other, but for `lvmlockd`, which is made of two, and `direct`. They share [`exec`] and six
 //! private modules that are no adapters: `blockdev` (which device has which dm UUID), `kernel` (`/sys`,
 //! `/proc` and devices' nodes, by path), `buffer` (memory for direct I/O), `worker` (a thread per
-//! conversation) and `deadline`. The folders of what is Volward's own are handed to them.
+//! conversation), `deadline` and `zero`. The folders of what is Volward's own are handed to them.
 
 #![cfg_attr(
     test,
@@ -53,3 +53,4 @@ pub mod registry;
 mod sanlock;
 pub mod spool;
 mod worker;
+mod zero;

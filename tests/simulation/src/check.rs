@@ -109,7 +109,10 @@ fn accounted(lab: &Lab, daemon: &Daemon) -> Vec<String> {
             DeviceRole::Attachment(instance) => keys
                 .iter()
                 .any(|k| k.volume == id.volume && k.instance == instance),
-            DeviceRole::Clone | DeviceRole::Return => copied.contains(&id.volume),
+            DeviceRole::Clone
+            | DeviceRole::Return
+            | DeviceRole::Metadata
+            | DeviceRole::ReturnMetadata => copied.contains(&id.volume),
         };
         if !known && !quarantined {
             wrong.push(format!("device {id} belongs to nothing"));

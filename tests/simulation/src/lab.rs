@@ -44,6 +44,8 @@ pub struct Lab {
     journals: BTreeMap<String, FakeJournal>,
     decisions: BTreeMap<String, Arc<FakeDecisions>>,
     truth: Mutex<BTreeMap<VolumeId, Vec<u64>>>,
+    /// What daemons started from now on give back by themselves after so long.
+    pub unfence_after: Option<Duration>,
     /// Real time a sleep takes; zero unless threads race.
     pub pause: Duration,
 }
@@ -112,6 +114,7 @@ impl Lab {
             others: Vec::new(),
             policy: Arc::default(),
             truth: Mutex::default(),
+            unfence_after: None,
             pause: Duration::ZERO,
         }
     }
@@ -233,6 +236,7 @@ impl Lab {
             intent_wait: Duration::from_secs(60),
             busy_for: Duration::from_secs(2),
             stall_after: Duration::from_secs(60),
+            unfence_after: self.unfence_after,
         };
         Daemon {
             node: Node::new(settings, ports),

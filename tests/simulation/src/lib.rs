@@ -22,6 +22,6 @@ pub mod random;
 pub mod schedule;
 pub mod story;
 
-pub use doubles::{FakePolicy, Points, Say, TaskQueue};
+pub use doubles::{FakePolicy, Idle, Points, Say, TaskQueue};
 pub use lab::{Daemon, Lab, ask, detach_ask, disk, instance, read_only, shared};
 pub use volward_storage::journal::FakeJournal;

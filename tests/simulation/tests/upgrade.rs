@@ -86,6 +86,7 @@ fn released(stage: &Stage, name: &str) -> FakeJournal {
 /// The daemon of this build over what is there; with `reboot` the node was restarted as well.
 fn upgraded(mut stage: Stage, name: &str, reboot: bool) -> Stage {
     let journal = released(&stage, name);
+    stage.daemon.kernel.age_copies();
     stage.daemon.kill();
     stage.lab.set_journal("n1", journal);
     if reboot {

@@ -133,8 +133,11 @@ fn fenced_line(of: &AttachmentView) -> Option<String> {
     };
     let (pool, volume, node) = (&of.pool, &of.volume, &of.node);
     let reason = &fenced.reason;
+    let back = fenced.back_after_s.map_or(String::new(), |after| {
+        format!("; it is given back by itself when the leases have been sound for {after} s")
+    });
     Some(format!(
-        "the I/O of {pool}/{volume} on {node} {how}: {reason}"
+        "the I/O of {pool}/{volume} on {node} {how}: {reason}{back}"
     ))
 }
 

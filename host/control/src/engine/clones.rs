@@ -3,7 +3,7 @@
 use volward_model::{Backing, CloneTable, DeviceId, PoolName, Sectors, Table, VolumeRef};
 use volward_plan::CloneGeometry;
 
-use super::homes::CopyVolumes;
+use super::copy_lv::CopyVolumes;
 use super::{Engine, clone_of, return_of};
 use crate::ports::{Event, PortError, PortResult};
 
@@ -27,7 +27,7 @@ impl Engine {
         }
         self.activate_copy(local, &lvs)?;
         let table = CloneTable {
-            metadata: Backing::Volume(lvs.metadata.volume.id),
+            metadata: self.metadata_backing(&lvs.metadata)?,
             destination: Backing::Volume(lvs.copy.volume.id),
             source: Backing::Volume(volume.id),
             size,
@@ -68,7 +68,7 @@ impl Engine {
         let lvs = self.current_copy(volume, local)?;
         self.activate_copy(local, &lvs)?;
         let table = CloneTable {
-            metadata: Backing::Volume(lvs.return_metadata.volume.id),
+            metadata: self.metadata_backing(&lvs.return_metadata)?,
             destination: Backing::Volume(volume.id),
             // Never the copy itself: what is not in it is read through the forward clone (I24).
             source: Backing::Device(clone_of(volume)),
@@ -112,9 +112,8 @@ impl Engine {
     }
 
     fn activate_copy(&self, local: &PoolName, lvs: &CopyVolumes) -> PortResult<()> {
-        let all = [&lvs.copy, &lvs.metadata, &lvs.return_metadata];
-        let asleep: Vec<VolumeRef> = all
-            .iter()
+        let asleep: Vec<VolumeRef> = lvs
+            .lvs()
             .filter(|i| !i.active)
             .map(|i| i.volume.clone())
             .collect();

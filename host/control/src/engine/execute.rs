@@ -2,7 +2,7 @@
 //! step fails; taken up after a crash. What differs between operations they say themselves
 //! ([`Operation`]).
 
-use volward_model::{RequestId, VolumeId, VolumeRef};
+use volward_model::{CopyLayout, RequestId, VolumeId, VolumeRef};
 use volward_plan::Step;
 
 use super::{Engine, Run, StepError, StepFailure, StillGranted};
@@ -329,7 +329,7 @@ fn promised(step: &Step) -> Option<(VolumeId, u64)> {
             size,
             metadata,
             ..
-        } => Some((volume.id, size.0 + 2 * metadata.0)),
+        } => CopyLayout::new(*size, *metadata).map(|layout| (volume.id, layout.total().0)),
         _ => None,
     }
 }

@@ -1,99 +1,15 @@
-//! Copies and homes: the LVs, the clones over them, and the tag that says where the data is.
+//! Homes: the tag that says where a volume's data is, and what the copy says of itself.
 
 use volward_model::copy::COPY_STAGE_TAG_PREFIX;
 use volward_model::{
-    Bytes, CopyStage, Home, HomeState, LeaseMode, PoolName, Sectors, VolumeInfo, VolumeRef,
+    CopyStage, Home, HomeState, LeaseMode, PoolName, Sectors, VolumeInfo, VolumeRef,
 };
-use volward_plan::home::{CopyNames, copy_names};
 use volward_plan::{NextHome, Unmet};
 
-use super::{Engine, StepError};
-use crate::ports::{NewVolume, PortError, PortResult};
-
-/// Zeroed at the start of fresh clone metadata: dm-clone makes new metadata where the first
-/// 4 KiB are zero; a whole MiB also wipes an older layout's remains.
-pub(super) const ZEROED: Bytes = Bytes::mib(1);
-
-/// The LVs of a copy.
-#[derive(Clone, Debug)]
-pub(crate) struct CopyVolumes {
-    pub(crate) copy: VolumeInfo,
-    pub(crate) metadata: VolumeInfo,
-    pub(crate) return_metadata: VolumeInfo,
-}
+use super::Engine;
+use crate::ports::{PortError, PortResult};
 
 impl Engine {
-    pub(super) fn make_copy(
-        &self,
-        volume: &VolumeRef,
-        local: &PoolName,
-        size: Bytes,
-        metadata: Bytes,
-    ) -> Result<(), StepError> {
-        let names = names(volume)?;
-        // A copy that was ever in use is not taken for a fresh one: its tags differ.
-        let copy_tags = vec![names.tag.clone(), CopyStage::Fresh.tag()];
-        let lvs = [
-            (names.copy, size, copy_tags),
-            (names.metadata, metadata, vec![names.tag.clone()]),
-            (names.return_metadata, metadata, vec![names.tag]),
-        ];
-        for (name, size, tags) in lvs {
-            let new = NewVolume {
-                pool: local.clone(),
-                name,
-                size,
-                tags,
-            };
-            if let Err(error) = self.ports.volumes.create(&new) {
-                return Err(match self.room_for(&new) {
-                    // Another attach was quicker: the next decision sees what is left.
-                    Ok(Some(free)) => StepError::Changed(format!(
-                        "the copy of {volume} needs {} in {local}, and {free} is free now",
-                        new.size
-                    )),
-                    _ => StepError::Port(error),
-                });
-            }
-        }
-        // It is in the pool's figures now, also while the rest of a long attach runs.
-        self.state.promise_no_more(volume.id);
-        Ok(())
-    }
-
-    /// What is free in the pool, where that is too little for the LV.
-    fn room_for(&self, new: &NewVolume) -> PortResult<Option<Bytes>> {
-        let pool = self.ports.volumes.pool(&new.pool)?;
-        let wanted = new.size.0.next_multiple_of(pool.extent.0.max(1));
-        let missing = pool.named(&new.name).is_none();
-        Ok((missing && pool.free.0 < wanted).then_some(pool.free))
-    }
-
-    pub(super) fn remove_copy(
-        &self,
-        volume: &VolumeRef,
-        local: &PoolName,
-        unstaged: bool,
-    ) -> PortResult<()> {
-        let names = names(volume)?;
-        let pool = self.ports.volumes.pool(local)?;
-        // Whatever was known when this was planned: what a guest has used and nobody has written
-        // back is the only place of its data. Before the metadata goes, without which it is lost.
-        if let Some(copy) = pool.named(&names.copy) {
-            must_be_of_no_use(copy, unstaged)?;
-        }
-        for name in [&names.return_metadata, &names.metadata, &names.copy] {
-            let Some(info) = pool.named(name) else {
-                continue;
-            };
-            if !info.tags.contains(&names.tag) {
-                return Err(not_ours(info, &names.tag));
-            }
-            self.ports.volumes.remove(&info.volume)?;
-        }
-        Ok(())
-    }
-
     /// One metadata commit, under the exclusive lease, read back.
     pub(super) fn set_home(
         &self,
@@ -181,7 +97,7 @@ impl Engine {
     }
 
     fn volume_info(&self, volume: &VolumeRef) -> PortResult<VolumeInfo> {
-        let pool = self.ports.volumes.pool(&volume.pool)?;
+        let pool = self.ports.volumes.validated_pool(&volume.pool)?;
         let info = pool.volume(volume.id).cloned();
         info.ok_or_else(|| PortError::Missing {
             what: volume.to_string(),
@@ -195,32 +111,6 @@ impl Engine {
                 what: format!("the home tag of {volume}"),
                 reason: error.to_string(),
             })
-    }
-
-    /// The copy's LVs, by name and tag; active.
-    pub(crate) fn copy_volumes(
-        &self,
-        volume: &VolumeRef,
-        local: &PoolName,
-    ) -> PortResult<CopyVolumes> {
-        let names = names(volume)?;
-        let pool = self.ports.volumes.pool(local)?;
-        let find = |name| {
-            let info = pool.named(name).cloned();
-            let info = info.ok_or_else(|| PortError::Missing {
-                what: format!("{local}/{name}"),
-            })?;
-            if info.tags.contains(&names.tag) {
-                Ok(info)
-            } else {
-                Err(not_ours(&info, &names.tag))
-            }
-        };
-        Ok(CopyVolumes {
-            copy: find(&names.copy)?,
-            metadata: find(&names.metadata)?,
-            return_metadata: find(&names.return_metadata)?,
-        })
     }
 
     /// From now on the copy says itself that the volume's data is in it, whatever becomes of the
@@ -251,9 +141,9 @@ impl Engine {
         let Some(local) = &self.settings.local else {
             return Ok(());
         };
-        let copy = self.copy_volumes(volume, local)?.copy;
-        let size = self.volume_info(volume)?.size.min(copy.size);
-        self.mark_used(volume, &copy, Sectors(size.0 / 512))
+        let lvs = self.copy_volumes(volume, local)?;
+        let size = self.volume_info(volume)?.size.min(lvs.data());
+        self.mark_used(volume, &lvs.copy, Sectors(size.0 / 512))
     }
 
     pub(super) fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {
@@ -264,42 +154,5 @@ impl Engine {
             return Ok(());
         }
         self.ports.volumes.change_tags(&copy.volume, &old, &[tag])
-    }
-}
-
-pub(super) fn names(volume: &VolumeRef) -> PortResult<CopyNames> {
-    copy_names(volume.id).map_err(|error| PortError::Unreadable {
-        what: format!("the UUID of {volume}"),
-        reason: error.to_string(),
-    })
-}
-
-/// Whether a copy may be removed: what has no stage is an earlier version's, and goes only where the
-/// record of that version speaks for it (`unstaged`); what has more than one, or one that is not
-/// understood, may be anything.
-fn must_be_of_no_use(copy: &VolumeInfo, unstaged: bool) -> PortResult<()> {
-    let tags = || copy.tags.iter().map(String::as_str);
-    let staged: Vec<&str> = tags()
-        .filter(|tag| tag.starts_with(COPY_STAGE_TAG_PREFIX))
-        .collect();
-    match CopyStage::from_tags(tags()) {
-        Some(CopyStage::Fresh | CopyStage::Returned) => Ok(()),
-        None if staged.is_empty() && unstaged => Ok(()),
-        None | Some(CopyStage::Used { .. }) => Err(PortError::Identity {
-            what: copy.volume.to_string(),
-            expected: "a copy that nobody has used, or that is written back".to_owned(),
-            found: match staged.is_empty() {
-                true => "one that does not say how far it is".to_owned(),
-                false => format!("one with the tag {}", staged.join(", ")),
-            },
-        }),
-    }
-}
-
-fn not_ours(info: &VolumeInfo, tag: &str) -> PortError {
-    PortError::Identity {
-        what: info.volume.to_string(),
-        expected: format!("the tag {tag}"),
-        found: info.tags.join(", "),
     }
 }

@@ -6,10 +6,7 @@ use volward_model::{Backing, DeviceId, DeviceRole, InstanceId, Table, VolumeId, 
 use volward_plan::{Planned, Refusal, Step};
 
 use super::Engine;
-use super::homes::{ZEROED, names};
-use crate::ports::{
-    Applied, Event, LinkPath, Marked, NewVolume, Operation, PortError, PortResult, StepMark,
-};
+use crate::ports::{Applied, Event, LinkPath, Marked, Operation, PortError, PortResult, StepMark};
 use crate::state::Cancellation;
 
 /// Between two tries to remove a device that is still open.
@@ -210,10 +207,7 @@ impl Engine {
             } => {
                 self.make_copy(volume, local, *size, *metadata)?;
             }
-            Step::ZeroMetadata { volume, local } => {
-                let lvs = self.copy_volumes(volume, local)?;
-                self.ports.volumes.zero(&lvs.metadata.volume, ZEROED)?;
-            }
+            Step::ZeroMetadata { volume, local } => self.zero_metadata(volume, local)?,
             Step::RemoveCopy {
                 volume,
                 local,
@@ -236,7 +230,10 @@ impl Engine {
             } => {
                 self.load_clone(volume, local, *size, *geometry, *hydrating)?;
             }
-            Step::UnloadClone { volume } => self.remove_device(clone_of(volume))?,
+            Step::UnloadClone { volume } => {
+                self.remove_device(clone_of(volume))?;
+                self.remove_device(device(volume.id, DeviceRole::Metadata))?;
+            }
             Step::AwaitHydration { volume } => self.await_hydration(volume, cancellation)?,
             Step::CreateDevice {
                 volume,
@@ -284,23 +281,7 @@ impl Engine {
                 volume,
                 local,
                 size,
-            } => {
-                let names = names(volume)?;
-                let (name, tags) = (names.return_metadata, vec![names.tag]);
-                let new = NewVolume {
-                    pool: local.clone(),
-                    name,
-                    size: *size,
-                    tags,
-                };
-                let (id, _) = self.ports.volumes.create(&new)?;
-                let made = VolumeRef {
-                    id,
-                    pool: new.pool,
-                    name: new.name,
-                };
-                self.ports.volumes.zero(&made, ZEROED)?;
-            }
+            } => self.make_return_metadata(volume, local, *size)?,
             Step::LoadWriteBack {
                 volume,
                 local,
@@ -310,7 +291,10 @@ impl Engine {
                 self.load_return(volume, local, *size, *geometry)?;
             }
             Step::AwaitWriteBack { volume } => self.await_return(volume)?,
-            Step::UnloadWriteBack { volume } => self.remove_device(return_of(volume))?,
+            Step::UnloadWriteBack { volume } => {
+                self.remove_device(return_of(volume))?;
+                self.remove_device(device(volume.id, DeviceRole::ReturnMetadata))?;
+            }
         }
         Ok(())
     }
@@ -342,7 +326,7 @@ pub(crate) fn return_of(volume: &VolumeRef) -> DeviceId {
     device(volume.id, DeviceRole::Return)
 }
 
-fn device(volume: VolumeId, role: DeviceRole) -> DeviceId {
+pub(super) fn device(volume: VolumeId, role: DeviceRole) -> DeviceId {
     DeviceId { volume, role }
 }
 

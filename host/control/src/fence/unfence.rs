@@ -11,6 +11,14 @@ use crate::observe::PoolSnapshot;
 use crate::ports::{Event, StoredAttachment};
 use crate::state::Fenced;
 
+/// Who wants the I/O back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    BySomebody,
+    /// The leases are sound again, and the configuration says that this is enough.
+    ByNobody,
+}
+
 impl Fence {
     /// Gives an instance its I/O back, all of it or none, where nobody can have had its volumes
     /// meanwhile: the lease, the home and the size are what they were.
@@ -21,6 +29,16 @@ impl Fence {
         &self,
         request: RequestId,
         instance: InstanceId,
+    ) -> Result<Vec<VolumeRef>, ControlError> {
+        self.give_io_back(request, instance, Asked::BySomebody)
+    }
+
+    /// The same, also where nobody asks for it.
+    pub(super) fn give_io_back(
+        &self,
+        request: RequestId,
+        instance: InstanceId,
+        asked: Asked,
     ) -> Result<Vec<VolumeRef>, ControlError> {
         let is_fenced =
             |a: &StoredAttachment| a.instance == instance && self.state.fences().get(a).is_some();
@@ -41,18 +59,43 @@ impl Fence {
         }
         let failed = |error| storage(request, "giving an attachment its I/O back", error);
         for (attachment, (table, read_only)) in all.iter().zip(&tables) {
+            // Before the table: whoever cuts it off from here on is seen below.
+            let fenced = self.lift(request, attachment, asked)?;
             let id = device_of(attachment);
-            self.ports
-                .devices
-                .reload(id, table, *read_only)
-                .map_err(failed)?;
-            self.state.fences().lift(attachment);
+            if let Err(error) = self.ports.devices.reload(id, table, *read_only) {
+                if let Some(fenced) = fenced {
+                    self.state.fences().put_back(attachment, fenced);
+                }
+                return Err(failed(error));
+            }
+            if self.state.fences().get(attachment).is_some() {
+                // Its error table may have been loaded before this one.
+                self.load_error_table(attachment);
+                continue;
+            }
             self.ports.events.tell(&Event::Unfenced {
                 volume: attachment.volume.clone(),
                 instance,
+                by_itself: asked == Asked::ByNobody,
             });
         }
         Ok(all.into_iter().map(|a| a.volume).collect())
+    }
+
+    /// Forgets that it is cut off; what somebody asked for is not forgotten by itself.
+    fn lift(
+        &self,
+        request: RequestId,
+        attachment: &StoredAttachment,
+        asked: Asked,
+    ) -> Result<Option<Fenced>, ControlError> {
+        let mut fences = self.state.fences();
+        let by_hand = fences.get(attachment).is_some_and(|fenced| fenced.asked);
+        if by_hand && asked == Asked::ByNobody {
+            let why = "somebody asked for it meanwhile";
+            return Err(refuse(request, Refusal::fenced(&attachment.volume, why)));
+        }
+        Ok(fences.lift(attachment))
     }
 
     /// The table that a fenced attachment had, if nothing has changed beneath it.

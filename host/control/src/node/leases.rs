@@ -1,6 +1,7 @@
 //! The node's leases: what they are worth, and what is cut off.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use volward_model::{AttachmentKey, InstanceId, PoolName, RequestId, VolumeName, VolumeRef};
 use volward_plan::fence::Standing;
@@ -50,6 +51,13 @@ impl Node {
         instance: InstanceId,
     ) -> Result<Vec<VolumeRef>, ControlError> {
         self.fence.unfence(request, instance)
+    }
+
+    /// Whether an attachment that was cut off so gets its I/O back by itself, and after which pause of
+    /// sound leases at least.
+    #[must_use]
+    pub fn comes_back(&self, fenced: &Fenced) -> Option<Duration> {
+        self.fence.comes_back(fenced)
     }
 
     /// Attachments whose I/O is cut off, or is to be.

@@ -4,7 +4,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use volward_model::{
-    CopyLv, CopyStage, DeviceId, DeviceInfo, DeviceRole, PoolInfo, PoolName, VolumeId, VolumeInfo,
+    CopyLayout, CopyLv, CopyStage, DeviceId, DeviceInfo, DeviceRole, PoolInfo, PoolName, VolumeId,
+    VolumeInfo,
 };
 use volward_plan::home::copy_names;
 use volward_plan::{LocalCopies, NextHome, Step, VolumeInput, Witnesses};
@@ -194,10 +195,14 @@ fn copies_of(volume: VolumeId, local: &PoolInfo) -> Vec<CopyLv> {
         .volumes
         .iter()
         .filter(|lv| lv.volume.name == names.copy && lv.tags.contains(&names.tag))
-        .map(|lv| CopyLv {
-            lv: lv.volume.id.lv,
-            size: lv.size,
-            stage: CopyStage::from_tags(lv.tags.iter().map(String::as_str)),
+        .map(|lv| {
+            let tags = || lv.tags.iter().map(String::as_str);
+            let layout = CopyLayout::from_tags(tags()).ok().flatten();
+            CopyLv {
+                lv: lv.volume.id.lv,
+                size: layout.map_or(lv.size, |layout| layout.data),
+                stage: CopyStage::from_tags(tags()),
+            }
         })
         .collect()
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use volward_model::AttachmentKey;
+use volward_model::{AttachmentKey, InstanceId};
+use volward_plan::fence::GiveBack;
 
 use crate::ports::StoredAttachment;
 
@@ -20,6 +21,8 @@ pub struct Fenced {
     pub regainable: bool,
     /// sanlock's version of the lease before; `None` where it was not seen.
     pub version: Option<u64>,
+    /// Somebody asked for it: who wants the I/O back has to ask for that too.
+    pub asked: bool,
 }
 
 /// An attachment, told apart from a later one of the same volume to the same instance by when it
@@ -38,6 +41,8 @@ pub(crate) struct Fences {
     under_way: BTreeSet<Which>,
     /// Why the last try failed: what is tried again and again is told once.
     told: BTreeMap<Which, String>,
+    /// Which instances were given their I/O back by themselves, and how often.
+    given_back: BTreeMap<InstanceId, GiveBack>,
 }
 
 impl Fences {
@@ -46,9 +51,14 @@ impl Fences {
     pub(crate) fn begin(&mut self, attachment: &StoredAttachment, fenced: Fenced) -> bool {
         let which = which(attachment);
         let known = self.all.entry(which).or_insert_with(|| fenced.clone());
+        known.asked |= fenced.asked;
         if known.regainable && !fenced.regainable {
-            let cut = known.cut;
-            *known = Fenced { cut, ..fenced };
+            let (cut, asked) = (known.cut, known.asked);
+            *known = Fenced {
+                cut,
+                asked,
+                ..fenced
+            };
         }
         !known.cut && self.under_way.insert(which)
     }
@@ -70,14 +80,26 @@ impl Fences {
         self.told.insert(which, why.to_owned()).as_deref() != Some(why)
     }
 
-    /// Forgets an attachment that has its I/O back.
-    pub(crate) fn lift(&mut self, attachment: &StoredAttachment) {
-        self.all.remove(&which(attachment));
+    /// Forgets an attachment that is about to have its I/O back; what was known of it.
+    pub(crate) fn lift(&mut self, attachment: &StoredAttachment) -> Option<Fenced> {
+        self.all.remove(&which(attachment))
+    }
+
+    /// It does not get its I/O back after all.
+    pub(crate) fn put_back(&mut self, attachment: &StoredAttachment, fenced: Fenced) {
+        self.all.entry(which(attachment)).or_insert(fenced);
+    }
+
+    /// When an instance had its I/O given back by itself, to be noted there.
+    pub(crate) fn given_back(&mut self, instance: InstanceId) -> &mut GiveBack {
+        self.given_back.entry(instance).or_default()
     }
 
     /// Forgets what is not among these.
     pub(crate) fn keep<'a>(&mut self, attached: impl Iterator<Item = &'a StoredAttachment>) {
         let attached: BTreeSet<Which> = attached.map(which).collect();
+        let has = |instance: &InstanceId| attached.iter().any(|(key, _)| key.instance == *instance);
+        self.given_back.retain(|instance, _| has(instance));
         self.all.retain(|which, _| attached.contains(which));
         self.under_way.retain(|which| attached.contains(which));
         self.told.retain(|which, _| attached.contains(which));
@@ -127,6 +149,7 @@ mod tests {
             cut: false,
             regainable: false,
             version: None,
+            asked: false,
         }
     }
 
@@ -145,6 +168,25 @@ mod tests {
         fences.keep([&second].into_iter());
         assert_eq!(fences.done(&first), None);
         assert!(fences.done(&second).is_some() && fences.get(&second).unwrap().cut);
+    }
+
+    #[test]
+    fn what_somebody_asked_for_stays_asked_for_whatever_else_is_found() {
+        let one = attachment(1);
+        let mut fences = Fences::default();
+        let regainable = Fenced {
+            regainable: true,
+            ..lost()
+        };
+        fences.begin(&one, regainable.clone());
+        let asked = Fenced {
+            asked: true,
+            ..regainable
+        };
+        fences.begin(&one, asked);
+        assert!(fences.get(&one).is_some_and(|f| f.asked && f.regainable));
+        fences.begin(&one, lost());
+        assert!(fences.get(&one).is_some_and(|f| f.asked && !f.regainable));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A pool whose leases are followed.
 
+use std::time::Duration;
+
 use volward_plan::fence::LeaseWatch;
 
 /// What is known of a pool's lockspace from look to look.
@@ -10,6 +12,8 @@ pub(crate) struct Followed {
     pub asking: bool,
     /// The lockspace generation under which other nodes were shown, after a loss, what this one still has.
     pub shown: Option<u64>,
+    /// Since when all was sound at each look, monotonic; `None` while it is not.
+    pub sound_since: Option<Duration>,
     /// What was told last, so that each change is told once.
     pub told: Option<&'static str>,
 }

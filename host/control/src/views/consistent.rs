@@ -74,7 +74,10 @@ impl Views {
             .filter(|device| device.open)
             .filter_map(|device| match device.id.role {
                 DeviceRole::Attachment(instance) => Some(instance),
-                DeviceRole::Clone | DeviceRole::Return => None,
+                DeviceRole::Clone
+                | DeviceRole::Return
+                | DeviceRole::Metadata
+                | DeviceRole::ReturnMetadata => None,
             })
             .collect();
         let owed = self.state.owed().keys();

@@ -30,6 +30,7 @@ struct Places {
     pool: Vec<PoolPlaces>,
     policy: PolicyPlaces,
     decisions: BTreeMap<String, Spanned<Value>>,
+    fence: BTreeMap<String, Spanned<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +57,7 @@ pub(super) fn check(config: &Config, text: &str) -> Result<(), Wrong> {
         reason,
     };
     pools(config, &places).map_err(|(place, reason)| wrong(place, reason))?;
+    fence(config, &places).map_err(|(place, reason)| wrong(place, reason))?;
     decisions(config, &places).map_err(|(place, reason)| wrong(place, reason))?;
     limits(config, &places).map_err(|(place, reason)| wrong(place, reason))
 }
@@ -95,6 +97,15 @@ fn pools<'a>(config: &Config, places: &'a Places) -> Result<(), Found<'a>> {
         }
     }
     Ok(())
+}
+
+/// Without a pause, a path that comes and goes has the guest stop and go with it.
+fn fence<'a>(config: &Config, places: &'a Places) -> Result<(), Found<'a>> {
+    if config.fence.unfence_pause > 0 {
+        return Ok(());
+    }
+    let reason = "unfence-pause is 0 s, and must be 1 at least".to_owned();
+    Err((places.fence.get("unfence-pause"), reason))
 }
 
 fn decisions<'a>(config: &Config, places: &'a Places) -> Result<(), Found<'a>> {

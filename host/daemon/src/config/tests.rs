@@ -153,3 +153,12 @@ fn limits_the_policy_runtime_refuses_are_refused_with_their_line() {
     }
     assert!(parse("policy.limits.memory-bytes = 67108864").is_ok());
 }
+
+#[test]
+fn io_is_given_back_by_hand_unless_the_file_says_otherwise_and_never_without_a_pause() {
+    assert_eq!(parse("").unwrap().fence.after(), None);
+    let by_itself = parse("[fence]\nunfence = \"by-itself\"\n").unwrap();
+    assert_eq!(by_itself.fence.after(), Some(Duration::from_secs(30)));
+    let none = refused("[fence]\nunfence = \"by-itself\"\nunfence-pause = 0\n");
+    assert!(none.starts_with("volward.toml line 3: "), "{none}");
+}

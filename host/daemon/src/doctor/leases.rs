@@ -55,7 +55,16 @@ fn fenced(daemon: &Daemon) -> Option<DoctorCheck> {
             ))
         })
         .collect();
-    let remedy = "`volward unfence INSTANCE` gives I/O back where nobody can have had the volume \
-                  meanwhile; else stop the guest, which releases it";
+    let by_itself = fenced.values().find_map(|f| daemon.node.comes_back(f));
+    let by_hand = "`volward unfence INSTANCE` gives I/O back where nobody can have had the volume \
+                   meanwhile; else stop the guest, which releases it";
+    let remedy = match by_itself {
+        None => by_hand.to_owned(),
+        Some(pause) => format!(
+            "what lost its leases gets its I/O back by itself when they have been sound for {} s, or \
+             longer where that happened before; {by_hand}",
+            pause.as_secs()
+        ),
+    };
     (!lines.is_empty()).then(|| bad("fenced", DoctorVerdict::Failed, lines.join("; "), remedy))
 }

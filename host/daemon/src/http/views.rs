@@ -231,6 +231,7 @@ pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> At
             reason: f.reason.clone(),
             since_ms: f.since_ms,
             cut: f.cut,
+            back_after_s: daemon.node.comes_back(f).map(|pause| pause.as_secs()),
         }),
     }
 }

@@ -455,11 +455,11 @@ fn a_copy_that_cannot_be_had_is_a_note_not_a_refusal() {
     if let Some(local) = &mut full.local {
         local.space.free = Bytes::mib(100);
     }
-    // 512 MiB and twice 4 MiB, in extents of which three are needed.
+    // 512 MiB and twice 4 MiB, in extents of which two are needed.
     let mut coarse = plan_input(vec![volume.clone()]);
     if let Some(local) = &mut coarse.local {
         local.extent = Bytes::mib(512);
-        local.space.free = Bytes::mib(1535);
+        local.space.free = Bytes::mib(1023);
     }
     let mut unfit = plan_input(vec![volume.clone()]);
     unfit.clone_unfit = Some("no module".into());

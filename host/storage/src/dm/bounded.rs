@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, Table};
+use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 /// udev answers in a second or two; LVM's own commands may keep it busy for longer.
@@ -122,12 +122,24 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
         self.inner.set_hydration(id, on)
     }
 
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
+        self.inner.set_amounts(id, threshold, batch)
+    }
+
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
+        self.inner.io(id)
+    }
+
     fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {
         self.inner.set_discards(id, allowed)
     }
 
     fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool> {
         self.inner.wait_event(id, event, at_most)
+    }
+
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()> {
+        self.call("zeroing", id, move |inner| inner.zero_device(id, amount))
     }
 
     /// Without the deadline: it is as long as the copy's disks need for what they have cached, and

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use volward_model::{
-    Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber, NodeName,
-    Sectors, Table, VolumeId,
+    Backing, Bytes, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber,
+    IoCounters, NodeName, Sectors, Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
@@ -32,7 +32,7 @@ fn device_mut<'a>(
 
 fn backing(table: &Table) -> Vec<Backing> {
     match table {
-        Table::Linear { on, .. } => vec![*on],
+        Table::Linear { on, .. } | Table::Part { on, .. } => vec![*on],
         Table::Clone(clone) => vec![clone.metadata, clone.destination, clone.source],
         Table::Error { .. } => Vec::new(),
     }
@@ -40,19 +40,8 @@ fn backing(table: &Table) -> Vec<Backing> {
 
 fn size(table: &Table) -> Sectors {
     match table {
-        Table::Linear { size, .. } | Table::Error { size } => *size,
+        Table::Linear { size, .. } | Table::Part { size, .. } | Table::Error { size } => *size,
         Table::Clone(clone) => clone.size,
-    }
-}
-
-/// The metadata LV of a clone; a device of ours has none on another device of ours.
-fn metadata(clone: &CloneTable) -> PortResult<VolumeId> {
-    match clone.metadata {
-        Backing::Volume(volume) => Ok(volume),
-        Backing::Device(_) => Err(PortError::Invalid {
-            what: "a clone".to_owned(),
-            reason: "its metadata is not on an LV".to_owned(),
-        }),
     }
 }
 
@@ -75,7 +64,11 @@ fn check(world: &mut World, node: &NodeName, table: &Table) -> PortResult<()> {
             });
         }
         let metadata_of_clone = matches!(table, Table::Clone(clone) if clone.metadata == on);
-        if !metadata_of_clone && length.is_none_or(|length| length < size(table)) {
+        let end = match table {
+            Table::Part { start, size, .. } => Sectors(start.0 + size.0),
+            _ => size(table),
+        };
+        if !metadata_of_clone && length.is_none_or(|length| length < end) {
             return Err(PortError::Io {
                 what: "cannot load a table".to_owned(),
                 reason: format!("{on:?} is smaller than the table"),
@@ -83,12 +76,13 @@ fn check(world: &mut World, node: &NodeName, table: &Table) -> PortResult<()> {
         }
     }
     if let Table::Clone(clone) = table {
-        let metadata = metadata(clone)?;
+        let metadata = world.metadata_of(node, clone)?;
+        let start = Sectors(metadata.1).bytes();
         if !world.clone_metadata.contains_key(&metadata) {
             let zeroed = world
                 .contents
-                .get(&metadata)
-                .is_some_and(|contents| contents.starts_with_zero());
+                .get(&metadata.0)
+                .is_some_and(|contents| contents.is_zero_at(start));
             if !zeroed {
                 return Err(PortError::Io {
                     what: "cannot load a table".to_owned(),
@@ -126,7 +120,7 @@ fn info(world: &World, node: &NodeName, id: DeviceId, device: &Device) -> Device
         read_only: device.read_only,
         target: Some(
             match device.table {
-                Table::Linear { .. } => "linear",
+                Table::Linear { .. } | Table::Part { .. } => "linear",
                 Table::Clone(_) => "clone",
                 Table::Error { .. } => "error",
             }
@@ -182,6 +176,7 @@ fn create(
         event: 0,
         minor,
         hydrating: matches!(table, Table::Clone(clone) if clone.hydrating),
+        io: IoCounters::default(),
     };
     world.node_mut(node).devices.insert(id, device);
     Ok(Applied::Changed)
@@ -261,7 +256,7 @@ impl Devices for FakeNode {
             let Table::Clone(clone) = &device.table else {
                 return Ok(None);
             };
-            let hydrated = world.clone_metadata.get(&metadata(clone)?);
+            let hydrated = world.clone_metadata.get(&world.metadata_of(node, clone)?);
             Ok(Some(CloneStatus {
                 region: clone.region,
                 hydrated: hydrated.map_or(0, |regions| regions.len() as u64),
@@ -287,6 +282,31 @@ impl Devices for FakeNode {
         })
     }
 
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
+        let detail = format!("{id} {threshold} {batch}");
+        self.changes(
+            "set-amounts",
+            detail,
+            |world, node| match &mut device_mut(world, node, id)?.table {
+                Table::Clone(clone) if threshold > 0 && batch > 0 => {
+                    clone.threshold = threshold;
+                    clone.batch = batch;
+                    Ok(())
+                }
+                _ => Err(PortError::Invalid {
+                    what: format!("setting the amounts of device {id}"),
+                    reason: "it is no clone, or one of them is 0".to_owned(),
+                }),
+            },
+        )
+    }
+
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
+        self.reads("io", id, |world, node| {
+            Ok(world.node(node).devices.get(&id).map(|device| device.io))
+        })
+    }
+
     fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {
         self.changes("set-discards", format!("{id} {allowed}"), |world, node| {
             device_mut(world, node, id)?.discards = allowed;
@@ -299,6 +319,22 @@ impl Devices for FakeNode {
         self.wait_a_moment(id);
         self.reads("wait-event", id, |world, node| {
             Ok(device(world, node, id)?.event != event)
+        })
+    }
+
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()> {
+        self.changes("zero-device", format!("{id} {amount}"), |world, node| {
+            if device(world, node, id)?.opened || used_by_device(world, node, id) {
+                return Err(PortError::Busy {
+                    what: format!("device {id}"),
+                });
+            }
+            let part = world.part(node, id)?;
+            if let Some(contents) = world.contents.get_mut(&part.0) {
+                contents.zero(Sectors(part.1).bytes(), amount);
+            }
+            world.clone_metadata.remove(&part);
+            Ok(())
         })
     }
 

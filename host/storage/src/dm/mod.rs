@@ -2,6 +2,7 @@
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
 mod bounded;
+mod counters;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
@@ -19,12 +20,15 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{CloneStatus, DeviceId, DeviceInfo, DeviceNumber, Sectors, Table};
+use volward_model::{
+    Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, DeviceRole, IoCounters, Sectors, Table,
+};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
+use crate::zero::zero;
 use ioctl::{control, errno, failed};
 use links::Links;
 use table::Line;
@@ -196,7 +200,12 @@ fn start(
     discards: bool,
 ) -> PortResult<()> {
     load(dm, id, resolved, read_only)?;
-    suspend(dm, id, DmFlags::empty())?;
+    match id.role {
+        // Whoever opens it finds it as udev's rules have it.
+        DeviceRole::Attachment(_) => suspend(dm, id, DmFlags::empty())?,
+        // Only tables stand on these, by their numbers.
+        _ => resume(id)?,
+    }
     let found = find(dm, id)?.ok_or_else(|| missing(id))?;
     discards::set(found.info.number, discards)
 }
@@ -354,6 +363,31 @@ impl Devices for Dm {
             .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))
     }
 
+    fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
+        if threshold == 0 || batch == 0 {
+            return Err(PortError::Invalid {
+                what: format!("the amounts of device {id}"),
+                reason: "with 0 nothing would ever hydrate".to_owned(),
+            });
+        }
+        let dm = control()?;
+        for message in [
+            format!("hydration_threshold {threshold}"),
+            format!("hydration_batch_size {batch}"),
+        ] {
+            by_uuid(id, |dev| dm.target_msg(dev, None, &message))
+                .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))?;
+        }
+        Ok(())
+    }
+
+    fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
+        match find(&control()?, id)? {
+            Some(found) => counters::of(found.info.number),
+            None => Ok(None),
+        }
+    }
+
     fn set_discards(&self, id: DeviceId, allowed: bool) -> PortResult<()> {
         let found = find(&control()?, id)?.ok_or_else(|| missing(id))?;
         discards::set(found.info.number, allowed)
@@ -361,6 +395,11 @@ impl Devices for Dm {
 
     fn wait_event(&self, id: DeviceId, event: u32, at_most: Duration) -> PortResult<bool> {
         wait::event(id, event, at_most)
+    }
+
+    fn zero_device(&self, id: DeviceId, amount: Bytes) -> PortResult<()> {
+        let device = blockdev::open(&id.dm_uuid(), true, OFlags::EXCL)?;
+        zero(&device, &format!("device {id}"), amount)
     }
 
     fn flush(&self, id: DeviceId) -> PortResult<()> {

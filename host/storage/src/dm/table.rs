@@ -38,6 +38,9 @@ fn resolve_with(
     };
     let (size, target, words) = match table {
         Table::Linear { on, size } => (*size, "linear", format!("{} 0", number(on)?)),
+        Table::Part { on, start, size } => {
+            (*size, "linear", format!("{} {}", number(on)?, start.0))
+        }
         Table::Error { size } => (*size, "error", String::new()),
         Table::Clone(clone) => {
             let devices = [&clone.metadata, &clone.destination, &clone.source];
@@ -171,6 +174,20 @@ mod tests {
             resolved.lines,
             [(0, 1_048_576, "clone".to_owned(), words.to_owned())]
         );
+    }
+
+    #[test]
+    fn a_part_begins_where_it_is_said_to() {
+        let part = Table::Part {
+            on: volume("d"),
+            start: Sectors(2048),
+            size: Sectors(8192),
+        };
+        let resolved = resolve_with(&part, find).unwrap();
+        let words = "253:2 2048".to_owned();
+        assert_eq!(resolved.lines, [(0, 8192, "linear".to_owned(), words)]);
+        let other = |start: &str| vec![(0, 8192, "linear".to_owned(), format!("253:2 {start}"))];
+        assert!(resolved.same_as(&other("2048")) && !resolved.same_as(&other("0")));
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl FakeCluster {
                     leases: Default::default(),
                     devices: Default::default(),
                     links: Default::default(),
+                    reported: Default::default(),
                     faults: Faults::default(),
                 },
             );

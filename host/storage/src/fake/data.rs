@@ -50,15 +50,17 @@ impl Contents {
             .collect();
     }
 
-    /// Zeroes the blocks that lie within the first `amount` (and the one it ends in).
-    pub(crate) fn zero(&mut self, amount: Bytes) {
-        for block in 0..amount.0.div_ceil(BLOCK.0).min(self.blocks) {
+    /// Zeroes the blocks that lie within `amount` from `start` on (and the one it ends in).
+    pub(crate) fn zero(&mut self, start: Bytes, amount: Bytes) {
+        let first = start.0 / BLOCK.0;
+        let end = (start.0 + amount.0).div_ceil(BLOCK.0);
+        for block in first..end.min(self.blocks) {
             self.set(block, 0);
         }
     }
 
-    /// Whether the first block is zero: dm-clone takes such a device as fresh metadata.
-    pub(crate) fn starts_with_zero(&self) -> bool {
-        self.get(0) == 0
+    /// Whether the block at `start` is zero: dm-clone takes what begins so as fresh metadata.
+    pub(crate) fn is_zero_at(&self, start: Bytes) -> bool {
+        self.get(start.0 / BLOCK.0) == 0
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Crash {
 #[derive(Default)]
 pub(crate) struct Faults {
     pub(crate) journal: Vec<String>,
+    /// The LVM commands that the calls stand for.
+    pub(crate) commands: Vec<String>,
     pub(crate) changes: usize,
     fail_change: Option<usize>,
     fail_named: Vec<(String, PortError)>,
@@ -46,6 +48,18 @@ impl fmt::Debug for Faults {
             .field("journal", &self.journal)
             .field("crashed", &self.crashed)
             .finish_non_exhaustive()
+    }
+}
+
+/// What the real adapter runs for a changing call; reports are noted where they are made.
+fn commands_of(call: &str) -> &'static [&'static str] {
+    match call {
+        "create" => &["lvcreate"],
+        "grow" => &["lvextend"],
+        "remove-volume" => &["lvchange -an", "lvremove"],
+        "activate" | "deactivate" | "change-tags" | "disable-autoactivation" => &["lvchange"],
+        "disable-pool-autoactivation" => &["vgchange"],
+        _ => &[],
     }
 }
 
@@ -98,10 +112,12 @@ impl Faults {
     /// Forgets what was to go wrong.
     pub(crate) fn clear(&mut self) {
         let journal = std::mem::take(&mut self.journal);
+        let commands = std::mem::take(&mut self.commands);
         let changes = self.changes;
         let waiting = self.waiting.take();
         *self = Self {
             journal,
+            commands,
             changes,
             waiting,
             ..Self::default()
@@ -120,6 +136,9 @@ impl Faults {
                 return Err(dead());
             }
             self.journal.push(format!("{name} {detail}"));
+            let commands = commands_of(name).iter();
+            self.commands
+                .extend(commands.map(|command| format!("{command} {detail}")));
             if self.fail_change == Some(self.changes) {
                 return Err(PortError::Io {
                     what: format!("{name} {detail}"),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table, VolumeId};
+use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table};
 use volward_ports::{PortError, PortResult};
 
 use super::data::BLOCK;
 use super::node::FakeNode;
-use super::world::World;
+use super::world::{MetadataAt, World};
 
 fn io(id: DeviceId, reason: &str) -> PortError {
     PortError::Io {
@@ -19,7 +19,7 @@ fn io(id: DeviceId, reason: &str) -> PortError {
 /// What a device does with I/O at this moment.
 enum Live {
     Linear(Backing),
-    Clone(Box<CloneTable>, VolumeId),
+    Clone(Box<CloneTable>, MetadataAt),
 }
 
 fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
@@ -31,10 +31,11 @@ fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
     match &device.table {
         Table::Error { .. } => Err(io(id, "its table is an error table")),
         Table::Linear { on, .. } => Ok(Live::Linear(*on)),
-        Table::Clone(clone) => match clone.metadata {
-            Backing::Volume(metadata) => Ok(Live::Clone(Box::new(clone.clone()), metadata)),
-            Backing::Device(_) => Err(io(id, "its metadata is on no LV")),
-        },
+        Table::Part { .. } => Err(io(id, "no guest has it")),
+        Table::Clone(clone) => {
+            let metadata = world.metadata_of(node, clone)?;
+            Ok(Live::Clone(Box::new(clone.clone()), metadata))
+        }
     }
 }
 
@@ -49,12 +50,12 @@ fn blocks(clone: &CloneTable, region: u64) -> std::ops::Range<u64> {
     region * per..((region + 1) * per).min(end)
 }
 
-fn hydrated(world: &World, metadata: VolumeId, region: u64) -> bool {
+fn hydrated(world: &World, metadata: MetadataAt, region: u64) -> bool {
     let regions = world.clone_metadata.get(&metadata);
     regions.is_some_and(|regions| regions.contains(&region))
 }
 
-fn mark(world: &mut World, metadata: VolumeId, region: u64) -> &mut BTreeSet<u64> {
+fn mark(world: &mut World, metadata: MetadataAt, region: u64) -> &mut BTreeSet<u64> {
     let regions = world.clone_metadata.entry(metadata).or_default();
     regions.insert(region);
     regions
@@ -143,7 +144,7 @@ fn hydrate_region(
     node: &NodeName,
     id: DeviceId,
     clone: &CloneTable,
-    metadata: VolumeId,
+    metadata: MetadataAt,
     region: u64,
 ) -> PortResult<()> {
     if hydrated(world, metadata, region) {
@@ -162,7 +163,7 @@ fn finish(
     node: &NodeName,
     id: DeviceId,
     clone: &CloneTable,
-    metadata: VolumeId,
+    metadata: MetadataAt,
     region: u64,
 ) {
     let total = clone.size.0.div_ceil(clone.region.0);
@@ -209,6 +210,30 @@ impl FakeNode {
     /// As [`FakeNode::guest_read`]; or if the device is read-only.
     pub fn guest_write(&self, id: DeviceId, block: u64, value: u64) -> PortResult<()> {
         write(&mut self.cluster().world(), self.name(), id, block, value)
+    }
+
+    /// A guest has so many reads and writes done on a device, each of which takes so long; what they
+    /// are of does not matter.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn guest_works(&self, id: DeviceId, ios: u64, each: std::time::Duration) -> PortResult<()> {
+        let mut world = self.cluster().world();
+        let device = world.node_mut(self.name()).devices.get_mut(&id);
+        let device = device.ok_or_else(|| io(id, "there is no such device"))?;
+        device.io.done += ios;
+        device.io.busy_us += ios * u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// The amounts that a clone has now: regions at once, and in one piece.
+    #[must_use]
+    pub fn amounts(&self, id: DeviceId) -> Option<(u32, u32)> {
+        let world = self.cluster().world();
+        match &world.node(self.name()).devices.get(&id)?.table {
+            Table::Clone(clone) => Some((clone.threshold, clone.batch)),
+            _ => None,
+        }
     }
 
     /// A guest discards the region a block is in.

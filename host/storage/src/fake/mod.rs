@@ -26,6 +26,7 @@ mod data;
 mod faults;
 mod guest;
 mod node;
+mod old_copies;
 mod world;
 
 pub use clock::FakeClock;

@@ -87,6 +87,13 @@ impl FakeNode {
         self.with(|node| node.faults.journal.clone())
     }
 
+    /// The LVM commands that the real adapter would have run, reports included, in their order. A
+    /// report of a pool whose metadata is as it was at the last one costs none.
+    #[must_use]
+    pub fn lvm_commands(&self) -> Vec<String> {
+        self.with(|node| node.faults.commands.clone())
+    }
+
     /// How many changing calls there were: the range for [`FakeNode::fail_at`] and the crashes.
     #[must_use]
     pub fn changes_made(&self) -> usize {
@@ -164,7 +171,10 @@ impl FakeNode {
     /// The daemon is started again, over the leases, LVs and devices that are there; nothing is
     /// to fail any more.
     pub fn restart(&self) {
-        self.with(|node| node.faults.clear());
+        self.with(|node| {
+            node.faults.clear();
+            node.reported.clear();
+        });
     }
 
     /// Runs `hook` once, before the next call of that name: what another node does meanwhile.

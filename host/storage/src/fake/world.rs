@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
-    Bytes, DeviceId, HeldLease, LeaseMode, LvUuid, MemberState, NodeName, PoolName, Slot,
-    SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName, VolumeRef,
+    Backing, Bytes, CloneTable, DeviceId, HeldLease, IoCounters, LeaseMode, LvUuid, MemberState,
+    NodeName, PoolName, Slot, SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName,
+    VolumeRef,
 };
 use volward_ports::{LeaseStyle, LinkPath, PortError, PortResult};
 
@@ -14,6 +15,9 @@ use super::faults::Faults;
 /// LVM's default allocation unit.
 pub(crate) const EXTENT: Bytes = Bytes::mib(4);
 
+/// An LV, and where on it a clone's metadata begins, in sectors.
+pub(crate) type MetadataAt = (VolumeId, u64);
+
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) pools: BTreeMap<PoolName, Pool>,
@@ -21,8 +25,8 @@ pub(crate) struct World {
     /// sanlock's counter on disk, per LV.
     pub(crate) lease_versions: BTreeMap<LvUuid, u64>,
     pub(crate) contents: BTreeMap<VolumeId, Contents>,
-    /// What dm-clone keeps on a metadata LV: the regions hydrated. Outlives devices and nodes.
-    pub(crate) clone_metadata: BTreeMap<VolumeId, BTreeSet<u64>>,
+    /// What dm-clone keeps where its metadata is: the regions hydrated. Outlives devices and nodes.
+    pub(crate) clone_metadata: BTreeMap<MetadataAt, BTreeSet<u64>>,
     pub(crate) now_ms: u64,
     /// Whether leases come with activation; `None` as lvmlockd's do.
     pub(crate) lease_style: Option<LeaseStyle>,
@@ -90,6 +94,8 @@ pub(crate) struct Node {
     pub(crate) leases: BTreeMap<VolumeId, HeldLease>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     pub(crate) links: BTreeMap<LinkPath, DeviceId>,
+    /// The metadata of each pool, as it was at the last report of it.
+    pub(crate) reported: BTreeMap<PoolName, String>,
     pub(crate) faults: Faults,
 }
 
@@ -105,6 +111,8 @@ pub(crate) struct Device {
     pub(crate) minor: u32,
     /// A clone's background hydration is on.
     pub(crate) hydrating: bool,
+    /// What guests have had done on it.
+    pub(crate) io: IoCounters,
 }
 
 impl World {
@@ -165,6 +173,32 @@ impl World {
         match self.nodes.get_mut(name) {
             Some(node) => node,
             None => unreachable!("node {name} is in the cluster"),
+        }
+    }
+
+    /// Where a clone of that node keeps its metadata.
+    pub(crate) fn metadata_of(
+        &self,
+        node: &NodeName,
+        clone: &CloneTable,
+    ) -> PortResult<MetadataAt> {
+        match clone.metadata {
+            Backing::Volume(volume) => Ok((volume, 0)),
+            Backing::Device(id) => self.part(node, id),
+        }
+    }
+
+    /// Where the part of an LV is that a device of that node shows.
+    pub(crate) fn part(&self, node: &NodeName, id: DeviceId) -> PortResult<MetadataAt> {
+        match self.node(node).devices.get(&id).map(|d| &d.table) {
+            Some(Table::Part {
+                on: Backing::Volume(volume),
+                start,
+                ..
+            }) => Ok((*volume, start.0)),
+            _ => Err(PortError::Missing {
+                what: format!("device {id}, which is to be a part of an LV,"),
+            }),
         }
     }
 

@@ -80,6 +80,53 @@ fn find_mut<'a>(
     Ok(pool.volumes.values_mut().find(|lv| lv.id == volume.id))
 }
 
+/// Whether an earlier report will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Report {
+    Anew,
+    IfChanged,
+}
+
+fn report(node: &FakeNode, pool: &PoolName, which: Report) -> PortResult<PoolInfo> {
+    node.reads("pool", pool, |world, node| {
+        if world.node(node).silent.contains(pool) {
+            return Err(PortError::Io {
+                what: format!("reading the disks of {pool}"),
+                reason: "Input/output error".to_owned(),
+            });
+        }
+        let found = world.pool(pool, node)?;
+        let volumes = found.volumes.iter();
+        let info = PoolInfo {
+            name: pool.clone(),
+            vg: found.vg,
+            kind: match found.local_to {
+                None => PoolKind::Shared,
+                Some(_) => PoolKind::Local,
+            },
+            size: found.size,
+            free: found.free(),
+            extent: EXTENT,
+            partial: found.partial,
+            autoactivation: found.autoactivation,
+            volumes: volumes
+                .map(|(name, lv)| {
+                    let mut info = world.volume_info(pool, name, lv, node);
+                    info.autoactivation &= found.autoactivation;
+                    info
+                })
+                .collect(),
+        };
+        let mark = format!("{:?} {}", found.volumes, found.autoactivation);
+        let node = world.node_mut(node);
+        let known = node.reported.insert(pool.clone(), mark.clone());
+        if which == Report::Anew || known != Some(mark) {
+            node.faults.commands.push(format!("fullreport {pool}"));
+        }
+        Ok(info)
+    })
+}
+
 impl Volumes for FakeNode {
     /// Its LVM sees every device.
     fn adopt(&self, pool: &PoolName) -> PortResult<Applied> {
@@ -90,36 +137,11 @@ impl Volumes for FakeNode {
     }
 
     fn pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
-        self.reads("pool", pool, |world, node| {
-            if world.node(node).silent.contains(pool) {
-                return Err(PortError::Io {
-                    what: format!("reading the disks of {pool}"),
-                    reason: "Input/output error".to_owned(),
-                });
-            }
-            let found = world.pool(pool, node)?;
-            let volumes = found.volumes.iter();
-            Ok(PoolInfo {
-                name: pool.clone(),
-                vg: found.vg,
-                kind: match found.local_to {
-                    None => PoolKind::Shared,
-                    Some(_) => PoolKind::Local,
-                },
-                size: found.size,
-                free: found.free(),
-                extent: EXTENT,
-                partial: found.partial,
-                autoactivation: found.autoactivation,
-                volumes: volumes
-                    .map(|(name, lv)| {
-                        let mut info = world.volume_info(pool, name, lv, node);
-                        info.autoactivation &= found.autoactivation;
-                        info
-                    })
-                    .collect(),
-            })
-        })
+        report(self, pool, Report::Anew)
+    }
+
+    fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
+        report(self, pool, Report::IfChanged)
     }
 
     fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {
@@ -159,7 +181,12 @@ impl Volumes for FakeNode {
 
     fn create(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
         let detail = format!("{}/{}", new.pool, new.name);
-        self.changes("create", detail, |world, node| create(world, node, new))
+        let made = self.changes("create", detail, |world, node| create(world, node, new))?;
+        if made.1 == Applied::Changed {
+            // Its identity is read back.
+            report(self, &new.pool, Report::Anew)?;
+        }
+        Ok(made)
     }
 
     fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
@@ -191,7 +218,7 @@ impl Volumes for FakeNode {
             let pool = world.pool_mut(&volume.pool, node)?;
             pool.volumes.retain(|_, lv| lv.id != volume.id);
             world.contents.remove(&volume.id);
-            world.clone_metadata.remove(&volume.id);
+            world.clone_metadata.retain(|(on, _), _| *on != volume.id);
             Ok(Applied::Changed)
         })
     }
@@ -209,9 +236,9 @@ impl Volumes for FakeNode {
                 });
             }
             if let Some(contents) = world.contents.get_mut(&volume.id) {
-                contents.zero(amount);
+                contents.zero(Bytes(0), amount);
             }
-            world.clone_metadata.remove(&volume.id);
+            world.clone_metadata.remove(&(volume.id, 0));
             Ok(())
         })
     }

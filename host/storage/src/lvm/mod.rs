@@ -14,13 +14,13 @@ mod kept_back;
 mod mark;
 mod memory;
 mod report;
-mod zero;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use volward_folder::Folder;
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
@@ -28,6 +28,7 @@ use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
+use crate::zero::zero;
 use create::{create_args, same_volume};
 use memory::Memory;
 
@@ -297,7 +298,7 @@ impl Volumes for Lvm {
 
     fn create(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
         let settings = self.settings(&new.pool)?;
-        if let Some(existing) = self.pool(&new.pool)?.named(&new.name) {
+        if let Some(existing) = self.validated_pool(&new.pool)?.named(&new.name) {
             let id = same_volume(existing, new)?;
             self.activate(
                 &new.pool,
@@ -345,7 +346,7 @@ impl Volumes for Lvm {
 
     fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
         let there = |info: &PoolInfo| info.volume(volume.id).is_some();
-        if !there(&self.pool(&volume.pool)?) {
+        if !there(&self.validated_pool(&volume.pool)?) {
             return Ok(Applied::Identity);
         }
         let volumes = std::slice::from_ref(volume);
@@ -363,7 +364,8 @@ impl Volumes for Lvm {
     }
 
     fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()> {
-        zero::zero(volume, amount)
+        let device = blockdev::open_lv(volume.id, true, OFlags::EXCL)?;
+        zero(&device, &volume.to_string(), amount)
     }
 }
 

@@ -126,6 +126,46 @@ fn tags_change_in_one_commit() {
     );
 }
 
+/// One command, with all that the LV says of itself, and one report that reads its identity back;
+/// the one before it is made only where nothing is known of the pool yet.
+#[test]
+fn an_lv_is_made_by_one_command_and_read_back_by_one() {
+    let report = |lv: &str| {
+        let vg = r#""vg_name":"nvme","vg_uuid":"vvvvvv-vvvv-vvvv-vvvv-vvvv-vvvv-vvvvvv","vg_lock_type":"",
+            "vg_size":"1073741824","vg_free":"1073741824","vg_extent_size":"4194304",
+            "vg_missing_pv_count":"0","vg_autoactivation":"enabled""#;
+        format!(r#"{{"report":[{{"vg":[{{{vg}}}],"lv":[{lv}]}}]}}"#)
+    };
+    let made = r#"{"lv_uuid":"111111-1111-1111-1111-1111-1111-111111","lv_name":"copy",
+        "lv_size":"4194304","lv_tags":"of,stage","lv_lockargs":"","lv_active":"active",
+        "lv_autoactivation":""}"#;
+    let body = format!(
+        "there=$(dirname $0)/there\ncase $1 in\nlvcreate) touch $there;;\n\
+         fullreport) if [ -e $there ]; then echo '{}'; else echo '{}'; fi;;\nesac",
+        report(made),
+        report("")
+    );
+    let script = script(&body);
+    let new = NewVolume {
+        pool: pool("nvme"),
+        name: "copy".parse().unwrap(),
+        size: Bytes(5),
+        tags: vec!["of".to_owned(), "stage".to_owned()],
+    };
+    let (id, applied) = script.lvm.create(&new).unwrap();
+    assert_eq!((id, applied), (volumes("nvme")[0].id, Applied::Changed));
+    let calls = script.calls();
+    let commands: Vec<&str> = calls
+        .iter()
+        .filter_map(|call| call.split(' ').next())
+        .collect();
+    assert_eq!(commands, ["fullreport", "lvcreate", "fullreport"]);
+    assert!(
+        calls[1].contains("--addtag of --addtag stage -n copy nvme"),
+        "{calls:?}"
+    );
+}
+
 #[test]
 fn i29_exit_5_says_nothing_so_whether_the_pool_is_there_is_asked() {
     let gone = script("[ \"$1\" = vgs ] && echo '{\"report\":[{\"vg\":[]}]}' || exit 5");

@@ -56,7 +56,7 @@ pub(crate) fn in_use(world: &World, node: &NodeName, volume: VolumeId) -> bool {
     let on = Backing::Volume(volume);
     let devices = world.node(node).devices.values();
     devices.into_iter().any(|device| match &device.table {
-        Table::Linear { on: backing, .. } => *backing == on,
+        Table::Linear { on: backing, .. } | Table::Part { on: backing, .. } => *backing == on,
         Table::Clone(clone) => [clone.metadata, clone.destination, clone.source].contains(&on),
         Table::Error { .. } => false,
     })

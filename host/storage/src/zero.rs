@@ -1,26 +1,26 @@
-//! Zeroing the start of an LV (I28).
+//! Zeroing the start of a device (I28).
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use volward_model::{Bytes, VolumeRef};
+use rustix::fs::{FallocateFlags, fallocate};
+use volward_model::Bytes;
 use volward_ports::{PortError, PortResult};
 
-use crate::blockdev::{self, io};
+use crate::blockdev::{self, Checked, io};
 
 /// Zeroed at a time: the kernel cannot be interrupted within one.
 const CHUNK: u64 = 64 << 20;
 
-/// Zeroes and flushes. O_EXCL: refused while another dm device or a mount has the LV.
-pub(super) fn zero(volume: &VolumeRef, amount: Bytes) -> PortResult<()> {
-    let device = blockdev::open_lv(volume.id, true, OFlags::EXCL)?;
+/// Zeroes and flushes. To be opened with O_EXCL, which is refused while another dm device or a mount
+/// has the device; `what` it is, for messages.
+pub(crate) fn zero(device: &Checked, what: &str, amount: Bytes) -> PortResult<()> {
     let size = blockdev::size(device.number)?;
     if size < amount {
         return Err(PortError::Identity {
-            what: volume.to_string(),
+            what: what.to_owned(),
             expected: format!("at least {amount}"),
             found: size.to_string(),
         });
     }
-    let failed = || io(format!("cannot zero {volume} ({})", device.path.display()));
+    let failed = || io(format!("cannot zero {what} ({})", device.path.display()));
     let mut done = 0;
     while done < amount.0 {
         let length = CHUNK.min(amount.0 - done);
