@@ -91,7 +91,11 @@ impl Tools {
             run(Command::new("python3")
                 .args(["-m", "venv", "--clear"])
                 .arg(&folder))?;
-            run(tools.pip().arg("install").arg("--requirement").arg(&wanted))
+            // What is imported is compiled then, which is a third of it.
+            run(tools
+                .pip()
+                .args(["install", "--no-compile", "--requirement"])
+                .arg(&wanted))
         })?;
         fs::write(&stamp, text).with_context(|| stamp.display().to_string())?;
         Ok(tools)
@@ -111,7 +115,7 @@ impl Tools {
         }
         run(Command::new(&self.python)
             .current_dir(&self.package)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONPYCACHEPREFIX", self.beside("bytecode"))
             .args(["-m", "tests.wheel"])
             .arg(&built))?;
         let wheels = fs::read_dir(&built).with_context(|| built.display().to_string())?;
@@ -129,8 +133,9 @@ impl Tools {
         command
             .current_dir(&self.package)
             // The sources stay as they are.
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("MYPY_CACHE_DIR", self.cache())
+            .env("PYTHONPYCACHEPREFIX", self.beside("bytecode"))
+            .env_remove("PYTHONDONTWRITEBYTECODE")
+            .env("MYPY_CACHE_DIR", self.beside("mypy"))
             .arg("-m")
             .args(words);
         command
@@ -147,8 +152,9 @@ impl Tools {
         command
     }
 
-    fn cache(&self) -> PathBuf {
-        self.package.join("../target/openstack/mypy")
+    /// A folder of what is made meanwhile, below target/openstack.
+    fn beside(&self, name: &str) -> PathBuf {
+        self.package.join("../target/openstack").join(name)
     }
 }
 

@@ -24,7 +24,8 @@ pub use problem::{Problem, ProblemCode};
 pub use view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
     DoctorReply, DoctorVerdict, ExplainReply, FaultView, FenceReply, FenceRequest, FencedView,
-    HydrationView, PolicyView, RecoverReply, RollbackRequest, StatusReply, UnfenceRequest,
+    HydrationView, PolicyView, RecoverReply, RollbackRequest, SetHomeRequest, StatusReply,
+    UnfenceRequest,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

@@ -141,7 +141,7 @@ pub struct PolicyView {
     /// Which version of it serves.
     pub state: Open<PolicyState>,
     /// Why not what is in the folder, in one sentence, where the state is `last-good`,
-    /// `rolled-back` or `refused`.
+    /// `rolled-back`, `refused` or `waiting`.
     #[serde(default)]
     pub reason: Option<String>,
     /// SHA-256 of the component in the folder, where another version serves (`last-good`,
@@ -219,6 +219,21 @@ pub struct ExplainReply {
     pub steps: Vec<(String, Open<StepState>)>,
     /// What is in the way now, a sentence each.
     pub trouble: Vec<String>,
+}
+
+/// `POST /v1/recover/home`: the home tag that a person says is right, in the words of a way out. Answers
+/// with what the witnesses say then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetHomeRequest {
+    /// The volume, as `POOL/NAME`.
+    pub volume: String,
+    /// The right home: `STATE:NODE:COPY-UUID:GENERATION`, as in the tag.
+    pub home: String,
+    /// What the tag said when the way out was printed; where it says something else by now, nothing is
+    /// changed.
+    pub instead_of: String,
 }
 
 /// `GET /v1/recover?volume=POOL/NAME`: where a volume's data is, told by every witness that this

@@ -58,11 +58,17 @@ pub(crate) enum Command {
     },
     /// Why a request was granted or refused, and where it is stuck
     Explain(ExplainArgs),
-    /// Where a volume's data is, told by home tag, records, devices and copy; changes nothing
+    /// Where a volume's data is, told by home tag, records, devices and copy, and the ways out
     Recover {
         /// The volume to hear about
         #[arg(value_name = "POOL/VOLUME")]
         volume: VolumePath,
+        /// The home that is right: one that a way out names; without this nothing is changed
+        #[arg(long, value_name = "HOME", requires = "instead_of")]
+        set_home: Option<String>,
+        /// What the home tag said when the way out was printed
+        #[arg(long, value_name = "HOME", requires = "set_home")]
+        instead_of: Option<String>,
     },
     /// The decisions this node made
     #[command(subcommand)]

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
     AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, FenceRequest, PolicyState,
-    PolicyView, PoolInitRequest, RollbackRequest, UnfenceRequest, VolumeSetRequest,
+    PolicyView, PoolInitRequest, RollbackRequest, SetHomeRequest, UnfenceRequest, VolumeSetRequest,
 };
 
 use crate::args::{
@@ -48,8 +48,19 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Ls { all: true } => return cluster(&client, json),
         Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
-        Command::Recover { volume } => {
-            let heard = client.recover(&volume.pool, &volume.volume)?;
+        Command::Recover {
+            volume,
+            set_home,
+            instead_of,
+        } => {
+            let heard = match set_home.zip(instead_of) {
+                None => client.recover(&volume.pool, &volume.volume)?,
+                Some((home, instead_of)) => client.set_home(&SetHomeRequest {
+                    volume: format!("{}/{}", volume.pool, volume.volume),
+                    home,
+                    instead_of,
+                })?,
+            };
             answer(json, &heard, show::recover)?;
         }
         Command::Decisions(command) => decisions::run(&client, json, command)?,

@@ -51,6 +51,29 @@ fn tables_and_stories_read_as_reviewed() {
     }
 }
 
+/// As a way out says it, and never one half of it.
+#[test]
+fn a_home_is_set_instead_of_the_one_that_was_found() {
+    let node = Node::with(healthy);
+    let arguments = "recover vg0/web --set-home split:n1:y:1 --instead-of pool:::0";
+    let ended = node.volward(arguments);
+    assert_golden("recover-set-home", arguments, &ended);
+    let seen = node.seen().pop().unwrap();
+    assert_eq!(seen.line, "POST /v1/recover/home");
+    let body: Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"volume": "vg0/web", "home": "split:n1:y:1", "instead_of": "pool:::0"})
+    );
+    for half in ["--set-home split:n1:y:1", "--instead-of pool:::0"] {
+        assert_eq!(
+            node.volward(&format!("recover vg0/web {half}")).code,
+            2,
+            "{half}"
+        );
+    }
+}
+
 /// A script that drops policies in wants to know whether all of them serve.
 #[test]
 fn loading_fails_when_something_is_refused() {

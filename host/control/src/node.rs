@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
+use volward_model::{Home, InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
 
 use volward_plan::witness::Testimony;
 
@@ -244,6 +244,22 @@ impl Node {
         shareable: bool,
     ) -> Result<Applied, ControlError> {
         self.pools.set_shareable(request, pool, name, shareable)
+    }
+
+    /// Replaces a volume's home tag by the one that a person says is right, if what the witnesses say
+    /// still leaves that choice.
+    ///
+    /// # Errors
+    /// If it does not, or the tag says something else than `found` by now; nothing is changed then.
+    pub fn set_home(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        name: &VolumeName,
+        found: &Home,
+        right: &Home,
+    ) -> Result<(), ControlError> {
+        self.pools.set_home(request, pool, name, found, right)
     }
 
     /// How a pool's registry is laid out, for those who look after it.

@@ -19,6 +19,7 @@ use crate::ports::{
 use crate::settings::{Settings, needs};
 use crate::state::State;
 
+mod home;
 mod troubles;
 
 pub use troubles::SlotTrouble;

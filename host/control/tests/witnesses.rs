@@ -10,7 +10,9 @@
 use volward_control::ports::{Devices, Leases, Volumes};
 use volward_control::{ControlError, VolumeTrouble};
 use volward_model::home::HomeState;
-use volward_model::{AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, LeaseMode, VolumeRef};
+use volward_model::{
+    AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, Home, LeaseMode, RequestId, VolumeRef,
+};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, data, holds, settled};
 use volward_simulation::story::{attached, failure, home};
@@ -135,6 +137,49 @@ fn a_home_tag_that_is_lost_costs_neither_lease_nor_copy() {
 
     // Somebody puts the tag back, and everything comes home.
     lab.cluster.tamper(&volume, |_, now, _| *now = tags);
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// `volward recover` prints a command, and a person types it later.
+#[test]
+fn the_home_that_a_person_says_is_right_is_compared_with_the_witnesses_again() {
+    let (lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    write(&lab, &n1, &volume, (3, 7));
+    n1.tasks.run_all();
+    lab.cluster.tamper(&volume, |_, tags, _| tags.clear());
+    n1.node.detach(&detach_ask(instance(1))).unwrap_err();
+    let request = RequestId(uuid::Uuid::nil());
+    let (pool, name) = (&volume.pool, &volume.name);
+    let heard = n1.node.testimony(request, pool, name).unwrap();
+    let [right] = &heard.homes[..] else {
+        panic!("{heard:?}")
+    };
+    let set = |right: &Home| n1.node.set_home(request, pool, name, &Home::POOL, right);
+    let refused = |right: &Home| match set(right).unwrap_err() {
+        ControlError::Refused { refusal, .. } => {
+            assert_eq!(refusal.code, RefusalCode::HomeChanged);
+            refusal.message
+        }
+        other => panic!("{other:?}"),
+    };
+    // Somebody has changed the tag since: there are never two.
+    let other = Home {
+        state: HomeState::Pool,
+        generation: 9,
+    };
+    let tags = vec![other.tag()];
+    lab.cluster.tamper(&volume, |_, now, _| *now = tags.clone());
+    assert!(refused(right).contains("says pool (generation 9) now"));
+    assert_eq!(lab.cluster.tags(&volume), tags);
+    lab.cluster.tamper(&volume, |_, now, _| now.clear());
+    // No home that nobody printed.
+    assert!(refused(&other).contains("not among the ways out"));
+
+    set(right).unwrap();
+    assert_eq!(home(&lab, &volume), *right);
+    assert!(refused(right).contains("its home tag says"));
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     n1.tasks.run_all();
     assert_eq!(clean(&lab, &n1), [""; 0]);

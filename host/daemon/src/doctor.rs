@@ -130,6 +130,10 @@ fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {
             "remove baseline = \"off\" from [policy]",
         ));
     }
+    if let Some(reason) = daemon.policies.closed() {
+        checks.push(state::policies(&reason));
+        return checks;
+    }
     checks.extend(daemon.policies.status().into_iter().map(policy));
     checks.extend(daemon.policies.strays().into_iter().map(stray));
     checks
@@ -148,7 +152,7 @@ fn stray(stray: Stray) -> DoctorCheck {
 
 fn policy(policy: PluginStatus) -> DoctorCheck {
     let check = format!("policy {}", policy.name);
-    let remedy = "mend or remove the file, then `volward policy load`";
+    let remedy = policy_remedy(&policy);
     match policy.state {
         PluginState::Serving => fine(&check, format!("{}, serving", policy.level)),
         PluginState::Off => fine(&check, "off"),
@@ -169,6 +173,22 @@ fn policy(policy: PluginStatus) -> DoctorCheck {
             ),
             "mend it and drop it in again: the rollback is over by itself then",
         ),
+        PluginState::Waiting { reason, refuses } if refuses && policy.level != Level::Monitor => {
+            refusing(bad(
+                &check,
+                DoctorVerdict::Failed,
+                format!("not loaded yet: {reason}; every attach is refused until it is"),
+                remedy,
+            ))
+        }
+        PluginState::Waiting { reason, .. } => bad(
+            &check,
+            DoctorVerdict::Warning,
+            format!(
+                "not loaded yet: {reason}; attaches are decided without it until then, as before"
+            ),
+            remedy,
+        ),
         PluginState::Refused { reason } if policy.level == Level::Monitor => bad(
             &check,
             DoctorVerdict::Warning,
@@ -181,6 +201,30 @@ fn policy(policy: PluginStatus) -> DoctorCheck {
             format!("could not be loaded: {reason}; every attach is refused while it is there"),
             remedy,
         )),
+    }
+}
+
+/// What becomes of it by itself, and what somebody has to do.
+fn policy_remedy(policy: &PluginStatus) -> String {
+    // No policy's name has a slash in it: this stands for the folder, of which nothing could be read.
+    if policy.name.contains('/') {
+        let folder = &policy.name;
+        return format!(
+            "make the folder, also where there are no policies (`mkdir -m 755 {folder}`), and give it to root \
+             alone (`ls -ld {folder}`); if another one is meant, set `policies` under [paths] and restart \
+             volwardd"
+        );
+    }
+    match &policy.state {
+        PluginState::Waiting { .. } => {
+            "wait: it is loaded by itself, and `volward policy ls` shows how far that is".to_owned()
+        }
+        _ if policy.tried_again => {
+            "it is tried again by itself, at once with `volward policy load`; if it \
+             stays, mend what the message says"
+                .to_owned()
+        }
+        _ => "mend or remove the file, then `volward policy load`".to_owned(),
     }
 }
 
@@ -234,6 +278,6 @@ fn in_pool(check: DoctorCheck, pool: &PoolName) -> DoctorCheck {
 }
 
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 #[cfg(test)]
 mod tests;

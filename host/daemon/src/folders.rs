@@ -21,12 +21,9 @@ const ETC: &str = "/etc";
 
 /// The open folders.
 pub(crate) struct Folders {
-    /// The state's own (0700): database, lock, and the folders below.
+    /// The state's own (0700): database, lock, and the folders below. Those of the decision log and of the
+    /// policies are opened by their users, who can wait for them.
     pub(crate) state: Folder,
-    /// Compiled policies, which are code (0700, in the state).
-    pub(crate) compiled: Folder,
-    /// The versions of each policy that were good (0700, in the state).
-    pub(crate) versions: Folder,
     /// What libvirt's hook could not deliver (0700, in the state).
     pub(crate) spool: NamedFolder,
     /// The policies; may be missing.
@@ -43,13 +40,7 @@ impl Folders {
     /// Those that are held themselves: an exchange is noticed at the next start only.
     pub(crate) fn held(&self) -> Vec<Folder> {
         let parents = [&self.policies, &self.devices].map(NamedFolder::parent);
-        let own = [
-            &self.state,
-            &self.compiled,
-            &self.versions,
-            &self.marks,
-            &self.etc,
-        ];
+        let own = [&self.state, &self.marks, &self.etc];
         own.into_iter().chain(parents).cloned().collect()
     }
 
@@ -58,13 +49,7 @@ impl Folders {
     /// # Errors
     /// With the folder, what it is for, and what to do.
     pub(crate) fn open(state: Folder, paths: &Paths) -> anyhow::Result<Self> {
-        let private = |name: &str, what: &str| {
-            let opened = state.make_private_within(name);
-            usable(opened, &state.path_of(name), what)
-        };
         Ok(Self {
-            compiled: private("compiled", "the compiled policies")?,
-            versions: private("policies", "the earlier versions of policies")?,
             spool: NamedFolder::within(state.clone(), "spool")?,
             policies: named(&paths.policies, "the policies")?,
             marks: usable(
@@ -121,7 +106,7 @@ fn usable<T>(opened: io::Result<T>, path: &Path, what: &str) -> anyhow::Result<T
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -144,14 +129,12 @@ mod tests {
     fn what_is_the_daemons_own_is_made_and_closed_to_others() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("etc")).unwrap();
-        fs::create_dir_all(root.path().join("state/compiled")).unwrap();
+        fs::create_dir_all(root.path().join("state")).unwrap();
         let wide = fs::Permissions::from_mode(0o777);
-        fs::set_permissions(root.path().join("state/compiled"), wide).unwrap();
+        fs::set_permissions(root.path().join("state"), wide).unwrap();
         let folders = open(&paths(root.path())).unwrap();
-        for folder in [&folders.state, &folders.compiled, &folders.versions] {
-            let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700, "{}", folder.path().display());
-        }
+        let mode = fs::metadata(folders.state.path()).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o700);
         assert!(folders.marks.path().is_dir());
         // The hook or an operator makes these, or the first attachment.
         for folder in [&folders.spool, &folders.policies, &folders.devices] {
@@ -169,11 +152,11 @@ mod tests {
             "{error}"
         );
         fs::create_dir(root.path().join("etc")).unwrap();
-        fs::remove_dir(root.path().join("state/compiled")).unwrap();
-        symlink(root.path(), root.path().join("state/compiled")).unwrap();
+        fs::create_dir(root.path().join("run")).unwrap();
+        fs::write(root.path().join("run/marks"), "").unwrap();
         let error = open(&paths).err().unwrap().to_string();
         assert!(
-            error.contains("compiled (the compiled policies)") && error.contains("not a link"),
+            error.contains("marks (the start marks)") && error.contains("not a link"),
             "{error}"
         );
     }

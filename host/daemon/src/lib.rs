@@ -2,14 +2,14 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | [`config`] | /etc/volward/volward.toml |
-//! | [`wiring`] | adapters into ports, the policy chain, the state |
-//! | [`policies`] | the chain and its log behind `control`'s ports; the compiler as a child |
-//! | [`http`] | the socket, and the OpenAPI document of what is served there |
-//! | [`folders`] | the folders it works in, opened once |
-//! | [`doctor`] | what is missing on this node, with the remedy |
-//! | [`only_one`] | one daemon for one state folder |
-//! | [`spool`] | when the hook's late releases are done |
+//! | `config` | /etc/volward/volward.toml |
+//! | `wiring` | adapters into ports, the policy chain, the state |
+//! | `policies` | the chain and its log behind `control`'s ports; the compiler as a child |
+//! | `http` | the socket, and the OpenAPI document of what is served there |
+//! | `folders` | the folders it works in, opened once |
+//! | `doctor` | what is missing on this node, with the remedy |
+//! | `only_one` | one daemon for one state folder |
+//! | `spool` | when the hook's late releases are done |
 //! | `fake` | the same daemon over storage in memory; with the feature `fake`, for tests of clients |
 
 #![cfg_attr(

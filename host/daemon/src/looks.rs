@@ -43,7 +43,7 @@ impl Looks {
         Self::with_patience(PATIENCE)
     }
 
-    fn with_patience(patience: Duration) -> Self {
+    pub(crate) fn with_patience(patience: Duration) -> Self {
         Self {
             clock: SystemClock::new(),
             patience,

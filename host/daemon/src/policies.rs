@@ -1,6 +1,7 @@
 //! The policy chain and its log behind `control`'s ports; the compiler as a child.
 
 mod compiler;
+mod kept;
 mod log;
 
 use std::ffi::OsString;
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 use cap_std::fs::MetadataExt;
 use tokio::sync::watch::Receiver;
 use volward_control::ports::Policy;
-use volward_folder::NamedFolder;
+use volward_folder::{Folder, NamedFolder};
 use volward_model::{CopyFate, DecisionRecord, Facts, VolumeId};
 use volward_policy::{Chain, PluginStatus, RollbackError, Runtime, Sources, Stray};
 
 pub(crate) use compiler::Workbench;
+use kept::Kept;
 pub(crate) use log::{Log, LogProblem};
 
 /// A few calls of `stat`. Two looks that see the same are a folder at rest.
@@ -35,6 +37,8 @@ pub(crate) struct Policies {
     runtime: Runtime,
     baseline: Option<&'static [u8]>,
     folder: NamedFolder,
+    /// Where compiled policies and earlier versions are kept; `None`: nowhere.
+    kept: Option<Kept>,
     serving: Mutex<Serving>,
     /// Wakes whoever waits for another chain, or for the end of a load.
     changed: Condvar,
@@ -51,6 +55,8 @@ struct Serving {
     /// How often another chain took its place.
     exchanges: u64,
     loading: bool,
+    /// Whether the last load has let a policy serve that did not.
+    further: bool,
     /// When what may pass is tried again, and the pause after that.
     again: Option<(Instant, Duration)>,
 }
@@ -81,16 +87,42 @@ impl Policies {
             complete: false,
             exchanges: 0,
             loading: false,
+            further: false,
             again: None,
         });
         Self {
             runtime,
             baseline,
             folder,
+            kept: None,
             serving,
             changed: Condvar::new(),
             exchange: Mutex::default(),
         }
+    }
+
+    /// Keeps compiled policies and earlier versions in the state. While that cannot be, nothing is
+    /// loaded.
+    pub(crate) fn keeping_in(self, state: Folder) -> Self {
+        let this = Self {
+            kept: Some(Kept::new(state)),
+            ..self
+        };
+        if let Some(error) = this.closed() {
+            tracing::error!(%error, "policies cannot be loaded: attaches are refused until they can be; \
+                 detaches go on");
+        }
+        this
+    }
+
+    /// What keeps all policies from being loaded now, in one sentence.
+    pub(crate) fn closed(&self) -> Option<String> {
+        self.kept.as_ref()?.give_to(&self.runtime).err()
+    }
+
+    /// The folders of the state that it holds.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Folder> {
+        self.kept.iter().flat_map(Kept::held)
     }
 
     /// Loads the baseline and what is in the folder for the first time: first what is compiled
@@ -99,7 +131,10 @@ impl Policies {
         {
             let _turn = lock(&self.exchange);
             let now = marks(&self.folder);
-            let chain = self.runtime.begin(self.sources());
+            let chain = match self.closed() {
+                None => self.runtime.begin(self.sources()),
+                Some(reason) => self.runtime.nothing_for(reason),
+            };
             let complete = !chain.is_incomplete();
             self.put(now, chain, complete);
         }
@@ -145,24 +180,33 @@ impl Policies {
         drop(serving);
         // Ended also where loading panics.
         let _ended = Loading(self);
-        self.load();
+        let further = self.load();
+        lock(&self.serving).further = further;
         Ok(())
     }
 
-    fn load(&self) {
+    /// Whether a policy serves now that did not before.
+    fn load(&self) -> bool {
         tracing::info!(folder = %self.folder.path().display(), "loading the policies");
         loop {
-            let (from, exchanges) = {
+            let (from, exchanges, complete) = {
                 let serving = lock(&self.serving);
-                (Arc::clone(&serving.chain), serving.exchanges)
+                let chain = Arc::clone(&serving.chain);
+                (chain, serving.exchanges, serving.complete)
             };
             // Before the files are read: a change meanwhile is loaded the next time.
             let now = marks(&self.folder);
-            let chain = self.runtime.reload(self.sources(), &from);
+            let chain = match self.closed() {
+                None => self.runtime.reload(self.sources(), &from),
+                Some(reason) => self.runtime.nothing_for(reason),
+            };
+            let further = chain.goes_further_than(&from);
             let _turn = lock(&self.exchange);
             if lock(&self.serving).exchanges == exchanges {
-                self.put(now, chain, true);
-                return;
+                // Who comes meanwhile waits for a policy that only has had no turn yet.
+                let complete = complete || !chain.has_to_wait();
+                self.put(now, chain, complete);
+                return further;
             }
             // Somebody went back meanwhile, which this chain does not know of.
         }
@@ -235,8 +279,17 @@ impl Policies {
         }
         drop(serving);
         if self.load_now().is_ok() {
-            let pause = (pause * 2).min(LONGEST_PAUSE);
+            let pause = self.pause_after(pause);
             lock(&self.serving).again = Some((now + pause, pause));
+        }
+    }
+
+    /// Those that have had no turn yet are not to wait for those that fail each time.
+    fn pause_after(&self, pause: Duration) -> Duration {
+        if lock(&self.serving).further {
+            FIRST_PAUSE
+        } else {
+            (pause * 2).min(LONGEST_PAUSE)
         }
     }
 

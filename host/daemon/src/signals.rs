@@ -13,8 +13,8 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use tokio::sync::oneshot;
 use volward_storage::probe::Probes;
 
-/// As the kernel names its process.
-const SANLOCK: &[u8] = b"sanlock";
+/// As the kernel names its processes: the second one sends the signals.
+const SANLOCK: [&[u8]; 2] = [b"sanlock", b"sanlock-helper"];
 
 /// Waits for SIGTERM or SIGINT of anybody but sanlock.
 ///
@@ -55,7 +55,7 @@ pub(crate) async fn of_the_end(probes: Arc<dyn Probes>) -> anyhow::Result<()> {
 fn ends(probes: &dyn Probes, signal: c_int, by: Option<i32>) -> bool {
     let is_sanlock = |pid: i32| {
         let name = probes.content(Path::new(&format!("/proc/{pid}/comm")));
-        name.is_ok_and(|name| name.trim_ascii() == SANLOCK)
+        name.is_ok_and(|name| SANLOCK.contains(&name.trim_ascii()))
     };
     signal != SIGTERM || !by.is_some_and(is_sanlock)
 }
@@ -70,8 +70,10 @@ mod tests {
     fn sanlock_does_not_end_the_daemon_and_everybody_else_does() {
         let node = FakeSystem::default()
             .with_file("/proc/1/comm", "systemd\n")
-            .with_file("/proc/7/comm", "sanlock\n");
+            .with_file("/proc/7/comm", "sanlock\n")
+            .with_file("/proc/9/comm", "sanlock-helper\n");
         assert!(!ends(&node, SIGTERM, Some(7)));
+        assert!(!ends(&node, SIGTERM, Some(9)));
         assert!(ends(&node, SIGTERM, Some(1)));
         // Ended since, or of the kernel.
         assert!(ends(&node, SIGTERM, Some(8)));

@@ -95,8 +95,8 @@ impl Daemon {
     /// Builds it. Nothing of storage is touched yet; [`Node::recover`] is the first that does.
     ///
     /// # Errors
-    /// If a tool or library is missing, or the state or policies folder cannot be used. A decision log that
-    /// cannot be opened is for `doctor`.
+    /// If a tool or library is missing, or the state or policies folder cannot be used. Folders in the state
+    /// that cannot be opened (the decision log, the compiled policies and their versions) are for `doctor`.
     pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
         let tools = Tools::find()?;
         Self::with_tools(config, &tools)
@@ -127,6 +127,7 @@ impl Daemon {
             None => beside_us("volward-policy")?,
         };
         let policies = Arc::new(policies(&config, &exec, &folders, &workbench)?);
+        held.extend(policies.held().cloned());
         let storage = storage(Parts {
             config: &config,
             tools,
@@ -259,16 +260,15 @@ fn policies(
         component_bytes: config.policy.limits.component_bytes,
     });
     let owner = rustix::process::geteuid().as_raw();
-    let cache = Some(folders.compiled.clone());
-    let runtime = Runtime::new(config.policy.limits.clone(), cache, owner, compiler)
+    let runtime = Runtime::new(config.policy.limits.clone(), None, owner, compiler)
         .context("starting the policy runtime")?
-        .keeping_versions(folders.versions.clone())
         .trying_with(BASELINE);
     if config.policy.baseline == Switch::Off {
         tracing::warn!("the baseline policy is switched off: only what is in the folder decides");
     }
     let baseline = (config.policy.baseline == Switch::On).then_some(BASELINE);
-    Ok(Policies::new(runtime, baseline, folders.policies.clone()))
+    let policies = Policies::new(runtime, baseline, folders.policies.clone());
+    Ok(policies.keeping_in(folders.state.clone()))
 }
 
 fn beside_us(name: &str) -> anyhow::Result<PathBuf> {

@@ -261,6 +261,31 @@ fn release_detaches_what_this_start_has_whatever_the_xml_says() {
     );
 }
 
+/// `virsh managedsave` ends qemu: the volumes go like those of a guest that was shut down, and the start
+/// after it asks for them again, so that somebody else who has them by then refuses it.
+#[test]
+fn a_saved_guest_gives_its_volumes_up_and_asks_for_them_again() {
+    let node = Node::new();
+    let daemon = node.daemon(|seen| match seen.line.as_str() {
+        "POST /v1/detach" => detached(seen),
+        _ => attached(seen),
+    });
+    node.mark(WEB1, MARK);
+    for operation in ["stopped end -", "release end -"] {
+        let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
+        assert_eq!(ended.code, 0, "{operation}: {}", ended.stderr);
+    }
+    let asked = |seen: &[Seen]| seen.iter().map(|one| one.line.clone()).collect::<Vec<_>>();
+    let given_up = ["POST /v1/confirm", "POST /v1/detach"];
+    assert_eq!(asked(&daemon.seen()), given_up);
+    for operation in ["restore begin -", "prepare begin -", "start begin -"] {
+        let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
+        assert_eq!(ended.code, 0, "{operation}: {}", ended.stderr);
+    }
+    let lines = asked(&daemon.seen());
+    assert_eq!(lines[2], "POST /v1/attach", "{lines:?}");
+}
+
 #[test]
 fn release_without_a_daemon_is_spooled_durably_and_lets_libvirt_go_on() {
     let node = Node::new();

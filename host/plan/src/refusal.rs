@@ -75,6 +75,8 @@ codes! {
     HomeUnreadable => "home-unreadable",
     /// Home tag, records, devices and copies do not say the same of where the data is.
     Contradiction => "contradiction",
+    /// What a person says of the home was printed for witnesses that say something else by now.
+    HomeChanged => "home-changed",
     /// The local pool cannot be read, and a copy in it may have the data.
     LocalPoolUnreadable => "local-pool-unreadable",
     /// What is left of a copy that was written back cannot be removed.

@@ -254,7 +254,7 @@ fn loaded(seen: &VolumeInput) -> impl Iterator<Item = &DeviceInfo> {
 
 mod ways_out;
 
-pub use ways_out::{Testimony, Witness, testimony};
+pub use ways_out::{Testimony, Witness, choose, testimony};
 
 #[cfg(test)]
 mod tests;

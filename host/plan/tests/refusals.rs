@@ -591,6 +591,11 @@ fn rules() -> Vec<Case> {
             "attached",
             Refusal::mark_in_use(&volume().info.volume),
         ),
+        (
+            Code::HomeChanged,
+            "a command that was printed before",
+            Refusal::home_changed(&volume().info.volume, "the witnesses agree now"),
+        ),
     ]
 }
 

@@ -181,6 +181,7 @@ impl Candidates {
             PluginState::Serving
             | PluginState::Kept { .. }
             | PluginState::RolledBack { .. }
+            | PluginState::Waiting { .. }
             | PluginState::Off => None,
         };
         let all = self.chain().status();

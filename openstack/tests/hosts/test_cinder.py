@@ -3,6 +3,7 @@ API. What it answers is given to nova's driver, as nova does."""
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -75,7 +76,7 @@ def _cinder(cluster: FakeCluster) -> Iterator[Cinder]:
         service = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.hosts.cinder_service", folder],
             cwd=PACKAGE,
-            env={"VOLWARD_SOCKET": cluster.socket("n1"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={**os.environ, "VOLWARD_SOCKET": cluster.socket("n1")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -133,7 +133,7 @@ fn refusal(request: &Request, settings: &Settings, key: &str) -> Denial {
     let way_out = settings
         .way_out
         .clone()
-        .unwrap_or_else(|| format!("start {} on another node", request.instance_name));
+        .unwrap_or_else(|| format!("start {} on another node", request.name_or_uuid()));
     let node = &request.node.name;
     let message = format!(
         "node {node} is being drained{reason}, nothing new is attached there: {way_out}, or end the maintenance by `{key}` in the settings of the policy maintenance"
@@ -184,6 +184,19 @@ mod tests {
                 "node n1 is being drained, nothing new is attached there: start web1 on another node, or end the maintenance by `nodes` in the settings of the policy maintenance"
             );
         }
+    }
+
+    #[test]
+    fn an_instance_without_a_name_is_named_by_its_uuid() {
+        config::set_for_test(&[("nodes", "n1")]);
+        let nameless = Request {
+            instance: "aaaaaaaa-0000-0000-0000-00000000000a".into(),
+            instance_name: String::new().into(),
+            ..on("n1")
+        };
+        let message = ask(&nameless).unwrap_err().message;
+        let said = "start aaaaaaaa-0000-0000-0000-00000000000a on another node";
+        assert!(message.contains(said), "{message}");
     }
 
     #[test]

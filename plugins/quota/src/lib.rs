@@ -49,13 +49,14 @@ fn node(request: &Request, settings: &Settings) -> Result<(), Denial> {
     }
     let message = format!(
         "node {} has {others} attachments, and with {asked} more it would have more than {limit}: start {} on another node, or raise `node-attachments` in the settings of the policy quota",
-        request.node.name, request.instance_name
+        request.node.name,
+        request.name_or_uuid()
     );
     Err(Denial::new("quota-node", message))
 }
 
 fn instance(request: &Request, settings: &Settings) -> Result<(), Denial> {
-    let name = &request.instance_name;
+    let name = request.name_or_uuid();
     let node = &request.node.name;
     let volumes = count(&request.held) + count(&request.disks);
     if let Some(limit) = settings.instance_volumes.filter(|limit| volumes > *limit) {
@@ -194,6 +195,23 @@ mod tests {
                 "instance web1 would have 3 volumes on node n1, and may have 2: detach some, or raise `instance-volumes` in the settings of the policy quota"
             )
         );
+    }
+
+    /// An operator names the UUID only.
+    #[test]
+    fn an_instance_without_a_name_is_named_by_its_uuid() {
+        let mut request = asks(vec![disk("a", 3), disk("b", 1)]);
+        request.instance_name = String::new().into();
+        for key in ["instance-volumes", "instance-bytes"] {
+            config::set_for_test(&[(key, "1")]);
+            let denial = ask(&request).unwrap_err();
+            let said = format!("instance {WEB1} would have");
+            assert!(denial.message.starts_with(&said), "{}", denial.message);
+        }
+        config::set_for_test(&[("node-attachments", "6")]);
+        let denial = ask(&request).unwrap_err();
+        let said = format!("start {WEB1} on another node");
+        assert!(denial.message.contains(&said), "{}", denial.message);
     }
 
     #[test]

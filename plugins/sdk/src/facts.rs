@@ -202,6 +202,15 @@ impl Request {
         // Below 24, whatever the clock says.
         (local.div_euclid(HOUR_MS)).rem_euclid(24) as u8
     }
+
+    /// The instance's name, for people; its UUID where whoever asks gave no name, as an operator may.
+    #[must_use]
+    pub fn name_or_uuid(&self) -> &str {
+        match self.instance_name.is_empty() {
+            true => &self.instance,
+            false => &self.instance_name,
+        }
+    }
 }
 
 impl Disk {
@@ -215,6 +224,20 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_without_a_name_is_its_uuid_to_people() {
+        let mut request = Request {
+            instance: "aaaaaaaa-0000-0000-0000-00000000000a".into(),
+            ..Request::default()
+        };
+        assert_eq!(
+            request.name_or_uuid(),
+            "aaaaaaaa-0000-0000-0000-00000000000a"
+        );
+        request.instance_name = "web1".into();
+        assert_eq!(request.name_or_uuid(), "web1");
+    }
 
     #[test]
     fn the_local_hour_follows_the_offset_over_midnight() {

@@ -87,9 +87,9 @@ impl Desk {
         });
         match &chain.status()[..] {
             [one] => match &one.state {
-                PluginState::Refused { reason } | PluginState::Kept { reason } => {
-                    Err(reason.clone())
-                }
+                PluginState::Refused { reason }
+                | PluginState::Kept { reason }
+                | PluginState::Waiting { reason, .. } => Err(reason.clone()),
                 PluginState::Serving | PluginState::RolledBack { .. } | PluginState::Off => {
                     Ok(chain)
                 }

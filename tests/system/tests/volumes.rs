@@ -168,6 +168,9 @@ fn kinds_without_a_lease_are_refused(volward: &Volward<'_>) {
     )
     .unwrap();
     volward.cli_ok(1, "pool init vg0").unwrap();
+    volward
+        .cli_ok(1, "volume set vg0/mirrored --shareable yes")
+        .unwrap();
     nothing_is_left(one);
     let steps = |log: &str| log.matches(" leased pool=").count();
     let before = steps(&volward.log(1).unwrap());

@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
     FenceReply, FenceRequest, HydrationView, PolicyView, RecoverReply, RollbackRequest,
-    StatusReply, UnfenceRequest,
+    SetHomeRequest, StatusReply, UnfenceRequest,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
@@ -266,6 +266,14 @@ impl Client {
     pub fn recover(&self, pool: &PoolName, volume: &VolumeName) -> Reply<RecoverReply> {
         let volume = http::query_value(&format!("{pool}/{volume}"));
         self.get(&format!("/v1/recover?volume={volume}"))
+    }
+
+    /// `POST /v1/recover/home`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn set_home(&self, request: &SetHomeRequest) -> Reply<RecoverReply> {
+        self.post("/v1/recover/home", request)
     }
 
     /// `GET /v1/decisions`.

@@ -179,6 +179,8 @@ pub enum PolicyState {
     RolledBack,
     /// None: what is in the folder was refused, and there is no earlier version.
     Refused,
+    /// None: what is in the folder has not been loaded yet, and will be.
+    Waiting,
     /// None: its level is `off`.
     Off,
 }
@@ -250,7 +252,7 @@ own_words!(PoolKind, "PoolKind": Shared, Local);
 own_words!(LockType, "LockType": Sanlock, None);
 own_words!(VolumeHome, "VolumeHome": Pool, Split, Node, Returning);
 own_words!(PolicyLevel, "PolicyLevel": Enforce, Monitor, Off);
-own_words!(PolicyState, "PolicyState": Serving, LastGood, RolledBack, Refused, Off);
+own_words!(PolicyState, "PolicyState": Serving, LastGood, RolledBack, Refused, Waiting, Off);
 own_words!(Hook, "Hook": Attach, Detach, Lifecycle);
 own_words!(Said, "Said": Granted, Advised, Denied, Faulted);
 own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);

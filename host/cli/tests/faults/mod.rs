@@ -55,3 +55,28 @@ fn each_fault_is_printed_with_its_remedy_and_the_last_line_says_what_still_works
         );
     }
 }
+
+/// What is known while a pool's disks neither answer nor fail (`host/daemon/src/http/hung.rs`).
+const HUNG: &str = include_str!("hung.json");
+
+#[test]
+fn a_pool_that_hangs_is_named_and_the_others_are_served() {
+    let hung: Value = serde_json::from_str(HUNG).unwrap();
+    let doctor = hung["doctor"].clone();
+    let node = Node::with(move |_| Canned::json(&doctor));
+    let ended = node.volward("doctor");
+    assert_eq!(ended.code, 11, "{ended:?}");
+    let last = ended.stdout.trim_end().lines().last().unwrap();
+    let (served, refused) = last.split_once("REFUSED").unwrap();
+    assert!(
+        served.contains("other") && !served.contains("san"),
+        "{last}"
+    );
+    assert!(!refused.is_empty());
+    assert_golden("faults/a-pool-that-hangs", "doctor", &ended);
+    let trouble = words(&hung, "trouble");
+    assert!(
+        trouble.iter().any(|one| one.contains("pool san")),
+        "{trouble:?}"
+    );
+}

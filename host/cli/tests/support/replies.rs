@@ -44,6 +44,10 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
             "trouble": ["vg0/root is attached on n2"],
         }),
         "GET /v1/recover" => recover(),
+        "POST /v1/recover/home" => json!({
+            "volume": "vg0/web", "heard": "agree", "contradictions": [], "ways_out": [],
+            "witnesses": [["home-tag", "split"], ["copy", "y, in use since the home's generation 1"]],
+        }),
         "GET /v1/decisions" => decisions(),
         "GET /v1/decisions/record" => json!([{
             "seq": 8,
@@ -73,8 +77,8 @@ fn recover() -> Value {
         ],
         "contradictions": ["the home is pool, and this node has the copy y, in use since the \
                             home's generation 1"],
-        "ways_out": ["if the copy is right and the tag is not: `lvchange --addtag \
-                      volward.home=split:n1:y:1 vg0/web`, then `volward detach 11111111-2222-3333-4444-555555555555`"],
+        "ways_out": ["if the copy is right and the tag is not: `volward recover vg0/web --set-home \
+                      split:n1:y:1 --instead-of pool:::0`, then `volward detach 11111111-2222-3333-4444-555555555555`"],
     })
 }
 

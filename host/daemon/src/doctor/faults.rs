@@ -17,7 +17,7 @@ use volward_storage::lvm::FakeDiagnosis;
 use volward_storage::probe::FakeSystem;
 
 use super::reply;
-use crate::http::testing::daemon_with;
+use crate::http::testing::{daemon_over, daemon_with};
 use crate::wiring::Daemon;
 
 mod table;
@@ -36,15 +36,15 @@ const POOLS: &str = "[[pool]]\nname = \"san\"\nprovider = \"lvmlockd\"\n\
                      [[pool]]\nname = \"nvme-n1\"\nkind = \"local\"\n";
 
 /// A node with two shared pools and a local one; instance 1 has `san/a`.
-struct Stage {
-    lab: Lab,
-    n1: Simulated,
-    volume: VolumeRef,
+pub(crate) struct Stage {
+    pub(crate) lab: Lab,
+    pub(crate) n1: Simulated,
+    pub(crate) volume: VolumeRef,
     /// One in each shared pool that nobody has.
-    spares: [VolumeRef; 2],
+    pub(crate) spares: [VolumeRef; 2],
 }
 
-fn stage(policy: Say) -> Stage {
+pub(crate) fn stage(policy: Say) -> Stage {
     let mut lab = Lab::new(&["n1", "n2"]);
     let other = lab.add_pool("other");
     let volume = lab.volume("a");
@@ -70,7 +70,7 @@ fn stage(policy: Say) -> Stage {
 }
 
 /// The daemon of a node that is set up as the guide says, over the simulated pools.
-fn daemon(stage: &Stage, folder: &Path) -> Arc<Daemon> {
+pub(crate) fn daemon(stage: &Stage, folder: &Path) -> Arc<Daemon> {
     let policies = folder.join("policies.d");
     std::fs::DirBuilder::new()
         .mode(0o755)
@@ -97,7 +97,7 @@ fn daemon(stage: &Stage, folder: &Path) -> Arc<Daemon> {
 }
 
 /// Where doctor says that read-write attaches are refused.
-fn refused(reply: &DoctorReply) -> BTreeSet<String> {
+pub(crate) fn refused(reply: &DoctorReply) -> BTreeSet<String> {
     let failed = reply
         .checks
         .iter()
@@ -120,7 +120,7 @@ fn is_refused(stage: &Stage) -> BTreeSet<String> {
 }
 
 /// What is wrong, without what a node of the tests has anyway.
-fn bad(reply: &DoctorReply) -> Vec<&volward_api::DoctorCheck> {
+pub(crate) fn bad(reply: &DoctorReply) -> Vec<&volward_api::DoctorCheck> {
     let checks = reply.checks.iter();
     let checks = checks.filter(|c| c.name != "baseline policy");
     checks.filter(|c| c.verdict != DoctorVerdict::Ok).collect()
@@ -168,7 +168,7 @@ fn every_fault_is_named_and_what_is_served_is_what_doctor_says() {
     }
     assert!(lies.is_empty(), "{}", lies.join("\n"));
     let text = format!("{}\n", serde_json::to_string_pretty(&kept).unwrap());
-    keep(&text);
+    keep(KEPT, &text);
 }
 
 /// libvirtd ended during the start: nothing has the disks open, and nobody says `release`.
@@ -221,18 +221,60 @@ fn a_policies_folder_that_is_gone_is_said_to_refuse() {
     daemon.policies.load_now().unwrap();
     let found = reply(&daemon);
     assert_eq!(refused(&found).len(), 2, "{:?}", bad(&found));
+    let found = bad(&found)[0].clone();
+    assert!(found.found.contains("there is no folder"), "{found:?}");
+    let remedy = found.remedy.unwrap();
     assert!(
-        bad(&found)[0].found.contains("there is no folder"),
-        "{:?}",
-        bad(&found)
+        remedy.contains("mkdir -m 755") && !remedy.contains("remove"),
+        "{remedy}"
     );
 }
 
+/// Nobody is to mend what only has to be waited for.
+#[test]
+fn policies_that_are_being_loaded_are_to_be_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon_over(folder.path()).unwrap();
+    let found = super::policies(&daemon);
+    let loading = found.last().unwrap();
+    assert_eq!(loading.verdict, DoctorVerdict::Failed);
+    assert!(loading.found.contains("being loaded"), "{loading:?}");
+    let remedy = loading.remedy.as_ref().unwrap();
+    assert!(remedy.starts_with("wait"), "{remedy}");
+}
+
+/// The state's folders of the policies: said once, with what is in the way.
+#[test]
+fn a_folder_of_the_state_that_cannot_be_opened_is_named_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon_over(folder.path()).unwrap();
+    drop(daemon);
+    let place = folder.path().join("state/compiled");
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, "").unwrap();
+    let daemon = daemon_over(folder.path()).unwrap();
+    daemon.policies.begin();
+    let found = super::policies(&daemon);
+    let found: Vec<_> = found
+        .iter()
+        .filter(|c| c.name.starts_with("polic"))
+        .collect();
+    let [found] = found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(found.verdict, DoctorVerdict::Failed);
+    assert!(found.refuses_read_write && found.found.contains("detaches go on"));
+    let path = place.display().to_string();
+    assert!(found.found.contains(&path), "{found:?}");
+    let remedy = found.remedy.as_ref().unwrap();
+    assert!(remedy.contains("move aside"), "{remedy}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test's own file")]
-fn keep(text: &str) {
+pub(crate) fn keep(path: &str, text: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(KEPT, text).unwrap();
+        std::fs::write(path, text).unwrap();
     }
-    let kept = std::fs::read_to_string(KEPT).unwrap_or_default();
-    assert!(kept == text, "{KEPT} differs; UPDATE_GOLDEN=1 rewrites it");
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == text, "{path} differs; UPDATE_GOLDEN=1 rewrites it");
 }

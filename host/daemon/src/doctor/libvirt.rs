@@ -8,6 +8,8 @@ use volward_storage::probe::Probes;
 
 use super::{bad, fine};
 
+mod apparmor;
+
 /// Where libvirt looks for our hook. The first is ours alone, the second may be anybody's.
 const HOOKS: [&str; 2] = [
     "/etc/libvirt/hooks/qemu.d/volward",
@@ -23,7 +25,8 @@ pub(super) fn hook(probes: &dyn Probes) -> DoctorCheck {
         Some(common).filter(|path| probes.is_program(path) && is_ours(probes, path))
     };
     match installed {
-        Some(path) => fine("libvirt hook", path.display().to_string()),
+        Some(path) => apparmor::denied(probes, path)
+            .unwrap_or_else(|| fine("libvirt hook", path.display().to_string())),
         None if probes.content(own).is_ok() => bad(
             "libvirt hook",
             DoctorVerdict::Warning,
@@ -75,6 +78,48 @@ mod tests {
             let found = with_program(path, text);
             assert_eq!(found.verdict, DoctorVerdict::Ok, "{text}");
             assert_eq!(found.found, path);
+        }
+    }
+
+    #[test]
+    fn a_link_that_libvirtds_profile_does_not_let_it_run_is_no_hook() {
+        let own = HOOKS[0];
+        let linked = |target: &str| {
+            let system = FakeSystem::default();
+            system.with_program(target, "").with_link(own, target)
+        };
+        let confined = |target| linked(target).confined("libvirtd", "libvirtd (enforce)");
+        let away = "/opt/volward/volward-hook";
+        let denied = hook(&confined(away));
+        assert_eq!(denied.verdict, DoctorVerdict::Failed);
+        assert!(denied.found.contains(away), "{denied:?}");
+        assert!(denied.remedy.unwrap().contains("install -m 0755"));
+        let profile = "/etc/apparmor.d/usr.sbin.libvirtd";
+        let local = "/etc/apparmor.d/local/usr.sbin.libvirtd";
+        for fine in [
+            confined("/usr/sbin/volward-hook"),
+            confined("/etc/libvirt/hooks/volward"),
+            // Nobody confines it, or it is only watched.
+            linked(away),
+            linked(away).confined("libvirtd", "unconfined"),
+            linked(away).confined("libvirtd", "libvirtd (complain)"),
+            // The operator has allowed it.
+            confined(away).with_file(local, "# for Volward\n  /opt/volward/* PUx,\n"),
+            confined(away).with_file(
+                profile,
+                "profile libvirtd {\n  /opt/volward/volward-hook ix,\n}",
+            ),
+        ] {
+            assert_eq!(hook(&fine).verdict, DoctorVerdict::Ok, "{fine:?}");
+        }
+        for text in [
+            "/** rwmkl,\n/opt/other/* PUx,\n",
+            "# /opt/volward/* PUx,\n",
+            "deny /opt/volward/* x,\n",
+            "/opt/volward/* r,\n",
+        ] {
+            let still = hook(&confined(away).with_file(local, text));
+            assert_eq!(still.verdict, DoctorVerdict::Failed, "{text}");
         }
     }
 

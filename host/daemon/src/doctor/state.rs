@@ -50,6 +50,18 @@ fn space(shown: &str, free: Bytes, no_inodes: bool) -> DoctorCheck {
     ))
 }
 
+/// `reason`: why none could be loaded, which is about a folder of the state.
+pub(super) fn policies(reason: &str) -> DoctorCheck {
+    refusing(bad(
+        "policies",
+        DoctorVerdict::Failed,
+        format!("none could be loaded: {reason}: attaches are refused; detaches go on"),
+        "look at the folder (ls -la) and at the disk (df -h, df -i, dmesg); it must be a folder of root's, \
+         and no link: move aside what is there instead, volwardd makes it anew; then `volward policy load`, \
+         or wait: it is tried again by itself",
+    ))
+}
+
 pub(super) fn decisions(log: &Log) -> DoctorCheck {
     let shown = log.path();
     let disk = "look at the disk (df -h, df -i, dmesg), and at the folder (ls -la)";

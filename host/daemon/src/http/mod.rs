@@ -8,6 +8,8 @@ mod fence;
 #[cfg(test)]
 mod habits;
 mod handler;
+#[cfg(test)]
+mod hung;
 pub(crate) mod openapi;
 mod outcome;
 mod patience;

@@ -165,7 +165,7 @@ mod tests {
             ("PolicyView/level", "enforce monitor off"),
             (
                 "PolicyView/state",
-                "serving last-good rolled-back refused off",
+                "serving last-good rolled-back refused waiting off",
             ),
             (
                 "FaultView/kind",

@@ -79,6 +79,7 @@ fn view(policy: PluginStatus) -> PolicyView {
             )),
         ),
         PluginState::Refused { reason } => (PolicyState::Refused, Some(reason)),
+        PluginState::Waiting { reason, .. } => (PolicyState::Waiting, Some(reason)),
         PluginState::Off => (PolicyState::Off, None),
     };
     let (folder_digest, folder_differs) = policy

@@ -1,14 +1,17 @@
 //! Where a volume's data is, told by every witness: what somebody on call looks at.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use uuid::Uuid;
-use volward_api::{Heard, ProblemCode, RecoverReply, Witness};
-use volward_model::{PoolName, RequestId, VolumeName};
+use volward_api::{Heard, ProblemCode, RecoverReply, SetHomeRequest, Witness};
+use volward_model::{Home, PoolName, RequestId, VolumeName};
 use volward_plan::witness::{Testimony, Verdict, Witness as Said};
 
+use super::Peer;
 use super::handler::{Shared, blocking};
+use super::patience::Patience;
+use super::places;
 use super::problem::{Failure, plain};
 use super::views::parse;
 
@@ -23,17 +26,48 @@ pub(super) async fn recover(
     Query(which): Query<Which>,
 ) -> Result<Json<RecoverReply>, Failure> {
     blocking(move || {
-        let Some((pool, name)) = which.volume.split_once('/') else {
-            let message = format!("{:?} is no volume: name it as POOL/NAME", which.volume);
-            return Err(plain(ProblemCode::BadRequest, "bad-request", message).into());
-        };
-        let (pool, name): (PoolName, VolumeName) = (parse(pool)?, parse(name)?);
+        let (pool, name) = volume(&which.volume)?;
         let request = RequestId(Uuid::new_v4());
         let testimony = daemon.node.testimony(request, &pool, &name);
         let testimony = testimony.map_err(Failure::without_record)?;
         Ok(reply(which.volume, testimony))
     })
     .await
+}
+
+pub(super) async fn set_home(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<SetHomeRequest>,
+) -> Result<Json<RecoverReply>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    let (pool, name) = volume(&body.volume)?;
+    let (right, found): (Home, Home) = (parse(&body.home)?, parse(&body.instead_of)?);
+    let pools = [pool.clone()].into();
+    let place = daemon.places.in_pools(&pools, patience).await?;
+    let work = blocking(move || {
+        let request = RequestId(Uuid::new_v4());
+        tracing::warn!(
+            %request, volume = body.volume, %right, %found, uid = caller.uid, origin = ?caller.origin,
+            "set home"
+        );
+        let set = daemon.node.set_home(request, &pool, &name, &found, &right);
+        set.inspect_err(|error| tracing::warn!(%request, %error, "set home"))
+            .map_err(Failure::without_record)?;
+        let testimony = daemon.node.testimony(request, &pool, &name);
+        let testimony = testimony.map_err(Failure::without_record)?;
+        Ok(reply(body.volume, testimony))
+    });
+    places::within(place, work).await
+}
+
+fn volume(text: &str) -> Result<(PoolName, VolumeName), Failure> {
+    let Some((pool, name)) = text.split_once('/') else {
+        let message = format!("{text:?} is no volume: name it as POOL/NAME");
+        return Err(plain(ProblemCode::BadRequest, "bad-request", message).into());
+    };
+    Ok((parse(pool)?, parse(name)?))
 }
 
 fn reply(volume: String, testimony: Testimony) -> RecoverReply {

@@ -14,7 +14,8 @@ use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
     FenceReply, FenceRequest, HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode,
-    RecoverReply, RollbackRequest, Said, StatusReply, UnfenceRequest, VolumeSetRequest, VolumeView,
+    RecoverReply, RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest,
+    VolumeSetRequest, VolumeView,
 };
 
 use super::Peer;
@@ -250,6 +251,12 @@ pub(super) fn table() -> Vec<Route> {
             const { &[required::<String>("volume", "POOL/NAME")] },
             get(recover::recover),
         ),
+        does::<SetHomeRequest, RecoverReply>(
+            "/v1/recover/home",
+            "Replace a volume's home tag by another one, if the witnesses still leave that choice",
+            post(recover::set_home),
+        )
+        .waiting(Waits::InPools),
         reads::<DecisionsReply>(
             "/v1/decisions",
             "Decisions of this node's log, the oldest first",

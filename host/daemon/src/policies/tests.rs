@@ -106,6 +106,27 @@ fn a_compiler_that_failed_is_asked_again_after_growing_pauses() {
     assert_eq!(seen, [1, 1, 2, 2, 3, 3, 4, 5, 5, 6]);
 }
 
+/// As long as each load lets one more serve, nobody waits for those that fail.
+#[test]
+fn a_load_that_gets_further_is_followed_by_the_next_after_the_first_pause() {
+    let root = tempfile::tempdir().unwrap();
+    let (policies, asked) = with_one_policy(root.path());
+    policies.begin();
+    let asked = || asked.load(Ordering::Relaxed);
+    let begin = tokio::time::Instant::now().into_std();
+    let at = |seconds| policies.try_again(begin + Duration::from_secs(seconds));
+    at(0);
+    at(5);
+    at(15);
+    assert_eq!(asked(), 3);
+    // What the next load will have found.
+    lock(&policies.serving).further = true;
+    let pause = policies.pause_after(Duration::from_secs(20));
+    assert_eq!(pause, FIRST_PAUSE);
+    lock(&policies.serving).further = false;
+    assert_eq!(policies.pause_after(LONGEST_PAUSE), LONGEST_PAUSE);
+}
+
 #[test]
 fn before_the_first_load_nothing_is_granted_and_nobody_waits_for_ever() {
     let root = tempfile::tempdir().unwrap();
@@ -162,7 +183,7 @@ fn going_back_does_not_wait_for_a_load() {
     let compiler = Box::new(SlowCompiler(Mutex::new(waits), says));
     let owner = rustix::process::geteuid().as_raw();
     let runtime = Runtime::new(Limits::default(), None, owner, compiler).unwrap();
-    let versions = volward_folder::Folder::open(root.path()).unwrap();
+    let versions = Folder::open(root.path()).unwrap();
     let runtime = runtime.keeping_versions(versions);
     let policies = Policies::new(runtime, None, NamedFolder::at(&path).unwrap());
     std::thread::scope(|scope| {

@@ -1,11 +1,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use uuid::Uuid;
 use volward_control::DetachRequest;
 use volward_folder::Folder;
 use volward_model::{InstanceId, Origin, RequestId};
+use volward_policy::PluginState;
 use volward_storage::journal::{OpenError, SqliteJournal};
 
 use crate::http::testing::daemon_over;
@@ -42,7 +44,11 @@ fn a_daemon_starts_over_a_decision_log_that_it_cannot_open() {
     let daemon = daemon_over(folder.path()).unwrap();
     assert!(daemon.decisions.problem().is_some());
     daemon.node.recover().unwrap();
-    let detach = DetachRequest {
+    daemon.node.detach(&detach()).unwrap();
+}
+
+fn detach() -> DetachRequest {
+    DetachRequest {
         request: RequestId(Uuid::from_u128(1)),
         origin: Origin::Operator,
         caller_uid: 0,
@@ -50,8 +56,45 @@ fn a_daemon_starts_over_a_decision_log_that_it_cannot_open() {
         volumes: Vec::new(),
         not_after: None,
         dry_run: false,
-    };
-    daemon.node.detach(&detach).unwrap();
+    }
+}
+
+/// The same for the folders of the policies: what is attached is taken up and let go without any.
+#[test]
+fn a_daemon_starts_over_folders_of_policies_that_it_cannot_open() {
+    for name in ["compiled", "policies"] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(folder.path().join("policies.d")).unwrap();
+        let private = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path().join("policies.d"), private).unwrap();
+        let place = state.join(name);
+        fs::write(&place, "no folder").unwrap();
+        let daemon = daemon_over(folder.path()).unwrap();
+        daemon.node.recover().unwrap();
+        daemon.node.detach(&detach()).unwrap();
+
+        // Nobody waits for what a person has to mend, and everybody is told.
+        daemon.policies.begin();
+        assert!(daemon.policies.ready_within(Duration::ZERO));
+        let status = daemon.policies.status();
+        assert!(
+            matches!(&status[..], [one] if matches!(&one.state, PluginState::Refused { reason }
+                if reason.contains(&place.display().to_string()))),
+            "{status:?}"
+        );
+        assert!(daemon.policies.closed().is_some());
+
+        fs::remove_file(&place).unwrap();
+        daemon.policies.load_now().unwrap();
+        assert_eq!(
+            (daemon.policies.closed(), daemon.policies.status()),
+            (None, vec![])
+        );
+        let mode = fs::metadata(&place).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 }
 
 #[test]

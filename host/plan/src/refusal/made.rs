@@ -182,6 +182,16 @@ impl Refusal {
         Self::of(RefusalCode::MarkInUse, volume, message)
     }
 
+    /// A home that a person says is right, when what he was told has changed; `now`: how.
+    #[must_use]
+    pub fn home_changed(volume: &VolumeRef, now: &str) -> Self {
+        let message = format!(
+            "{volume} was left as it is: {now}; ask `volward recover {volume}` again before anything is \
+             changed"
+        );
+        Self::of(RefusalCode::HomeChanged, volume, message)
+    }
+
     /// A volume group that cannot become a pool; `found` says how it is locked instead.
     #[must_use]
     pub fn not_shared(pool: &PoolName, found: &str) -> Self {

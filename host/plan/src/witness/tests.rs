@@ -1,10 +1,11 @@
 use volward_model::{
-    Access, DeviceId, DeviceNumber, InstanceId, LvUuid, Sectors, Sharing, VolumeId, VolumeInfo,
-    VolumeRef,
+    Access, Attachment, DeviceId, DeviceNumber, InstanceId, LvUuid, Sectors, Sharing, VolumeId,
+    VolumeInfo, VolumeRef,
 };
 
 use super::*;
-use crate::input::{DiskForm, LocalAttachment, LocalCopies, Witnesses};
+use crate::RefusalCode;
+use crate::input::{DiskForm, ForeignAttachment, LocalAttachment, LocalCopies, Witnesses};
 
 fn lv(letter: char) -> LvUuid {
     letter.to_string().repeat(32).parse().unwrap()
@@ -273,8 +274,10 @@ fn a_person_is_told_what_each_witness_says_and_which_tag_would_be_right() {
     let lost = told(&home(HomeState::Pool, 0), &with_copy(used(4)));
     assert!(matches!(lost.verdict, Verdict::Contradict(_)));
     let tag = home(split("n1"), 4).tag();
-    let right = format!("lvchange --addtag {tag} vg0/web");
+    let tag = tag.strip_prefix("volward.home=").unwrap();
+    let right = format!("`volward recover vg0/web --set-home {tag} --instead-of pool:::0`");
     assert!(lost.ways_out[0].contains(&right), "{:?}", lost.ways_out);
+    assert_eq!(lost.homes, [home(split("n1"), 4)]);
     let copy = lost.witnesses.iter().find(|(w, _)| *w == Witness::Copy);
     assert!(copy.unwrap().1.contains("in use since"), "{copy:?}");
 
@@ -282,12 +285,12 @@ fn a_person_is_told_what_each_witness_says_and_which_tag_would_be_right() {
     older.info.tags = vec![home(split("n1"), 4).tag()];
     let older = told(&home(split("n1"), 4), &older);
     assert!(
-        older.ways_out[0].contains("--deltag"),
+        older.ways_out[0].contains("--instead-of split:n1:"),
         "{:?}",
         older.ways_out
     );
     assert!(
-        older.ways_out[0].contains("volward.home=pool"),
+        older.ways_out[0].contains("--set-home pool:::6"),
         "{:?}",
         older.ways_out
     );
@@ -305,4 +308,49 @@ fn a_person_is_told_what_each_witness_says_and_which_tag_would_be_right() {
     assert!(open.ways_out[0].contains("fuser"), "{:?}", open.ways_out);
     let well = told(&home(split("n1"), 4), &with_copy(used(4)));
     assert_eq!((well.verdict, well.ways_out), (Verdict::Agree, Vec::new()));
+    assert_eq!(well.homes, []);
+}
+
+/// A command is typed later than it was printed.
+#[test]
+fn what_was_printed_for_other_witnesses_is_refused() {
+    let (pool, here) = (home(HomeState::Pool, 0), home(split("n1"), 4));
+    let volume = seen().info.volume;
+    let said = |home: &Home, seen: &VolumeInput, found: &Home, right: &Home| {
+        let heard = testimony(&node("n1"), home, seen);
+        choose(&heard, home, &volume, found, right).map_err(|refusal| {
+            assert_eq!(refusal.code, RefusalCode::HomeChanged);
+            refusal.message
+        })
+    };
+    let copied = with_copy(used(4));
+    assert_eq!(said(&pool, &copied, &pool, &here), Ok(()));
+    // The tag has changed: to the right one, or to another node's.
+    for now in [&here, &home(split("n2"), 7)] {
+        let message = said(now, &copied, &pool, &here).unwrap_err();
+        assert!(message.contains("its home tag says"), "{message}");
+    }
+    // The tag is the same, and the copy is another one, is gone, or was written back.
+    for other in [with_copy(used(6)), seen(), with_copy(None)] {
+        let message = said(&pool, &other, &pool, &here).unwrap_err();
+        assert!(message.contains("now"), "{message}");
+    }
+    let elsewhere = VolumeInput {
+        elsewhere: vec![ForeignAttachment {
+            host_id: 2,
+            attachment: Attachment {
+                volume: volume.id,
+                instance: instance(),
+                node: node("n2"),
+                sharing: Sharing::Exclusive,
+                access: Access::ReadWrite,
+                since_ms: 0,
+                state: AttachmentState::Attached,
+            },
+        }],
+        ..copied.clone()
+    };
+    assert!(said(&pool, &elsewhere, &pool, &here).is_err());
+    // Something that nobody printed.
+    assert!(said(&pool, &copied, &pool, &home(split("n1"), 5)).is_err());
 }

@@ -1,10 +1,15 @@
 //! What each witness says, and what a person can do where they contradict each other. Nothing here
-//! is done by Volward itself: which witness is wrong only a person knows.
+//! is done by Volward of itself: which witness is wrong only a person knows. What he says is compared with
+//! the witnesses once more when he says it.
 
-use volward_model::{AttachmentState, CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName};
+use volward_model::home::HOME_TAG_PREFIX;
+use volward_model::{
+    AttachmentState, Bytes, CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName, VolumeRef,
+};
 
 use super::{Verdict, copies, weigh};
 use crate::input::{LocalCopies, VolumeInput};
+use crate::refusal::Refusal;
 
 /// Where the local pool cannot be asked for a copy that may be there.
 const BRING_BACK: &str =
@@ -34,6 +39,8 @@ pub struct Testimony {
     pub witnesses: Vec<(Witness, String)>,
     /// What a person can do, a sentence each; empty where they agree.
     pub ways_out: Vec<String>,
+    /// The homes among which a person may choose instead of the one that the tag says.
+    pub homes: Vec<Home>,
 }
 
 /// Hears all witnesses of one volume.
@@ -49,11 +56,56 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput) -> Testimony 
         Verdict::Silent(_) => vec![BRING_BACK.to_owned()],
         Verdict::Contradict(_) => ways_out(node, home, seen),
     };
+    let homes = match &verdict {
+        Verdict::Contradict(_) => homes(node, home, seen),
+        _ => Vec::new(),
+    };
     Testimony {
         verdict,
         witnesses: witnesses(home, seen),
         ways_out,
+        homes,
     }
+}
+
+/// What a person says with a command of [`testimony`]: the volume's home is `right`, and its tag said
+/// `found` when the command was printed.
+///
+/// # Errors
+/// `home-changed` where that is not so any more, or not one of the ways out now.
+pub fn choose(
+    heard: &Testimony,
+    home: &Home,
+    volume: &VolumeRef,
+    found: &Home,
+    right: &Home,
+) -> Result<(), Refusal> {
+    if home != found {
+        return Err(Refusal::home_changed(
+            volume,
+            &format!("its home tag says {home} now, and not {found}"),
+        ));
+    }
+    if !heard.homes.contains(right) {
+        let now = match &heard.verdict {
+            Verdict::Contradict(_) => "that home is not among the ways out now",
+            Verdict::Agree => "the witnesses agree now",
+            Verdict::Leftovers => "the data is home now, and something is left of a copy",
+            Verdict::Silent(_) => "the local pool cannot be read now",
+        };
+        return Err(Refusal::home_changed(volume, now));
+    }
+    Ok(())
+}
+
+/// The command that says so: it is refused once it is not true any more.
+fn command(volume: &VolumeRef, found: &Home, right: &Home) -> String {
+    let words = |home: &Home| home.tag().trim_start_matches(HOME_TAG_PREFIX).to_owned();
+    format!(
+        "`volward recover {volume} --set-home {} --instead-of {}`",
+        words(right),
+        words(found)
+    )
 }
 
 fn witnesses(home: &Home, seen: &VolumeInput) -> Vec<(Witness, String)> {
@@ -105,12 +157,9 @@ fn ways_out(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<String> {
     if here && copies(seen).next().is_none() {
         ways.push(format!(
             "bring the disk of the local pool back that has the copy; without it, what was written \
-             since the copy was made is lost, and {} in the pool is as it was then: `lvchange \
-             --deltag {} --addtag {} {}`",
+             since the copy was made is lost, and {} in the pool is as it was then: {}",
             seen.info.volume,
-            home.tag(),
-            pool_after(home).tag(),
-            seen.info.volume
+            command(&seen.info.volume, home, &pool_after(home))
         ));
     }
     if ways.is_empty() {
@@ -137,35 +186,56 @@ fn devices_in_use(seen: &VolumeInput) -> Vec<String> {
     strays.collect()
 }
 
-/// The home that a copy speaks for, where the tag says another.
+/// The homes that the ways out name.
+fn homes(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<Home> {
+    if seen.settled_elsewhere().next().is_some() {
+        return Vec::new();
+    }
+    let here = home.copy().is_some_and(|(owner, _)| owner == node);
+    if copies(seen).next().is_none() {
+        return here.then(|| pool_after(home)).into_iter().collect();
+    }
+    let spoken_for = copies(seen).filter_map(|copy| spoken_for(node, home, copy));
+    let fits = |right: &Home| right != home && too_small(seen).is_none();
+    spoken_for.filter(fits).collect()
+}
+
+/// The home that a copy speaks for.
+fn spoken_for(node: &NodeName, home: &Home, copy: &CopyLv) -> Option<Home> {
+    match copy.stage {
+        Some(CopyStage::Used { generation, .. }) => Some(Home {
+            state: HomeState::Split {
+                node: node.clone(),
+                copy: copy.lv,
+            },
+            generation,
+        }),
+        Some(CopyStage::Returned) => Some(pool_after(home)),
+        Some(CopyStage::Fresh) | None => None,
+    }
+}
+
+/// The size that a copy was made with, where the volume has less now.
+fn too_small(seen: &VolumeInput) -> Option<Bytes> {
+    copies(seen).find_map(|copy| match copy.stage {
+        Some(CopyStage::Used { size, .. }) if seen.info.size < size => Some(size),
+        _ => None,
+    })
+}
+
+/// What to do where the tag says another home than a copy does.
 fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -> Option<String> {
     let volume = &seen.info.volume;
-    let right = match copy.stage {
-        Some(CopyStage::Used { generation, size }) => {
-            if seen.info.size < size {
-                return Some(format!(
-                    "make {volume} at least {size} large again: `lvextend -L {}b {volume}`",
-                    size.0
-                ));
-            }
-            Home {
-                state: HomeState::Split {
-                    node: node.clone(),
-                    copy: copy.lv,
-                },
-                generation,
-            }
-        }
-        Some(CopyStage::Returned) => pool_after(home),
-        Some(CopyStage::Fresh) | None => return None,
-    };
+    let right = spoken_for(node, home, copy)?;
+    if let Some(size) = too_small(seen) {
+        return Some(format!(
+            "make {volume} at least {size} large again: `lvextend -L {}b {volume}`",
+            size.0
+        ));
+    }
     if right == *home {
         return None;
     }
-    let old = match seen.info.tags.contains(&home.tag()) {
-        true => format!("--deltag {} ", home.tag()),
-        false => String::new(),
-    };
     if let Some(other) = seen.settled_elsewhere().next() {
         return Some(format!(
             "node {} has {volume} attached: stop its guest there first, and find out whether what it \
@@ -175,8 +245,8 @@ fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -
     }
     Some(format!(
         "if nobody has written {volume} elsewhere since the copy was made, so that the copy is right and \
-         the tag is not: `lvchange {old}--addtag {} {volume}`, then {}",
-        right.tag(),
+         the tag is not: {}, then {}",
+        command(volume, home, &right),
         match seen
             .here
             .iter()

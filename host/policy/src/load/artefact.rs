@@ -11,7 +11,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::digest::digest as digest_of;
-use crate::load::compiler::{CompileError, Compiler};
+use crate::load::compiler::CompileError;
 use crate::load::trusted::{self, TrustError};
 use crate::run::engine::CODE_SETTINGS;
 
@@ -27,6 +27,17 @@ pub enum ArtefactError {
     /// It did not compile.
     #[error(transparent)]
     Compile(CompileError),
+    /// Nothing is compiled while a daemon starts.
+    #[error("it is compiled next: ask again in a moment")]
+    Next,
+    /// Others took what time there was for compiling.
+    #[error(
+        "compiling other policies took more than {seconds} s; it is compiled at the next load, which begins by itself"
+    )]
+    NoTurn {
+        /// What all compiles of one load may take.
+        seconds: u64,
+    },
     /// What the compiler made is not for this engine.
     #[error(
         "the compiled policy does not fit this daemon ({reason}): is volward-policy of the same version?"
@@ -36,6 +47,9 @@ pub enum ArtefactError {
         reason: String,
     },
 }
+
+/// Compiles a component, or says why not.
+pub(crate) type CompileIt<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, ArtefactError>;
 
 /// Of the files in the cache.
 const ENDING: &str = ".cwasm";
@@ -65,7 +79,7 @@ impl Cache {
     pub(crate) fn component(
         &self,
         engine: &Engine,
-        compiler: &dyn Compiler,
+        compiler: CompileIt<'_>,
         component: &[u8],
         digest: &str,
     ) -> Result<Component, ArtefactError> {
@@ -149,7 +163,7 @@ impl Cache {
     /// The compiled form of a component where nothing is kept.
     pub(crate) fn without(
         engine: &Engine,
-        compiler: &dyn Compiler,
+        compiler: CompileIt<'_>,
         component: &[u8],
     ) -> Result<Component, ArtefactError> {
         compile(engine, compiler, component).map(|(_, compiled)| compiled)
@@ -158,12 +172,10 @@ impl Cache {
 
 fn compile(
     engine: &Engine,
-    compiler: &dyn Compiler,
+    compiler: CompileIt<'_>,
     component: &[u8],
 ) -> Result<(Vec<u8>, Component), ArtefactError> {
-    let bytes = compiler
-        .compile(component)
-        .map_err(ArtefactError::Compile)?;
+    let bytes = compiler(component)?;
     let compiled = deserialize(engine, &bytes).map_err(|error| ArtefactError::Unfit {
         reason: error.root_cause().to_string(),
     })?;

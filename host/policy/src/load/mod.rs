@@ -14,6 +14,7 @@ mod runtime;
 pub mod scenarios;
 mod source;
 mod trusted;
+mod turn;
 
 pub use artefact::ArtefactError;
 pub use compiler::{CompileError, Compiler};

@@ -133,6 +133,7 @@ impl LoadError {
                 ArtefactError::Compile(CompileError::Failed { .. }) => true,
                 // A package that has replaced one of the two programs.
                 ArtefactError::Unfit { .. } => true,
+                ArtefactError::Next | ArtefactError::NoTurn { .. } => true,
                 ArtefactError::Compile(CompileError::Refused { .. }) | ArtefactError::Cache(_) => {
                     false
                 }
@@ -144,6 +145,16 @@ impl LoadError {
             ),
             _ => false,
         }
+    }
+}
+
+impl LoadError {
+    /// Whether nobody has tried to load it yet.
+    pub(crate) fn is_for_want_of_a_turn(&self) -> bool {
+        let Self::Artefact(error) = self else {
+            return false;
+        };
+        matches!(error, ArtefactError::Next | ArtefactError::NoTurn { .. })
     }
 }
 
@@ -164,7 +175,7 @@ pub enum RollbackError {
     NotServing {
         /// The name.
         name: String,
-        /// `off` or `refused`.
+        /// `off`, `waiting` or `refused`.
         state: &'static str,
     },
     /// There was only this one.

@@ -6,22 +6,23 @@ mod kept;
 mod rollback;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use volward_folder::{Folder, NamedFolder};
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::digest::digest;
 use crate::load::artefact::{ArtefactError, Cache};
-use crate::load::compiler::{CompileError, Compiler};
+use crate::load::compiler::Compiler;
 use crate::load::history::{History, Keeping};
 use crate::load::refused::{LoadError, RuntimeError};
 use crate::load::scenarios::ScenarioTime;
 use crate::load::source::Settings;
+use crate::load::turn::{COMPILE_TIME, Compiling, Turns};
 use crate::run::bindings::Imports;
 use crate::run::call::Call;
-use crate::run::chain::{Chain, Member, PluginStatus};
+use crate::run::chain::{Chain, Member};
 use crate::run::convert;
 use crate::run::engine;
 use crate::run::fault::MESSAGE_BYTES;
@@ -30,6 +31,7 @@ use crate::run::level::Level;
 use crate::run::limits::{Limits, MOST_STACK_BYTES};
 use crate::run::plugin::{Hooks, Identity, Plugin};
 use crate::run::sandbox::{Cost, Sandbox};
+use crate::run::status::PluginStatus;
 
 /// Where policies come from.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +46,14 @@ pub struct Sources<'a> {
 pub struct Runtime {
     sandbox: Arc<Sandbox>,
     linker: Linker<Call>,
-    cache: Option<Cache>,
-    history: Option<History>,
+    cache: OnceLock<Cache>,
+    history: OnceLock<History>,
     /// The built-in policy that scenarios expect to be asked first, whether it serves or not.
     scenarios_baseline: Option<&'static [u8]>,
     scenario_time: ScenarioTime,
-    /// While this is set, only what is compiled already is loaded; see [`Runtime::begin`].
-    only_compiled: AtomicBool,
+    /// What compiling may take in one load.
+    compile_time: Duration,
+    turns: Mutex<Turns>,
     compiler: Box<dyn Compiler>,
     owner: u32,
 }
@@ -107,11 +110,12 @@ impl Runtime {
         Ok(Self {
             sandbox: Arc::new(Sandbox::new(engine, limits, metered).map_err(RuntimeError::Ticker)?),
             linker,
-            cache,
-            history: None,
+            cache: cache.map(OnceLock::from).unwrap_or_default(),
+            history: OnceLock::new(),
             scenarios_baseline: None,
             scenario_time: ScenarioTime::default(),
-            only_compiled: AtomicBool::new(false),
+            compile_time: COMPILE_TIME,
+            turns: Mutex::default(),
             compiler,
             owner,
         })
@@ -121,7 +125,7 @@ impl Runtime {
     #[must_use]
     pub fn keeping_versions(self, folder: Folder) -> Self {
         Self {
-            history: Some(History::new(folder, self.owner, Keeping::default())),
+            history: History::new(folder, self.owner, Keeping::default()).into(),
             ..self
         }
     }
@@ -131,9 +135,21 @@ impl Runtime {
     #[must_use]
     pub fn keeping(self, keeping: Keeping) -> Self {
         Self {
-            history: self.history.map(|history| history.with(keeping)),
+            history: match self.history.into_inner() {
+                Some(history) => history.with(keeping).into(),
+                None => OnceLock::new(),
+            },
             ..self
         }
+    }
+
+    /// As [`Runtime::new`] with a cache and [`Runtime::keeping_versions`], for one that could not have
+    /// the folders when it was made. It has them once.
+    pub fn keep_in(&self, compiled: Folder, versions: Folder) {
+        let cache = || Cache::new(compiled, self.owner);
+        self.cache.get_or_init(cache);
+        let history = || History::new(versions, self.owner, Keeping::default());
+        self.history.get_or_init(history);
     }
 
     /// Asks this policy first when the scenarios beside a policy are tried, as their authors do.
@@ -154,6 +170,16 @@ impl Runtime {
         }
     }
 
+    /// Lets the compiling of one load take another time than a minute. No compile begins after it; one
+    /// may begin in any case.
+    #[must_use]
+    pub fn compiling_for(self, compile_time: Duration) -> Self {
+        Self {
+            compile_time,
+            ..self
+        }
+    }
+
     /// Makes a chain of policies that are not in a folder, in this order: nobody's to trust, so for
     /// whoever asks about them, not for whom they decide. What is refused is part of it, and
     /// faults.
@@ -162,12 +188,20 @@ impl Runtime {
         &self,
         policies: impl IntoIterator<Item = (&'a str, &'a [u8], &'a Settings)>,
     ) -> Chain {
+        self.assembled(policies, &Compiling::unbounded())
+    }
+
+    fn assembled<'a>(
+        &self,
+        policies: impl IntoIterator<Item = (&'a str, &'a [u8], &'a Settings)>,
+        compiling: &Compiling,
+    ) -> Chain {
         let members = policies.into_iter().map(|(name, component, settings)| {
             let identity = identity(name, settings, digest(component));
             if settings.level == Level::Off {
                 return Member::Off(identity);
             }
-            match self.plugin(identity.clone(), component) {
+            match self.plugin(identity.clone(), component, compiling) {
                 Ok(plugin) => Member::Serving(Arc::new(plugin)),
                 Err(error) => refused(identity, &error),
             }
@@ -193,12 +227,17 @@ impl Runtime {
         settings: &Settings,
     ) -> Result<PluginStatus, LoadError> {
         let identity = identity(name, settings, digest(component));
-        self.plugin(identity, component)
+        self.plugin(identity, component, &Compiling::unbounded())
             .map(|plugin| Member::Serving(Arc::new(plugin)).status())
     }
 
-    fn plugin(&self, mut identity: Identity, bytes: &[u8]) -> Result<Plugin, LoadError> {
-        let component = self.compiled(bytes, &identity.digest)?;
+    fn plugin(
+        &self,
+        mut identity: Identity,
+        bytes: &[u8],
+        compiling: &Compiling,
+    ) -> Result<Plugin, LoadError> {
+        let component = self.compiled(bytes, &identity.digest, compiling)?;
         let built = Built::of(&component);
         identity.interface = built.interface();
         if let Some(misfit) = built.misfit() {
@@ -223,28 +262,23 @@ impl Runtime {
         }
     }
 
-    fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, ArtefactError> {
-        let engine = &self.sandbox.engine;
-        let compiler: &dyn Compiler = if self.only_compiled.load(Ordering::SeqCst) {
-            &NotYet
-        } else {
-            &*self.compiler
-        };
-        match &self.cache {
-            Some(cache) => cache.component(engine, compiler, bytes, digest),
-            None => Cache::without(engine, compiler, bytes),
+    fn compiled(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+        compiling: &Compiling,
+    ) -> Result<Component, ArtefactError> {
+        if let Some(component) = compiling.is_done(digest) {
+            return Ok(component);
         }
-    }
-}
-
-/// The compiler while nobody is to wait for one.
-struct NotYet;
-
-impl Compiler for NotYet {
-    fn compile(&self, _component: &[u8]) -> Result<Vec<u8>, CompileError> {
-        Err(CompileError::Failed {
-            reason: "it is compiled next".to_owned(),
-        })
+        let engine = &self.sandbox.engine;
+        let compiler = |bytes: &[u8]| compiling.compile(&*self.compiler, bytes);
+        let component = match self.cache.get() {
+            Some(cache) => cache.component(engine, &compiler, bytes, digest)?,
+            None => Cache::without(engine, &compiler, bytes)?,
+        };
+        compiling.keep(digest, &component);
+        Ok(component)
     }
 }
 

@@ -11,6 +11,7 @@ use volward_model::scenario::{Hook, NotAbout, ScenarioPlugin};
 use crate::BASELINE;
 use crate::load::source::{Found, Settings};
 use crate::load::trusted::{self, TrustError};
+use crate::load::turn::Compiling;
 use crate::run::chain::Chain;
 use crate::run::level::Level;
 use crate::run::stopwatch::CpuWatch;
@@ -39,17 +40,19 @@ impl Default for ScenarioTime {
     }
 }
 
-/// What is left of it in a load.
+/// What is left of it in a load, and of what compiling may take.
 pub(crate) struct Budget {
     time: ScenarioTime,
     spent: Cell<Duration>,
+    pub(crate) compiling: Compiling,
 }
 
 impl Budget {
-    pub(crate) fn new(time: ScenarioTime) -> Self {
+    pub(crate) fn new(time: ScenarioTime, compiling: Compiling) -> Self {
         Self {
             time,
             spent: Cell::default(),
+            compiling,
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use volward_model::{
     Combined, CopyFate, DecisionRecord, Facts, Fault, FaultKind, PluginVerdict, Verdict, VolumeId,
 };
 
 use crate::run::level::Level;
 use crate::run::plugin::{Identity, Plugin};
+use crate::run::status::{Meant, PluginState, PluginStatus};
 use crate::run::stopwatch::Stopwatch;
-use crate::run::tally::{Counters, Latency, SeenFault, Tally};
+use crate::run::tally::Tally;
 
 /// Loaded policies in the order they are asked. Cheap to clone; it never changes: a new set of
 /// policies is a new chain.
@@ -55,67 +55,15 @@ pub(crate) enum Member {
         reason: String,
         passing: bool,
     },
+    /// Nobody has tried to load it yet. `refuses`: the chain is incomplete without it, as above; else it
+    /// is as if it were not there, and was not there before.
+    Waiting {
+        identity: Identity,
+        reason: String,
+        refuses: bool,
+    },
     /// The operator switched it off.
     Off(Identity),
-}
-
-/// One policy, for people and programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PluginStatus {
-    /// The file name without number and ending; `baseline` for the built-in.
-    pub name: String,
-    /// SHA-256 of the component, lower-case hex; empty where it could not be read.
-    pub digest: String,
-    /// Whether its answer counts.
-    pub level: Level,
-    /// The hooks it has: `attach`, `detach`, `lifecycle`.
-    pub hooks: Vec<String>,
-    /// The interface it was built against; the runtime's own where nobody could look.
-    pub interface: String,
-    /// Whether it is asked, and why not.
-    pub state: PluginState,
-    /// What the folder has under this name, where another version serves.
-    pub meant: Option<Meant>,
-    /// What it answered since it was loaded.
-    pub counters: Counters,
-    /// How long its last calls took; `None` until it was asked.
-    pub latency: Option<Latency>,
-    /// Its last faults since it was loaded, three at most, the oldest first.
-    pub faults: Vec<SeenFault>,
-}
-
-/// The version of a policy that is in the folder while another one serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Meant {
-    /// SHA-256 of its component, lower-case hex; empty where it or its settings could not be read.
-    pub digest: String,
-    /// Keys of its configuration whose values are not those that serve.
-    pub differs: Vec<String>,
-}
-
-/// Whether a policy is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum PluginState {
-    /// Yes.
-    Serving,
-    /// Yes: the last good one. What is in the folder now could not be loaded.
-    Kept {
-        /// Why not, in one sentence.
-        reason: String,
-    },
-    /// Yes: an earlier one. An operator went back from what is in the folder.
-    RolledBack {
-        /// The digest of the component in the folder.
-        from: String,
-    },
-    /// It could not be loaded.
-    Refused {
-        /// Why, in one sentence.
-        reason: String,
-    },
-    /// The operator switched it off.
-    Off,
 }
 
 impl Member {
@@ -124,7 +72,9 @@ impl Member {
             Self::Serving(plugin) | Self::Kept { plugin, .. } | Self::RolledBack { plugin, .. } => {
                 &plugin.identity
             }
-            Self::Refused { identity, .. } | Self::Off(identity) => identity,
+            Self::Refused { identity, .. }
+            | Self::Waiting { identity, .. }
+            | Self::Off(identity) => identity,
         }
     }
 
@@ -136,12 +86,16 @@ impl Member {
             }
             Self::Refused {
                 identity, reason, ..
-            } => {
-                let message = format!("it could not be loaded: {reason}");
-                let fault = Fault::new(FaultKind::Link, message);
-                Some(identity.verdict(Verdict::Faulted(fault), Vec::new(), 0))
-            }
-            Self::Off(_) => None,
+            } => Some(faulted(
+                identity,
+                format!("it could not be loaded: {reason}"),
+            )),
+            Self::Waiting {
+                identity,
+                reason,
+                refuses: true,
+            } => Some(faulted(identity, format!("it is not loaded yet: {reason}"))),
+            Self::Waiting { refuses: false, .. } | Self::Off(_) => None,
         }
     }
 
@@ -151,7 +105,7 @@ impl Member {
             Self::Serving(plugin) | Self::Kept { plugin, .. } | Self::RolledBack { plugin, .. } => {
                 Some(plugin)
             }
-            Self::Refused { .. } | Self::Off(_) => None,
+            Self::Refused { .. } | Self::Waiting { .. } | Self::Off(_) => None,
         }
     }
 
@@ -159,7 +113,19 @@ impl Member {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Kept { passing, .. } | Self::Refused { passing, .. } => *passing,
+            Self::Waiting { .. } => true,
             Self::Serving(_) | Self::RolledBack { .. } | Self::Off(_) => false,
+        }
+    }
+
+    /// Whether every attach faults because of it.
+    fn refuses(&self) -> bool {
+        match self {
+            Self::Refused { identity, .. } => identity.level != Level::Monitor,
+            Self::Waiting {
+                identity, refuses, ..
+            } => *refuses && identity.level != Level::Monitor,
+            Self::Serving(_) | Self::Kept { .. } | Self::RolledBack { .. } | Self::Off(_) => false,
         }
     }
 
@@ -167,7 +133,7 @@ impl Member {
     pub(crate) fn digests(&self) -> impl Iterator<Item = &String> {
         let meant = match self {
             Self::Kept { meant, .. } | Self::RolledBack { meant, .. } => Some(&meant.digest),
-            Self::Serving(_) | Self::Refused { .. } | Self::Off(_) => None,
+            Self::Serving(_) | Self::Refused { .. } | Self::Waiting { .. } | Self::Off(_) => None,
         };
         [&self.identity().digest].into_iter().chain(meant)
     }
@@ -203,6 +169,12 @@ impl Member {
                 let reason = reason.clone();
                 (None, PluginState::Refused { reason })
             }
+            Self::Waiting {
+                reason, refuses, ..
+            } => {
+                let (reason, refuses) = (reason.clone(), *refuses);
+                (None, PluginState::Waiting { reason, refuses })
+            }
             Self::Off(_) => (None, PluginState::Off),
         };
         let hooks = plugin.map(|plugin| plugin.hooks().names());
@@ -219,6 +191,7 @@ impl Member {
             interface: identity.interface.clone(),
             state,
             meant: self.meant(),
+            tried_again: self.may_pass(),
             counters: tally.map(Tally::counters).unwrap_or_default(),
             latency: tally.and_then(Tally::latency),
             faults: tally.map(Tally::faults).unwrap_or_default(),
@@ -313,8 +286,40 @@ impl Chain {
     /// Whether a policy is refused that may serve at the next load.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        let refused = |one: &&Member| matches!(one, Member::Refused { .. });
+        let refused = |one: &&Member| match one {
+            Member::Refused { .. } => true,
+            Member::Waiting { refuses, .. } => *refuses,
+            _ => false,
+        };
         self.members.iter().filter(refused).any(Member::may_pass)
+    }
+
+    /// Whether a policy that is refused until then has had no turn yet.
+    #[must_use]
+    pub fn has_to_wait(&self) -> bool {
+        let waits = |one: &Member| matches!(one, Member::Waiting { refuses: true, .. });
+        self.members.iter().any(waits)
+    }
+
+    /// Whether an attach may be granted, as far as what could not be loaded goes. Not by a chain of
+    /// nothing, which is that before the first load.
+    pub(crate) fn can_grant(&self) -> bool {
+        !self.members.is_empty() && !self.members.iter().any(Member::refuses)
+    }
+
+    /// Whether a policy serves as the folder has it that did not in `before`.
+    #[must_use]
+    pub fn goes_further_than(&self, before: &Self) -> bool {
+        let served = |plugin: &Plugin| {
+            before.members.iter().any(|one| match one {
+                Member::Serving(other) => other.identity.is_same(&plugin.identity),
+                _ => false,
+            })
+        };
+        self.members.iter().any(|one| match one {
+            Member::Serving(plugin) => !served(plugin),
+            _ => false,
+        })
     }
 
     /// Files in the folder that look as if they were meant to count, and do not.
@@ -328,6 +333,11 @@ impl Chain {
     pub fn status(&self) -> Vec<PluginStatus> {
         self.members.iter().map(Member::status).collect()
     }
+}
+
+fn faulted(identity: &Identity, message: String) -> PluginVerdict {
+    let fault = Fault::new(FaultKind::Link, message);
+    identity.verdict(Verdict::Faulted(fault), Vec::new(), 0)
 }
 
 fn record(

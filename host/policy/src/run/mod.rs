@@ -19,15 +19,17 @@ pub(crate) mod limits;
 pub(crate) mod plugin;
 mod priority;
 pub(crate) mod sandbox;
+pub(crate) mod status;
 pub(crate) mod stopwatch;
 mod tally;
 mod ticker;
 mod view;
 
-pub use chain::{Chain, Meant, PluginState, PluginStatus, Stray};
+pub use chain::{Chain, Stray};
 pub use engine::{code_config, metered_code_config};
 pub use interface::INTERFACE;
 pub use level::Level;
 pub use limits::{Limits, MOST_STACK_BYTES};
 pub use sandbox::Cost;
+pub use status::{Meant, PluginState, PluginStatus};
 pub use tally::{Counters, Latency, SeenFault};

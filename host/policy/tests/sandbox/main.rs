@@ -18,4 +18,5 @@ mod hostile;
 mod log_folder;
 mod reload;
 mod rotation;
+mod turns;
 mod versions;

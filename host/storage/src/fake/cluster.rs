@@ -62,6 +62,7 @@ impl FakeCluster {
                     active: Default::default(),
                     maps_not: Default::default(),
                     silent: Default::default(),
+                    hung: Default::default(),
                     maps_read_only: Default::default(),
                     leases: Default::default(),
                     devices: Default::default(),

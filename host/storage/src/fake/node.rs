@@ -65,6 +65,10 @@ impl FakeNode {
         for hook in hooks {
             hook(&self.cluster);
         }
+        // Not under the world's lock: everything else goes on.
+        while self.with(|node| node.hung.iter().any(|pool| pool.as_str() == detail)) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let mut world = self.cluster.world();
         let faults = &mut world.node_mut(&self.name).faults;
         faults.enter(name, detail, kind)?;
@@ -262,6 +266,14 @@ impl FakeNode {
         self.with(|node| match silent {
             true => node.silent.insert(pool.clone()),
             false => node.silent.remove(pool),
+        });
+    }
+
+    /// Whoever asks something of the pool on this node waits, until its disks answer again.
+    pub fn set_hung(&self, pool: &PoolName, hung: bool) {
+        self.with(|node| match hung {
+            true => node.hung.insert(pool.clone()),
+            false => node.hung.remove(pool),
         });
     }
 

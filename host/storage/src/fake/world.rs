@@ -87,6 +87,8 @@ pub(crate) struct Node {
     pub(crate) maps_not: BTreeSet<PoolName>,
     /// Pools whose disks do not answer on this node.
     pub(crate) silent: BTreeSet<PoolName>,
+    /// Pools on this node of which nobody gets an answer for now.
+    pub(crate) hung: BTreeSet<PoolName>,
     /// Pools that its lvm.conf activates read-only (`read_only_volume_list`).
     pub(crate) maps_read_only: BTreeSet<PoolName>,
     pub(crate) leases: BTreeMap<VolumeId, HeldLease>,

@@ -11,7 +11,9 @@ use super::Probes;
 pub struct FakeSystem {
     /// Content, and whether it can be run.
     files: BTreeMap<PathBuf, (Vec<u8>, bool)>,
+    links: BTreeMap<PathBuf, PathBuf>,
     running: BTreeMap<String, Vec<String>>,
+    confined: BTreeMap<String, String>,
 }
 
 impl FakeSystem {
@@ -31,6 +33,25 @@ impl FakeSystem {
         self
     }
 
+    /// With a link to a file that it has.
+    #[must_use]
+    pub fn with_link(mut self, path: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        self.links.insert(path.into(), target.into());
+        self
+    }
+
+    /// With a running program that is confined so.
+    #[must_use]
+    pub fn confined(mut self, program: &str, by: &str) -> Self {
+        self.confined.insert(program.to_owned(), by.to_owned());
+        self
+    }
+
+    fn file(&self, path: &Path) -> Option<&(Vec<u8>, bool)> {
+        let path = self.links.get(path).map_or(path, PathBuf::as_path);
+        self.files.get(path)
+    }
+
     /// With a running program, given as its command line: the first word is its name.
     #[must_use]
     pub fn running(mut self, line: &str) -> Self {
@@ -43,7 +64,7 @@ impl FakeSystem {
 
 impl Probes for FakeSystem {
     fn is_program(&self, path: &Path) -> bool {
-        self.files.get(path).is_some_and(|(_, runs)| *runs)
+        self.file(path).is_some_and(|(_, runs)| *runs)
     }
 
     fn is_there(&self, path: &Path) -> bool {
@@ -51,7 +72,7 @@ impl Probes for FakeSystem {
     }
 
     fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = self.files.get(path);
+        let file = self.file(path);
         let file = file.ok_or(io::ErrorKind::NotFound)?;
         Ok(file.0.clone())
     }
@@ -59,6 +80,15 @@ impl Probes for FakeSystem {
     fn files_in(&self, folder: &Path) -> Vec<PathBuf> {
         let inside = |path: &&PathBuf| path.parent() == Some(folder);
         self.files.keys().filter(inside).cloned().collect()
+    }
+
+    fn behind_links(&self, path: &Path) -> Option<PathBuf> {
+        let target = self.links.get(path).map_or(path, PathBuf::as_path);
+        self.files.contains_key(target).then(|| target.to_owned())
+    }
+
+    fn confinement_of(&self, program: &str) -> Option<String> {
+        self.confined.get(program).cloned()
     }
 
     fn arguments_of(&self, program: &str) -> Option<Vec<String>> {

@@ -31,6 +31,13 @@ pub trait Probes: Debug + Send + Sync {
     /// The paths of what is in a folder; none if there is no such folder.
     fn files_in(&self, folder: &Path) -> Vec<PathBuf>;
 
+    /// The path of what is behind all links of a path; `None` if nothing is.
+    fn behind_links(&self, path: &Path) -> Option<PathBuf>;
+
+    /// What confines a running program, in the kernel's words, such as `libvirtd (enforce)`; `None` if
+    /// none of that name runs, or the kernel says nothing.
+    fn confinement_of(&self, program: &str) -> Option<String>;
+
     /// The arguments of a running program, its own name first; `None` if none of that name runs.
     fn arguments_of(&self, program: &str) -> Option<Vec<String>>;
 }
@@ -66,21 +73,39 @@ impl Probes for System {
         paths
     }
 
-    fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
-        let processes = kernel::names(Path::new("/proc")).ok()?;
-        processes.into_iter().find_map(|process| {
-            let process = Path::new("/proc").join(process);
-            let name = kernel::text(&process.join("comm")).ok()?;
-            (name.trim() == program).then_some(())?;
-            let line = self.content(&process.join("cmdline")).ok()?;
-            let words = line.split(|b| *b == 0).filter(|w| !w.is_empty());
-            Some(
-                words
-                    .map(|w| String::from_utf8_lossy(w).into_owned())
-                    .collect(),
-            )
-        })
+    fn behind_links(&self, path: &Path) -> Option<PathBuf> {
+        path.canonicalize().ok()
     }
+
+    fn confinement_of(&self, program: &str) -> Option<String> {
+        let process = process_of(program)?;
+        // The first is AppArmor's own; the second is of whichever module came first.
+        let said = ["attr/apparmor/current", "attr/current"];
+        let mut said = said.iter().map(|name| self.content(&process.join(name)));
+        let said = said.find_map(Result::ok)?;
+        Some(
+            String::from_utf8_lossy(&said)
+                .trim_end_matches(['\0', '\n'])
+                .to_owned(),
+        )
+    }
+
+    fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
+        let line = self.content(&process_of(program)?.join("cmdline")).ok()?;
+        let words = line.split(|b| *b == 0).filter(|w| !w.is_empty());
+        let words = words.map(|word| String::from_utf8_lossy(word).into_owned());
+        Some(words.collect())
+    }
+}
+
+/// The folder of a running program's process.
+fn process_of(program: &str) -> Option<PathBuf> {
+    let processes = kernel::names(Path::new("/proc")).ok()?;
+    processes.into_iter().find_map(|process| {
+        let process = Path::new("/proc").join(process);
+        let name = kernel::text(&process.join("comm")).ok()?;
+        (name.trim() == program).then_some(process)
+    })
 }
 
 #[cfg(test)]
@@ -100,11 +125,14 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(System.is_program(&path) && System.is_program(&link));
+        let behind = |path: &Path| System.behind_links(path);
+        assert!(behind(&link).is_some() && behind(&link) == behind(&path));
         assert_eq!(System.content(&link).unwrap(), b"#!/bin/sh\n");
         // A folder can be entered, and not run.
         assert!(!System.is_program(folder.path()));
         fs::remove_file(&path).unwrap();
         assert!(!System.is_there(&link) && !System.is_program(&link));
+        assert_eq!(System.behind_links(&link), None);
     }
 
     #[test]
@@ -113,5 +141,6 @@ mod tests {
         let arguments = System.arguments_of(own.trim()).unwrap();
         assert!(!arguments.is_empty(), "{own}");
         assert_eq!(System.arguments_of("no such program"), None);
+        assert_eq!(System.confinement_of("no such program"), None);
     }
 }

@@ -52,6 +52,7 @@ fn who_may_do_what_is_as_reviewed() {
             "post /v1/policies/rollback: root",
             "get /v1/explain: root, openstack",
             "get /v1/recover: root, openstack, monitoring",
+            "post /v1/recover/home: root",
             "get /v1/decisions: root",
             "get /v1/decisions/record: root",
             "get /v1/doctor: root, openstack, monitoring",

@@ -1,22 +1,28 @@
 //! What is in the policies folder becomes a chain, beside one that serves and with what was good
 //! before.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::kept::history_failed;
 use super::{Runtime, Sources, identity, refused, with_causes};
 use crate::BASELINE;
 use crate::digest::digest;
-use crate::load::history::Version;
+use crate::load::artefact::ArtefactError;
 use crate::load::refused::LoadError;
 use crate::load::scenarios::{self, Budget, ScenarioTime};
 use crate::load::source::{self, Found, Scan, Settings, SettingsError};
 use crate::load::trusted::{self, TrustError};
+use crate::load::turn::Compiling;
 use crate::run::chain::{Chain, Member, Stray};
 use crate::run::level::Level;
 use crate::run::plugin::{Identity, Plugin};
+
+/// One load: what serves meanwhile, and what time is left.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub(super) serving: &'a Chain,
+    pub(super) budget: &'a Budget,
+}
 
 /// A policy's component and the scenarios beside it, as they are in the folder.
 struct Files {
@@ -29,9 +35,20 @@ impl Runtime {
     #[must_use]
     pub fn nothing_yet(&self) -> Chain {
         let identity = identity("policies", &Settings::default(), String::new());
-        Chain::new(vec![Member::Refused {
+        Chain::new(vec![Member::Waiting {
             identity,
             reason: "the policies are being loaded: ask again in a moment".to_owned(),
+            refuses: true,
+        }])
+    }
+
+    /// The chain where nothing can be loaded, in one sentence, and will be tried again: as above.
+    #[must_use]
+    pub fn nothing_for(&self, reason: String) -> Chain {
+        let identity = identity("policies", &Settings::default(), String::new());
+        Chain::new(vec![Member::Refused {
+            identity,
+            reason,
             passing: true,
         }])
     }
@@ -41,14 +58,12 @@ impl Runtime {
     /// it is refused until the next load.
     #[must_use]
     pub fn begin(&self, sources: Sources<'_>) -> Chain {
-        self.only_compiled.store(true, Ordering::SeqCst);
         let time = ScenarioTime {
             own: Duration::ZERO,
             all: Duration::ZERO,
         };
-        let chain = self.reload_within(sources, &Chain::empty(), &Budget::new(time));
-        self.only_compiled.store(false, Ordering::SeqCst);
-        chain
+        let budget = Budget::new(time, Compiling::within(None));
+        self.reload_within(sources, &Chain::empty(), &budget)
     }
 
     /// Loads the baseline and then the folder's policies in file-name order. It always makes a
@@ -60,23 +75,29 @@ impl Runtime {
 
     /// As [`Runtime::load`], after `serving`: a policy that did not change is the same as there,
     /// with its counters, and one whose new content or settings are refused goes on as it was. A
-    /// policy that was never good has nothing to go on as.
+    /// policy that was never good has nothing to go on as. Compiling takes a minute at most, and what
+    /// began in it: what has had no turn then is as it was before, until the next load.
     #[must_use]
     pub fn reload(&self, sources: Sources<'_>, serving: &Chain) -> Chain {
-        self.reload_within(sources, serving, &Budget::new(self.scenario_time))
+        self.reload_within(sources, serving, &self.budget())
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget::new(
+            self.scenario_time,
+            Compiling::within(Some(self.compile_time)),
+        )
     }
 
     fn reload_within(&self, sources: Sources<'_>, serving: &Chain, budget: &Budget) -> Chain {
+        let load = Load { serving, budget };
         let mut members = Vec::new();
         if let Some(component) = sources.baseline {
-            members.push(self.built_in(component, serving));
+            members.push(self.built_in(component, load));
         }
         match source::scan(sources.folder, self.owner) {
             Ok(Scan { found, strays }) => {
-                for (n, one) in found.iter().enumerate() {
-                    let twice = found[..n].iter().any(|earlier| earlier.name == one.name);
-                    members.push(self.load_file(one, twice, serving, budget));
-                }
+                members.extend(self.load_files(&found, load));
                 for Stray { file, reason } in &strays {
                     tracing::warn!(%file, %reason, "a file in the policies folder does not count");
                 }
@@ -98,24 +119,41 @@ impl Runtime {
         }
     }
 
-    fn built_in(&self, component: &[u8], serving: &Chain) -> Member {
+    /// The folder's policies, in file-name order; they are loaded in another, see [`Turns`].
+    ///
+    /// [`Turns`]: crate::load::turn::Turns
+    fn load_files(&self, found: &[Found], load: Load<'_>) -> Vec<Member> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut members: Vec<(usize, Member)> = Vec::new();
+        for at in turns.order(found) {
+            let one = &found[at];
+            let twice = found[..at].iter().any(|earlier| earlier.name == one.name);
+            let begun = load.budget.compiling.begun();
+            let member = self.load_file(one, twice, load);
+            let began = load.budget.compiling.begun() > begun;
+            match member {
+                Member::Serving(_) => turns.note(one, false),
+                _ if began => turns.note(one, true),
+                _ => {}
+            }
+            members.push((at, member));
+        }
+        members.sort_by_key(|(at, _)| *at);
+        members.into_iter().map(|(_, member)| member).collect()
+    }
+
+    fn built_in(&self, component: &[u8], load: Load<'_>) -> Member {
         let identity = identity(BASELINE, &Settings::default(), digest(component));
-        if let Some(plugin) = serving.plugin(BASELINE) {
+        if let Some(plugin) = load.serving.plugin(BASELINE) {
             return Member::Serving(Arc::clone(plugin));
         }
-        match self.plugin(identity.clone(), component) {
+        match self.plugin(identity.clone(), component, &load.budget.compiling) {
             Ok(plugin) => Member::Serving(Arc::new(plugin)),
-            Err(error) => refused(identity, &error),
+            Err(error) => without(identity, &error, load.serving),
         }
     }
 
-    pub(super) fn load_file(
-        &self,
-        found: &Found,
-        twice: bool,
-        serving: &Chain,
-        budget: &Budget,
-    ) -> Member {
+    pub(super) fn load_file(&self, found: &Found, twice: bool, load: Load<'_>) -> Member {
         let name = &found.name;
         let unknown = |settings: &Settings| identity(name, settings, String::new());
         if twice {
@@ -125,7 +163,7 @@ impl Runtime {
         }
         let settings = match source::settings(found, self.owner) {
             Ok(settings) => settings,
-            Err(error) => return self.without_settings(name, error, serving),
+            Err(error) => return self.without_settings(name, error, load),
         };
         if !found.well_named {
             return refused(unknown(&settings), &LoadError::Name);
@@ -133,14 +171,14 @@ impl Runtime {
         let level = Some(settings.level);
         match self.files(found) {
             Err(_) if settings.level == Level::Off => Member::Off(unknown(&settings)),
-            Err(error) => self.last_good_or_refused(unknown(&settings), level, &error, serving),
-            Ok(files) => self.member(name, &settings, &files, serving, budget),
+            Err(error) => self.last_good_or_refused(unknown(&settings), level, &error, load),
+            Ok(files) => self.member(name, &settings, &files, load),
         }
     }
 
     /// A policy whose settings are not understood. Where not even its level is, nobody knows whether
     /// it should be enforced: then it is as it was last, or else it is enforced.
-    fn without_settings(&self, name: &str, error: SettingsError, serving: &Chain) -> Member {
+    fn without_settings(&self, name: &str, error: SettingsError, load: Load<'_>) -> Member {
         let level = error.level();
         let settings = Settings {
             level: level.unwrap_or_default(),
@@ -150,7 +188,7 @@ impl Runtime {
         if level == Some(Level::Off) {
             return Member::Off(identity);
         }
-        self.last_good_or_refused(identity, level, &error.into(), serving)
+        self.last_good_or_refused(identity, level, &error.into(), load)
     }
 
     fn files(&self, found: &Found) -> Result<Files, LoadError> {
@@ -161,14 +199,7 @@ impl Runtime {
         })
     }
 
-    fn member(
-        &self,
-        name: &str,
-        settings: &Settings,
-        files: &Files,
-        serving: &Chain,
-        budget: &Budget,
-    ) -> Member {
+    fn member(&self, name: &str, settings: &Settings, files: &Files, load: Load<'_>) -> Member {
         let identity = Identity {
             scenarios: digest(&files.scenarios),
             ..identity(name, settings, digest(&files.component))
@@ -178,12 +209,12 @@ impl Runtime {
             return Member::Off(identity);
         }
         if let Err(error) = one_revision(settings, &identity) {
-            return self.last_good_or_refused(identity, level, &error, serving);
+            return self.last_good_or_refused(identity, level, &error, load);
         }
         if self.is_rolled_back(&identity) {
-            return self.earlier(identity, serving);
+            return self.earlier(identity, load);
         }
-        if let Some(plugin) = serving.plugin(name)
+        if let Some(plugin) = load.serving.plugin(name)
             && plugin.identity.is_same(&identity)
             && plugin.identity.scenarios == identity.scenarios
         {
@@ -191,12 +222,12 @@ impl Runtime {
             self.remember(&plugin.identity, &files.component);
             return Member::Serving(plugin);
         }
-        match self.tried(identity.clone(), files, budget) {
+        match self.tried(identity.clone(), files, load.budget) {
             Ok(plugin) => {
                 self.remember(&plugin.identity, &files.component);
                 Member::Serving(Arc::new(plugin))
             }
-            Err(error) => self.last_good_or_refused(identity, level, &error, serving),
+            Err(error) => self.last_good_or_refused(identity, level, &error, load),
         }
     }
 
@@ -214,7 +245,7 @@ impl Runtime {
             config: identity.config.as_ref().clone(),
             ..Settings::default()
         };
-        let plugin = self.plugin(identity, &files.component)?;
+        let plugin = self.plugin(identity, &files.component, &budget.compiling)?;
         if self.was_tried(&plugin.identity) {
             // At an earlier start, with the same scenarios, by the same daemon.
             return Ok(plugin);
@@ -230,7 +261,8 @@ impl Runtime {
             match &last {
                 Some((settings, chain)) if *settings == both => chain.clone(),
                 _ => {
-                    let chain = self.scenario_chain(&name, &files.component, &both);
+                    let compiling = &budget.compiling;
+                    let chain = self.scenario_chain(&name, &files.component, &both, compiling);
                     last.insert((both, chain)).1.clone()
                 }
             }
@@ -244,11 +276,13 @@ impl Runtime {
         name: &str,
         component: &[u8],
         [built_in, own]: &[Settings; 2],
+        compiling: &Compiling,
     ) -> Chain {
         let baseline = self
             .scenarios_baseline
             .map(|component| (BASELINE, component, built_in));
-        self.assemble(baseline.into_iter().chain([(name, component, own)]))
+        let policies = baseline.into_iter().chain([(name, component, own)]);
+        self.assembled(policies, compiling)
     }
 
     /// What takes the place of a version that cannot be loaded. `level` is the folder's word, where it
@@ -258,10 +292,16 @@ impl Runtime {
         identity: Identity,
         level: Option<Level>,
         error: &LoadError,
-        serving: &Chain,
+        load: Load<'_>,
     ) -> Member {
-        let Some(plugin) = self.last_good(&identity.name, level, serving) else {
-            return refused(identity, error);
+        let turned_away = load.budget.compiling.turned_away();
+        let Some(plugin) = self.last_good(&identity.name, level, load) else {
+            let mut member = without(identity, error, load.serving);
+            if let Member::Refused { passing, .. } = &mut member {
+                // An earlier version may be good, and was not compiled.
+                *passing |= load.budget.compiling.turned_away() > turned_away;
+            }
+            return member;
         };
         let reason = with_causes(error);
         let policy = &identity.name;
@@ -275,59 +315,36 @@ impl Runtime {
     }
 
     /// What takes the place of a version that an operator went back from.
-    fn earlier(&self, identity: Identity, serving: &Chain) -> Member {
-        match self.last_good(&identity.name, Some(identity.level), serving) {
+    fn earlier(&self, identity: Identity, load: Load<'_>) -> Member {
+        let compiling = &load.budget.compiling;
+        let turned_away = compiling.turned_away();
+        match self.last_good(&identity.name, Some(identity.level), load) {
             Some(plugin) => Member::RolledBack {
                 plugin,
                 meant: identity,
             },
+            None if compiling.turned_away() > turned_away => {
+                without(identity, &ArtefactError::Next.into(), load.serving)
+            }
             None => refused(identity, &LoadError::RolledBack),
         }
     }
+}
 
-    /// That which serves, or else the latest of the versions kept that can; at the folder's level.
-    fn last_good(&self, name: &str, level: Option<Level>, serving: &Chain) -> Option<Arc<Plugin>> {
-        let plugin = self.good_before(name, serving)?;
-        let level = level.unwrap_or(plugin.identity.level);
-        if let Some(history) = &self.history
-            && let Err(error) = history.note_level(name, level)
-        {
-            history_failed(name, &error);
-        }
-        Some(plugin.at_level(level))
+/// What takes the place of a policy of which no version serves. One that nobody has tried to load yet
+/// leaves the chain as it was: what was granted without it goes on to be, what was refused too.
+fn without(identity: Identity, error: &LoadError, serving: &Chain) -> Member {
+    if !error.is_for_want_of_a_turn() {
+        return refused(identity, error);
     }
-
-    fn good_before(&self, name: &str, serving: &Chain) -> Option<Arc<Plugin>> {
-        if let Some(plugin) = serving.plugin(name)
-            && !self.is_rolled_back(&plugin.identity)
-        {
-            return Some(Arc::clone(plugin));
-        }
-        let versions = self.history.as_ref()?.good(name);
-        let versions = versions.unwrap_or_else(|error| {
-            history_failed(name, &error);
-            Vec::new()
-        });
-        self.first_that_loads(name, versions).map(Arc::new)
-    }
-
-    pub(super) fn first_that_loads(
-        &self,
-        name: &str,
-        versions: impl IntoIterator<Item = Version>,
-    ) -> Option<Plugin> {
-        let history = self.history.as_ref()?;
-        versions.into_iter().find_map(|version| {
-            let component = history.component(&version);
-            let component = component.map_err(|error| history_failed(name, &error));
-            let identity = identity(name, &version.settings(), version.digest);
-            let plugin = self.plugin(identity, &component.ok()?);
-            let failed = |error: &LoadError| {
-                let reason = with_causes(error);
-                tracing::error!(policy = name, %reason, "an earlier version cannot be loaded");
-            };
-            plugin.inspect_err(failed).ok()
-        })
+    let reason = with_causes(error);
+    let policy = &identity.name;
+    tracing::warn!(policy, %reason, "policy waits to be compiled");
+    let refuses = !serving.can_grant();
+    Member::Waiting {
+        identity,
+        reason,
+        refuses,
     }
 }
 

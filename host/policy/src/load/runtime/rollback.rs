@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::folder::Load;
 use super::{Runtime, Sources};
 use crate::BASELINE;
 use crate::load::history::HistoryError;
 use crate::load::refused::RollbackError;
-use crate::load::scenarios::Budget;
 use crate::load::source;
 use crate::run::chain::{Chain, Member};
 
@@ -20,15 +20,16 @@ impl Runtime {
     /// # Errors
     /// If there is none that can serve, or it cannot be noted; nothing is changed then.
     pub fn rollback(&self, name: &str, serving: &Chain) -> Result<Chain, RollbackError> {
-        let history = self.history.as_ref().ok_or(RollbackError::NoHistory)?;
+        let history = self.history.get().ok_or(RollbackError::NoHistory)?;
         let member = serving_member(name, serving)?;
         let Some(now) = member.plugin().map(|plugin| &plugin.identity) else {
             let name = name.to_owned();
             return Err(RollbackError::NothingEarlier { name });
         };
         // It is loaded before anything is noted: whoever goes back at night must not end worse.
+        let budget = self.budget();
         let earlier = history.good(name)?.into_iter().filter(|one| !one.is(now));
-        let Some(plugin) = self.first_that_loads(name, earlier) else {
+        let Some(plugin) = self.first_that_loads(name, earlier, &budget.compiling) else {
             let name = name.to_owned();
             return Err(RollbackError::NothingEarlier { name });
         };
@@ -68,7 +69,7 @@ impl Runtime {
         sources: Sources<'_>,
         serving: &Chain,
     ) -> Result<Chain, RollbackError> {
-        let history = self.history.as_ref().ok_or(RollbackError::NoHistory)?;
+        let history = self.history.get().ok_or(RollbackError::NoHistory)?;
         let unknown = || RollbackError::Unknown {
             name: name.to_owned(),
         };
@@ -83,8 +84,8 @@ impl Runtime {
             return Err(RollbackError::NothingToUndo { name });
         }
         tracing::warn!(policy = name, "the rollback was undone");
-        let budget = Budget::new(self.scenario_time);
-        let member = self.load_file(found, false, serving, &budget);
+        let budget = &self.budget();
+        let member = self.load_file(found, false, Load { serving, budget });
         Ok(serving.with(name, member))
     }
 }
@@ -104,6 +105,7 @@ fn serving_member<'a>(name: &str, serving: &'a Chain) -> Result<&'a Member, Roll
     match member {
         Member::Serving(_) | Member::Kept { .. } | Member::RolledBack { .. } => Ok(member),
         Member::Refused { .. } => Err(not_serving("refused")),
+        Member::Waiting { .. } => Err(not_serving("waiting")),
         Member::Off(_) => Err(not_serving("off")),
     }
 }
