@@ -6,6 +6,7 @@ mod counters;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
+mod found;
 pub(crate) mod ioctl;
 mod links;
 mod status;
@@ -20,18 +21,16 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{
-    Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceNumber, DeviceRole, IoCounters, Sectors, Table,
-};
+use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, Table};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
 use crate::zero::zero;
+use found::{find, live_lines};
 use ioctl::{control, errno, failed};
 use links::Links;
-use table::Line;
 use unawaited::unawaited;
 
 /// Device-mapper.
@@ -51,12 +50,6 @@ impl Dm {
     }
 }
 
-/// What the kernel says of a device of ours.
-struct Found {
-    raw: devicemapper::DeviceInfo,
-    info: DeviceInfo,
-}
-
 /// Runs `call` with the device's UUID in the crate's form.
 fn by_uuid<T>(
     id: DeviceId,
@@ -74,48 +67,6 @@ fn options(flags: DmFlags) -> DmOptions {
 fn missing(id: DeviceId) -> PortError {
     PortError::Missing {
         what: format!("device {id}"),
-    }
-}
-
-fn find(dm: &DM, id: DeviceId) -> PortResult<Option<Found>> {
-    let raw = match by_uuid(id, |dev| dm.device_info(dev)) {
-        Ok(raw) => raw,
-        Err(error) if errno(&error) == Some(Errno::NXIO) => return Ok(None),
-        Err(error) => return Err(failed(format!("cannot ask about device {id}"), &error)),
-    };
-    let info = describe(dm, id, &raw)?;
-    Ok(Some(Found { raw, info }))
-}
-
-fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult<DeviceInfo> {
-    let device = raw.device();
-    let lines = live_lines(dm, id)?;
-    Ok(DeviceInfo {
-        id,
-        number: DeviceNumber {
-            major: device.major,
-            minor: device.minor,
-        },
-        open: raw.open_count() > 0,
-        suspended: raw.flags().contains(DmFlags::DM_SUSPEND),
-        read_only: raw.flags().contains(DmFlags::DM_READONLY),
-        size: Sectors(lines.iter().map(|line| line.1).sum()),
-        target: lines.into_iter().next().map(|line| line.2),
-        event: raw.event_nr(),
-    })
-}
-
-/// The live table's lines; none if there is no live table.
-fn live_lines(dm: &DM, id: DeviceId) -> PortResult<Vec<Line>> {
-    let flags = options(DmFlags::DM_STATUS_TABLE | DmFlags::DM_NOFLUSH);
-    match by_uuid(id, |dev| dm.table_status(dev, flags)) {
-        Ok((_, lines)) => Ok(lines),
-        // Gone since it was found: it has no table.
-        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(Vec::new()),
-        Err(error) => Err(failed(
-            format!("cannot read the table of device {id}"),
-            &error,
-        )),
     }
 }
 
