@@ -22,6 +22,7 @@ use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
+mod alone;
 mod names;
 mod snapshot;
 mod traces;

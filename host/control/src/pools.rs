@@ -297,27 +297,13 @@ impl Pools {
         name: &VolumeName,
         shareable: bool,
     ) -> Result<Applied, ControlError> {
-        self.observer.managed(pool)?;
-        let failed = |error| storage(request, &format!("marking {pool}/{name}"), error);
-        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let volume = self.observer.find(&snapshot.info, name)?.volume.clone();
-        // An attach in flight on this node has its facts already, and is in no attachment table
-        // yet. Other nodes' are seen by their intents, and see the mark again under their lease.
-        let wait = self.settings.lock_wait;
-        let guard = self.state.volume_locks.take(&[volume.id], wait);
-        let _guard = guard.map_err(|_| ControlError::Waiting {
-            volume: volume.to_string(),
-            seconds: wait.as_secs(),
-        })?;
-        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let info = self.observer.find(&snapshot.info, name)?;
+        let doing = format!("marking {pool}/{name}");
+        // Attaches of other nodes are seen by their intents, and see the mark again under their lease.
+        let alone = self.observer.alone(request, pool, name, &doing)?;
+        let (info, seen) = (&alone.info, &alone.seen);
         if info.shareable() == shareable {
             return Ok(Applied::Identity);
         }
-        let seen = self
-            .observer
-            .volume_input(&snapshot, info)
-            .map_err(failed)?;
         if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
             return Err(refuse(request, Refusal::mark_in_use(&info.volume)));
         }
@@ -327,7 +313,7 @@ impl Pools {
         self.ports
             .volumes
             .change_tags(&info.volume, remove, add)
-            .map_err(failed)?;
+            .map_err(|error| storage(request, &doing, error))?;
         Ok(Applied::Changed)
     }
 

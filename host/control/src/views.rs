@@ -11,7 +11,7 @@ use volward_model::{
 use volward_plan::home_of;
 use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
 
-use crate::error::{ControlError, refuse, storage};
+use crate::error::{ControlError, refuse};
 use crate::observe::{Observer, PoolSnapshot, unexplained};
 use crate::ports::{
     Clock, Devices, Journal, JournalEntry, JournalQuery, Leases, PortResult, StoredAttachment,
@@ -145,25 +145,11 @@ impl Views {
         pool: &PoolName,
         name: &VolumeName,
     ) -> Result<Testimony, ControlError> {
-        self.observer.managed(pool)?;
-        let failed = |error| storage(request, "hearing the witnesses", error);
-        let before = self.observer.snapshot(pool).map_err(failed)?;
-        let volume = &self.observer.find(&before.info, name)?.volume;
-        // Between two steps of a request the witnesses need not agree.
-        let wait = self.settings.lock_wait;
-        let guard = self.state.volume_locks.take(&[volume.id], wait);
-        let _guard = guard.map_err(|_| ControlError::Waiting {
-            volume: volume.to_string(),
-            seconds: wait.as_secs(),
-        })?;
-        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let info = self.observer.find(&snapshot.info, name)?;
-        let home = home_of(info).map_err(|refusal| refuse(request, refusal))?;
-        let seen = self
+        let alone = self
             .observer
-            .volume_input(&snapshot, info)
-            .map_err(failed)?;
-        Ok(testimony(&self.settings.node, &home, &seen))
+            .alone(request, pool, name, "hearing the witnesses")?;
+        let home = home_of(&alone.info).map_err(|refusal| refuse(request, refusal))?;
+        Ok(testimony(&self.settings.node, &home, &alone.seen))
     }
 
     /// Volumes of the pool that an operator should look at, because of where their data is; none if

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use volward_control::ports::PortError;
-use volward_model::{CopyMode, DeviceId, DeviceRole, VolumeRef};
+use volward_model::{Bytes, CopyMode, DeviceId, DeviceRole, VolumeRef};
 use volward_simulation::story::attached;
-use volward_simulation::{Daemon, Idle, Say};
+use volward_simulation::{Daemon, Idle, Lab, Say, ask, disk, instance};
 
 fn clone_of(volume: &VolumeRef) -> DeviceId {
     DeviceId {
@@ -22,11 +22,18 @@ fn clone_of(volume: &VolumeRef) -> DeviceId {
 }
 
 /// The amounts at each look, where the guest's I/Os of the second before took so many microseconds
-/// each; 0: it had none. Nothing is copied meanwhile.
-fn looks(n1: &Daemon, volume: &VolumeRef, seconds: &[u64]) -> Vec<(u32, u32)> {
+/// each; 0: it had none. So many regions of 64 KiB are copied in each.
+fn looks(
+    lab: &Lab,
+    n1: &Daemon,
+    volume: &VolumeRef,
+    speed: u64,
+    seconds: &[u64],
+) -> Vec<(u32, u32)> {
     let (clone, id) = (clone_of(volume), volume.id);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (noted, seconds) = (Arc::clone(&seen), seconds.to_vec());
+    let (cluster, ticks) = (lab.cluster.clone(), seconds.len());
     n1.kernel.while_waiting(move |kernel, _| {
         let mut seen = noted.lock().unwrap();
         seen.push(kernel.amounts(clone).unwrap());
@@ -34,33 +41,62 @@ fn looks(n1: &Daemon, volume: &VolumeRef, seconds: &[u64]) -> Vec<(u32, u32)> {
             drop(seen);
             Idle::now();
         };
+        cluster.clock().advance(Duration::from_secs(1));
+        kernel.hydrate(clone, speed).unwrap();
         if *each > 0 {
-            let guest = DeviceId::attachment(id, volward_simulation::instance(1));
+            let guest = DeviceId::attachment(id, instance(1));
             let each = Duration::from_micros(*each);
             kernel.guest_works(guest, 100, each).unwrap();
         }
     });
     n1.tasks.run_all();
     let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), ticks + 1, "it ended before");
     seen.clone()
+}
+
+/// A volume of 4 GiB, which takes a minute to copy.
+fn attached_large() -> (Lab, Daemon, VolumeRef) {
+    let lab = Lab::new(&["n1"]);
+    // Room for it, in place of the one that is there.
+    lab.cluster.local_pool("n1", "nvme-n1", Bytes::mib(8192));
+    let n1 = lab.start("n1");
+    lab.policy.say(Say::Copy(CopyMode::Background));
+    let volume = lab.cluster.volume(&lab.pool, "large", Bytes::mib(4096));
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    (lab, n1, volume)
 }
 
 #[test]
 fn a_quiet_guest_gives_the_ceiling_and_one_whose_io_suffers_the_floor() {
-    let (_lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
-    let mut seconds = vec![0; 3];
+    let (lab, n1, volume) = attached_large();
+    let mut seconds = vec![0; 8];
     seconds.extend([500; 30]);
     // Ten times as long, and longer with each second.
     seconds.extend((1..12).map(|n| 5000 * n));
-    seconds.extend([0; 12]);
-    let seen = looks(&n1, &volume, &seconds);
-    let ceiling = seen[0].0;
-    assert_eq!(seen[3].0, ceiling, "nothing to give way to");
-    assert_eq!(seen[4].0, ceiling / 16, "at once: {seen:?}");
-    assert_eq!(seen[33].0, ceiling, "it bears it");
-    assert_eq!(seen[44].0, seen[4].0, "it does not: {seen:?}");
-    assert_eq!(seen[56].0, ceiling, "quiet again");
+    seconds.extend([0; 8]);
+    // 64 MiB a second.
+    let seen = looks(&lab, &n1, &volume, 1024, &seconds);
+    let (floor, ceiling) = (16, 256);
+    assert_eq!(seen[0].0, floor, "as it is loaded");
+    assert_eq!(seen[8].0, ceiling, "nothing to give way to: {seen:?}");
+    assert_eq!(seen[9].0, floor, "at once: {seen:?}");
+    assert_eq!(seen[38].0, ceiling, "it bears it");
+    assert_eq!(seen[49].0, floor, "it does not: {seen:?}");
+    assert_eq!(seen[57].0, ceiling, "quiet again: {seen:?}");
     assert!(seen.iter().all(|(threshold, batch)| batch <= threshold));
+}
+
+/// sanlock's renewals wait behind what is copied.
+#[test]
+fn i2_a_slow_lun_is_not_filled_however_quiet_the_guest_is() {
+    let (lab, n1, volume) = attached_large();
+    // 4 MiB a second.
+    let seen = looks(&lab, &n1, &volume, 64, &[0; 20]);
+    assert!(
+        seen.iter().all(|(threshold, _)| *threshold == 16),
+        "{seen:?}"
+    );
 }
 
 /// Whoever cannot see what the guest does copies on as before.

@@ -15,6 +15,16 @@ pub struct CloneGeometry {
     pub batch: u32,
 }
 
+impl CloneGeometry {
+    /// Regions in flight at least, where these are the most.
+    pub(crate) fn least(&self) -> u32 {
+        let least = LEAST_IN_FLIGHT.0 / self.region.bytes().0.max(1);
+        u32::try_from(least)
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.threshold)
+    }
+}
+
 /// 64 KiB: measured to hydrate at near the disk's speed with 16 regions in flight, while a write
 /// of a guest copies no more than that first.
 const SMALLEST_REGION: Bytes = Bytes::kib(64);
@@ -25,6 +35,9 @@ const MOST_REGIONS: u64 = 1 << 31;
 /// In flight unless a grant says otherwise. That is the most: while the guest's own I/O suffers it is
 /// less ([`Pace`](crate::Pace)). 256 regions; each of many copies at once may take so much memory.
 const DEFAULT_IN_FLIGHT: Bytes = Bytes::mib(16);
+/// In flight when a clone is loaded, unless less is granted, and at least from then on. Beside a guest that always has
+/// I/O in flight dm-clone begins to copy once a second, and copies so much: less, and a large volume takes days.
+pub(crate) const LEAST_IN_FLIGHT: Bytes = Bytes::mib(1);
 /// In one piece unless a grant says otherwise: large enough for a disk to read it in one go.
 const DEFAULT_BATCH: Bytes = Bytes::mib(4);
 /// Most that is in flight or in a batch, whatever a grant says: every region in flight costs the
@@ -47,7 +60,14 @@ pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> 
     if region > LARGEST_REGION {
         return Err(format!("{size} is more than dm-clone can copy"));
     }
-    Ok(amounts(Sectors(region.0 / 512), grant))
+    let most = amounts(Sectors(region.0 / 512), grant);
+    // More only as the disks turn out to be quick: what waits in front of a slow LUN keeps sanlock's renewals back.
+    let threshold = most.least();
+    Ok(CloneGeometry {
+        threshold,
+        batch: most.batch.min(threshold),
+        ..most
+    })
 }
 
 /// What is granted, for a clone with regions of that size.
@@ -135,13 +155,16 @@ mod tests {
     #[test]
     fn knobs_are_never_zero() {
         let tiny = geometry(Bytes::mib(64), &grant(Some(1))).unwrap();
-        assert_eq!((tiny.threshold, tiny.batch), (1, 64));
+        assert_eq!((tiny.threshold, tiny.batch), (1, 1));
     }
 
     #[test]
     fn knobs_are_bounded_whatever_a_policy_says() {
-        let greedy = geometry(Bytes(1 << 40), &grant(Some(u64::MAX))).unwrap();
+        let greedy = amounts(Sectors(128), &grant(Some(u64::MAX)));
         assert_eq!(greedy.threshold, 4096);
+        // However much is granted, it is loaded with little.
+        let loaded = geometry(Bytes(1 << 40), &grant(Some(u64::MAX))).unwrap();
+        assert_eq!((loaded.threshold, loaded.batch), (16, 16));
     }
 
     #[test]

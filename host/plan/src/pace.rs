@@ -4,10 +4,15 @@
 //! The guest is watched at its own device, so what is measured is what it feels, dm-clone's part in it
 //! included. A second's average is compared with the shortest one seen: additive increase, and
 //! multiplicative decrease where it is half as long again.
+//!
+//! Others wait behind it too: what is on its way is no more than what is copied in [`QUEUE`], so that sanlock's
+//! renewals reach a slow LUN in time (I2).
 
-use volward_model::{Bytes, CopyPlan, IoCounters, Sectors};
+use std::time::Duration;
 
-use crate::geometry::{CloneGeometry, amounts};
+use volward_model::{CopyPlan, IoCounters, Sectors};
+
+use crate::geometry::amounts;
 
 /// Regions on their way, and in one piece; what dm-clone's messages set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +23,6 @@ pub struct Amounts {
     pub batch: u32,
 }
 
-/// What is on its way at least, unless less is granted. Beside a guest that always has I/O in flight
-/// dm-clone begins to copy once a second, and copies so much: less, and a large volume takes days.
-const FLOOR: Bytes = Bytes::mib(1);
 /// The ceiling is reached from the floor in so many steps of a second.
 const STEPS: u32 = 16;
 /// A difference that an idle node's own noise makes, in microseconds.
@@ -29,6 +31,20 @@ const NOISE_US: u64 = 1000;
 /// do something else, which takes longer.
 const FORGOTTEN: u64 = 16;
 
+/// What may stand in front of the disks, in time: a quarter of the shortest I/O timeout that sanlock can have.
+const QUEUE: Duration = Duration::from_millis(250);
+/// Looks that are closer than this tell nothing of the speed.
+const SHORTEST_LOOK: Duration = Duration::from_millis(500);
+
+/// How far a clone is, at a moment of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Regions copied, and those that the guest has written itself.
+    pub regions: u64,
+    /// When.
+    pub at: Duration,
+}
+
 /// The amounts of one clone, from look to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -36,6 +52,9 @@ pub struct Pace {
     ceiling: Amounts,
     now: u32,
     before: Option<IoCounters>,
+    reached: Option<Reached>,
+    /// Regions that are copied in [`QUEUE`]; nothing is known of it at first.
+    queue: u32,
     /// Microseconds that one of the guest's I/Os took on average, at the best of times.
     shortest_us: Option<u64>,
     /// The guest did nothing since the last look.
@@ -46,29 +65,49 @@ impl Pace {
     /// Up to what was granted, for a clone with regions of that size.
     #[must_use]
     pub fn new(region: Sectors, grant: &CopyPlan) -> Self {
-        let CloneGeometry {
-            threshold, batch, ..
-        } = amounts(region, grant);
-        let floor = FLOOR.0 / region.bytes().0.max(1);
+        let most = amounts(region, grant);
+        let floor = most.least();
         Self {
-            floor: u32::try_from(floor).unwrap_or(u32::MAX).clamp(1, threshold),
-            ceiling: Amounts { threshold, batch },
-            now: threshold,
+            floor,
+            ceiling: Amounts {
+                threshold: most.threshold,
+                batch: most.batch,
+            },
+            // As it was loaded.
+            now: floor,
             before: None,
+            reached: None,
+            queue: floor,
             shortest_us: None,
             quiet: true,
         }
     }
 
-    /// What is set from now on, after a second in which the guest's counters came to these.
-    pub fn hear(&mut self, counters: IoCounters) -> Amounts {
+    /// What is set from now on, after a second in which the guest's counters came to these, and the clone so far.
+    pub fn hear(&mut self, counters: IoCounters, reached: Reached) -> Amounts {
+        self.measure(reached);
         let before = self.before.replace(counters);
         let since = before.and_then(|before| counters.since(before));
         // The first look, or one at another device, has nothing to compare with.
         if let Some(since) = since {
-            self.now = self.next(since);
+            self.now = self.next(since).min(self.queue.max(self.floor));
         }
         self.amounts()
+    }
+
+    fn measure(&mut self, reached: Reached) {
+        let Some(before) = self.reached else {
+            self.reached = Some(reached);
+            return;
+        };
+        let time = reached.at.saturating_sub(before.at);
+        if time < SHORTEST_LOOK {
+            return;
+        }
+        let regions = u128::from(reached.regions.saturating_sub(before.regions));
+        let queue = regions * QUEUE.as_micros() / time.as_micros();
+        self.queue = u32::try_from(queue).unwrap_or(u32::MAX);
+        self.reached = Some(reached);
     }
 
     fn next(&mut self, since: IoCounters) -> u32 {
@@ -117,7 +156,7 @@ impl Pace {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use volward_model::{CopyFate, CopyMode};
+    use volward_model::{Bytes, CopyFate, CopyMode};
 
     use super::*;
 
@@ -129,6 +168,25 @@ mod tests {
             fate: CopyFate::WriteBack,
         };
         Pace::new(Sectors(128), &grant)
+    }
+
+    /// Disks that nothing is too much for.
+    impl Pace {
+        fn look(&mut self, counters: IoCounters) -> Amounts {
+            let before = self.reached.unwrap_or(Reached {
+                regions: 0,
+                at: Duration::ZERO,
+            });
+            self.hear(counters, copied(before, 1 << 20))
+        }
+    }
+
+    /// A second later, with so many regions more.
+    fn copied(before: Reached, regions: u64) -> Reached {
+        Reached {
+            regions: before.regions + regions,
+            at: before.at + Duration::from_secs(1),
+        }
     }
 
     /// A second in which so many I/Os took so long each.
@@ -144,30 +202,53 @@ mod tests {
         assert_eq!((tiny.floor, tiny.ceiling.threshold), (1, 1));
         let large = pace(Some(64 << 20), Some(2 << 20));
         assert_eq!((large.floor, large.ceiling.threshold), (16, 1024));
-        assert_eq!(large.amounts().batch, 32);
+        // As it is loaded.
+        assert_eq!((large.amounts().threshold, large.amounts().batch), (16, 16));
     }
 
     #[test]
     fn a_guest_that_begins_to_work_is_given_way_to_at_once() {
         let (mut pace, mut at) = (pace(None, None), IoCounters::default());
         let ceiling = pace.ceiling.threshold;
-        assert_eq!(pace.hear(at).threshold, ceiling);
-        assert_eq!(pace.hear(second(&mut at, 0, 0)).threshold, ceiling);
-        assert_eq!(pace.hear(second(&mut at, 100, 500)).threshold, pace.floor);
+        let mut reached = [0; 6].map(|_| pace.look(at).threshold);
+        reached.sort_unstable();
+        assert_eq!((reached[0], reached[5]), (pace.floor, ceiling));
+        assert_eq!(pace.look(second(&mut at, 100, 500)).threshold, pace.floor);
         // It bears it.
-        let next = pace.hear(second(&mut at, 100, 500)).threshold;
+        let next = pace.look(second(&mut at, 100, 500)).threshold;
         assert!(next > pace.floor && next < ceiling, "{next}");
+    }
+
+    #[test]
+    fn i2_no_more_is_on_its_way_than_a_slow_lun_takes_in_a_quarter_of_a_second() {
+        let (mut pace, at) = (pace(None, None), IoCounters::default());
+        let mut reached = Reached {
+            regions: 0,
+            at: Duration::ZERO,
+        };
+        // 4 MiB a second are 64 regions: 16 of them wait a quarter of a second, which is the floor.
+        for (regions, most) in [(64, 16), (512, 128), (4096, 256), (200, 50), (0, 16)] {
+            for _ in 0..12 {
+                reached = copied(reached, regions);
+                pace.hear(at, reached);
+            }
+            assert_eq!(pace.amounts().threshold, most, "{regions} regions a second");
+        }
+        // Woken at once, it knows no more than before.
+        reached.at += Duration::from_millis(1);
+        pace.hear(at, reached);
+        assert_eq!(pace.amounts().threshold, 16);
     }
 
     #[test]
     fn io_that_does_not_come_back_is_slower_than_any() {
         let (mut pace, mut at) = (pace(None, None), IoCounters::default());
         for _ in 0..40 {
-            pace.hear(second(&mut at, 100, 500));
+            pace.look(second(&mut at, 100, 500));
         }
         let before = pace.amounts().threshold;
         at.in_flight = 3;
-        assert!(pace.hear(at).threshold < before);
+        assert!(pace.look(at).threshold < before);
     }
 
     proptest! {
@@ -182,7 +263,7 @@ mod tests {
             for (done, busy_us, in_flight) in looks {
                 // Also counters that go back, as those of another device do.
                 let (done, busy_us) = (u64::from(done), u64::from(busy_us));
-                let set = pace.hear(IoCounters { done, busy_us, in_flight });
+                let set = pace.look(IoCounters { done, busy_us, in_flight });
                 prop_assert!(floor <= set.threshold && set.threshold <= ceiling.threshold);
                 prop_assert!(1 <= set.batch && set.batch <= ceiling.batch);
             }
@@ -195,11 +276,11 @@ mod tests {
         ) {
             let (mut pace, mut at) = (pace(granted, None), IoCounters::default());
             for (done, each) in before {
-                pace.hear(second(&mut at, done, each));
+                pace.look(second(&mut at, done, each));
             }
             // From 1 to 4096 by doublings.
             for _ in 0..13 {
-                pace.hear(second(&mut at, 0, 0));
+                pace.look(second(&mut at, 0, 0));
             }
             prop_assert_eq!(pace.amounts(), pace.ceiling);
         }
@@ -208,7 +289,7 @@ mod tests {
         fn a_guest_that_bears_it_gives_the_ceiling_too(each in 1u64..100_000) {
             let (mut pace, mut at) = (pace(None, None), IoCounters::default());
             for _ in 0..STEPS + 3 {
-                pace.hear(second(&mut at, 50, each));
+                pace.look(second(&mut at, 50, each));
             }
             prop_assert_eq!(pace.amounts(), pace.ceiling);
         }
@@ -217,13 +298,13 @@ mod tests {
         fn a_guest_whose_io_takes_twice_as_long_brings_it_to_the_floor(each in 2_000u64..100_000) {
             let (mut pace, mut at) = (pace(Some(256 << 20), None), IoCounters::default());
             for _ in 0..STEPS + 3 {
-                pace.hear(second(&mut at, 50, each));
+                pace.look(second(&mut at, 50, each));
             }
             prop_assert_eq!(pace.amounts().threshold, pace.ceiling.threshold);
             let mut slow = each;
             for _ in 0..12 {
                 slow += slow / 8 + each;
-                pace.hear(second(&mut at, 50, slow));
+                pace.look(second(&mut at, 50, slow));
             }
             prop_assert_eq!(pace.amounts().threshold, pace.floor);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use volward_model::{
     CloneStatus, CopyFate, CopyMode, CopyPlan, DeviceId, IoCounters, Sectors, VolumeRef,
 };
-use volward_plan::{Amounts, Pace};
+use volward_plan::{Amounts, Pace, Reached};
 
 use super::Copies;
 use crate::ports::PortResult;
@@ -59,7 +59,11 @@ impl Copies {
             *region = status.region;
             *pace = Pace::new(status.region, &self.grant(volume));
         }
-        let amounts = pace.hear(counters);
+        let reached = Reached {
+            regions: status.hydrated,
+            at: self.ports.clock.monotonic(),
+        };
+        let amounts = pace.hear(counters, reached);
         if pacer.told == Some(amounts) {
             return Ok(());
         }

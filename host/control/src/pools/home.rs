@@ -22,25 +22,12 @@ impl Pools {
         found: &Home,
         right: &Home,
     ) -> Result<(), ControlError> {
-        self.observer.managed(pool)?;
-        let failed = |error| storage(request, &format!("the home of {pool}/{name}"), error);
-        let before = self.observer.snapshot(pool).map_err(failed)?;
-        let volume = self.observer.find(&before.info, name)?.volume.clone();
-        // Nothing of this node changes the home meanwhile; other nodes are known by what they attach.
-        let wait = self.settings.lock_wait;
-        let guard = self.state.volume_locks.take(&[volume.id], wait);
-        let _guard = guard.map_err(|_| ControlError::Waiting {
-            volume: volume.to_string(),
-            seconds: wait.as_secs(),
-        })?;
-        let snapshot = self.observer.snapshot(pool).map_err(failed)?;
-        let info = self.observer.find(&snapshot.info, name)?;
+        let doing = format!("the home of {pool}/{name}");
+        let failed = |error| storage(request, &doing, error);
+        let alone = self.observer.alone(request, pool, name, &doing)?;
+        let (info, seen) = (&alone.info, &alone.seen);
         let home = home_of(info).map_err(|refusal| refuse(request, refusal))?;
-        let seen = self
-            .observer
-            .volume_input(&snapshot, info)
-            .map_err(failed)?;
-        let heard = testimony(&self.settings.node, &home, &seen);
+        let heard = testimony(&self.settings.node, &home, seen);
         choose(&heard, &home, &info.volume, found, right)
             .map_err(|refusal| refuse(request, refusal))?;
         let is_home = |tag: &&String| tag.starts_with(HOME_TAG_PREFIX);
