@@ -19,7 +19,7 @@ const KBUILD: &str = include_str!("guest/Kbuild");
 /// What nodes may load; what these need comes along.
 const MODULES: &str = "virtio_pci virtio_blk virtio_net virtio_rng virtio_console \
     9pnet_virtio 9p erofs overlay ext4 loop tun bridge veth kvm autofs4 af_packet \
-    dm_mod dm_clone dm_thin_pool dm_snapshot dm_mirror dm_raid dm_flakey dm_delay dm_zero dm_bufio \
+    dm_mod dm_clone dm_thin_pool dm_snapshot dm_mirror dm_raid raid1 dm_flakey dm_delay dm_zero dm_bufio \
     dm_integrity dm_crypt dm_multipath dm_writecache dm_cache dm_cache_smq dm_log_writes \
     softdog i6300esb nvmet nvmet_tcp nvme_tcp nvme_fabrics scsi_debug sd_mod sg null_blk brd nbd \
     nf_tables nft_compat xt_conntrack vhost_net configfs crc32c_generic libcrc32c";
