@@ -154,6 +154,32 @@ impl KernelVersion {
         })
     }
 
+    /// `package=version` for apt: of this very version, or else the newest of the same sources.
+    ///
+    /// # Errors
+    /// When apt knows neither.
+    pub(crate) fn closest(&self, package: &str) -> Result<String> {
+        let known = run(Command::new("apt-cache").args(["madison", package]))?;
+        let version = self.closest_in(&known).ok_or_else(|| {
+            LabError::Machine(format!(
+                "apt has no {package} for the kernel {}: `apt-get update`, or wait until the archive has it",
+                self.package
+            ))
+        })?;
+        Ok(format!("{package}={version}"))
+    }
+
+    /// Of what `apt-cache madison` says, newest first.
+    fn closest_in<'a>(&self, known: &'a str) -> Option<&'a str> {
+        let versions = || known.lines().filter_map(|line| line.split('|').nth(1));
+        let versions = || versions().map(str::trim);
+        let sources = |version: &'a str| version.rsplit_once('-').map(|(sources, _)| sources);
+        let own = self.package.rsplit_once('-').map(|(sources, _)| sources);
+        versions()
+            .find(|version| *version == self.package)
+            .or_else(|| versions().find(|version| own.is_some() && sources(version) == own))
+    }
+
     /// `6.1.0-56`, in the names of the packages.
     pub(crate) fn abi(&self) -> &str {
         self.release.trim_end_matches("-amd64")
@@ -198,6 +224,20 @@ mod tests {
             source_line("Debian|trixie|trixie|main|http://a.example/"),
             None
         );
+    }
+
+    #[test]
+    fn what_the_archive_has_of_one_version_only_is_taken_of_the_same_sources() {
+        let kernel = KernelVersion {
+            release: "6.1.0-56-amd64".to_owned(),
+            package: "6.1.192-2".to_owned(),
+        };
+        let newer =
+            "kbuild | 6.1.192-3 | http://a.example x\nkbuild | 6.1.176-1 | http://a.example x\n";
+        assert_eq!(kernel.closest_in(newer), Some("6.1.192-3"));
+        let both = format!("{newer}kbuild | 6.1.192-2 | http://a.example x\n");
+        assert_eq!(kernel.closest_in(&both), Some("6.1.192-2"));
+        assert_eq!(kernel.closest_in("kbuild | 6.1.193-1 | x\n"), None);
     }
 
     #[test]

@@ -83,7 +83,6 @@ fn build(version: &KernelVersion, folder: &Path, progress: Progress) -> Result<(
         format!("linux-image-{release}"),
         format!("linux-headers-{release}"),
         format!("linux-headers-{abi}-common"),
-        format!("linux-kbuild-{series}"),
     ];
     let source = format!("linux-source-{series}");
 
@@ -93,6 +92,9 @@ fn build(version: &KernelVersion, folder: &Path, progress: Progress) -> Result<(
     for package in &mut wanted {
         *package = format!("{package}={}", version.package);
     }
+    // Programs that the build runs, of which the archive keeps one version: between the upload of a kernel and its
+    // signing that is the next one.
+    wanted.push(version.closest(&format!("linux-kbuild-{series}"))?);
     download(&wanted, scratch)?;
     stage.done();
 
