@@ -5,7 +5,7 @@
 //! included. A second's average is compared with the shortest one seen: additive increase, and
 //! multiplicative decrease where it is half as long again.
 //!
-//! Others wait behind it too: what is on its way is no more than what is copied in [`QUEUE`], so that sanlock's
+//! Others wait behind it too: what is on its way is no more than what is copied in a quarter of a second, so that sanlock's
 //! renewals reach a slow LUN in time (I2).
 
 use std::time::Duration;

@@ -132,6 +132,10 @@ impl Engine {
         let held = self.ports.leases.held(pool)?;
         match (volumes.iter().find(|v| held.contains_key(&v.id.lv)), said) {
             (None, Ok(())) => {}
+            // sanlock forgets a lease that it could not clear on the LUN, where it is this node's all the same.
+            (None, Err(error)) if self.ports.leases.style(pool) == LeaseStyle::Separate => {
+                return Err(error);
+            }
             (None, Err(error)) => {
                 let now = self.ports.volumes.pool(pool)?;
                 let active = |v: &VolumeRef| now.volume(v.id).is_some_and(|info| info.active);

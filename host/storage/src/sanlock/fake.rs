@@ -24,6 +24,10 @@ pub(crate) struct FakeWorld {
     pub(crate) leases: Vec<FakeLease>,
     /// The lockspace is being left: it is listed, and nobody can adopt anything in it.
     pub(crate) leaving: bool,
+    /// The LUN takes no writes: what is given up is forgotten here, and stays this node's there.
+    pub(crate) lun_fails: bool,
+    /// Names of leases that are this node's on the LUN and nobody's here.
+    pub(crate) left_on_lun: Vec<String>,
     /// What was told, in short.
     pub(crate) told: Vec<String>,
     version: u64,
@@ -119,9 +123,15 @@ impl Conversation for FakeConversation {
             .told
             .push(format!("acquire {mode} {}", names.join(" ")));
         assert!((1..=super::MOST_AT_ONCE).contains(&places.len()));
+        if world.lun_fails {
+            return Err(SanlockError::Code(-5));
+        }
         if let Some(obstacle) = places.iter().find_map(|p| world.obstacle(p, mode)) {
             return Err(obstacle);
         }
+        world
+            .left_on_lun
+            .retain(|left| !names.contains(&left.as_str()));
         drop(world);
         for place in places {
             self.sanlock.put(place, mode, Some(self.pid), false);
@@ -174,6 +184,10 @@ impl Conversation for FakeConversation {
             let gone =
                 |l: &FakeLease| l.pid == Some(pid) && !l.orphan && l.place.name == place.name;
             world.leases.retain(|lease| !gone(lease));
+            if world.lun_fails {
+                world.left_on_lun.push(place.name.clone());
+                outcome = Err(SanlockError::Code(-5));
+            }
         }
         outcome
     }

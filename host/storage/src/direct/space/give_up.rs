@@ -1,9 +1,9 @@
 //! The way back: devices first, then leases; and what is left where the lockspace is gone or being left.
 
-use volward_model::VolumeRef;
+use volward_model::{LeaseMode, VolumeRef};
 use volward_ports::{PortError, PortResult, Unmet};
 
-use super::{Space, is_registry};
+use super::{Space, is_registry, lv_of};
 use crate::lease::Entry;
 use crate::lease::claims::Held;
 use crate::sanlock::{MOST_AT_ONCE, Place, SanlockError};
@@ -36,7 +36,7 @@ impl Space {
     /// Gives up what is Volward's; never the lease of what is still mapped (I1).
     pub(in crate::direct) fn release(&mut self, volumes: &[VolumeRef]) -> PortResult<()> {
         let (entries, joined) = self.entries()?;
-        let (mut own, mut through_lvm) = (Vec::new(), Vec::new());
+        let (mut own, mut through_lvm, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
         for volume in volumes {
             let pid = self.world.pid();
             let held = self.claims().held(&entries, volume.id.lv, pid);
@@ -51,6 +51,9 @@ impl Space {
                 Some((Held::ThroughLvm, _)) => through_lvm.push(volume.clone()),
                 Some((Held::Orphan, entry)) if !joined && self.claims().own.contains(&entry.lv) => {
                     self.give_up_stranded(volume, &entry)?;
+                }
+                None if joined && self.claims().own.contains(&volume.id.lv) => {
+                    forgotten.push(volume.clone());
                 }
                 // Nothing of Volward's; the caller reads back.
                 Some((Held::ByHand | Held::Orphan, _)) | None => {}
@@ -70,12 +73,41 @@ impl Space {
                 claims.own.remove(&volume.id.lv);
             }
         }
+        self.clear(&forgotten)?;
         if !through_lvm.is_empty() {
             self.world.lvm_release(&self.pool, &through_lvm)?;
             let mut claims = self.claims();
             for volume in through_lvm.iter().filter(|volume| !is_registry(volume)) {
                 claims.through_lvm.remove(&volume.id.lv);
             }
+        }
+        Ok(())
+    }
+
+    /// A lease that was this daemon's, and that sanlock does not list any more: it could not be cleared on the LUN when it was
+    /// given up, and other nodes see this one as its holder as long as it lives. It is taken once more, and given up.
+    fn clear(&mut self, volumes: &[VolumeRef]) -> PortResult<()> {
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        let look = self.look()?;
+        for volume in volumes {
+            if self.world.mapper().is_mapped(volume.id)? {
+                return Err(still_mapped(volume));
+            }
+            // Removed meanwhile, its lease went with it.
+            if let Ok(lv) = lv_of(&look, volume) {
+                let place = [self.place(volume, lv)?];
+                let cleared = self
+                    .say(|sanlock| sanlock.acquire(&place, LeaseMode::Exclusive))
+                    .and_then(|()| self.say(|sanlock| sanlock.release(&place)));
+                match cleared {
+                    // Somebody else's, so it is not this node's.
+                    Ok(()) | Err(SanlockError::HeldElsewhere | SanlockError::HeldHere) => {}
+                    Err(error) => return Err(self.failed("clearing", &[volume], error)),
+                }
+            }
+            self.claims().own.remove(&volume.id.lv);
         }
         Ok(())
     }

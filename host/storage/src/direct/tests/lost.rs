@@ -16,6 +16,29 @@ fn i13_the_device_of_a_lease_that_was_lost_is_removed() {
     assert!(here.state().mapped.is_empty());
 }
 
+/// sanlock does not list it any more, and to other nodes it is this node's.
+#[test]
+fn a_lease_that_could_not_be_cleared_on_the_lun_is_cleared_when_it_is_given_up_again() {
+    let here = node();
+    let served = start(&here, &LeftByUs::default());
+    let plain = [volume(&here, "plain")];
+    served.take(&plain, LeaseMode::Exclusive).unwrap();
+    here.sanlock.world().lun_fails = true;
+    for _ in 0..2 {
+        served.release(&plain).unwrap_err();
+        assert_eq!(served.held(), []);
+        assert_eq!(here.sanlock.world().left_on_lun.len(), 1);
+    }
+    here.sanlock.world().lun_fails = false;
+    served.release(&plain).unwrap();
+    assert_eq!(served.held(), []);
+    assert!(here.sanlock.world().left_on_lun.is_empty());
+    // Once.
+    let told = here.sanlock.world().told.len();
+    served.release(&plain).unwrap();
+    assert_eq!(here.sanlock.world().told.len(), told);
+}
+
 #[test]
 fn a_lockspace_that_is_not_joined_is_said() {
     let here = node();
