@@ -21,7 +21,7 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     let mut checks = match daemon.lvm.activation_lists() {
         Ok(lists) => activation(&lists, pools),
         Err(error) => vec![bad(
-            "lvm.conf",
+            "activation lists",
             DoctorVerdict::Warning,
             format!("lvmconfig cannot be asked: {error}"),
             "see that the package lvm2 is whole",
@@ -72,7 +72,10 @@ fn activation(lists: &ActivationLists, pools: &[PoolSection]) -> Vec<DoctorCheck
         checks.extend(found.map(|check| in_pool(check, &pool.name)));
     }
     if checks.is_empty() {
-        checks.push(fine("lvm.conf", "no list keeps a pool from activation"));
+        checks.push(fine(
+            "activation lists",
+            "no list of lvm.conf keeps a pool from activation",
+        ));
     }
     checks
 }
