@@ -64,13 +64,19 @@ fn volumes(pools: &[PoolView]) -> String {
 /// `n1 (this node), n2, 3 dead`.
 fn nodes(members: &[PoolMember]) -> String {
     let shown = members.iter().map(|member| {
-        let name = member_name(member);
-        let state = &member.state;
-        match (member.own, *state == MemberState::Live) {
-            (true, true) => format!("{name} (this node)"),
-            (true, false) => format!("{name} (this node, {state})"),
-            (false, true) => name,
-            (false, false) => format!("{name} ({state})"),
+        let mut about = Vec::new();
+        if member.own {
+            about.push("this node".to_owned());
+        }
+        if member.state != MemberState::Live {
+            about.push(member.state.to_string());
+        }
+        if let Some(ms) = member.silent_ms {
+            about.push(format!("silent for {} s", ms / 1_000));
+        }
+        match about.is_empty() {
+            true => member_name(member),
+            false => format!("{} ({})", member_name(member), about.join(", ")),
         }
     });
     or_none(&shown.collect::<Vec<_>>().join(", "))
