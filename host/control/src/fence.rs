@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{DeviceId, LeaseMode, LvUuid, PoolName, Sharing, Table};
+use volward_plan::DiskForm;
 use volward_plan::fence::{Said, Standing};
-use volward_plan::{DiskForm, Unmet};
 
 use crate::observe::Observer;
 use crate::ports::{
@@ -360,7 +360,7 @@ fn said(answer: PortResult<LeaseStatus>) -> Said {
                 reason: "it does not say when the lockspace was renewed".to_owned(),
             },
         },
-        Err(PortError::Unmet(Unmet::NotJoined { .. })) => Said::NotJoined,
+        Err(PortError::Unmet(unmet)) if unmet.is_outside() => Said::NotJoined,
         Err(error) => Said::Silent {
             reason: error.to_string(),
         },

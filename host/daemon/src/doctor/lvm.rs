@@ -201,10 +201,20 @@ fn changed(seen: &[SeenAttachment]) -> Vec<DoctorCheck> {
                 &format!("attached volume {volume}"),
                 DoctorVerdict::Warning,
                 format!("instance {}: {}", a.stored.instance, a.notes().join("; ")),
-                "the guest goes on as it is; put a new name into its XML before its next start",
+                remedy_for(a),
             )
         })
         .collect()
+}
+
+fn remedy_for(changed: &SeenAttachment) -> &'static str {
+    if changed.vanished {
+        "stop the guest, or detach the volume: what was on it is gone"
+    } else if changed.is_renamed() {
+        "the guest goes on as it is; put the new name into its XML before its next start"
+    } else {
+        "the guest goes on as it is, and has the new size when it is stopped and started again"
+    }
 }
 
 #[cfg(test)]
