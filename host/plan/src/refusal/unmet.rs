@@ -111,14 +111,6 @@ pub enum Unmet {
     },
 }
 
-impl Unmet {
-    /// Whether this node has no lease in the pool's lockspace, nor gets one.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
-        matches!(self, Self::NotJoined { .. } | Self::GivenUp { .. })
-    }
-}
-
 impl From<Unmet> for Refusal {
     fn from(unmet: Unmet) -> Self {
         let message = unmet.to_string();
