@@ -151,7 +151,7 @@ impl LeaseWatch {
         if self.given_up && self.not_joined < LOOKS {
             return Standing::Lost {
                 reason:
-                    "sanlock has given up the pool's lockspace on this node, whose leases were lost"
+                    "sanlock has given up the pool's lockspace on this node: its leases were lost, or it is to be left"
                         .to_owned(),
                 regainable: false,
             };
