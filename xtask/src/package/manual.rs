@@ -7,13 +7,10 @@ pub(crate) fn page(packaged: &str) -> String {
         ".TH VOLWARD.TOML 5 \"\" \"\" Volward\n.SH NAME\nvolward.toml \\- the configuration of volwardd(8)\n\
          .SH SYNOPSIS\n/etc/volward/volward.toml\n.SH DESCRIPTION\n",
     );
-    let mut paragraphs = packaged.split("\n\n");
-    let opening = paragraphs.next().unwrap_or_default();
-    let opening: Vec<&str> = opening.lines().filter_map(comment).collect();
-    // The file's own heading names itself, and the way of writing is that of the file.
+    // The first paragraph is the file's own heading, about how it is written.
+    let paragraphs = packaged.split("\n\n").skip(1);
     text += "TOML, read by volwardd and by libvirt's hook when they start. `volward setup` writes the node's name\n\
              and its pools. An unknown key is refused; `volwardd \\-\\-check` checks the file.\n.SH KEYS\n";
-    debug_assert!(!opening.is_empty());
     for paragraph in paragraphs {
         section(paragraph, &mut text);
     }
