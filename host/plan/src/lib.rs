@@ -39,7 +39,7 @@ pub use input::{
     DiskForm, LocalAttachment, LocalCopies, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
 };
 pub use intent::{Precedence, precedence};
-pub use pace::{Amounts, Pace, Reached};
+pub use pace::{Amounts, Pace, Reached, Speeds};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};

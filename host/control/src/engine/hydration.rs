@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use volward_model::{DeviceId, DeviceRole, VolumeRef};
 
+use super::pacing::Pacer;
 use super::{Engine, StepError, clone_of, return_of};
 use crate::ports::PortError;
 use crate::state::Cancellation;
@@ -28,6 +29,7 @@ impl Engine {
         id: DeviceId,
         cancellation: &Cancellation,
     ) -> Result<(), StepError> {
+        let mut pacer = Pacer::default();
         loop {
             let info = self.ports.devices.get(id)?;
             let info = info.ok_or_else(|| PortError::Missing {
@@ -56,7 +58,11 @@ impl Engine {
             if cancellation.is_cancelled() {
                 return Err(StepError::Cancelled);
             }
-            self.ports.devices.wait_event(id, info.event, NAP)?;
+            let nap = match status.hydrating {
+                true => self.pace(volume, id, &status, &mut pacer),
+                false => NAP,
+            };
+            self.ports.devices.wait_event(id, info.event, nap)?;
         }
     }
 
