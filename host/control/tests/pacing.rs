@@ -137,6 +137,27 @@ fn i2_a_copy_before_the_start_and_a_write_back_are_paced_too() {
     }
 }
 
+#[test]
+fn a_copy_before_the_start_is_given_no_more_than_was_granted() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    // Four regions.
+    lab.policy
+        .say(Say::CopyWithin(CopyMode::BeforeStart, Bytes::kib(256)));
+    let volume = lab.volume("a");
+    let (clone, cluster) = (clone_of(&volume), lab.cluster.clone());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    n1.kernel.while_waiting(move |kernel, _| {
+        noted.lock().unwrap().push(kernel.amounts(clone).unwrap().0);
+        cluster.clock().advance(Duration::from_secs(1));
+        kernel.hydrate(clone, 4).unwrap();
+    });
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() > 4 && seen.iter().all(|n| *n == 4), "{seen:?}");
+}
+
 /// Whoever cannot see what the guest does copies on as before.
 #[test]
 fn a_kernel_that_does_not_tell_of_the_guests_io_keeps_nothing_from_being_copied() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use volward_model::{DeviceId, DeviceRole, VolumeRef};
+use volward_model::{CopyPlan, DeviceId, DeviceRole, VolumeRef};
 
 use super::pacing::Pacer;
 use super::{Engine, StepError, clone_of, return_of};
@@ -18,18 +18,20 @@ impl Engine {
     pub(crate) fn await_hydration(
         &self,
         volume: &VolumeRef,
+        granted: Option<CopyPlan>,
         cancellation: &Cancellation,
     ) -> Result<(), StepError> {
-        self.await_clone(volume, clone_of(volume), cancellation)
+        let pacer = Pacer::new(granted);
+        self.await_clone(volume, clone_of(volume), pacer, cancellation)
     }
 
     fn await_clone(
         &self,
         volume: &VolumeRef,
         id: DeviceId,
+        mut pacer: Pacer,
         cancellation: &Cancellation,
     ) -> Result<(), StepError> {
-        let mut pacer = Pacer::default();
         loop {
             let info = self.ports.devices.get(id)?;
             let info = info.ok_or_else(|| PortError::Missing {
@@ -69,7 +71,7 @@ impl Engine {
     /// `Step::AwaitWriteBack`: everything written back, and flushed.
     pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
         let id = return_of(volume);
-        self.await_clone(volume, id, &Cancellation::default())?;
+        self.await_clone(volume, id, Pacer::default(), &Cancellation::default())?;
         self.ports.devices.flush(id)?;
         Ok(())
     }

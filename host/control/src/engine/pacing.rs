@@ -15,12 +15,24 @@ use crate::ports::PortResult;
 /// What is remembered of a copy from look to look.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
+    /// What was granted, where no attachment says so yet.
+    granted: Option<CopyPlan>,
     /// Made at the first look that finds the clone copying, for regions of this size.
     pace: Option<(Sectors, Pace)>,
     /// What the clone was told last; `None`: nothing by this daemon.
     told: Option<Amounts>,
     /// The kernel does not say what the guest does, or does not take the amounts: told once.
     failed: bool,
+}
+
+impl Pacer {
+    /// Of a copy that somebody is about to get, with what was granted.
+    pub(super) fn new(granted: Option<CopyPlan>) -> Self {
+        Self {
+            granted,
+            ..Self::default()
+        }
+    }
 }
 
 impl Engine {
@@ -56,9 +68,11 @@ impl Engine {
         let counters = self.guests_io(volume)?;
         let at = self.ports.clock.monotonic();
         let returning = id.role == DeviceRole::Return;
+        let granted = pacer.granted;
         let new = || {
             let speed = self.speeds().of(&volume.pool, returning, at);
-            Pace::new(status.region, &self.grant(volume), speed)
+            let grant = granted.unwrap_or_else(|| self.grant(volume));
+            Pace::new(status.region, &grant, speed)
         };
         let (region, pace) = pacer.pace.get_or_insert_with(|| (status.region, new()));
         if *region != status.region {
@@ -97,7 +111,7 @@ impl Engine {
         Ok(all)
     }
 
-    /// What was granted to whoever has the volume here, or is about to get it: the most that is on its way.
+    /// What was granted to whoever has the volume here: the most that is on its way. A write-back has the defaults.
     fn grant(&self, volume: &VolumeRef) -> CopyPlan {
         let granted = {
             let table = self.state.attachment_table();
