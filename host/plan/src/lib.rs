@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`untouched`] | what a write-back need not move |
 //! | [`pace`] | how much of a copy is on its way at once |
 //! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
@@ -30,6 +31,7 @@ pub mod refusal;
 pub mod requested;
 pub mod service;
 pub mod step;
+pub mod untouched;
 pub mod witness;
 
 pub use attach::{AttachPlan, Grant};
@@ -44,3 +46,4 @@ pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};
 pub use step::{NextHome, Planned, Step};
+pub use untouched::untouched;

@@ -3,17 +3,20 @@
 
 mod bounded;
 mod counters;
+mod discard;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
 mod found;
 pub(crate) mod ioctl;
 mod links;
+mod regions;
 mod status;
 mod table;
 pub(crate) mod unawaited;
 mod wait;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +24,10 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, Table};
+use volward_model::{
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, RegionMap, Sectors,
+    Table,
+};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 pub use bounded::Bounded;
@@ -328,6 +334,26 @@ impl Devices for Dm {
         ] {
             by_uuid(id, |dev| dm.target_msg(dev, None, &message))
                 .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))?;
+        }
+        Ok(())
+    }
+
+    fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {
+        // dm-clone commits its metadata with each flush.
+        self.flush(id)?;
+        regions::of(&metadata)
+    }
+
+    fn pass_over(&self, id: DeviceId, region: Sectors, regions: &[Range<u64>]) -> PortResult<()> {
+        let device = blockdev::open(&id.dm_uuid(), true, OFlags::empty())?;
+        let bytes = region.bytes().0;
+        for run in regions {
+            discard::range(
+                &device.file,
+                run.start * bytes,
+                (run.end - run.start) * bytes,
+            )
+            .map_err(io(format!("cannot pass over regions of device {id}")))?;
         }
         Ok(())
     }
