@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{DeviceId, LeaseMode, LvUuid, PoolName, Sharing, Table};
+use volward_plan::DiskForm;
 use volward_plan::fence::{Said, Standing};
-use volward_plan::{DiskForm, Unmet};
 
 use crate::observe::Observer;
 use crate::ports::{
@@ -27,6 +27,9 @@ needs!(FencePorts {
     events: Events,
     tasks: Tasks,
 });
+
+/// Between two questions for the members of a lockspace: a node renews its lease every two I/O timeouts, 20 s by default.
+const MEMBERS_EVERY: Duration = Duration::from_secs(5);
 
 /// The fence of one node.
 pub(crate) struct Fence {
@@ -104,6 +107,7 @@ impl Fence {
             (standing, missing)
         };
         self.act(pool, &standing);
+        self.hear_members(pool, asked_at);
         if let (Standing::Lost { .. }, Said::Joined { generation, .. }) = (&standing, &said) {
             self.show_what_is_left(pool, *generation);
         }
@@ -117,6 +121,26 @@ impl Fence {
                 attachment.volume
             );
             self.cut_off(&attachment, reason, Cut::for_good());
+        }
+    }
+
+    /// Follows whether the other nodes renew their leases: what is seen of it in requests alone would come too late
+    /// to say since when one is silent.
+    fn hear_members(&self, pool: &PoolName, now: Duration) {
+        let is_due = {
+            let mut pools = self.state.followed();
+            let asked = &mut pools.entry(pool.clone()).or_default().members_at;
+            let is_due = asked.is_none_or(|at| now.saturating_sub(at) >= MEMBERS_EVERY);
+            if is_due {
+                *asked = Some(now);
+            }
+            is_due
+        };
+        // Who does not answer is heard of as the lockspace's standing.
+        if is_due && let Ok(members) = self.ports.leases.members(pool) {
+            let mut pools = self.state.followed();
+            let followed = pools.entry(pool.clone()).or_default();
+            followed.renewals.hear(now, &members);
         }
     }
 
@@ -336,7 +360,7 @@ fn said(answer: PortResult<LeaseStatus>) -> Said {
                 reason: "it does not say when the lockspace was renewed".to_owned(),
             },
         },
-        Err(PortError::Unmet(Unmet::NotJoined { .. })) => Said::NotJoined,
+        Err(PortError::Unmet(unmet)) if unmet.is_outside() => Said::NotJoined,
         Err(error) => Said::Silent {
             reason: error.to_string(),
         },

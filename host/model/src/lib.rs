@@ -33,7 +33,7 @@ pub use slot::{
 };
 pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
-    VolumeInfo, VolumeRef,
+    Renewal, VolumeInfo, VolumeRef,
 };
 pub use volward_record::{
     Access, Answer, Attachment, AttachmentKey, AttachmentState, Bytes, Combined, CopyFate,

@@ -12,8 +12,10 @@ use std::time::Duration;
 use volward_model::{HeldLease, LeaseMode, LvUuid};
 
 mod give_back;
+mod silence;
 
 pub use give_back::GiveBack;
+pub use silence::{Renewals, Silence};
 
 /// What the lease provider said of one pool, when it was asked last.
 #[derive(Clone, Debug, PartialEq, Eq)]

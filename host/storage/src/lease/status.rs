@@ -69,6 +69,8 @@ pub(super) struct Lockspace {
     pub(super) io_timeout: u64,
     /// How often this host-id has joined.
     pub(super) generation: u64,
+    /// Its leases are lost: sanlock waits for their processes to end, and leaves it then.
+    pub(super) given_up: bool,
 }
 
 impl Lockspace {
@@ -228,6 +230,7 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                         renewed: values.number("renewal_last_success")?,
                         io_timeout: u64::from(values.number::<u32>("io_timeout")?),
                         generation: values.number("host_generation")?,
+                        given_up: values.number::<u32>("space_dead")? != 0,
                     });
                 }
             }

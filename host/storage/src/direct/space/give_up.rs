@@ -1,7 +1,7 @@
 //! The way back: devices first, then leases; and what is left where the lockspace is gone or being left.
 
 use volward_model::{LeaseMode, VolumeRef};
-use volward_ports::{PortError, PortResult, Unmet};
+use volward_ports::{PortError, PortResult};
 
 use super::{Space, is_registry, lv_of};
 use crate::lease::Entry;
@@ -14,7 +14,7 @@ impl Space {
     fn entries(&mut self) -> PortResult<(Vec<Entry>, bool)> {
         match self.join() {
             Ok(account) => Ok((account.entries, !self.leaving)),
-            Err(PortError::Unmet(Unmet::NotJoined { .. })) => {
+            Err(PortError::Unmet(unmet)) if unmet.is_outside() => {
                 Ok((self.world.stranded(&self.pool)?, false))
             }
             Err(error) => Err(error),
