@@ -345,17 +345,7 @@ impl Devices for Dm {
     }
 
     fn pass_over(&self, id: DeviceId, region: Sectors, regions: &[Range<u64>]) -> PortResult<()> {
-        let device = blockdev::open(&id.dm_uuid(), true, OFlags::empty())?;
-        let bytes = region.bytes().0;
-        for run in regions {
-            discard::range(
-                &device.file,
-                run.start * bytes,
-                (run.end - run.start) * bytes,
-            )
-            .map_err(io(format!("cannot pass over regions of device {id}")))?;
-        }
-        Ok(())
+        discard::regions(id, region, regions)
     }
 
     fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {
