@@ -4,6 +4,7 @@ mod args;
 mod decisions;
 mod disk;
 mod exit;
+mod operations;
 mod output;
 mod run;
 mod show;

@@ -11,6 +11,7 @@
 //! | [`device`] | device-mapper devices of ours and their tables |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
+//! | [`volume_operation`] | operations on volumes, and the marks that they leave on them |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
@@ -19,6 +20,7 @@ pub mod device;
 pub mod handover;
 pub mod slot;
 pub mod volume;
+pub mod volume_operation;
 
 pub use copy::{CopyLayout, CopyLv, CopyStage};
 pub use device::{
@@ -32,6 +34,7 @@ pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
     VolumeInfo, VolumeRef,
 };
+pub use volume_operation::{Course, End, Mark, OperationId, VolumeOperation, VolumeTask};
 pub use volward_record::{
     Access, Answer, Attachment, AttachmentKey, AttachmentState, Bytes, Combined, CopyFate,
     CopyMode, CopyPlan, DecisionRecord, Denial, Difference, DiskAnswer, DiskFacts, Facts, Fault,

@@ -217,6 +217,7 @@ mod tests {
                 kind,
                 devices_file: None,
                 provider: None,
+                wipe: None,
             })
             .into()
     }

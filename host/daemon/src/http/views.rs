@@ -7,8 +7,8 @@ use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
     AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
-    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest,
-    VolumeView,
+    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeMark,
+    VolumeSetRequest, VolumeView,
 };
 use volward_control::SeenAttachment;
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
@@ -145,7 +145,7 @@ async fn seen(daemon: &Shared) -> Vec<SeenAttachment> {
 }
 
 /// This node's attachments, `own` as they were seen or are remembered, and what is not finished.
-fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
+pub(super) fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
     let unfinished = daemon.node.unfinished();
     let settled = own.iter().filter(|a| {
@@ -175,7 +175,7 @@ fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView>
 }
 
 /// The other nodes' attachments, and what could not be read.
-fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
+pub(super) fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
     let (elsewhere, unreadable) = daemon.node.attachments_elsewhere();
     let views = elsewhere.into_iter().map(|found| {
         let a = found.attachment;
@@ -342,7 +342,7 @@ fn lock_type(kind: &volward_model::PoolKind) -> Open<LockType> {
     }
 }
 
-fn volume_view(volume: &VolumeInfo) -> VolumeView {
+pub(super) fn volume_view(volume: &VolumeInfo) -> VolumeView {
     let found = volume.home();
     let home = match &found {
         Ok(home) => match home.copy() {
@@ -361,10 +361,11 @@ fn volume_view(volume: &VolumeInfo) -> VolumeView {
         home,
         home_node: copy.map(|(node, _)| node.to_string()),
         home_state: found.map(|home| VolumeHome::from(&home.state).into()),
+        mark: volume.mark().map(|mark| VolumeMark::from(&mark).into()),
     }
 }
 
-fn request() -> RequestId {
+pub(super) fn request() -> RequestId {
     RequestId(uuid::Uuid::new_v4())
 }
 
