@@ -20,6 +20,7 @@ use crate::settings::{Settings, needs};
 use crate::state::State;
 
 mod home;
+mod silent;
 mod troubles;
 
 pub use troubles::SlotTrouble;

@@ -32,7 +32,7 @@ pub use slot::{
 };
 pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
-    VolumeInfo, VolumeRef,
+    Renewal, VolumeInfo, VolumeRef,
 };
 pub use volume_operation::{Course, End, Mark, OperationId, VolumeOperation, VolumeTask};
 pub use volward_record::{

@@ -17,7 +17,7 @@ use super::handler::{Shared, at_once, blocking};
 use super::patience::Patience;
 use super::places;
 use super::problem::{Failure, plain};
-use super::views::{attached_elsewhere, attached_here, parse, request, volume_view};
+use super::views::{attached_here, other_view, parse, request, volume_view};
 
 /// Whoever waits is answered after so long at most, and may ask again: a connection that says nothing for
 /// longer looks dead to what is between.
@@ -170,9 +170,9 @@ pub(super) async fn volume(
                 format!("there is no volume {pool}/{name}; `volward pool ls` shows what there is");
             return Err(plain(ProblemCode::NotFound, "not-found", message).into());
         };
-        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
+        let elsewhere = daemon.node.attachments_elsewhere();
         let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
-        attachments.extend(elsewhere);
+        attachments.extend(elsewhere.attachments.into_iter().map(other_view));
         attachments.retain(|a| a.pool == pool.as_str() && a.volume == name.as_str());
         let about = |one: &Operated| is_about(one, &found.volume);
         let operations = daemon.node.operations().into_iter().filter(about);
@@ -180,7 +180,7 @@ pub(super) async fn volume(
             pool: pool.to_string(),
             volume: volume_view(found),
             attachments,
-            unreadable,
+            unreadable: elsewhere.unreadable,
             operations: operations.map(|one| view(&one)).collect(),
         })
     })

@@ -52,8 +52,8 @@ impl Refusal {
     #[must_use]
     pub fn fenced(volume: &VolumeRef, why: &str) -> Self {
         let message = format!(
-            "the I/O of {volume} is cut off on this node and stays so, because {why}; stop the \
-             instance and start it again"
+            "the I/O of {volume} is cut off on this node and stays so, because {why}; `volward unfence` gives it \
+             back where nobody can have had the volume meanwhile, else stop the instance and start it again"
         );
         Self::of(RefusalCode::Fenced, volume, message)
     }
