@@ -474,6 +474,35 @@ fn unsafe_code_is_where_it_may_be() {
     assert_eq!(found, may);
 }
 
+/// With this option LVM takes no lease of the volume: right where the lease is held and the volume grows, and
+/// the loss of somebody's volume with any other command.
+#[test]
+fn lvm_is_told_to_leave_a_lease_out_in_one_place() {
+    let mut files = Vec::new();
+    rust_files(&root().join("host"), &mut files);
+    files.retain(|file| !file.ends_with("tests.rs"));
+    let code = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("//"));
+        lines.filter(|line| line.contains("skiplv")).count()
+    };
+    let found: Vec<(String, usize)> = files
+        .iter()
+        .map(|file| {
+            (
+                file.strip_prefix(root()).unwrap().display().to_string(),
+                code(file),
+            )
+        })
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    let only = ("host/storage/src/lvm/operate.rs".to_owned(), 1);
+    assert_eq!(found, [only]);
+}
+
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod client;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod operation;
 pub mod pool;
 pub mod problem;
 pub mod view;
@@ -19,6 +20,10 @@ pub use attach::{
 };
 pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
+pub use operation::{
+    OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+};
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
 pub use view::{
@@ -30,8 +35,8 @@ pub use view::{
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;
 pub use words::{
-    Became, DomainEvent, Heard, Hook, LockType, Open, PolicyLevel, PolicyState, PoolKind, Said,
-    StepState, VolumeHome, Witness, Words,
+    Became, DomainEvent, Heard, Hook, LockType, Open, OperationKind, OperationState, PolicyLevel,
+    PolicyState, PoolKind, Said, StepState, VolumeHome, VolumeMark, Witness, Words,
 };
 
 /// The unix socket at which the daemon listens, unless its configuration says another.

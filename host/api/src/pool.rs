@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use volward_model::MemberState;
 
-use crate::words::{LockType, Open, PoolKind, VolumeHome};
+use crate::words::{LockType, Open, PoolKind, VolumeHome, VolumeMark};
 
 /// `POST /v1/pools`: turns a shared volume group into a pool. Doing it twice is harmless.
 /// Answers with its [`PoolView`].
@@ -79,6 +79,10 @@ pub struct VolumeView {
     /// The name of the node that has the copy; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home_node: Option<String>,
+    /// How it stands while an operation makes, deletes or grows it: nobody can attach it then. Absent of a
+    /// volume that is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Open<VolumeMark>>,
 }
 
 /// `POST /v1/volumes/set`. Answers with the changed [`VolumeView`].

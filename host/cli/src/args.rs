@@ -12,6 +12,7 @@ use volward_api::{DiskRequest, Said, Words};
 
 use crate::disk;
 use crate::exit;
+use crate::operations::{OperationCommand, RemoveArgs, SizedArgs};
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
 #[derive(Debug, Parser)]
@@ -35,9 +36,12 @@ pub(crate) enum Command {
     /// Pools: the volume groups Volward manages
     #[command(subcommand)]
     Pool(PoolCommand),
-    /// Volumes: what is allowed with one
+    /// Volumes: made, deleted, grown, shown; what is allowed with one
     #[command(subcommand)]
     Volume(VolumeCommand),
+    /// Operations on volumes of this node, which go on whoever waits for them
+    #[command(subcommand)]
+    Op(OperationCommand),
     /// Attach volumes to an instance on this node: all or none
     #[command(after_help = disk::help())]
     Attach(AttachArgs),
@@ -110,6 +114,18 @@ pub(crate) enum PoolCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VolumeCommand {
+    /// Make a volume; it reads as zeroes
+    Create(SizedArgs),
+    /// Delete a volume that nobody has; one that is gone is no error
+    Rm(RemoveArgs),
+    /// Give a volume at least this size, also while it is attached on this node
+    Extend(SizedArgs),
+    /// Show a volume: its size, who has it, what is done with it
+    Show {
+        /// The volume to show
+        #[arg(value_name = "POOL/VOLUME")]
+        volume: VolumePath,
+    },
     /// Change what is allowed with a volume
     Set {
         /// The volume to change

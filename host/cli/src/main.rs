@@ -5,6 +5,7 @@ mod decisions;
 mod disk;
 mod exit;
 mod manual;
+mod operations;
 mod output;
 mod run;
 mod setup;

@@ -15,7 +15,7 @@ use crate::args::{
 };
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{decisions, manual, setup, show, watch, workbench};
+use crate::{decisions, manual, operations, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -25,6 +25,20 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let client = if json { client } else { client.for_terminal() };
     match cli.command {
         Command::Pool(command) => pool(&client, json, command)?,
+        Command::Volume(VolumeCommand::Create(args)) => {
+            return operations::create(&client, json, args);
+        }
+        Command::Volume(VolumeCommand::Rm(args)) => {
+            return operations::remove(&client, json, args);
+        }
+        Command::Volume(VolumeCommand::Extend(args)) => {
+            return operations::extend(&client, json, args);
+        }
+        Command::Volume(VolumeCommand::Show { volume }) => {
+            let found = client.volume(&volume.pool, &volume.volume)?;
+            answer(json, &found, show::volume)?;
+        }
+        Command::Op(command) => return operations::operations(&client, json, command),
         Command::Volume(VolumeCommand::Set { volume, shareable }) => {
             let request = VolumeSetRequest {
                 pool: volume.pool.to_string(),

@@ -28,6 +28,11 @@ fn tables_and_stories_read_as_reviewed() {
         ("pool-init", "pool init vg0"),
         ("pool-ls", "pool ls"),
         ("volume-set", "volume set vg0/common --shareable yes"),
+        ("volume-create", "volume create vg0/new 10G --id c1"),
+        ("volume-create-plan", "volume create vg0/new 10G --dry-run"),
+        ("volume-show", "volume show vg0/new"),
+        ("op-ls", "op ls"),
+        ("op-show", "op show c2"),
         ("attach", &format!("attach {WEB1} {disks}")),
         ("attach-plan", &format!("attach {WEB1} {disks} --dry-run")),
         ("detach", &format!("detach {WEB1}")),
@@ -50,6 +55,30 @@ fn tables_and_stories_read_as_reviewed() {
         assert_eq!(ended.code, 0, "{arguments}: {}", ended.stderr);
         assert_golden(name, arguments, &ended);
     }
+}
+
+/// What waits for an operation ends with how that ended; what does not, when it is on record.
+#[test]
+fn an_operation_that_failed_is_a_failure_and_one_that_goes_on_is_none() {
+    let node = Node::with(healthy);
+    let refused = node.volward("op wait c2");
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(refused.stdout.contains("(held-here)"), "{}", refused.stdout);
+    let on_record = node.volward("volume rm vg0/new --no-wait");
+    assert_eq!(on_record.code, 0, "{}", on_record.stderr);
+    assert!(on_record.stdout.contains("running"), "{}", on_record.stdout);
+    // It was done before it could be taken back.
+    assert_eq!(node.volward("op cancel c1").code, 1);
+    assert_eq!(node.volward("volume create vg0/new ten").code, 2);
+    let seen: Vec<String> = node.seen().into_iter().map(|seen| seen.line).collect();
+    assert!(
+        seen.contains(&"POST /v1/volumes/delete".to_owned()),
+        "{seen:?}"
+    );
+    assert!(
+        seen.contains(&"GET /v1/operations/c2?wait_ms=30000".to_owned()),
+        "{seen:?}"
+    );
 }
 
 /// As a way out says it, and never one half of it.

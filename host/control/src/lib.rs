@@ -14,6 +14,7 @@
 //! | [`mod@attach`], [`detach`] | the two requests, from ask to answer |
 //! | [`copies`] | hydration, the switch to linear, writing back |
 //! | `fence` | follows the leases; cuts attachments off when they are lost, and gives I/O back |
+//! | `operate` | operations on volumes: asked for, on record, carried out in the background |
 //! | [`pools`], [`views`] | making pools, marking volumes; what there is to see |
 //! | [`recover`] | after a crash: completes, undoes or quarantines |
 //! | `retry` | tries again what failed for now, a worker a pool |
@@ -30,6 +31,7 @@ pub mod error;
 mod fence;
 pub mod node;
 pub mod observe;
+mod operate;
 pub mod pools;
 pub mod recover;
 mod retry;
@@ -43,8 +45,9 @@ pub use attach::{AttachDone, AttachRequest, DiskRequest};
 pub use detach::{DetachDone, DetachRequest, NotAfter};
 pub use error::ControlError;
 pub use node::Node;
+pub use operate::{OperationAsked, OperationRequest};
 pub use settings::{Ports, Settings};
-pub use state::{Cancellation, CopyMonitor, CopyView, Fenced};
+pub use state::{Cancellation, CopyMonitor, CopyView, Fenced, Operated};
 pub use views::{Elsewhere, PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
 /// The room `host/ports`.
 pub use volward_ports as ports;

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::fence::Fence;
 use crate::observe::{Observer, PoolSnapshot};
+use crate::operate::Operate;
 use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
 use crate::recover::{Recovered, Recovery};
@@ -25,6 +26,7 @@ use crate::views::{Elsewhere, SeenAttachment, Unfinished, Views};
 
 mod doctor;
 mod leases;
+mod operations;
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -38,6 +40,7 @@ pub struct Node {
     retries: Arc<Retries>,
     start_marks: Arc<StartMarks>,
     fence: Arc<Fence>,
+    operate: Arc<Operate>,
     views: Views,
 }
 
@@ -86,6 +89,7 @@ impl Node {
             writer: Mutex::default(),
         });
         let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
+        let operate = Operate::new(ports, &settings, (&state, &observer, &engine));
         let attach = Attach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -117,6 +121,7 @@ impl Node {
             retries,
             start_marks,
             fence,
+            operate,
             views,
         })
     }
@@ -140,10 +145,13 @@ impl Node {
     /// If the state cannot be read at all, or a start mark not be written; trouble with one pool
     /// or request is logged and kept with it instead.
     pub fn recover(&self) -> PortResult<Recovered> {
+        // First: a lease that an operation has is explained by it.
+        self.operate.load()?;
         let recovered = self.recovery.recover()?;
         self.fence.take_up();
         self.start_marks.rebuild()?;
         self.retries.wake();
+        self.operate.wake();
         Ok(recovered)
     }
 
@@ -212,6 +220,7 @@ impl Node {
     /// again: what fails beside a request is found here.
     pub fn try_again(&self) {
         self.retries.wake();
+        self.operate.wake();
     }
 
     /// Pools of which an instance has something here, or something that is not finished.

@@ -302,6 +302,12 @@ impl Pools {
         // Attaches of other nodes are seen by their intents, and see the mark again under their lease.
         let alone = self.observer.alone(request, pool, name, &doing)?;
         let (info, seen) = (&alone.info, &alone.seen);
+        if let Some(mark) = info.mark() {
+            return Err(refuse(
+                request,
+                Refusal::under_operation(&info.volume, &mark),
+            ));
+        }
         if info.shareable() == shareable {
             return Ok(Applied::Identity);
         }

@@ -1,14 +1,17 @@
 //! What a node is composed of: every port, and what the operator configured. Each use case takes
 //! the ports it names from here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{NodeName, PoolName};
+use volward_plan::NodeRoles;
+use volward_plan::operate::Wipe;
 
 use crate::ports::{
     Activation, Clock, Decisions, Devices, Events, FaultPoints, Journal, Leases, Machine, Marks,
-    Policy, Registry, Tasks, Volumes,
+    Operations, Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -21,6 +24,7 @@ pub struct Ports {
     pub devices: Arc<dyn Devices>,
     pub registry: Arc<dyn Registry>,
     pub journal: Arc<dyn Journal>,
+    pub operations: Arc<dyn Operations>,
     pub policy: Arc<dyn Policy>,
     pub decisions: Arc<dyn Decisions>,
     pub marks: Arc<dyn Marks>,
@@ -36,6 +40,8 @@ pub struct Ports {
 pub struct Settings {
     /// This node's name: sanlock's, stable over reboots.
     pub node: NodeName,
+    /// What this node is for.
+    pub roles: NodeRoles,
     /// Free words about the node, for policies.
     pub labels: Vec<(String, String)>,
     /// The shared pools.
@@ -58,6 +64,16 @@ pub struct Settings {
     /// What was cut off because leases were lost gets its I/O back by itself when they have been sound
     /// for so long; `None`: only when somebody asks for it.
     pub unfence_after: Option<Duration>,
+    /// When each shared pool's extents are zeroed; one that is not named: before they are used.
+    pub wipe: BTreeMap<PoolName, Wipe>,
+}
+
+impl Settings {
+    /// When a pool's extents are zeroed.
+    #[must_use]
+    pub fn wipe(&self, pool: &PoolName) -> Wipe {
+        self.wipe.get(pool).copied().unwrap_or_default()
+    }
 }
 
 /// Names the ports that a struct needs, and takes them from [`Ports`]: what a use case can touch

@@ -23,6 +23,7 @@ mod fences;
 mod followed;
 mod in_flight;
 mod monitor;
+mod operations;
 mod owed;
 mod volume_locks;
 
@@ -33,6 +34,8 @@ pub(crate) use followed::Followed;
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
+pub use operations::Operated;
+pub(crate) use operations::OperationBook;
 pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
 pub(crate) use volume_locks::{InstanceTurns, TurnGuard, VolumeGuard, VolumeLocks};
 
@@ -81,6 +84,8 @@ pub(crate) struct State {
     promised: Mutex<BTreeMap<VolumeId, u64>>,
     stopping: AtomicBool,
     unrecorded: Mutex<Vec<UnrecordedEnd>>,
+    /// Operations on volumes.
+    operations: Mutex<OperationBook>,
 }
 
 impl State {
@@ -109,6 +114,7 @@ impl State {
             promised: Mutex::default(),
             stopping: AtomicBool::new(false),
             unrecorded: Mutex::default(),
+            operations: Mutex::default(),
         }
     }
 
@@ -138,6 +144,11 @@ impl State {
 
     pub(crate) fn unrecorded(&self) -> MutexGuard<'_, Vec<UnrecordedEnd>> {
         unpoisoned(&self.unrecorded)
+    }
+
+    /// Operations on volumes. Never held while anything waits.
+    pub(crate) fn operations(&self) -> MutexGuard<'_, OperationBook> {
+        unpoisoned(&self.operations)
     }
 
     /// What failed for now and is tried again. Never held while anything waits.

@@ -8,6 +8,8 @@ use anyhow::Context;
 use serde::Deserialize;
 pub(crate) use volward_api::PoolKind;
 use volward_model::{NodeName, PoolName};
+use volward_plan::operate::Wipe;
+use volward_plan::{NodeRole, NodeRoles};
 use volward_policy::{Limits, LogLimits};
 
 mod check;
@@ -20,6 +22,9 @@ pub(crate) struct Config {
     /// The file it was read from.
     #[serde(skip)]
     pub(crate) file: PathBuf,
+    /// What this node is for: `control`, `compute`, or both.
+    #[serde(default)]
+    pub(crate) roles: Roles,
     /// This node.
     #[serde(default)]
     pub(crate) node: NodeSection,
@@ -49,6 +54,33 @@ pub(crate) struct Config {
     pub(crate) lab: LabSection,
 }
 
+/// `roles`: one or both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<RoleWord>")]
+pub(crate) struct Roles(pub(crate) NodeRoles);
+
+/// A role of a node.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RoleWord {
+    Control,
+    Compute,
+}
+
+impl TryFrom<Vec<RoleWord>> for Roles {
+    type Error = &'static str;
+
+    fn try_from(words: Vec<RoleWord>) -> Result<Self, Self::Error> {
+        let role = |word: &RoleWord| match word {
+            RoleWord::Control => NodeRole::Control,
+            RoleWord::Compute => NodeRole::Compute,
+        };
+        let roles: Vec<NodeRole> = words.iter().map(role).collect();
+        let named = NodeRoles::of(&roles).map(Self);
+        named.ok_or("roles names none; a node is \"control\", \"compute\" or both")
+    }
+}
+
 /// `[node]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -73,6 +105,18 @@ pub(crate) struct PoolSection {
     pub(crate) devices_file: Option<String>,
     /// Who takes a shared pool's leases; absent: [`Provider::DEFAULT`].
     pub(crate) provider: Option<Provider>,
+    /// When a shared pool's extents are zeroed; absent: before a guest can read them.
+    pub(crate) wipe: Option<WipeWord>,
+}
+
+/// When a pool's extents are zeroed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WipeWord {
+    BeforeUse,
+    AfterUse,
+    Both,
+    None,
 }
 
 /// Who takes a shared pool's leases and activates its volumes.
@@ -125,6 +169,13 @@ pub(crate) struct ApiSection {
     /// User ids of OpenStack's services: they attach and detach, and look.
     #[serde(default)]
     pub(crate) openstack_uids: Vec<u32>,
+    /// User ids of nova's compute service: it attaches and detaches, and looks.
+    #[serde(default)]
+    pub(crate) nova_uids: Vec<u32>,
+    /// User ids of Cinder's volume service: it makes, deletes and grows volumes, attaches them for
+    /// itself, and looks.
+    #[serde(default)]
+    pub(crate) cinder_uids: Vec<u32>,
     /// User ids of monitoring: they look, and change nothing.
     #[serde(default)]
     pub(crate) monitoring_uids: Vec<u32>,
@@ -290,6 +341,17 @@ impl PoolSection {
         match self.kind {
             PoolKind::Shared => Some(self.provider.unwrap_or(Provider::DEFAULT)),
             PoolKind::Local => None,
+        }
+    }
+
+    /// When its extents are zeroed.
+    pub(crate) fn wipe(&self) -> Wipe {
+        match self.wipe {
+            None => Wipe::default(),
+            Some(WipeWord::BeforeUse) => Wipe::BeforeUse,
+            Some(WipeWord::AfterUse) => Wipe::AfterUse,
+            Some(WipeWord::Both) => Wipe::Both,
+            Some(WipeWord::None) => Wipe::None,
         }
     }
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
-use volward_control::Unfinished;
+use volward_control::{Operated, Unfinished};
 use volward_model::PoolName;
+use volward_plan::permit::permit;
+use volward_plan::{Action, CallerKind};
 use volward_policy::{Level, PluginState, PluginStatus, Stray};
 
 use crate::config::{PoolKind, Switch};
 use crate::http::policies::{differing, rolled_back};
-use crate::http::rights::Role;
+use crate::http::rights::uids_of;
 use crate::wiring::Daemon;
 
 mod copies;
@@ -63,6 +65,7 @@ fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
         )));
     }
     checks.push(callers(daemon));
+    checks.push(permitted(daemon));
     checks.push(libvirt::hook(probes));
     checks.push(system::ordering(probes));
     checks.extend(policies(daemon));
@@ -70,6 +73,7 @@ fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
     checks.extend(leases::examine(daemon));
     checks.push(consistency(daemon, looked.inconsistent));
     checks.extend(unfinished(&daemon.node.unfinished()));
+    checks.extend(operations(&daemon.node.operations()));
     checks.extend(copies::examine(daemon));
     checks.extend(looked.volumes);
     checks.extend(starts::examine(daemon));
@@ -100,24 +104,37 @@ fn bad(
     }
 }
 
-/// Who may ask, and for what.
+/// Who may ask.
 fn callers(daemon: &Daemon) -> DoctorCheck {
-    let api = &daemon.config.api;
-    let uids = |uids: &[u32]| {
+    let kinds = CallerKind::ALL.into_iter().filter_map(|kind| {
+        let uids = uids_of(kind, &daemon.config.api);
         let uids: Vec<String> = uids.iter().map(ToString::to_string).collect();
-        uids.join(", ")
-    };
-    let roles = Role::ALL.into_iter().filter_map(|role| {
-        let who = match role {
-            Role::Root => "0".to_owned(),
-            Role::Openstack => uids(&api.openstack_uids),
-            Role::Monitoring => uids(&api.monitoring_uids),
-        };
-        let rights: Vec<String> = role.rights().iter().map(ToString::to_string).collect();
-        (!who.is_empty()).then(|| format!("{role} ({who}): {}", rights.join(", ")))
+        (!uids.is_empty()).then(|| format!("{kind} ({})", uids.join(", ")))
     });
-    let roles: Vec<String> = roles.collect();
-    fine("callers", roles.join("; "))
+    let kinds: Vec<String> = kinds.collect();
+    fine("callers", kinds.join("; "))
+}
+
+/// What is done here, and for whom: this node's part of the matrix.
+fn permitted(daemon: &Daemon) -> DoctorCheck {
+    let roles = daemon.node.settings().roles;
+    let rows = Action::ALL.into_iter().map(|action| {
+        let may = |kind: &CallerKind| permit(action, *kind, roles).is_ok();
+        let kinds: Vec<String> = CallerKind::ALL
+            .into_iter()
+            .filter(may)
+            .map(|kind| kind.to_string())
+            .collect();
+        match kinds.is_empty() {
+            true => format!("{action}: nobody here"),
+            false => format!("{action}: {}", kinds.join(", ")),
+        }
+    });
+    let rows: Vec<String> = rows.collect();
+    fine(
+        "permitted",
+        format!("the node is {roles}; {}", rows.join("; ")),
+    )
 }
 
 fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {
@@ -260,6 +277,24 @@ fn unfinished(found: &[Unfinished]) -> Vec<DoctorCheck> {
         )
     };
     found.iter().map(check).collect()
+}
+
+/// Operations on volumes that do not get on: their volumes are nobody's until they end.
+fn operations(found: &[Operated]) -> Vec<DoctorCheck> {
+    let stuck = found.iter().filter_map(|one| {
+        let trouble = one.trouble.as_ref().filter(|_| one.operation.end().is_none())?;
+        let (id, task) = (&one.operation.id, &one.operation.task);
+        Some(bad(
+            &format!("operation {id}"),
+            DoctorVerdict::Warning,
+            format!("{task}: {trouble}; failed {} time(s), tried again", one.failures),
+            format!(
+                "mend what it says failed; it goes on by itself then, and `volward op cancel {id}` has it \
+                 taken back where that is possible"
+            ),
+        ))
+    });
+    stuck.collect()
 }
 
 fn refusing(check: DoctorCheck) -> DoctorCheck {

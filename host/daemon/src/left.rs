@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use volward_control::ports::{
-    Devices, Journal, Operation, PortError, PortResult, StoredAttachment,
+    Devices, Journal, Operation, Operations, PortError, PortResult, StoredAttachment,
 };
 use volward_model::VolumeId;
 use volward_plan::Step;
@@ -14,7 +14,7 @@ use volward_storage::lease::LeftByUs;
 /// # Errors
 /// If the journal cannot be read.
 pub(crate) fn by_us(
-    journal: &dyn Journal,
+    (journal, operations): (&dyn Journal, &dyn Operations),
     devices: &dyn Devices,
     boot_id: &str,
 ) -> PortResult<LeftByUs> {
@@ -55,6 +55,10 @@ pub(crate) fn by_us(
             }
         }
     }
+    // One that was interrupted may have its volume's lease; nobody else has.
+    let operations = operations.operations()?.into_iter();
+    let open = operations.filter(|operation| operation.end().is_none());
+    attached.extend(open.filter_map(|operation| Some(operation.volume?.id)));
     begun.extend(&attached);
     Ok(LeftByUs {
         leased: begun,
@@ -133,7 +137,7 @@ mod tests {
         journal.begin(&entry("now", write_back("b"))).unwrap();
         journal.begin(&entry("before", write_back("c"))).unwrap();
         let devices = Dm::new(NamedFolder::at(&folder.path().join("dev")).unwrap());
-        let left = by_us(&journal, &devices, "now").unwrap();
+        let left = by_us((&journal, &journal), &devices, "now").unwrap();
         assert!(left.leased.contains(&volume("a").id) && left.leased.contains(&volume("b").id));
         assert!(!left.attached.contains(&volume("a").id));
         assert!(left.attached.contains(&volume("b").id));

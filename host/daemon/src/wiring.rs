@@ -119,6 +119,7 @@ impl Daemon {
         let database = folders.state.path_of(journal::DATABASE);
         let state = SqliteJournal::open(&folders.state)
             .with_context(|| format!("opening {}", database.display()))?;
+        let state = Arc::new(state);
         let decisions = Arc::new(Log::new(folders.state.clone(), config.decisions));
         let mut held = folders.held();
         held.extend(decisions.held().cloned());
@@ -143,7 +144,8 @@ impl Daemon {
             activation: storage.activation,
             devices: storage.devices,
             registry: storage.registry,
-            journal: Arc::new(state),
+            operations: state.clone(),
+            journal: state,
             policy: policies.clone(),
             decisions: decisions.clone(),
             marks: Arc::new(marks),
@@ -182,7 +184,7 @@ fn this_machine(parts: Parts<'_>) -> anyhow::Result<Storage> {
     let lvm = Arc::new(Lvm::new(exec, parts.tools, pools, parts.etc));
     let machine = Arc::new(Kernel::new());
     let devices = Arc::new(Bounded::new(Dm::new(parts.devices)));
-    let left = left::by_us(parts.state, &*devices, &machine.boot_id())?;
+    let left = left::by_us((parts.state, parts.state), &*devices, &machine.boot_id())?;
     let leases = Arc::new(provider(parts.config, &lvm, &left)?);
     Ok(Storage {
         volumes: lvm.clone(),
@@ -221,6 +223,7 @@ fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
     let of_kind = |kind| config.pool.iter().filter(move |p| p.kind == kind);
     Settings {
         node,
+        roles: config.roles.0,
         labels: config.node.labels.clone().into_iter().collect(),
         pools: of_kind(PoolKind::Shared).map(|p| p.name.clone()).collect(),
         local: of_kind(PoolKind::Local).map(|p| p.name.clone()).next(),
@@ -231,6 +234,9 @@ fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
         busy_for: Timeouts::seconds(config.timeouts.busy),
         stall_after: Timeouts::seconds(config.timeouts.stall),
         unfence_after: config.fence.after(),
+        wipe: of_kind(PoolKind::Shared)
+            .map(|pool| (pool.name.clone(), pool.wipe()))
+            .collect(),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::home::Home;
 use crate::ids::{NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
 use crate::units::Bytes;
+use crate::volume_operation::Mark;
 
 /// The tag that marks a volume as shareable; set by `volward volume set` (I18).
 pub const SHAREABLE_TAG: &str = "volward.shareable";
@@ -119,6 +120,12 @@ impl VolumeInfo {
     #[must_use]
     pub fn shareable(&self) -> bool {
         self.tags.iter().any(|tag| tag == SHAREABLE_TAG)
+    }
+
+    /// The mark of an operation that makes it, deletes it or grows it; `None` of a volume that is whole.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        Mark::from_tags(self.tags.iter().map(String::as_str))
     }
 
     /// One of Volward's own LVs (registry, copies): never a guest's.

@@ -93,6 +93,7 @@ pub fn attach(
             plan.grants.push(grant);
             continue;
         }
+        checks::operated(asked)?;
         checks::service(asked, answer)?;
         checks::path(input, asked, requester.instance)?;
         checks::complete(input, asked)?;

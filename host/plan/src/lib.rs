@@ -10,6 +10,8 @@
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
 //! | [`untouched`] | what a write-back need not move |
+//! | [`operate`] | what comes next of an operation on a volume, and whether it may begin |
+//! | [`permit`] | who may have what done on which node: one table |
 //! | [`pace`] | how much of a copy is on its way at once |
 //! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
@@ -25,7 +27,9 @@ pub mod geometry;
 pub mod home;
 pub mod input;
 pub mod intent;
+pub mod operate;
 pub mod pace;
+pub mod permit;
 pub mod recheck;
 pub mod refusal;
 pub mod requested;
@@ -42,6 +46,7 @@ pub use input::{
 };
 pub use intent::{Precedence, precedence};
 pub use pace::{Amounts, Pace, Reached, Speeds};
+pub use permit::{Action, CallerKind, NodeRole, NodeRoles};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};

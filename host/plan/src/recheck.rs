@@ -57,6 +57,9 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
         let message = format!("{what} cannot be attached: {reason}");
         return Recheck::Refused(Refusal::of(RefusalCode::SlotNewer, what, message));
     }
+    if let Some(mark) = now.info.mark() {
+        return Recheck::Refused(Refusal::under_operation(what, &mark));
+    }
     if now.info.volume != *what {
         return Recheck::Changed(format!("{what} is called {} now", now.info.volume));
     }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | here | the refusal, its codes, and what the checks of several plans share |
 //! | `made` | the refusals that a use case makes from what it met |
+//! | `operate` | those of operations on volumes |
+//! | `permit` | those of the matrix of permitted operations |
 //! | `unmet` | preconditions that a port found not to hold, and their refusals |
 
 use std::fmt;
@@ -14,6 +16,8 @@ use volward_model::{Home, NodeName, VolumeId, VolumeInfo, VolumeRef};
 use crate::fence::Silence;
 
 mod made;
+mod operate;
+mod permit;
 mod unmet;
 
 pub use unmet::Unmet;
@@ -152,6 +156,32 @@ codes! {
     RegistryFull => "registry-full",
     /// The daemon is being stopped.
     Stopping => "stopping",
+    /// An operation makes the volume.
+    BeingMade => "being-made",
+    /// An operation deletes the volume.
+    BeingDeleted => "being-deleted",
+    /// An operation grows the volume.
+    BeingGrown => "being-grown",
+    /// Another operation on the volume has not ended.
+    OperationOpen => "operation-open",
+    /// The operation's id was given to another request before.
+    OperationDiffers => "operation-differs",
+    /// The operation cannot be taken back any more.
+    TooLate => "too-late",
+    /// A volume of that name is there already.
+    NameTaken => "name-taken",
+    /// LVM or Volward keeps such names for itself.
+    NameReserved => "name-reserved",
+    /// The volume group has no room for it.
+    NoSpace => "no-space",
+    /// The volume has more than what was asked for.
+    WouldShrink => "would-shrink",
+    /// No node does what was asked for this kind of caller.
+    CallerMayNot => "caller-may-not",
+    /// This node lacks the role of making, deleting and changing volumes.
+    NotControl => "not-control",
+    /// This node lacks the role of running instances.
+    NotCompute => "not-compute",
 }
 
 impl fmt::Display for RefusalCode {

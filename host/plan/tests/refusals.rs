@@ -14,16 +14,20 @@ use volward_model::home::HomeState;
 use volward_model::{
     Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DeviceId,
     DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId, LeaseHolder, LeaseMode,
-    LvUuid, Sectors, Sharing, Space, VolumeId, VolumeInfo, VolumeRef,
+    LvUuid, Mark, OperationId, PoolInfo, PoolKind, Sectors, Sharing, Space, VolumeId, VolumeInfo,
+    VolumeRef, VolumeTask,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::home::write_back;
 use volward_plan::input::ForeignAttachment;
+use volward_plan::operate::{may_begin, may_change};
+use volward_plan::permit::permit;
 use volward_plan::recheck::recheck;
 use volward_plan::service::Kind;
 use volward_plan::{
-    DiskForm, DiskOptions, Expectation, LocalAttachment, LocalCopies, LocalPool, PlanInput,
-    Recheck, Refusal, RefusalCode, RequestedDisk, Unmet, VolumeInput, Watchdog,
+    Action, CallerKind, DiskForm, DiskOptions, Expectation, LocalAttachment, LocalCopies,
+    LocalPool, NodeRoles, PlanInput, Recheck, Refusal, RefusalCode, RequestedDisk, Unmet,
+    VolumeInput, Watchdog,
 };
 
 /// A refusal, and what makes it.
@@ -244,7 +248,254 @@ fn cases() -> Vec<Case> {
     cases.extend(kinds());
     cases.extend(requests());
     cases.extend(pools());
+    cases.extend(permitted());
+    cases.extend(operations());
     cases
+}
+
+fn task(word: &str, name: &str, size: u64) -> VolumeTask {
+    let (pool, name, size) = ("vg0".parse().unwrap(), name.parse().unwrap(), Bytes(size));
+    match word {
+        "create" => VolumeTask::Create { pool, name, size },
+        "delete" => VolumeTask::Delete { pool, name },
+        _ => VolumeTask::Extend { pool, name, size },
+    }
+}
+
+fn pool_of(volumes: Vec<VolumeInfo>) -> PoolInfo {
+    PoolInfo {
+        name: "vg0".parse().unwrap(),
+        vg: "g".repeat(32).parse().unwrap(),
+        kind: PoolKind::Shared,
+        size: Bytes::mib(1_024),
+        free: Bytes::mib(512),
+        extent: Bytes::mib(4),
+        partial: false,
+        autoactivation: false,
+        volumes,
+    }
+}
+
+fn marked(mark: &Mark) -> VolumeInput {
+    let mut volume = volume();
+    volume.info.tags.push(mark.tag());
+    volume
+}
+
+fn operations() -> Vec<Case> {
+    use RefusalCode as Code;
+    let by: OperationId = "cinder:7".parse().unwrap();
+    let from = Bytes::mib(512);
+    let node = "n1".parse().unwrap();
+    let gib = 1 << 30;
+    let begin =
+        |task: &VolumeTask| may_begin(&by, task, &pool_of(vec![volume().info])).unwrap_err();
+    let change = |word: &str, volume: &VolumeInput| {
+        may_change(&task(word, "root", gib), &node, volume).unwrap_err()
+    };
+    let of = |change: fn(&mut VolumeInput)| {
+        let mut volume = volume();
+        change(&mut volume);
+        volume
+    };
+    let new = Mark::New { by: by.clone() };
+    let dying = Mark::Dying { by: by.clone() };
+    let growing = Mark::Growing {
+        by: by.clone(),
+        from,
+    };
+    let attach = |mark: &Mark| attached(marked(mark), |_| {});
+    vec![
+        (Code::BeingMade, "attached while it is made", attach(&new)),
+        (
+            Code::BeingDeleted,
+            "attached while it is deleted",
+            attach(&dying),
+        ),
+        (
+            Code::BeingGrown,
+            "attached while it grows",
+            attach(&growing),
+        ),
+        (
+            Code::BeingGrown,
+            "attached with a mark of a later version",
+            attach(&Mark::Unknown {
+                tags: "volward.new=a/b".into(),
+            }),
+        ),
+        (
+            Code::BeingGrown,
+            "grown by two",
+            change("extend", &marked(&growing)),
+        ),
+        (
+            Code::BeingMade,
+            "grown while it is made",
+            change("extend", &marked(&new)),
+        ),
+        (
+            Code::OperationOpen,
+            "another one has not ended",
+            Refusal::operation_open(&task("delete", "root", 0), &by),
+        ),
+        (
+            Code::OperationDiffers,
+            "an id that was used",
+            Refusal::operation_differs(&by, &task("create", "root", gib)),
+        ),
+        (
+            Code::TooLate,
+            "cancelled when it has ended",
+            Refusal::too_late(&by, "has ended"),
+        ),
+        (
+            Code::NameTaken,
+            "made twice",
+            begin(&task("create", "root", gib)),
+        ),
+        (
+            Code::NameReserved,
+            "LVM's",
+            begin(&task("create", "snapshot1", 4096)),
+        ),
+        (
+            Code::NameReserved,
+            "LVM's part",
+            begin(&task("create", "a_tmeta", 4096)),
+        ),
+        (
+            Code::NameReserved,
+            "Volward's",
+            begin(&task("create", "volward-x", 4096)),
+        ),
+        (
+            Code::SizeUnsupported,
+            "nothing",
+            begin(&task("create", "new", 0)),
+        ),
+        (
+            Code::SizeUnsupported,
+            "half a sector",
+            begin(&task("create", "new", 1000)),
+        ),
+        (Code::NoSpace, "made", begin(&task("create", "new", gib))),
+        (
+            Code::NoSpace,
+            "grown",
+            begin(&task("extend", "root", 2 * gib)),
+        ),
+        (
+            Code::PoolIncomplete,
+            "a volume is made without a disk",
+            may_begin(
+                &by,
+                &task("create", "new", 4096),
+                &PoolInfo {
+                    partial: true,
+                    ..pool_of(vec![])
+                },
+            )
+            .unwrap_err(),
+        ),
+        (
+            Code::WouldShrink,
+            "less than it has",
+            may_change(&task("extend", "root", 4096), &node, &volume()).unwrap_err(),
+        ),
+        (
+            Code::NoWatchdog,
+            "zeroed without a watchdog",
+            Refusal::operation_without_watchdog(&task("create", "new", gib), &node),
+        ),
+        (
+            Code::HomeElsewhere,
+            "deleted while its data is in a copy",
+            change("delete", &at_home(split("n2"))),
+        ),
+        (
+            Code::HeldHere,
+            "deleted while attached",
+            change(
+                "delete",
+                &of(|v| v.here.push(here(instance(2), AttachmentState::Attached))),
+            ),
+        ),
+        (
+            Code::HeldHere,
+            "grown while quarantined",
+            change(
+                "extend",
+                &of(|v| v.here.push(here(instance(2), AttachmentState::Quarantined))),
+            ),
+        ),
+        (
+            Code::HeldElsewhere,
+            "grown while attached elsewhere",
+            change(
+                "extend",
+                &of(|v| {
+                    v.elsewhere.push(ForeignAttachment {
+                        host_id: 2,
+                        attachment: on_n2(instance(2)),
+                        silence: None,
+                    });
+                }),
+            ),
+        ),
+        (
+            Code::SlotUnreadable,
+            "deleted while nobody knows who has it",
+            change(
+                "delete",
+                &of(|v| {
+                    v.unreadable
+                        .push("the slot of n2 is torn; restart volwardd there".into())
+                }),
+            ),
+        ),
+        (
+            Code::SegmentType,
+            "deleted with snapshots",
+            change("delete", &of(|v| v.info.roles = vec!["origin".into()])),
+        ),
+        (
+            Code::NoOwnLease,
+            "deleted without a lease",
+            change("delete", &of(|v| v.info.own_lease = false)),
+        ),
+        (
+            Code::Internal,
+            "the registry deleted",
+            change(
+                "delete",
+                &of(|v| v.info.volume.name = "volward-registry".parse().unwrap()),
+            ),
+        ),
+    ]
+}
+
+fn permitted() -> Vec<Case> {
+    use RefusalCode as Code;
+    let [_, control, compute] = NodeRoles::ALL;
+    let refused = |action, caller, roles| permit(action, caller, roles).unwrap_err();
+    vec![
+        (
+            Code::CallerMayNot,
+            "nova deletes",
+            refused(Action::Delete, CallerKind::Nova, NodeRoles::default()),
+        ),
+        (
+            Code::NotControl,
+            "a compute node deletes",
+            refused(Action::Delete, CallerKind::Cinder, compute),
+        ),
+        (
+            Code::NotCompute,
+            "a control node attaches",
+            refused(Action::Attach, CallerKind::Nova, control),
+        ),
+    ]
 }
 
 fn holders() -> Vec<Case> {

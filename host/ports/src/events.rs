@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use volward_model::{DeviceId, InstanceId, LeaseMode, PoolName, RequestId, VolumeRef};
+use volward_model::{
+    DeviceId, InstanceId, LeaseMode, PoolName, RequestId, VolumeOperation, VolumeRef,
+};
 
 use super::journal::JournalEntry;
 
@@ -163,6 +165,16 @@ pub enum Event {
     },
     /// The state or the decision log does not have `what`.
     Unrecorded { what: String, reason: String },
+    /// An operation on a volume was asked for, and is on record.
+    OperationBegun { operation: VolumeOperation },
+    /// An operation on a volume has ended, as it says.
+    OperationEnded { operation: VolumeOperation },
+    /// An operation on a volume does not get on; it is tried again.
+    OperationTrouble {
+        operation: VolumeOperation,
+        failures: u32,
+        trouble: String,
+    },
     /// Something failed that is gone on without.
     Trouble { what: String, reason: String },
 }

@@ -17,6 +17,7 @@ mod journal;
 mod leases;
 mod marks;
 mod operation;
+mod operations;
 mod policy;
 mod registry;
 mod tasks;
@@ -36,6 +37,7 @@ pub use marks::{Marks, Unmarked};
 pub use operation::{
     Afterwards, Changes, LeavingVolume, Marked, MarksMismatch, Operation, Recovery, StepMark,
 };
+pub use operations::Operations;
 pub use policy::{Decisions, Policy};
 pub use registry::{REGISTRY_NODES, REGISTRY_SIZE, Registry};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks, Waiting};

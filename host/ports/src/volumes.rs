@@ -79,6 +79,19 @@ pub trait Volumes: Send + Sync {
     /// If there is no space, or another LV has the name.
     fn create(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)>;
 
+    /// The same, but inactive, and in a shared pool: what was in its extents is read by whoever activates
+    /// it. An LV of that name with the same tags and at least that size is taken as it is.
+    ///
+    /// # Errors
+    /// As [`create`](Volumes::create).
+    fn make(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)>;
+
+    /// Gives an LV that is not active anywhere another name.
+    ///
+    /// # Errors
+    /// If another LV has the name, or another node has it active.
+    fn rename(&self, volume: &VolumeRef, to: &VolumeName) -> PortResult<Applied>;
+
     /// Makes an LV that is active under the exclusive lease at least so large. What is on it
     /// stays.
     ///
@@ -86,7 +99,15 @@ pub trait Volumes: Send + Sync {
     /// If there is no space, or another node has it active.
     fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied>;
 
-    /// Removes an LV of a local pool, if there is one of that name *and* identity.
+    /// The same of an LV whose lease this node holds in any mode, for attachments: LVM is told not to take
+    /// it. LVM gives the active LV its new length.
+    ///
+    /// # Errors
+    /// As [`grow`](Volumes::grow).
+    fn grow_held(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied>;
+
+    /// Removes an LV that this node does not hold, if there is one of that identity. In a shared pool LVM
+    /// takes its exclusive lease for that, which proves that no node has it.
     ///
     /// # Errors
     /// [`Busy`](super::PortError::Busy) if it is open.
@@ -97,4 +118,18 @@ pub trait Volumes: Send + Sync {
     /// # Errors
     /// If the device is not the LV meant (I28), or cannot be written.
     fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()>;
+
+    /// Writes zeroes over `amount` from `start` on, and flushes: when it returns they are on the disks.
+    /// `shared`: attachments' devices stand on the LV, which do not reach so far.
+    ///
+    /// # Errors
+    /// As [`zero`](Volumes::zero); [`Deadline`](super::PortError::Deadline) if the disks take too long:
+    /// the writing goes on then, and the device stays open until it ends.
+    fn zero_range(
+        &self,
+        volume: &VolumeRef,
+        start: Bytes,
+        amount: Bytes,
+        shared: bool,
+    ) -> PortResult<()>;
 }

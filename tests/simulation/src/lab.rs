@@ -9,13 +9,14 @@ use uuid::Uuid;
 use volward_control::ports::{Clock, PortResult, Tasks};
 use volward_control::{
     AttachDone, AttachRequest, Cancellation, ControlError, DetachDone, DetachRequest, DiskRequest,
-    Node, Ports, Settings,
+    Node, OperationAsked, OperationRequest, Ports, Settings,
 };
 use volward_model::{
     Access, Bytes, DeviceId, InstanceId, MemberState, Origin, PoolName, Purpose, RequestId,
-    Sharing, VolumeId, VolumeRef,
+    Sharing, VolumeId, VolumeRef, VolumeTask,
 };
-use volward_plan::DiskForm;
+use volward_plan::operate::Wipe;
+use volward_plan::{DiskForm, NodeRoles};
 use volward_storage::events::FakeEvents;
 use volward_storage::fake::{FakeCluster, FakeNode};
 use volward_storage::journal::FakeJournal;
@@ -46,6 +47,8 @@ pub struct Lab {
     truth: Mutex<BTreeMap<VolumeId, Vec<u64>>>,
     /// What daemons started from now on give back by themselves after so long.
     pub unfence_after: Option<Duration>,
+    /// When daemons started from now on zero the extents of `san`.
+    pub wipe: Wipe,
     /// Real time a sleep takes; zero unless threads race.
     pub pause: Duration,
 }
@@ -115,6 +118,7 @@ impl Lab {
             policy: Arc::default(),
             truth: Mutex::default(),
             unfence_after: None,
+            wipe: Wipe::default(),
             pause: Duration::ZERO,
         }
     }
@@ -210,6 +214,7 @@ impl Lab {
             activation: port.clone(),
             devices: port.clone(),
             registry: port.clone(),
+            operations: Arc::new(self.journal(node)),
             journal: Arc::new(self.journal(node)),
             policy: self.policy.clone(),
             decisions: decisions.clone(),
@@ -227,6 +232,7 @@ impl Lab {
         };
         let settings = Settings {
             node: kernel.name().clone(),
+            roles: NodeRoles::default(),
             labels: Vec::new(),
             pools: [std::slice::from_ref(&self.pool), &self.others].concat(),
             local: self.local(node),
@@ -237,6 +243,7 @@ impl Lab {
             busy_for: Duration::from_secs(2),
             stall_after: Duration::from_secs(60),
             unfence_after: self.unfence_after,
+            wipe: BTreeMap::from([(self.pool.clone(), self.wipe)]),
         };
         Daemon {
             node: Node::new(settings, ports),
@@ -319,6 +326,14 @@ impl Daemon {
         Death::survive(|| self.node.detach(ask))
     }
 
+    /// Asks for an operation on a volume; `None` if the daemon died in it.
+    pub fn try_operation(
+        &self,
+        ask: &OperationRequest,
+    ) -> Option<Result<OperationAsked, ControlError>> {
+        Death::survive(|| self.node.ask_operation(ask))
+    }
+
     /// kill -9.
     pub fn kill(self) {
         self.kernel.crash();
@@ -380,6 +395,22 @@ pub fn ask(instance: InstanceId, disks: &[DiskRequest]) -> AttachRequest {
         disks: disks.to_vec(),
         dry_run: false,
         cancellation: Cancellation::default(),
+    }
+}
+
+/// An operation on a volume that is asked for, under that id.
+///
+/// # Panics
+/// If the text is no id.
+#[must_use]
+pub fn operation(id: &str, task: VolumeTask) -> OperationRequest {
+    let parsed = id.parse();
+    OperationRequest {
+        request: RequestId(Uuid::new_v4()),
+        uid: 0,
+        id: parsed.unwrap_or_else(|_| unreachable!("{id} is an id")),
+        task,
+        dry_run: false,
     }
 }
 

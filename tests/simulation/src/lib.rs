@@ -23,5 +23,5 @@ pub mod schedule;
 pub mod story;
 
 pub use doubles::{FakePolicy, Idle, Points, Say, TaskQueue};
-pub use lab::{Daemon, Lab, ask, detach_ask, disk, instance, read_only, shared};
+pub use lab::{Daemon, Lab, ask, detach_ask, disk, instance, operation, read_only, shared};
 pub use volward_storage::journal::FakeJournal;

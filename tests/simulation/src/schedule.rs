@@ -41,10 +41,10 @@ impl Baton {
     }
 
     fn before(&self, kernel: &FakeNode, call: &str) {
-        // A slot is written under a lock of the daemon's: whoever waits for that would keep the
-        // baton.
+        // A slot and the record of an operation are written under a lock of the daemon's: whoever waits
+        // for that would keep the baton.
         let Some(me) = ME.get() else { return };
-        if call != "write-registry" {
+        if !["write-registry", "journal-operation"].contains(&call) {
             self.give_back();
             self.await_turn(me);
         }

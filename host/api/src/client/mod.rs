@@ -5,6 +5,7 @@
 mod connection;
 mod error;
 mod http;
+mod operations;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -127,6 +128,12 @@ impl Client {
             true => terminal::read(json),
             false => serde_json::from_slice(json),
         }
+    }
+
+    /// How long each call may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Where the daemon is expected.

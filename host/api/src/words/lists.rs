@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use volward_model::{
-    Access, AttachmentState, CopyFate, CopyMode, CopyState, FaultKind, HomeState, MemberState,
-    Sharing,
+    Access, AttachmentState, CopyFate, CopyMode, CopyState, FaultKind, HomeState, Mark,
+    MemberState, Sharing, VolumeTask,
 };
 
 use super::Words;
@@ -231,6 +231,74 @@ pub enum Became {
     Failed,
 }
 
+/// What an operation does with a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationKind {
+    /// It is made.
+    Create,
+    /// It is deleted.
+    Delete,
+    /// It is grown.
+    Extend,
+}
+
+impl From<&VolumeTask> for OperationKind {
+    fn from(task: &VolumeTask) -> Self {
+        match task {
+            VolumeTask::Create { .. } => Self::Create,
+            VolumeTask::Delete { .. } => Self::Delete,
+            VolumeTask::Extend { .. } => Self::Extend,
+        }
+    }
+}
+
+/// How an operation on a volume stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationState {
+    /// It waits for its turn, or to be tried again.
+    Waiting,
+    /// It is being carried out.
+    Running,
+    /// What was begun is being taken back.
+    TakingBack,
+    /// All of it was done.
+    Done,
+    /// It was cancelled, and nothing of it is left.
+    Cancelled,
+    /// It was refused or failed, and nothing of it is left.
+    Failed,
+}
+
+/// How a volume stands that an operation has marked; nobody can attach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeMark {
+    /// It is being made.
+    New,
+    /// It is being deleted.
+    Dying,
+    /// It is being grown; who has it keeps it.
+    Growing,
+    /// It has a mark that the daemon does not understand.
+    Unknown,
+}
+
+impl From<&Mark> for VolumeMark {
+    fn from(mark: &Mark) -> Self {
+        match mark {
+            Mark::New { .. } => Self::New,
+            Mark::Dying { .. } => Self::Dying,
+            Mark::Growing { .. } => Self::Growing,
+            Mark::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
 /// How far a step of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -259,6 +327,12 @@ own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
 own_words!(Heard, "Heard": Agree, Leftovers, Silent, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
+own_words!(OperationKind, "OperationKind": Create, Delete, Extend);
+own_words!(
+    OperationState, "OperationState":
+    Waiting, Running, TakingBack, Done, Cancelled, Failed,
+);
+own_words!(VolumeMark, "VolumeMark": New, Dying, Growing, Unknown);
 own_words!(DoctorVerdict, "DoctorVerdict": Ok, Warning, Failed);
 own_words!(
     ProblemCode, "ProblemCode":
@@ -276,6 +350,9 @@ displayed_as_sent!(
     Said,
     Became,
     StepState,
+    OperationKind,
+    OperationState,
+    VolumeMark,
     Witness,
     Heard,
     DoctorVerdict,

@@ -53,6 +53,9 @@ fn each_list_has_one_set_of_words() {
     as_sent::<Said>();
     as_sent::<Became>();
     as_sent::<StepState>();
+    as_sent::<OperationKind>();
+    as_sent::<OperationState>();
+    as_sent::<VolumeMark>();
     as_sent::<Witness>();
     as_sent::<Heard>();
     as_sent::<DoctorVerdict>();

@@ -206,7 +206,8 @@ fn copied(grant: &CopyGrant) -> String {
     )
 }
 
-fn plan(steps: &[String]) -> String {
+/// What a dry run says would be done.
+pub(crate) fn plan(steps: &[String]) -> String {
     if steps.is_empty() {
         return "nothing would be done".to_owned();
     }
@@ -289,7 +290,7 @@ pub(crate) fn hydration_remark(h: &HydrationView) -> String {
 }
 
 /// Rounded down: 100 % is only what is complete.
-fn percent(done: u64, total: u64) -> String {
+pub(super) fn percent(done: u64, total: u64) -> String {
     let hundredths = u128::from(done) * 100;
     let percent = hundredths.checked_div(u128::from(total));
     percent.map_or_else(|| "-".to_owned(), |p| format!("{p} %"))
@@ -313,6 +314,6 @@ pub(super) fn or_none(text: &str) -> String {
     if text.is_empty() { "-" } else { text }.to_owned()
 }
 
-fn yes(is: bool) -> String {
+pub(super) fn yes(is: bool) -> String {
     if is { "yes" } else { "no" }.to_owned()
 }

@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod facts;
 mod lists;
+mod operations;
 mod policies;
 mod recover;
 
@@ -13,8 +14,9 @@ pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
-    attached, attachments, detached, fenced, hydration_remark, hydrations, pools, status, unfenced,
-    unreadable, volume_set,
+    attached, attachments, detached, fenced, hydration_remark, hydrations, plan, pools, status,
+    unfenced, unreadable, volume_set,
 };
+pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;
 pub(crate) use recover::recover;

@@ -31,6 +31,30 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "POST /v1/volumes/set" => json!({
             "name": "common", "id": "x:y", "size": 1, "shareable": true, "home": "pool",
         }),
+        "POST /v1/volumes/create" if seen.body.contains("\"dry_run\":true") => json!({
+            "plan": ["make it, 10 GiB, with the tag volward.new=c1", "take the tag volward.new=c1 off"],
+        }),
+        "POST /v1/volumes/create" | "POST /v1/volumes/delete" | "POST /v1/volumes/extend" => {
+            json!({"operation": operation("running")})
+        }
+        "GET /v1/operations/c1" => operation("done"),
+        "POST /v1/operations/cancel" => operation("taking-back"),
+        "GET /v1/operations/c2" => json!({
+            "id": "c2", "operation": "delete", "pool": "vg0", "volume": "old", "state": "failed",
+            "done": 0, "total": 0, "code": "held-here", "started_ms": NOW, "changed_ms": NOW,
+            "message": "vg0/old is attached to instance x on this node; detach it first",
+        }),
+        "GET /v1/operations" => json!([operation("running"), {
+            "id": "c3", "operation": "extend", "pool": "vg0", "volume": "web", "size": 1u64 << 30,
+            "state": "waiting", "done": 0, "total": 0, "started_ms": NOW, "changed_ms": NOW,
+            "trouble": "zeroing vg0/web did not finish within 60 s and was stopped",
+        }]),
+        "GET /v1/volumes" => json!({
+            "pool": "vg0",
+            "volume": {"name": "new", "id": "x:y", "size": 10u64 << 30, "shareable": false,
+                       "home": "pool", "home_state": "pool", "mark": "new"},
+            "attachments": [], "unreadable": [], "operations": [operation("running")],
+        }),
         "GET /v1/pools" => json!([pool(), broken_pool()]),
         "GET /v1/attachments" => attachments(),
         "GET /v1/cluster" => json!({"attachments": attachments(), "unreadable": []}),
@@ -60,6 +84,15 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
             "version": "0.1.0", "node": "n1", "quarantined": 1, "pools": ["vg0", "nvme"],
         }),
         other => panic!("no reply for {other}"),
+    })
+}
+
+/// A volume that is made.
+fn operation(state: &str) -> Value {
+    json!({
+        "id": "c1", "operation": "create", "pool": "vg0", "volume": "new", "volume_id": "x:y",
+        "size": 10u64 << 30, "state": state, "done": 3u64 << 30, "total": 10u64 << 30,
+        "started_ms": NOW, "changed_ms": NOW + 5_000,
     })
 }
 

@@ -17,7 +17,7 @@ const LEASE_PAUSE: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Exit codes prove nothing (I29): what counts is what sanlock says afterwards.
-    pub(super) fn lease(
+    pub(crate) fn lease(
         &self,
         pool: &PoolName,
         volumes: &[VolumeRef],
@@ -127,7 +127,7 @@ impl Engine {
 
     /// What counts is that lease and activation are gone, also where LVM complained: of a volume
     /// that vanished it knows nothing any more.
-    pub(super) fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+    pub(crate) fn release(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
         let said = self.patiently(|| self.give_up_leases(pool, volumes));
         let held = self.ports.leases.held(pool)?;
         match (volumes.iter().find(|v| held.contains_key(&v.id.lv)), said) {

@@ -245,6 +245,7 @@ impl Recovery {
             || info.is_internal()
             || self.state.uses(volume.id)
             || self.state.is_returning(volume.id)
+            || self.state.operations().has_open_on(volume.id)
             // What the data's own witnesses say of it is named already, and refused.
             || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
         let here = held.is_some() || snapshot.by_hand.contains(&volume.id.lv);

@@ -40,6 +40,7 @@ struct PoolPlaces {
     kind: Option<Spanned<Value>>,
     devices_file: Option<Spanned<Value>>,
     provider: Option<Spanned<Value>>,
+    wipe: Option<Spanned<Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,6 +86,13 @@ fn pools<'a>(config: &Config, places: &'a Places) -> Result<(), Found<'a>> {
                 pool.name
             );
             return Err((place.and_then(|p| p.provider.as_ref()), reason));
+        }
+        if pool.kind == PoolKind::Local && pool.wipe.is_some() {
+            let reason = format!(
+                "pool {} is local, where only copies are made, which show nothing old; take the line out",
+                pool.name
+            );
+            return Err((place.and_then(|p| p.wipe.as_ref()), reason));
         }
         let devices_file = pool.devices_file();
         if devices_file.contains('/') || devices_file == "system.devices" {

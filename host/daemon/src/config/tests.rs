@@ -122,6 +122,33 @@ fn an_empty_file_is_a_configuration_without_pools() {
     assert!(!config.lab.read_write_without_watchdog, "I26");
 }
 
+#[test]
+fn a_node_is_both_unless_its_roles_say_one() {
+    for (text, roles) in [
+        ("", "control and compute"),
+        (
+            "roles = [\"control\", \"compute\"]\n",
+            "control and compute",
+        ),
+        ("roles = [\"control\"]\n", "control"),
+        ("roles = [\"compute\"]\n", "compute"),
+    ] {
+        assert_eq!(parse(text).unwrap().roles.0.to_string(), roles, "{text}");
+    }
+    let none = refused("roles = []\n");
+    assert!(
+        none.starts_with("volward.toml line 1: roles names none"),
+        "{none}"
+    );
+    let other = refused("[node]\nname = \"n1\"\n[api]\nroles = [\"controll\"]\n");
+    assert!(other.contains("line 4"), "{other}");
+    let typo = refused("roles = [\"controll\"]\n");
+    assert!(
+        typo.contains("line 1") && typo.contains("compute"),
+        "{typo}"
+    );
+}
+
 fn refused(text: &str) -> String {
     let error = parse(text).unwrap_err().to_string();
     assert!(!error.contains('\n'), "one line: {error}");

@@ -230,6 +230,7 @@ mod tests {
                 kind,
                 devices_file: None,
                 provider: None,
+                wipe: None,
             })
             .into()
     }

@@ -345,6 +345,7 @@ mod tests {
             kind: PoolKind::Shared,
             devices_file: None,
             provider: Some(provider),
+            wipe: None,
         };
         let direct = orphans(&pool(Provider::Direct), &status(true)).unwrap();
         assert!(!direct.refuses_read_write, "{direct:?}");

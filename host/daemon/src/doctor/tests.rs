@@ -193,6 +193,7 @@ fn without_lvmlockd_read_write_is_refused_only_where_it_serves() {
         kind: PoolKind::Shared,
         devices_file: None,
         provider,
+        wipe: None,
     };
     let both = [pool("own", None), pool("lvms", Some(Provider::Lvmlockd))];
     let found = system::lvmlockd(&FakeSystem::default(), &both);

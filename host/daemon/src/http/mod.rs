@@ -11,6 +11,7 @@ mod handler;
 #[cfg(test)]
 mod hung;
 pub(crate) mod openapi;
+mod operations;
 mod outcome;
 mod patience;
 mod peer;
@@ -93,7 +94,7 @@ pub(crate) async fn serve(
     let api = daemon.config.api.clone();
     let door = Door::new(
         listener,
-        move |uid| rights::Role::of(uid, &api).is_some(),
+        move |uid| rights::kind_of(uid, &api).is_some(),
         LIMITS,
     );
     let server = axum::serve(door, app).with_graceful_shutdown(async move {

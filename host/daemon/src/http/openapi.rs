@@ -50,7 +50,7 @@ pub(crate) fn document() -> Value {
 
 fn parameter(taken: &Parameter, generator: &mut SchemaGenerator) -> Value {
     json!({
-        "name": taken.name, "in": "query", "required": taken.is_required, "description": taken.meaning,
+        "name": taken.name, "in": if taken.is_in_path { "path" } else { "query" }, "required": taken.is_required, "description": taken.meaning,
         "schema": (taken.takes)(generator),
     })
 }
@@ -72,7 +72,7 @@ fn operation(
     }
     let mut operation = json!({
         "summary": route.summary,
-        "operationId": format!("{}{}", route.method, route.path.replace('/', "_")),
+        "operationId": format!("{}{}", route.method, route.path.replace(['/', '{', '}'], "_")),
         "parameters": parameters,
         "responses": responses,
     });
@@ -180,6 +180,12 @@ mod tests {
             ("PoolView/lock_type", "sanlock none"),
             ("PoolMember/state", "unknown free live fail dead"),
             ("VolumeView/home_state", "pool split node returning"),
+            ("VolumeView/mark", "new dying growing unknown"),
+            ("OperationView/operation", "create delete extend"),
+            (
+                "OperationView/state",
+                "waiting running taking-back done cancelled failed",
+            ),
             ("DoctorCheck/verdict", "ok warning failed"),
         ] {
             let (schema, field) = field.split_once('/').unwrap();

@@ -8,10 +8,12 @@ use axum::serve::IncomingStream;
 use tokio::net::UnixStream;
 use volward_api::{Problem, ProblemCode};
 use volward_model::Origin;
+use volward_plan::permit::permit;
+use volward_plan::{Action, CallerKind, NodeRoles, RefusalCode};
 
 use super::door::Door;
 use super::problem::plain;
-use super::rights::{Right, Role};
+use super::rights::kind_of;
 use crate::config::ApiSection;
 
 /// The peer's credentials at the time it connected.
@@ -33,8 +35,8 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
     /// The caller's user id, as the kernel says it.
     pub(crate) uid: u32,
-    /// What it may do.
-    pub(crate) role: Role,
+    /// What `plan::permit` knows it as.
+    pub(crate) kind: CallerKind,
 }
 
 impl Peer {
@@ -59,38 +61,34 @@ impl Peer {
         let Some((uid, pid)) = self.credentials else {
             return Err(forbidden("the caller's credentials cannot be read"));
         };
-        let Some(role) = Role::of(uid, api) else {
+        let Some(kind) = kind_of(uid, api) else {
             return Err(forbidden(&format!(
                 "user id {uid} may not ask the daemon; run as root, or add it to \
                  api.openstack-uids (or api.monitoring-uids, to look) in /etc/volward/volward.toml"
             )));
         };
-        let origin = match role {
-            Role::Root => origin_of_root(pid),
-            Role::Openstack => Origin::Openstack,
-            Role::Monitoring => Origin::Other("monitoring".to_owned()),
+        let origin = match kind {
+            CallerKind::Root => origin_of_root(pid),
+            CallerKind::Openstack | CallerKind::Nova | CallerKind::Cinder => Origin::Openstack,
+            CallerKind::Monitoring => Origin::Other("monitoring".to_owned()),
         };
-        Ok(Caller { origin, uid, role })
+        Ok(Caller { origin, uid, kind })
     }
 }
 
 impl Caller {
-    /// Checks that the caller has a right.
+    /// Checks that a node of these roles does that for the caller.
     ///
     /// # Errors
     /// With the problem to answer.
-    pub(crate) fn must(&self, right: Right) -> Result<(), Problem> {
-        if self.role.may(right) {
-            return Ok(());
-        }
-        let who = Role::ALL.into_iter().filter(|role| role.may(right));
-        let who: Vec<String> = who.map(|role| role.to_string()).collect();
-        Err(forbidden(&format!(
-            "only {} may {right}, and user id {} has the role {}; `volward doctor` lists who may do what",
-            who.join(" and "),
-            self.uid,
-            self.role
-        )))
+    pub(crate) fn must(&self, action: Action, roles: NodeRoles) -> Result<(), Problem> {
+        permit(action, self.kind, roles).map_err(|refusal| {
+            let problem = match refusal.code {
+                RefusalCode::CallerMayNot => ProblemCode::Forbidden,
+                _ => ProblemCode::Refused,
+            };
+            plain(problem, refusal.code.as_str(), refusal.message)
+        })
     }
 }
 
@@ -129,6 +127,7 @@ mod tests {
         let api = ApiSection {
             openstack_uids: vec![42],
             monitoring_uids: vec![44],
+            ..ApiSection::default()
         };
         let caller = |credentials| Peer { credentials }.caller(&api);
         let openstack = caller(Some((42, 1))).unwrap();

@@ -1,4 +1,4 @@
-//! How many requests run at once: so many of each pool, and so many that only look for each role.
+//! How many requests run at once: so many of each pool, and so many that only look for each kind of caller.
 //! A pool that hangs has its own places full, and nobody else's. What needs only memory takes no
 //! place and no thread.
 
@@ -12,16 +12,16 @@ use tokio::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use volward_api::ProblemCode;
 use volward_model::PoolName;
+use volward_plan::CallerKind;
 
 use super::patience::Patience;
 use super::problem::{Failure, plain};
-use super::rights::Role;
 
 /// Attaches, detaches and changes of one pool at once. They share their looks and what they write, so
 /// that the more are at work the less each costs; each may wait for LVM, whose lane takes 128.
 const EACH_POOL: usize = 32;
-/// Requests of one role at once that look at pools, files or the logs.
-const EACH_ROLE: usize = 8;
+/// Requests of one kind of caller at once that look at pools, files or the logs.
+const EACH_KIND: usize = 8;
 /// What a request counts for at most in how long the next ones may take: one that waits for a guest to
 /// close its disk says nothing of them.
 const LONGEST_COUNTED: Duration = Duration::from_secs(10);
@@ -147,7 +147,7 @@ impl Room {
 #[derive(Debug)]
 pub(crate) struct Places {
     pools: BTreeMap<PoolName, Arc<Room>>,
-    roles: BTreeMap<Role, Arc<Room>>,
+    kinds: BTreeMap<CallerKind, Arc<Room>>,
     seeing: Arc<Semaphore>,
 }
 
@@ -163,13 +163,13 @@ impl Places {
             let room = Room::new(format!("pool {pool}"), EACH_POOL);
             (pool, room)
         });
-        let roles = Role::ALL.into_iter().map(|role| {
-            let of = format!("role {role}, which look at something");
-            (role, Room::new(of, EACH_ROLE))
+        let kinds = CallerKind::ALL.into_iter().map(|kind| {
+            let of = format!("{kind}, which look at something");
+            (kind, Room::new(of, EACH_KIND))
         });
         Self {
             pools: pools.collect(),
-            roles: roles.collect(),
+            kinds: kinds.collect(),
             seeing: Arc::new(Semaphore::new(1)),
         }
     }
@@ -199,9 +199,13 @@ impl Places {
     }
 
     /// A place among those who only look.
-    pub(super) async fn to_look(&self, role: Role, patience: Patience) -> Result<Place, Failure> {
+    pub(super) async fn to_look(
+        &self,
+        kind: CallerKind,
+        patience: Patience,
+    ) -> Result<Place, Failure> {
         let mut taken = Vec::new();
-        if let Some(room) = self.roles.get(&role) {
+        if let Some(room) = self.kinds.get(&kind) {
             taken.push(room.take(patience).await?);
         }
         Ok(Place {
@@ -252,14 +256,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readers_of_one_role_keep_back_no_other_role() {
+    async fn readers_of_one_kind_keep_back_no_other_kind() {
         let places = Places::new(pools(&["a"]));
         let mut readers = Vec::new();
-        for _ in 0..EACH_ROLE {
-            readers.push(places.to_look(Role::Monitoring, SOON).await.unwrap());
+        for _ in 0..EACH_KIND {
+            readers.push(places.to_look(CallerKind::Monitoring, SOON).await.unwrap());
         }
-        assert!(places.to_look(Role::Monitoring, SOON).await.is_err());
-        places.to_look(Role::Root, SOON).await.unwrap();
+        assert!(places.to_look(CallerKind::Monitoring, SOON).await.is_err());
+        places.to_look(CallerKind::Root, SOON).await.unwrap();
         places.in_pools(&pools(&["a"]), SOON).await.unwrap();
     }
 
@@ -268,7 +272,7 @@ mod tests {
     async fn a_place_goes_with_the_work_and_not_with_the_caller() {
         let places = Arc::new(Places::new(pools(&["a"])));
         let (end, ended) = std::sync::mpsc::channel::<()>();
-        let place = places.to_look(Role::Root, SOON).await.unwrap();
+        let place = places.to_look(CallerKind::Root, SOON).await.unwrap();
         let work = within(place, async {
             let place = taken();
             drop(tokio::task::spawn_blocking(move || {
@@ -277,10 +281,10 @@ mod tests {
             }));
         });
         work.await;
-        let free = || places.roles[&Role::Root].free.available_permits();
-        assert_eq!(free(), EACH_ROLE - 1);
+        let free = || places.kinds[&CallerKind::Root].free.available_permits();
+        assert_eq!(free(), EACH_KIND - 1);
         drop(end);
-        while free() < EACH_ROLE {
+        while free() < EACH_KIND {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,82 +1,67 @@
-//! Who may do what: a right for each route, and the rights of each kind of caller. One table; doctor
-//! prints it.
+//! Which kind of caller a user id is, by the configuration. What each kind may have done on which node is
+//! one table, in `plan::permit`.
 
-use std::fmt;
+use volward_plan::CallerKind;
 
 use crate::config::ApiSection;
 
-/// What a route needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Right {
-    /// To see what this node has and how it is.
-    Look,
-    /// To attach and detach an instance's volumes, and to ask why.
-    Serve,
-    /// To change what volumes and pools are, which policies serve, and to read the decision log,
-    /// which holds every tenant's words.
-    Administer,
-}
-
-impl fmt::Display for Right {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Look => "look",
-            Self::Serve => "attach and detach",
-            Self::Administer => "administer",
-        })
+/// The kind of a user id; `None` if it may ask nothing. Who is in several lists has the greatest right of
+/// them: Cinder's has what nova's has, and more.
+pub(crate) fn kind_of(uid: u32, api: &ApiSection) -> Option<CallerKind> {
+    if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+        Some(CallerKind::Root)
+    } else if api.cinder_uids.contains(&uid) {
+        Some(CallerKind::Cinder)
+    } else if api.openstack_uids.contains(&uid) {
+        Some(CallerKind::Openstack)
+    } else if api.nova_uids.contains(&uid) {
+        Some(CallerKind::Nova)
+    } else if api.monitoring_uids.contains(&uid) {
+        Some(CallerKind::Monitoring)
+    } else {
+        None
     }
 }
 
-/// A kind of caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    /// The user id 0, and the daemon's own user: libvirt's hook, and people.
-    Root,
-    /// `api.openstack-uids`.
-    Openstack,
-    /// `api.monitoring-uids`.
-    Monitoring,
+/// The user ids of a kind, as the configuration has them.
+pub(crate) fn uids_of(kind: CallerKind, api: &ApiSection) -> &[u32] {
+    match kind {
+        CallerKind::Root => &[0],
+        CallerKind::Openstack => &api.openstack_uids,
+        CallerKind::Nova => &api.nova_uids,
+        CallerKind::Cinder => &api.cinder_uids,
+        CallerKind::Monitoring => &api.monitoring_uids,
+    }
 }
 
-impl Role {
-    /// Every kind.
-    pub(crate) const ALL: [Self; 3] = [Self::Root, Self::Openstack, Self::Monitoring];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// The kind of a user id; `None` if it may ask nothing. Who is in both lists has the greater
-    /// right.
-    pub(crate) fn of(uid: u32, api: &ApiSection) -> Option<Self> {
-        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
-            Some(Self::Root)
-        } else if api.openstack_uids.contains(&uid) {
-            Some(Self::Openstack)
-        } else if api.monitoring_uids.contains(&uid) {
-            Some(Self::Monitoring)
-        } else {
-            None
+    #[test]
+    fn who_is_in_several_lists_has_the_greater_right() {
+        let api = ApiSection {
+            openstack_uids: vec![1, 2],
+            nova_uids: vec![2, 3, 5],
+            cinder_uids: vec![3, 4],
+            monitoring_uids: vec![4, 5, 6],
+        };
+        let kinds = [1, 2, 3, 4, 5, 6, 7].map(|uid| kind_of(uid, &api));
+        assert_eq!(
+            kinds,
+            [
+                Some(CallerKind::Openstack),
+                Some(CallerKind::Openstack),
+                Some(CallerKind::Cinder),
+                Some(CallerKind::Cinder),
+                Some(CallerKind::Nova),
+                Some(CallerKind::Monitoring),
+                None,
+            ]
+        );
+        assert_eq!(kind_of(0, &api), Some(CallerKind::Root));
+        for kind in CallerKind::ALL {
+            assert!(!uids_of(kind, &api).is_empty(), "{kind}");
         }
-    }
-
-    /// Its rights.
-    pub(crate) fn rights(self) -> &'static [Right] {
-        match self {
-            Self::Root => &[Right::Look, Right::Serve, Right::Administer],
-            Self::Openstack => &[Right::Look, Right::Serve],
-            Self::Monitoring => &[Right::Look],
-        }
-    }
-
-    /// Whether it may do what needs that right.
-    pub(crate) fn may(self, right: Right) -> bool {
-        self.rights().contains(&right)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Root => "root",
-            Self::Openstack => "openstack",
-            Self::Monitoring => "monitoring",
-        })
     }
 }

@@ -2,36 +2,36 @@
 
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    FenceReply, FenceRequest, HydrationView, PolicyView, PoolInitRequest, PoolView, ProblemCode,
-    RecoverReply, RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest,
-    VolumeSetRequest, VolumeView,
+    FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply, OperationView,
+    PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply, RollbackRequest, Said,
+    SetHomeRequest, StatusReply, UnfenceRequest, VolumeCreateRequest, VolumeDeleteRequest,
+    VolumeExtendRequest, VolumeReply, VolumeSetRequest, VolumeView,
 };
+use volward_plan::Action;
 
 use super::Peer;
 use super::handler::Shared;
 use super::patience::Patience;
 use super::places::{self, Place};
 use super::problem::{Failure, plain};
-use super::rights::Right;
-use super::{attach, decisions, explain, fence, policies, recover, views};
+use super::{attach, decisions, explain, fence, operations, policies, recover, views};
 
 /// One entry of the table.
 pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) method: &'static str,
     pub(super) summary: &'static str,
-    pub(super) right: Right,
+    pub(super) action: Action,
     waits: Waits,
     pub(super) query: &'static [Parameter],
     pub(super) body: Option<MakeSchema>,
@@ -50,12 +50,17 @@ enum Waits {
     InPools,
 }
 
+mod rejections;
+
+use rejections::{other_method, plain_rejections};
+
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
 /// A query parameter.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) is_required: bool,
+    pub(super) is_in_path: bool,
     pub(super) meaning: &'static str,
     pub(super) takes: MakeSchema,
 }
@@ -64,6 +69,7 @@ const fn parameter<T: JsonSchema>(name: &'static str, meaning: &'static str) -> 
     Parameter {
         name,
         is_required: false,
+        is_in_path: false,
         meaning,
         takes: schema::<T>,
     }
@@ -73,6 +79,13 @@ const fn required<T: JsonSchema>(name: &'static str, meaning: &'static str) -> P
     Parameter {
         is_required: true,
         ..parameter::<T>(name, meaning)
+    }
+}
+
+const fn in_path<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
+    Parameter {
+        is_in_path: true,
+        ..required::<T>(name, meaning)
     }
 }
 
@@ -91,7 +104,7 @@ fn reads<T: JsonSchema>(
         path,
         method: "get",
         summary,
-        right: Right::Look,
+        action: Action::Look,
         waits: Waits::ToLook,
         query,
         body: None,
@@ -111,7 +124,7 @@ fn does<B: JsonSchema, T: JsonSchema>(
         path,
         method: "post",
         summary,
-        right: Right::Administer,
+        action: Action::Administer,
         waits: Waits::ToLook,
         query: &[],
         body: Some(body),
@@ -121,9 +134,9 @@ fn does<B: JsonSchema, T: JsonSchema>(
 }
 
 impl Route {
-    /// The same for whoever has another right.
-    fn for_whoever_may(self, right: Right) -> Self {
-        Self { right, ..self }
+    /// The same for whoever may have something else done.
+    fn for_whoever_may(self, action: Action) -> Self {
+        Self { action, ..self }
     }
 
     /// The same, where all is said by the path; a body is not looked at.
@@ -154,21 +167,21 @@ pub(super) fn table() -> Vec<Route> {
             "Attach all disks of an instance, or none",
             post(attach::attach),
         )
-        .for_whoever_may(Right::Serve)
+        .for_whoever_may(Action::Attach)
         .waiting(Waits::InPools),
         does::<DetachRequest, DetachReply>(
             "/v1/detach",
             "Detach an instance's disks; what is not attached is no error",
             post(attach::detach),
         )
-        .for_whoever_may(Right::Serve)
+        .for_whoever_may(Action::Detach)
         .waiting(Waits::InPools),
         does::<ConfirmRequest, ConfirmReply>(
             "/v1/confirm",
             "Tell what became of an instance; nothing is changed",
             post(attach::confirm),
         )
-        .for_whoever_may(Right::Serve)
+        .for_whoever_may(Action::Detach)
         .waiting(Waits::Never),
         does::<FenceRequest, FenceReply>(
             "/v1/fence",
@@ -194,7 +207,63 @@ pub(super) fn table() -> Vec<Route> {
             "Mark a volume as shareable, or take the mark away",
             post(views::volume_set),
         )
+        .for_whoever_may(Action::Mark)
         .waiting(Waits::InPools),
+        reads::<VolumeReply>(
+            "/v1/volumes",
+            "One volume, with all that is known of it",
+            const { &[required::<String>("volume", "POOL/NAME")] },
+            get(operations::volume),
+        ),
+        does::<VolumeCreateRequest, OperationReply>(
+            "/v1/volumes/create",
+            "Make a volume that reads as zeroes; it is on record when this is answered, and goes on by itself",
+            post(operations::create),
+        )
+        .for_whoever_may(Action::Create)
+        .waiting(Waits::InPools),
+        does::<VolumeDeleteRequest, OperationReply>(
+            "/v1/volumes/delete",
+            "Delete a volume that nobody has; one that is gone is no error",
+            post(operations::delete),
+        )
+        .for_whoever_may(Action::Delete)
+        .waiting(Waits::InPools),
+        does::<VolumeExtendRequest, OperationReply>(
+            "/v1/volumes/extend",
+            "Give a volume at least this size, also while it is attached on this node",
+            post(operations::extend),
+        )
+        .for_whoever_may(Action::Extend)
+        .waiting(Waits::InPools),
+        reads::<Vec<OperationView>>(
+            "/v1/operations",
+            "Operations on volumes: those that have not ended, and the latest that have",
+            &[],
+            get(operations::list),
+        )
+        .waiting(Waits::Never),
+        reads::<OperationView>(
+            "/v1/operations/{id}",
+            "An operation on a volume, as it stands now or when it has ended",
+            const {
+                &[
+                    in_path::<String>("id", "what its caller calls it"),
+                    parameter::<u64>(
+                        "wait_ms",
+                        "answer when it has ended, or after so many milliseconds; 60000 at most",
+                    ),
+                ]
+            },
+            get(operations::show),
+        )
+        .waiting(Waits::Never),
+        does::<OperationCancelRequest, OperationView>(
+            "/v1/operations/cancel",
+            "Have an operation on a volume taken back, before its commit point",
+            post(operations::cancel),
+        )
+        .for_whoever_may(Action::Delete),
         reads::<Vec<AttachmentView>>(
             "/v1/attachments",
             "Attachments on this node",
@@ -244,7 +313,7 @@ pub(super) fn table() -> Vec<Route> {
             },
             get(explain::explain),
         )
-        .for_whoever_may(Right::Serve),
+        .for_whoever_may(Action::Explain),
         reads::<RecoverReply>(
             "/v1/recover",
             "Where a volume's data is, told by every witness this node has; nothing is changed",
@@ -274,14 +343,14 @@ pub(super) fn table() -> Vec<Route> {
             },
             get(decisions::list),
         )
-        .for_whoever_may(Right::Administer),
+        .for_whoever_may(Action::Administer),
         reads::<Vec<DecisionReply>>(
             "/v1/decisions/record",
             "Every decision of a request, whole",
             const { &[required::<String>("request", "a request id")] },
             get(decisions::records),
         )
-        .for_whoever_may(Right::Administer),
+        .for_whoever_may(Action::Administer),
         reads::<DoctorReply>(
             "/v1/doctor",
             "What is missing here",
@@ -323,75 +392,25 @@ async fn who_may_ask(
     next: Next,
 ) -> Result<Response, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
-    let (method, path) = (request.method().as_str(), request.uri().path());
+    let method = request.method().as_str();
+    // As the table has it: what stands for a parameter included.
+    let matched = request.extensions().get::<MatchedPath>();
+    let path = matched.map_or_else(|| request.uri().path(), MatchedPath::as_str);
     // The router answers HEAD by what serves GET.
     let method = if method == "HEAD" { "GET" } else { method };
     let asked = |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
     // What is not in the table is refused by the router, with what is.
     let mut place = Place::default();
     if let Some(route) = table().iter().find(asked) {
-        let refused = caller.must(route.right);
+        let refused = caller.must(route.action, daemon.node.settings().roles);
         refused.inspect_err(
-            |_| tracing::warn!(uid = caller.uid, role = %caller.role, method, path, "refused"),
+            |_| tracing::warn!(uid = caller.uid, kind = %caller.kind, method, path, "refused"),
         )?;
         if route.waits_for(request.uri().query()) == Waits::ToLook {
-            place = daemon.places.to_look(caller.role, patience).await?;
+            place = daemon.places.to_look(caller.kind, patience).await?;
         }
     }
     Ok(places::within(place, next.run(request)).await)
-}
-
-async fn other_method(method: Method) -> Response {
-    let message = format!("{method} is not served at this path; GET /openapi.json lists what is");
-    let problem = plain(ProblemCode::BadRequest, "bad-request", message);
-    (StatusCode::METHOD_NOT_ALLOWED, Json(problem)).into_response()
-}
-
-/// axum's own refusals (a body that is no JSON, say) are text; ours are problems.
-async fn plain_rejections(response: Response) -> Response {
-    let json = response
-        .headers()
-        .get("content-type")
-        .is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
-    if !response.status().is_client_error() || json {
-        return response;
-    }
-    let status = response.status();
-    let (_, body) = response.into_parts();
-    let text = axum::body::to_bytes(body, 64 << 10)
-        .await
-        .unwrap_or_default();
-    let message = match String::from_utf8_lossy(&text) {
-        _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
-            "the request's body is larger than 2 MiB, and more is not read".to_owned()
-        }
-        text if text.is_empty() => status.to_string(),
-        text => not_understood(&text),
-    };
-    let kind = match status {
-        StatusCode::NOT_FOUND => ProblemCode::NotFound,
-        _ => ProblemCode::BadRequest,
-    };
-    (status, Json(plain(kind, "bad-request", message))).into_response()
-}
-
-/// What is wrong with a body or a query, in words for the caller: axum's begin with its own types.
-fn not_understood(text: &str) -> String {
-    let beginnings = [
-        "Failed to deserialize the JSON body into the target type: ",
-        "Failed to parse the request body as JSON: ",
-        "Failed to deserialize query string: ",
-    ];
-    let what = beginnings.iter().find_map(|b| text.strip_prefix(b));
-    let Some(what) = what else {
-        return text.to_owned();
-    };
-    // All that serde says of a byte order mark, or of UTF-16.
-    let encoding = match what.ends_with("expected value at line 1 column 1") {
-        true => "; a body is JSON in UTF-8, without a byte order mark",
-        false => "",
-    };
-    format!("the request is not understood: {what}{encoding}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use volward_api::Client;
+use volward_plan::NodeRoles;
 use volward_storage::exec::Tools;
 
 use super::door::{Door, LIMITS};
@@ -41,15 +42,31 @@ impl Served {
     /// The same, with these lines in the section of the policies.
     pub(crate) fn for_policy(policy: &str) -> Self {
         let own = rustix::process::geteuid().as_raw();
-        Self::make(&[own], policy, "", |_| {})
+        let api = format!("openstack-uids = [{own}]");
+        Self::make("", &api, policy, "", |_| {})
     }
 
     /// The same, for root and these.
     pub(crate) fn for_users(uids: &[u32], more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
-        Self::make(uids, "", more, fill_policies)
+        let api = format!("openstack-uids = {uids:?}");
+        Self::make("", &api, "", more, fill_policies)
     }
 
-    fn make(uids: &[u32], policy: &str, more: &str, fill_policies: impl FnOnce(&Path)) -> Self {
+    /// The same on a node of these roles, where `api` says who may ask.
+    pub(crate) fn on_node(roles: NodeRoles, api: &str) -> Self {
+        let named = [(roles.control, "control"), (roles.compute, "compute")];
+        let named = named.into_iter().filter(|(has, _)| *has);
+        let named: Vec<&str> = named.map(|(_, name)| name).collect();
+        Self::make(&format!("roles = {named:?}\n"), api, "", "", |_| {})
+    }
+
+    fn make(
+        top: &str,
+        api: &str,
+        policy: &str,
+        more: &str,
+        fill_policies: impl FnOnce(&Path),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Another user is to reach the socket.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -58,7 +75,7 @@ impl Served {
         fill_policies(&policies);
 
         let config = Config::parse(
-            &text(folder.path(), uids, policy, more),
+            &(top.to_owned() + &text(folder.path(), api, policy, more)),
             Path::new("volward.toml"),
         )
         .unwrap();
@@ -118,7 +135,7 @@ pub(crate) fn daemon_over(folder: &Path) -> anyhow::Result<Daemon> {
 
 /// The same, with these sections.
 pub(crate) fn daemon_with(folder: &Path, more: &str) -> anyhow::Result<Daemon> {
-    let config = Config::parse(&text(folder, &[], "", more), Path::new("volward.toml"))?;
+    let config = Config::parse(&text(folder, "", "", more), Path::new("volward.toml"))?;
     Daemon::with_tools(config, &no_tools())
 }
 
@@ -131,7 +148,7 @@ fn no_tools() -> Tools {
     }
 }
 
-fn text(folder: &Path, uids: &[u32], policy: &str, more: &str) -> String {
+fn text(folder: &Path, api: &str, policy: &str, more: &str) -> String {
     let folder = folder.display();
     format!(
         "[node]\nname = \"n1\"\n\
@@ -139,6 +156,6 @@ fn text(folder: &Path, uids: &[u32], policy: &str, more: &str) -> String {
          [paths]\nsocket = \"{folder}/sock\"\nstate = \"{folder}/state\"\n\
          policies = \"{folder}/policies.d\"\ndevices = \"{folder}/dev\"\n\
          marks = \"{folder}/marks\"\nworkbench = \"/nonexistent\"\n\
-         [api]\nopenstack-uids = {uids:?}\n{more}"
+         [api]\n{api}\n{more}"
     )
 }

@@ -11,6 +11,9 @@ use volward_api::{
     StatusReply, VolumeSetRequest,
 };
 
+use volward_plan::permit::permit;
+use volward_plan::{CallerKind, NodeRoles, RefusalCode};
+
 use super::openapi;
 use super::routes::table;
 use super::testing::Served;
@@ -70,7 +73,8 @@ fn a_foreign_user_gets_forbidden_whatever_is_asked() {
     for route in routes {
         let method = route.method.to_uppercase();
         // Without body and query: nobody looks at these before it is known who asks.
-        let (status, body) = not_as_root(|| ask(&socket, &method, route.path));
+        let path = route.path.replace("{id}", "nobody");
+        let (status, body) = not_as_root(|| ask(&socket, &method, &path));
         assert_eq!(
             (status, body["code"].as_str()),
             (403, Some("forbidden")),
@@ -92,6 +96,82 @@ fn a_foreign_user_gets_forbidden_whatever_is_asked() {
         problem.message.contains(&uid) && problem.message.contains("openstack-uids"),
         "{problem:?}"
     );
+}
+
+/// The whole matrix, through the socket: every route, each kind of caller, each role of a node.
+#[test]
+fn every_route_is_refused_where_the_matrix_says_so_and_nowhere_else() {
+    let uid = uid_that_is_not_root();
+    // Whoever is not root and runs the daemon is as root to it.
+    let kinds = match rustix::process::geteuid().is_root() {
+        true => &CallerKind::ALL[1..],
+        false => &CallerKind::ALL[..1],
+    };
+    for kind in kinds.iter().copied() {
+        for roles in NodeRoles::ALL {
+            let api = match kind {
+                CallerKind::Root => String::new(),
+                kind => format!("{kind}-uids = [{uid}]"),
+            };
+            let served = Served::on_node(roles, &api);
+            let socket = served.socket();
+            for route in table() {
+                let method = route.method.to_uppercase();
+                let path = route.path.replace("{id}", "nobody");
+                let (status, body) = not_as_root(|| ask(&socket, &method, &path));
+                let expected = permit(route.action, kind, roles).err();
+                let case = format!("{kind} on {roles}: {method} {path}: {status} {body}");
+                match expected {
+                    Some(refusal) => {
+                        assert_eq!(body["code"], refusal.code.as_str(), "{case}");
+                        let status_of = match refusal.code {
+                            RefusalCode::CallerMayNot => 403,
+                            _ => 409,
+                        };
+                        assert_eq!(status, status_of, "{case}");
+                    }
+                    None => {
+                        let refused = ["caller-may-not", "not-control", "not-compute", "forbidden"];
+                        let code = body["code"].as_str().unwrap_or_default();
+                        assert!(!refused.contains(&code), "{case}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_operation_that_nobody_knows_is_not_found_and_a_bad_id_is_said() {
+    let served = Served::new("", |_| {});
+    let socket = served.socket();
+    let of = |(status, body): (u16, Value)| (status, body["code"].as_str().map(str::to_owned));
+    let unknown = of(ask(&socket, "GET", "/v1/operations/nobody?wait_ms=5000"));
+    assert_eq!(
+        unknown,
+        (404, Some("not-found".to_owned())),
+        "at once, for it may never come"
+    );
+    let bad = of(ask(&socket, "GET", "/v1/operations/a%20b"));
+    assert_eq!(bad, (400, Some("bad-request".to_owned())));
+    assert_eq!(served.client().operations().unwrap(), []);
+    let cancel = ask_with(
+        &socket,
+        "POST",
+        "/v1/operations/cancel",
+        r#"{"id": "nobody"}"#,
+    );
+    assert_eq!(of(cancel), (404, Some("not-found".to_owned())));
+    let nowhere = r#"{"pool": "vg0", "volume": "a", "size": 4096}"#;
+    let nowhere = ask_with(&socket, "POST", "/v1/volumes/create", nowhere);
+    assert_eq!(of(nowhere), (404, Some("not-found".to_owned())));
+    let (status, _) = ask_with(
+        &socket,
+        "POST",
+        "/v1/volumes/create",
+        r#"{"pool": "vg0", "id": "a/b"}"#,
+    );
+    assert_eq!(status, 422);
 }
 
 #[test]

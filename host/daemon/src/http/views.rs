@@ -7,8 +7,8 @@ use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
     AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
-    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeSetRequest,
-    VolumeView,
+    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeMark,
+    VolumeSetRequest, VolumeView,
 };
 use volward_control::SeenAttachment;
 use volward_control::views::ClusterAttachment;
@@ -147,7 +147,7 @@ async fn seen(daemon: &Shared) -> Vec<SeenAttachment> {
 }
 
 /// This node's attachments, `own` as they were seen or are remembered, and what is not finished.
-fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
+pub(super) fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
     let unfinished = daemon.node.unfinished();
     let settled = own.iter().filter(|a| {
@@ -177,7 +177,7 @@ fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView>
 }
 
 /// Another node's attachment.
-fn other_view(found: ClusterAttachment) -> AttachmentView {
+pub(super) fn other_view(found: ClusterAttachment) -> AttachmentView {
     let a = found.attachment;
     let name = found.volume.as_ref();
     AttachmentView {
@@ -341,7 +341,7 @@ fn lock_type(kind: &volward_model::PoolKind) -> Open<LockType> {
     }
 }
 
-fn volume_view(volume: &VolumeInfo) -> VolumeView {
+pub(super) fn volume_view(volume: &VolumeInfo) -> VolumeView {
     let found = volume.home();
     let home = match &found {
         Ok(home) => match home.copy() {
@@ -360,10 +360,11 @@ fn volume_view(volume: &VolumeInfo) -> VolumeView {
         home,
         home_node: copy.map(|(node, _)| node.to_string()),
         home_state: found.map(|home| VolumeHome::from(&home.state).into()),
+        mark: volume.mark().map(|mark| VolumeMark::from(&mark).into()),
     }
 }
 
-fn request() -> RequestId {
+pub(super) fn request() -> RequestId {
     RequestId(uuid::Uuid::new_v4())
 }
 

@@ -23,6 +23,14 @@ pub(super) fn identity(disk: &RequestedDisk) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A volume that an operation makes, deletes or grows is given to nobody until that has ended.
+pub(super) fn operated(disk: &RequestedDisk) -> Result<(), Refusal> {
+    match disk.input.info.mark() {
+        Some(mark) => Err(Refusal::under_operation(disk.volume(), &mark)),
+        None => Ok(()),
+    }
+}
+
 /// What LVM makes of the volume: whether it has a lease that keeps the nodes apart, and whether it
 /// can be active on several of them.
 pub(super) fn service(disk: &RequestedDisk, answer: &DiskAnswer) -> Result<(), Refusal> {

@@ -71,6 +71,15 @@ impl Events for EventLog {
             Event::PoolUnusable { pool, reason } => error!(%pool, %reason, "this pool cannot be used yet"),
             Event::Unseen { pool, what, reason } => warn!(%pool, what, %reason, "not shown to other nodes yet"),
             Event::Unrecorded { what, reason } => error!(%what, %reason, "not recorded"),
+            Event::OperationBegun { operation } =>
+                info!(request = %operation.request, id = %operation.id, task = %operation.task, uid = operation.uid, "begun"),
+            Event::OperationEnded { operation } => info!(
+                request = %operation.request, id = %operation.id, task = %operation.task, end = ?operation.end(), "ended"
+            ),
+            Event::OperationTrouble { operation, failures, trouble } => warn!(
+                request = %operation.request, id = %operation.id, task = %operation.task, failures, %trouble,
+                "not finished; trying again"
+            ),
             Event::Trouble { what, reason } => warn!(%what, %reason, "failed; going on without it"),
         }
     }

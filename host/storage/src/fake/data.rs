@@ -50,6 +50,15 @@ impl Contents {
             .collect();
     }
 
+    /// Makes it longer; what comes to it holds `with`.
+    pub(crate) fn grow(&mut self, size: Bytes, with: u64) {
+        let blocks = size.0.div_ceil(BLOCK.0);
+        for block in self.blocks..blocks {
+            self.set(block, with);
+        }
+        self.blocks = self.blocks.max(blocks);
+    }
+
     /// Zeroes the blocks that lie within `amount` from `start` on (and the one it ends in).
     pub(crate) fn zero(&mut self, start: Bytes, amount: Bytes) {
         let first = start.0 / BLOCK.0;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use volward_model::AttachmentKey;
+use volward_model::{AttachmentKey, Bytes, OperationId, VolumeOperation};
 use volward_ports::{
     DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, OpenEntries,
-    PortError, PortResult, StepMark, StoredAttachment,
+    Operations, PortError, PortResult, StepMark, StoredAttachment,
 };
 
 use crate::fake::FakeNode;
@@ -26,6 +26,7 @@ struct State {
     /// Open entries whose marks are lost, each with what is wrong.
     damaged: BTreeMap<u64, String>,
     full: bool,
+    operations: BTreeMap<OperationId, VolumeOperation>,
 }
 
 impl FakeJournal {
@@ -232,5 +233,41 @@ impl Journal for FakeJournal {
         remove: &[AttachmentKey],
     ) -> PortResult<()> {
         self.change("attachments", |state| apply(state, put, remove))
+    }
+}
+
+impl Operations for FakeJournal {
+    fn put(&self, operation: &VolumeOperation) -> PortResult<()> {
+        self.change("operation", |state| {
+            let (id, operation) = (operation.id.clone(), operation.clone());
+            state.operations.insert(id, operation);
+        })
+    }
+
+    fn note_zeroed(&self, id: &OperationId, zeroed: Bytes) -> PortResult<()> {
+        self.change("zeroed", |state| {
+            let operation = state.operations.get_mut(id);
+            operation.map(|operation| operation.zeroed = zeroed)
+        })?
+        .ok_or_else(|| PortError::Missing {
+            what: format!("the operation {id}"),
+        })
+    }
+
+    fn operations(&self) -> PortResult<Vec<VolumeOperation>> {
+        self.look(|state| {
+            let mut all: Vec<_> = state.operations.values().cloned().collect();
+            all.sort_by_key(|operation| operation.started_ms);
+            all
+        })
+    }
+
+    fn forget(&self, ids: &[OperationId]) -> PortResult<()> {
+        self.change("forget", |state| {
+            let open = |operation: &VolumeOperation| operation.end().is_none();
+            state
+                .operations
+                .retain(|id, operation| open(operation) || !ids.contains(id));
+        })
     }
 }

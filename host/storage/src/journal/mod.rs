@@ -11,6 +11,7 @@
 mod fake;
 mod group;
 mod open;
+mod operations;
 mod record;
 mod rows;
 

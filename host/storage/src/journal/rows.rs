@@ -6,6 +6,7 @@ use volward_ports::{
     DamagedEntry, JournalEntry, MarksMismatch, OpenEntries, PortError, StepMark, StoredAttachment,
 };
 
+use super::operations;
 use super::record::words::{Access, Mark, Settled, Sharing, State};
 use super::record::{self, FORMAT, Operation, RecordError};
 
@@ -20,6 +21,8 @@ pub(super) enum Trouble {
     Record { which: String, why: RecordError },
     #[error("entry {id} of the journal: {why}")]
     Marks { id: u64, why: MarksMismatch },
+    #[error("there is no operation {0}")]
+    NoOperation(String),
     #[error("entry {entry} of the journal keeps no step {step}")]
     NoStep { entry: u64, step: usize },
     #[error("{0}")]
@@ -250,5 +253,5 @@ pub(super) fn understood(c: &Connection) -> Result<(), Trouble> {
     }
     attachments(c)?;
     open_entries(c)?;
-    Ok(())
+    operations::understood(c)
 }

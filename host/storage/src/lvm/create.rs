@@ -3,10 +3,18 @@
 use volward_model::{VolumeId, VolumeInfo};
 use volward_ports::{NewVolume, PortError, PortResult};
 
-use super::{PoolKind, PoolSettings};
+use super::PoolKind;
 
-/// The arguments that make it.
-pub(super) fn create_args(settings: &PoolSettings, new: &NewVolume) -> Vec<String> {
+/// What activates it where it is made.
+pub(super) fn active(kind: PoolKind) -> &'static str {
+    match kind {
+        PoolKind::Shared => "-aey",
+        PoolKind::Local => "-ay",
+    }
+}
+
+/// The arguments that make it, `activation` among them.
+pub(super) fn create_args(activation: &str, new: &NewVolume) -> Vec<String> {
     let mut args: Vec<String> = [
         "--type",
         "linear",
@@ -15,10 +23,7 @@ pub(super) fn create_args(settings: &PoolSettings, new: &NewVolume) -> Vec<Strin
         // Nobody scans it: neither wipe signatures nor zero what is about to be overwritten.
         "-Wn",
         "-Zn",
-        match settings.kind {
-            PoolKind::Shared => "-aey",
-            PoolKind::Local => "-ay",
-        },
+        activation,
         "-L",
     ]
     .map(str::to_owned)

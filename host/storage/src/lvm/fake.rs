@@ -4,13 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use volward_model::{
-    Bytes, LeaseMode, NodeName, PoolInfo, PoolKind, PoolName, VolumeId, VolumeRef,
+    Bytes, NodeName, PoolInfo, PoolKind, PoolName, VolumeId, VolumeName, VolumeRef,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use super::{ActivationLists, Diagnose, FoundGroup};
-use crate::fake::{Contents, FakeNode, Lv, OLD_CONTENT, World};
-use crate::lvmlockd::fake::{in_use, lease, off};
+use crate::fake::{FakeNode, Lv, World};
+use crate::lvmlockd::fake::{in_use, off};
 
 /// A node whose LVM is set up as the guide says: a devices file for each pool, nothing kept from
 /// activation, the global lock in a pool that is there.
@@ -42,6 +42,10 @@ impl Diagnose for FakeDiagnosis {
         Ok(vec![self.global_lock.clone()])
     }
 }
+
+mod changes;
+
+use changes::{Made, create, grow, lvm_may_lock, missing};
 
 const EXTENT: Bytes = Bytes::mib(4);
 
@@ -181,7 +185,9 @@ impl Volumes for FakeNode {
 
     fn create(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
         let detail = format!("{}/{}", new.pool, new.name);
-        let made = self.changes("create", detail, |world, node| create(world, node, new))?;
+        let made = self.changes("create", detail, |world, node| {
+            create(world, node, new, Made::Active)
+        })?;
         if made.1 == Applied::Changed {
             // Its identity is read back.
             report(self, &new.pool, Report::Anew)?;
@@ -189,23 +195,54 @@ impl Volumes for FakeNode {
         Ok(made)
     }
 
-    fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
-        self.changes("grow", format!("{volume} {size}"), |world, node| {
-            let size = Bytes(size.0.div_ceil(EXTENT.0) * EXTENT.0);
-            let free = world.pool(&volume.pool, node)?.free();
-            let Some(lv) = find_mut(world, volume, node)? else {
-                return Err(PortError::Missing {
-                    what: volume.to_string(),
-                });
+    fn make(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
+        let detail = format!("{}/{}", new.pool, new.name);
+        let made = self.changes("make", detail, |world, node| {
+            create(world, node, new, Made::Inactive)
+        })?;
+        if made.1 == Applied::Changed {
+            report(self, &new.pool, Report::Anew)?;
+        }
+        Ok(made)
+    }
+
+    fn rename(&self, volume: &VolumeRef, to: &VolumeName) -> PortResult<Applied> {
+        self.changes("rename", format!("{volume} {to}"), |world, node| {
+            let pool = world.pool(&volume.pool, node)?;
+            let had = pool.volumes.iter().find(|(_, lv)| lv.id == volume.id);
+            let Some(had) = had.map(|(had, _)| had.clone()) else {
+                return Err(missing(volume));
             };
-            if lv.size >= size {
+            if had == *to {
                 return Ok(Applied::Identity);
             }
-            if free.0 < size.0 - lv.size.0 {
+            let taken = pool.volumes.contains_key(to);
+            // LVM's own client holds it for the time of the command.
+            if taken || !lvm_may_lock(world, node, volume.id) {
+                return Err(exit_5("lvrename", &[volume]));
+            }
+            let pool = world.pool_mut(&volume.pool, node)?;
+            if let Some(lv) = pool.volumes.remove(&had) {
+                pool.volumes.insert(to.clone(), lv);
+            }
+            Ok(Applied::Changed)
+        })
+    }
+
+    fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
+        self.changes("grow", format!("{volume} {size}"), |world, node| {
+            if find(world, volume, node).is_some_and(|lv| lv.leased)
+                && !lvm_may_lock(world, node, volume.id)
+            {
                 return Err(exit_5("lvextend", &[volume]));
             }
-            lv.size = size;
-            Ok(Applied::Changed)
+            grow(world, node, volume, size)
+        })
+    }
+
+    fn grow_held(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
+        self.changes("grow-held", format!("{volume} {size}"), |world, node| {
+            grow(world, node, volume, size)
         })
     }
 
@@ -215,6 +252,9 @@ impl Volumes for FakeNode {
                 return Ok(Applied::Identity);
             }
             off(world, node, std::slice::from_ref(volume), true)?;
+            if !lvm_may_lock(world, node, volume.id) {
+                return Err(exit_5("lvremove", &[volume]));
+            }
             let pool = world.pool_mut(&volume.pool, node)?;
             pool.volumes.retain(|_, lv| lv.id != volume.id);
             world.contents.remove(&volume.id);
@@ -242,57 +282,28 @@ impl Volumes for FakeNode {
             Ok(())
         })
     }
-}
 
-fn create(world: &mut World, node: &NodeName, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
-    let size = Bytes(new.size.0.div_ceil(EXTENT.0) * EXTENT.0);
-    let lv = world.lv_uuid();
-    let pool = world.pool_mut(&new.pool, node)?;
-    if let Some(existing) = pool.volumes.get(&new.name) {
-        let (id, same) = (
-            existing.id,
-            existing.size >= new.size && existing.tags == new.tags,
-        );
-        if !same {
-            return Err(PortError::Identity {
-                what: format!("{}/{}", new.pool, new.name),
-                expected: format!("at least {} with tags {:?}", new.size, new.tags),
-                found: "another LV".to_owned(),
-            });
-        }
-        world.node_mut(node).active.insert(id);
-        return Ok((id, Applied::Identity));
+    fn zero_range(
+        &self,
+        volume: &VolumeRef,
+        start: Bytes,
+        amount: Bytes,
+        shared: bool,
+    ) -> PortResult<()> {
+        let detail = format!("{volume} {} {}", start.0, amount.0);
+        self.changes("zero-range", detail, |world, node| {
+            if !world.node(node).active.contains(&volume.id) {
+                return Err(missing(volume));
+            }
+            if !shared && in_use(world, node, volume.id) {
+                return Err(PortError::Busy {
+                    what: volume.to_string(),
+                });
+            }
+            if let Some(contents) = world.contents.get_mut(&volume.id) {
+                contents.zero(start, amount);
+            }
+            Ok(())
+        })
     }
-    let free = pool.free();
-    if free < size {
-        return Err(PortError::Command {
-            command: format!("lvm lvcreate -L {}b {}", size.0, new.pool),
-            status: "exit status: 5".to_owned(),
-            stdout: String::new(),
-            stderr: format!("  {free} free, {size} wanted"),
-        });
-    }
-    let id = VolumeId { vg: pool.vg, lv };
-    let shared = pool.local_to.is_none();
-    pool.volumes.insert(
-        new.name.clone(),
-        Lv {
-            id,
-            size,
-            tags: new.tags.clone(),
-            segment_type: "linear".to_owned(),
-            leased: shared,
-            roles: Vec::new(),
-            autoactivation: false,
-        },
-    );
-    // Whatever was on the disk before.
-    world
-        .contents
-        .insert(id, Contents::filled(size, OLD_CONTENT));
-    if shared {
-        lease(world, node, id, LeaseMode::Exclusive);
-    }
-    world.node_mut(node).active.insert(id);
-    Ok((id, Applied::Changed))
 }

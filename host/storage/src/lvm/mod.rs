@@ -13,7 +13,9 @@ pub(crate) mod fake;
 mod kept_back;
 mod mark;
 mod memory;
+mod operate;
 mod report;
+mod zeroing;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,14 +25,17 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use volward_folder::Folder;
 use volward_model::device::lv_dm_uuid;
-use volward_model::{Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeRef};
+use volward_model::{
+    Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName, VolumeRef,
+};
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
 use crate::zero::zero;
-use create::{create_args, same_volume};
+use create::{active, create_args, same_volume};
 use memory::Memory;
+use zeroing::Zeroing;
 
 pub use diagnose::{ActivationLists, Diagnose, FoundGroup, Listed, listed};
 #[cfg(any(test, feature = "fake"))]
@@ -77,6 +82,7 @@ pub struct Lvm {
     etc: Folder,
     memory: Memory,
     kept_back: kept_back::Known,
+    zeroing: Zeroing,
 }
 
 impl Lvm {
@@ -92,6 +98,7 @@ impl Lvm {
             etc,
             memory: Memory::default(),
             kept_back: kept_back::Known::default(),
+            zeroing: Zeroing::default(),
         }
     }
 
@@ -311,7 +318,7 @@ impl Volumes for Lvm {
             settings,
             LEASE_DEADLINE,
             "lvcreate",
-            &create_args(settings, new),
+            &create_args(active(settings.kind), new),
         )?;
         let made = self.pool(&new.pool)?;
         let made = made.named(&new.name).ok_or_else(|| PortError::Missing {
@@ -320,47 +327,34 @@ impl Volumes for Lvm {
         Ok((made.volume.id, Applied::Changed))
     }
 
+    fn make(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
+        self.make_inactive(new)
+    }
+
+    fn rename(&self, volume: &VolumeRef, to: &VolumeName) -> PortResult<Applied> {
+        self.give_name(volume, to)
+    }
+
     fn grow(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
-        let settings = self.settings(&volume.pool)?;
-        let now = self.present(volume)?;
-        if now.size >= size {
-            return Ok(Applied::Identity);
-        }
-        // lvextend takes no selection: the name it has at this moment, and the size read back by UUID.
-        let to = [
-            "-L".to_owned(),
-            format!("{}b", size.0),
-            now.volume.to_string(),
-        ];
-        self.run(settings, LEASE_DEADLINE, "lvextend", &to)?;
-        let grown = self.present(volume)?;
-        if grown.size >= size {
-            return Ok(Applied::Changed);
-        }
-        Err(PortError::Identity {
-            what: grown.volume.to_string(),
-            expected: format!("at least {size} after lvextend"),
-            found: grown.size.to_string(),
-        })
+        self.extend(volume, size, &[])
+    }
+
+    fn grow_held(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
+        self.extend_held(volume, size)
     }
 
     fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
-        let there = |info: &PoolInfo| info.volume(volume.id).is_some();
-        if !there(&self.validated_pool(&volume.pool)?) {
-            return Ok(Applied::Identity);
-        }
-        let volumes = std::slice::from_ref(volume);
-        // lvremove asks no question about an LV that is not active.
-        self.deactivate(&volume.pool, volumes)?;
-        self.on_volumes(&volume.pool, "lvremove", &[], volumes)?;
-        match there(&self.pool(&volume.pool)?) {
-            false => Ok(Applied::Changed),
-            true => Err(PortError::NotInEffect {
-                what: format!("removing {volume}"),
-                expected: "no such volume".to_owned(),
-                found: "it".to_owned(),
-            }),
-        }
+        self.take_away(volume)
+    }
+
+    fn zero_range(
+        &self,
+        volume: &VolumeRef,
+        start: Bytes,
+        amount: Bytes,
+        shared: bool,
+    ) -> PortResult<()> {
+        self.zeroing.zero(volume, (start, amount), shared)
     }
 
     fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()> {

@@ -191,21 +191,23 @@ fn i29_exit_5_says_nothing_so_whether_the_pool_is_there_is_asked() {
 
 #[test]
 fn i4_what_is_made_is_never_activated_at_boot() {
-    let settings = PoolSettings {
-        name: pool("nvme"),
-        devices_file: None,
-        kind: PoolKind::Local,
-    };
     let new = NewVolume {
         pool: pool("nvme"),
         name: "copy".parse().unwrap(),
         size: Bytes(5),
         tags: vec!["t".to_owned()],
     };
-    assert_eq!(
-        create_args(&settings, &new).join(" "),
-        "--type linear --setautoactivation n -Wn -Zn -ay -L 5b --addtag t -n copy nvme"
-    );
+    for (how, activation) in [
+        (active(PoolKind::Local), "-ay"),
+        (active(PoolKind::Shared), "-aey"),
+        (operate::INACTIVE, "-an"),
+    ] {
+        let args = create_args(how, &new).join(" ");
+        let expected = format!(
+            "--type linear --setautoactivation n -Wn -Zn {activation} -L 5b --addtag t -n copy nvme"
+        );
+        assert_eq!(args, expected);
+    }
 }
 
 #[test]
@@ -338,7 +340,7 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
 }
 
 /// A pool with one LV, whose UUID is that of the first of [`volumes`] and whose name is another;
-/// `lvremove` and `lvextend` do as they say, if `works`.
+/// `lvremove`, `lvextend` and `lvrename` to `a-new` do as they say, if `works`.
 fn renamed(works: bool) -> Script {
     let report = |lv: &str| {
         format!(
@@ -349,21 +351,24 @@ fn renamed(works: bool) -> Script {
             vg = volumes("san")[0].id.vg
         )
     };
-    let lv = |size: u64| {
+    let named = |name: &str, size: u64| {
         format!(
-            r#"{{"lv_uuid":"{}","lv_name":"a-old","lv_size":"{size}","lv_tags":"",
+            r#"{{"lv_uuid":"{}","lv_name":"{name}","lv_size":"{size}","lv_tags":"",
             "lv_lockargs":"1.0.0:70254592","lv_active":"","lv_autoactivation":""}}"#,
             volumes("san")[0].id.lv
         )
     };
-    let (there, gone, grown) = (report(&lv(4 << 20)), report(""), report(&lv(8 << 20)));
+    let lv = |size| report(&named("a-old", size));
+    let (there, gone, grown) = (lv(4 << 20), report(""), lv(8 << 20));
+    let again = report(&named("a-new", 4 << 20));
     let becomes = if works { "$1" } else { "nothing" };
     script(&format!(
         r#"state="$(dirname "$0")/state"
         case "$1" in
         fullreport) case "$(cat "$state" 2>/dev/null)" in
-            lvremove) echo '{gone}' ;; lvextend) echo '{grown}' ;; *) echo '{there}' ;; esac ;;
-        lvremove|lvextend) echo {becomes} > "$state" ;;
+            lvremove) echo '{gone}' ;; lvextend) echo '{grown}' ;; lvrename) echo '{again}' ;;
+            *) echo '{there}' ;; esac ;;
+        lvremove|lvextend|lvrename) echo {becomes} > "$state" ;;
         esac"#
     ))
 }
@@ -413,6 +418,34 @@ fn i12_a_renamed_volume_is_removed_and_grown_by_its_uuid_and_read_back() {
         lying.lvm.grow(nobody, size),
         Err(PortError::Missing { .. })
     ));
+}
+
+/// What attachments hold is grown without LVM's taking the lease; nothing else is told to leave one out.
+#[test]
+fn a_volume_that_is_held_grows_and_one_that_is_not_is_renamed_by_its_uuid() {
+    let volume = &volumes("san")[0];
+    let last = |script: &Script| {
+        let mut calls = script.calls();
+        calls.retain(|call| !call.starts_with("fullreport"));
+        calls.pop().unwrap()
+    };
+    let growing = renamed(true);
+    let size = Bytes(8 << 20);
+    let grown = growing.lvm.grow_held(volume, size).unwrap();
+    assert_eq!(grown, Applied::Changed);
+    let skips = format!("lvextend {SHARED} --lockopt skiplv -L 8388608b san/a-old");
+    assert_eq!(last(&growing), skips);
+
+    let name = "a-new".parse().unwrap();
+    let naming = renamed(true);
+    assert_eq!(naming.lvm.rename(volume, &name).unwrap(), Applied::Changed);
+    assert_eq!(last(&naming), format!("lvrename {SHARED} san a-old a-new"));
+    assert_eq!(naming.lvm.rename(volume, &name).unwrap(), Applied::Identity);
+    let lying = renamed(false).lvm.rename(volume, &name);
+    assert!(
+        matches!(lying, Err(PortError::NotInEffect { .. })),
+        "{lying:?}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-use super::super::rights::Role;
+use volward_plan::permit::callers;
+
 use super::*;
 
 #[test]
@@ -13,6 +14,8 @@ fn what_needs_only_memory_waits_for_nothing() {
     let expected = [
         "/v1/confirm",
         "/v1/fence",
+        "/v1/operations",
+        "/v1/operations/{id}",
         "/v1/attachments",
         "/v1/hydrations",
         "/v1/status",
@@ -22,41 +25,49 @@ fn what_needs_only_memory_waits_for_nothing() {
     assert_eq!(waits("/v1/doctor", None), Waits::ToLook);
 }
 
-/// Every route, every role: a new route has to be thought about here.
+/// Every route, every kind of caller, wherever a node does it for him: a new route has to be thought about here.
 #[test]
 fn who_may_do_what_is_as_reviewed() {
     let lines: Vec<String> = table()
         .iter()
         .map(|route| {
-            let who = Role::ALL.iter().filter(|role| role.may(route.right));
-            let who: Vec<String> = who.map(ToString::to_string).collect();
-            format!("{} {}: {}", route.method, route.path, who.join(", "))
+            let who = callers(route.action);
+            let who: Vec<String> = who.iter().map(ToString::to_string).collect();
+            let (method, path, action) = (route.method, route.path, route.action);
+            format!("{method} {path}, {action}: {}", who.join(", "))
         })
         .collect();
     assert_eq!(
         lines,
         [
-            "post /v1/attach: root, openstack",
-            "post /v1/detach: root, openstack",
-            "post /v1/confirm: root, openstack",
-            "post /v1/fence: root",
-            "post /v1/unfence: root",
-            "post /v1/pools: root",
-            "get /v1/pools: root, openstack, monitoring",
-            "post /v1/volumes/set: root",
-            "get /v1/attachments: root, openstack, monitoring",
-            "get /v1/cluster: root, openstack, monitoring",
-            "get /v1/hydrations: root, openstack, monitoring",
-            "get /v1/policies: root, openstack, monitoring",
-            "post /v1/policies/load: root",
-            "post /v1/policies/rollback: root",
-            "get /v1/explain: root, openstack",
-            "get /v1/recover: root, openstack, monitoring",
-            "post /v1/recover/home: root",
-            "get /v1/decisions: root",
-            "get /v1/decisions/record: root",
-            "get /v1/doctor: root, openstack, monitoring",
-            "get /v1/status: root, openstack, monitoring",
+            "post /v1/attach, attach: root, openstack, nova, cinder",
+            "post /v1/detach, detach: root, openstack, nova, cinder",
+            "post /v1/confirm, detach: root, openstack, nova, cinder",
+            "post /v1/fence, administer: root",
+            "post /v1/unfence, administer: root",
+            "post /v1/pools, administer: root",
+            "get /v1/pools, look: root, openstack, nova, cinder, monitoring",
+            "post /v1/volumes/set, mark: root",
+            "get /v1/volumes, look: root, openstack, nova, cinder, monitoring",
+            "post /v1/volumes/create, create: root, cinder",
+            "post /v1/volumes/delete, delete: root, cinder",
+            "post /v1/volumes/extend, extend: root, cinder",
+            "get /v1/operations, look: root, openstack, nova, cinder, monitoring",
+            "get /v1/operations/{id}, look: root, openstack, nova, cinder, monitoring",
+            "post /v1/operations/cancel, delete: root, cinder",
+            "get /v1/attachments, look: root, openstack, nova, cinder, monitoring",
+            "get /v1/cluster, look: root, openstack, nova, cinder, monitoring",
+            "get /v1/hydrations, look: root, openstack, nova, cinder, monitoring",
+            "get /v1/policies, look: root, openstack, nova, cinder, monitoring",
+            "post /v1/policies/load, administer: root",
+            "post /v1/policies/rollback, administer: root",
+            "get /v1/explain, explain: root, openstack, nova, cinder",
+            "get /v1/recover, look: root, openstack, nova, cinder, monitoring",
+            "post /v1/recover/home, administer: root",
+            "get /v1/decisions, administer: root",
+            "get /v1/decisions/record, administer: root",
+            "get /v1/doctor, look: root, openstack, nova, cinder, monitoring",
+            "get /v1/status, look: root, openstack, nova, cinder, monitoring",
         ]
     );
 }

@@ -1,0 +1,76 @@
+//! Calls about operations on volumes.
+
+use std::time::Duration;
+
+use volward_model::{OperationId, PoolName, VolumeName};
+
+use super::{Client, Reply, http};
+use crate::operation::{
+    OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+};
+
+impl Client {
+    /// `POST /v1/volumes/create`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists; so for every call below.
+    pub fn volume_create(&self, request: &VolumeCreateRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/create", request)
+    }
+
+    /// `POST /v1/volumes/delete`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_delete(&self, request: &VolumeDeleteRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/delete", request)
+    }
+
+    /// `POST /v1/volumes/extend`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_extend(&self, request: &VolumeExtendRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/extend", request)
+    }
+
+    /// `GET /v1/volumes`: one volume, with all that the node knows of it.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists; an unknown volume is a
+    /// [`Problem`](crate::Problem) of kind `not-found`.
+    pub fn volume(&self, pool: &PoolName, volume: &VolumeName) -> Reply<VolumeReply> {
+        let volume = http::query_value(&format!("{pool}/{volume}"));
+        self.get(&format!("/v1/volumes?volume={volume}"))
+    }
+
+    /// `GET /v1/operations`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn operations(&self) -> Reply<Vec<OperationView>> {
+        self.get("/v1/operations")
+    }
+
+    /// `GET /v1/operations/ID`: as it stands when it has ended, or after `at_most`, a minute at most.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists; an unknown operation is a
+    /// [`Problem`](crate::Problem) of kind `not-found`.
+    pub fn operation(&self, id: &OperationId, at_most: Duration) -> Reply<OperationView> {
+        self.get(&format!(
+            "/v1/operations/{id}?wait_ms={}",
+            at_most.as_millis()
+        ))
+    }
+
+    /// `POST /v1/operations/cancel`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists; where it is too late, a
+    /// [`Problem`](crate::Problem) of kind `refused`.
+    pub fn operation_cancel(&self, request: &OperationCancelRequest) -> Reply<OperationView> {
+        self.post("/v1/operations/cancel", request)
+    }
+}

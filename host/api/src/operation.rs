@@ -1,0 +1,159 @@
+//! Operations on volumes: what is long is asked for under an id of the caller's, and looked at again.
+
+use serde::{Deserialize, Serialize};
+use volward_model::OperationId;
+
+use crate::pool::VolumeView;
+use crate::view::AttachmentView;
+use crate::words::{Open, OperationKind, OperationState};
+
+/// `POST /v1/volumes/create`: makes a volume that reads as zeroes. Answers with an [`OperationReply`] as
+/// soon as it is on record; the same id with the same request finds it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeCreateRequest {
+    /// What the caller calls the operation: 1 to 100 letters, digits and `_.:+-`. Absent: the daemon makes
+    /// one up, and a retry is another operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name in its pool; free now.
+    pub volume: String,
+    /// At least this size in bytes, a multiple of 512; the volume group rounds up to its extent.
+    pub size: u64,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/volumes/delete`: deletes a volume that nobody has. One that is gone is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeDeleteRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name in its pool.
+    pub volume: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/volumes/extend`: gives a volume at least this size, attached on this node or not. One that has
+/// it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeExtendRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name in its pool.
+    pub volume: String,
+    /// Its size afterwards in bytes, a multiple of 512; the volume group rounds up to its extent.
+    pub size: u64,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What `create`, `delete` and `extend` answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OperationReply {
+    /// How the operation stands; absent after a dry run of one that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationView>,
+    /// Of a dry run: what would be done, a line each.
+    #[serde(default)]
+    pub plan: Vec<String>,
+}
+
+/// An operation as it stands. `GET /v1/operations` lists those that have not ended and the latest that have;
+/// `GET /v1/operations/ID` answers with one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OperationView {
+    /// What its caller calls it.
+    pub id: String,
+    /// What it does.
+    pub operation: Open<OperationKind>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name when it was asked for.
+    pub volume: String,
+    /// The volume's identity, `VG UUID:LV UUID`; absent until it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+    /// The size in bytes that was asked for; absent of a delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// How it stands.
+    pub state: Open<OperationState>,
+    /// Bytes that are zeroed so far.
+    pub done: u64,
+    /// Bytes that are to be zeroed in all; 0 until that is known, and where nothing is.
+    pub total: u64,
+    /// A refusal's code, or `storage`; absent unless it failed or is being taken back for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The reason, a sentence; absent where `code` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Why it does not get on now, a sentence; it is tried again. Absent while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// When it was asked for, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// When it last got on or ended, in milliseconds since the Unix epoch.
+    pub changed_ms: u64,
+}
+
+impl OperationView {
+    /// Whether it has ended, whatever it ended as; a state that this version does not know has not.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(
+            self.state.known(),
+            Some(OperationState::Done | OperationState::Cancelled | OperationState::Failed)
+        )
+    }
+}
+
+/// `POST /v1/operations/cancel`: has an operation taken back, before its commit point. Answers with its
+/// [`OperationView`]: it has ended when nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OperationCancelRequest {
+    /// What its caller calls it.
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub id: OperationId,
+}
+
+/// One volume, with all that this node knows of it. `GET /v1/volumes?volume=POOL/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VolumeReply {
+    /// The pool's name.
+    pub pool: String,
+    /// The volume as the pool lists it.
+    pub volume: VolumeView,
+    /// Who has it, in the whole cluster.
+    pub attachments: Vec<AttachmentView>,
+    /// What of the cluster cannot be read, a sentence each.
+    pub unreadable: Vec<String>,
+    /// Operations of this node on it, those that have ended included; the oldest first.
+    pub operations: Vec<OperationView>,
+}

@@ -1,0 +1,44 @@
+//! The front door for operations on volumes.
+
+use volward_model::{OperationId, RequestId};
+
+use super::Node;
+use crate::error::ControlError;
+use crate::operate::{OperationAsked, OperationRequest};
+use crate::state::Operated;
+
+impl Node {
+    /// Begins an operation on a volume, or finds the one that has the same id: it is on record when this
+    /// returns, and carried out in the background.
+    ///
+    /// # Errors
+    /// With the rule that it breaks; if the id was given to something else; if it cannot be put on record.
+    pub fn ask_operation(&self, asked: &OperationRequest) -> Result<OperationAsked, ControlError> {
+        self.pools.keep_open([asked.task.pool()]);
+        self.operate.ask(asked)
+    }
+
+    /// An operation as it stands.
+    #[must_use]
+    pub fn operation(&self, id: &OperationId) -> Option<Operated> {
+        self.operate.operation(id)
+    }
+
+    /// All that have not ended, and the latest that have; the oldest first.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operated> {
+        self.operate.operations()
+    }
+
+    /// Has an operation taken back, before its commit point.
+    ///
+    /// # Errors
+    /// If there is none of that id, or it is too late.
+    pub fn cancel_operation(
+        &self,
+        request: RequestId,
+        id: &OperationId,
+    ) -> Result<Operated, ControlError> {
+        self.operate.cancel(request, id)
+    }
+}

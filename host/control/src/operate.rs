@@ -1,0 +1,290 @@
+//! Operations on volumes: asked for under an id of the caller's, on record before anything is begun, carried
+//! out in the background, found again by whoever asks with the same id, and taken up after a restart.
+//!
+//! What comes next is `plan::operate`'s to say, each time anew from what is found. Here is how it is asked
+//! for and told of; `work` carries it out, `look` says what is found, `act` takes one step.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use volward_model::{
+    Course, End, NodeName, OperationId, PoolName, RequestId, VolumeName, VolumeOperation,
+    VolumeTask,
+};
+use volward_plan::Refusal;
+use volward_plan::operate::{dry_run, may_begin, may_change};
+
+use crate::engine::{Engine, StepError};
+use crate::error::{ControlError, refuse, storage};
+use crate::observe::Observer;
+use crate::ports::{
+    Clock, Devices, Event, Events, FaultPoints, Leases, Operations, PortError, PortResult, Tasks,
+    Volumes,
+};
+use crate::settings::{Ports, Settings, needs};
+use crate::state::{Operated, State};
+
+mod act;
+mod look;
+mod work;
+
+/// An operation that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRequest {
+    /// For the log.
+    pub request: RequestId,
+    /// The caller's user id.
+    pub uid: u32,
+    /// What the caller calls it.
+    pub id: OperationId,
+    /// What is to be done.
+    pub task: VolumeTask,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What became of the asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationAsked {
+    /// How it stands; `None` after a dry run of one that is not known.
+    pub operation: Option<Operated>,
+    /// Of a dry run the steps, a line each.
+    pub plan: Vec<String>,
+}
+
+needs!(OperatePorts {
+    volumes: Volumes,
+    leases: Leases,
+    devices: Devices,
+    operations: Operations,
+    clock: Clock,
+    tasks: Tasks,
+    fault_points: FaultPoints,
+    events: Events,
+});
+
+/// The use case.
+pub(crate) struct Operate {
+    ports: OperatePorts,
+    settings: Arc<Settings>,
+    state: Arc<State>,
+    observer: Arc<Observer>,
+    engine: Arc<Engine>,
+    /// One writer of records at a time, so that an older state never replaces a newer one.
+    records: Mutex<()>,
+    /// For the workers, which outlive the request that has them started.
+    me: Weak<Self>,
+}
+
+impl Operate {
+    pub(crate) fn new(
+        ports: &Ports,
+        settings: &Arc<Settings>,
+        (state, observer, engine): (&Arc<State>, &Arc<Observer>, &Arc<Engine>),
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            ports: ports.into(),
+            settings: Arc::clone(settings),
+            state: Arc::clone(state),
+            observer: Arc::clone(observer),
+            engine: Arc::clone(engine),
+            records: Mutex::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// Reads the records: before anything looks at volumes, for what is on record is nobody's stray.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn load(&self) -> PortResult<()> {
+        let operations = self.ports.operations.operations()?;
+        self.state.operations().load(operations);
+        Ok(())
+    }
+
+    /// Begins an operation, or finds the one of that id. What is refused is not on record.
+    ///
+    /// # Errors
+    /// If the id was given to something else, if the operation breaks a rule, or if it cannot be put on
+    /// record.
+    pub(crate) fn ask(&self, asked: &OperationRequest) -> Result<OperationAsked, ControlError> {
+        if let Some(found) = self.found(asked)? {
+            return Ok(found);
+        }
+        let doing = format!("looking at what is to be done ({})", asked.task);
+        let failed = |error| storage(asked.request, &doing, error);
+        self.observer.managed(asked.task.pool())?;
+        let now_ms = self.ports.clock.now_ms();
+        let (id, task) = (asked.id.clone(), asked.task.clone());
+        let mut operation = VolumeOperation::new(id, task, (asked.request, asked.uid), now_ms);
+        let pool = self.ports.volumes.pool(asked.task.pool()).map_err(failed)?;
+        let there = pool
+            .named(asked.task.name())
+            .map(|info| info.volume.clone());
+        may_begin(&asked.id, &asked.task, &pool)
+            .map_err(|refusal| refuse(asked.request, refusal))?;
+        match (&asked.task, there) {
+            (VolumeTask::Create { .. }, _) => {}
+            (VolumeTask::Delete { .. }, None) => operation.course = Course::Ended(End::Done),
+            (VolumeTask::Extend { pool, name, .. }, None) => {
+                return Err(ControlError::NotFound(no_volume(pool, name)));
+            }
+            (_, Some(volume)) => operation.volume = Some(volume),
+        }
+        self.must_have_a_watchdog(asked)?;
+        let look = self
+            .look(&operation)
+            .map_err(|error| self.told(asked, &doing, error))?;
+        if let Some(seen) = &look.seen {
+            may_change(&asked.task, self.node(), seen)
+                .map_err(|refusal| refuse(asked.request, refusal))?;
+        }
+        if asked.dry_run {
+            let wipe = self.settings.wipe(asked.task.pool());
+            let (steps, _) = dry_run(&operation, wipe, &look.sight)
+                .map_err(|refusal| refuse(asked.request, refusal))?;
+            return Ok(OperationAsked {
+                operation: None,
+                plan: steps.iter().map(ToString::to_string).collect(),
+            });
+        }
+        self.begin(asked, operation)
+    }
+
+    /// The operation of that id, if it is the same.
+    fn found(&self, asked: &OperationRequest) -> Result<Option<OperationAsked>, ControlError> {
+        let book = self.state.operations();
+        let Some(known) = book.get(&asked.id) else {
+            return Ok(None);
+        };
+        if known.operation.task != asked.task {
+            let differs = Refusal::operation_differs(&asked.id, &known.operation.task);
+            return Err(refuse(asked.request, differs));
+        }
+        Ok(Some(OperationAsked {
+            operation: Some(known.clone()),
+            plan: Vec::new(),
+        }))
+    }
+
+    fn begin(
+        &self,
+        asked: &OperationRequest,
+        operation: VolumeOperation,
+    ) -> Result<OperationAsked, ControlError> {
+        let writer = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two may have asked at once.
+        if let Some(found) = self.found(asked)? {
+            return Ok(found);
+        }
+        let volume = operation.volume.as_ref().map(|volume| volume.id);
+        let other = self
+            .state
+            .operations()
+            .open_like(&operation, volume)
+            .cloned();
+        if let Some(other) = other {
+            let open = Refusal::operation_open(&asked.task, &other);
+            return Err(refuse(asked.request, open));
+        }
+        let put = self.ports.operations.put(&operation);
+        put.map_err(|error| ControlError::State { error })?;
+        let mut book = self.state.operations();
+        book.put(operation.clone());
+        let known = book.get(&operation.id).cloned();
+        drop(book);
+        drop(writer);
+        self.ports.events.tell(&Event::OperationBegun {
+            operation: operation.clone(),
+        });
+        self.wake();
+        Ok(OperationAsked {
+            operation: known,
+            plan: Vec::new(),
+        })
+    }
+
+    /// Zeroes are written under a lease: a node that loses it is to be reset before others use the volume
+    /// (I26).
+    fn must_have_a_watchdog(&self, asked: &OperationRequest) -> Result<(), ControlError> {
+        let armed = self.settings.lab_without_watchdog
+            || self.ports.leases.watchdog_armed().map_err(|error| {
+                storage(asked.request, "asking whether a watchdog is armed", error)
+            })?;
+        match armed {
+            true => Ok(()),
+            false => Err(refuse(
+                asked.request,
+                Refusal::operation_without_watchdog(&asked.task, self.node()),
+            )),
+        }
+    }
+
+    fn told(&self, asked: &OperationRequest, doing: &str, error: StepError) -> ControlError {
+        match error {
+            StepError::Held(refusal) | StepError::Refused(refusal) => {
+                refuse(asked.request, refusal)
+            }
+            StepError::Port(error) => storage(asked.request, doing, error),
+            other => storage(
+                asked.request,
+                doing,
+                PortError::Busy {
+                    what: other.cause("it"),
+                },
+            ),
+        }
+    }
+
+    fn node(&self) -> &NodeName {
+        &self.settings.node
+    }
+
+    /// Has an operation taken back.
+    ///
+    /// # Errors
+    /// If there is none of that id, it has ended or can only be completed, or that cannot be put on record.
+    pub(crate) fn cancel(
+        &self,
+        request: RequestId,
+        id: &OperationId,
+    ) -> Result<Operated, ControlError> {
+        if self.operation(id).is_none() {
+            return Err(ControlError::NotFound(no_operation(id)));
+        }
+        let now_ms = self.ports.clock.now_ms();
+        let cancelled = self.state.operations().cancel(id, now_ms);
+        cancelled.map_err(|how| refuse(request, Refusal::too_late(id, how)))?;
+        let kept = self.keep(id);
+        kept.map_err(|error| ControlError::State { error })?;
+        self.wake();
+        self.operation(id)
+            .ok_or_else(|| ControlError::NotFound(no_operation(id)))
+    }
+
+    /// Writes an operation's record as it is now.
+    fn keep(&self, id: &OperationId) -> PortResult<()> {
+        let _writer = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.state.operations().get(id).cloned();
+        known.map_or(Ok(()), |known| self.ports.operations.put(&known.operation))
+    }
+
+    /// One operation.
+    pub(crate) fn operation(&self, id: &OperationId) -> Option<Operated> {
+        self.state.operations().get(id).cloned()
+    }
+
+    /// All that are known, the oldest first.
+    pub(crate) fn operations(&self) -> Vec<Operated> {
+        self.state.operations().all()
+    }
+}
+
+/// For people.
+pub(crate) fn no_operation(id: &OperationId) -> String {
+    format!("this node knows no operation {id}; `volward op ls` lists those that it knows")
+}
+
+fn no_volume(pool: &PoolName, name: &VolumeName) -> String {
+    format!("there is no volume {pool}/{name}; `volward pool ls` shows what there is")
+}

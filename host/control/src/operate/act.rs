@@ -1,0 +1,212 @@
+//! One step of an operation. Whether it is to be taken is decided elsewhere; here is only how.
+
+use volward_model::volume_operation::is_mark;
+use volward_model::{
+    Backing, Bytes, DeviceId, LeaseMode, Mark, OperationId, PoolName, Table, VolumeInfo,
+    VolumeName, VolumeOperation, VolumeRef,
+};
+use volward_plan::Unmet;
+use volward_plan::operate::{CHUNK, OperationStep, may_change};
+
+use super::Operate;
+use super::look::{Look, is_whole};
+use crate::engine::StepError;
+use crate::ports::{NewVolume, PortError, PortResult};
+
+/// Chunks after which the volume is looked at again, and others have a turn with it. The lease is looked
+/// at before each.
+const CHUNKS: u64 = 8;
+
+impl Operate {
+    pub(super) fn act(
+        &self,
+        operation: &VolumeOperation,
+        step: &OperationStep,
+        look: &Look,
+    ) -> Result<(), StepError> {
+        let task = &operation.task;
+        if let OperationStep::Make { size, mark } = step {
+            return self.make(operation, (task.pool(), task.name()), *size, mark);
+        }
+        let info = look.info.as_ref().ok_or_else(|| PortError::Missing {
+            what: format!("{}/{}", task.pool(), task.name()),
+        })?;
+        let volume = &info.volume;
+        let volumes = std::slice::from_ref(volume);
+        match step {
+            OperationStep::Make { .. } => {}
+            OperationStep::Lease => {
+                self.engine
+                    .lease(task.pool(), volumes, LeaseMode::Exclusive)?;
+                self.engine.must_be_active(task.pool(), volumes)?;
+            }
+            OperationStep::Mark { mark } => {
+                // What is seen was read under the lease.
+                if let Some(seen) = &look.seen {
+                    may_change(task, self.node(), seen).map_err(StepError::Refused)?;
+                }
+                self.set_mark(info, Some(mark))?;
+            }
+            OperationStep::Unmark { .. } => self.set_mark(info, None)?,
+            OperationStep::Rename { to } => {
+                self.ports.volumes.rename(volume, to)?;
+            }
+            OperationStep::Grow { to, held: true } => {
+                self.ports.volumes.grow_held(volume, *to)?;
+            }
+            OperationStep::Grow { to, held: false } => {
+                self.ports.volumes.grow(volume, *to)?;
+            }
+            OperationStep::Zero { from, .. } => self.zero(operation, info, *from, look)?,
+            OperationStep::Lengthen => self.lengthen(info)?,
+            OperationStep::Release => self.engine.release(task.pool(), volumes)?,
+            OperationStep::Remove => {
+                self.ports.volumes.remove(volume)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make(
+        &self,
+        operation: &VolumeOperation,
+        (pool, name): (&PoolName, &VolumeName),
+        size: Bytes,
+        mark: &Mark,
+    ) -> Result<(), StepError> {
+        let new = NewVolume {
+            pool: pool.clone(),
+            name: name.clone(),
+            size,
+            tags: vec![mark.tag()],
+        };
+        let (id, _) = self.ports.volumes.make(&new)?;
+        let made = VolumeRef {
+            id,
+            pool: new.pool,
+            name: new.name,
+        };
+        Ok(self.claim(&operation.id, &made)?)
+    }
+
+    /// Puts on record which volume it is about.
+    pub(super) fn claim(&self, id: &OperationId, volume: &VolumeRef) -> PortResult<()> {
+        if let Some(known) = self.state.operations().get_mut(id) {
+            known.operation.volume = Some(volume.clone());
+        }
+        self.keep(id)
+    }
+
+    /// One metadata commit, read back: exit codes prove nothing (I29).
+    fn set_mark(&self, info: &VolumeInfo, mark: Option<&Mark>) -> PortResult<()> {
+        let volume = &info.volume;
+        let had: Vec<String> = info.tags.iter().filter(|t| is_mark(t)).cloned().collect();
+        let tags: Vec<String> = mark.map(Mark::tag).into_iter().collect();
+        self.ports.volumes.change_tags(volume, &had, &tags)?;
+        let pool = self.ports.volumes.pool(&volume.pool)?;
+        let now = pool.volume(volume.id).ok_or_else(|| PortError::Missing {
+            what: volume.to_string(),
+        })?;
+        let words = |mark: Option<&Mark>| mark.map_or_else(|| "no mark".to_owned(), Mark::tag);
+        match now.mark().as_ref() == mark {
+            true => Ok(()),
+            false => Err(PortError::NotInEffect {
+                what: format!("the mark of {volume}"),
+                expected: words(mark),
+                found: words(now.mark().as_ref()),
+            }),
+        }
+    }
+
+    /// Chunk by chunk, each on record once it is on the disks, until all is zero or somebody wants
+    /// something else.
+    fn zero(
+        &self,
+        operation: &VolumeOperation,
+        info: &VolumeInfo,
+        from: Bytes,
+        look: &Look,
+    ) -> Result<(), StepError> {
+        let volume = &info.volume;
+        let total = self.total(operation, look);
+        let mut zeroed = operation.zeroed;
+        for _ in 0..CHUNKS {
+            let left = Bytes(total.0.saturating_sub(zeroed.0));
+            if left.0 == 0 || self.is_to_stop(operation) {
+                break;
+            }
+            self.must_be_held(volume, look.sight.attached)?;
+            let amount = left.min(CHUNK);
+            let at = Bytes(from.0 + (zeroed.0 - operation.zeroed.0));
+            let shared = look.sight.attached;
+            self.ports.volumes.zero_range(volume, at, amount, shared)?;
+            zeroed = zeroed + amount;
+            self.note(&operation.id, zeroed)?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, id: &OperationId, zeroed: Bytes) -> PortResult<()> {
+        let now_ms = self.ports.clock.now_ms();
+        if let Some(known) = self.state.operations().get_mut(id) {
+            known.operation.zeroed = zeroed;
+            known.operation.changed_ms = now_ms;
+        }
+        self.ports.operations.note_zeroed(id, zeroed)
+    }
+
+    /// Whether the daemon stops, or somebody has changed the operation's course.
+    fn is_to_stop(&self, operation: &VolumeOperation) -> bool {
+        let book = self.state.operations();
+        let known = book.get(&operation.id);
+        let turned = known.is_none_or(|known| known.operation.course != operation.course);
+        drop(book);
+        turned || self.state.is_stopping()
+    }
+
+    /// The lease under which is written, at this moment; for attachments any mode will do, since none of
+    /// them reaches what is written.
+    fn must_be_held(&self, volume: &VolumeRef, attached: bool) -> PortResult<()> {
+        let status = self.ports.leases.status(&volume.pool)?;
+        let held = status.held.get(&volume.id.lv);
+        let fine = held.is_some_and(|l| !l.orphan && (attached || l.mode == LeaseMode::Exclusive));
+        match fine && !status.freshness.is_failing() {
+            true => Ok(()),
+            false => Err(PortError::from(Unmet::LeaseLost {
+                volume: volume.clone(),
+            })),
+        }
+    }
+
+    /// The guests' devices get the volume's length. One that is not a plain one is left: it is cut off.
+    fn lengthen(&self, info: &VolumeInfo) -> Result<(), StepError> {
+        let volume = &info.volume;
+        let size = info.size.sectors().ok_or_else(|| PortError::Invalid {
+            what: format!("the new length of {volume}"),
+            reason: format!("{} is no number of sectors", info.size),
+        })?;
+        let table = Table::Linear {
+            on: Backing::Volume(volume.id),
+            size,
+        };
+        for attachment in self.attachments_of(info).iter().filter(|a| is_whole(a)) {
+            let id = DeviceId::attachment(volume.id, attachment.instance);
+            let Some(device) = self.ports.devices.get(id)? else {
+                continue;
+            };
+            if device.size >= size {
+                continue;
+            }
+            if device.target.as_deref() != Some("linear") {
+                return Err(StepError::Port(PortError::Busy {
+                    what: format!(
+                        "{volume}: the I/O of instance {} is cut off; it",
+                        attachment.instance
+                    ),
+                }));
+            }
+            self.ports.devices.reload(id, &table, device.read_only)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! What is found of the volume of an operation.
+
+use volward_model::{
+    AttachmentState, DeviceId, LeaseMode, Mark, VolumeInfo, VolumeOperation, VolumeTask,
+};
+use volward_plan::operate::{Seen, Sight};
+use volward_plan::{DiskForm, VolumeInput};
+
+use super::Operate;
+use crate::engine::StepError;
+use crate::ports::{PortError, PortResult, StoredAttachment};
+
+/// One look.
+pub(super) struct Look {
+    pub(super) sight: Sight,
+    /// The volume as the pool lists it.
+    pub(super) info: Option<VolumeInfo>,
+    /// The same with who has it; none of a create, which nobody can have.
+    pub(super) seen: Option<VolumeInput>,
+}
+
+impl Operate {
+    /// Looks at the volume that the operation is about. Under its turn where anything follows from it.
+    ///
+    /// # Errors
+    /// If storage does not answer, or an earlier request on the volume is not finished.
+    pub(super) fn look(&self, operation: &VolumeOperation) -> Result<Look, StepError> {
+        let snapshot = self.observer.validated_snapshot(operation.task.pool())?;
+        let known = operation.volume.as_ref();
+        let info = match known {
+            Some(volume) => snapshot.info.volume(volume.id),
+            None => snapshot.info.named(operation.task.name()),
+        };
+        let Some(info) = info else {
+            return Ok(Look {
+                sight: Sight::nothing(known.is_some()),
+                info: None,
+                seen: None,
+            });
+        };
+        let volume = &info.volume;
+        if !self.state.owed().touching(&[volume.id]).is_empty() {
+            return Err(StepError::Port(PortError::Busy {
+                what: format!("{volume}: an earlier attach or detach is not finished; it"),
+            }));
+        }
+        let attached = self.attachments_of(info);
+        let lease = snapshot.held.get(&volume.id.lv).copied();
+        let by_hand = snapshot.by_hand.contains(&volume.id.lv);
+        let ours = attached.is_empty();
+        let whole = lease.is_some_and(|l| l.mode == LeaseMode::Exclusive && !l.orphan);
+        let sight = Sight {
+            known: known.is_some(),
+            volume: Some(Seen::of(info).map_err(|error| PortError::Unreadable {
+                what: format!("the UUID of {volume}"),
+                reason: error.to_string(),
+            })?),
+            holds: ours && (lease.is_some() || (info.active && !by_hand)),
+            works: ours && whole && info.active,
+            attached: !ours,
+            behind: self.is_behind(info, &attached)?,
+        };
+        let is_create = matches!(operation.task, VolumeTask::Create { .. });
+        let seen = match is_create {
+            true => None,
+            false => Some(self.observer.volume_input(&snapshot, info)?),
+        };
+        Ok(Look {
+            sight,
+            info: Some(info.clone()),
+            seen,
+        })
+    }
+
+    /// What instances on this node have of it.
+    pub(super) fn attachments_of(&self, info: &VolumeInfo) -> Vec<StoredAttachment> {
+        let table = self.state.attachment_table();
+        table.of_volume(info.volume.id).cloned().collect()
+    }
+
+    /// Whether a device of theirs is shorter than the volume.
+    fn is_behind(&self, info: &VolumeInfo, attached: &[StoredAttachment]) -> PortResult<bool> {
+        for attachment in attached.iter().filter(|a| is_whole(a)) {
+            let id = DeviceId::attachment(info.volume.id, attachment.instance);
+            let device = self.ports.devices.get(id)?;
+            if device.is_some_and(|device| device.size.bytes() < info.size) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Complete, and with a device of its own.
+pub(super) fn is_whole(attachment: &StoredAttachment) -> bool {
+    attachment.state == AttachmentState::Attached && attachment.form == DiskForm::Own
+}
+
+/// Whether the volume is what this create has made, and does not know yet.
+pub(super) fn is_unclaimed(operation: &VolumeOperation, look: &Look) -> bool {
+    let mark = look.info.as_ref().and_then(VolumeInfo::mark);
+    let new = matches!(&mark, Some(Mark::New { by }) if *by == operation.id);
+    new && operation.volume.is_none() && matches!(operation.task, VolumeTask::Create { .. })
+}

@@ -1,0 +1,225 @@
+//! Carrying operations out: some of each pool at once, in the background, from whatever they have come to.
+
+use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeOperation};
+use volward_plan::operate::{Next, OperationStep, is_committed, next, to_zero};
+
+use super::Operate;
+use super::look::{Look, is_unclaimed};
+use crate::engine::StepError;
+use crate::ports::{Event, PortError};
+use crate::state::VolumeGuard;
+
+/// Before its commit point an operation that failed so often in a row is taken back: whoever asked for it
+/// hears of it, and may ask again. With the pauses between, some ten seconds.
+const FAILURES: u32 = 3;
+
+/// What became of one step.
+enum Went {
+    /// There is another one.
+    On,
+    /// The operation has ended, or is tried again later.
+    Out,
+}
+
+/// A place among those at work; given back also when the worker breaks off.
+struct Place<'a> {
+    operate: &'a Operate,
+    id: OperationId,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.operate.state.operations().leave(&self.id);
+    }
+}
+
+impl Operate {
+    /// Starts a worker for each pool that has work and room for one. To be called again and again: what is
+    /// to be tried later is found so.
+    pub(crate) fn wake(&self) {
+        if self.state.is_stopping() {
+            return;
+        }
+        let pools = self.state.operations().pools();
+        for pool in pools {
+            while let Some(id) = self.take(&pool) {
+                let Some(operate) = self.me.upgrade() else {
+                    return;
+                };
+                let first = (pool.clone(), id);
+                let work = Box::new(move || operate.work(first));
+                self.ports.tasks.spawn("operation".into(), work);
+            }
+        }
+    }
+
+    fn take(&self, pool: &PoolName) -> Option<OperationId> {
+        let now = self.ports.clock.monotonic();
+        self.state.operations().take_due(pool, now)
+    }
+
+    /// Works on one operation after another, until none of the pool is due.
+    fn work(&self, (pool, first): (PoolName, OperationId)) {
+        let mut id = Some(first);
+        while let Some(one) = id {
+            let place = Place {
+                operate: self,
+                id: one.clone(),
+            };
+            self.carry_out(&one);
+            drop(place);
+            if self.state.is_stopping() {
+                return;
+            }
+            id = self.take(&pool);
+        }
+    }
+
+    /// Goes on with an operation until it ends, fails for now, or the daemon stops. Until the volume has the
+    /// operation's mark, its turn is kept from one step to the next.
+    fn carry_out(&self, id: &OperationId) {
+        let mut turn = None;
+        while !self.state.is_stopping() {
+            let Some(known) = self.operation(id) else {
+                return;
+            };
+            match self.advance(&known.operation, &mut turn) {
+                Ok(Went::On) => self.state.operations().got_on(id),
+                Ok(Went::Out) => return,
+                Err(error) => {
+                    if let Went::Out = self.failed(&known.operation, &error) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn advance<'a>(
+        &'a self,
+        operation: &VolumeOperation,
+        turn: &mut Option<VolumeGuard<'a>>,
+    ) -> Result<Went, StepError> {
+        if let (None, Some(volume)) = (&turn, &operation.volume) {
+            let wait = self.settings.lock_wait;
+            let taken = self.state.volume_locks.take(&[volume.id], wait);
+            *turn = Some(taken.map_err(|_| PortError::Busy {
+                what: format!("{volume}: another request on it has not ended; it"),
+            })?);
+        }
+        let look = self.look(operation)?;
+        if let (true, Some(info)) = (is_unclaimed(operation, &look), &look.info) {
+            self.claim(&operation.id, &info.volume)?;
+            return Ok(Went::On);
+        }
+        self.note_sight(operation, &look);
+        let wipe = self.settings.wipe(operation.task.pool());
+        let step = match next(operation, wipe, &look.sight).map_err(StepError::Refused)? {
+            Next::End(end) => return self.end(operation, end),
+            Next::Do(step) => step,
+        };
+        self.ports
+            .fault_points
+            .at(&point(operation, &step, "before"));
+        self.act(operation, &step, &look)?;
+        self.ports
+            .fault_points
+            .at(&point(operation, &step, "after"));
+        // From its mark on nobody else can have begun anything with it.
+        let unmarked = look
+            .sight
+            .volume
+            .as_ref()
+            .is_some_and(|seen| seen.mark.is_none());
+        if !(unmarked && matches!(step, OperationStep::Lease)) {
+            *turn = None;
+        }
+        Ok(Went::On)
+    }
+
+    /// What there is to be zeroed in all, of what is seen.
+    pub(super) fn total(&self, operation: &VolumeOperation, look: &Look) -> Bytes {
+        let wipe = self.settings.wipe(operation.task.pool());
+        let seen = look.sight.volume.as_ref();
+        seen.map_or(Bytes(0), |seen| to_zero(operation, wipe, seen))
+    }
+
+    fn note_sight(&self, operation: &VolumeOperation, look: &Look) {
+        let total = self.total(operation, look);
+        let committed = is_committed(operation, &look.sight);
+        if let Some(known) = self.state.operations().get_mut(&operation.id) {
+            known.total = known.total.max(total);
+            known.committed |= committed;
+        }
+    }
+
+    fn end(&self, operation: &VolumeOperation, end: End) -> Result<Went, StepError> {
+        self.turn_to(&operation.id, Course::Ended(end))?;
+        let now_ms = self.ports.clock.now_ms();
+        let gone = self.state.operations().prune(now_ms);
+        if !gone.is_empty()
+            && let Err(error) = self.ports.operations.forget(&gone)
+        {
+            tracing::debug!(%error, "old operations stay on record");
+        }
+        if let Some(ended) = self.operation(&operation.id) {
+            self.ports.events.tell(&Event::OperationEnded {
+                operation: ended.operation,
+            });
+        }
+        Ok(Went::Out)
+    }
+
+    /// Changes where it is going, on record first: nobody is told what a crash would take back.
+    fn turn_to(&self, id: &OperationId, course: Course) -> Result<(), StepError> {
+        let Some(known) = self.operation(id) else {
+            return Ok(());
+        };
+        let turned = VolumeOperation {
+            course,
+            changed_ms: self.ports.clock.now_ms(),
+            ..known.operation
+        };
+        let writer = self.records.lock();
+        let writer = writer.unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.ports.operations.put(&turned)?;
+        self.state.operations().put(turned);
+        drop(writer);
+        Ok(())
+    }
+
+    /// A refusal, or too many failures, before the commit point: it is taken back. Else it is tried again.
+    fn failed(&self, operation: &VolumeOperation, error: &StepError) -> Went {
+        let id = &operation.id;
+        let (code, message) = match error {
+            StepError::Refused(refusal) | StepError::Held(refusal) => {
+                (refusal.code.as_str(), refusal.message.clone())
+            }
+            StepError::Port(error) => ("storage", error.to_string()),
+            StepError::Stopping | StepError::Cancelled => return Went::Out,
+            StepError::Changed(why) | StepError::Contended(why) => ("keeps-changing", why.clone()),
+        };
+        let now = self.ports.clock.monotonic();
+        let failures = self.state.operations().failed(id, message.clone(), now);
+        let committed = self.operation(id).is_some_and(|known| known.committed);
+        let for_good = failures >= FAILURES || error.needs_a_person();
+        if operation.course == Course::Forward && !committed && for_good {
+            let code = code.to_owned();
+            let end = End::Failed { code, message };
+            if self.turn_to(id, Course::Back(end)).is_ok() {
+                self.state.operations().got_on(id);
+                return Went::On;
+            }
+        }
+        self.ports.events.tell(&Event::OperationTrouble {
+            operation: operation.clone(),
+            failures,
+            trouble: error.cause(&operation.task.to_string()),
+        });
+        Went::Out
+    }
+}
+
+fn point(operation: &VolumeOperation, step: &OperationStep, when: &str) -> String {
+    format!("{}/{}/{when}", operation.task.word(), step.name())
+}

@@ -1,0 +1,447 @@
+//! The daemon dies between any two steps of an operation on a volume, or before or after any single call that
+//! changes something; or the node dies with it. Afterwards the operation goes on to its end: the volume is
+//! whole or gone, nothing of it is held, and no guest reads what it has not written (I27, I28, I30).
+//!
+//! The points come from an uninterrupted run: a new step joins by itself. Beside that, any single call fails
+//! once: then the operation goes on, or is taken back whole. And two nodes grow, attach and delete one volume
+//! at once, in an order that a seed decides.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use volward_control::ports::{Clock, LeaseStyle, Volumes};
+use volward_model::{Bytes, Course, End, VolumeInfo, VolumeRef, VolumeTask};
+use volward_simulation::random::Random;
+use volward_simulation::schedule::{Baton, Workers};
+use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation};
+use volward_storage::fake::BLOCK;
+
+/// Three chunks: the last one is smaller.
+const SIZE: Bytes = Bytes::mib(132);
+const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
+
+/// What is interrupted.
+#[derive(Clone, Copy, Debug)]
+enum Story {
+    Create,
+    Delete,
+    Extend,
+    ExtendAttached,
+}
+
+/// How the daemon ends.
+#[derive(Clone, Copy, Debug)]
+enum Interruption {
+    Point(usize),
+    Before(usize),
+    After(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    Daemon,
+    Node,
+}
+
+struct Stage {
+    lab: Lab,
+    daemon: Daemon,
+    /// The volume that is there before.
+    volume: Option<VolumeRef>,
+    /// What is on it.
+    had: Vec<u64>,
+}
+
+fn stage(story: Story, style: LeaseStyle) -> Stage {
+    let mut lab = Lab::new(&["n1", "n2"]);
+    lab.wipe = volward_plan::operate::Wipe::Both;
+    lab.cluster.set_lease_style(style);
+    lab.start("n2").kill();
+    let daemon = lab.start("n1");
+    let volume = match story {
+        Story::Create => None,
+        Story::Delete | Story::Extend | Story::ExtendAttached => Some(lab.volume("v")),
+    };
+    let had = volume.as_ref().map(|v| lab.cluster.contents(v.id));
+    if let (Story::ExtendAttached, Some(volume)) = (story, &volume) {
+        daemon
+            .node
+            .attach(&ask(instance(1), &[disk(volume)]))
+            .unwrap();
+    }
+    Stage {
+        lab,
+        daemon,
+        volume,
+        had: had.unwrap_or_default(),
+    }
+}
+
+fn task(story: Story, lab: &Lab) -> VolumeTask {
+    let (pool, name) = (lab.pool.clone(), "v".parse().unwrap());
+    match story {
+        Story::Create => VolumeTask::Create {
+            pool,
+            name,
+            size: SIZE,
+        },
+        Story::Delete => VolumeTask::Delete { pool, name },
+        Story::Extend | Story::ExtendAttached => VolumeTask::Extend {
+            pool,
+            name,
+            size: SIZE,
+        },
+    }
+}
+
+fn act(story: Story, stage: &Stage) {
+    let asked = operation("op", task(story, &stage.lab));
+    let begun = stage.daemon.try_operation(&asked);
+    if begun.is_some() {
+        stage.daemon.tasks.run_all();
+    }
+}
+
+fn every_interruption(story: Story, style: LeaseStyle) -> Vec<Interruption> {
+    let stage = stage(story, style);
+    let points = stage.daemon.points.passed().len();
+    let changes = stage.daemon.kernel.changes_made();
+    act(story, &stage);
+    must_be_whole(story, &stage.lab, &stage.daemon, &stage, "uninterrupted");
+    let points = 0..stage.daemon.points.passed().len() - points;
+    let changes = 1..=stage.daemon.kernel.changes_made() - changes;
+    assert!(points.len() > 6 && changes.clone().count() > 6);
+    points
+        .map(Interruption::Point)
+        .chain(changes.clone().map(Interruption::Before))
+        .chain(changes.map(Interruption::After))
+        .collect()
+}
+
+fn found(lab: &Lab, daemon: &Daemon) -> Option<VolumeInfo> {
+    let pool = Volumes::pool(&daemon.kernel, &lab.pool).unwrap();
+    pool.named(&"v".parse().unwrap()).cloned()
+}
+
+/// The operation has ended as done, and what it is about is as it is to be.
+fn must_be_whole(story: Story, lab: &Lab, daemon: &Daemon, stage: &Stage, case: &str) {
+    let known = daemon.node.operation(&"op".parse().unwrap());
+    let course = known.map(|known| (known.operation.course, known.trouble));
+    assert_eq!(course, Some((Course::Ended(End::Done), None)), "{case}");
+    let volumes = lab.cluster.volumes(&lab.pool);
+    let Some(volume) = found(lab, daemon) else {
+        assert!(matches!(story, Story::Delete), "{case}: {volumes:?}");
+        assert_eq!(volumes.len(), 1, "{case}: {volumes:?}");
+        return;
+    };
+    assert_eq!((volume.size, volume.tags.len()), (SIZE, 0), "{case}");
+    let now = lab.cluster.contents(volume.volume.id);
+    assert_eq!(now[..stage.had.len()], stage.had, "{case}: its data");
+    let zero = now[stage.had.len()..].iter().all(|block| *block == 0);
+    assert!(zero, "{case}: another tenant's data");
+    if daemon.node.attachments().is_empty() {
+        let held: Vec<_> = daemon.kernel.leases_held();
+        let held = held.iter().any(|(id, _)| *id == volume.volume.id);
+        assert!(!held && !volume.active, "{case}: it is held");
+    }
+}
+
+fn interrupted(story: Story, style: LeaseStyle, end: Interruption, back: Back) {
+    let case = format!("{story:?}, {style:?}, {end:?}, back: {back:?}");
+    let stage = stage(story, style);
+    match end {
+        Interruption::Point(n) => stage.daemon.points.die_at(n),
+        Interruption::Before(n) => stage.daemon.kernel.crash_before(n),
+        Interruption::After(n) => stage.daemon.kernel.crash_after(n),
+    }
+    act(story, &stage);
+    assert!(stage.daemon.kernel.crashed(), "{case} was not reached");
+    let Stage {
+        lab,
+        daemon,
+        volume,
+        had,
+    } = stage;
+    daemon.kill();
+    if back == Back::Node {
+        lab.reboot("n1");
+    }
+    let asked = lab.policy.asked().len();
+    let daemon = lab.start("n1");
+    daemon.tasks.run_all();
+    // Whoever was not answered asks again, with the same id.
+    daemon
+        .node
+        .ask_operation(&operation("op", task(story, &lab)))
+        .unwrap();
+    daemon.tasks.run_all();
+    assert_eq!(lab.policy.asked().len(), asked, "I32: no policy is asked");
+    let stage = Stage {
+        lab,
+        daemon,
+        volume,
+        had,
+    };
+    let (lab, daemon) = (&stage.lab, &stage.daemon);
+    must_be_whole(story, lab, daemon, &stage, &case);
+    guest_reads(story, &stage, &case);
+}
+
+/// Who had it has it, and whoever attaches it now reads what it is to hold.
+fn guest_reads(story: Story, stage: &Stage, case: &str) {
+    let (lab, daemon) = (&stage.lab, &stage.daemon);
+    let Some(volume) = found(lab, daemon) else {
+        return;
+    };
+    let again = daemon
+        .node
+        .attach(&ask(instance(1), &[disk(&volume.volume)]));
+    assert!(again.is_ok(), "{case}: {again:?}");
+    let id = volward_model::DeviceId::attachment(volume.volume.id, instance(1));
+    let expected = lab.cluster.contents(volume.volume.id);
+    for block in [0, stage.had.len(), expected.len() - 1] {
+        let read = daemon.kernel.guest_read(id, u64::try_from(block).unwrap());
+        assert_eq!(read.unwrap(), expected[block], "{case}, block {block}");
+    }
+    assert_eq!(expected.len() as u64, SIZE.0 / BLOCK.0);
+    daemon.node.detach(&detach_ask(instance(1))).unwrap();
+    let left: Vec<String> = check::clean(lab, daemon)
+        .into_iter()
+        .filter(|wrong| !wrong.contains("lost data"))
+        .collect();
+    assert_eq!(left, [""; 0], "{case}, {story:?}");
+}
+
+fn survives_everywhere(story: Story) {
+    for style in STYLES {
+        for end in every_interruption(story, style) {
+            for back in [Back::Daemon, Back::Node] {
+                if back == Back::Node && matches!(story, Story::ExtendAttached) {
+                    // Its guest is gone with the node: what follows is the same as detached.
+                    continue;
+                }
+                interrupted(story, style, end, back);
+            }
+        }
+    }
+}
+
+#[test]
+fn i30_a_volume_is_made() {
+    survives_everywhere(Story::Create);
+}
+
+#[test]
+fn i30_a_volume_is_deleted() {
+    survives_everywhere(Story::Delete);
+}
+
+#[test]
+fn i30_a_volume_is_grown() {
+    survives_everywhere(Story::Extend);
+}
+
+#[test]
+fn i30_a_volume_is_grown_under_its_guest() {
+    survives_everywhere(Story::ExtendAttached);
+}
+
+/// Longer than any pause between two tries.
+fn try_again(lab: &Lab, daemon: &Daemon) {
+    for _ in 0..6 {
+        lab.cluster.clock().sleep(Duration::from_secs(31));
+        daemon.node.try_again();
+        daemon.tasks.run_all();
+    }
+}
+
+#[test]
+fn i30_any_call_that_fails_is_made_again_or_all_is_taken_back() {
+    for style in STYLES {
+        for story in [
+            Story::Create,
+            Story::Delete,
+            Story::Extend,
+            Story::ExtendAttached,
+        ] {
+            let rehearsal = stage(story, style);
+            let before = rehearsal.daemon.kernel.changes_made();
+            act(story, &rehearsal);
+            let changes = rehearsal.daemon.kernel.changes_made() - before;
+            for n in 1..=changes {
+                let case = format!("{story:?}, {style:?}, call {n} of {changes} fails");
+                let stage = stage(story, style);
+                stage.daemon.kernel.fail_at(n);
+                act(story, &stage);
+                let (lab, daemon) = (&stage.lab, &stage.daemon);
+                try_again(lab, daemon);
+                if daemon.node.operation(&"op".parse().unwrap()).is_none() {
+                    // Its record could not be written: nothing was begun.
+                    assert_eq!(
+                        found(lab, daemon).is_some(),
+                        stage.volume.is_some(),
+                        "{case}"
+                    );
+                    act(story, &stage);
+                }
+                must_be_whole(story, lab, daemon, &stage, &case);
+                guest_reads(story, &stage, &case);
+            }
+        }
+    }
+}
+
+/// From the records' point of view nothing has happened: what was written since the last durable one is gone.
+#[test]
+fn i27_progress_that_is_lost_is_made_again() {
+    let stage = stage(Story::Create, LeaseStyle::Separate);
+    let kernel = stage.daemon.kernel.clone();
+    stage
+        .daemon
+        .kernel
+        .before("journal-zeroed", move |_| kernel.crash_before(1));
+    act(Story::Create, &stage);
+    assert!(stage.daemon.kernel.crashed());
+    let Stage { lab, daemon, .. } = stage;
+    daemon.kill();
+    lab.reboot("n1");
+    let daemon = lab.start("n1");
+    daemon.tasks.run_all();
+    let made = found(&lab, &daemon).unwrap();
+    assert!(
+        lab.cluster
+            .contents(made.volume.id)
+            .iter()
+            .all(|block| *block == 0)
+    );
+}
+
+/// One volume, two nodes, everything at once: it is attached by one, or whole and grown, or gone, and never two of
+/// these.
+fn raced(seed: u64) {
+    let lab = Lab::new(&["n1", "n2"]);
+    let mut random = Random::new(seed);
+    let style = if random.below(2) == 0 {
+        LeaseStyle::Fused
+    } else {
+        LeaseStyle::Separate
+    };
+    lab.cluster.set_lease_style(style);
+    let volume = lab.volume("v");
+    let had = lab.cluster.contents(volume.id);
+    let baton = Baton::over(&lab.cluster);
+    let daemons: Vec<Daemon> = ["n1", "n2"]
+        .map(|node| {
+            let workers = Workers {
+                baton: Arc::clone(&baton),
+                node: node.to_owned(),
+            };
+            let daemon = lab.daemon(node, Some(Arc::new(workers)));
+            daemon.node.recover().unwrap();
+            daemon
+        })
+        .into();
+    let request = |n: u8, id: &str, story| {
+        let node = Arc::clone(&daemons[usize::from(n)].node);
+        let asked = operation(id, task(story, &lab));
+        let name = ["n1", "n2"][usize::from(n)];
+        baton.start(name, move || drop(node.ask_operation(&asked)));
+    };
+    let attach = |n: u8| {
+        let node = Arc::clone(&daemons[usize::from(n)].node);
+        let asked = ask(instance(n + 1), &[disk(&volume)]);
+        let name = ["n1", "n2"][usize::from(n)];
+        baton.start(name, move || drop(node.attach(&asked)));
+    };
+    for _ in 0..6 {
+        let n = u8::try_from(random.below(2)).unwrap();
+        let id = format!("o{}", random.below(1000));
+        match random.below(5) {
+            0 => request(n, &id, Story::Delete),
+            1 | 2 => request(n, &id, Story::Extend),
+            _ => attach(n),
+        }
+        for _ in 0..random.below(120) {
+            let alive = baton.alive(None);
+            let Some(worker) = random.pick(&alive) else {
+                break;
+            };
+            baton.step(*worker);
+        }
+        at_every_moment(&lab, &daemons, &had, &volume, seed);
+    }
+    for _ in 0..40 {
+        for _ in 0..20_000 {
+            let alive = baton.alive(None);
+            let Some(worker) = random.pick(&alive) else {
+                break;
+            };
+            baton.step(*worker);
+        }
+        lab.cluster.clock().sleep(Duration::from_secs(31));
+        for daemon in &daemons {
+            daemon.node.try_again();
+        }
+        if baton.alive(None).is_empty() {
+            break;
+        }
+    }
+    at_every_moment(&lab, &daemons, &had, &volume, seed);
+    for daemon in &daemons {
+        for known in daemon.node.operations() {
+            let ended = matches!(known.operation.course, Course::Ended(_));
+            assert!(ended, "seed {seed}: {known:?}");
+        }
+    }
+    let attached: usize = daemons.iter().map(|d| d.node.attachments().len()).sum();
+    let there = found(&lab, &daemons[0]);
+    assert!(attached <= 1, "seed {seed}");
+    assert!(
+        there.is_some() || attached == 0,
+        "seed {seed}: attached, and gone"
+    );
+    if let Some(there) = there {
+        assert_eq!(there.mark(), None, "seed {seed}");
+    }
+}
+
+fn at_every_moment(lab: &Lab, daemons: &[Daemon], had: &[u64], volume: &VolumeRef, seed: u64) {
+    let kernels: Vec<_> = daemons.iter().map(|d| d.kernel.clone()).collect();
+    assert_eq!(check::always(lab, &kernels), [""; 0], "seed {seed}");
+    let now = lab.cluster.contents(volume.id);
+    if !now.is_empty() {
+        assert_eq!(now[..had.len()], *had, "seed {seed}: its data");
+    }
+    // What a guest can reach is what it had, or zeroes.
+    for daemon in daemons {
+        for attachment in daemon.node.attachments() {
+            let id = volward_model::DeviceId::attachment(volume.id, attachment.instance);
+            use volward_control::ports::Devices;
+            let Ok(Some(device)) = daemon.kernel.get(id) else {
+                continue;
+            };
+            let blocks = usize::try_from(device.size.bytes().0 / BLOCK.0).unwrap();
+            let zero = now[had.len().min(blocks)..blocks]
+                .iter()
+                .all(|block| *block == 0);
+            assert!(zero, "seed {seed}: a guest can read another tenant's data");
+        }
+    }
+}
+
+#[test]
+fn i1_two_nodes_grow_attach_and_delete_one_volume_at_once() {
+    let seeds = std::env::var("VOLWARD_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    match seeds {
+        Some(seed) => raced(seed),
+        None => (0..60).for_each(raced),
+    }
+}

@@ -1,0 +1,236 @@
+//! Operations on volumes: asking for one, looking at one, waiting for one.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use serde::Deserialize;
+use volward_api::{
+    Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
+    ProblemCode, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+};
+use volward_control::{Operated, OperationRequest};
+use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeName, VolumeRef, VolumeTask};
+
+use super::Peer;
+use super::handler::{Shared, at_once, blocking};
+use super::patience::Patience;
+use super::places;
+use super::problem::{Failure, plain};
+use super::views::{attached_here, other_view, parse, request, volume_view};
+
+/// Whoever waits is answered after so long at most, and may ask again: a connection that says nothing for
+/// longer looks dead to what is between.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Between two looks for whoever waits: at memory only.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) async fn create(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeCreateRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let task = VolumeTask::Create {
+        pool: parse(&body.pool)?,
+        name: parse(&body.volume)?,
+        size: Bytes(body.size),
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+pub(super) async fn delete(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeDeleteRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let task = VolumeTask::Delete {
+        pool: parse(&body.pool)?,
+        name: parse(&body.volume)?,
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+pub(super) async fn extend(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeExtendRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let task = VolumeTask::Extend {
+        pool: parse(&body.pool)?,
+        name: parse(&body.volume)?,
+        size: Bytes(body.size),
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+async fn ask(
+    daemon: Shared,
+    peer: Peer,
+    patience: Patience,
+    (id, task, dry_run): (Option<OperationId>, VolumeTask, bool),
+) -> Result<Json<OperationReply>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    let request = request();
+    let id = match id {
+        Some(id) => id,
+        None => parse(&request.to_string())?,
+    };
+    let pools = [task.pool().clone()].into();
+    let place = daemon.places.in_pools(&pools, patience).await?;
+    let work = blocking(move || {
+        let (uid, origin) = (caller.uid, &caller.origin);
+        tracing::info!(%request, %id, %task, dry_run, uid, ?origin, "operation asked for");
+        let asked = OperationRequest {
+            request,
+            uid,
+            id,
+            task,
+            dry_run,
+        };
+        let asked = daemon.node.ask_operation(&asked);
+        let asked = asked
+            .inspect_err(|error| tracing::warn!(%request, %error, "operation not begun"))
+            .map_err(Failure::without_record)?;
+        Ok(OperationReply {
+            operation: asked.operation.as_ref().map(view),
+            plan: asked.plan,
+        })
+    });
+    places::within(place, work).await
+}
+
+pub(super) async fn list(
+    State(daemon): State<Shared>,
+) -> Result<Json<Vec<OperationView>>, Failure> {
+    at_once(|| daemon.node.operations().iter().map(view).collect())
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Wait {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// Holds no thread while it waits.
+pub(super) async fn show(
+    State(daemon): State<Shared>,
+    Path(id): Path<String>,
+    Query(wait): Query<Wait>,
+) -> Result<Json<OperationView>, Failure> {
+    let id: OperationId = parse(&id)?;
+    let wait = Duration::from_millis(wait.wait_ms).min(LONGEST_WAIT);
+    let until = tokio::time::Instant::now() + wait;
+    loop {
+        let known = daemon.node.operation(&id).ok_or_else(|| unknown(&id))?;
+        let view = view(&known);
+        if view.has_ended() || tokio::time::Instant::now() >= until || daemon.node.is_stopping() {
+            return Ok(Json(view));
+        }
+        tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)).await;
+    }
+}
+
+pub(super) async fn cancel(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(body): Json<OperationCancelRequest>,
+) -> Result<Json<OperationView>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    blocking(move || {
+        let (request, id) = (request(), body.id);
+        tracing::info!(%request, %id, uid = caller.uid, origin = ?caller.origin, "operation cancelled");
+        let cancelled = daemon.node.cancel_operation(request, &id);
+        let cancelled = cancelled.map_err(Failure::without_record)?;
+        Ok(view(&cancelled))
+    })
+    .await
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    volume: String,
+}
+
+pub(super) async fn volume(
+    State(daemon): State<Shared>,
+    Query(which): Query<Which>,
+) -> Result<Json<VolumeReply>, Failure> {
+    let (pool, name) = which.volume.split_once('/').ok_or_else(|| {
+        let message = "write the volume as POOL/NAME".to_owned();
+        plain(ProblemCode::BadRequest, "bad-request", message)
+    })?;
+    let (pool, name): (PoolName, VolumeName) = (parse(pool)?, parse(name)?);
+    blocking(move || {
+        let info = daemon.node.pool_info(&pool)?;
+        let Some(found) = info.named(&name) else {
+            let message =
+                format!("there is no volume {pool}/{name}; `volward pool ls` shows what there is");
+            return Err(plain(ProblemCode::NotFound, "not-found", message).into());
+        };
+        let elsewhere = daemon.node.attachments_elsewhere();
+        let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
+        attachments.extend(elsewhere.attachments.into_iter().map(other_view));
+        attachments.retain(|a| a.pool == pool.as_str() && a.volume == name.as_str());
+        let about = |one: &Operated| is_about(one, &found.volume);
+        let operations = daemon.node.operations().into_iter().filter(about);
+        Ok(VolumeReply {
+            pool: pool.to_string(),
+            volume: volume_view(found),
+            attachments,
+            unreadable: elsewhere.unreadable,
+            operations: operations.map(|one| view(&one)).collect(),
+        })
+    })
+    .await
+}
+
+fn is_about(one: &Operated, volume: &VolumeRef) -> bool {
+    one.operation.is_about(volume)
+}
+
+fn unknown(id: &OperationId) -> Failure {
+    let message =
+        format!("this node knows no operation {id}; `volward op ls` lists those that it knows");
+    plain(ProblemCode::NotFound, "not-found", message).into()
+}
+
+fn view(known: &Operated) -> OperationView {
+    let operation = &known.operation;
+    let state = match (&operation.course, known.at_work) {
+        (Course::Ended(End::Done), _) => OperationState::Done,
+        (Course::Ended(End::Cancelled), _) => OperationState::Cancelled,
+        (Course::Ended(End::Failed { .. }), _) => OperationState::Failed,
+        // Past its commit point it goes on, whatever it was to be taken back for.
+        (Course::Back(_), _) if !known.committed => OperationState::TakingBack,
+        (Course::Forward | Course::Back(_), true) => OperationState::Running,
+        (Course::Forward | Course::Back(_), false) => OperationState::Waiting,
+    };
+    let why = match &operation.course {
+        Course::Back(End::Failed { code, message })
+        | Course::Ended(End::Failed { code, message }) => Some((code.clone(), message.clone())),
+        _ => None,
+    };
+    let (code, message) = why.unzip();
+    OperationView {
+        id: operation.id.to_string(),
+        operation: Open::from(OperationKind::from(&operation.task)),
+        pool: operation.task.pool().to_string(),
+        volume: operation.task.name().to_string(),
+        volume_id: operation
+            .volume
+            .as_ref()
+            .map(|volume| volume.id.to_string()),
+        size: operation.task.size().map(|size| size.0),
+        state: state.into(),
+        done: operation.zeroed.0,
+        total: known.total.0.max(operation.zeroed.0),
+        code,
+        message,
+        trouble: known.trouble.clone(),
+        started_ms: operation.started_ms,
+        changed_ms: operation.changed_ms,
+    }
+}

@@ -1,0 +1,229 @@
+//! Whether an operation may begin: asked before anything is done, and again under the volume's exclusive
+//! lease before the mark is put on it.
+
+use volward_model::{
+    AttachmentState, Bytes, HomeState, Mark, NodeName, OperationId, PoolInfo, VolumeInfo,
+    VolumeRef, VolumeTask,
+};
+
+use crate::input::{DiskForm, VolumeInput};
+use crate::refusal::{Refusal, RefusalCode, home_of};
+use crate::service::Kind;
+use crate::witness::{Verdict, agree};
+
+/// Beginnings of names that LVM keeps for itself (`lvm(8)`, VALID NAMES).
+const LVMS_OWN: [&str; 2] = ["snapshot", "pvmove"];
+/// Names within which LVM calls a volume a part of another one.
+const LVMS_PARTS: [&str; 12] = [
+    "_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage",
+    "_rmeta", "_tdata", "_tmeta",
+];
+/// Beginnings of names of Volward's own volumes.
+const OUR_OWN: &str = "volward-";
+/// device-mapper counts sectors in 64 bits, and LVM extents in 32: more than any pool has.
+const LARGEST: u64 = 1 << 60;
+
+/// What a pool has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that no LV has.
+    pub free: Bytes,
+    /// LVM's allocation unit in bytes.
+    pub extent: Bytes,
+}
+
+impl Room {
+    /// Of a pool.
+    #[must_use]
+    pub fn of(pool: &PoolInfo) -> Self {
+        Self {
+            free: pool.free,
+            extent: pool.extent,
+        }
+    }
+
+    /// What an LV of this size takes, in bytes.
+    #[must_use]
+    pub fn taken_by(self, size: Bytes) -> Bytes {
+        let extent = self.extent.0.max(1);
+        Bytes(size.0.checked_next_multiple_of(extent).unwrap_or(u64::MAX))
+    }
+}
+
+/// Whether a task may begin in a pool as it is listed: by name, size and space; of a create all there is
+/// to ask. What the operation `id` has made already, on another node that is gone say, it goes on with.
+///
+/// # Errors
+/// With the rule that it breaks.
+pub fn may_begin(id: &OperationId, task: &VolumeTask, pool: &PoolInfo) -> Result<(), Refusal> {
+    if pool.partial {
+        return Err(Refusal::pool_lacks(task));
+    }
+    let size = task.size();
+    if size.is_some_and(|size| size.0 == 0 || size.0 > LARGEST || size.sectors().is_none()) {
+        return Err(Refusal::no_size(task));
+    }
+    let room = Room::of(pool);
+    let there = pool.named(task.name());
+    match task {
+        VolumeTask::Create { size, .. } => {
+            may_be_called(task)?;
+            match there.map(VolumeInfo::mark) {
+                None => {}
+                Some(Some(Mark::New { by })) if by == *id => return Ok(()),
+                Some(_) => return Err(Refusal::name_taken(task)),
+            }
+            has_room(task, room.free, room.taken_by(*size))
+        }
+        VolumeTask::Extend { size, .. } => {
+            let Some(there) = there else { return Ok(()) };
+            let more = room.taken_by(*size).0.saturating_sub(there.size.0);
+            has_room(task, room.free, Bytes(more))
+        }
+        VolumeTask::Delete { .. } => Ok(()),
+    }
+}
+
+fn has_room(task: &VolumeTask, free: Bytes, wanted: Bytes) -> Result<(), Refusal> {
+    match wanted <= free {
+        true => Ok(()),
+        false => Err(Refusal::no_space(task, free, wanted)),
+    }
+}
+
+fn may_be_called(task: &VolumeTask) -> Result<(), Refusal> {
+    let name = task.name().as_str();
+    let lvms = LVMS_OWN.iter().any(|begin| name.starts_with(begin))
+        || LVMS_PARTS.iter().any(|part| name.contains(part));
+    match (lvms, name.starts_with(OUR_OWN)) {
+        (true, _) => Err(Refusal::name_reserved(task, "LVM")),
+        (_, true) => Err(Refusal::name_reserved(task, "Volward")),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Whether the volume may be changed so: by who has it, where its data is, and what it is. Of a volume
+/// that is being made or deleted nothing but its mark counts: nobody has it.
+///
+/// # Errors
+/// With the rule that it breaks.
+pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    if seen.info.is_internal() {
+        let message = format!("{volume} is one of Volward's own volumes; name another volume");
+        return Err(Refusal::of(RefusalCode::Internal, volume, message));
+    }
+    match (task, seen.info.mark()) {
+        (_, None) => {}
+        // What nobody goes on with is deleted, whoever began it.
+        (VolumeTask::Delete { .. }, Some(Mark::Unknown { .. })) => {
+            return Err(Refusal::marked(task, seen.info.mark().as_ref()));
+        }
+        (VolumeTask::Delete { .. }, Some(Mark::New { .. } | Mark::Dying { .. })) => return Ok(()),
+        (VolumeTask::Delete { .. }, Some(Mark::Growing { .. })) => {}
+        (_, mark) => return Err(Refusal::marked(task, mark.as_ref())),
+    }
+    known_to_all(volume, seen)?;
+    kind(seen)?;
+    let home = home_of(&seen.info)?;
+    let verdict = agree(node, &home, seen)?;
+    if home.state != HomeState::Pool || verdict == Verdict::Leftovers {
+        return Err(Refusal::copied(task, volume));
+    }
+    match task {
+        VolumeTask::Create { .. } => Err(Refusal::name_taken(task)),
+        VolumeTask::Delete { .. } => unattached(seen),
+        VolumeTask::Extend { size, .. } => {
+            if *size < seen.info.size {
+                return Err(Refusal::would_shrink(volume, seen.info.size, *size));
+            }
+            growing(seen)
+        }
+    }
+}
+
+/// Who has it must be known of every node that may be alive (I6).
+fn known_to_all(volume: &VolumeRef, seen: &VolumeInput) -> Result<(), Refusal> {
+    let unknown = [
+        (RefusalCode::SlotUnreadable, &seen.unreadable),
+        (RefusalCode::SlotNewer, &seen.newer),
+    ];
+    for (code, sentences) in unknown {
+        if let Some(reason) = sentences.first() {
+            let message = format!("whether {volume} is in use is not known: {reason}");
+            return Err(Refusal::of(code, volume, message));
+        }
+    }
+    Ok(())
+}
+
+fn kind(seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    match Kind::of(&seen.info) {
+        Kind::Plain | Kind::Raid => Ok(()),
+        Kind::Unleased => {
+            let message = format!(
+                "{volume} has no lease of its own, which would keep other nodes from it; change it with \
+                 LVM's own commands"
+            );
+            Err(Refusal::of(RefusalCode::NoOwnLease, volume, message))
+        }
+        _ => {
+            let message = format!(
+                "{volume} is of the type {}, and has or is a part of other volumes; change it with LVM's own \
+                 commands",
+                seen.info.segment_type
+            );
+            Err(Refusal::of(RefusalCode::SegmentType, volume, message))
+        }
+    }
+}
+
+fn unattached(seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    if let Some(here) = seen.here.first() {
+        let message = format!(
+            "{volume} is attached to instance {} on this node; detach it first",
+            here.instance
+        );
+        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
+    }
+    match seen.elsewhere.first() {
+        None => Ok(()),
+        Some(other) => {
+            let (node, instance) = (&other.attachment.node, other.attachment.instance);
+            let message = format!(
+                "{volume} is attached to instance {instance} on node {node}; detach it there first"
+            );
+            Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
+        }
+    }
+}
+
+/// Attached on this node it may be: its devices keep their length until the new end is zeroed.
+fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    if let Some(other) = seen.elsewhere.first() {
+        let node = &other.attachment.node;
+        let message = format!(
+            "{volume} is attached on node {node}, and only the node that has it can give its guest the new \
+             size; ask there, where nobody else has it, or detach it"
+        );
+        return Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message));
+    }
+    for here in &seen.here {
+        let why = match (here.state, here.form) {
+            (AttachmentState::Attached, DiskForm::Own) => continue,
+            (AttachmentState::Attached, DiskForm::Lv) => {
+                "given as the LV itself, which shows its new end before that is zeroed"
+            }
+            _ => "neither complete nor gone",
+        };
+        let message = format!(
+            "{volume} is attached to instance {} on this node, and that attachment is {why}; detach it first",
+            here.instance
+        );
+        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
+    }
+    Ok(())
+}

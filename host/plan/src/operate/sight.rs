@@ -1,0 +1,143 @@
+//! What is seen of the volume of an operation, and what a step makes of it.
+
+use volward_model::{Bytes, End, Mark, ParseIdError, VolumeInfo, VolumeName, VolumeOperation};
+
+use super::{DYING_PREFIX, Next, OperationStep, Wipe, next};
+use crate::refusal::Refusal;
+
+/// One look at the volume of an operation from this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The operation has on record which volume it is about: of a create, that it has made it.
+    pub known: bool,
+    /// The volume; `None` if there is none.
+    pub volume: Option<Seen>,
+    /// This node holds something of it that is the operation's: its lease, or its activation.
+    pub holds: bool,
+    /// It is active here under the exclusive lease, and nobody has it: it can be written.
+    pub works: bool,
+    /// Instances on this node have it, and its lease is for them.
+    pub attached: bool,
+    /// A device of one of them is shorter than the volume.
+    pub behind: bool,
+}
+
+/// The volume as the pool lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name now.
+    pub name: VolumeName,
+    /// What it is called while it is deleted.
+    pub dying_name: VolumeName,
+    /// Its size in bytes.
+    pub size: Bytes,
+    /// The mark that an operation has made.
+    pub mark: Option<Mark>,
+}
+
+impl Seen {
+    /// Of a report.
+    ///
+    /// # Errors
+    /// If the volume's UUID cannot be part of a name.
+    pub fn of(info: &VolumeInfo) -> Result<Self, ParseIdError> {
+        Ok(Self {
+            name: info.volume.name.clone(),
+            dying_name: format!("{DYING_PREFIX}{}", info.volume.id.lv).parse()?,
+            size: info.size,
+            mark: info.mark(),
+        })
+    }
+}
+
+impl Sight {
+    /// There is no such volume, and `known` whether there was one.
+    #[must_use]
+    pub fn nothing(known: bool) -> Self {
+        Self {
+            known,
+            volume: None,
+            holds: false,
+            works: false,
+            attached: false,
+            behind: false,
+        }
+    }
+
+    /// What is seen after a step that succeeded.
+    pub(super) fn after(&self, taken: &OperationStep, made: &Seen) -> Self {
+        let mut sight = self.clone();
+        match taken {
+            OperationStep::Make { size, mark } => {
+                sight.known = true;
+                sight.volume = Some(Seen {
+                    size: *size,
+                    mark: Some(mark.clone()),
+                    ..made.clone()
+                });
+            }
+            OperationStep::Lease => (sight.holds, sight.works) = (true, true),
+            OperationStep::Release => (sight.holds, sight.works) = (false, false),
+            OperationStep::Lengthen => sight.behind = false,
+            OperationStep::Zero { .. } => {}
+            OperationStep::Remove => sight.volume = None,
+            OperationStep::Mark { .. }
+            | OperationStep::Rename { .. }
+            | OperationStep::Grow { .. }
+            | OperationStep::Unmark { .. } => {
+                if let Some(seen) = &mut sight.volume {
+                    change(seen, taken);
+                }
+                let grown = matches!(taken, OperationStep::Grow { .. });
+                sight.behind |= grown && sight.attached;
+            }
+        }
+        sight
+    }
+}
+
+fn change(seen: &mut Seen, taken: &OperationStep) {
+    match taken {
+        OperationStep::Mark { mark } => seen.mark = Some(mark.clone()),
+        OperationStep::Unmark { .. } => seen.mark = None,
+        OperationStep::Rename { to } => seen.name = to.clone(),
+        OperationStep::Grow { to, .. } => seen.size = *to,
+        _ => {}
+    }
+}
+
+/// The steps that an operation would have from here, if all went well, and how it would end: the same
+/// decisions over a volume in thought. What is zeroed in several chunks is one step of the list.
+///
+/// # Errors
+/// As [`next`].
+pub fn dry_run(
+    operation: &VolumeOperation,
+    wipe: Wipe,
+    sight: &Sight,
+) -> Result<(Vec<OperationStep>, End), Refusal> {
+    let (mut operation, mut sight) = (operation.clone(), sight.clone());
+    let name = operation.task.name().clone();
+    let made = Seen {
+        dying_name: name.clone(),
+        name,
+        size: operation.task.size().unwrap_or_default(),
+        mark: None,
+    };
+    let mut steps: Vec<OperationStep> = Vec::new();
+    loop {
+        let taken = match next(&operation, wipe, &sight)? {
+            Next::End(end) => return Ok((steps, end)),
+            Next::Do(taken) => taken,
+        };
+        sight = sight.after(&taken, &made);
+        if let OperationStep::Zero { amount: more, .. } = &taken {
+            operation.zeroed = Bytes(operation.zeroed.0 + more.0);
+            if let Some(OperationStep::Zero { amount, .. }) = steps.last_mut() {
+                amount.0 += more.0;
+                continue;
+            }
+        }
+        steps.push(taken);
+    }
+}

@@ -1,0 +1,93 @@
+//! What an operation on a volume can do.
+
+use std::fmt;
+
+use volward_model::{Bytes, Mark, VolumeName};
+
+/// One thing that an operation does. Each is idempotent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperationStep {
+    /// Make the LV, inactive and not zeroed, with its mark from the start.
+    Make {
+        /// At least this size in bytes.
+        size: Bytes,
+        /// Its only tag.
+        mark: Mark,
+    },
+    /// Take the exclusive lease and activate; read back that it is so.
+    Lease,
+    /// Look again under the lease whether the operation may go on, then put the mark on. From here on
+    /// nobody attaches it: the commit point of a delete.
+    Mark {
+        /// Instead of whatever mark it has.
+        mark: Mark,
+    },
+    /// Give it another name; LVM takes the lease for that by itself.
+    Rename {
+        /// The name that it gets.
+        to: VolumeName,
+    },
+    /// Allocate extents. What is in them is anybody's old content.
+    Grow {
+        /// At least this size in bytes.
+        to: Bytes,
+        /// The lease is held for attachments on this node: LVM is told not to take it.
+        held: bool,
+    },
+    /// Write zeroes, and flush.
+    Zero {
+        /// Where, in bytes from the volume's beginning.
+        from: Bytes,
+        /// How much.
+        amount: Bytes,
+    },
+    /// Give the attachments' devices on this node the volume's new length.
+    Lengthen,
+    /// Deactivate and give the lease up; read back that it is so.
+    Release,
+    /// Take the mark off: the commit point of a create, and the end of an extend.
+    Unmark {
+        /// The mark that it has.
+        mark: Mark,
+    },
+    /// Remove the LV; LVM takes the lease for that by itself, which proves that nobody has it.
+    Remove,
+}
+
+impl OperationStep {
+    /// Its name in fault points.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Make { .. } => "make",
+            Self::Lease => "lease",
+            Self::Mark { .. } => "mark",
+            Self::Rename { .. } => "rename",
+            Self::Grow { .. } => "grow",
+            Self::Zero { .. } => "zero",
+            Self::Lengthen => "lengthen",
+            Self::Release => "release",
+            Self::Unmark { .. } => "unmark",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+impl fmt::Display for OperationStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Make { size, mark } => write!(f, "make it, {size}, with the tag {}", mark.tag()),
+            Self::Lease => f.pad("take its exclusive lease and activate it"),
+            Self::Mark { mark } => {
+                write!(f, "look at it again, and give it the tag {}", mark.tag())
+            }
+            Self::Rename { to } => write!(f, "rename it to {to}"),
+            Self::Grow { to, .. } => write!(f, "grow it to {to}"),
+            Self::Zero { from, amount } => write!(f, "zero {amount} from byte {} on", from.0),
+            Self::Lengthen => f.pad("give its attachments on this node their new length"),
+            Self::Release => f.pad("deactivate it and give its lease up"),
+            Self::Unmark { mark } => write!(f, "take the tag {} off", mark.tag()),
+            Self::Remove => f.pad("remove it"),
+        }
+    }
+}

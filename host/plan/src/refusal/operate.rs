@@ -1,0 +1,167 @@
+//! Refusals of operations on volumes, and of attaches that meet one.
+
+use volward_model::{Bytes, Mark, NodeName, OperationId, VolumeRef, VolumeTask};
+
+use super::{Refusal, RefusalCode};
+
+fn volume_of(task: &VolumeTask) -> String {
+    format!("{}/{}", task.pool(), task.name())
+}
+
+/// What a mark says is going on, its code, and by which operation.
+fn going_on(mark: Option<&Mark>) -> (RefusalCode, String) {
+    let (code, what) = match mark {
+        Some(Mark::New { .. }) => (RefusalCode::BeingMade, "being made"),
+        Some(Mark::Dying { .. }) => (RefusalCode::BeingDeleted, "being deleted"),
+        Some(Mark::Growing { .. }) => (RefusalCode::BeingGrown, "being grown"),
+        Some(Mark::Unknown { tags }) => {
+            let what = format!("marked by an operation that this version does not know ({tags})");
+            return (RefusalCode::BeingGrown, what);
+        }
+        None => (RefusalCode::BeingGrown, "being changed"),
+    };
+    match mark.and_then(Mark::by) {
+        Some(by) => (code, format!("{what} by the operation {by}")),
+        None => (code, what.to_owned()),
+    }
+}
+
+impl Refusal {
+    /// A volume that an operation has marked is asked for. It may be another's the moment after.
+    #[must_use]
+    pub fn under_operation(volume: &VolumeRef, mark: &Mark) -> Self {
+        let (code, what) = going_on(Some(mark));
+        let message = format!(
+            "{volume} is {what}; `volward op ls` on the node that does it shows how far it is, and one that \
+             nobody goes on with is begun again there or deleted"
+        );
+        let again = matches!(mark, Mark::Growing { .. }).then_some(5_000);
+        Self::of(code, volume, message).retry_after(again)
+    }
+
+    /// An operation meets another one's mark.
+    pub(crate) fn marked(task: &VolumeTask, mark: Option<&Mark>) -> Self {
+        let (code, what) = going_on(mark);
+        let volume = volume_of(task);
+        let message = format!("{volume} is {what}; wait for that, then ask again");
+        Self::general(code, message).retry_after(Some(5_000))
+    }
+
+    /// Another operation on the volume has not ended on this node.
+    #[must_use]
+    pub fn operation_open(task: &VolumeTask, other: &OperationId) -> Self {
+        let volume = volume_of(task);
+        let message = format!(
+            "the operation {other} on {volume} has not ended; `volward op wait {other}` waits for it"
+        );
+        Self::general(RefusalCode::OperationOpen, message).retry_after(Some(5_000))
+    }
+
+    /// The id was given to something else before.
+    #[must_use]
+    pub fn operation_differs(id: &OperationId, before: &VolumeTask) -> Self {
+        let message = format!(
+            "the operation {id} was asked for before, as {before}; take another id for another operation"
+        );
+        Self::general(RefusalCode::OperationDiffers, message)
+    }
+
+    /// Nothing can be taken back any more.
+    #[must_use]
+    pub fn too_late(id: &OperationId, how: &str) -> Self {
+        let message = format!(
+            "the operation {id} is not cancelled, because it {how}; `volward op show {id}` tells more"
+        );
+        Self::general(RefusalCode::TooLate, message)
+    }
+
+    /// An instance on this node got it between the asking and the doing.
+    pub(crate) fn attached_here(task: &VolumeTask) -> Self {
+        let message = format!(
+            "{} was attached on this node meanwhile; detach it, then ask again",
+            volume_of(task)
+        );
+        Self::general(RefusalCode::HeldHere, message)
+    }
+
+    /// A volume of that name is there.
+    pub(crate) fn name_taken(task: &VolumeTask) -> Self {
+        let message = format!(
+            "there is a volume {} already; take another name, or delete it first",
+            volume_of(task)
+        );
+        Self::general(RefusalCode::NameTaken, message)
+    }
+
+    /// `whose`: who keeps such names for itself.
+    pub(crate) fn name_reserved(task: &VolumeTask, whose: &str) -> Self {
+        let message = format!(
+            "{whose} keeps names like {} for itself; take another name",
+            task.name()
+        );
+        Self::general(RefusalCode::NameReserved, message)
+    }
+
+    /// No volume can have such a size.
+    pub(crate) fn no_size(task: &VolumeTask) -> Self {
+        let size = task.size().unwrap_or_default();
+        let message = format!(
+            "{} cannot have {} bytes; ask for a multiple of 512 that is not 0",
+            volume_of(task),
+            size.0
+        );
+        Self::general(RefusalCode::SizeUnsupported, message)
+    }
+
+    /// It has more than what is asked for.
+    pub(crate) fn would_shrink(volume: &VolumeRef, has: Bytes, asked: Bytes) -> Self {
+        let message = format!(
+            "{volume} has {has}, and {asked} were asked for, which would cut off its end; make a smaller \
+             volume and copy what is needed"
+        );
+        Self::of(RefusalCode::WouldShrink, volume, message)
+    }
+
+    /// The volume group has less than that.
+    pub(crate) fn no_space(task: &VolumeTask, free: Bytes, wanted: Bytes) -> Self {
+        let pool = task.pool();
+        let message = format!(
+            "pool {pool} has {free} free, and {} needs {wanted}; delete volumes, or add a disk to the volume \
+             group",
+            volume_of(task)
+        );
+        Self::general(RefusalCode::NoSpace, message)
+    }
+
+    /// LVM changes nothing of a volume group of which it misses a physical volume.
+    pub(crate) fn pool_lacks(task: &VolumeTask) -> Self {
+        let pool = task.pool();
+        let message = format!(
+            "pool {pool} is not changed while LVM misses one of its physical volumes on this node; `volward pool \
+             init {pool}` makes known one that is there, else mend the path to it"
+        );
+        Self::general(RefusalCode::PoolIncomplete, message)
+    }
+
+    /// Nothing would reset this node when it loses the lease under which it zeroes (I26).
+    #[must_use]
+    pub fn operation_without_watchdog(task: &VolumeTask, node: &NodeName) -> Self {
+        let message = format!(
+            "the {} of {} is not begun, because sanlock on node {node} runs without a watchdog, which would \
+             reset the node when it loses its leases; arm it as the operator guide says",
+            task.word(),
+            volume_of(task)
+        );
+        Self::general(RefusalCode::NoWatchdog, message)
+    }
+
+    /// Its data is not in the pool alone.
+    pub(crate) fn copied(task: &VolumeTask, volume: &VolumeRef) -> Self {
+        let message = format!(
+            "the data of {volume} is, or was, in a local copy that is not gone; the {} waits until it is \
+             written back (`volward hydration ls` on its node)",
+            task.word()
+        );
+        Self::of(RefusalCode::HomeElsewhere, volume, message)
+    }
+}

@@ -1,0 +1,230 @@
+//! Operations on volumes over a real LVM: what is made and grown shows nothing of what its extents held before, also
+//! to a guest that has the volume while it grows; what somebody has is not deleted; a daemon that dies in the
+//! middle goes on.
+#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use volward_system::sight::Sight;
+use volward_system::volward::{Volward, content};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
+
+const INSTANCE: &str = "c0ffee01-0000-4000-8000-000000000000";
+const DEVICE: &str = "/dev/volward/c0ffee01-0000-4000-8000-000000000000/vg0/new";
+/// Patience with what writes hundreds of MiB in emulation.
+const SLOW: Duration = Duration::from_secs(600);
+/// What is left of another tenant, on every extent that what is made here can get.
+const OLD_MIB: u64 = 640;
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn volumes_are_made_grown_and_deleted_and_show_nothing_old() {
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap();
+    let volward = Volward::on(&cluster);
+    old_data_is_on_the_free_extents(&volward);
+    what_is_made_reads_as_zeroes(&volward);
+    it_grows_under_its_user(&volward);
+    what_somebody_has_is_not_deleted(&volward);
+    a_daemon_that_dies_goes_on(&volward);
+    an_operation_is_cancelled(&volward);
+    what_zeroing_costs(&volward);
+}
+
+/// Beside `blkdiscard -z` of as much, on the same LUN: for the numbers in SPECIFICATION.md.
+fn what_zeroing_costs(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    let script = "lvcreate -qq -aey -Wn -Zn -n bare -L 2G vg0
+        python3 -c \"
+import subprocess, time
+begun = time.monotonic()
+subprocess.run(['blkdiscard', '-z', '/dev/vg0/bare'], check=True)
+print(int((time.monotonic() - begun) * 1000))\"
+        lvchange -an vg0/bare; lvremove -qq vg0/bare";
+    let bare = one.run_within(SLOW, script).unwrap();
+    println!("blkdiscard -z of 2 GiB: {} ms", bare.stdout.trim());
+    let made = operate(volward, 1, "volume create vg0/timed 2G");
+    let (from, to) = (made["started_ms"].as_u64(), made["changed_ms"].as_u64());
+    println!("volume create of 2 GiB: {} ms", to.unwrap() - from.unwrap());
+    operate(volward, 1, "volume rm vg0/timed");
+}
+
+/// LVM gives the first free extents, and these are the ones.
+fn old_data_is_on_the_free_extents(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    let script = format!(
+        "lvcreate -qq -aey -n old -L {OLD_MIB}M vg0 && \
+         tr '\\0' 'X' < /dev/zero | dd of=/dev/vg0/old bs=1M count={OLD_MIB} iflag=fullblock oflag=direct status=none && \
+         lvchange -an vg0/old && lvremove -qq vg0/old"
+    );
+    one.run_ok_within(SLOW, &script).unwrap();
+}
+
+fn operate(volward: &Volward<'_>, node: u8, words: &str) -> Value {
+    let begun = Instant::now();
+    let text = volward
+        .node(node)
+        .run_ok_within(SLOW, &format!("volward --json {words}"))
+        .unwrap();
+    println!("{words}: {:.1} s", begun.elapsed().as_secs_f32());
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The bytes between two places of a device that are not zero.
+fn not_zero(node: &Node, device: &str, from_mib: u64, mib: u64) -> String {
+    let script = format!(
+        "dd if={device} bs=1M skip={from_mib} count={mib} iflag=direct status=none | tr -d '\\0' | wc -c"
+    );
+    let counted = node.run_ok_within(SLOW, &script).unwrap();
+    counted.trim().to_owned()
+}
+
+fn length_mib(node: &Node, device: &str) -> u64 {
+    let bytes = node
+        .run_ok(&format!("blockdev --getsize64 {device}"))
+        .unwrap();
+    bytes.trim().parse::<u64>().unwrap() / MIB
+}
+
+fn nothing_is_left(volward: &Volward<'_>, node: u8) {
+    let left = Sight::of(volward.node(node)).unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Volumes of the pool, Volward's own aside, with their tags.
+fn volumes(node: &Node) -> Vec<String> {
+    let script = "lvs --noheadings -o lv_name,lv_tags vg0 | grep -v volward-registry | sed 's/ *$//; s/^ *//'";
+    let listed = node.run(script).unwrap().stdout;
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn what_is_made_reads_as_zeroes(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    let made = operate(volward, 1, "volume create vg0/new 192M --id made");
+    assert_eq!(made["state"], "done", "{made}");
+    assert_eq!(made["done"], 192 * MIB, "{made}");
+    nothing_is_left(volward, 1);
+    assert_eq!(volumes(one), ["new"]);
+    // Asked for again it is the same one, and does nothing.
+    let again = operate(volward, 1, "volume create vg0/new 192M --id made");
+    assert_eq!(again["changed_ms"], made["changed_ms"], "{again}");
+    let problem = volward.problem(1, "volume create vg0/new 192M").unwrap();
+    assert_eq!(problem["code"], "name-taken", "{problem}");
+    volward
+        .cli_ok(2, &format!("attach {INSTANCE} vg0/new"))
+        .unwrap();
+    assert_eq!(not_zero(volward.node(2), DEVICE, 0, 192), "0");
+    volward.cli_ok(2, &format!("detach {INSTANCE}")).unwrap();
+}
+
+fn it_grows_under_its_user(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    volward
+        .cli_ok(1, &format!("attach {INSTANCE} vg0/new"))
+        .unwrap();
+    let write = format!(
+        "{} | dd of={DEVICE} bs=1M iflag=fullblock oflag=direct status=none; \
+         dd if={DEVICE} bs=1M count=192 iflag=direct status=none | sha256sum",
+        content("new", 192)
+    );
+    let before = one.run_ok_within(SLOW, &write).unwrap();
+    // Somebody has it open all the time.
+    one.run_ok(&format!(
+        "setsid sleep 900 < {DEVICE} > /dev/null 2>&1 & echo $! > /run/lab/user.pid"
+    ))
+    .unwrap();
+    let grown = operate(volward, 1, "volume extend vg0/new 448M");
+    assert_eq!(grown["state"], "done", "{grown}");
+    assert_eq!(length_mib(one, DEVICE), 448);
+    assert_eq!(not_zero(one, DEVICE, 192, 256), "0");
+    let after = format!("dd if={DEVICE} bs=1M count=192 iflag=direct status=none | sha256sum");
+    assert_eq!(one.run_ok_within(SLOW, &after).unwrap(), before);
+    assert_eq!(volumes(one), ["new"]);
+    let again = operate(volward, 1, "volume extend vg0/new 448M");
+    assert_eq!(again["state"], "done", "so large already: {again}");
+    let smaller = volward.problem(1, "volume extend vg0/new 8M").unwrap();
+    assert_eq!(smaller["code"], "would-shrink", "{smaller}");
+    let elsewhere = volward.problem(2, "volume extend vg0/new 512M").unwrap();
+    assert_eq!(elsewhere["code"], "held-elsewhere", "{elsewhere}");
+}
+
+fn what_somebody_has_is_not_deleted(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    for (node, code) in [(1, "held-here"), (2, "held-elsewhere")] {
+        let problem = volward.problem(node, "volume rm vg0/new").unwrap();
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+    one.run_ok("kill $(cat /run/lab/user.pid); sleep 0.2")
+        .unwrap();
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    let deleted = operate(volward, 2, "volume rm vg0/new");
+    assert_eq!(deleted["state"], "done", "{deleted}");
+    assert_eq!(volumes(one), [""; 0]);
+    let again = operate(volward, 1, "volume rm vg0/new");
+    assert_eq!(again["state"], "done", "gone is done: {again}");
+    nothing_is_left(volward, 1);
+    nothing_is_left(volward, 2);
+}
+
+/// Between any two kinds of steps of each operation.
+fn a_daemon_that_dies_goes_on(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    for (point, words) in [
+        ("create/make/after", "volume create vg0/x 72M"),
+        ("create/lease/after", "volume create vg0/x 72M"),
+        ("create/zero/after", "volume create vg0/x 72M"),
+        ("create/release/after", "volume create vg0/x 72M"),
+        ("extend/mark/after", "volume extend vg0/x 144M"),
+        ("extend/grow/after", "volume extend vg0/x 144M"),
+        ("extend/zero/after", "volume extend vg0/x 144M"),
+        ("delete/mark/after", "volume rm vg0/x"),
+        ("delete/rename/after", "volume rm vg0/x"),
+    ] {
+        let makes = point.starts_with("create");
+        if !makes && volumes(one).is_empty() {
+            operate(volward, 1, "volume create vg0/x 72M");
+        }
+        volward.stop(1).unwrap();
+        let seam = format!("VOLWARD_TEST_CRASH={point}");
+        volward.start(1, &[seam]).unwrap();
+        let id = format!("{} --id {}", words, point.replace('/', "."));
+        volward.cli(1, &format!("{id} --no-wait")).unwrap();
+        volward.wait_ended(1).unwrap();
+        println!("{point}: {:?}", volumes(one));
+        volward.start(1, &[]).unwrap();
+        let ended = operate(volward, 1, &id);
+        assert_eq!(ended["state"], "done", "{point}: {ended}");
+        nothing_is_left(volward, 1);
+        match point.split('/').next() {
+            Some("create") => {
+                assert_eq!(volumes(one), ["x"], "{point}");
+                operate(volward, 1, "volume rm vg0/x");
+            }
+            Some("extend") => {
+                volward
+                    .cli_ok(1, &format!("attach {INSTANCE} vg0/x"))
+                    .unwrap();
+                let device = DEVICE.replace("/new", "/x");
+                assert_eq!(length_mib(one, &device), 144, "{point}");
+                assert_eq!(not_zero(one, &device, 0, 144), "0", "{point}");
+                volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+                operate(volward, 1, "volume rm vg0/x");
+            }
+            _ => assert_eq!(volumes(one), [""; 0], "{point}"),
+        }
+    }
+}
+
+fn an_operation_is_cancelled(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    volward
+        .cli_ok(1, "volume create vg0/y 2G --id slow --no-wait")
+        .unwrap();
+    let cancelled = operate(volward, 1, "op cancel slow");
+    assert_eq!(cancelled["state"], "cancelled", "{cancelled}");
+    assert_eq!(volumes(one), [""; 0]);
+    nothing_is_left(volward, 1);
+    let late = volward.problem(1, "op cancel slow").unwrap();
+    assert_eq!(late["code"], "too-late", "{late}");
+}
