@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{DeviceId, LeaseMode, LvUuid, PoolName, Sharing, Table};
-use volward_plan::DiskForm;
 use volward_plan::fence::{Said, Standing};
+use volward_plan::{DiskForm, Unmet};
 
 use crate::observe::Observer;
 use crate::ports::{
@@ -102,7 +102,7 @@ impl Fence {
             let standing = followed.watch.hear(asked_at, &said);
             let missing = match &said {
                 Said::Joined { held, .. } => followed.watch.missing(held, needed),
-                Said::NotJoined | Said::Silent { .. } => BTreeSet::new(),
+                Said::NotJoined | Said::GivenUp | Said::Silent { .. } => BTreeSet::new(),
             };
             (standing, missing)
         };
@@ -356,11 +356,12 @@ fn said(answer: PortResult<LeaseStatus>) -> Said {
                 generation: status.generation,
                 held: status.held,
             },
+            Freshness::GivenUp => Said::GivenUp,
             Freshness::Unknown => Said::Silent {
                 reason: "it does not say when the lockspace was renewed".to_owned(),
             },
         },
-        Err(PortError::Unmet(unmet)) if unmet.is_outside() => Said::NotJoined,
+        Err(PortError::Unmet(Unmet::NotJoined { .. })) => Said::NotJoined,
         Err(error) => Said::Silent {
             reason: error.to_string(),
         },

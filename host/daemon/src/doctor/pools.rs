@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::{LeaseStatus, PortError, PortResult, Unmet};
+use volward_control::ports::{LeaseStatus, PortResult};
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
 use super::{bad, fine, groups, refusing};
@@ -108,15 +108,9 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
     }
     match daemon.node.pool_snapshot(pool) {
         Err(error) => {
-            let remedy = match &error {
-                // Its sentence says how.
-                PortError::Unmet(Unmet::GivenUp { .. }) => {
-                    "do this, or restart this node".to_owned()
-                }
-                _ => format!(
-                    "vgchange --lock-start {pool}; then, once per pool, volward pool init {pool}"
-                ),
-            };
+            let remedy = format!(
+                "vgchange --lock-start {pool}; then, once per pool, volward pool init {pool}"
+            );
             refusing(bad(
                 &check,
                 DoctorVerdict::Failed,

@@ -19,7 +19,7 @@ pub enum Unmet {
     /// sanlock has lost this node's leases in the pool's lockspace, and does not leave it as long as a process has some:
     /// it goes on renewing, and gives no lease.
     #[error(
-        "sanlock has given up the lockspace of pool {pool} on this node, whose leases were lost; once nothing of the pool is attached here (`volward ls`): `lvchange -an {pool}/volward-registry`, `vgchange --lock-stop {pool}`, `vgchange --lock-start {pool}`; where one of these hangs, restart this node"
+        "sanlock has given up the lockspace of pool {pool} on this node: its leases were lost, or it is to be left; once nothing of the pool is attached here (`volward ls`): `lvchange -an {pool}/volward-registry`, `vgchange --lock-stop {pool}`, `vgchange --lock-start {pool}`; where one of these hangs, restart this node"
     )]
     GivenUp {
         /// The name of the pool concerned.
@@ -109,14 +109,6 @@ pub enum Unmet {
         /// The name of the pool concerned.
         pool: PoolName,
     },
-}
-
-impl Unmet {
-    /// Whether this node has no lease in the pool's lockspace, nor gets one.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
-        matches!(self, Self::NotJoined { .. } | Self::GivenUp { .. })
-    }
 }
 
 impl From<Unmet> for Refusal {

@@ -132,7 +132,20 @@ impl Sanlock {
     /// # Errors
     /// If sanlock does not answer, or the lockspace is not joined.
     pub(crate) fn account(&self, pool: &PoolName) -> PortResult<Account> {
-        account_of(pool, status::ask(Path::new(status::SOCKET), DEADLINE)?)
+        let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
+        let lockspace = lockspace(pool);
+        let Some(joined) = status.lockspaces.iter().find(|l| l.name == lockspace) else {
+            return Err(not_joined(pool));
+        };
+        let freshness = joined.freshness(status.monotime);
+        let generation = joined.generation;
+        let entries = entries(status.resources, &lockspace);
+        Ok(Account {
+            entries,
+            watchdog_armed: status.use_watchdog,
+            freshness,
+            generation: Some(generation),
+        })
     }
 
     /// Leases of processes that have died, also where the lockspace is not joined.
@@ -180,25 +193,6 @@ impl Sanlock {
     }
 }
 
-fn account_of(pool: &PoolName, status: status::Status) -> PortResult<Account> {
-    let lockspace = lockspace(pool);
-    let Some(joined) = status.lockspaces.iter().find(|l| l.name == lockspace) else {
-        return Err(not_joined(pool));
-    };
-    if joined.given_up {
-        return Err(PortError::from(Unmet::GivenUp { pool: pool.clone() }));
-    }
-    let freshness = joined.freshness(status.monotime);
-    let generation = joined.generation;
-    let entries = entries(status.resources, &lockspace);
-    Ok(Account {
-        entries,
-        watchdog_armed: status.use_watchdog,
-        freshness,
-        generation: Some(generation),
-    })
-}
-
 /// A lockspace's leases of LVs; lvmlockd's others are named VGLK and GLLK.
 fn entries(resources: Vec<status::Resource>, lockspace: &str) -> Vec<Entry> {
     let of_the_pool = resources.into_iter();
@@ -228,29 +222,5 @@ mod tests {
     fn the_lease_device_is_named_as_device_mapper_does() {
         let pool = "a-b".parse().unwrap();
         assert_eq!(lease_device(&pool), "/dev/mapper/a--b-lvmlock");
-    }
-
-    /// It goes on being listed and renewed, with its leases, as long as a process has one of them.
-    #[test]
-    fn a_lockspace_that_sanlock_has_given_up_gives_no_leases() {
-        let pool: PoolName = "vg0".parse().unwrap();
-        let status = |given_up| status::Status {
-            monotime: 100,
-            lockspaces: vec![status::Lockspace {
-                name: "lvm_vg0".to_owned(),
-                renewed: 99,
-                io_timeout: 10,
-                generation: 1,
-                given_up,
-            }],
-            ..status::Status::default()
-        };
-        assert!(account_of(&pool, status(false)).is_ok());
-        let error = account_of(&pool, status(true)).map(drop).unwrap_err();
-        let PortError::Unmet(unmet) = error else {
-            panic!("{error}")
-        };
-        assert!(unmet.is_outside(), "{unmet}");
-        assert!(unmet.to_string().contains("--lock-stop vg0"), "{unmet}");
     }
 }

@@ -77,6 +77,9 @@ impl Lockspace {
     /// sanlock renews every 2 x io_timeout; after 8 x io_timeout without it gives the lockspace
     /// up and has the watchdog reset the node (sanlock's `id_renewal_fail_seconds`).
     pub(super) fn freshness(&self, monotime: u64) -> Freshness {
+        if self.given_up {
+            return Freshness::GivenUp;
+        }
         Freshness::Renewed {
             ago: Duration::from_secs(monotime.saturating_sub(self.renewed)),
             expires_after: Duration::from_secs(8 * self.io_timeout),

@@ -80,7 +80,9 @@ fn a_lockspace_that_is_not_renewed_any_more_is_expired() {
 fn a_lockspace_that_is_given_up_is_known_by_its_mark() {
     assert!(!parse(HELD).unwrap().lockspaces[0].given_up);
     let lost = parse(&replaced("space_dead=0", "space_dead=1")).unwrap();
-    assert!(lost.lockspaces[0].given_up);
+    let freshness = lost.lockspaces[0].freshness(lost.monotime);
+    assert_eq!(freshness, Freshness::GivenUp);
+    assert!(freshness.is_expired() && freshness.is_failing());
 }
 
 #[test]
