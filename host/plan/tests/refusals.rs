@@ -438,6 +438,7 @@ fn operations() -> Vec<Case> {
                     v.elsewhere.push(ForeignAttachment {
                         host_id: 2,
                         attachment: on_n2(instance(2)),
+                        silence: None,
                     });
                 }),
             ),

@@ -155,6 +155,7 @@ impl Operate {
 
     fn end(&self, operation: &VolumeOperation, end: End) -> Result<Went, StepError> {
         self.turn_to(&operation.id, Course::Ended(end))?;
+        self.state.operations().got_on(&operation.id);
         let now_ms = self.ports.clock.now_ms();
         let gone = self.state.operations().prune(now_ms);
         if !gone.is_empty()
