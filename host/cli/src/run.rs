@@ -15,7 +15,7 @@ use crate::args::{
 };
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{decisions, operations, show, watch, workbench};
+use crate::{decisions, manual, operations, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -96,10 +96,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor => return doctor(&client, json),
         Command::Status => answer(json, &client.status()?, show::status)?,
         Command::Completions { shell } => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "volward", &mut text);
+            let text = volward_manual::completions(&mut Cli::command(), shell);
             print(&String::from_utf8(text)?)?;
         }
+        Command::Setup(args) => return setup::run(json, args),
+        Command::Manual => print(&volward_manual::page(Cli::command(), manual::PAGE))?,
     }
     Ok(Exit::Ok)
 }

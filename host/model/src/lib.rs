@@ -9,6 +9,7 @@
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
 //! | [`copy`] | what a copy's LV says of itself |
 //! | [`device`] | device-mapper devices of ours and their tables |
+//! | [`regions`] | which regions of a clone are in its destination |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
 //! | [`volume_operation`] | operations on volumes, and the marks that they leave on them |
@@ -18,6 +19,7 @@
 pub mod copy;
 pub mod device;
 pub mod handover;
+pub mod regions;
 pub mod slot;
 pub mod volume;
 pub mod volume_operation;
@@ -27,6 +29,7 @@ pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,
     Table,
 };
+pub use regions::RegionMap;
 pub use slot::{
     CopyProgress, CopyState, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
 };

@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`untouched`] | what a write-back need not move |
 //! | [`operate`] | what comes next of an operation on a volume, and whether it may begin |
 //! | [`permit`] | who may have what done on which node: one table |
 //! | [`pace`] | how much of a copy is on its way at once |
@@ -34,6 +35,7 @@ pub mod refusal;
 pub mod requested;
 pub mod service;
 pub mod step;
+pub mod untouched;
 pub mod witness;
 
 pub use attach::{AttachPlan, Grant};
@@ -43,9 +45,10 @@ pub use input::{
     DiskForm, LocalAttachment, LocalCopies, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
 };
 pub use intent::{Precedence, precedence};
-pub use pace::{Amounts, Pace, Reached};
+pub use pace::{Amounts, Pace, Reached, Speeds};
 pub use permit::{Action, CallerKind, NodeRole, NodeRoles};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};
 pub use step::{NextHome, Planned, Step};
+pub use untouched::untouched;

@@ -1,4 +1,4 @@
-//! libsanlock, loaded when the daemon starts: the only unsafe code of storage.
+//! libsanlock, loaded when the daemon starts.
 //!
 //! The structs are checked against the system's header by a test.
 #![expect(
