@@ -556,6 +556,29 @@ fn what_a_lost_node_has_begun_is_completed_or_removed_by_another_one() {
     });
 }
 
+/// What reports success and does nothing is tried again later, and not at once and for ever.
+#[test]
+fn i13_a_step_without_effect_is_not_taken_for_done() {
+    let lab = Lab::new(&["n1", "n2"]);
+    lab.cluster.set_lease_style(LeaseStyle::Separate);
+    lab.start("n2").kill();
+    let daemon = lab.start("n1");
+    daemon.kernel.ignore_on("deactivate");
+    daemon
+        .node
+        .ask_operation(&operation("c1", create(&lab, "new")))
+        .unwrap();
+    daemon.tasks.run_all();
+    let known = daemon.node.operation(&"c1".parse().unwrap()).unwrap();
+    let trouble = known.trouble.unwrap();
+    assert!(trouble.contains("deactivate it"), "{trouble}");
+    try_again(&lab, &daemon);
+    assert_eq!(end(&daemon, "c1"), End::Done);
+    assert_eq!(check::clean(&lab, &daemon), [""; 0]);
+    let made = found(&lab, &daemon, "new").unwrap();
+    assert!(!made.active);
+}
+
 /// A lockspace that is not renewed: what is written then may be another's extents.
 #[test]
 fn i27_nothing_is_zeroed_without_a_sound_lease() {

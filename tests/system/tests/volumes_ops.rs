@@ -1,7 +1,11 @@
 //! Operations on volumes over a real LVM: what is made and grown shows nothing of what its extents held before, also
 //! to a guest that has the volume while it grows; what somebody has is not deleted; a daemon that dies in the
 //! middle goes on.
-#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests end at the first surprise, and measure time"
+)]
 
 use std::time::{Duration, Instant};
 

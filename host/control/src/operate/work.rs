@@ -21,6 +21,15 @@ enum Went {
     Out,
 }
 
+/// What a worker has from one step to the next.
+#[derive(Default)]
+struct Run<'a> {
+    /// The volume's turn, until it has the operation's mark.
+    turn: Option<VolumeGuard<'a>>,
+    /// The step before, where it was done.
+    last: Option<OperationStep>,
+}
+
 /// A place among those at work; given back also when the worker breaks off.
 struct Place<'a> {
     operate: &'a Operate,
@@ -78,15 +87,16 @@ impl Operate {
     /// Goes on with an operation until it ends, fails for now, or the daemon stops. Until the volume has the
     /// operation's mark, its turn is kept from one step to the next.
     fn carry_out(&self, id: &OperationId) {
-        let mut turn = None;
+        let mut run = Run::default();
         while !self.state.is_stopping() {
             let Some(known) = self.operation(id) else {
                 return;
             };
-            match self.advance(&known.operation, &mut turn) {
+            match self.advance(&known.operation, &mut run) {
                 Ok(Went::On) => self.state.operations().got_on(id),
                 Ok(Went::Out) => return,
                 Err(error) => {
+                    run.last = None;
                     if let Went::Out = self.failed(&known.operation, &error) {
                         return;
                     }
@@ -98,12 +108,12 @@ impl Operate {
     fn advance<'a>(
         &'a self,
         operation: &VolumeOperation,
-        turn: &mut Option<VolumeGuard<'a>>,
+        run: &mut Run<'a>,
     ) -> Result<Went, StepError> {
-        if let (None, Some(volume)) = (&turn, &operation.volume) {
+        if let (None, Some(volume)) = (&run.turn, &operation.volume) {
             let wait = self.settings.lock_wait;
             let taken = self.state.volume_locks.take(&[volume.id], wait);
-            *turn = Some(taken.map_err(|_| PortError::Busy {
+            run.turn = Some(taken.map_err(|_| PortError::Busy {
                 what: format!("{volume}: another request on it has not ended; it"),
             })?);
         }
@@ -118,6 +128,14 @@ impl Operate {
             Next::End(end) => return self.end(operation, end),
             Next::Do(step) => step,
         };
+        // Done a moment ago, and not seen: a mend of its cause is waited for, and not the next look.
+        if run.last.as_ref() == Some(&step) {
+            return Err(StepError::Port(PortError::NotInEffect {
+                what: format!("{}: {step}", operation.task),
+                expected: "to be seen".to_owned(),
+                found: "the volume as it was".to_owned(),
+            }));
+        }
         self.ports
             .fault_points
             .at(&point(operation, &step, "before"));
@@ -132,8 +150,9 @@ impl Operate {
             .as_ref()
             .is_some_and(|seen| seen.mark.is_none());
         if !(unmarked && matches!(step, OperationStep::Lease)) {
-            *turn = None;
+            run.turn = None;
         }
+        run.last = Some(step);
         Ok(Went::On)
     }
 
@@ -155,6 +174,7 @@ impl Operate {
 
     fn end(&self, operation: &VolumeOperation, end: End) -> Result<Went, StepError> {
         self.turn_to(&operation.id, Course::Ended(end))?;
+        self.state.operations().got_on(&operation.id);
         let now_ms = self.ports.clock.now_ms();
         let gone = self.state.operations().prune(now_ms);
         if !gone.is_empty()

@@ -303,7 +303,7 @@ fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
     let refused = not_as_root(|| served.client().volume_set(&set)).unwrap_err();
     assert!(refused.to_string().contains("only root"), "{refused}");
     let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    let refused = format!("uid={uid} role=openstack method=\"POST\" path=\"/v1/volumes/set\"");
+    let refused = format!("uid={uid} kind=openstack method=\"POST\" path=\"/v1/volumes/set\"");
     assert!(text.contains(&refused), "{text}");
     let who = format!("uid={} origin=", rustix::process::geteuid().as_raw());
     for (what, about) in [

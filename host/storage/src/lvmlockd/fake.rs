@@ -295,6 +295,9 @@ impl Activation for FakeNode {
         let detail = format!("{pool} {}", names(volumes));
         self.changes("deactivate", detail, |world, node| {
             must_be_apart(world, pool, node)?;
+            if world.node_mut(node).faults.is_ignored("deactivate") {
+                return Ok(());
+            }
             off(world, node, volumes, false)
         })
     }

@@ -135,7 +135,7 @@ fn an_open_operation_that_is_not_understood_keeps_the_state_closed() {
         let dir = tempfile::tempdir().unwrap();
         let state = open(&dir);
         let all = every_word();
-        for operation in [&all[0], &all[3]] {
+        for operation in [&all[0], &all[4]] {
             state.put(operation).unwrap();
         }
         let sql = format!("UPDATE volume_operation SET {change}");
