@@ -131,6 +131,11 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
     answer(json, &found.attachments, |all| {
         show::attachments(all, place)
     })?;
+    if json && !found.silent.is_empty() {
+        hint(&json!({ "silent": found.silent }).to_string());
+    } else {
+        found.silent.iter().for_each(|sentence| hint(sentence));
+    }
     if found.unreadable.is_empty() {
         return Ok(Exit::Ok);
     }

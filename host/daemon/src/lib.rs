@@ -160,16 +160,13 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// The daemon would start; what is not as it should be is said, and is a failure.
 fn check(config: &config::Config) -> anyhow::Result<()> {
     let path = &config.file;
-    let remarks = config.remarks();
+    let mut remarks = config.remarks();
+    remarks.extend(config.no_policies_folder());
     if remarks.is_empty() {
         println!("{} is fine", path.display());
         return Ok(());
     }
-    anyhow::bail!(
-        "{} can be read, but: {}",
-        path.display(),
-        remarks.join("; ")
-    )
+    anyhow::bail!("{} can be read, but {}", path.display(), remarks.join("; "))
 }
 
 /// To journald where systemd started us, to stderr elsewhere. `VOLWARD_LOG` filters as

@@ -99,6 +99,13 @@ pub fn attach(
         checks::rules(input, asked, requester.instance, answer)?;
         let copy = copy_for(input, asked, answer, &mut plan.notes);
         checks::lv_path(asked, answer)?;
+        if copy.is_none() && matches!(asked.home.state, HomeState::Split { .. }) {
+            plan.notes.push(format!(
+                "{} runs on its copy on this node, which has what the LUN has not; it is written back when it is \
+                 detached",
+                asked.volume()
+            ));
+        }
         plan.grants.push(Grant {
             volume: asked.volume().clone(),
             form: asked.form,

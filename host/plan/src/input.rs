@@ -6,6 +6,7 @@ use volward_model::{
     DeviceRole, HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo, VolumeRef,
 };
 
+use crate::fence::Silence;
 use crate::requested::RequestedDisk;
 
 /// The node and the disks of one attach request.
@@ -140,6 +141,8 @@ pub struct ForeignAttachment {
     pub host_id: u64,
     /// The attachment as the node's slot in the registry has it.
     pub attachment: Attachment,
+    /// The node does not renew its lease.
+    pub silence: Option<Silence>,
 }
 
 /// An attachment on this node.

@@ -252,6 +252,7 @@ fn holders() -> Vec<Case> {
     let foreign = |instance| ForeignAttachment {
         host_id: 2,
         attachment: on_n2(instance),
+        silence: None,
     };
     let holder = |node: Option<&str>| LeaseHolder {
         host_id: 2,

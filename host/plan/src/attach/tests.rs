@@ -167,6 +167,7 @@ fn elsewhere(seen: &VolumeInput, sharing: Sharing, state: AttachmentState) -> Fo
             since_ms: 5,
             state,
         },
+        silence: None,
     }
 }
 
