@@ -13,6 +13,7 @@ use crate::detach::{Detach, DetachDone, DetachRequest};
 use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::fence::Fence;
+use crate::migrate::Migrate;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
@@ -38,6 +39,7 @@ pub struct Node {
     retries: Arc<Retries>,
     start_marks: Arc<StartMarks>,
     fence: Arc<Fence>,
+    migrate: Arc<Migrate>,
     views: Views,
 }
 
@@ -86,6 +88,14 @@ impl Node {
             writer: Mutex::default(),
         });
         let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
+        let migrate = Arc::new(Migrate {
+            ports: ports.into(),
+            settings: Arc::clone(&settings),
+            state: Arc::clone(&state),
+            observer: Arc::clone(&observer),
+            engine: Arc::clone(&engine),
+            seen: Mutex::default(),
+        });
         let attach = Attach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -117,6 +127,7 @@ impl Node {
             retries,
             start_marks,
             fence,
+            migrate,
             views,
         })
     }

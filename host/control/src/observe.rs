@@ -23,10 +23,12 @@ use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
 mod alone;
+mod correspondence;
 mod names;
 mod snapshot;
 mod traces;
 
+pub(crate) use correspondence::Correspondence;
 pub(crate) use names::unexplained;
 pub use snapshot::PoolSnapshot;
 pub(crate) use traces::Traces;
@@ -139,6 +141,29 @@ impl Observer {
         }))
     }
 
+    /// What the nodes of a pool say to each other now.
+    ///
+    /// # Errors
+    /// If sanlock or the registry do not answer.
+    pub(crate) fn correspondence(&self, pool: &PoolName) -> PortResult<Correspondence> {
+        let members = self.ports.leases.members(pool)?;
+        let own = own_of(pool, &members)?;
+        let slots = self.ports.registry.read(pool)?;
+        Ok(Correspondence {
+            members,
+            own,
+            slots,
+        })
+    }
+
+    /// Whether the nodes of a pool have words for a migration.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub(crate) fn can_speak_of_migrations(&self, pool: &PoolName) -> PortResult<bool> {
+        Ok(self.ports.registry.layout(pool)?.format >= 2)
+    }
+
     /// The pool, if it is one of this node's shared ones.
     pub(crate) fn managed(&self, pool: &PoolName) -> Result<(), ControlError> {
         if self.settings.pools.contains(pool) {
@@ -224,6 +249,7 @@ impl Observer {
             ]
             .concat(),
             newer: snapshot.newer(Some(id)),
+            answers: snapshot.answers(id).collect(),
             progress: local.progress.or_else(|| snapshot.progress(id)),
             ..local
         })

@@ -7,8 +7,8 @@ use std::time::Duration;
 use volward_model::{NodeName, PoolName};
 
 use crate::ports::{
-    Activation, Clock, Decisions, Devices, Events, FaultPoints, Journal, Leases, Machine, Marks,
-    Policy, Registry, Tasks, Volumes,
+    Activation, Clock, Decisions, Devices, Events, FaultPoints, Guests, Journal, Leases, Machine,
+    Marks, Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -26,6 +26,7 @@ pub struct Ports {
     pub marks: Arc<dyn Marks>,
     pub clock: Arc<dyn Clock>,
     pub machine: Arc<dyn Machine>,
+    pub guests: Arc<dyn Guests>,
     pub tasks: Arc<dyn Tasks>,
     pub fault_points: Arc<dyn FaultPoints>,
     pub events: Arc<dyn Events>,

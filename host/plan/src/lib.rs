@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`migrate`] | live migration: who may share with whom, and what source and destination do next |
 //! | [`pace`] | how much of a copy is on its way at once |
 //! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
@@ -24,6 +25,7 @@ pub mod geometry;
 pub mod home;
 pub mod input;
 pub mod intent;
+pub mod migrate;
 pub mod pace;
 pub mod recheck;
 pub mod refusal;

@@ -128,6 +128,7 @@ fn no_tools() -> Tools {
         lvm: nothing.clone(),
         sanlock: nothing.clone(),
         lvmlockctl: nothing,
+        virsh: None,
     }
 }
 
