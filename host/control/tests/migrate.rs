@@ -430,21 +430,36 @@ fn i2_a_lease_that_is_lost_in_the_shared_window_cuts_off_its_own_side_only() {
 /// The state's disk is full, or the registry cannot be written: nothing is shared that is not durable.
 #[test]
 fn i7_what_is_not_durable_is_not_shared() {
-    for call in ["journal-attachments", "write-registry"] {
+    // A look that finds the mark in the state goes on to the slot.
+    for (call, failures) in [("journal-attachments", 1), ("write-registry", 2)] {
         let pair = Pair::new();
         pair.starts_on("n1");
         pair.begins("n1");
         pair.leaves_a_call("n2");
-        let error = PortError::Io {
-            what: "a write in a test".into(),
-            reason: "no space".into(),
-        };
-        pair.node("n1").kernel.fail_on(call, error);
+        let kernel = pair.node("n1").kernel.clone();
+        for _ in 0..failures {
+            let error = PortError::Io {
+                what: "a write in a test".into(),
+                reason: "no space".into(),
+            };
+            kernel.fail_on(call, error);
+        }
         pair.look("n1");
         assert_eq!(lease(&pair, "n1"), Some(Exclusive), "{call}");
         // The next look goes on.
+        let before = kernel.journal().len();
         pair.look("n1");
         assert_eq!(lease(&pair, "n1"), Some(Shared), "{call}");
+        // Shown to the others before the conversion, and after it that it is done.
+        let calls = kernel.journal().split_off(before);
+        let changes = calls.iter().map(|call| call.split(' ').next().unwrap());
+        let changes = changes.filter(|c| ["write-registry", "activate"].contains(c));
+        let changes: Vec<_> = changes.collect();
+        assert_eq!(
+            changes,
+            ["write-registry", "activate", "write-registry"],
+            "{calls:?}"
+        );
     }
 }
 

@@ -389,20 +389,20 @@ fn heard(
 /// An instance arrives that has a volume on one node, and another on the next.
 fn on_two_nodes() -> Refusal {
     let mut first = volume();
+    first.info.volume.id.lv = lv('b');
+    first.info.volume.name = "data".parse().unwrap();
     first.elsewhere.push(ForeignAttachment {
-        host_id: 2,
-        attachment: on_n2(instance(1)),
-    });
-    let mut second = volume();
-    second.info.volume.id.lv = lv('b');
-    second.info.volume.name = "data".parse().unwrap();
-    second.elsewhere.push(ForeignAttachment {
         host_id: 3,
         attachment: Attachment {
-            volume: second.info.volume.id,
+            volume: first.info.volume.id,
             node: "n3".parse().unwrap(),
             ..on_n2(instance(1))
         },
+    });
+    let mut second = volume();
+    second.elsewhere.push(ForeignAttachment {
+        host_id: 2,
+        attachment: on_n2(instance(1)),
     });
     let options = DiskOptions {
         form: DiskForm::Own,

@@ -8,7 +8,7 @@ use crate::observe::Correspondence;
 use crate::ports::{Event, Migration, StoredAttachment};
 
 impl Migrate {
-    /// "To that node only" is durable, in the state and in the slot, before the conversion.
+    /// "To that node only" is durable, in the state and then in the slot, before the conversion.
     pub(super) fn begin_leaving(&self, attachment: &StoredAttachment, to: Migration) {
         let Some(guard) = self.take(attachment) else {
             return;
@@ -21,17 +21,18 @@ impl Migrate {
             migration: Some(to),
             ..attachment.clone()
         };
-        // What the others do not see is not begun; the next look goes on from the mark.
-        match self.state.write_slot(&attachment.volume.pool) {
-            Ok(()) => self.share(&marked),
-            Err(error) => tracing::warn!(volume = %attachment.volume, %error, "not shared yet"),
-        }
+        self.share(&marked);
         drop(guard);
     }
 
-    /// The conversion, and the word that it is done. The volume is locked.
+    /// The conversion, and the word that it is done. The volume is locked. What the others do not see is
+    /// not begun; the next look goes on from the mark.
     fn share(&self, attachment: &StoredAttachment) {
         let (volume, key) = (&attachment.volume, attachment.key());
+        if let Err(error) = self.state.write_slot(&volume.pool) {
+            tracing::warn!(%volume, %error, "not shared yet");
+            return;
+        }
         let mode = self.needed(key, attachment.migration.as_ref());
         if let Err(error) = self.convert(volume, mode) {
             tracing::warn!(%volume, %error, "not shared yet");

@@ -87,7 +87,8 @@ impl Refusal {
     /// Whether the guest migrates nobody says; `why`: a sentence.
     pub(crate) fn libvirt_silent(volume: &VolumeRef, why: &str) -> Self {
         let message = format!(
-            "{volume} stays where it is: libvirt there does not say whether the instance migrates: {why}"
+            "{volume} stays where it is: libvirt there does not say whether the instance migrates: {why}; \
+             see that libvirtd runs there"
         );
         Self::of(RefusalCode::LibvirtSilent, volume, message)
     }
