@@ -86,11 +86,20 @@ impl Migrate {
     /// keeps back no other.
     pub(crate) fn follow(self: &Arc<Self>) {
         for pool in &self.settings.pools {
-            let mut seen = self.seen();
-            let looks = std::mem::replace(&mut seen.entry(pool.clone()).or_default().looking, true);
-            drop(seen);
-            if looks {
-                continue;
+            // Nobody asks for what is not here; and whoever looks has the registry open, which an
+            // administrator may want to deactivate.
+            let nothing_here = self.state.attachment_table().has_nothing_to_say_in(pool);
+            {
+                let mut pools = self.seen();
+                let seen = pools.entry(pool.clone()).or_default();
+                if nothing_here && !seen.looking {
+                    seen.calls.clear();
+                    seen.at = Some(self.ports.clock.monotonic());
+                    continue;
+                }
+                if std::mem::replace(&mut seen.looking, true) {
+                    continue;
+                }
             }
             let (this, pool) = (Arc::clone(self), pool.clone());
             let look = move || {

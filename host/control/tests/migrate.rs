@@ -486,7 +486,8 @@ fn i6_a_destination_that_cannot_be_read_keeps_the_volume_shared() {
 #[test]
 fn a_call_of_what_is_not_here_is_refused_by_name() {
     let pair = Pair::new();
-    pair.look("n1");
+    let other = ask(instance(2), &[disk(&pair.lab.volume("other"))]);
+    pair.node("n1").node.attach(&other).unwrap();
     let call = MigrationCall {
         volume: pair.volume.id,
         instance: guest(),

@@ -335,7 +335,12 @@ fn migrations() -> Vec<Case> {
         (
             Code::MigrationRefused,
             "by the source",
-            Refusal::source_refuses(&name, &n2, "no-migration", "libvirt there shows none"),
+            Refusal::source_refuses(
+                &name,
+                &n2,
+                "no-migration",
+                "libvirt there shows none; migrate it there",
+            ),
         ),
         (
             Code::MigrationUnanswered,

@@ -165,6 +165,13 @@ impl AttachmentTable {
         self.refusals.contains_key(&(by, call.nonce, call.volume))
     }
 
+    /// Whether nothing is attached in a pool, and no call of another node was refused there.
+    pub(crate) fn has_nothing_to_say_in(&self, pool: &PoolName) -> bool {
+        let mut attached = self.attachments.values();
+        let mut refused = self.refusals.values();
+        attached.all(|a| a.volume.pool != *pool) && refused.all(|(of, _)| of != pool)
+    }
+
     /// Forgets the refusals of calls in a pool that stand no longer; whether there were any.
     pub(crate) fn keep_refusals(
         &mut self,
