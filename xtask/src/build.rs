@@ -18,6 +18,17 @@ pub(crate) fn all(root: &Path) -> Result<()> {
     workbench(root)
 }
 
+/// All programs as they are packaged, into target/release; the policies are there.
+pub(crate) fn released(root: &Path) -> Result<()> {
+    for set in SETS {
+        let mut command = cargo(root);
+        command.args(["build", "--release", "--locked"]);
+        command.args(set.iter().flat_map(|package| ["--package", package]));
+        run(&mut command)?;
+    }
+    Ok(())
+}
+
 /// The workbench as the tests have it: alone it would need wasmtime and its compiler once more, for other
 /// features of what they depend on. A test beside it makes cargo count the tests' own dependencies in.
 fn workbench(root: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The one entry for everything: `cargo xtask setup|guests|languages|lab|demo|test|fuzz|bench`.
+//! The one entry for everything: `cargo xtask setup|guests|languages|lab|demo|test|fuzz|package|bench`.
 #![allow(
     clippy::disallowed_methods,
     reason = "a build tool: it starts programs and measures time itself"
@@ -19,6 +19,7 @@ mod guests;
 mod lab;
 mod languages;
 mod openstack;
+mod package;
 mod sets;
 mod setup;
 mod steps;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-/// Set-up, guests, lab, demo, test, fuzz and bench of Volward.
+/// Set-up, guests, lab, demo, test, fuzz, packages and bench of Volward.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
 struct Arguments {
@@ -77,6 +78,8 @@ enum Verb {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make Debian packages in target/debian
+    Package(package::Options),
     /// Measure the figures of SPECIFICATION.md
     Bench(bench::Options),
 }
@@ -111,6 +114,10 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Fuzz { seconds, seed } => {
             setup::run()?;
             fuzz::run(&root, seconds, seed)
+        }
+        Verb::Package(options) => {
+            setup::run()?;
+            package::run(&root, &options)
         }
         Verb::Bench(options) => bench::run(&root, &options),
     }

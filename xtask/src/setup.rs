@@ -43,6 +43,14 @@ const WASM_PACKAGES: &[(&str, &str)] = &[
     ("lld", "to link wasm"),
 ];
 
+/// What makes Debian packages.
+const PACKAGING: &[(&str, &str)] = &[
+    ("dpkg-dev", "to build packages"),
+    ("debhelper", "to make them as Debian does"),
+    ("dh-python", "the same for the Python package"),
+    ("lintian", "to check them"),
+];
+
 /// What builds policies in other languages, each with a file whose presence does as well: Node.js
 /// is often there from elsewhere.
 const LANGUAGE_PACKAGES: &[(&str, &str, &str)] = &[
@@ -86,6 +94,18 @@ pub(crate) fn languages() -> Result<()> {
         .filter(|(name, _, file)| !installed.contains(*name) && !fs::exists(file).unwrap_or(false));
     let missing: Vec<_> = missing.map(|(name, what, _)| (*name, *what)).collect();
     install(&missing)
+}
+
+/// The same for what makes Debian packages.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn packaging() -> Result<()> {
+    let installed = installed()?;
+    let missing = PACKAGING
+        .iter()
+        .filter(|(name, _)| !installed.contains(*name));
+    install(&missing.copied().collect::<Vec<_>>())
 }
 
 fn install(missing: &[(&'static str, &'static str)]) -> Result<()> {

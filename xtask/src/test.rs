@@ -227,6 +227,8 @@ fn install_deny(root: &Path) -> Result<()> {
             "--root",
         ])
         .arg(&tools)
+        // Nobody debugs it, and what is not written is not waited for.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         // Its own target folder: no lock to wait for.
         .env("CARGO_TARGET_DIR", tools.join("build"))
         .status()

@@ -31,13 +31,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     // A plugin's answer becomes a model answer and nothing else.
     ("policy", &["model", "folder"]),
     ("api", &["model"]),
-    ("cli", &["api", "model"]),
+    // A man page is made of a command line, whose ever that is.
+    ("manual", &[]),
+    // Texts of files in, texts of files out; writes them by the handle of the root folder.
+    ("setup", &["folder", "model"]),
+    ("cli", &["api", "folder", "manual", "model", "setup"]),
     ("hook", &["api", "model", "folder"]),
-    ("workbench", &["model", "policy", "folder"]),
+    ("workbench", &["manual", "model", "policy", "folder"]),
     (
         "daemon",
         &[
-            "model", "plan", "ports", "control", "storage", "policy", "api", "folder",
+            "model", "plan", "ports", "control", "storage", "policy", "api", "folder", "manual",
         ],
     ),
     // The lab knows nothing of the product: it only carries its programs to a node.
@@ -111,6 +115,7 @@ const COMPILERS: &[&str] = &[
 /// The only files that may lift the ban on unsafe code.
 const UNSAFE: &[&str] = &[
     "host/storage/src/lease/ffi.rs",
+    "host/storage/src/dm/discard.rs",
     "host/policy/src/load/artefact.rs",
 ];
 

@@ -51,6 +51,9 @@ pub struct PoolMember {
     pub state: Open<MemberState>,
     /// It is the node whose daemon answers.
     pub own: bool,
+    /// For how long it has not renewed its lease, at least, in milliseconds, where that is overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
     /// What is wrong with its slot, in a sentence; absent when nothing is.
     pub slot_trouble: Option<String>,
 }

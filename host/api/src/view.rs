@@ -102,6 +102,9 @@ pub struct ClusterReply {
     /// Pools and slots that cannot be read, each a sentence: where there is one, attachments may be
     /// missing above.
     pub unreadable: Vec<String>,
+    /// Nodes that do not renew their leases, each a sentence: since when, what they hold, and when that is free.
+    #[serde(default)]
+    pub silent: Vec<String>,
 }
 
 /// `GET /v1/hydrations`: copies on this node.

@@ -16,7 +16,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// At least one policy refused the request.
     Denied = 3,
-    /// An invariant refused: held elsewhere, data elsewhere, no watchdog.
+    /// An invariant refused: held elsewhere, data elsewhere, no watchdog. Or two settings of the node contradict
+    /// each other.
     Refused = 4,
     /// A policy broke, so nobody can say it is allowed.
     Fault = 5,
@@ -43,7 +44,7 @@ Exit codes:
    1  failed in a way that has no code of its own
    2  the command line or the request is invalid
    3  denied by a policy
-   4  refused: held elsewhere, data elsewhere, no watchdog
+   4  refused: held elsewhere, data elsewhere, no watchdog, settings that contradict each other
    5  a policy failed, so the request is not granted
    6  storage failed; the request was rolled back
    7  storage failed and the rollback failed too: the attachments are quarantined, and an operator has to act

@@ -15,7 +15,7 @@ use crate::args::{
 };
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{decisions, show, watch, workbench};
+use crate::{decisions, manual, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -82,10 +82,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor => return doctor(&client, json),
         Command::Status => answer(json, &client.status()?, show::status)?,
         Command::Completions { shell } => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "volward", &mut text);
+            let text = volward_manual::completions(&mut Cli::command(), shell);
             print(&String::from_utf8(text)?)?;
         }
+        Command::Setup(args) => return setup::run(json, args),
+        Command::Manual => print(&volward_manual::page(Cli::command(), manual::PAGE))?,
     }
     Ok(Exit::Ok)
 }
@@ -130,6 +131,11 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
     answer(json, &found.attachments, |all| {
         show::attachments(all, place)
     })?;
+    if json && !found.silent.is_empty() {
+        hint(&json!({ "silent": found.silent }).to_string());
+    } else {
+        found.silent.iter().for_each(|sentence| hint(sentence));
+    }
     if found.unreadable.is_empty() {
         return Ok(Exit::Ok);
     }

@@ -7,6 +7,7 @@
 )]
 
 mod faults;
+mod setup;
 mod support;
 
 use std::fs;
@@ -469,6 +470,8 @@ fn policy_hands_over_to_the_workbench_beside_it() {
 fn completions_and_help_need_no_daemon() {
     let node = Node::without_daemon();
     assert!(node.volward("completions bash").stdout.contains("_volward"));
+    let manual = node.volward("manual").stdout;
+    assert!(manual.contains(".SS volward decisions show"), "{manual}");
     let help = node.volward("--help");
     assert_golden("help", "--help", &help);
 }

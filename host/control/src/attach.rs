@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
-use volward_model::{Answer, MigrationNonce, Outcome, Purpose, VolumeRef};
+use volward_model::{Answer, DecisionRecord, MigrationNonce, Outcome, Purpose, VolumeRef};
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{AttachPlan, Refusal, VolumeInput};
@@ -29,7 +29,7 @@ mod leases;
 mod request;
 mod turns;
 
-use decision::answer_of;
+use decision::{answer_of, silent_holder};
 
 pub use request::{AttachDone, AttachRequest, DiskRequest};
 
@@ -160,14 +160,25 @@ impl Attach {
         let look = self.attach_context(ask)?;
         self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
-        let answer = answer_of(ask.request, &decision)?;
-        let plan = self.plan(ask, &look, &answer)?;
+        let plan = self.decided(ask, &look, &decision)?;
         Ok(AttachDone {
             sequence: 0,
             plan: plan.steps.iter().map(|p| p.step.to_string()).collect(),
             grants: plan.grants,
             notes: plan.notes,
         })
+    }
+
+    /// The plan of what was granted; who is in the way, where something is.
+    fn decided(
+        &self,
+        ask: &AttachRequest,
+        look: &AttachContext,
+        decision: &DecisionRecord,
+    ) -> Result<AttachPlan, ControlError> {
+        let planned =
+            answer_of(ask.request, decision).and_then(|answer| self.plan(ask, look, &answer));
+        planned.map_err(|error| error.because_of(silent_holder(look)))
     }
 
     fn attempts(
@@ -226,9 +237,7 @@ impl Attach {
         are_locked(volumes, &look)?;
         self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
-        let planned =
-            answer_of(ask.request, &decision).and_then(|answer| self.plan(ask, &look, &answer));
-        let plan = match planned {
+        let plan = match self.decided(ask, &look, &decision) {
             Ok(plan) => plan,
             Err(error) => {
                 self.log(&decision, &error.outcome());

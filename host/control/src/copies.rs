@@ -8,7 +8,7 @@ use volward_model::{Backing, Bytes, CopyStage, DeviceId, DeviceRole, Table, Volu
 use volward_plan::home::may_switch;
 use volward_plan::{AttachPlan, Step};
 
-use crate::engine::{Engine, NAP, clone_of, return_of};
+use crate::engine::{Engine, NAP, Pacer, clone_of, return_of};
 use crate::observe::Observer;
 use crate::ports::{
     Clock, Devices, Event, Events, FaultPoints, PortError, PortResult, Tasks, Volumes,
@@ -16,10 +16,7 @@ use crate::ports::{
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{CopyMonitor, State, pause_after};
 
-mod pacing;
 mod write_back;
-
-use pacing::{LOOK, Pacer};
 
 needs!(CopiesPorts {
     volumes: Volumes,
@@ -155,10 +152,7 @@ impl Copies {
             return self.switch(volume, id);
         }
         let nap = match status.hydrating {
-            true => {
-                self.pace(volume, id, &status, pacer);
-                LOOK
-            }
+            true => self.engine.pace(volume, id, &status, pacer),
             // Nothing is copied that the guest does not write itself.
             false => NAP,
         };

@@ -2,7 +2,9 @@
 //! be neither completed nor undone; takes up what was interrupted. Knows operations and steps, no
 //! use case.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use volward_plan::Speeds;
 
 use crate::observe::Observer;
 use crate::ports::{
@@ -20,6 +22,7 @@ mod homes;
 mod hydration;
 mod leases;
 mod owed;
+mod pacing;
 mod part;
 mod quarantine;
 mod run;
@@ -28,6 +31,7 @@ mod take_up;
 pub(crate) use execute::{DueWriteBack, ExecuteError};
 pub(crate) use hydration::NAP;
 pub(crate) use owed::Settled;
+pub(crate) use pacing::Pacer;
 pub(crate) use run::{Run, StepError, StepFailure, StillGranted, UNASKED, clone_of, return_of};
 
 needs!(EnginePorts {
@@ -48,6 +52,8 @@ pub(crate) struct Engine {
     settings: Arc<Settings>,
     state: Arc<State>,
     observer: Arc<Observer>,
+    /// What copies have reached while this daemon runs.
+    speeds: Mutex<Speeds>,
 }
 
 impl Engine {
@@ -62,7 +68,12 @@ impl Engine {
             settings: Arc::clone(settings),
             state: Arc::clone(state),
             observer: Arc::clone(observer),
+            speeds: Mutex::default(),
         }
+    }
+
+    fn speeds(&self) -> std::sync::MutexGuard<'_, Speeds> {
+        self.speeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends a journal entry, or what went on without one, and says which entries follow. What

@@ -1,7 +1,8 @@
 //! How a use case fails.
 
-use volward_model::{Denial, Fault, Outcome, RequestId};
-use volward_plan::Refusal;
+use volward_model::{Denial, Fault, NodeName, Outcome, RequestId};
+use volward_plan::fence::Silence;
+use volward_plan::{Refusal, RefusalCode};
 
 use crate::ports::PortError;
 use crate::state::Owed;
@@ -13,12 +14,14 @@ pub enum ControlError {
     #[error("{0}")]
     NotFound(String),
     /// A policy refused; all denials are there, the first leads.
-    #[error("{}", denials.first().map_or("denied", |(_, d)| d.message.as_str()))]
+    #[error("{}{}", denials.first().map_or("denied", |(_, d)| d.message.as_str()), of_silent(silent.as_ref()))]
     Denied {
         /// For `explain`.
         request: RequestId,
         /// Plugin and denial.
         denials: Vec<(String, Denial)>,
+        /// A node that has a volume of the request and does not renew its lease.
+        silent: Option<SilentNode>,
     },
     /// A policy broke, and none refused: nobody can say it is allowed.
     #[error("policy {} failed: {}", faults.first().map_or("?", |(p, _)| p.as_str()),
@@ -96,7 +99,42 @@ pub enum ControlError {
     },
 }
 
+/// A node that does not renew its lease on a pool's lockspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilentNode {
+    /// Its name.
+    pub node: NodeName,
+    /// How long, and when what it holds is free.
+    pub silence: Silence,
+}
+
+/// `; node n2 has not renewed ...`, or nothing.
+fn of_silent(silent: Option<&SilentNode>) -> String {
+    silent.map_or_else(String::new, |SilentNode { node, silence }| {
+        format!("; node {node} {silence}")
+    })
+}
+
 impl ControlError {
+    /// With what is to be known of the node that stands in the way, and when to ask again.
+    pub(crate) fn because_of(self, node: Option<SilentNode>) -> Self {
+        let Some(node) = node else { return self };
+        match self {
+            Self::Denied {
+                request, denials, ..
+            } => Self::Denied {
+                request,
+                denials,
+                silent: Some(node),
+            },
+            Self::Refused { request, refusal } if refusal.code == RefusalCode::HeldElsewhere => {
+                let refusal = refusal.of_silent(&node.node, node.silence);
+                Self::Refused { request, refusal }
+            }
+            other => other,
+        }
+    }
+
     /// What a decision came to that ended so.
     pub(crate) fn outcome(&self) -> Outcome {
         let message = self.to_string();

@@ -28,6 +28,9 @@ needs!(FencePorts {
     tasks: Tasks,
 });
 
+/// Between two questions for the members of a lockspace: a node renews its lease every two I/O timeouts, 20 s by default.
+const MEMBERS_EVERY: Duration = Duration::from_secs(5);
+
 /// The fence of one node.
 pub(crate) struct Fence {
     pub(crate) ports: FencePorts,
@@ -99,11 +102,12 @@ impl Fence {
             let standing = followed.watch.hear(asked_at, &said);
             let missing = match &said {
                 Said::Joined { held, .. } => followed.watch.missing(held, needed),
-                Said::NotJoined | Said::Silent { .. } => BTreeSet::new(),
+                Said::NotJoined | Said::GivenUp | Said::Silent { .. } => BTreeSet::new(),
             };
             (standing, missing)
         };
         self.act(pool, &standing);
+        self.hear_members(pool, asked_at);
         if let (Standing::Lost { .. }, Said::Joined { generation, .. }) = (&standing, &said) {
             self.show_what_is_left(pool, *generation);
         }
@@ -117,6 +121,26 @@ impl Fence {
                 attachment.volume
             );
             self.cut_off(&attachment, reason, Cut::for_good());
+        }
+    }
+
+    /// Follows whether the other nodes renew their leases: what is seen of it in requests alone would come too late
+    /// to say since when one is silent.
+    fn hear_members(&self, pool: &PoolName, now: Duration) {
+        let is_due = {
+            let mut pools = self.state.followed();
+            let asked = &mut pools.entry(pool.clone()).or_default().members_at;
+            let is_due = asked.is_none_or(|at| now.saturating_sub(at) >= MEMBERS_EVERY);
+            if is_due {
+                *asked = Some(now);
+            }
+            is_due
+        };
+        // Who does not answer is heard of as the lockspace's standing.
+        if is_due && let Ok(members) = self.ports.leases.members(pool) {
+            let mut pools = self.state.followed();
+            let followed = pools.entry(pool.clone()).or_default();
+            followed.renewals.hear(now, &members);
         }
     }
 
@@ -332,6 +356,7 @@ fn said(answer: PortResult<LeaseStatus>) -> Said {
                 generation: status.generation,
                 held: status.held,
             },
+            Freshness::GivenUp => Said::GivenUp,
             Freshness::Unknown => Said::Silent {
                 reason: "it does not say when the lockspace was renewed".to_owned(),
             },

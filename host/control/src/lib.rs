@@ -47,6 +47,6 @@ pub use error::ControlError;
 pub use node::Node;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView, Fenced};
-pub use views::{PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
+pub use views::{Elsewhere, PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
 /// The room `host/ports`.
 pub use volward_ports as ports;

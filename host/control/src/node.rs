@@ -22,7 +22,7 @@ use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
 use crate::state::{CopyView, State};
-use crate::views::{ClusterAttachment, SeenAttachment, Unfinished, Views};
+use crate::views::{Elsewhere, SeenAttachment, Unfinished, Views};
 
 mod doctor;
 mod leases;
@@ -330,7 +330,7 @@ impl Node {
     /// Attachments of other nodes that may be alive, intents included, over all shared pools
     /// that can be read; the sentences tell of those that cannot.
     #[must_use]
-    pub fn attachments_elsewhere(&self) -> (Vec<ClusterAttachment>, Vec<String>) {
+    pub fn attachments_elsewhere(&self) -> Elsewhere {
         self.views.attachments_elsewhere()
     }
 

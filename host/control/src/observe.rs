@@ -8,9 +8,10 @@ use std::time::Duration;
 use volward_model::volume::OWN_TAG_PREFIX;
 use volward_model::{
     Access, Attachment, AttachmentKey, CloneStatus, DiskFacts, Home, HydrationFacts, InstanceId,
-    LeaseHolder, LeaseMode, NodeFacts, PoolInfo, PoolName, Sharing, Space, VolumeId, VolumeInfo,
-    VolumeName, VolumeRef,
+    LeaseHolder, LeaseMode, Member, NodeFacts, PoolInfo, PoolName, Sharing, Space, VolumeId,
+    VolumeInfo, VolumeName, VolumeRef,
 };
+use volward_plan::fence::{Silence, Standing};
 use volward_plan::input::ForeignAttachment;
 use volward_plan::{LocalPool, Refusal, VolumeInput};
 
@@ -128,6 +129,7 @@ impl Observer {
         let leases = self.ports.leases.status(pool)?;
         let members = self.ports.leases.members(pool)?;
         let own = own_of(pool, &members)?;
+        let silences = self.silences(pool, &members);
         let slots = self.ports.registry.read(pool)?;
         Ok(Arc::new(PoolSnapshot {
             info,
@@ -136,32 +138,30 @@ impl Observer {
             watchdog_armed: leases.watchdog_armed,
             members,
             own,
+            silences,
             slots,
             traces: traces(self)?,
         }))
     }
 
-    /// What the nodes of a pool say to each other now.
-    ///
-    /// # Errors
-    /// If sanlock or the registry do not answer.
-    pub(crate) fn correspondence(&self, pool: &PoolName) -> PortResult<Correspondence> {
-        let members = self.ports.leases.members(pool)?;
-        let own = own_of(pool, &members)?;
-        let slots = self.ports.registry.read(pool)?;
-        Ok(Correspondence {
-            members,
-            own,
-            slots,
-        })
-    }
-
-    /// Whether the nodes of a pool have words for a migration.
-    ///
-    /// # Errors
-    /// If the registry cannot be read.
-    pub(crate) fn can_speak_of_migrations(&self, pool: &PoolName) -> PortResult<bool> {
-        Ok(self.ports.registry.layout(pool)?.format >= 2)
+    /// Which members do not renew their leases. Of a node that cannot read the LUN itself all others seem silent:
+    /// then nothing is said.
+    fn silences(&self, pool: &PoolName, members: &[Member]) -> BTreeMap<u64, Silence> {
+        let now = self.ports.clock.monotonic();
+        let mut pools = self.state.followed();
+        let followed = pools.entry(pool.clone()).or_default();
+        followed.renewals.hear(now, members);
+        if !matches!(
+            followed.watch.standing(now),
+            Standing::Sound | Standing::Unknown
+        ) {
+            return BTreeMap::new();
+        }
+        let silent = members.iter().filter_map(|member| {
+            let silence = followed.renewals.silence(now, member)?;
+            Some((member.host_id, silence))
+        });
+        silent.collect()
     }
 
     /// The pool, if it is one of this node's shared ones.
@@ -220,7 +220,12 @@ impl Observer {
             let attachment =
                 slot.and_then(|s| s.attachments.iter().find(|a| a.volume == volume.id));
             let instance = attachment.map(|a| a.instance);
-            return Some(Refusal::leased_elsewhere(volume, &holder, instance));
+            let refusal = Refusal::leased_elsewhere(volume, &holder, instance);
+            let silence = snapshot.silences.get(&holder.host_id);
+            return Some(match (silence, &holder.node) {
+                (Some(silence), Some(node)) => refusal.of_silent(node, *silence),
+                _ => refusal,
+            });
         }
         None
     }
@@ -238,6 +243,7 @@ impl Observer {
         let elsewhere = of_volume.map(|(slot, a)| ForeignAttachment {
             host_id: slot.host_id,
             attachment: a.clone(),
+            silence: snapshot.silences.get(&slot.host_id).copied(),
         });
         let local = self.local_input(&snapshot.traces, info)?;
         Ok(VolumeInput {

@@ -20,6 +20,7 @@ use crate::settings::{Settings, needs};
 use crate::state::State;
 
 mod home;
+mod silent;
 mod troubles;
 
 pub use troubles::SlotTrouble;
@@ -306,6 +307,9 @@ impl Pools {
         }
         if !shareable && (!seen.here.is_empty() || !seen.elsewhere.is_empty()) {
             return Err(refuse(request, Refusal::mark_in_use(&info.volume)));
+        }
+        if let Some(refusal) = Refusal::not_to_be_shared(info).filter(|_| shareable) {
+            return Err(refuse(request, refusal));
         }
         let tag = [SHAREABLE_TAG.to_owned()];
         let (add, remove): (&[String], &[String]) =

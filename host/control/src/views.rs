@@ -66,6 +66,17 @@ pub struct Unfinished {
     pub next: Duration,
 }
 
+/// What the other nodes have, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// Attachments of nodes that may be alive, intents included.
+    pub attachments: Vec<ClusterAttachment>,
+    /// Sentences: pools and slots that cannot be read.
+    pub unreadable: Vec<String>,
+    /// Sentences: nodes that do not renew their leases.
+    pub silent: Vec<String>,
+}
+
 impl Unfinished {
     /// In a sentence.
     #[must_use]
@@ -112,27 +123,35 @@ impl Views {
             .collect()
     }
 
-    /// Attachments of other nodes that may be alive, intents included, over all shared pools
-    /// that can be read; the sentences tell of those that cannot.
+    /// What other nodes have, over all shared pools.
     #[must_use]
-    pub(crate) fn attachments_elsewhere(&self) -> (Vec<ClusterAttachment>, Vec<String>) {
-        let (mut found, mut troubles) = (Vec::new(), Vec::new());
+    pub(crate) fn attachments_elsewhere(&self) -> Elsewhere {
+        let Elsewhere {
+            mut attachments,
+            mut unreadable,
+            mut silent,
+        } = Elsewhere::default();
         for pool in &self.settings.pools {
             match self.observer.shown(pool) {
                 Ok(snapshot) => {
                     let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
                     let all = snapshot.attachments_of_others().map(|(_, a)| a);
-                    found.extend(all.map(|a| ClusterAttachment {
+                    attachments.extend(all.map(|a| ClusterAttachment {
                         attachment: a.clone(),
                         volume: named(a.volume),
                     }));
-                    troubles.extend(snapshot.unreadable());
-                    troubles.extend(snapshot.newer(None));
+                    unreadable.extend(snapshot.unreadable());
+                    unreadable.extend(snapshot.newer(None));
+                    silent.extend(snapshot.silent_nodes());
                 }
-                Err(error) => troubles.push(format!("pool {pool}: {error}")),
+                Err(error) => unreadable.push(format!("pool {pool}: {error}")),
             }
         }
-        (found, troubles)
+        Elsewhere {
+            attachments,
+            unreadable,
+            silent,
+        }
     }
 
     /// What each witness says of where a volume's data is.

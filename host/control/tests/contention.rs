@@ -89,7 +89,7 @@ fn an_intent_that_could_not_be_taken_back_is_passed_by_and_written_when_the_regi
     n1.node.try_again();
     n1.tasks.run_all();
     assert_eq!(n1.node.inconsistencies(), [""; 0]);
-    assert!(n2.node.attachments_elsewhere().0.is_empty());
+    assert!(n2.node.attachments_elsewhere().attachments.is_empty());
 }
 
 /// The case is in the interface, and what it would be told of is nobody's yet.

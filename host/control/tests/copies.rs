@@ -189,7 +189,7 @@ fn a_write_back_waits_until_recovery_knows_who_is_attached() {
 #[test]
 fn while_it_returns_it_is_refused_at_once_with_progress() {
     let (lab, n1, volume) = attached(CopyMode::WritesOnly);
-    busy_guest(&lab, &n1, &volume, 2);
+    busy_guest(&lab, &n1, &volume, 4);
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     let (node, here) = (n1.node.clone(), volume.clone());
     let other = Arc::new(lab.start("n2"));
@@ -198,7 +198,7 @@ fn while_it_returns_it_is_refused_at_once_with_progress() {
     let seen = refused.clone();
     // In the middle of the write-back: asked here and on the other node.
     n1.kernel.while_waiting(move |kernel, id| {
-        kernel.hydrate(id, 8).unwrap();
+        kernel.hydrate(id, 1).unwrap();
         for node in [&node, &there.node] {
             let asked = node.attach(&ask(instance(1), &[disk(&here)]));
             seen.lock().unwrap().push(asked.map(|_| ()));

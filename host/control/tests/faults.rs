@@ -217,7 +217,7 @@ fn the_slot_of_a_node_that_has_just_joined_again_holds_what_it_names() {
             torn: false,
         };
         lab.cluster.show_place_as(&lab.pool, "n2", Some(reading));
-        n1.node.attachments_elsewhere().0.len()
+        n1.node.attachments_elsewhere().attachments.len()
     };
     assert_eq!(shown(theirs.generation), 0, "it is dead");
     assert_eq!(shown(theirs.generation + 1), 1, "it has joined again");

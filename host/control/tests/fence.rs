@@ -488,3 +488,54 @@ fn what_a_node_still_has_is_shown_once_and_tried_again_by_its_owner() {
     }
     assert_eq!((unseen(), written()), (1, shown));
 }
+
+/// `ls --all` and a refusal say of a node that does not renew its lease what it has, and when that is free.
+#[test]
+fn of_a_node_that_is_silent_it_is_said_since_when_and_when_its_volumes_are_free() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    let volume = lab.volume("a");
+    n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
+    look(&n1);
+    assert_eq!(n1.node.attachments_elsewhere().silent, [""; 0]);
+
+    n2.kernel.power_cut();
+    let pass = |seconds| lab.cluster.clock().advance(Duration::from_secs(seconds));
+    // The members are asked for every five seconds.
+    pass(5);
+    look(&n1);
+    pass(30);
+    look(&n1);
+    assert_eq!(n1.node.attachments_elsewhere().silent, [""; 0]);
+    pass(40);
+    look(&n1);
+    let said = "node n2 has not renewed its lease for 70 s; unless it comes back, sanlock lets go what it holds in \
+                about 70 s";
+    assert_eq!(
+        n1.node.attachments_elsewhere().silent,
+        [format!("pool san: {said}; it has san/a")]
+    );
+    // The policies deny it, or the daemon refuses it: both say so, and when to ask again.
+    let start = |n| n1.node.attach(&ask(instance(n), &[disk(&volume)]));
+    let refusal = start(2).unwrap_err();
+    let (code, message) = refused(&refusal);
+    assert_eq!(code, "held-elsewhere");
+    assert!(message.ends_with(said), "{message}");
+    lab.policy.say(Say::Deny);
+    let denied = start(1).unwrap_err();
+    assert!(denied.to_string().ends_with(said), "{denied}");
+
+    // Dead: its volumes are free, and those are not whose data is only there.
+    lab.policy.say(Say::AsAsked);
+    lab.cluster.set_member("n2", MemberState::Dead);
+    pass(100);
+    look(&n1);
+    let silent = n1.node.attachments_elsewhere().silent;
+    assert_eq!(
+        silent,
+        [
+            "pool san: node n2 is dead: it has not renewed its lease for 170 s or longer; it keeps nobody from san/a any more"
+        ]
+    );
+    start(1).unwrap();
+}

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use volward_control::ControlError;
 use volward_model::{CopyMode, Sharing};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, holds, settled};
@@ -40,6 +41,36 @@ fn what_has_no_lease_of_its_own_is_refused_before_any_step() {
         assert_eq!(commands.filter(stepped).count(), 0, "{after:?}");
         assert_eq!(clean(&lab, &n1), [""; 0]);
     }
+}
+
+/// A mark that could never have an effect is no mark.
+#[test]
+fn what_cannot_be_shared_is_not_marked_shareable() {
+    let (lab, n1) = one_node();
+    let volume = lab.volume("a");
+    let mark = |shareable| {
+        let request = ask(instance(1), &[]).request;
+        let pool = &volume.pool;
+        n1.node
+            .set_shareable(request, pool, &volume.name, shareable)
+    };
+    for (segment_type, roles, leased, code) in [
+        ("thin", "public", false, RefusalCode::NoOwnLease),
+        ("thin-pool", "private", true, RefusalCode::SegmentType),
+        ("raid1", "public", true, RefusalCode::ExclusiveOnly),
+    ] {
+        lab.cluster
+            .set_kind(&volume, segment_type, &[roles], leased);
+        let Err(ControlError::Refused { refusal, .. }) = mark(true) else {
+            panic!("{segment_type} was marked");
+        };
+        assert_eq!(refusal.code, code, "{refusal}");
+    }
+    lab.cluster.set_kind(&volume, "linear", &["public"], true);
+    mark(true).unwrap();
+    // Taken away from whatever it has become.
+    lab.cluster.set_kind(&volume, "raid1", &["public"], true);
+    mark(false).unwrap();
 }
 
 #[test]

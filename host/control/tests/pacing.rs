@@ -12,7 +12,7 @@ use std::time::Duration;
 use volward_control::ports::PortError;
 use volward_model::{Bytes, CopyMode, DeviceId, DeviceRole, VolumeRef};
 use volward_simulation::story::attached;
-use volward_simulation::{Daemon, Idle, Lab, Say, ask, disk, instance};
+use volward_simulation::{Daemon, Idle, Lab, Say, ask, detach_ask, disk, instance};
 
 fn clone_of(volume: &VolumeRef) -> DeviceId {
     DeviceId {
@@ -75,8 +75,8 @@ fn a_quiet_guest_gives_the_ceiling_and_one_whose_io_suffers_the_floor() {
     // Ten times as long, and longer with each second.
     seconds.extend((1..12).map(|n| 5000 * n));
     seconds.extend([0; 8]);
-    // 64 MiB a second.
-    let seen = looks(&lab, &n1, &volume, 1024, &seconds);
+    // Somewhat more than 64 MiB a second, of which a quarter is the ceiling.
+    let seen = looks(&lab, &n1, &volume, 1100, &seconds);
     let (floor, ceiling) = (16, 256);
     assert_eq!(seen[0].0, floor, "as it is loaded");
     assert_eq!(seen[8].0, ceiling, "nothing to give way to: {seen:?}");
@@ -97,6 +97,65 @@ fn i2_a_slow_lun_is_not_filled_however_quiet_the_guest_is() {
         seen.iter().all(|(threshold, _)| *threshold == 16),
         "{seen:?}"
     );
+}
+
+/// No guest is beside them, and sanlock is: the most is what a quarter of a second copies, and no less where that is enough.
+#[test]
+fn i2_a_copy_before_the_start_and_a_write_back_are_paced_too() {
+    for (speed, most) in [(64, 16), (512, 128), (1100, 256)] {
+        let lab = Lab::new(&["n1"]);
+        lab.cluster.local_pool("n1", "nvme-n1", Bytes::mib(8192));
+        let n1 = lab.start("n1");
+        lab.policy.say(Say::Copy(CopyMode::BeforeStart));
+        let volume = lab.cluster.volume(&lab.pool, "large", Bytes::mib(1024));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (noted, cluster) = (Arc::clone(&seen), lab.cluster.clone());
+        n1.kernel.while_waiting(move |kernel, id| {
+            noted
+                .lock()
+                .unwrap()
+                .push((id, kernel.amounts(id).unwrap().0));
+            cluster.clock().advance(Duration::from_secs(1));
+            kernel.hydrate(id, speed).unwrap();
+        });
+        n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        n1.tasks.run_all();
+        let seen = seen.lock().unwrap();
+        for role in [DeviceRole::Clone, DeviceRole::Return] {
+            let id = DeviceId {
+                volume: volume.id,
+                role,
+            };
+            let amounts = seen.iter().filter(|(of, _)| *of == id);
+            let highest = amounts.map(|(_, threshold)| *threshold).max().unwrap();
+            assert!(
+                highest <= most && highest + 1 >= most - most / 8,
+                "{highest} of {most} at {speed} regions a second"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_copy_before_the_start_is_given_no_more_than_was_granted() {
+    let lab = Lab::new(&["n1"]);
+    let n1 = lab.start("n1");
+    // Four regions.
+    lab.policy
+        .say(Say::CopyWithin(CopyMode::BeforeStart, Bytes::kib(256)));
+    let volume = lab.volume("a");
+    let (clone, cluster) = (clone_of(&volume), lab.cluster.clone());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    n1.kernel.while_waiting(move |kernel, _| {
+        noted.lock().unwrap().push(kernel.amounts(clone).unwrap().0);
+        cluster.clock().advance(Duration::from_secs(1));
+        kernel.hydrate(clone, 4).unwrap();
+    });
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() > 4 && seen.iter().all(|n| *n == 4), "{seen:?}");
 }
 
 /// Whoever cannot see what the guest does copies on as before.

@@ -132,7 +132,8 @@ fn a_registry_of_0_1_0_is_converted_when_no_other_node_has_it_active_and_refused
     );
     assert_eq!(n1.node.registry_layout(&lab.pool).unwrap().format, 2);
     is_open(&lab, &n1);
-    let (elsewhere, troubles) = n1.node.attachments_elsewhere();
+    let seen = n1.node.attachments_elsewhere();
+    let (elsewhere, troubles) = (seen.attachments, seen.unreadable);
     assert_eq!((elsewhere.len(), troubles), (1, vec![]));
     assert_eq!(elsewhere[0].attachment.volume, a.id);
     // The other comes back, and asks again: nothing to do.

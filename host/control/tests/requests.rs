@@ -469,7 +469,7 @@ fn i6_the_slot_of_a_newer_version_holds_what_it_names_and_what_it_names_is_refus
     n1.node.attach(&ask(instance(2), &[disk(&b)])).unwrap();
     let sight = n1.node.pool_snapshot(&lab.pool).unwrap();
     assert!(sight.slot_troubles()[0].trouble.contains("newer"));
-    assert!(n1.node.attachments_elsewhere().1[0].contains("1 volume"));
+    assert!(n1.node.attachments_elsewhere().unreadable[0].contains("1 volume"));
 
     // Not even the volumes can be told: any may be held.
     show(newer(None, None));

@@ -238,7 +238,8 @@ fn consistency(daemon: &Daemon, in_pools: Vec<String>) -> DoctorCheck {
             format!("{} on this node", daemon.node.attachments().len()),
         );
     }
-    let remedy = "volward ls shows them, volward explain --volume POOL/NAME tells more";
+    let remedy = "volward ls shows them, volward explain --volume POOL/NAME tells more of what is on record; what is \
+                  quarantined is detached when its guest ends, or by volward detach once nothing has its device open";
     bad(
         "attachments",
         DoctorVerdict::Failed,

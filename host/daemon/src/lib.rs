@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -59,7 +59,44 @@ struct Args {
     /// Print the OpenAPI document and end.
     #[arg(long)]
     openapi: bool,
+    /// Print the man page and end: what is packaged is made with it.
+    #[arg(long, hide = true)]
+    manual: bool,
 }
+
+const MANUAL: volward_manual::Page = volward_manual::Page {
+    section: "8",
+    more: &[
+        (
+            "Environment",
+            "VOLWARD_LOG  filters the log, as RUST_LOG does elsewhere: debug shows every step and command",
+        ),
+        (
+            "Signals",
+            "SIGTERM, SIGINT  end the daemon when the requests under way are done, within 70 s;\n                 \
+             what is attached stays attached",
+        ),
+        (
+            "Exit status",
+            "0  ended as it was told to\n1  did not start, or failed\n2  the command line is invalid\n3  another \
+             version of Volward is needed for what is in the state; starting again does not help",
+        ),
+        (
+            "Files",
+            "/etc/volward/volward.toml    the configuration, volward.toml(5)\n/etc/volward/policies.d/     \
+             policies, with their settings and scenarios\n/run/volward/volwardd.sock   the socket\n\
+             /var/lib/volward/            the state, which is not to be removed while anything is attached\n\
+             /dev/volward/                the devices that guests open",
+        ),
+    ],
+    see_also: &[
+        "volward(1)",
+        "volward-policy(1)",
+        "volward.toml(5)",
+        "sanlock(8)",
+        "lvmlockd(8)",
+    ],
+};
 
 /// The whole program, from its command line to its exit code: `--help` tells what it takes.
 #[must_use]
@@ -92,6 +129,10 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if args.manual {
+        print!("{}", volward_manual::page(Args::command(), MANUAL));
+        return Ok(());
+    }
     if args.openapi {
         println!("{:#}", http::openapi::document());
         return Ok(());
@@ -119,16 +160,13 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// The daemon would start; what is not as it should be is said, and is a failure.
 fn check(config: &config::Config) -> anyhow::Result<()> {
     let path = &config.file;
-    let remarks = config.remarks();
+    let mut remarks = config.remarks();
+    remarks.extend(config.no_policies_folder());
     if remarks.is_empty() {
         println!("{} is fine", path.display());
         return Ok(());
     }
-    anyhow::bail!(
-        "{} can be read, but: {}",
-        path.display(),
-        remarks.join("; ")
-    )
+    anyhow::bail!("{} can be read, but {}", path.display(), remarks.join("; "))
 }
 
 /// To journald where systemd started us, to stderr elsewhere. `VOLWARD_LOG` filters as

@@ -211,6 +211,8 @@ pub struct IoCounters {
     pub busy_us: u64,
     /// Those that have not ended, at this moment.
     pub in_flight: u64,
+    /// What the writes that have ended have written.
+    pub written: Sectors,
 }
 
 impl IoCounters {
@@ -221,6 +223,7 @@ impl IoCounters {
             done: self.done.checked_sub(before.done)?,
             busy_us: self.busy_us.checked_sub(before.busy_us)?,
             in_flight: self.in_flight,
+            written: Sectors(self.written.0.checked_sub(before.written.0)?),
         })
     }
 
@@ -231,6 +234,7 @@ impl IoCounters {
             done: self.done.saturating_add(other.done),
             busy_us: self.busy_us.saturating_add(other.busy_us),
             in_flight: self.in_flight.saturating_add(other.in_flight),
+            written: Sectors(self.written.0.saturating_add(other.written.0)),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
 //! | [`copy`] | what a copy's LV says of itself |
 //! | [`device`] | device-mapper devices of ours and their tables |
+//! | [`regions`] | which regions of a clone are in its destination |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
@@ -17,6 +18,7 @@
 pub mod copy;
 pub mod device;
 pub mod handover;
+pub mod regions;
 pub mod slot;
 pub mod volume;
 
@@ -25,13 +27,14 @@ pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,
     Table,
 };
+pub use regions::RegionMap;
 pub use slot::{
     CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
     MigrationVerdict, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
 };
 pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
-    VolumeInfo, VolumeRef,
+    Renewal, VolumeInfo, VolumeRef,
 };
 pub use volward_record::{
     Access, Answer, Attachment, AttachmentKey, AttachmentState, Bytes, Combined, CopyFate,

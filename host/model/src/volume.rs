@@ -212,6 +212,18 @@ pub struct Member {
     pub state: MemberState,
     /// This very node.
     pub own: bool,
+    /// Its latest renewal that sanlock knows of; `None` where nobody tells.
+    #[serde(default)]
+    pub renewal: Option<Renewal>,
+}
+
+/// A node's latest renewal of its lease on the lockspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// Seconds by that node's own clock: only that it changes says something on another node.
+    pub stamp: u64,
+    /// sanlock's I/O timeout on that node, in seconds.
+    pub io_timeout_s: u32,
 }
 
 /// sanlock's view of a member.

@@ -80,6 +80,18 @@ impl Disk<'_> {
     fn home(&self) -> &Home {
         &self.asked.home
     }
+
+    fn grant(&self) -> Grant {
+        Grant {
+            volume: self.asked.volume().clone(),
+            form: self.asked.form,
+            sharing: self.answer.sharing,
+            access: self.answer.access,
+            copy: self.copy.map(|(grant, _)| grant),
+            already: false,
+            source: self.source.map(|source| source.attachment.node.clone()),
+        }
+    }
 }
 
 /// Plans an attach of all disks of `input`; each is matched with its answer by the volume.
@@ -109,33 +121,9 @@ pub fn attach(
             plan.grants.push(grant);
             continue;
         }
-        checks::service(asked, answer)?;
-        checks::path(input, asked, requester.instance)?;
-        checks::complete(input, asked)?;
-        checks::rules(input, asked, requester.instance, answer, source)?;
-        let copy = copy_for(input, asked, answer, source.is_some(), &mut plan.notes);
-        checks::lv_path(asked, answer)?;
-        plan.grants.push(Grant {
-            volume: asked.volume().clone(),
-            form: asked.form,
-            sharing: answer.sharing,
-            access: answer.access,
-            copy: copy.map(|(grant, _)| grant),
-            already: false,
-            source: source.map(|source| source.attachment.node.clone()),
-        });
-        let lease = match source {
-            // The source's goes from exclusive to shared, and this one to exclusive after its end (I7).
-            Some(_) => LeaseMode::Shared,
-            None => lease_for(asked, answer, copy.is_some()),
-        };
-        disks.push(Disk {
-            asked,
-            answer,
-            lease,
-            copy,
-            source,
-        });
+        let disk = decided(input, requester, (asked, answer), source, &mut plan.notes)?;
+        plan.grants.push(disk.grant());
+        disks.push(disk);
     }
     steps::ask_steps(&disks, requester, &mut plan.steps);
     steps::lease_steps(&disks, &mut plan.steps);
@@ -148,6 +136,41 @@ pub fn attach(
     }
     steps::device_steps(requester, &disks, &mut plan);
     Ok(plan)
+}
+
+/// One disk that is not attached yet, with all that is decided about it.
+fn decided<'a>(
+    input: &PlanInput,
+    requester: Requester,
+    (asked, answer): (&'a RequestedDisk, &'a DiskAnswer),
+    source: Option<&'a ForeignAttachment>,
+    notes: &mut Vec<String>,
+) -> Result<Disk<'a>, Refusal> {
+    checks::service(asked, answer)?;
+    checks::path(input, asked, requester.instance)?;
+    checks::complete(input, asked)?;
+    checks::rules(input, asked, requester.instance, answer, source)?;
+    let copy = copy_for(input, asked, answer, source.is_some(), notes);
+    checks::lv_path(asked, answer)?;
+    if copy.is_none() && matches!(asked.home.state, HomeState::Split { .. }) {
+        notes.push(format!(
+            "{} runs on its copy on this node, which has what the LUN has not; it is written back when it is \
+             detached",
+            asked.volume()
+        ));
+    }
+    let lease = match source {
+        // The source's goes from exclusive to shared, and this one to exclusive after its end (I7).
+        Some(_) => LeaseMode::Shared,
+        None => lease_for(asked, answer, copy.is_some()),
+    };
+    Ok(Disk {
+        asked,
+        answer,
+        lease,
+        copy,
+        source,
+    })
 }
 
 /// The mode a volume needs follows from all its attachments on the node: leases belong to the

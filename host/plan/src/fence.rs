@@ -12,8 +12,10 @@ use std::time::Duration;
 use volward_model::{HeldLease, LeaseMode, LvUuid};
 
 mod give_back;
+mod silence;
 
 pub use give_back::GiveBack;
+pub use silence::{Renewals, Silence};
 
 /// What the lease provider said of one pool, when it was asked last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum Said {
     },
     /// This node is not in the lockspace.
     NotJoined,
+    /// The provider has given the lockspace up on this node, and does not leave it yet.
+    GivenUp,
     /// The provider did not answer; the reason is a sentence.
     Silent {
         /// Why.
@@ -73,6 +77,8 @@ pub struct LeaseWatch {
     held: BTreeMap<LvUuid, HeldLease>,
     /// On the monotonic clock: the first look without an answer, where none came before it either.
     unheard_since: Option<Duration>,
+    /// The provider has given the lockspace up.
+    given_up: bool,
     /// Looks in a row at which the node was not in the lockspace.
     not_joined: u8,
     /// LVs whose lease the look before missed too.
@@ -98,6 +104,7 @@ impl LeaseWatch {
                 held,
             } => {
                 self.not_joined = 0;
+                self.given_up = false;
                 self.why_silent = None;
                 self.unheard_since = None;
                 self.expires_after = *expires_after;
@@ -122,6 +129,10 @@ impl LeaseWatch {
                 }
                 standing
             }
+            Said::GivenUp => {
+                self.given_up = true;
+                self.standing(now)
+            }
             Said::NotJoined => {
                 self.not_joined = self.not_joined.saturating_add(1);
                 self.standing(now)
@@ -137,6 +148,14 @@ impl LeaseWatch {
     /// What is known means this at `now`, if no answer came since.
     #[must_use]
     pub fn standing(&self, now: Duration) -> Standing {
+        if self.given_up && self.not_joined < LOOKS {
+            return Standing::Lost {
+                reason:
+                    "sanlock has given up the pool's lockspace on this node: its leases were lost, or it is to be left"
+                        .to_owned(),
+                regainable: false,
+            };
+        }
         // Also of a daemon that was started a moment ago: what earlier ones attached has no lease then.
         if self.not_joined >= LOOKS {
             let any_more = match self.renewed_at {
@@ -304,6 +323,20 @@ mod tests {
             reason.contains("61 s ago") && reason.contains("no sanlock"),
             "{reason}"
         );
+    }
+
+    /// As long as some process has a lease, sanlock renews what it has given up.
+    #[test]
+    fn i2_a_lockspace_that_was_given_up_is_lost_however_fresh_it_is() {
+        let mut watch = LeaseWatch::default();
+        watch.hear(at(0), &joined(0, 1));
+        assert_eq!(lost(&watch.hear(at(1), &Said::GivenUp)), Some(false));
+        assert_eq!(lost(&watch.standing(at(2))), Some(false));
+        watch.hear(at(3), &Said::NotJoined);
+        assert_eq!(lost(&watch.hear(at(4), &Said::NotJoined)), Some(false));
+        // Another join of it.
+        assert_eq!(lost(&watch.hear(at(9), &joined(0, 2))), Some(false));
+        assert_eq!(watch.hear(at(10), &joined(0, 2)), Standing::Sound);
     }
 
     #[test]

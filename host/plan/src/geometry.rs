@@ -38,6 +38,8 @@ const DEFAULT_IN_FLIGHT: Bytes = Bytes::mib(16);
 /// In flight when a clone is loaded, unless less is granted, and at least from then on. Beside a guest that always has
 /// I/O in flight dm-clone begins to copy once a second, and copies so much: less, and a large volume takes days.
 pub(crate) const LEAST_IN_FLIGHT: Bytes = Bytes::mib(1);
+/// As many pieces are on their way at once; with one only, each disk waits for the other.
+const PIECES_AT_ONCE: u32 = 4;
 /// In one piece unless a grant says otherwise: large enough for a disk to read it in one go.
 const DEFAULT_BATCH: Bytes = Bytes::mib(4);
 /// Most that is in flight or in a batch, whatever a grant says: every region in flight costs the
@@ -65,9 +67,15 @@ pub fn geometry(size: Bytes, grant: &CopyPlan) -> Result<CloneGeometry, String> 
     let threshold = most.least();
     Ok(CloneGeometry {
         threshold,
-        batch: most.batch.min(threshold),
+        batch: batch(threshold, most.batch),
         ..most
     })
+}
+
+/// Regions in one piece where so many are on their way, and so many are granted: several pieces at once, so that the
+/// one disk reads while the other writes.
+pub(crate) fn batch(threshold: u32, granted: u32) -> u32 {
+    (threshold / PIECES_AT_ONCE).clamp(1, granted.max(1))
 }
 
 /// What is granted, for a clone with regions of that size.
@@ -164,7 +172,7 @@ mod tests {
         assert_eq!(greedy.threshold, 4096);
         // However much is granted, it is loaded with little.
         let loaded = geometry(Bytes(1 << 40), &grant(Some(u64::MAX))).unwrap();
-        assert_eq!((loaded.threshold, loaded.batch), (16, 16));
+        assert_eq!((loaded.threshold, loaded.batch), (16, 4));
     }
 
     #[test]

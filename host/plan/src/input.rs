@@ -7,6 +7,7 @@ use volward_model::{
     PoolName, Sharing, Space, VolumeInfo, VolumeRef,
 };
 
+use crate::fence::Silence;
 use crate::requested::RequestedDisk;
 
 /// The node and the disks of one attach request.
@@ -143,6 +144,8 @@ pub struct ForeignAttachment {
     pub host_id: u64,
     /// The attachment as the node's slot in the registry has it.
     pub attachment: Attachment,
+    /// The node does not renew its lease.
+    pub silence: Option<Silence>,
 }
 
 /// Another node's answer to a call of this one.

@@ -10,6 +10,7 @@
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
 //! | [`migrate`] | live migration: who may share with whom, and what source and destination do next |
+//! | [`untouched`] | what a write-back need not move |
 //! | [`pace`] | how much of a copy is on its way at once |
 //! | [`fence`] | when leases count as lost, so that attachments are cut off |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
@@ -32,6 +33,7 @@ pub mod refusal;
 pub mod requested;
 pub mod service;
 pub mod step;
+pub mod untouched;
 pub mod witness;
 
 pub use attach::{AttachPlan, Grant};
@@ -41,8 +43,9 @@ pub use input::{
     DiskForm, LocalAttachment, LocalCopies, LocalPool, PlanInput, VolumeInput, Watchdog, Witnesses,
 };
 pub use intent::{Precedence, precedence};
-pub use pace::{Amounts, Pace, Reached};
+pub use pace::{Amounts, Pace, Reached, Speeds};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};
 pub use step::{NextHome, Planned, Step};
+pub use untouched::untouched;

@@ -6,13 +6,18 @@
 //! multiplicative decrease where it is half as long again.
 //!
 //! Others wait behind it too: what is on its way is no more than what is copied in a quarter of a second, so that sanlock's
-//! renewals reach a slow LUN in time (I2).
+//! renewals reach a slow LUN in time (I2). How fast the disks are is measured from the first twentieth of a second on;
+//! each doubling waits for a measurement made with the amount before.
 
 use std::time::Duration;
 
-use volward_model::{CopyPlan, IoCounters, Sectors};
+use volward_model::{Bytes, CopyPlan, IoCounters, Sectors};
 
-use crate::geometry::amounts;
+use crate::geometry::{amounts, batch};
+
+mod speeds;
+
+pub use speeds::Speeds;
 
 /// Regions on their way, and in one piece; what dm-clone's messages set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +38,16 @@ const FORGOTTEN: u64 = 16;
 
 /// What may stand in front of the disks, in time: a quarter of the shortest I/O timeout that sanlock can have.
 const QUEUE: Duration = Duration::from_millis(250);
-/// Looks that are closer than this tell nothing of the speed.
+/// Between two looks.
+pub const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks while more and more is on its way. From the floor to the default ceiling it takes four measurements.
+const RAMP_LOOK: Duration = Duration::from_millis(50);
+/// Looks that are closer than this tell nothing of how long the guest's I/O takes, nor, where little was copied, of the speed.
 const SHORTEST_LOOK: Duration = Duration::from_millis(500);
+/// So many pieces are enough to tell the speed in a short time. Regions are counted a piece at a time.
+const PIECES: u64 = 4;
+/// The speed of an earlier copy is believed by this part of it: others may copy now, or the disks have more to do.
+const BELIEVED: u64 = 4;
 
 /// How far a clone is, at a moment of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,72 +61,117 @@ pub struct Reached {
 /// The amounts of one clone, from look to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pace {
+    region: Sectors,
     floor: u32,
     ceiling: Amounts,
     now: u32,
-    before: Option<IoCounters>,
-    reached: Option<Reached>,
-    /// Regions that are copied in [`QUEUE`]; nothing is known of it at first.
+    /// The guest's counters when it was judged last, and when that was.
+    judged: Option<(IoCounters, Duration)>,
+    /// Since when the speed is measured, and what the guest had written by then.
+    reached: Option<(Reached, Sectors)>,
+    /// Regions that are copied in [`QUEUE`] at least; at first what it begins with.
     queue: u32,
+    /// Bytes a second at the last measurement beside a quiet guest.
+    speed: Option<Bytes>,
     /// Microseconds that one of the guest's I/Os took on average, at the best of times.
     shortest_us: Option<u64>,
     /// The guest did nothing since the last look.
     quiet: bool,
+    /// More is tried as soon as it is known how fast this much is.
+    growing: bool,
 }
 
 impl Pace {
-    /// Up to what was granted, for a clone with regions of that size.
+    /// Up to what was granted, for a clone with regions of that size. `speed` is what earlier copies
+    /// of the pool have reached, in bytes a second ([`Speeds`]): it begins with a quarter of what that allows.
     #[must_use]
-    pub fn new(region: Sectors, grant: &CopyPlan) -> Self {
+    pub fn new(region: Sectors, grant: &CopyPlan, speed: Option<Bytes>) -> Self {
         let most = amounts(region, grant);
         let floor = most.least();
+        let known = speed.map_or(0, |speed| in_queue(speed.0 / region.bytes().0.max(1)));
+        let known = u32::try_from(known / BELIEVED).unwrap_or(u32::MAX);
+        let now = known.clamp(floor, most.threshold);
         Self {
+            region,
             floor,
             ceiling: Amounts {
                 threshold: most.threshold,
                 batch: most.batch,
             },
-            // As it was loaded.
-            now: floor,
-            before: None,
+            now,
+            judged: None,
             reached: None,
-            queue: floor,
+            queue: now,
+            speed: None,
             shortest_us: None,
             quiet: true,
+            growing: true,
         }
     }
 
-    /// What is set from now on, after a second in which the guest's counters came to these, and the clone so far.
+    /// What is set from now on, after a time in which the guest's counters came to these, and the clone so far.
     pub fn hear(&mut self, counters: IoCounters, reached: Reached) -> Amounts {
-        self.measure(reached);
-        let before = self.before.replace(counters);
-        let since = before.and_then(|before| counters.since(before));
-        // The first look, or one at another device, has nothing to compare with.
-        if let Some(since) = since {
-            self.now = self.next(since).min(self.queue.max(self.floor));
+        let measured = self.measure(counters.written, reached);
+        let Some((before, at)) = self.judged else {
+            // There is nothing to compare with.
+            self.judged = Some((counters, reached.at));
+            return self.amounts();
+        };
+        if !self.quiet && reached.at.saturating_sub(at) < SHORTEST_LOOK {
+            return self.amounts();
+        }
+        self.judged = Some((counters, reached.at));
+        // Else these are another device's.
+        if let Some(since) = counters.since(before) {
+            let most = self.queue.max(self.floor);
+            self.now = self.next(since, measured).min(most);
+            if measured {
+                self.growing = self.now < most.min(self.ceiling.threshold);
+                self.remember_speed();
+            }
+            self.growing &= self.quiet;
         }
         self.amounts()
     }
 
-    fn measure(&mut self, reached: Reached) {
-        let Some(before) = self.reached else {
-            self.reached = Some(reached);
-            return;
+    /// Says whether the speed is known anew. It is rather too low than too high: a piece that was nearly copied when
+    /// the measurement began is not counted, nor is what the guest may have written itself.
+    fn measure(&mut self, written: Sectors, reached: Reached) -> bool {
+        let Some((before, written_before)) = self.reached else {
+            self.reached = Some((reached, written));
+            return false;
         };
         let time = reached.at.saturating_sub(before.at);
-        if time < SHORTEST_LOOK {
-            return;
+        let by_guest = written.0.saturating_sub(written_before.0) / self.region.0.max(1);
+        let regions = reached.regions.saturating_sub(before.regions);
+        let regions = regions.saturating_sub(by_guest);
+        let piece = u64::from(self.amounts().batch);
+        if time < RAMP_LOOK || (time < SHORTEST_LOOK && regions < PIECES * piece) {
+            return false;
         }
-        let regions = u128::from(reached.regions.saturating_sub(before.regions));
+        let regions = u128::from(regions.saturating_sub(piece));
         let queue = regions * QUEUE.as_micros() / time.as_micros();
         self.queue = u32::try_from(queue).unwrap_or(u32::MAX);
-        self.reached = Some(reached);
+        self.reached = Some((reached, written));
+        true
     }
 
-    fn next(&mut self, since: IoCounters) -> u32 {
+    /// Beside a guest that works, dm-clone copies once a second: that is not how fast the disks are.
+    fn remember_speed(&mut self) {
+        if self.quiet {
+            let queue = u128::from(self.queue) * u128::from(self.region.bytes().0);
+            let second = queue * LOOK.as_millis() / QUEUE.as_millis();
+            self.speed = u64::try_from(second).ok().map(Bytes);
+        }
+    }
+
+    fn next(&mut self, since: IoCounters, measured: bool) -> u32 {
         if since.done == 0 && since.in_flight == 0 {
             self.quiet = true;
-            return self.now.saturating_mul(2).min(self.ceiling.threshold);
+            return match measured {
+                true => self.now.saturating_mul(2).min(self.ceiling.threshold),
+                false => self.now,
+            };
         }
         if std::mem::take(&mut self.quiet) {
             // What was reached while the guest did nothing says nothing of what it bears.
@@ -121,7 +179,7 @@ impl Pace {
         }
         let slower = match since.busy_us.checked_div(since.done) {
             Some(took) => self.is_slower(took),
-            // Something is on its way, and in a whole second nothing has come of it.
+            // Something is on its way, and in all that time nothing has come of it.
             None => true,
         };
         match slower {
@@ -147,166 +205,33 @@ impl Pace {
     pub fn amounts(&self) -> Amounts {
         Amounts {
             threshold: self.now,
-            batch: self.ceiling.batch.min(self.now),
+            batch: batch(self.now, self.ceiling.batch),
         }
     }
+
+    /// When to look again: soon, while more and more is on its way.
+    #[must_use]
+    pub fn next_look(&self) -> Duration {
+        match self.growing {
+            true => RAMP_LOOK,
+            false => LOOK,
+        }
+    }
+
+    /// Bytes a second at the last measurement beside a guest that did nothing; `None` before there was one.
+    #[must_use]
+    pub fn speed(&self) -> Option<Bytes> {
+        self.speed
+    }
+}
+
+/// What comes in [`QUEUE`] of what comes in a second.
+fn in_queue(second: u64) -> u64 {
+    let queue = u128::from(second) * QUEUE.as_millis() / LOOK.as_millis();
+    u64::try_from(queue).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-    use volward_model::{Bytes, CopyFate, CopyMode};
-
-    use super::*;
-
-    fn pace(in_flight: Option<u64>, batch: Option<u64>) -> Pace {
-        let grant = CopyPlan {
-            mode: CopyMode::Background,
-            in_flight: in_flight.map(Bytes),
-            batch: batch.map(Bytes),
-            fate: CopyFate::WriteBack,
-        };
-        Pace::new(Sectors(128), &grant)
-    }
-
-    /// Disks that nothing is too much for.
-    impl Pace {
-        fn look(&mut self, counters: IoCounters) -> Amounts {
-            let before = self.reached.unwrap_or(Reached {
-                regions: 0,
-                at: Duration::ZERO,
-            });
-            self.hear(counters, copied(before, 1 << 20))
-        }
-    }
-
-    /// A second later, with so many regions more.
-    fn copied(before: Reached, regions: u64) -> Reached {
-        Reached {
-            regions: before.regions + regions,
-            at: before.at + Duration::from_secs(1),
-        }
-    }
-
-    /// A second in which so many I/Os took so long each.
-    fn second(at: &mut IoCounters, done: u64, each_us: u64) -> IoCounters {
-        at.done += done;
-        at.busy_us += done * each_us;
-        *at
-    }
-
-    #[test]
-    fn what_is_granted_is_the_ceiling_and_the_floor_is_no_more_than_that() {
-        let tiny = pace(Some(1), None);
-        assert_eq!((tiny.floor, tiny.ceiling.threshold), (1, 1));
-        let large = pace(Some(64 << 20), Some(2 << 20));
-        assert_eq!((large.floor, large.ceiling.threshold), (16, 1024));
-        // As it is loaded.
-        assert_eq!((large.amounts().threshold, large.amounts().batch), (16, 16));
-    }
-
-    #[test]
-    fn a_guest_that_begins_to_work_is_given_way_to_at_once() {
-        let (mut pace, mut at) = (pace(None, None), IoCounters::default());
-        let ceiling = pace.ceiling.threshold;
-        let mut reached = [0; 6].map(|_| pace.look(at).threshold);
-        reached.sort_unstable();
-        assert_eq!((reached[0], reached[5]), (pace.floor, ceiling));
-        assert_eq!(pace.look(second(&mut at, 100, 500)).threshold, pace.floor);
-        // It bears it.
-        let next = pace.look(second(&mut at, 100, 500)).threshold;
-        assert!(next > pace.floor && next < ceiling, "{next}");
-    }
-
-    #[test]
-    fn i2_no_more_is_on_its_way_than_a_slow_lun_takes_in_a_quarter_of_a_second() {
-        let (mut pace, at) = (pace(None, None), IoCounters::default());
-        let mut reached = Reached {
-            regions: 0,
-            at: Duration::ZERO,
-        };
-        // 4 MiB a second are 64 regions: 16 of them wait a quarter of a second, which is the floor.
-        for (regions, most) in [(64, 16), (512, 128), (4096, 256), (200, 50), (0, 16)] {
-            for _ in 0..12 {
-                reached = copied(reached, regions);
-                pace.hear(at, reached);
-            }
-            assert_eq!(pace.amounts().threshold, most, "{regions} regions a second");
-        }
-        // Woken at once, it knows no more than before.
-        reached.at += Duration::from_millis(1);
-        pace.hear(at, reached);
-        assert_eq!(pace.amounts().threshold, 16);
-    }
-
-    #[test]
-    fn io_that_does_not_come_back_is_slower_than_any() {
-        let (mut pace, mut at) = (pace(None, None), IoCounters::default());
-        for _ in 0..40 {
-            pace.look(second(&mut at, 100, 500));
-        }
-        let before = pace.amounts().threshold;
-        at.in_flight = 3;
-        assert!(pace.look(at).threshold < before);
-    }
-
-    proptest! {
-        #[test]
-        fn never_outside_floor_and_ceiling(
-            granted in (proptest::option::of(1u64..1 << 40), proptest::option::of(1u64..1 << 40)),
-            looks in vec((any::<u32>(), any::<u32>(), 0u64..5), 0..60),
-        ) {
-            let mut pace = pace(granted.0, granted.1);
-            let (floor, ceiling) = (pace.floor, pace.ceiling);
-            prop_assert!(1 <= floor && floor <= ceiling.threshold);
-            for (done, busy_us, in_flight) in looks {
-                // Also counters that go back, as those of another device do.
-                let (done, busy_us) = (u64::from(done), u64::from(busy_us));
-                let set = pace.look(IoCounters { done, busy_us, in_flight });
-                prop_assert!(floor <= set.threshold && set.threshold <= ceiling.threshold);
-                prop_assert!(1 <= set.batch && set.batch <= ceiling.batch);
-            }
-        }
-
-        #[test]
-        fn a_quiet_guest_gives_the_ceiling_whatever_was_before(
-            granted in proptest::option::of(1u64..1 << 40),
-            before in vec((0u64..1000, 0u64..1_000_000), 0..60),
-        ) {
-            let (mut pace, mut at) = (pace(granted, None), IoCounters::default());
-            for (done, each) in before {
-                pace.look(second(&mut at, done, each));
-            }
-            // From 1 to 4096 by doublings.
-            for _ in 0..13 {
-                pace.look(second(&mut at, 0, 0));
-            }
-            prop_assert_eq!(pace.amounts(), pace.ceiling);
-        }
-
-        #[test]
-        fn a_guest_that_bears_it_gives_the_ceiling_too(each in 1u64..100_000) {
-            let (mut pace, mut at) = (pace(None, None), IoCounters::default());
-            for _ in 0..STEPS + 3 {
-                pace.look(second(&mut at, 50, each));
-            }
-            prop_assert_eq!(pace.amounts(), pace.ceiling);
-        }
-
-        #[test]
-        fn a_guest_whose_io_takes_twice_as_long_brings_it_to_the_floor(each in 2_000u64..100_000) {
-            let (mut pace, mut at) = (pace(Some(256 << 20), None), IoCounters::default());
-            for _ in 0..STEPS + 3 {
-                pace.look(second(&mut at, 50, each));
-            }
-            prop_assert_eq!(pace.amounts().threshold, pace.ceiling.threshold);
-            let mut slow = each;
-            for _ in 0..12 {
-                slow += slow / 8 + each;
-                pace.look(second(&mut at, 50, slow));
-            }
-            prop_assert_eq!(pace.amounts().threshold, pace.floor);
-        }
-    }
-}
+mod simulation;
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@
 
 use std::fmt;
 
-use volward_model::{Home, VolumeId, VolumeInfo, VolumeRef};
+use volward_model::{Home, NodeName, VolumeId, VolumeInfo, VolumeRef};
+
+use crate::fence::Silence;
 
 mod made;
 mod migration;
@@ -214,6 +216,13 @@ impl Refusal {
             message,
             retry_after_ms: None,
         }
+    }
+
+    /// The same, where the node that stands in the way does not renew its lease: when to ask again.
+    #[must_use]
+    pub fn of_silent(mut self, node: &NodeName, silence: Silence) -> Self {
+        self.message = format!("{}; node {node} {silence}", self.message);
+        self.retry_after(Some(silence.retry_after_ms()))
     }
 
     pub(crate) fn retry_after(mut self, ms: Option<u64>) -> Self {

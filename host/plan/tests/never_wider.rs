@@ -75,6 +75,7 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
         ForeignAttachment {
             host_id,
             attachment,
+            silence: None,
         }
     });
     // A slot nobody can read; one of a newer version.

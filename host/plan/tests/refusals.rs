@@ -403,11 +403,13 @@ fn on_two_nodes() -> Refusal {
             node: "n3".parse().unwrap(),
             ..on_n2(instance(1))
         },
+        silence: None,
     });
     let mut second = volume();
     second.elsewhere.push(ForeignAttachment {
         host_id: 2,
         attachment: on_n2(instance(1)),
+        silence: None,
     });
     let options = DiskOptions {
         form: DiskForm::Own,
@@ -433,6 +435,7 @@ fn holders() -> Vec<Case> {
     let foreign = |instance| ForeignAttachment {
         host_id: 2,
         attachment: on_n2(instance),
+        silence: None,
     };
     let holder = |node: Option<&str>| LeaseHolder {
         host_id: 2,

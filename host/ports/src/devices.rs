@@ -1,9 +1,11 @@
 //! Device-mapper, by ioctl.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use volward_model::{
-    Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, PoolName, Table, VolumeName,
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, PoolName, RegionMap,
+    Sectors, Table, VolumeName,
 };
 
 use super::{Applied, PortResult};
@@ -86,6 +88,20 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// If the device is no clone, or one of the two is 0: nothing would hydrate.
     fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()>;
+
+    /// Which regions a clone has in its destination, as its metadata says, which is on `metadata`; what the kernel had not
+    /// written there yet is written first.
+    ///
+    /// # Errors
+    /// If the device cannot be flushed, or the metadata cannot be read or understood.
+    fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap>;
+
+    /// Counts regions of a clone as copied, without copying them: from now on they are what the destination has there. They
+    /// are of that size, and whole.
+    ///
+    /// # Errors
+    /// If the kernel refuses one; those before it count.
+    fn pass_over(&self, id: DeviceId, region: Sectors, regions: &[Range<u64>]) -> PortResult<()>;
 
     /// The I/O of a device so far; `None` if it is not there.
     ///

@@ -35,6 +35,9 @@ pub enum Freshness {
         /// After so long without one the other nodes may take this node's leases.
         expires_after: Duration,
     },
+    /// This node's leases were lost, and the provider does not leave the lockspace as long as a process has some:
+    /// it may be renewed again, and gives no lease.
+    GivenUp,
     /// The provider does not tell.
     Unknown,
 }
@@ -45,6 +48,7 @@ impl Freshness {
     pub fn is_expired(self) -> bool {
         match self {
             Self::Renewed { ago, expires_after } => ago >= expires_after,
+            Self::GivenUp => true,
             Self::Unknown => false,
         }
     }
@@ -55,6 +59,7 @@ impl Freshness {
     pub fn is_failing(self) -> bool {
         match self {
             Self::Renewed { ago, expires_after } => ago >= expires_after * 3 / 4,
+            Self::GivenUp => true,
             Self::Unknown => false,
         }
     }

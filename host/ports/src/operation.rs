@@ -4,7 +4,7 @@
 //! row in [`Operation::recovery`]. Every `match` below is exhaustive and asks one question of it;
 //! the engine and recovery ask these questions and never which operation it is.
 
-use volward_model::{AttachmentKey, InstanceId, VolumeRef};
+use volward_model::{AttachmentKey, CopyPlan, InstanceId, VolumeId, VolumeRef};
 use volward_plan::{Planned, Step};
 
 use super::journal::StoredAttachment;
@@ -176,6 +176,18 @@ impl Operation {
             Self::Attach { puts, .. } => puts.iter().map(|put| &put.volume).collect(),
             Self::Detach { leaving, .. } => leaving.iter().map(|l| &l.volume).collect(),
             Self::WriteBack { volume } => vec![volume],
+        }
+    }
+
+    /// What was granted to the copy of a volume that it attaches; `None` without a copy.
+    #[must_use]
+    pub fn copy_of(&self, volume: VolumeId) -> Option<CopyPlan> {
+        match self {
+            Self::Attach { puts, .. } => {
+                let of_volume = puts.iter().filter(|put| put.volume.id == volume);
+                of_volume.filter_map(|put| put.copy).next()
+            }
+            Self::Detach { .. } | Self::WriteBack { .. } => None,
         }
     }
 

@@ -8,10 +8,13 @@
 
 mod commands;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use volward_manual::{Page, completions, page};
 use volward_policy::Limits;
 use volward_workbench::{new, one_line};
 
@@ -73,7 +76,23 @@ enum Command {
     Replay(commands::Replay),
     /// Tell what each policy makes of a scenario
     Explain(commands::Explain),
+    /// Print the man page: what is packaged is made with it
+    #[command(hide = true)]
+    Manual,
+    /// Print completions for a shell: what is packaged is made with it
+    #[command(hide = true)]
+    Completions { shell: Shell },
 }
+
+const MANUAL: Page = Page {
+    section: "1",
+    more: &[(
+        "Exit status",
+        "0  done\n1  failed\n2  the command line is invalid\n3  the policy is refused\n4  what was asked for is not \
+         so: a scenario came out otherwise, a decision would change, a policy costs more than it did",
+    )],
+    see_also: &["volward(1)", "volwardd(8)"],
+};
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
@@ -96,6 +115,8 @@ fn main() -> ExitCode {
         Command::Capture(options) => options.run(),
         Command::Replay(options) => options.run(),
         Command::Explain(options) => options.run(),
+        Command::Manual => print(page(Arguments::command(), MANUAL).as_bytes()),
+        Command::Completions { shell } => print(&completions(&mut Arguments::command(), shell)),
     };
     match result {
         Ok(status) => status,
@@ -104,4 +125,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(text: &[u8]) -> anyhow::Result<ExitCode> {
+    std::io::stdout().lock().write_all(text)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -42,5 +42,13 @@ pub use node::Node;
 pub use progress::{Progress, Stage};
 pub use provider::Provider;
 
+/// The machine's own Debian sources as `deb ...` lines, for whoever else makes a Debian system here.
+///
+/// # Errors
+/// When apt cannot be asked or knows none.
+pub fn debian_sources() -> Result<Vec<String>> {
+    debian::sources()
+}
+
 /// What the lab's functions answer.
 pub type Result<T, E = LabError> = std::result::Result<T, E>;

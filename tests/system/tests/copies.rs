@@ -90,8 +90,13 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     guest.start(one).unwrap();
     fixture.write(0xaa, 1 << 20, 64 << 10);
     fixture.write(0xbb, (30 << 20) + 4096, 512);
+    // So much that its way home takes four seconds.
+    fixture.write(0x99, 4 << 20, 16 << 20);
     guest.io(one, 0, "discard 24M 1M").unwrap();
     fixture.is_under_way("hydrating");
+
+    let (in_copy, all) = fixture.regions("volward-clone-");
+    assert!(in_copy < all / 2, "{in_copy} of {all}");
 
     // The data is in two places, and node 2 gets neither. While the guest runs, that it does is
     // the nearer reason.
@@ -106,6 +111,12 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
             Ok(fixture.copy().is_some_and(|c| c.1 > 0))
         })
         .unwrap();
+    // What is not in the copy counts as written back from the first moment on.
+    let (back, _) = fixture.regions("volward-return-");
+    assert!(
+        back >= all - in_copy && back < all,
+        "{back} of {all}, {in_copy} in the copy"
+    );
     fixture.is_refused(2, "returning", &["node1", "% done", "again"]);
     fixture.is_refused(1, "returning", &["node1", "% done", "again"]);
 
@@ -117,6 +128,33 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     one.restore_lun().unwrap();
     fixture.go_on_copying();
     fixture.comes_home_whole();
+}
+
+/// A LUN of 8 MiB a second: a quarter of a second's copying is 2 MiB, twice what a clone is loaded with.
+#[test]
+fn a_copy_takes_from_the_lun_what_it_gives_and_leaves_sanlock_its_part() {
+    let cluster = ready();
+    let fixture = Fixture::begin(&cluster);
+    let (one, guest) = (fixture.one(), &fixture.guest);
+    one.slow_lun(2 * SLOW).unwrap();
+    fixture.watch_amounts();
+    guest.start(one).unwrap();
+    fixture
+        .volward
+        .wait(1, "end of the hydration", PATIENCE, || {
+            Ok(fixture.copy().is_some_and(|c| c.0 == "complete"))
+        })
+        .unwrap();
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    // A lease that was lost would have cut it off.
+    fixture.no_error_was_seen();
+    guest.stop(one).unwrap();
+    fixture.comes_home_whole();
+    // On its way there, and back. QEMU lets a tenth of a second through at once, and counts are taken in steps.
+    for (prefix, amounts) in fixture.amounts() {
+        let most = amounts.iter().max().copied().unwrap();
+        assert!((17..=80).contains(&most), "{prefix}: {amounts:?}");
+    }
 }
 
 #[cfg(feature = "long")]
@@ -162,6 +200,8 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     fixture.same(1);
     fixture.same(30);
     fixture.write(0xcc, 20 << 20, 64 << 10);
+    // So much that its way home takes four seconds.
+    fixture.write(0x99, 4 << 20, 16 << 20);
     fixture.flush();
     fixture.hold_write_back();
     guest.stop(one).unwrap();

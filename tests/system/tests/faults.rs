@@ -1,5 +1,7 @@
 //! What operators met: state that was lost under guests, a local pool that died, clients that keep
-//! the door, readers that come and go, the wrong instance detached.
+//! the door, readers that come and go, the wrong instance detached. Long: six minutes, and each fault has a test over
+//! the fakes too.
+#![cfg(feature = "long")]
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

@@ -28,11 +28,23 @@ fn succeeded(said: &str) {
     assert!(good, "{said}");
 }
 
+/// On a sound node `doctor` names nothing but the watchdog, which the lab does without.
+#[track_caller]
+fn nothing_is_wrong_with(volward: &Volward<'_>) {
+    let doctor = volward.cli(1, "doctor").unwrap();
+    let bad = |line: &&str| !line.starts_with("ok ") && !line.starts_with(' ') && !line.is_empty();
+    let lines: Vec<&str> = doctor.stdout.lines().filter(bad).collect();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].starts_with("warning  watchdog"), "{lines:#?}");
+    assert_eq!(lines[1], "read-write attaches are served on this node");
+}
+
 #[test]
 fn guests_get_their_disks_and_others_are_told_who_has_them() {
     let cluster = ready();
     let volward = Volward::on(&cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
+    nothing_is_wrong_with(&volward);
     volward.volume("root", 32).unwrap();
     volward.volume("common", 32).unwrap();
     volward

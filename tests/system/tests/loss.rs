@@ -259,6 +259,17 @@ fn i2_one_node_of_three_is_cut_and_two_go_on() {
             begun.elapsed()
         );
     }
+    // Whoever looks is told of the silent node, and when what it has is free.
+    let told = || {
+        let seen = volward.cli(2, "ls --all")?;
+        Ok(seen
+            .stderr
+            .contains("node node1 has not renewed its lease for")
+            && seen.stderr.contains("it has vg0/disk"))
+    };
+    volward
+        .wait(2, "the silent node", Duration::from_secs(40), told)
+        .unwrap();
     let problem = volward
         .problem(3, &format!("attach {THIRD} vg0/disk"))
         .unwrap();

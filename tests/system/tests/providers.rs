@@ -238,6 +238,9 @@ fn second_pool(volward: &Volward<'_>) {
 /// Case 27: without the group that has LVM's global lock another pool goes on, and doctor has the remedy.
 fn the_global_lock_is_elsewhere(volward: &Volward<'_>) {
     let one = volward.node(1);
+    // On a sound node doctor must not propose to move it.
+    let sound = volward.cli(1, "doctor").unwrap();
+    assert!(!sound.stdout.contains("gl-enable"), "{sound:?}");
     one.run_ok_within(
         LVM,
         "lvchange -an vg0/volward-registry && vgchange --lock-stop vg0",

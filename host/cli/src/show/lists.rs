@@ -1,6 +1,6 @@
 //! Everything that is a table.
 
-use volward_api::model::{Bytes, MemberState, PoolName};
+use volward_api::model::{Bytes, CopyState, MemberState, PoolName};
 use volward_api::{
     AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, FenceReply, HydrationView,
     PoolMember, PoolView, StatusReply, VolumeView,
@@ -64,13 +64,19 @@ fn volumes(pools: &[PoolView]) -> String {
 /// `n1 (this node), n2, 3 dead`.
 fn nodes(members: &[PoolMember]) -> String {
     let shown = members.iter().map(|member| {
-        let name = member_name(member);
-        let state = &member.state;
-        match (member.own, *state == MemberState::Live) {
-            (true, true) => format!("{name} (this node)"),
-            (true, false) => format!("{name} (this node, {state})"),
-            (false, true) => name,
-            (false, false) => format!("{name} ({state})"),
+        let mut about = Vec::new();
+        if member.own {
+            about.push("this node".to_owned());
+        }
+        if member.state != MemberState::Live {
+            about.push(member.state.to_string());
+        }
+        if let Some(ms) = member.silent_ms {
+            about.push(format!("silent for {} s", ms / 1_000));
+        }
+        match about.is_empty() {
+            true => member_name(member),
+            false => format!("{} ({})", member_name(member), about.join(", ")),
         }
     });
     or_none(&shown.collect::<Vec<_>>().join(", "))
@@ -136,8 +142,9 @@ fn fenced_line(of: &AttachmentView) -> Option<String> {
     let back = fenced.back_after_s.map_or(String::new(), |after| {
         format!("; it is given back by itself when the leases have been sound for {after} s")
     });
+    let since = utc(fenced.since_ms);
     Some(format!(
-        "the I/O of {pool}/{volume} on {node} {how}: {reason}{back}"
+        "the I/O of {pool}/{volume} on {node} {how}; found at {since}: {reason}{back}"
     ))
 }
 
@@ -236,7 +243,8 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
 /// `hydration ls`: a table, a line a copy.
 pub(crate) fn hydrations(found: &[HydrationView]) -> String {
     if found.is_empty() {
-        return "no copies on this node".to_owned();
+        return "no copy is under way on this node; `volward pool ls` says under HOME where each volume's data is"
+            .to_owned();
     }
     let rows = found.iter().map(|h| {
         [
@@ -270,6 +278,10 @@ pub(crate) fn hydration_remark(h: &HydrationView) -> String {
     }
     if h.total == 0 {
         return "not begun yet".to_owned();
+    }
+    // It ends when the guest stops, whatever was copied until then.
+    if h.state == CopyState::WritesOnly {
+        return "only what the guest writes".to_owned();
     }
     h.remaining_ms
         .map(|ms| format!("about {} left", span(ms)))

@@ -8,7 +8,9 @@ pub(crate) fn recover(reply: &RecoverReply) -> String {
     let said = reply.witnesses.iter();
     let rows = said.map(|(witness, says)| [witness.to_string(), says.clone()]);
     let together = match &reply.heard {
-        Open::Known(Heard::Agree) => "the witnesses agree".to_owned(),
+        Open::Known(Heard::Agree) => {
+            "the witnesses of this node agree (a copy is heard on its own node only)".to_owned()
+        }
         Open::Known(Heard::Leftovers) => {
             "the data is home in the pool, and something is left of a copy".to_owned()
         }

@@ -1,10 +1,10 @@
 //! What policies said of an attach, and how it stands in the decision log.
 
 use volward_model::{Answer, Combined, DecisionRecord, Outcome, RequestId};
-use volward_plan::Refusal;
+use volward_plan::{Refusal, VolumeInput};
 
-use super::{Attach, AttachRequest, refuse};
-use crate::error::ControlError;
+use super::{Attach, AttachContext, AttachRequest, refuse, volumes};
+use crate::error::{ControlError, SilentNode};
 use crate::ports::{Event, PortError};
 
 impl Attach {
@@ -49,6 +49,17 @@ impl Attach {
     }
 }
 
+/// Of those that have a volume of the request, a node that does not renew its lease.
+pub(super) fn silent_holder(look: &AttachContext) -> Option<SilentNode> {
+    let mut others = volumes(look).flat_map(VolumeInput::settled_elsewhere);
+    others.find_map(|other| {
+        Some(SilentNode {
+            node: other.attachment.node.clone(),
+            silence: other.silence?,
+        })
+    })
+}
+
 pub(super) fn answer_of(
     request: RequestId,
     decision: &DecisionRecord,
@@ -58,6 +69,7 @@ pub(super) fn answer_of(
         Combined::Denied(denials) => Err(ControlError::Denied {
             request,
             denials: denials.clone(),
+            silent: None,
         }),
         Combined::Faulted(faults) => Err(ControlError::Faulted {
             request,

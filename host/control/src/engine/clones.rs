@@ -1,11 +1,19 @@
 //! Clones over copies: the one that a guest reads and writes through, and the one that writes back.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use volward_model::{Backing, CloneTable, DeviceId, PoolName, Sectors, Table, VolumeRef};
-use volward_plan::CloneGeometry;
+use volward_plan::{CloneGeometry, untouched};
 
 use super::copy_lv::CopyVolumes;
 use super::{Engine, clone_of, return_of};
 use crate::ports::{Event, PortError, PortResult};
+
+/// Between two looks at whether a clone has come to rest.
+const QUIET_PAUSE: Duration = Duration::from_millis(100);
+/// So many looks, ten seconds: what is on its way is a quarter of a second's copying.
+const QUIET_TRIES: u32 = 100;
 
 impl Engine {
     pub(super) fn load_clone(
@@ -74,14 +82,71 @@ impl Engine {
             source: Backing::Device(clone_of(volume)),
             size,
             region: geometry.region,
-            hydrating: true,
+            // Not before it is known what need not be copied.
+            hydrating: false,
             threshold: geometry.threshold,
             batch: geometry.batch,
         };
         match loaded {
-            None => self.make_clone(id, table),
-            Some(_) => self.must_stand_on(id, &Table::Clone(table)),
+            None => self.make_clone(id, table)?,
+            Some(_) => self.must_stand_on(id, &Table::Clone(table))?,
         }
+        self.pass_over_untouched(volume, &lvs);
+        self.ports.devices.set_hydration(id, true)
+    }
+
+    /// What is not in the copy is not written back: it is what the shared volume has. Where nobody can tell what is in it,
+    /// everything is.
+    fn pass_over_untouched(&self, volume: &VolumeRef, lvs: &CopyVolumes) {
+        let passed = self.untouched(volume, lvs).and_then(|(region, runs)| {
+            if !runs.is_empty() {
+                let devices = &self.ports.devices;
+                devices.pass_over(return_of(volume), region, &runs)?;
+            }
+            Ok(runs.iter().map(|run| run.end - run.start).sum::<u64>())
+        });
+        match passed {
+            Ok(regions) => {
+                tracing::debug!(%volume, regions, "not in the copy, and not written back");
+            }
+            Err(error) => tracing::debug!(%volume, %error, "everything is written back"),
+        }
+    }
+
+    /// Regions that the forward clone reads from the shared volume, and their size. The status is asked for after the
+    /// metadata was read: only then does it prove that nothing has been added since ([`untouched`]).
+    fn untouched(
+        &self,
+        volume: &VolumeRef,
+        lvs: &CopyVolumes,
+    ) -> PortResult<(Sectors, Vec<Range<u64>>)> {
+        let id = clone_of(volume);
+        let devices = &self.ports.devices;
+        // Hydration was switched off; what was on its way by then comes to its end.
+        let mut tries = 0;
+        while devices
+            .clone_status(id)?
+            .is_some_and(|status| status.in_flight > 0)
+        {
+            tries += 1;
+            if tries > QUIET_TRIES {
+                break;
+            }
+            self.ports.clock.sleep(QUIET_PAUSE);
+        }
+        if devices.clone_status(id)?.is_none() {
+            // Linear: all of it is in the copy.
+            return Ok((Sectors(0), Vec::new()));
+        }
+        let map = devices.regions(id, self.metadata_backing(&lvs.metadata)?)?;
+        let unknown = |reason: String| PortError::Unreadable {
+            what: format!("what is in the copy of {volume}"),
+            reason,
+        };
+        let status = devices.clone_status(id)?;
+        let status = status.ok_or_else(|| unknown("its clone is gone".to_owned()))?;
+        let runs = untouched(&status, &map).map_err(|untold| unknown(untold.to_string()))?;
+        Ok((status.region, runs))
     }
 
     /// Writable; discards are kept from it by the attachments' devices above.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use volward_model::{DeviceId, DeviceRole, VolumeRef};
+use volward_model::{CopyPlan, DeviceId, DeviceRole, VolumeRef};
 
+use super::pacing::Pacer;
 use super::{Engine, StepError, clone_of, return_of};
 use crate::ports::PortError;
 use crate::state::Cancellation;
@@ -17,15 +18,18 @@ impl Engine {
     pub(crate) fn await_hydration(
         &self,
         volume: &VolumeRef,
+        granted: Option<CopyPlan>,
         cancellation: &Cancellation,
     ) -> Result<(), StepError> {
-        self.await_clone(volume, clone_of(volume), cancellation)
+        let pacer = Pacer::new(granted);
+        self.await_clone(volume, clone_of(volume), pacer, cancellation)
     }
 
     fn await_clone(
         &self,
         volume: &VolumeRef,
         id: DeviceId,
+        mut pacer: Pacer,
         cancellation: &Cancellation,
     ) -> Result<(), StepError> {
         loop {
@@ -56,14 +60,18 @@ impl Engine {
             if cancellation.is_cancelled() {
                 return Err(StepError::Cancelled);
             }
-            self.ports.devices.wait_event(id, info.event, NAP)?;
+            let nap = match status.hydrating {
+                true => self.pace(volume, id, &status, &mut pacer),
+                false => NAP,
+            };
+            self.ports.devices.wait_event(id, info.event, nap)?;
         }
     }
 
     /// `Step::AwaitWriteBack`: everything written back, and flushed.
     pub(crate) fn await_return(&self, volume: &VolumeRef) -> Result<(), StepError> {
         let id = return_of(volume);
-        self.await_clone(volume, id, &Cancellation::default())?;
+        self.await_clone(volume, id, Pacer::default(), &Cancellation::default())?;
         self.ports.devices.flush(id)?;
         Ok(())
     }

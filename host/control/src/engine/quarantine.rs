@@ -28,7 +28,7 @@ impl Engine {
                 volume: volume.clone(),
                 instance: *instance,
             };
-            if let Err(error) = self.step(&link, &Cancellation::default()) {
+            if let Err(error) = self.step(&link, None, &Cancellation::default()) {
                 let cause = error.cause(&link.to_string());
                 tracing::warn!(%volume, %instance, %cause, "a path is missing");
             }

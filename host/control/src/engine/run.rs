@@ -130,7 +130,7 @@ impl Engine {
             self.mark(run, at, StepMark::Started)
                 .map_err(|e| failed(e.into()))?;
             tracing::debug!(step = %step, "step");
-            match self.step(step, cancellation) {
+            match self.step(step, Some(run.operation), cancellation) {
                 // The leases are held and the attachments published: whoever comes after this look
                 // sees them.
                 Err(StepError::Contended(why)) if still_granted() => {
@@ -154,7 +154,7 @@ impl Engine {
         for (at, planned) in steps.iter().enumerate().rev() {
             for undo in &planned.step.undo {
                 self.ports.fault_points.at(&run.point(undo, "before-undo"));
-                let done = self.step(undo, &Cancellation::default());
+                let done = self.step(undo, None, &Cancellation::default());
                 done.map_err(|error| StepFailure {
                     at,
                     what: undo.to_string(),
@@ -187,7 +187,12 @@ impl Engine {
     }
 
     /// One step. A match and nothing else: behaviour belongs in the plan or in the ports.
-    pub(crate) fn step(&self, step: &Step, cancellation: &Cancellation) -> Result<(), StepError> {
+    pub(crate) fn step(
+        &self,
+        step: &Step,
+        operation: Option<&Operation>,
+        cancellation: &Cancellation,
+    ) -> Result<(), StepError> {
         let devices = &self.ports.devices;
         match step {
             Step::Lease {
@@ -235,7 +240,10 @@ impl Engine {
                 self.remove_device(clone_of(volume))?;
                 self.remove_device(device(volume.id, DeviceRole::Metadata))?;
             }
-            Step::AwaitHydration { volume } => self.await_hydration(volume, cancellation)?,
+            Step::AwaitHydration { volume } => {
+                let granted = operation.and_then(|operation| operation.copy_of(volume.id));
+                self.await_hydration(volume, granted, cancellation)?;
+            }
             Step::CreateDevice {
                 volume,
                 instance,

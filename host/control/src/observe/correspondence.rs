@@ -1,7 +1,11 @@
 //! What the nodes of a pool say to each other, and who of them is alive: without LVM, so that it can be
 //! read often.
 
-use volward_model::{Member, NumberedSlot, Slot, SlotReading};
+use volward_model::{Member, NumberedSlot, PoolName, Slot, SlotReading};
+
+use super::Observer;
+use crate::ports::PortResult;
+use crate::state::own_of;
 
 /// The slots of a pool beside what sanlock says of their nodes.
 #[derive(Clone, Debug)]
@@ -12,6 +16,31 @@ pub(crate) struct Correspondence {
     pub own: Member,
     /// The registry.
     pub slots: Vec<NumberedSlot>,
+}
+
+impl Observer {
+    /// What the nodes of a pool say to each other now.
+    ///
+    /// # Errors
+    /// If sanlock or the registry do not answer.
+    pub(crate) fn correspondence(&self, pool: &PoolName) -> PortResult<Correspondence> {
+        let members = self.ports.leases.members(pool)?;
+        let own = own_of(pool, &members)?;
+        let slots = self.ports.registry.read(pool)?;
+        Ok(Correspondence {
+            members,
+            own,
+            slots,
+        })
+    }
+
+    /// Whether the nodes of a pool have words for a migration.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub(crate) fn can_speak_of_migrations(&self, pool: &PoolName) -> PortResult<bool> {
+        Ok(self.ports.registry.layout(pool)?.format >= 2)
+    }
 }
 
 impl Correspondence {

@@ -7,6 +7,7 @@ use volward_model::{
     Attachment, AttachmentState, CopyProgress, HeldLease, LvUuid, Member, MigrationAnswer,
     NumberedSlot, PoolInfo, Slot, SlotReading, VolumeId,
 };
+use volward_plan::fence::Silence;
 use volward_plan::input::ForeignAnswer;
 
 use super::Traces;
@@ -27,6 +28,8 @@ pub struct PoolSnapshot {
     pub members: Vec<Member>,
     /// This node among them.
     pub own: Member,
+    /// Members that do not renew their leases, by host-id.
+    pub silences: BTreeMap<u64, Silence>,
     /// The registry.
     pub slots: Vec<NumberedSlot>,
     /// What this node itself has of the pool's volumes.

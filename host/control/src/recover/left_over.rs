@@ -254,7 +254,7 @@ impl Recovery {
         if self.state.had_stray(volume.id) {
             let (pool, volumes) = (volume.pool.clone(), vec![volume.clone()]);
             let release = Step::Release { pool, volumes };
-            match self.engine.step(&release, &Cancellation::default()) {
+            match self.engine.step(&release, None, &Cancellation::default()) {
                 // It is known whose lease it was: what fails for now is tried again.
                 Err(StepError::Port(error)) if !error.needs_a_person() => return Err(error),
                 released => {

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use volward_plan::fence::LeaseWatch;
+use volward_plan::fence::{LeaseWatch, Renewals};
 
 /// What is known of a pool's lockspace from look to look.
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
     pub watch: LeaseWatch,
+    /// The members' renewals.
+    pub renewals: Renewals,
+    /// When the members were last asked for, monotonic.
+    pub members_at: Option<Duration>,
     /// A question is under way: one that hangs is not asked beside it.
     pub asking: bool,
     /// The lockspace generation under which other nodes were shown, after a loss, what this one still has.

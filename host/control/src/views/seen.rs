@@ -79,7 +79,7 @@ impl SeenAttachment {
         if let Some((device, now)) = self.grown().filter(|(device, now)| now < device) {
             notes.push(format!(
                 "its device has {device} and the volume only {now}: it was made smaller, and what the guest \
-                 has beyond that fails; grow it back to {} bytes with `lvextend -L`",
+                 has beyond that fails; grow it back to {} bytes with `lvextend --lockopt skiplv -L`",
                 device.0
             ));
         } else if let Some((device, now)) = self.grown() {

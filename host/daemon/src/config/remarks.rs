@@ -22,6 +22,22 @@ impl Config {
         remarks
     }
 
+    /// A sentence where the policies folder is missing: an empty folder is no policies, a missing one a fault.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the configuration says where it is; only whether it is there is asked"
+    )]
+    pub(crate) fn no_policies_folder(&self) -> Option<String> {
+        let folder = &self.paths.policies;
+        let shown = folder.display();
+        (!folder.is_dir()).then(|| {
+            format!(
+                "the folder of policies, {shown}, is missing, and every attach is refused without it: \
+                 mkdir -m 755 {shown} (empty, it adds none)"
+            )
+        })
+    }
+
     /// A sentence where others than root may write the file.
     #[expect(
         clippy::disallowed_methods,
@@ -81,5 +97,17 @@ mod tests {
         }
         let shared = "[[pool]]\nname = \"vg0\"\nkind = \"shared\"\n";
         assert_eq!(remarks(shared), [""; 0]);
+    }
+
+    #[test]
+    fn a_folder_of_policies_that_is_missing_is_said_and_an_empty_one_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("policies.d");
+        let text = format!("[paths]\npolicies = \"{}\"\n", at.display());
+        let config = Config::parse(&text, Path::new("/nonexistent/volward.toml")).unwrap();
+        let said = config.no_policies_folder().unwrap();
+        assert!(said.contains("mkdir -m 755"), "{said}");
+        std::fs::create_dir(&at).unwrap();
+        assert_eq!(config.no_policies_folder(), None);
     }
 }

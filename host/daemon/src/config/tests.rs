@@ -17,26 +17,102 @@ fn a_typo_is_refused_with_file_line_and_what_was_expected() {
     assert!(!error.contains('\n'), "one line: {error}");
 }
 
+const PACKAGED: &str = include_str!("../../../../packaging/volward.toml");
+
+/// The packaged file with its examples (`#key = value`, `#[[pool]]`) as settings, and where `defaults` is
+/// true also its defaults (`# key = value`).
+fn uncommented(defaults: bool) -> String {
+    let setting = |line: &str| {
+        let key = line.split_once(" = ").is_some_and(|(key, _)| {
+            let plain = |c: char| c.is_ascii_lowercase() || c == '-';
+            key.chars().all(plain)
+        });
+        key || line.starts_with('[')
+    };
+    let shown = |line: &'static str| {
+        let (example, default) = (line.strip_prefix('#'), line.strip_prefix("# "));
+        let default = default.filter(|_| defaults);
+        let candidates = [example, default].into_iter().flatten();
+        candidates.into_iter().find(|line| setting(line))
+    };
+    let lines = PACKAGED.lines().map(|line| shown(line).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Also with every key that is commented out: what stands there is the default.
 #[test]
-fn the_packaged_example_is_accepted_and_shows_the_defaults() {
-    let example = include_str!("../../../../packaging/volward.toml");
-    let key = |line: &str| {
-        let (key, _) = line.strip_prefix("# ")?.split_once(" = ")?;
-        let plain = key.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-        plain.then(|| line["# ".len()..].to_owned())
-    };
-    let whole: Vec<String> = example
-        .lines()
-        .map(|line| key(line).unwrap_or_else(|| line.to_owned()))
+fn the_packaged_file_configures_nothing_and_shows_the_defaults() {
+    let packaged = parse(PACKAGED).unwrap();
+    assert_eq!(
+        format!("{packaged:?}"),
+        format!("{:?}", parse("").unwrap()).replace("\"\"", "\"volward.toml\"")
+    );
+    let examples = parse(&uncommented(false)).unwrap();
+    let pools: Vec<_> = examples
+        .pool
+        .iter()
+        .map(|pool| pool.name.as_str())
         .collect();
-    assert_ne!(whole.join("\n").trim(), example.trim());
-    let shown = parse(example).unwrap();
-    let mut whole = parse(&whole.join("\n")).unwrap();
-    assert_eq!(whole.pool[0].devices_file(), shown.pool[0].devices_file());
-    whole.pool = shown.pool.clone();
+    assert_eq!(pools, ["vg0", "local"]);
+    let mut whole = parse(&uncommented(true)).unwrap();
+    assert_eq!(
+        whole.pool[0].devices_file(),
+        examples.pool[0].devices_file()
+    );
+    assert_eq!(whole.pool[0].provider(), examples.pool[0].provider());
+    whole.pool = examples.pool.clone();
     whole.paths.workbench = None;
-    assert_eq!(format!("{whole:?}"), format!("{shown:?}"));
+    assert_eq!(format!("{whole:?}"), format!("{examples:?}"));
+}
+
+/// The keys of a table as the configuration itself lists them when it is given one that it does not know;
+/// none where any key may stand.
+fn keys(table: &str) -> Vec<String> {
+    let Err(error) = toml::from_str::<Config>(&format!("{table}\nzzz = 1\n")) else {
+        return Vec::new();
+    };
+    let said = error.message().to_owned();
+    let Some((_, expected)) = said.split_once("unknown field `zzz`, expected ") else {
+        return Vec::new();
+    };
+    let names = expected.split('`').skip(1).step_by(2);
+    names.map(str::to_owned).collect()
+}
+
+/// The man page volward.toml(5) is made of this file, so what is missing here is missing there.
+#[test]
+fn the_packaged_file_has_every_key_there_is() {
+    let sections = keys("");
+    assert!(sections.len() > 7, "{sections:?}");
+    let mut tables = vec!["[policy.limits]".to_owned()];
+    for section in sections {
+        let list = keys(&format!("[{section}]")).is_empty();
+        tables.push(if list {
+            format!("[[{section}]]")
+        } else {
+            format!("[{section}]")
+        });
+    }
+    let mut seen = 0;
+    for table in tables {
+        let lines = PACKAGED.lines();
+        let mut here = lines.skip_while(|line| line.trim_start_matches('#') != table);
+        assert!(here.next().is_some(), "no {table}");
+        let here: Vec<_> = here.take_while(|line| !line.starts_with('[')).collect();
+        let keys = keys(&table);
+        assert!(!keys.is_empty(), "{table} has no keys");
+        for key in keys {
+            let heading = format!("[{}.{key}]", table.trim_matches(['[', ']']));
+            let shown = |line: &str| {
+                let bare = line.trim_start_matches('#').trim_start();
+                bare.starts_with(&format!("{key} = "))
+            };
+            let there = here.iter().any(|line| shown(line)) || PACKAGED.contains(&heading);
+            assert!(there, "{key} of {table} is not in packaging/volward.toml");
+            seen += 1;
+        }
+    }
+    assert!(seen > 35, "{seen}");
 }
 
 #[test]

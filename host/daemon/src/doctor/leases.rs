@@ -11,8 +11,12 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     let mut checks: Vec<DoctorCheck> = Vec::new();
     for (pool, standing) in daemon.node.lease_standings() {
         let check = format!("lockspace of {pool}");
-        let remedy = "look at the path to the LUN and at `systemctl status sanlock`; where the \
-                      lockspace is not renewed again by itself, restart this node";
+        let remedy = &format!(
+            "look at the path to the LUN and at `systemctl status sanlock`; where the lockspace is not renewed again \
+             by itself, restart this node; where sanlock has given it up and the LUN is back, stop what is attached \
+             in {pool} here, then lvchange -an {pool}/volward-registry, vgchange --lock-stop {pool}, vgchange \
+             --lock-start {pool}"
+        );
         let seconds = |time: std::time::Duration| time.as_secs();
         let said = match standing {
             Standing::Unknown => fine(&check, "not followed yet"),

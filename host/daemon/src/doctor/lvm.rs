@@ -21,7 +21,7 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     let mut checks = match daemon.lvm.activation_lists() {
         Ok(lists) => activation(&lists, pools),
         Err(error) => vec![bad(
-            "lvm.conf",
+            "activation lists",
             DoctorVerdict::Warning,
             format!("lvmconfig cannot be asked: {error}"),
             "see that the package lvm2 is whole",
@@ -72,7 +72,10 @@ fn activation(lists: &ActivationLists, pools: &[PoolSection]) -> Vec<DoctorCheck
         checks.extend(found.map(|check| in_pool(check, &pool.name)));
     }
     if checks.is_empty() {
-        checks.push(fine("lvm.conf", "no list keeps a pool from activation"));
+        checks.push(fine(
+            "activation lists",
+            "no list of lvm.conf keeps a pool from activation",
+        ));
     }
     checks
 }
@@ -198,10 +201,20 @@ fn changed(seen: &[SeenAttachment]) -> Vec<DoctorCheck> {
                 &format!("attached volume {volume}"),
                 DoctorVerdict::Warning,
                 format!("instance {}: {}", a.stored.instance, a.notes().join("; ")),
-                "the guest goes on as it is; put a new name into its XML before its next start",
+                remedy_for(a),
             )
         })
         .collect()
+}
+
+fn remedy_for(changed: &SeenAttachment) -> &'static str {
+    if changed.vanished {
+        "stop the guest, or detach the volume: what was on it is gone"
+    } else if changed.is_renamed() {
+        "the guest goes on as it is; put the new name into its XML before its next start"
+    } else {
+        "the guest goes on as it is, and has the new size when it is stopped and started again"
+    }
 }
 
 #[cfg(test)]

@@ -111,8 +111,9 @@ pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
 /// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5).
 pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection]) -> DoctorCheck {
     let Some(arguments) = probes.arguments_of("lvmlockd") else {
-        let remedy = "install the package lvm2-lockd, set use_lvmlockd = 1 in /etc/lvm/lvm.conf, and \
-                      start it: systemctl enable --now lvmlockd";
+        let remedy = "start it: systemctl start lvmlockd (with --adopt 1 it takes its leases back); where it was never \
+                      set up, install the package lvm2-lockd, set use_lvmlockd = 1 in /etc/lvm/lvm.conf, and \
+                      systemctl enable --now lvmlockd";
         let of = |who| {
             pools
                 .iter()

@@ -76,12 +76,18 @@ fn problem(error: &ControlError) -> Problem {
     };
     match error {
         ControlError::NotFound(_) => plain(ProblemCode::NotFound, "not-found", message),
-        ControlError::Denied { request, denials } => {
+        ControlError::Denied {
+            request,
+            denials,
+            silent,
+        } => {
             let first = denials.first().map(|(_, d)| d);
             let code = first.map_or("denied", |d| d.code.as_str());
+            let asked_for = first.and_then(|d| d.retry_after_ms).map(u64::from);
+            let free_in = silent.as_ref().map(|s| s.silence.retry_after_ms());
             Problem {
                 details: who_denied(denials),
-                retry_after_ms: first.and_then(|d| d.retry_after_ms).map(u64::from),
+                retry_after_ms: asked_for.or(free_in),
                 ..about(ProblemCode::Denied, code, request)
             }
         }
@@ -174,6 +180,7 @@ mod tests {
                 ("names".into(), denial("name-refused", "not this name")),
                 ("hours".into(), denial("too-late", "not at night")),
             ],
+            silent: None,
         });
         assert_eq!(said.code, "name-refused");
         assert_eq!(said.message, "not this name");

@@ -11,6 +11,7 @@ use volward_api::{
     VolumeView,
 };
 use volward_control::SeenAttachment;
+use volward_control::views::ClusterAttachment;
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 
@@ -103,11 +104,11 @@ pub(super) async fn attachments(
     }
     blocking(move || {
         let mut views = attached_here(&daemon, &daemon.node.attachments_seen());
-        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
-        for trouble in unreadable {
+        let elsewhere = daemon.node.attachments_elsewhere();
+        for trouble in &elsewhere.unreadable {
             tracing::warn!(%trouble, "the cluster's attachments are incomplete");
         }
-        views.extend(elsewhere);
+        views.extend(elsewhere.attachments.into_iter().map(other_view));
         Ok(views)
     })
     .await
@@ -116,11 +117,12 @@ pub(super) async fn attachments(
 pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<ClusterReply>, Failure> {
     blocking(move || {
         let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
-        let (elsewhere, unreadable) = attached_elsewhere(&daemon);
-        attachments.extend(elsewhere);
+        let elsewhere = daemon.node.attachments_elsewhere();
+        attachments.extend(elsewhere.attachments.into_iter().map(other_view));
         Ok(ClusterReply {
             attachments,
-            unreadable,
+            unreadable: elsewhere.unreadable,
+            silent: elsewhere.silent,
         })
     })
     .await
@@ -174,29 +176,25 @@ fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView>
     views
 }
 
-/// The other nodes' attachments, and what could not be read.
-fn attached_elsewhere(daemon: &Daemon) -> (Vec<AttachmentView>, Vec<String>) {
-    let (elsewhere, unreadable) = daemon.node.attachments_elsewhere();
-    let views = elsewhere.into_iter().map(|found| {
-        let a = found.attachment;
-        let name = found.volume.as_ref();
-        AttachmentView {
-            node: a.node.to_string(),
-            instance: a.instance.to_string(),
-            instance_name: None,
-            pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
-            volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
-            sharing: a.sharing.into(),
-            access: a.access.into(),
-            state: a.state.into(),
-            device: None,
-            since_ms: a.since_ms,
-            causes: Vec::new(),
-            notes: Vec::new(),
-            fenced: None,
-        }
-    });
-    (views.collect(), unreadable)
+/// Another node's attachment.
+fn other_view(found: ClusterAttachment) -> AttachmentView {
+    let a = found.attachment;
+    let name = found.volume.as_ref();
+    AttachmentView {
+        node: a.node.to_string(),
+        instance: a.instance.to_string(),
+        instance_name: None,
+        pool: name.map(|v| v.pool.to_string()).unwrap_or_default(),
+        volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
+        sharing: a.sharing.into(),
+        access: a.access.into(),
+        state: a.state.into(),
+        device: None,
+        since_ms: a.since_ms,
+        causes: Vec::new(),
+        notes: Vec::new(),
+        fenced: None,
+    }
 }
 
 pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> AttachmentView {
@@ -321,6 +319,7 @@ fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
                 node: snapshot.name_of(m.host_id).map(ToString::to_string),
                 state: m.state.into(),
                 own: m.own,
+                silent_ms: snapshot.silences.get(&m.host_id).map(|s| s.quiet_ms()),
                 slot_trouble: troubles
                     .iter()
                     .find(|t| t.host_id == m.host_id)

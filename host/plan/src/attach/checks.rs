@@ -86,9 +86,9 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
                 true => "stop its guest there, which writes the copy back".to_owned(),
                 // A node that is dead shows no guests either.
                 false => format!(
-                    "no guest there has it: check that node {node} is up (`volward pool ls`), then \
-                     start its guest there, or attach and detach the volume there, which writes the \
-                     copy back"
+                    "no guest there has it: where one has just stopped, the write-back begins by itself; else \
+                     check that node {node} is up (`volward pool ls`), then start its guest there, or attach \
+                     and detach the volume there, which writes the copy back"
                 ),
             };
             let message = format!(

@@ -170,6 +170,7 @@ fn elsewhere(seen: &VolumeInput, sharing: Sharing, state: AttachmentState) -> Fo
             since_ms: 5,
             state,
         },
+        silence: None,
     }
 }
 

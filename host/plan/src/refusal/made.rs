@@ -1,9 +1,12 @@
 //! Refusals that a use case makes from what it met while it ran.
 
-use volward_model::{InstanceId, LeaseHolder, NodeName, PoolName, VolumeId, VolumeRef};
+use volward_model::{
+    InstanceId, LeaseHolder, NodeName, PoolName, Sharing, VolumeId, VolumeInfo, VolumeRef,
+};
 
 use super::{Refusal, RefusalCode};
 use crate::input::VolumeInput;
+use crate::service::{self, Kind};
 
 impl Refusal {
     /// Another node holds a lease that excludes the one wanted. `instance` is `None` where that
@@ -48,12 +51,21 @@ impl Refusal {
         Self::of(RefusalCode::LocalPoolUnreadable, volume, message).retry_after(Some(10_000))
     }
 
+    /// Several guests were to have what LVM keeps on one node; `None` where it can be shared.
+    #[must_use]
+    pub fn not_to_be_shared(info: &VolumeInfo) -> Option<Self> {
+        let kind = Kind::of(info);
+        let code = kind.service().refuses(Sharing::Shared)?;
+        let message = format!("{} {}", info.volume, service::sentence(kind, info));
+        Some(Self::of(code, &info.volume, message))
+    }
+
     /// The attachment's I/O is cut off, and `why` says what keeps it so.
     #[must_use]
     pub fn fenced(volume: &VolumeRef, why: &str) -> Self {
         let message = format!(
-            "the I/O of {volume} is cut off on this node and stays so, because {why}; stop the \
-             instance and start it again"
+            "the I/O of {volume} is cut off on this node and stays so, because {why}; `volward unfence` gives it \
+             back where nobody can have had the volume meanwhile, else stop the instance and start it again"
         );
         Self::of(RefusalCode::Fenced, volume, message)
     }

@@ -16,6 +16,15 @@ pub enum Unmet {
         /// The name of the pool concerned.
         pool: PoolName,
     },
+    /// sanlock has lost this node's leases in the pool's lockspace, and does not leave it as long as a process has some:
+    /// it goes on renewing, and gives no lease.
+    #[error(
+        "sanlock has given up the lockspace of pool {pool} on this node: its leases were lost, or it is to be left; once nothing of the pool is attached here (`volward ls`): `lvchange -an {pool}/volward-registry`, `vgchange --lock-stop {pool}`, `vgchange --lock-start {pool}`; where one of these hangs, restart this node"
+    )]
+    GivenUp {
+        /// The name of the pool concerned.
+        pool: PoolName,
+    },
     /// The registry volume is there, and was never formatted.
     #[error("{registry} holds no registry; make one with `volward pool init`")]
     NoRegistry {
@@ -106,7 +115,7 @@ impl From<Unmet> for Refusal {
     fn from(unmet: Unmet) -> Self {
         let message = unmet.to_string();
         let code = match unmet {
-            Unmet::NotJoined { .. } => RefusalCode::NotJoined,
+            Unmet::NotJoined { .. } | Unmet::GivenUp { .. } => RefusalCode::NotJoined,
             Unmet::NoRegistry { .. } => RefusalCode::NoRegistry,
             Unmet::RegistryExists { .. } => RefusalCode::RegistryExists,
             Unmet::RegistryUnreadable { .. } => RefusalCode::RegistryUnreadable,

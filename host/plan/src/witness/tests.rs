@@ -349,6 +349,7 @@ fn what_was_printed_for_other_witnesses_is_refused() {
                 since_ms: 0,
                 state: AttachmentState::Attached,
             },
+            silence: None,
         }],
         ..copied.clone()
     };

@@ -229,7 +229,7 @@ fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -
     let right = spoken_for(node, home, copy)?;
     if let Some(size) = too_small(seen) {
         return Some(format!(
-            "make {volume} at least {size} large again: `lvextend -L {}b {volume}`",
+            "make {volume} at least {size} large again: `lvextend --lockopt skiplv -L {}b {volume}`",
             size.0
         ));
     }

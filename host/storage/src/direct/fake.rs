@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) keeps_back: bool,
     /// Since the last renewal, of 80 s.
     pub(super) renewed_ago: Duration,
+    /// sanlock has given the lockspace up.
+    pub(super) given_up: bool,
 }
 
 /// A node that is none.
@@ -117,13 +119,21 @@ impl World for FakeHere {
         if !self.state().joined {
             return Err(Unmet::NotJoined { pool: pool.clone() }.into());
         }
+        let (given_up, ago) = {
+            let state = self.state();
+            (state.given_up, state.renewed_ago)
+        };
+        let freshness = match given_up {
+            true => Freshness::GivenUp,
+            false => Freshness::Renewed {
+                ago,
+                expires_after: Duration::from_secs(80),
+            },
+        };
         Ok(Account {
             entries: self.entries(),
             watchdog_armed: true,
-            freshness: Freshness::Renewed {
-                ago: self.state().renewed_ago,
-                expires_after: Duration::from_secs(80),
-            },
+            freshness,
             generation: Some(1),
         })
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use volward_model::device::lv_dm_uuid;
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{LeaseMode, PoolName, VolumeRef};
-use volward_ports::{PortError, PortResult, Unmet};
+use volward_ports::{Freshness, PortError, PortResult, Unmet};
 
 use super::device::Wanted;
 use super::layout::Lv;
@@ -134,8 +134,10 @@ impl Space {
     pub(super) fn take(&mut self, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
         let account = self.join()?;
         if account.freshness.is_failing() {
-            return Err(PortError::from(Unmet::NotJoined {
-                pool: self.pool.clone(),
+            let pool = self.pool.clone();
+            return Err(PortError::from(match account.freshness {
+                Freshness::GivenUp => Unmet::GivenUp { pool },
+                _ => Unmet::NotJoined { pool },
             }));
         }
         let look = self.look()?;

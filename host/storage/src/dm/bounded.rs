@@ -3,11 +3,14 @@
 //! and its device is left alone until it is back.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, Table};
+use volward_model::{
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, RegionMap, Sectors, Table,
+};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 /// udev answers in a second or two; LVM's own commands may keep it busy for longer.
@@ -124,6 +127,15 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 
     fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()> {
         self.inner.set_amounts(id, threshold, batch)
+    }
+
+    /// Without the deadline, as a flush.
+    fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {
+        self.inner.regions(id, metadata)
+    }
+
+    fn pass_over(&self, id: DeviceId, region: Sectors, regions: &[Range<u64>]) -> PortResult<()> {
+        self.inner.pass_over(id, region, regions)
     }
 
     fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {

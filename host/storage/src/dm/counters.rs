@@ -1,7 +1,7 @@
 //! A device's I/O by sysfs (`Documentation/block/stat.rst`): device-mapper accounts what is made of
 //! bios in the same way as a disk.
 
-use volward_model::{DeviceNumber, IoCounters};
+use volward_model::{DeviceNumber, IoCounters, Sectors};
 use volward_ports::{PortError, PortResult};
 
 use crate::blockdev::{io, sysfs};
@@ -27,13 +27,26 @@ pub(super) fn of(number: DeviceNumber) -> PortResult<Option<IoCounters>> {
 /// Reads: ended, merged, sectors, milliseconds; writes: the same; then what is in flight.
 fn parse(text: &str) -> Option<IoCounters> {
     let numbers: Option<Vec<u64>> = text.split_whitespace().map(|w| w.parse().ok()).collect();
-    let [reads, _, _, read_ms, writes, _, _, write_ms, in_flight, ..] = numbers?[..] else {
+    let [
+        reads,
+        _,
+        _,
+        read_ms,
+        writes,
+        _,
+        sectors,
+        write_ms,
+        in_flight,
+        ..,
+    ] = numbers?[..]
+    else {
         return None;
     };
     Some(IoCounters {
         done: reads.checked_add(writes)?,
         busy_us: read_ms.checked_add(write_ms)?.checked_mul(1000)?,
         in_flight,
+        written: Sectors(sectors),
     })
 }
 
@@ -51,6 +64,7 @@ mod tests {
             done: 200,
             busy_us: 80_000,
             in_flight: 2,
+            written: Sectors(640),
         };
         assert_eq!(parse(STAT), Some(expected));
         for text in ["", "1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8 x"] {

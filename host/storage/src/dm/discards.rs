@@ -26,13 +26,9 @@ pub(super) fn allowed(number: DeviceNumber) -> PortResult<bool> {
 pub(super) fn set(number: DeviceNumber, allowed: bool) -> PortResult<()> {
     let most = read(number, "discard_max_hw_bytes")?;
     let now = read(number, "discard_max_bytes")?;
-    if (now > 0) == (allowed && most > 0) {
+    let granularity = read(number, "discard_granularity")?;
+    let Some(wanted) = wanted(allowed, now, most, granularity) else {
         return Ok(());
-    }
-    let wanted = if allowed {
-        at_most(most, read(number, "discard_granularity")?)
-    } else {
-        0
     };
     let path = sysfs(number).join("queue/discard_max_bytes");
     kernel::set(&path, &wanted.to_string())
@@ -50,6 +46,17 @@ pub(super) fn set(number: DeviceNumber, allowed: bool) -> PortResult<()> {
     }
 }
 
+/// What is to be written; `None` where all is as it is to be. A clone takes discards whatever the disks below can, and
+/// the kernel shows 0 for the hardware then: its own limit is left alone, for it could not be given back.
+fn wanted(allowed: bool, now: u64, most: u64, granularity: u64) -> Option<u64> {
+    match (allowed, now) {
+        (false, 0) => None,
+        (false, _) => Some(0),
+        (true, 0) if most > 0 => Some(at_most(most, granularity)),
+        (true, _) => None,
+    }
+}
+
 /// The kernel refuses what is no multiple of the granularity (64 KiB on a clone), and lowers what
 /// is more than the hardware's limit, which need not be a multiple itself.
 fn at_most(most: u64, granularity: u64) -> u64 {
@@ -61,7 +68,24 @@ fn at_most(most: u64, granularity: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::at_most;
+    use super::{at_most, wanted};
+
+    #[test]
+    fn discards_are_allowed_and_refused_and_left_as_they_are() {
+        let most = 1 << 31;
+        assert_eq!(wanted(false, most, most, 512), Some(0));
+        assert_eq!(wanted(false, 0, most, 512), None);
+        assert_eq!(wanted(true, 0, most, 512), Some(most));
+        assert_eq!(wanted(true, 0, 0, 512), None, "it cannot");
+        assert_eq!(
+            wanted(true, 4096, most, 512),
+            None,
+            "lower than it could be"
+        );
+        // A clone on disks that take none.
+        assert_eq!(wanted(true, 1 << 32, 0, 65_536), None);
+        assert_eq!(wanted(false, 1 << 32, 0, 65_536), Some(0));
+    }
 
     #[test]
     fn what_is_written_is_a_multiple_of_the_granularity() {

@@ -1,14 +1,15 @@
 //! Device-mapper in memory, dm-clone included.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use volward_model::{
     Backing, Bytes, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber,
-    IoCounters, NodeName, Sectors, Table, VolumeId,
+    IoCounters, NodeName, RegionMap, Sectors, Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
-use crate::fake::{Device, FakeNode, World};
+use crate::fake::{Device, FakeNode, World, regions};
 
 fn missing(id: DeviceId) -> PortError {
     PortError::Missing {
@@ -299,6 +300,19 @@ impl Devices for FakeNode {
                 }),
             },
         )
+    }
+
+    fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {
+        self.reads("regions", id, |world, node| {
+            regions::map(world, node, id, metadata)
+        })
+    }
+
+    fn pass_over(&self, id: DeviceId, region: Sectors, runs: &[Range<u64>]) -> PortResult<()> {
+        let count = runs.len();
+        self.changes("pass-over", format!("{id} {count}"), |world, node| {
+            regions::pass_over(world, node, id, region, runs)
+        })
     }
 
     fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {

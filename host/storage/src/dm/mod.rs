@@ -3,17 +3,20 @@
 
 mod bounded;
 mod counters;
+mod discard;
 mod discards;
 #[cfg(any(test, feature = "fake"))]
 mod fake;
 mod found;
 pub(crate) mod ioctl;
 mod links;
+mod regions;
 mod status;
 mod table;
 pub(crate) mod unawaited;
 mod wait;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +24,10 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUuid};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
-use volward_model::{Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, Table};
+use volward_model::{
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, RegionMap, Sectors,
+    Table,
+};
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
 pub use bounded::Bounded;
@@ -330,6 +336,16 @@ impl Devices for Dm {
                 .map_err(|error| failed(format!("cannot send {message} to device {id}"), &error))?;
         }
         Ok(())
+    }
+
+    fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {
+        // dm-clone commits its metadata with each flush.
+        self.flush(id)?;
+        regions::of(&metadata)
+    }
+
+    fn pass_over(&self, id: DeviceId, region: Sectors, regions: &[Range<u64>]) -> PortResult<()> {
+        discard::regions(id, region, regions)
     }
 
     fn io(&self, id: DeviceId) -> PortResult<Option<IoCounters>> {

@@ -61,7 +61,7 @@ fn resolve_with(
     })
 }
 
-fn dm_uuid(backing: &Backing) -> String {
+pub(super) fn dm_uuid(backing: &Backing) -> String {
     match backing {
         Backing::Volume(volume) => lv_dm_uuid(*volume),
         Backing::Device(device) => device.dm_uuid(),

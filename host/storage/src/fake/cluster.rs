@@ -58,6 +58,7 @@ impl FakeCluster {
                     watchdog: true,
                     renewed_ago: std::time::Duration::ZERO,
                     dm_clone_unfit: None,
+                    metadata_lags: false,
                     io_pressure: Some(0),
                     active: Default::default(),
                     maps_not: Default::default(),

@@ -27,6 +27,7 @@ mod faults;
 mod guest;
 mod node;
 mod old_copies;
+pub(crate) mod regions;
 mod world;
 
 pub use clock::FakeClock;

@@ -247,6 +247,11 @@ impl FakeNode {
         self.with(|node| node.dm_clone_unfit = reason.map(str::to_owned));
     }
 
+    /// What is read of a clone's metadata lacks the last region that is in its destination.
+    pub fn set_metadata_lags(&self, lags: bool) {
+        self.with(|node| node.metadata_lags = lags);
+    }
+
     /// What `/proc/pressure/io` says.
     pub fn set_io_pressure(&self, hundredths: Option<u32>) {
         self.with(|node| node.io_pressure = hundredths);

@@ -82,6 +82,8 @@ pub(crate) struct Node {
     /// Since the lockspace was renewed.
     pub(crate) renewed_ago: std::time::Duration,
     pub(crate) dm_clone_unfit: Option<String>,
+    /// What is read of a clone's metadata lacks its last region.
+    pub(crate) metadata_lags: bool,
     pub(crate) io_pressure: Option<u32>,
     pub(crate) active: BTreeSet<VolumeId>,
     /// Pools that its lvm.conf keeps from activation (`volume_list`): the leases are taken.

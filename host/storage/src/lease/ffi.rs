@@ -1,4 +1,4 @@
-//! libsanlock, loaded when the daemon starts: the only unsafe code of storage.
+//! libsanlock, loaded when the daemon starts.
 //!
 //! The structs are checked against the system's header by a test.
 #![expect(
@@ -9,7 +9,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 
-use volward_model::{LeaseHolder, LeaseMode, Member, MemberState};
+use volward_model::{LeaseHolder, LeaseMode, Member, MemberState, Renewal};
 use volward_ports::{PortError, PortResult};
 
 const NAME_LEN: usize = 48;
@@ -207,6 +207,10 @@ impl Library {
                 generation: host.generation,
                 state: state(host.flags & HOST_MASK)?,
                 own: host.host_id == own,
+                renewal: Some(Renewal {
+                    stamp: host.timestamp,
+                    io_timeout_s: host.io_timeout,
+                }),
             })
         });
         members.collect::<PortResult<_>>().map(Some)

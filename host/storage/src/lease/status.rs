@@ -69,12 +69,17 @@ pub(super) struct Lockspace {
     pub(super) io_timeout: u64,
     /// How often this host-id has joined.
     pub(super) generation: u64,
+    /// Its leases are lost: sanlock waits for their processes to end, and leaves it then.
+    pub(super) given_up: bool,
 }
 
 impl Lockspace {
     /// sanlock renews every 2 x io_timeout; after 8 x io_timeout without it gives the lockspace
     /// up and has the watchdog reset the node (sanlock's `id_renewal_fail_seconds`).
     pub(super) fn freshness(&self, monotime: u64) -> Freshness {
+        if self.given_up {
+            return Freshness::GivenUp;
+        }
         Freshness::Renewed {
             ago: Duration::from_secs(monotime.saturating_sub(self.renewed)),
             expires_after: Duration::from_secs(8 * self.io_timeout),
@@ -228,6 +233,7 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                         renewed: values.number("renewal_last_success")?,
                         io_timeout: u64::from(values.number::<u32>("io_timeout")?),
                         generation: values.number("host_generation")?,
+                        given_up: values.number::<u32>("space_dead")? != 0,
                     });
                 }
             }

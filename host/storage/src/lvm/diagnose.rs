@@ -138,7 +138,7 @@ impl Diagnose for Lvm {
 
     fn global_lock_pools(&self) -> PortResult<Vec<String>> {
         let invocation = Invocation::new(&self.lvmlockctl)
-            .args(["--dump".to_owned()])
+            .args(["--info", "--dump"])
             .deadline(REPORT_DEADLINE);
         let output = self.exec.run("doctor", &invocation)?;
         Ok(global_locks(&String::from_utf8_lossy(&output.stdout)))
@@ -201,8 +201,8 @@ fn lists(text: &str) -> ActivationLists {
     found
 }
 
-/// `lvmlockctl --dump`: a line a lockspace, `info=ls ls_name=lvm_vg0 vg_name=vg0 ...
-/// sanlock_gl_enabled=1`.
+/// `lvmlockctl --info --dump` (`--dump` alone prints lvmlockd's log): a line a lockspace, `info=ls
+/// ls_name=lvm_vg0 vg_name=vg0 ... sanlock_gl_enabled=1`.
 fn global_locks(dump: &str) -> Vec<String> {
     let lockspaces = dump.lines().filter(|line| line.starts_with("info=ls "));
     let enabled = lockspaces.filter_map(|line| {
@@ -255,13 +255,23 @@ mod tests {
         }
     }
 
+    /// As lvmlockctl of 2.03.16 prints it, asked for `--info --dump`.
+    const DUMP: &str = "info=structs unused_action_count=31 unused_client_count=31 unused_resource_count=29 \
+        unused_lock_count=31\n\
+        info=client pid=625 fd=8 pi=2 id=33 name=.\n\
+        info=ls ls_name=lvm_vg0 vg_name=vg0 vg_uuid=d1SF48-HU3W-uM4t-7hQL-Lfwf-UG5v-PTbqVl vg_sysid=. \
+        vg_args=1.0.0:lvmlock lm_type=sanlock host_id=1 create_fail=0 create_done=1 thread_work=0 thread_stop=0 \
+        thread_done=0 kill_vg=0 drop_vg=0 sanlock_gl_enabled=1\n\
+        info=r name=VGLK type=vg mode=un sh_count=0 version=5\n\
+        info=r name=GLLK type=gl mode=un sh_count=0 version=2\n\
+        info=r name=VwEZgK-pTdX-gyF2-GcRl-lb4x-Oycq-MvdvmV type=lv mode=sh sh_count=1 version=0\n\
+        info=lk mode=sh version=0 flags=0x1 client_id=0\n\n";
+
     #[test]
     fn the_global_lock_is_in_the_lockspaces_that_say_so() {
-        let dump = "info=structs\n\
-            info=ls ls_name=lvm_vg0 vg_name=vg0 vg_uuid=x vg_sysid=. sanlock_gl_enabled=0\n\
-            info=ls ls_name=lvm_vg1 vg_name=vg1 vg_uuid=y vg_sysid=. sanlock_gl_enabled=1\n\
-            info=r name=GLLK type=gl mode=un\n";
-        assert_eq!(global_locks(dump), ["vg1"]);
+        assert_eq!(global_locks(DUMP), ["vg0"]);
+        let elsewhere = DUMP.replace("sanlock_gl_enabled=1", "sanlock_gl_enabled=0");
+        assert_eq!(global_locks(&elsewhere), [""; 0]);
         assert_eq!(global_locks(""), [""; 0]);
     }
 }

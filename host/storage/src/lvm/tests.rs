@@ -85,6 +85,18 @@ fn what_a_report_looks_like_does_not_depend_on_lvm_conf() {
     }
 }
 
+/// `--dump` alone prints lvmlockd's log, in which no lockspace has the global lock.
+#[test]
+fn the_global_lock_is_asked_for_among_what_lvmlockd_knows() {
+    let script = script(
+        r#"case "$*" in
+          "--info --dump") echo "info=ls ls_name=lvm_san vg_name=san sanlock_gl_enabled=1" ;;
+          *) echo "1795889080 send_dump_buf delay 0 total 645" ;;
+        esac"#,
+    );
+    assert_eq!(script.lvm.global_lock_pools().unwrap(), ["san"]);
+}
+
 #[test]
 fn one_command_takes_all_leases_of_a_request() {
     let script = script("exit 0");

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use volward_model::{
-    Backing, HeldLease, LeaseHolder, LeaseMode, LvUuid, Member, NodeName, PoolName, Table,
-    VolumeId, VolumeRef,
+    Backing, HeldLease, LeaseHolder, LeaseMode, LvUuid, Member, MemberState, NodeName, PoolName,
+    Renewal, Table, VolumeId, VolumeRef,
 };
 use volward_ports::{
     Activation, Freshness, LeaseStatus, LeaseStyle, Leases, PortError, PortResult, Unmet,
@@ -236,6 +236,14 @@ impl Leases for FakeNode {
                     generation: member.generation,
                     state: member.state,
                     own: name == node,
+                    renewal: Some(Renewal {
+                        // One that has stopped stands still.
+                        stamp: match member.state {
+                            MemberState::Live => world.now_ms,
+                            _ => 0,
+                        },
+                        io_timeout_s: 10,
+                    }),
                 })
                 .collect();
             members.sort_by_key(|member| member.host_id);

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use volward_control::ports::{Decisions, Policy, PortError, PortResult};
 use volward_model::decision::{Combined, DecisionRecord};
 use volward_model::{
-    Access, Answer, CopyFate, CopyMode, CopyPlan, Denial, Facts, Outcome, RequestId, Sharing,
-    VolumeId,
+    Access, Answer, Bytes, CopyFate, CopyMode, CopyPlan, Denial, Facts, Outcome, RequestId,
+    Sharing, VolumeId,
 };
 use volward_storage::fake::FakeNode;
 
@@ -19,6 +19,8 @@ pub enum Say {
     AsAsked,
     /// That, with a copy.
     Copy(CopyMode),
+    /// That, with a copy of which so much may be on its way.
+    CopyWithin(CopyMode, Bytes),
     /// That, but read-only at most.
     ReadOnly,
     /// That, but exclusive.
@@ -72,6 +74,18 @@ fn denied(code: &str, message: String) -> Combined {
     Combined::Denied(vec![("test".to_owned(), denial)])
 }
 
+fn with_copies(mut answer: Answer, mode: CopyMode, in_flight: Option<Bytes>) -> Combined {
+    for disk in &mut answer.disks {
+        disk.copy = Some(CopyPlan {
+            mode,
+            in_flight,
+            batch: None,
+            fate: CopyFate::WriteBack,
+        });
+    }
+    Combined::Granted(answer)
+}
+
 fn one_writer(facts: &Facts, answer: Answer) -> Combined {
     for disk in &facts.disks {
         let writer = disk
@@ -103,17 +117,8 @@ impl Policy for FakePolicy {
             }
             Say::Deny => denied("no", "the test says no".to_owned()),
             Say::OneWriter => one_writer(facts, answer),
-            Say::Copy(mode) => {
-                for disk in &mut answer.disks {
-                    disk.copy = Some(CopyPlan {
-                        mode,
-                        in_flight: None,
-                        batch: None,
-                        fate: CopyFate::WriteBack,
-                    });
-                }
-                Combined::Granted(answer)
-            }
+            Say::Copy(mode) => with_copies(answer, mode, None),
+            Say::CopyWithin(mode, in_flight) => with_copies(answer, mode, Some(in_flight)),
             Say::ReadOnly => {
                 for disk in &mut answer.disks {
                     disk.access = Access::ReadOnly;

@@ -155,6 +155,45 @@ impl<'a> Fixture<'a> {
             .unwrap();
     }
 
+    /// Regions that node 1's clone of that name counts as copied, and how many there are.
+    pub(crate) fn regions(&self, prefix: &str) -> (u64, u64) {
+        let script = format!(
+            "for clone in $(dmsetup ls --target clone | cut -f 1); do
+                 case $clone in {prefix}*) dmsetup status --noflush $clone | cut -d ' ' -f 7 ;; esac
+             done"
+        );
+        let said = self.one().run_ok(&script).unwrap();
+        let (copied, all) = said.trim().split_once('/').unwrap();
+        (copied.parse().unwrap(), all.parse().unwrap())
+    }
+
+    /// From now on until its copy is home: how many regions each clone may have on its way, a line each time it is seen.
+    pub(crate) fn watch_amounts(&self) {
+        let script = "seen=0
+             while [ $seen -lt 1000 ]; do
+                 seen=$((seen + 1))
+                 dmsetup status --noflush --target clone
+                 sleep 0.3
+             done | sed -uEn 's/^(volward-[a-z]*)-.*hydration_threshold ([0-9]*) .*/\\1 \\2/p' \
+                 > /run/lab/amounts";
+        let one = self.one();
+        one.put_file("/run/lab/watch-amounts", 0o755, script)
+            .unwrap();
+        one.run_ok("nohup sh /run/lab/watch-amounts > /dev/null 2>&1 &")
+            .unwrap();
+    }
+
+    /// What was seen of the clone that hydrates, and of the one that writes back.
+    pub(crate) fn amounts(&self) -> [(&'static str, Vec<u32>); 2] {
+        let said = self.one().run_ok("cat /run/lab/amounts").unwrap();
+        ["volward-clone", "volward-return"].map(|prefix| {
+            let lines = said.lines().filter_map(|line| line.split_once(' '));
+            let lines = lines.filter(|(of, _)| *of == prefix);
+            let amounts = lines.map(|(_, amount)| amount.parse().unwrap());
+            (prefix, amounts.collect())
+        })
+    }
+
     pub(crate) fn is_under_way(&self, state: &str) {
         let (now, done, total) = self.copy().unwrap();
         assert_eq!(now, state);

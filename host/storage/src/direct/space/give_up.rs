@@ -1,7 +1,7 @@
 //! The way back: devices first, then leases; and what is left where the lockspace is gone or being left.
 
 use volward_model::{LeaseMode, VolumeRef};
-use volward_ports::{PortError, PortResult, Unmet};
+use volward_ports::{Freshness, PortError, PortResult, Unmet};
 
 use super::{Space, is_registry, lv_of};
 use crate::lease::Entry;
@@ -13,7 +13,10 @@ impl Space {
     /// then there is nothing but orphans, and nobody can adopt them.
     fn entries(&mut self) -> PortResult<(Vec<Entry>, bool)> {
         match self.join() {
-            Ok(account) => Ok((account.entries, !self.leaving)),
+            Ok(account) => {
+                let joined = !self.leaving && account.freshness != Freshness::GivenUp;
+                Ok((account.entries, joined))
+            }
             Err(PortError::Unmet(Unmet::NotJoined { .. })) => {
                 Ok((self.world.stranded(&self.pool)?, false))
             }

@@ -170,3 +170,26 @@ fn orphan_of_a_lockspace_that_is_being_left(listed: bool) {
         "{told:?}"
     );
 }
+
+/// Without a watchdog: the leases are lost, and the lockspace is listed, renewed too, as long as lvmlockd has a lease.
+#[test]
+fn a_lockspace_that_sanlock_has_given_up_gives_no_lease_and_its_orphans_are_given_up() {
+    let here = node();
+    let served = start(&here, &LeftByUs::default());
+    let plain = [volume(&here, "plain")];
+    served.take(&plain, LeaseMode::Exclusive).unwrap();
+    served.activate(&plain).unwrap();
+    here.state().renewed_ago = Duration::from_secs(60);
+    served.held();
+    here.state().given_up = true;
+    let across = [volume(&here, "across")];
+    let error = served.take(&across, LeaseMode::Shared).unwrap_err();
+    assert!(
+        matches!(error, PortError::Unmet(Unmet::GivenUp { .. })),
+        "{error}"
+    );
+    served.deactivate(&plain).unwrap();
+    served.release(&plain).unwrap();
+    assert!(here.state().mapped.is_empty());
+    assert_eq!(served.held(), []);
+}

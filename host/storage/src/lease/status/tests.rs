@@ -75,6 +75,16 @@ fn a_lockspace_that_is_not_renewed_any_more_is_expired() {
     assert_eq!(status.resources.len(), 2);
 }
 
+/// Leases were lost, and lvmlockd still has some: sanlock renews, and gives none.
+#[test]
+fn a_lockspace_that_is_given_up_is_known_by_its_mark() {
+    assert!(!parse(HELD).unwrap().lockspaces[0].given_up);
+    let lost = parse(&replaced("space_dead=0", "space_dead=1")).unwrap();
+    let freshness = lost.lockspaces[0].freshness(lost.monotime);
+    assert_eq!(freshness, Freshness::GivenUp);
+    assert!(freshness.is_expired() && freshness.is_failing());
+}
+
 #[test]
 fn i5_orphans_are_seen() {
     assert_eq!(
