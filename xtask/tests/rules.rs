@@ -251,7 +251,7 @@ fn adapters_of_storage_do_not_import_each_other() {
     // and of sanlock's leases.
     let adapters = [
         "dm", "lvm", "lease", "registry", "machine", "journal", "marks", "spool", "events",
-        "sanlock",
+        "sanlock", "guests",
     ];
     for adapter in adapters {
         let mut files = Vec::new();

@@ -51,6 +51,9 @@ pub const MARKS_DIR: &str = "/run/volward/instances";
 /// [`RefusalNote`](model::handover::RefusalNote) in JSON. It is the hook's own: libvirt says release then too, and what the instance had before is
 /// not this start's.
 pub const REFUSED_DIR: &str = "/run/volward/refused";
+/// One file an instance that migrates to this node and has no disks yet, named by its UUID: an
+/// [`ArrivalNote`](model::handover::ArrivalNote) in JSON. It is the hook's own.
+pub const ARRIVING_DIR: &str = "/run/volward/arriving";
 /// Releases the hook could not deliver, one JSON
 /// [`ReleaseFile`](model::handover::ReleaseFile) a file, `<instance>.json`; done
 /// and removed at the daemon's next start, or within a minute while it lives. `<instance>.taken` is

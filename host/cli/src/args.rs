@@ -219,7 +219,7 @@ pub(crate) struct AttachArgs {
     /// The instance's name, for people
     #[arg(long, default_value = "")]
     pub(crate) name: String,
-    /// What for: boot, hot-plug, restore, or a word of your own
+    /// What for: boot, hot-plug, migration-in, restore, or a word of your own
     #[arg(long, default_value = "hot-plug", value_parser = purpose)]
     pub(crate) purpose: Purpose,
     /// A hint for policies; may be given several times
@@ -333,6 +333,7 @@ fn purpose(text: &str) -> Result<Purpose, String> {
     Ok(match text {
         "boot" => Purpose::Boot,
         "hot-plug" => Purpose::HotPlug,
+        "migration-in" => Purpose::MigrationIn,
         "restore" => Purpose::Restore,
         other => Purpose::Other(other.to_owned()),
     })

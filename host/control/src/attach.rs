@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use volward_model::{Answer, DecisionRecord, Outcome, VolumeRef};
+use uuid::Uuid;
+use volward_model::{Answer, DecisionRecord, MigrationNonce, Outcome, Purpose, VolumeRef};
 use volward_plan::attach::{Requester, attach};
 use volward_plan::witness::{Verdict, weigh};
 use volward_plan::{AttachPlan, Refusal, VolumeInput};
@@ -321,6 +322,8 @@ impl Attach {
             instance: ask.instance,
             own_host_id: look.own_host_id,
             now_ms: look.facts.now_ms,
+            // Good once: of each plan another.
+            arrives: (ask.purpose == Purpose::MigrationIn).then(|| MigrationNonce(Uuid::new_v4())),
         };
         attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
     }

@@ -14,6 +14,7 @@ use crate::ports::{
 use crate::settings::{Ports, Settings, needs};
 use crate::state::State;
 
+mod asking;
 mod clones;
 mod copy_lv;
 mod execute;

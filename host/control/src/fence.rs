@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use volward_model::{DeviceId, LeaseMode, LvUuid, PoolName, Sharing, Table};
+use volward_model::{DeviceId, LeaseMode, LvUuid, PoolName, Table};
 use volward_plan::fence::{Said, Standing};
 use volward_plan::{DiskForm, Unmet};
 
@@ -172,7 +172,7 @@ impl Fence {
         let attached = self.attached(|a| a.volume.pool == *pool);
         attached
             .iter()
-            .map(|a| (a.volume.id.lv, mode_of(a)))
+            .map(|a| (a.volume.id.lv, a.lease()))
             .collect()
     }
 
@@ -370,11 +370,4 @@ fn said(answer: PortResult<LeaseStatus>) -> Said {
 
 fn device_of(attachment: &StoredAttachment) -> DeviceId {
     DeviceId::attachment(attachment.volume.id, attachment.instance)
-}
-
-fn mode_of(attachment: &StoredAttachment) -> LeaseMode {
-    match attachment.sharing {
-        Sharing::Exclusive => LeaseMode::Exclusive,
-        Sharing::Shared => LeaseMode::Shared,
-    }
 }

@@ -13,6 +13,7 @@
 //! | `engine` | runs the steps of a plan and takes them back, journalled; quarantine |
 //! | [`mod@attach`], [`detach`] | the two requests, from ask to answer |
 //! | [`copies`] | hydration, the switch to linear, writing back |
+//! | `migrate` | live migration: what others ask, and what is shared with them until it ends |
 //! | `fence` | follows the leases; cuts attachments off when they are lost, and gives I/O back |
 //! | `operate` | operations on volumes: asked for, on record, carried out in the background |
 //! | [`pools`], [`views`] | making pools, marking volumes; what there is to see |
@@ -29,6 +30,7 @@ pub mod detach;
 mod engine;
 pub mod error;
 mod fence;
+mod migrate;
 pub mod node;
 pub mod observe;
 mod operate;

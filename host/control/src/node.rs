@@ -13,6 +13,7 @@ use crate::detach::{Detach, DetachDone, DetachRequest};
 use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::fence::Fence;
+use crate::migrate::Migrate;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::operate::Operate;
 use crate::pools::Pools;
@@ -41,6 +42,7 @@ pub struct Node {
     start_marks: Arc<StartMarks>,
     fence: Arc<Fence>,
     operate: Arc<Operate>,
+    migrate: Arc<Migrate>,
     views: Views,
 }
 
@@ -90,6 +92,14 @@ impl Node {
         });
         let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
         let operate = Operate::new(ports, &settings, (&state, &observer, &engine));
+        let migrate = Arc::new(Migrate {
+            ports: ports.into(),
+            settings: Arc::clone(&settings),
+            state: Arc::clone(&state),
+            observer: Arc::clone(&observer),
+            engine: Arc::clone(&engine),
+            seen: Mutex::default(),
+        });
         let attach = Attach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -122,6 +132,7 @@ impl Node {
             start_marks,
             fence,
             operate,
+            migrate,
             views,
         })
     }

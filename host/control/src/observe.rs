@@ -24,10 +24,12 @@ use crate::settings::{Ports, Settings, needs};
 use crate::state::{State, own_of};
 
 mod alone;
+mod correspondence;
 mod names;
 mod snapshot;
 mod traces;
 
+pub(crate) use correspondence::Correspondence;
 pub(crate) use names::unexplained;
 pub use snapshot::PoolSnapshot;
 pub(crate) use traces::Traces;
@@ -253,6 +255,7 @@ impl Observer {
             ]
             .concat(),
             newer: snapshot.newer(Some(id)),
+            answers: snapshot.answers(id).collect(),
             progress: local.progress.or_else(|| snapshot.progress(id)),
             ..local
         })

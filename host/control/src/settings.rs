@@ -10,8 +10,8 @@ use volward_plan::NodeRoles;
 use volward_plan::operate::Wipe;
 
 use crate::ports::{
-    Activation, Clock, Decisions, Devices, Events, FaultPoints, Journal, Leases, Machine, Marks,
-    Operations, Policy, Registry, Tasks, Volumes,
+    Activation, Clock, Decisions, Devices, Events, FaultPoints, Guests, Journal, Leases, Machine,
+    Marks, Operations, Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -30,6 +30,7 @@ pub struct Ports {
     pub marks: Arc<dyn Marks>,
     pub clock: Arc<dyn Clock>,
     pub machine: Arc<dyn Machine>,
+    pub guests: Arc<dyn Guests>,
     pub tasks: Arc<dyn Tasks>,
     pub fault_points: Arc<dyn FaultPoints>,
     pub events: Arc<dyn Events>,

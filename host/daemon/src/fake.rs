@@ -33,7 +33,8 @@ fn in_memory(node: &FakeNode) -> Storage {
         activation: port.clone(),
         devices: port.clone(),
         registry: port.clone(),
-        machine: port,
+        machine: port.clone(),
+        guests: port,
         lvm: Arc::new(FakeDiagnosis {
             global_lock: String::new(),
         }),
@@ -47,5 +48,6 @@ fn no_tools() -> Tools {
         lvm: nothing.clone(),
         sanlock: nothing.clone(),
         lvmlockctl: nothing,
+        virsh: None,
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use volward_control::ports::{Activation, Devices, Leases, Machine, Registry, Volumes};
+use volward_control::ports::{Activation, Devices, Guests, Leases, Machine, Registry, Volumes};
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::Runtime;
@@ -12,6 +12,7 @@ use volward_storage::direct::Direct;
 use volward_storage::dm::{Bounded, Dm};
 use volward_storage::events::EventLog;
 use volward_storage::exec::{Exec, Tools};
+use volward_storage::guests::Virsh;
 use volward_storage::journal::{self, SqliteJournal};
 use volward_storage::lease::{LeftByUs, Sanlock};
 use volward_storage::lvm::{Diagnose, Lvm, PoolKind as LvmKind, PoolSettings};
@@ -49,6 +50,7 @@ pub(crate) struct Storage {
     pub(crate) devices: Arc<dyn Devices>,
     pub(crate) registry: Arc<dyn Registry>,
     pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) guests: Arc<dyn Guests>,
     /// What `doctor` asks of LVM.
     pub(crate) lvm: Arc<dyn Diagnose>,
     /// What else `doctor` looks at.
@@ -151,6 +153,7 @@ impl Daemon {
             marks: Arc::new(marks),
             clock: Arc::new(SystemClock::new()),
             machine: storage.machine.clone(),
+            guests: storage.guests,
             tasks: Arc::new(Threads),
             fault_points: Arc::new(TestSeams::from_environment()),
             events: Arc::new(EventLog),
@@ -180,6 +183,7 @@ impl Daemon {
 /// LVM, device-mapper, sanlock and the LUN of the machine this runs on.
 fn this_machine(parts: Parts<'_>) -> anyhow::Result<Storage> {
     let exec = Arc::clone(parts.exec);
+    let guests = Virsh::new(Arc::clone(&exec), parts.tools.virsh.clone());
     let pools = pool_settings(parts.config);
     let lvm = Arc::new(Lvm::new(exec, parts.tools, pools, parts.etc));
     let machine = Arc::new(Kernel::new());
@@ -193,6 +197,7 @@ fn this_machine(parts: Parts<'_>) -> anyhow::Result<Storage> {
         devices,
         registry: Arc::new(LunRegistry::default()),
         machine,
+        guests: Arc::new(guests),
         lvm,
         probes: Arc::new(System),
     })

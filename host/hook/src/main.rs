@@ -13,6 +13,7 @@
     )
 )]
 
+mod arrival;
 mod chain;
 mod config;
 mod confirm;

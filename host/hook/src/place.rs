@@ -50,6 +50,10 @@ impl Place {
         self.path(volward_api::REFUSED_DIR)
     }
 
+    pub(crate) fn arriving(&self) -> PathBuf {
+        self.path(volward_api::ARRIVING_DIR)
+    }
+
     pub(crate) fn spool(&self) -> PathBuf {
         self.path(volward_api::SPOOL_DIR)
     }
@@ -74,6 +78,16 @@ impl Place {
     /// The same; made where it is missing.
     pub(crate) fn make_refused(&self) -> io::Result<Folder> {
         Folder::make(&self.refused(), 0o755)
+    }
+
+    /// The arrival notes.
+    pub(crate) fn open_arriving(&self) -> io::Result<Folder> {
+        Folder::open(&self.arriving())
+    }
+
+    /// The same; made where it is missing.
+    pub(crate) fn make_arriving(&self) -> io::Result<Folder> {
+        Folder::make(&self.arriving(), 0o755)
     }
 
     /// The spool, by its name in the state, as the daemon looks it up: neither follows a link there.

@@ -8,7 +8,7 @@ use volward_api::{AttachReply, AttachRequest, Client, ClientError, DiskRequest, 
 use crate::input::Guest;
 use crate::operation::Call;
 use crate::place::Place;
-use crate::{chain, refusal, say};
+use crate::{arrival, chain, refusal, say};
 
 /// Longer than an attach with retries at slow storage (sanlock's shared lease is retried for some
 /// seconds, and three rounds are possible), shorter than the patience of who waits at virsh.
@@ -32,6 +32,11 @@ pub(crate) fn attach(call: &Call, mut guest: Guest, pools: &[PoolName], place: &
         return false;
     };
     refusal::forget(place, instance);
+    // Good once, also where this call comes to nothing.
+    let purpose = match arrival::take(place, instance) {
+        true => Purpose::MigrationIn,
+        false => Purpose::Boot,
+    };
     if !can_be {
         refusal::note(place, instance);
         return false;
@@ -39,7 +44,7 @@ pub(crate) fn attach(call: &Call, mut guest: Guest, pools: &[PoolName], place: &
     let request = AttachRequest {
         instance,
         instance_name: call.guest.clone(),
-        purpose: Purpose::Boot,
+        purpose,
         hints: guest.hints.clone(),
         disks: guest.managed.disks.clone(),
         dry_run: false,
@@ -86,14 +91,24 @@ fn nothing_is_left(error: &ClientError) -> bool {
 }
 
 /// `migrate` and `restore`: whether the XML is one that `prepare`, which follows, could attach.
-/// libvirt reads a changed XML from stdout here, and takes an empty output for "unchanged".
+/// libvirt reads a changed XML from stdout here, and takes an empty output for "unchanged". That it
+/// migrates `prepare` is not told, so that is noted.
 pub(crate) fn check(call: &Call, mut guest: Guest, place: &Place) -> bool {
     find_by_uuid(&mut guest, place);
     let what = match call.operation.as_str() {
         "migrate" => "taken over from its node",
         _ => "restored",
     };
-    complain(&guest, &format!("guest {} was not {what}", call.guest))
+    let can_be = complain(&guest, &format!("guest {} was not {what}", call.guest));
+    if let (true, "migrate", false, Some(instance)) = (
+        can_be,
+        call.operation.as_str(),
+        guest.managed.is_empty(),
+        guest.instance,
+    ) {
+        arrival::note(place, instance);
+    }
+    can_be
 }
 
 /// libvirt passes the guest's own wish to write on to qemu, which does not start where the device

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use support::{Node, assert_golden, xml};
 use volward_api::fake::{Canned, Seen};
 use volward_api::{
-    AttachReply, ConfirmReply, DetachReply, MARKS_DIR, Open, Problem, ProblemCode, REFUSED_DIR,
-    SPOOL_DIR,
+    ARRIVING_DIR, AttachReply, ConfirmReply, DetachReply, MARKS_DIR, Open, Problem, ProblemCode,
+    REFUSED_DIR, SPOOL_DIR,
 };
 
 const WEB1: &str = "11111111-2222-3333-4444-555555555555";
@@ -246,6 +246,40 @@ fn migrate_and_restore_leave_good_xml_as_it_is() {
         let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
         assert_eq!((ended.code, ended.stdout.as_str()), (0, ""));
     }
+}
+
+/// libvirt says it to the first of two calls only, and a start that is none must not be taken for an
+/// arrival.
+#[test]
+fn prepare_after_migrate_is_an_arrival_once_and_without_it_a_start() {
+    let node = Node::new();
+    let daemon = node.daemon(attached);
+    let purposes = || -> Vec<String> {
+        let seen = daemon.seen();
+        let purpose = |seen| body(seen)["purpose"].as_str().unwrap().to_owned();
+        seen.iter().map(purpose).collect()
+    };
+    let says = |operation: &str| {
+        node.hook(&format!("web1 {operation}"), &xml("two-disks"))
+            .code
+    };
+    for operation in [
+        "prepare begin -",
+        "migrate begin -",
+        "prepare begin -",
+        "prepare begin -",
+        "restore begin -",
+        "prepare begin -",
+    ] {
+        assert_eq!(says(operation), 0, "{operation}");
+    }
+    assert_eq!(purposes(), ["boot", "migration-in", "boot", "boot"]);
+    // Of a migration that went no further than `migrate`, and of another boot.
+    let old = r#"{"version":1,"at_ms":18446744073709551615}"#;
+    std::fs::create_dir_all(node.path(ARRIVING_DIR)).unwrap();
+    std::fs::write(node.path(ARRIVING_DIR).join(WEB1), old).unwrap();
+    assert_eq!(says("prepare begin -"), 0);
+    assert_eq!(purposes().last().unwrap(), "boot");
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The files that libvirt's hook and the daemon leave for each other, in JSON: start marks, late
-//! releases, refusal notes.
+//! releases, refusal notes, arrival notes.
 //!
 //! Each says its `version`; 0.1.0's files say none, which is read as 0. A reader looks at
 //! [`FileVersion`] first: a file of a later version is said to be one, and left where it is.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{InstanceId, PoolName, VolumeName};
 
-/// The version of the three kinds of files that this build writes, and the latest it reads.
+/// The version of the four kinds of files that this build writes, and the latest it reads.
 pub const FILE_VERSION: u32 = 1;
 
 /// The one field that every version of every kind of file has.
@@ -136,4 +138,32 @@ impl RefusalNote {
     pub const CURRENT: Self = Self {
         version: FILE_VERSION,
     };
+}
+
+/// An arrival note, `<instance>` in its folder: the hook's own. libvirt has said that the instance
+/// migrates here, and is about to have its disks attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrivalNote {
+    /// See [`FileVersion`].
+    #[serde(default)]
+    version: u32,
+    /// When, in milliseconds since the node's start.
+    at_ms: u64,
+}
+
+impl ArrivalNote {
+    /// The note of this build's version; `at`: time since the node's start.
+    #[must_use]
+    pub fn new(at: Duration) -> Self {
+        Self {
+            version: FILE_VERSION,
+            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// When that was, since the node's start; `None` of a later version's.
+    #[must_use]
+    pub fn at(self) -> Option<Duration> {
+        (self.version <= FILE_VERSION).then(|| Duration::from_millis(self.at_ms))
+    }
 }

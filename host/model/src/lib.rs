@@ -31,7 +31,8 @@ pub use device::{
 };
 pub use regions::RegionMap;
 pub use slot::{
-    CopyProgress, CopyState, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
+    CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
+    MigrationVerdict, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
 };
 pub use volume::{
     DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,

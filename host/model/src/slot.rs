@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attachment::Attachment;
-use crate::ids::{NodeName, VolumeId};
+use crate::ids::{InstanceId, NodeName, VolumeId};
 use crate::units::Bytes;
 
 /// A slot's content, as far as this version knows what there is to say. How it is written down is
@@ -29,10 +29,73 @@ pub struct Slot {
     /// leaves out what would not fit.
     #[serde(default)]
     pub copies: Vec<CopyProgress>,
+    /// What it says to other nodes about live migrations.
+    #[serde(default)]
+    pub messages: Messages,
     /// Attachments with a sharing, an access or a state that this version does not know. Each
     /// stands above as attached, exclusive and read-write, as far as it is unknown.
     #[serde(default)]
     pub unknown: u32,
+}
+
+/// What a node says to others about live migrations. One that is not understood grants nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    /// What it asks of nodes that instances come from.
+    pub calls: Vec<MigrationCall>,
+    /// What it answers to nodes that instances go to.
+    pub answers: Vec<MigrationAnswer>,
+}
+
+/// Names one call: a new one for each attempt to attach, so that it is good once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MigrationNonce(pub uuid::Uuid);
+
+/// The destination of a live migration asks the source to share a volume with it. Who asks, and
+/// under which generation, its slot says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationCall {
+    /// Which volume.
+    pub volume: VolumeId,
+    /// The instance that migrates.
+    pub instance: InstanceId,
+    /// Names the call.
+    pub nonce: MigrationNonce,
+    /// sanlock's number of the node that is asked.
+    pub source: u64,
+}
+
+/// What the source of a live migration answers to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationAnswer {
+    /// Which volume.
+    pub volume: VolumeId,
+    /// The instance that migrates.
+    pub instance: InstanceId,
+    /// The call that it answers.
+    pub nonce: MigrationNonce,
+    /// sanlock's number of the node that asked: the only one that the answer is for.
+    pub to: u64,
+    /// The lockspace generation under which that node asked.
+    pub generation: u64,
+    /// Yes or no.
+    pub verdict: MigrationVerdict,
+}
+
+/// Yes or no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MigrationVerdict {
+    /// The volume is about to be shared with that node and no other: not yet.
+    Leaving,
+    /// The source's lease is shared: that node may take it.
+    Shared,
+    /// It is not shared.
+    Refused {
+        /// The source's code for it.
+        code: String,
+        /// A sentence.
+        reason: String,
+    },
 }
 
 /// What can be told of a slot that is whole and that this version does not understand: a newer

@@ -2,11 +2,12 @@
 
 use volward_model::{
     Access, Answer, Bytes, CopyLayout, CopyPlan, DiskAnswer, Home, HomeState, InstanceId,
-    LeaseMode, Sharing, VolumeRef,
+    LeaseMode, MigrationNonce, NodeName, Sharing, VolumeRef,
 };
 
 use crate::geometry::{CloneGeometry, geometry, metadata_size};
-use crate::input::{DiskForm, PlanInput, VolumeInput};
+use crate::input::{DiskForm, ForeignAttachment, PlanInput, VolumeInput};
+use crate::migrate;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::requested::{RequestedDisk, matched};
 use crate::step::Planned;
@@ -29,6 +30,8 @@ pub struct Grant {
     pub copy: Option<CopyPlan>,
     /// The instance has the disk exactly so already: the plan has no steps for it.
     pub already: bool,
+    /// The node that has it still, from which the instance arrives by a live migration.
+    pub source: Option<NodeName>,
 }
 
 /// What an attach will do.
@@ -54,6 +57,9 @@ pub struct Requester {
     pub own_host_id: u64,
     /// Milliseconds since the Unix epoch, for the attachments' `since`.
     pub now_ms: u64,
+    /// The instance arrives by a live migration: the name of the call that its source is sent. `None`:
+    /// what another node has for it refuses.
+    pub arrives: Option<MigrationNonce>,
 }
 
 /// One disk with all that was decided about it.
@@ -62,6 +68,8 @@ struct Disk<'a> {
     answer: &'a DiskAnswer,
     lease: LeaseMode,
     copy: Option<(CopyPlan, CloneGeometry)>,
+    /// The instance's attachment on the node from which it arrives.
+    source: Option<&'a ForeignAttachment>,
 }
 
 impl Disk<'_> {
@@ -71,6 +79,18 @@ impl Disk<'_> {
 
     fn home(&self) -> &Home {
         &self.asked.home
+    }
+
+    fn grant(&self) -> Grant {
+        Grant {
+            volume: self.asked.volume().clone(),
+            form: self.asked.form,
+            sharing: self.answer.sharing,
+            access: self.answer.access,
+            copy: self.copy.map(|(grant, _)| grant),
+            already: false,
+            source: self.source.map(|source| source.attachment.node.clone()),
+        }
     }
 }
 
@@ -86,43 +106,26 @@ pub fn attach(
 ) -> Result<AttachPlan, Refusal> {
     let mut plan = AttachPlan::default();
     let mut disks = Vec::new();
+    let comes_from = match requester.arrives {
+        Some(_) => migrate::source(input, requester.instance)?,
+        None => None,
+    };
     for (asked, answer) in matched(&input.disks, answer)? {
+        let elsewhere = &asked.input.elsewhere;
+        let source = comes_from
+            .as_ref()
+            .and_then(|node| migrate::attachment_of(elsewhere, requester.instance, node));
         checks::home(input, asked)?;
         checks::identity(asked)?;
-        if let Some(grant) = checks::already(input, asked, requester.instance, answer)? {
+        if let Some(grant) = checks::already(input, asked, requester, answer)? {
             plan.grants.push(grant);
             continue;
         }
-        checks::operated(asked)?;
-        checks::service(asked, answer)?;
-        checks::path(input, asked, requester.instance)?;
-        checks::complete(input, asked)?;
-        checks::rules(input, asked, requester.instance, answer)?;
-        let copy = copy_for(input, asked, answer, &mut plan.notes);
-        checks::lv_path(asked, answer)?;
-        if copy.is_none() && matches!(asked.home.state, HomeState::Split { .. }) {
-            plan.notes.push(format!(
-                "{} runs on its copy on this node, which has what the LUN has not; it is written back when it is \
-                 detached",
-                asked.volume()
-            ));
-        }
-        plan.grants.push(Grant {
-            volume: asked.volume().clone(),
-            form: asked.form,
-            sharing: answer.sharing,
-            access: answer.access,
-            copy: copy.map(|(grant, _)| grant),
-            already: false,
-        });
-        let lease = lease_for(asked, answer, copy.is_some());
-        disks.push(Disk {
-            asked,
-            answer,
-            lease,
-            copy,
-        });
+        let disk = decided(input, requester, (asked, answer), source, &mut plan.notes)?;
+        plan.grants.push(disk.grant());
+        disks.push(disk);
     }
+    steps::ask_steps(&disks, requester, &mut plan.steps);
     steps::lease_steps(&disks, &mut plan.steps);
     steps::publish_steps(input, requester, &disks, &mut plan.steps);
     steps::look_again(&disks, requester, &mut plan.steps);
@@ -133,6 +136,42 @@ pub fn attach(
     }
     steps::device_steps(requester, &disks, &mut plan);
     Ok(plan)
+}
+
+/// One disk that is not attached yet, with all that is decided about it.
+fn decided<'a>(
+    input: &PlanInput,
+    requester: Requester,
+    (asked, answer): (&'a RequestedDisk, &'a DiskAnswer),
+    source: Option<&'a ForeignAttachment>,
+    notes: &mut Vec<String>,
+) -> Result<Disk<'a>, Refusal> {
+    checks::operated(asked)?;
+    checks::service(asked, answer)?;
+    checks::path(input, asked, requester.instance)?;
+    checks::complete(input, asked)?;
+    checks::rules(input, asked, requester.instance, answer, source)?;
+    let copy = copy_for(input, asked, answer, source.is_some(), notes);
+    checks::lv_path(asked, answer)?;
+    if copy.is_none() && matches!(asked.home.state, HomeState::Split { .. }) {
+        notes.push(format!(
+            "{} runs on its copy on this node, which has what the LUN has not; it is written back when it is \
+             detached",
+            asked.volume()
+        ));
+    }
+    let lease = match source {
+        // The source's goes from exclusive to shared, and this one to exclusive after its end (I7).
+        Some(_) => LeaseMode::Shared,
+        None => lease_for(asked, answer, copy.is_some()),
+    };
+    Ok(Disk {
+        asked,
+        answer,
+        lease,
+        copy,
+        source,
+    })
 }
 
 /// The mode a volume needs follows from all its attachments on the node: leases belong to the
@@ -162,6 +201,7 @@ fn copy_for(
     input: &PlanInput,
     asked: &RequestedDisk,
     answer: &DiskAnswer,
+    arrives: bool,
     notes: &mut Vec<String>,
 ) -> Option<(CopyPlan, CloneGeometry)> {
     let volume = &asked.input;
@@ -185,6 +225,7 @@ fn copy_for(
         (local.taken_by(whole).0, free)
     });
     let obstacle = match (&input.clone_unfit, room) {
+        _ if arrives => Some("the instance arrives by a live migration".to_owned()),
         _ if input.incomplete.contains(&volume.info.volume.pool) => Some(
             "LVM misses a physical volume of the pool, so the home cannot be changed".to_owned(),
         ),

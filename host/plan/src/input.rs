@@ -3,7 +3,8 @@
 
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, CloneStatus, CopyLv, CopyProgress, DeviceInfo,
-    DeviceRole, HeldLease, InstanceId, NodeName, PoolName, Sharing, Space, VolumeInfo, VolumeRef,
+    DeviceRole, HeldLease, InstanceId, MigrationAnswer, MigrationNonce, MigrationVerdict, NodeName,
+    PoolName, Sharing, Space, VolumeInfo, VolumeRef,
 };
 
 use crate::fence::Silence;
@@ -76,6 +77,8 @@ pub struct VolumeInput {
     /// A sentence for each node that may be alive and may hold this volume by a slot of a newer
     /// version.
     pub newer: Vec<String>,
+    /// Answers to calls of this node about the volume, of nodes that may be alive.
+    pub answers: Vec<ForeignAnswer>,
     /// How far the volume's copy is, by the node that has it; `None` if no node reports one.
     pub progress: Option<CopyProgress>,
     /// This node's clone device, if it is loaded and still a clone.
@@ -145,6 +148,15 @@ pub struct ForeignAttachment {
     pub silence: Option<Silence>,
 }
 
+/// Another node's answer to a call of this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignAnswer {
+    /// The node's number in the lockspace.
+    pub host_id: u64,
+    /// The answer as the node's slot in the registry has it.
+    pub answer: MigrationAnswer,
+}
+
 /// An attachment on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalAttachment {
@@ -162,6 +174,8 @@ pub struct LocalAttachment {
     pub state: AttachmentState,
     /// The attachment was granted with a local copy.
     pub copied: bool,
+    /// The node from which the instance is arriving, by a migration that has not ended.
+    pub arriving: Option<NodeName>,
 }
 
 /// Which device a guest opens.
@@ -180,6 +194,13 @@ impl VolumeInput {
         self.witnesses.devices.iter().any(|device| {
             device.id.role == DeviceRole::Clone && device.target.as_deref() == Some("linear")
         })
+    }
+
+    /// Whether the node that a call names shares the volume with this one.
+    #[must_use]
+    pub fn is_shared_with_us(&self, nonce: MigrationNonce) -> bool {
+        let mut answers = self.answers.iter().map(|f| &f.answer);
+        answers.any(|a| a.nonce == nonce && a.verdict == MigrationVerdict::Shared)
     }
 
     /// Attachments elsewhere that are more than an intent.

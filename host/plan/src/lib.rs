@@ -9,6 +9,7 @@
 //! | [`attach`] | the steps that give an instance its disks |
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
+//! | [`migrate`] | live migration: who may share with whom, and what source and destination do next |
 //! | [`untouched`] | what a write-back need not move |
 //! | [`operate`] | what comes next of an operation on a volume, and whether it may begin |
 //! | [`permit`] | who may have what done on which node: one table |
@@ -27,6 +28,7 @@ pub mod geometry;
 pub mod home;
 pub mod input;
 pub mod intent;
+pub mod migrate;
 pub mod operate;
 pub mod pace;
 pub mod permit;

@@ -1,7 +1,7 @@
 //! The second look, under the lease (I1, I9): whatever changed since the facts were gathered
 //! undoes the attach.
 
-use volward_model::{Attachment, Bytes, Home, LeaseMode, VolumeRef};
+use volward_model::{Attachment, Bytes, Home, LeaseMode, MigrationNonce, VolumeRef};
 
 use crate::input::VolumeInput;
 use crate::intent::{Precedence, precedence};
@@ -27,6 +27,9 @@ pub struct Expectation {
     pub writes: bool,
     /// This node's number in the lockspace, for [`precedence`].
     pub own_host_id: u64,
+    /// The call whose answer lets this node share the volume of an instance that migrates. Not kept
+    /// in the journal, as `writes`.
+    pub called: Option<MigrationNonce>,
 }
 
 /// What the second look says.
@@ -93,6 +96,11 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
             return Recheck::Refused(Refusal::not_activated(what));
         }
         _ => return Recheck::Changed(format!("the lease of {what} is not held any more")),
+    }
+    if let Some(nonce) = expected.called
+        && !now.is_shared_with_us(nonce)
+    {
+        return Recheck::Refused(Refusal::migration_over(what));
     }
     if expected.writes && now.info.read_only {
         return Recheck::Refused(Refusal::activated_read_only(what));

@@ -4,6 +4,7 @@
 //! | module | has |
 //! |---|---|
 //! | here | the refusal, its codes, and what the checks of several plans share |
+//! | `migration` | the refusals of a live migration |
 //! | `made` | the refusals that a use case makes from what it met |
 //! | `operate` | those of operations on volumes |
 //! | `permit` | those of the matrix of permitted operations |
@@ -16,6 +17,7 @@ use volward_model::{Home, NodeName, VolumeId, VolumeInfo, VolumeRef};
 use crate::fence::Silence;
 
 mod made;
+mod migration;
 mod operate;
 mod permit;
 mod unmet;
@@ -154,6 +156,28 @@ codes! {
     NoPlace => "no-place",
     /// This node has more attachments than its place in the registry can hold.
     RegistryFull => "registry-full",
+    /// The source of a migration does not have the volume for that instance.
+    MigrationUnknown => "migration-unknown",
+    /// The volume migrates to another node already.
+    MigrationElsewhere => "migration-elsewhere",
+    /// The destination asks on account of an earlier migration, or is not the node that it was.
+    MigrationStale => "migration-stale",
+    /// The data is partly in a local copy of the source.
+    MigrationCopy => "migration-copy",
+    /// The source's libvirt knows of no migration of the instance.
+    NoMigration => "no-migration",
+    /// The source's libvirt does not answer.
+    LibvirtSilent => "libvirt-silent",
+    /// The source does not share the volume; its own code is in the sentence.
+    MigrationRefused => "migration-refused",
+    /// The source has not answered in time.
+    MigrationUnanswered => "migration-unanswered",
+    /// The source has withdrawn its answer before the destination was ready.
+    MigrationOver => "migration-over",
+    /// The instance is arriving here by a migration that has not ended, and is started.
+    Arriving => "arriving",
+    /// The registry has the layout of 0.1.0, in which nodes cannot speak of migrations.
+    RegistryOld => "registry-old",
     /// The daemon is being stopped.
     Stopping => "stopping",
     /// An operation makes the volume.

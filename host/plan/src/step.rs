@@ -4,7 +4,8 @@
 use std::fmt;
 
 use volward_model::{
-    Attachment, AttachmentKey, Bytes, InstanceId, LeaseMode, NodeName, PoolName, Sectors, VolumeRef,
+    Attachment, AttachmentKey, Bytes, InstanceId, LeaseMode, MigrationNonce, NodeName, PoolName,
+    Sectors, VolumeRef,
 };
 
 use crate::geometry::CloneGeometry;
@@ -143,6 +144,29 @@ pub enum Step {
         /// What.
         attachments: Vec<AttachmentKey>,
     },
+    /// Have the source of a migration share its leases: a call stands in this node's slot until it has
+    /// answered, or the time is up.
+    AskSource {
+        /// The pool whose registry.
+        pool: PoolName,
+        /// Which.
+        volumes: Vec<VolumeRef>,
+        /// The instance that migrates.
+        instance: InstanceId,
+        /// Where it comes from.
+        source: NodeName,
+        /// That node's number in the pool's lockspace.
+        host_id: u64,
+        /// Names the call.
+        nonce: MigrationNonce,
+    },
+    /// Take the call back.
+    AskNoMore {
+        /// The pool whose registry.
+        pool: PoolName,
+        /// What was asked for.
+        attachments: Vec<AttachmentKey>,
+    },
     /// Publish the device's path: from here on somebody may open it.
     Link {
         /// Of which volume.
@@ -243,6 +267,8 @@ impl Step {
             Self::RemoveDevice { .. } => "remove-device",
             Self::Publish { .. } => "publish",
             Self::Withdraw { .. } => "withdraw",
+            Self::AskSource { .. } => "ask-source",
+            Self::AskNoMore { .. } => "ask-no-more",
             Self::Link { .. } => "link",
             Self::Unlink { .. } => "unlink",
             Self::MakeWriteBackMetadata { .. } => "make-write-back-metadata",
@@ -341,6 +367,14 @@ impl fmt::Display for Step {
                     attachments.len()
                 )
             }
+            Self::AskSource {
+                volumes, source, ..
+            } => write!(f, "ask node {source} to share {}", names(volumes)),
+            Self::AskNoMore { pool, attachments } => write!(
+                f,
+                "withdraw {} call(s) from the registry of {pool}",
+                attachments.len()
+            ),
             Self::Link { volume, instance } => {
                 write!(f, "publish /dev/volward/{instance}/{volume}")
             }

@@ -65,6 +65,7 @@ fn here() -> impl Strategy<Value = LocalAttachment> {
             access,
             state,
             copied: false,
+            arriving: None,
         })
 }
 
@@ -113,6 +114,7 @@ fn seen(n: usize) -> impl Strategy<Value = VolumeInput> {
                 elsewhere,
                 unreadable: vec!["a slot cannot be read".to_owned(); unreadable],
                 newer: vec!["a slot is newer".to_owned(); newer],
+                answers: Vec::new(),
                 progress: None,
                 clone: None,
                 clone_loaded: false,
@@ -236,7 +238,7 @@ proptest! {
 
     #[test]
     fn d_what_is_planned_is_within_request_answers_and_rules((input, answer) in asked()) {
-        let who = Requester { instance: own(), own_host_id: 1, now_ms: 1_000 };
+        let who = Requester { instance: own(), own_host_id: 1, now_ms: 1_000, arrives: None };
         let Ok(plan) = attach(&input, who, &answer) else {
             return Ok(());
         };
@@ -261,6 +263,7 @@ fn both_outcomes_occur() {
         instance: own(),
         own_host_id: 1,
         now_ms: 1_000,
+        arrives: None,
     };
     let (mut granted, mut refused) = (0, 0);
     for _ in 0..500 {

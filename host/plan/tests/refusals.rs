@@ -9,17 +9,19 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use volward_model::home::HomeState;
 use volward_model::{
     Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DeviceId,
     DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId, LeaseHolder, LeaseMode,
-    LvUuid, Mark, OperationId, PoolInfo, PoolKind, Sectors, Sharing, Space, VolumeId, VolumeInfo,
-    VolumeRef, VolumeTask,
+    LvUuid, Mark, MigrationCall, MigrationNonce, OperationId, PoolInfo, PoolKind, Sectors, Sharing,
+    Space, VolumeId, VolumeInfo, VolumeRef, VolumeTask,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::home::write_back;
 use volward_plan::input::ForeignAttachment;
+use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge, source};
 use volward_plan::operate::{may_begin, may_change};
 use volward_plan::permit::permit;
 use volward_plan::recheck::recheck;
@@ -66,6 +68,7 @@ fn volume() -> VolumeInput {
         elsewhere: Vec::new(),
         unreadable: Vec::new(),
         newer: Vec::new(),
+        answers: Vec::new(),
         progress: None,
         clone: None,
         clone_loaded: false,
@@ -99,6 +102,7 @@ fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
         access: Access::ReadWrite,
         state,
         copied: false,
+        arriving: None,
     }
 }
 
@@ -194,6 +198,7 @@ fn attached(volume: VolumeInput, change: impl FnOnce(&mut Asked)) -> Refusal {
         instance: instance(1),
         own_host_id: 1,
         now_ms: 1_000,
+        arrives: None,
     };
     match attach(&asked.input, requester, &asked.answer) {
         Err(refusal) => refusal,
@@ -214,20 +219,26 @@ fn asked(change: impl FnOnce(&mut Asked)) -> Refusal {
 /// The refusal of the second look, under the lease.
 fn looked_again(change: impl FnOnce(&mut VolumeInput)) -> Refusal {
     let mut now = volume();
-    let expected = Expectation {
-        volume: now.info.volume.clone(),
-        size: now.info.size,
-        home: now.info.home().unwrap(),
+    change(&mut now);
+    match recheck(&expected(), Some(&now)) {
+        Recheck::Refused(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// What was seen of [`volume`] when it was decided.
+fn expected() -> Expectation {
+    let seen = volume();
+    Expectation {
+        volume: seen.info.volume.clone(),
+        size: seen.info.size,
+        home: seen.info.home().unwrap(),
         shareable: false,
         others: Vec::new(),
         lease: LeaseMode::Exclusive,
         writes: true,
         own_host_id: 1,
-    };
-    change(&mut now);
-    match recheck(&expected, Some(&now)) {
-        Recheck::Refused(refusal) => refusal,
-        other => panic!("not refused: {other:?}"),
+        called: None,
     }
 }
 
@@ -250,6 +261,7 @@ fn cases() -> Vec<Case> {
     cases.extend(pools());
     cases.extend(permitted());
     cases.extend(operations());
+    cases.extend(migrations());
     cases
 }
 
@@ -496,6 +508,176 @@ fn permitted() -> Vec<Case> {
             refused(Action::Attach, CallerKind::Nova, control),
         ),
     ]
+}
+
+/// Refusals of a live migration: by the source, and by the destination.
+fn migrations() -> Vec<Case> {
+    use RefusalCode as Code;
+    let source = |change: fn(&mut Heard<'_>)| {
+        let volume = at_home(HomeState::Pool);
+        let attachment = here(instance(1), AttachmentState::Attached);
+        heard(&volume, &attachment, change)
+    };
+    let copied = || {
+        let volume = at_home(split("n1"));
+        let attachment = here(instance(1), AttachmentState::Attached);
+        heard(&volume, &attachment, |_| ())
+    };
+    let raid = || {
+        let mut volume = volume();
+        volume.info.segment_type = "raid1".into();
+        let attachment = here(instance(1), AttachmentState::Attached);
+        heard(&volume, &attachment, |_| ())
+    };
+    let quarantined = || {
+        let attachment = here(instance(1), AttachmentState::Quarantined);
+        heard(&volume(), &attachment, |_| ())
+    };
+    let (name, n2) = (volume().info.volume, "n2".parse().unwrap());
+    let arriving = changed(|v| {
+        v.here.push(LocalAttachment {
+            arriving: Some("n2".parse().unwrap()),
+            ..here(instance(1), AttachmentState::Attached)
+        });
+    });
+    let mut expected = expected();
+    expected.called = Some(MigrationNonce(uuid::Uuid::from_u128(7)));
+    let mut now = volume();
+    now.lease = Some(HeldLease {
+        mode: LeaseMode::Exclusive,
+        version: 1,
+        orphan: false,
+    });
+    now.info.active = true;
+    let over = match recheck(&expected, Some(&now)) {
+        Recheck::Refused(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    };
+    vec![
+        (
+            Code::MigrationUnknown,
+            "not attached",
+            source(|h| h.attachment = None),
+        ),
+        (
+            Code::MigrationElsewhere,
+            "to a third node",
+            source(|h| h.leaving = Some(3)),
+        ),
+        (
+            Code::MigrationStale,
+            "there at the start",
+            source(|h| h.seen_for = None),
+        ),
+        (Code::MigrationCopy, "split", copied()),
+        (Code::ExclusiveOnly, "migrating", raid()),
+        (Code::Quarantined, "on the source", quarantined()),
+        (
+            Code::NoMigration,
+            "none runs",
+            source(|h| h.job = Job::None),
+        ),
+        (
+            Code::LibvirtSilent,
+            "no answer",
+            source(|h| h.job = Job::Unknown("virsh is not installed on that node".into())),
+        ),
+        (
+            Code::MigrationRefused,
+            "by the source",
+            Refusal::source_refuses(
+                &name,
+                &n2,
+                "no-migration",
+                "libvirt there shows none; migrate it there",
+            ),
+        ),
+        (
+            Code::MigrationUnanswered,
+            "in time",
+            Refusal::source_silent(&name, &n2, 30),
+        ),
+        (Code::MigrationOver, "under the lease", over),
+        (Code::Arriving, "a start", arriving),
+        (
+            Code::RegistryOld,
+            "layout 1",
+            Refusal::registry_old(&name.pool),
+        ),
+        (Code::HeldElsewhere, "on two nodes", on_two_nodes()),
+    ]
+}
+
+/// What a source says to a call, changed before it is judged.
+fn heard(
+    volume: &VolumeInput,
+    attachment: &LocalAttachment,
+    change: fn(&mut Heard<'_>),
+) -> Refusal {
+    let mut heard = Heard {
+        call: MigrationCall {
+            volume: volume.info.volume.id,
+            instance: instance(1),
+            nonce: MigrationNonce(uuid::Uuid::from_u128(7)),
+            source: 1,
+        },
+        caller: Caller {
+            node: "n2".parse().unwrap(),
+            host_id: 2,
+            generation: 4,
+            present: true,
+        },
+        seen_for: Some(Duration::from_secs(30)),
+        info: Some(&volume.info),
+        attachment: Some(attachment),
+        leaving: None,
+        unsound: None,
+        job: Job::MigratingOut { since: None },
+    };
+    change(&mut heard);
+    match judge(&heard) {
+        Judgement::Refuse(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// An instance arrives that has a volume on one node, and another on the next.
+fn on_two_nodes() -> Refusal {
+    let mut first = volume();
+    first.info.volume.id.lv = lv('b');
+    first.info.volume.name = "data".parse().unwrap();
+    first.elsewhere.push(ForeignAttachment {
+        host_id: 3,
+        attachment: Attachment {
+            volume: first.info.volume.id,
+            node: "n3".parse().unwrap(),
+            ..on_n2(instance(1))
+        },
+        silence: None,
+    });
+    let mut second = volume();
+    second.elsewhere.push(ForeignAttachment {
+        host_id: 2,
+        attachment: on_n2(instance(1)),
+        silence: None,
+    });
+    let options = DiskOptions {
+        form: DiskForm::Own,
+        access: Access::ReadWrite,
+        sharing: None,
+        accept_narrowing: false,
+    };
+    let disks = [first, second].map(|v| RequestedDisk::new(v, options).unwrap());
+    let input = PlanInput {
+        node: "n1".parse().unwrap(),
+        local: None,
+        watchdog: Watchdog::Armed,
+        clone_unfit: None,
+        incomplete: Vec::new(),
+        attached: Vec::new(),
+        disks: disks.to_vec(),
+    };
+    source(&input, instance(1)).unwrap_err()
 }
 
 fn holders() -> Vec<Case> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use volward_model::{
-    DeviceId, InstanceId, LeaseMode, PoolName, RequestId, VolumeOperation, VolumeRef,
+    DeviceId, InstanceId, LeaseMode, PoolName, RequestId, VolumeId, VolumeOperation, VolumeRef,
 };
 
 use super::journal::JournalEntry;
@@ -154,6 +154,29 @@ pub enum Event {
     StaysFenced {
         instance: InstanceId,
         reason: String,
+    },
+    /// A volume is shared with the node of that host-id, to which its instance migrates.
+    Leaving {
+        volume: VolumeRef,
+        instance: InstanceId,
+        to: u64,
+    },
+    /// A node that asked for a volume, to which its instance is to migrate, does not get it.
+    NotLeaving {
+        volume: VolumeId,
+        instance: InstanceId,
+        to: u64,
+        reason: String,
+    },
+    /// A migration came to nothing: the volume is this node's alone again.
+    TakenBack {
+        volume: VolumeRef,
+        instance: InstanceId,
+    },
+    /// A migration has ended: the volume is this node's alone.
+    Arrived {
+        volume: VolumeRef,
+        instance: InstanceId,
     },
     /// A pool cannot be used until its registry can be opened.
     PoolUnusable { pool: PoolName, reason: String },

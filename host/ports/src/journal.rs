@@ -1,8 +1,8 @@
 //! The node's durable state: attachments, and the journal of what is being done.
 
 use volward_model::{
-    Access, Attachment, AttachmentKey, AttachmentState, CopyPlan, InstanceId, NodeName, RequestId,
-    Sharing, VolumeRef,
+    Access, Attachment, AttachmentKey, AttachmentState, CopyPlan, InstanceId, LeaseMode,
+    MigrationNonce, NodeName, RequestId, Sharing, VolumeRef,
 };
 use volward_plan::{DiskForm, LocalAttachment};
 
@@ -185,9 +185,49 @@ pub struct StoredAttachment {
     pub state: AttachmentState,
     /// Why it is quarantined, each a sentence; none if it is not.
     pub causes: Vec<String>,
+    /// The live migration that it is part of: then its volume's lease is shared, with one other node.
+    pub migration: Option<Migration>,
+}
+
+/// A live migration that has not ended, as one of its two attachments has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Migration {
+    /// The instance arrives here.
+    Arriving {
+        /// The node that it comes from.
+        from: NodeName,
+    },
+    /// It leaves for another node: with that one alone the volume is shared.
+    Leaving {
+        /// sanlock's number of that node.
+        to: u64,
+        /// The lockspace generation under which it asked.
+        generation: u64,
+        /// What names its call.
+        nonce: MigrationNonce,
+    },
 }
 
 impl StoredAttachment {
+    /// The lease that the attachment needs. The whole volume's is the strongest of all its
+    /// attachments'.
+    #[must_use]
+    pub fn lease(&self) -> LeaseMode {
+        match (self.sharing, &self.migration) {
+            (Sharing::Exclusive, None) => LeaseMode::Exclusive,
+            (Sharing::Shared, _) | (_, Some(_)) => LeaseMode::Shared,
+        }
+    }
+
+    /// The node from which its instance is arriving.
+    #[must_use]
+    pub fn arriving(&self) -> Option<&NodeName> {
+        match &self.migration {
+            Some(Migration::Arriving { from }) => Some(from),
+            Some(Migration::Leaving { .. }) | None => None,
+        }
+    }
+
     /// What names it on its node: volume and instance.
     #[must_use]
     pub fn key(&self) -> AttachmentKey {
@@ -222,6 +262,7 @@ impl StoredAttachment {
             access: self.access,
             state: self.state,
             copied: self.copy.is_some(),
+            arriving: self.arriving().cloned(),
         }
     }
 }

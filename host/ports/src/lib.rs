@@ -13,6 +13,7 @@ mod clock;
 mod devices;
 mod error;
 mod events;
+mod guests;
 mod journal;
 mod leases;
 mod marks;
@@ -28,9 +29,10 @@ pub use clock::{Clock, Machine};
 pub use devices::{Devices, LinkPath};
 pub use error::PortError;
 pub use events::{Event, Events, Subject};
+pub use guests::Guests;
 pub use journal::{
-    DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, OpenEntries,
-    StoredAttachment,
+    DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, Migration,
+    OpenEntries, StoredAttachment,
 };
 pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};

@@ -404,8 +404,8 @@ fn without_no_watchdog(value: &str) -> String {
 }
 
 fn adopts(text: &str) -> bool {
-    let lines = text.lines().filter(|line| line.starts_with("ExecStart=/"));
-    let last = lines.last().unwrap_or_default();
+    let mut lines = text.lines().filter(|line| line.starts_with("ExecStart=/"));
+    let last = lines.next_back().unwrap_or_default();
     let words: Vec<&str> = last.split_whitespace().collect();
     words.contains(&"--adopt=1")
         || words

@@ -212,6 +212,7 @@ fn registry(pool: &PoolName, host_id: u64) {
         written_ms: 1,
         attachments: Vec::new(),
         copies: Vec::new(),
+        messages: Default::default(),
         unknown: 0,
     };
     println!("write: {:?}", registry.write(pool, &slot));

@@ -40,6 +40,7 @@ pub mod events;
 pub mod exec;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod guests;
 pub mod journal;
 mod kernel;
 mod label;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use volward_control::ports::{Devices, JournalEntry, JournalState, Leases, Operation, Volumes};
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{
-    AttachmentState, DeviceId, DeviceRole, Home, HomeState, LeaseMode, Outcome, Sharing, VolumeId,
+    AttachmentState, DeviceId, DeviceRole, Home, HomeState, LeaseMode, Outcome, VolumeId,
 };
 use volward_plan::DiskForm;
 use volward_storage::fake::FakeNode;
@@ -76,10 +76,8 @@ fn whole(daemon: &Daemon) -> Vec<String> {
         if attachment.form == DiskForm::Own && !(daemon.kernel.devices().contains(&id) && linked) {
             wrong.push(format!("{what} has no device or no path"));
         }
-        let mode = match attachment.sharing {
-            Sharing::Exclusive => LeaseMode::Exclusive,
-            Sharing::Shared => LeaseMode::Shared,
-        };
+        // One that migrates is shared with one other node.
+        let mode = attachment.lease();
         let lease = lease_of(&daemon.kernel, attachment.volume.id);
         if lease.is_none_or(|held| held < mode) {
             wrong.push(format!("{what} is attached without its lease"));

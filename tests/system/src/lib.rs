@@ -28,6 +28,7 @@ mod progress;
 mod provider;
 mod qmp;
 pub mod sight;
+pub mod ticker;
 pub mod volward;
 pub mod writer;
 

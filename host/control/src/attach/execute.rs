@@ -7,7 +7,7 @@ use volward_plan::{AttachPlan, DiskForm, Precedence, Refusal, precedence};
 use super::{Attach, AttachDone, AttachRequest, Attempt, answer_of, refuse, storage, volumes};
 use crate::engine::{ExecuteError, StepError, StepFailure};
 use crate::error::ControlError;
-use crate::ports::{Event, Finish, JournalState, Marked, Operation, StoredAttachment};
+use crate::ports::{Event, Finish, JournalState, Marked, Migration, Operation, StoredAttachment};
 
 impl Attach {
     /// Journals and runs a plan.
@@ -160,6 +160,10 @@ impl Attach {
                     boot_id: boot_id.clone(),
                     state: AttachmentState::Attached,
                     causes: Vec::new(),
+                    migration: grant
+                        .source
+                        .clone()
+                        .map(|from| Migration::Arriving { from }),
                 };
                 // Asked for again: the same attachment, of a newer request.
                 let had = attachment_table

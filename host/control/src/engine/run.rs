@@ -6,6 +6,7 @@ use volward_model::{Backing, DeviceId, DeviceRole, InstanceId, Table, VolumeId, 
 use volward_plan::{Planned, Refusal, Step};
 
 use super::Engine;
+use super::asking::Asking;
 use crate::ports::{Applied, Event, LinkPath, Marked, Operation, PortError, PortResult, StepMark};
 use crate::state::Cancellation;
 
@@ -278,6 +279,25 @@ impl Engine {
                     });
                 }
             }
+            Step::AskSource {
+                pool,
+                volumes,
+                instance,
+                source,
+                host_id,
+                nonce,
+            } => {
+                let asking = Asking {
+                    pool,
+                    volumes,
+                    instance: *instance,
+                    source,
+                    host_id: *host_id,
+                    nonce: *nonce,
+                };
+                self.ask_source(asking, cancellation)?;
+            }
+            Step::AskNoMore { pool, attachments } => self.ask_no_more(pool, attachments),
             Step::Link { volume, instance } => {
                 let id = DeviceId::attachment(volume.id, *instance);
                 applied(step, devices.link(&link_path(volume, *instance), id)?);

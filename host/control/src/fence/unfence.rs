@@ -4,7 +4,7 @@ use volward_model::{Backing, HomeState, InstanceId, RequestId, Sectors, Table, V
 use volward_plan::fence::{Said, Standing};
 use volward_plan::{Refusal, home_of};
 
-use super::{Fence, device_of, mode_of, said};
+use super::{Fence, device_of, said};
 use crate::engine::clone_of;
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::PoolSnapshot;
@@ -162,7 +162,7 @@ impl Fence {
         }
         match held.get(&attachment.volume.id.lv) {
             Some(lease) if lease.orphan => Err("its lease is an orphan".to_owned()),
-            Some(lease) if lease.mode < mode_of(attachment) => {
+            Some(lease) if lease.mode < attachment.lease() => {
                 Err(format!("its lease is held {} now", lease.mode))
             }
             Some(lease) if Some(lease.version) != fenced.version => Err(

@@ -18,6 +18,12 @@ impl Node {
         self.fence.follow();
     }
 
+    /// One look at live migrations, to be made each second: what other nodes ask of this one, and what
+    /// becomes of what is shared with them. Returns at once, and goes on in the background.
+    pub fn follow_migrations(&self) {
+        self.migrate.follow();
+    }
+
     /// What the leases of each shared pool are worth now.
     #[must_use]
     pub fn lease_standings(&self) -> Vec<(PoolName, Standing)> {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use volward_model::{
-    Attachment, AttachmentState, CopyProgress, HeldLease, LvUuid, Member, NumberedSlot, PoolInfo,
-    Slot, SlotReading, VolumeId,
+    Attachment, AttachmentState, CopyProgress, HeldLease, LvUuid, Member, MigrationAnswer,
+    NumberedSlot, PoolInfo, Slot, SlotReading, VolumeId,
 };
 use volward_plan::fence::Silence;
+use volward_plan::input::ForeignAnswer;
 
 use super::Traces;
+use super::correspondence::{is_present, live_slots};
 
 /// A shared pool at one moment.
 #[derive(Clone, Debug)]
@@ -40,15 +42,7 @@ impl PoolSnapshot {
     /// guests that still write. One of a later generation than sanlock has seen is of a node that has
     /// just joined again: it is alive. A slot of a dead node holds nothing.
     pub fn live_slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter_map(|place| {
-            let SlotReading::Good { slot, .. } = &place.reading else {
-                return None;
-            };
-            let members = &mut self.members.iter();
-            let member = members.find(|m| m.host_id == place.host_id && !m.own)?;
-            let alive = member.state.may_be_alive() || slot.generation > member.generation;
-            alive.then_some(slot.as_ref())
-        })
+        live_slots(&self.slots, &self.members)
     }
 
     /// What the live slots say is attached or asked for. An intent of another lockspace generation is
@@ -63,10 +57,25 @@ impl PoolSnapshot {
         self.live_slots().flat_map(of_slot)
     }
 
+    /// Answers to this node's calls about the volume, by nodes that may be alive.
+    pub(super) fn answers(&self, volume: VolumeId) -> impl Iterator<Item = ForeignAnswer> {
+        let own = &self.own;
+        let to_us = move |a: &&MigrationAnswer| {
+            a.volume == volume && a.to == own.host_id && a.generation == own.generation
+        };
+        let present = self.live_slots().filter(|slot| self.is_present(slot));
+        present.flat_map(move |slot| {
+            let answers = slot.messages.answers.iter().filter(to_us);
+            answers.map(|answer| ForeignAnswer {
+                host_id: slot.host_id,
+                answer: answer.clone(),
+            })
+        })
+    }
+
     /// Whether the slot was written under the generation that sanlock sees.
     fn is_present(&self, slot: &Slot) -> bool {
-        let member = self.members.iter().find(|m| m.host_id == slot.host_id);
-        member.is_some_and(|member| slot.generation >= member.generation)
+        is_present(&self.members, slot)
     }
 
     /// Sentences: whose slot cannot be read although the node may be alive.

@@ -154,6 +154,7 @@ impl Observer {
             elsewhere: Vec::new(),
             unreadable: Vec::new(),
             newer: Vec::new(),
+            answers: Vec::new(),
             progress: attachment_table.copy(id),
             clone,
             clone_loaded,

@@ -113,6 +113,7 @@ impl Recovery {
                  and when it has ended, `volward detach {instance}` releases its volumes",
                 device.id
             )],
+            migration: None,
         }
     }
 }

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
-    Access, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId, NodeName,
-    PoolName, Sharing, Slot, VolumeId,
+    Access, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId, Messages,
+    MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict, NodeName, PoolName, Sharing,
+    Slot, VolumeId,
 };
 
-use crate::ports::StoredAttachment;
+use crate::ports::{Migration, StoredAttachment};
 
 /// Attachments, intents and copies of this node.
 #[derive(Debug, Default)]
@@ -19,6 +20,12 @@ pub(crate) struct AttachmentTable {
     published: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
     intents: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
     copies: BTreeMap<VolumeId, (PoolName, CopyProgress)>,
+    /// What sources of migrations are asked for.
+    calls: BTreeMap<AttachmentKey, (PoolName, MigrationCall)>,
+    /// Calls that this node has refused, by what names them; kept as long as they stand.
+    refusals: BTreeMap<(u64, MigrationNonce, VolumeId), (PoolName, MigrationAnswer)>,
+    /// Of the attachments that are leaving, those whose lease was seen to be shared.
+    shared: BTreeSet<AttachmentKey>,
 }
 
 /// Who this node is in a pool's lockspace.
@@ -92,6 +99,7 @@ impl AttachmentTable {
         for key in keys {
             self.attachments.remove(key);
             self.published.remove(key);
+            self.shared.remove(key);
         }
     }
 
@@ -114,6 +122,8 @@ impl AttachmentTable {
     /// Shows attachments of a plan under way, instead of their intents.
     pub(crate) fn publish(&mut self, pool: &PoolName, attachments: &[Attachment]) {
         for attachment in attachments {
+            // Whoever has it does not ask for it any more.
+            self.calls.remove(&attachment.key());
             self.published
                 .insert(attachment.key(), (pool.clone(), attachment.clone()));
         }
@@ -125,6 +135,103 @@ impl AttachmentTable {
             self.published.remove(key);
             // What is withdrawn is not shown any more, also while the journal still has it.
             self.attachments.remove(key);
+            self.shared.remove(key);
+        }
+    }
+
+    /// Asks the source of a migration.
+    pub(crate) fn call(&mut self, pool: &PoolName, call: MigrationCall) {
+        let key = AttachmentKey {
+            volume: call.volume,
+            instance: call.instance,
+        };
+        self.calls.insert(key, (pool.clone(), call));
+    }
+
+    /// Asks no more; whether anything was asked.
+    pub(crate) fn drop_calls(&mut self, keys: &[AttachmentKey]) -> bool {
+        let dropped = keys.iter().filter_map(|key| self.calls.remove(key));
+        dropped.count() > 0
+    }
+
+    /// Answers a call with no.
+    pub(crate) fn refuse(&mut self, pool: &PoolName, answer: MigrationAnswer) {
+        let key = (answer.to, answer.nonce, answer.volume);
+        self.refusals.insert(key, (pool.clone(), answer));
+    }
+
+    /// Whether that call was refused.
+    pub(crate) fn has_refused(&self, by: u64, call: &MigrationCall) -> bool {
+        self.refusals.contains_key(&(by, call.nonce, call.volume))
+    }
+
+    /// Whether nothing is attached in a pool, and no call of another node was refused there.
+    pub(crate) fn has_nothing_to_say_in(&self, pool: &PoolName) -> bool {
+        let mut attached = self.attachments.values();
+        let mut refused = self.refusals.values();
+        attached.all(|a| a.volume.pool != *pool) && refused.all(|(of, _)| of != pool)
+    }
+
+    /// Forgets the refusals of calls in a pool that stand no longer; whether there were any.
+    pub(crate) fn keep_refusals(
+        &mut self,
+        pool: &PoolName,
+        stands: impl Fn(u64, MigrationNonce, VolumeId) -> bool,
+    ) -> bool {
+        let before = self.refusals.len();
+        self.refusals
+            .retain(|(to, nonce, volume), (of, _)| of != pool || stands(*to, *nonce, *volume));
+        self.refusals.len() < before
+    }
+
+    /// The lease of an attachment that is leaving was seen to be shared.
+    pub(crate) fn note_shared(&mut self, key: AttachmentKey) {
+        self.shared.insert(key);
+    }
+
+    /// Whether others are told that it is shared.
+    pub(crate) fn is_shared(&self, key: AttachmentKey) -> bool {
+        self.shared.contains(&key)
+    }
+
+    /// Changes what an attachment is part of.
+    pub(crate) fn set_migration(&mut self, key: AttachmentKey, migration: Option<Migration>) {
+        self.shared.remove(&key);
+        if let Some(attachment) = self.attachments.get_mut(&key) {
+            attachment.migration = migration;
+        }
+    }
+
+    fn messages(&self, pool: &PoolName) -> Messages {
+        let calls = self.calls.values().filter(|(of, _)| of == pool);
+        let refused = self.refusals.values().filter(|(of, _)| of == pool);
+        let leaving = self.attachments.values().filter(|a| a.volume.pool == *pool);
+        let leaving = leaving.filter_map(|a| {
+            let Some(Migration::Leaving {
+                to,
+                generation,
+                nonce,
+            }) = a.migration
+            else {
+                return None;
+            };
+            Some(MigrationAnswer {
+                volume: a.volume.id,
+                instance: a.instance,
+                nonce,
+                to,
+                generation,
+                verdict: match self.shared.contains(&a.key()) {
+                    true => MigrationVerdict::Shared,
+                    false => MigrationVerdict::Leaving,
+                },
+            })
+        });
+        Messages {
+            calls: calls.map(|(_, call)| *call).collect(),
+            answers: leaving
+                .chain(refused.map(|(_, answer)| answer.clone()))
+                .collect(),
         }
     }
 
@@ -174,6 +281,7 @@ impl AttachmentTable {
             written_ms: now_ms,
             attachments: shown.into_values().collect(),
             copies: copies.map(|(_, progress)| *progress).collect(),
+            messages: self.messages(pool),
             unknown: 0,
         }
     }
@@ -221,6 +329,7 @@ mod tests {
             boot_id: String::new(),
             state: AttachmentState::Attached,
             causes: Vec::new(),
+            migration: None,
         }
     }
 

@@ -139,6 +139,7 @@ mod tests {
             boot_id: "b".to_owned(),
             state: AttachmentState::Attached,
             causes: Vec::new(),
+            migration: None,
         }
     }
 

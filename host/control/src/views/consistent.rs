@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use volward_model::{
-    AttachmentState, DeviceRole, HeldLease, InstanceId, LeaseMode, PoolName, Sharing,
-};
+use volward_model::{AttachmentState, DeviceRole, HeldLease, InstanceId, PoolName};
 use volward_plan::DiskForm;
 
 use super::Views;
@@ -97,10 +95,7 @@ impl Views {
 /// What is wrong with an attachment, given the lease that is held.
 fn wrong(attachment: &StoredAttachment, held: Option<&HeldLease>) -> Option<String> {
     let volume = &attachment.volume;
-    let needed = match attachment.sharing {
-        Sharing::Exclusive => LeaseMode::Exclusive,
-        Sharing::Shared => LeaseMode::Shared,
-    };
+    let needed = attachment.lease();
     if attachment.state == AttachmentState::Quarantined {
         return Some(format!(
             "{volume} is quarantined for instance {}: {}",

@@ -79,6 +79,7 @@ fn without_the_compiler_of_policies_doctor_says_what_that_means() {
         lvm: there.clone(),
         sanlock: there.clone(),
         lvmlockctl: there.clone(),
+        virsh: None,
     };
     let missing = system::tools(&node, &tools, Path::new("/usr/sbin/volward-policy"));
     assert_eq!(missing.verdict, DoctorVerdict::Failed);

@@ -48,6 +48,8 @@ pub(crate) use peer::Peer;
 const TEND_PERIOD: Duration = Duration::from_secs(3);
 /// A lost lease is to be known within a second (I2).
 const LEASES_EVERY: Duration = Duration::from_millis(500);
+/// Whoever migrates a guest waits for it. A look costs a read of the registry's headers.
+const MIGRATIONS_EVERY: Duration = Duration::from_secs(1);
 /// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
@@ -80,6 +82,12 @@ pub(crate) async fn serve(
     std::thread::Builder::new()
         .name("leases".into())
         .spawn(move || follow_leases(&background))
+        .context("starting a thread")?;
+
+    let background = Arc::clone(&daemon);
+    std::thread::Builder::new()
+        .name("migrations".into())
+        .spawn(move || follow_migrations(&background))
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
@@ -148,6 +156,14 @@ fn follow_leases(daemon: &Daemon) {
     while !daemon.node.is_stopping() {
         daemon.node.follow_leases();
         std::thread::sleep(LEASES_EVERY);
+    }
+}
+
+/// Hears what other nodes ask on account of live migrations, and follows what is shared with them.
+fn follow_migrations(daemon: &Daemon) {
+    while !daemon.node.is_stopping() {
+        daemon.node.follow_migrations();
+        std::thread::sleep(MIGRATIONS_EVERY);
     }
 }
 

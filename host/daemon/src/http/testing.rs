@@ -145,6 +145,7 @@ fn no_tools() -> Tools {
         lvm: nothing.clone(),
         sanlock: nothing.clone(),
         lvmlockctl: nothing,
+        virsh: None,
     }
 }
 

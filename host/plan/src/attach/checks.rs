@@ -5,9 +5,9 @@ use volward_model::{
     Sectors, Sharing, VolumeRef,
 };
 
-use super::{Grant, no};
+use super::{Grant, Requester, no};
 use crate::geometry::{CloneGeometry, geometry_of, sectors_of};
-use crate::input::{DiskForm, PlanInput, Watchdog};
+use crate::input::{DiskForm, ForeignAttachment, PlanInput, Watchdog};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::requested::RequestedDisk;
 use crate::service::{self, Kind};
@@ -132,9 +132,10 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
 pub(super) fn already(
     input: &PlanInput,
     disk: &RequestedDisk,
-    instance: InstanceId,
+    requester: Requester,
     answer: &DiskAnswer,
 ) -> Result<Option<Grant>, Refusal> {
+    let instance = requester.instance;
     let Some(has) = disk.input.here.iter().find(|a| a.instance == instance) else {
         return Ok(None);
     };
@@ -145,6 +146,9 @@ pub(super) fn already(
              cause that `volward ls` shows, and detach it"
         );
         return Err(no(RefusalCode::Quarantined, disk, message));
+    }
+    if let (Some(source), None) = (&has.arriving, requester.arrives) {
+        return Err(Refusal::arriving(name, source));
     }
     // Its path keeps the name that the volume had then.
     let under = input.attached.iter().find(|v| v.id == name.id);
@@ -171,6 +175,7 @@ pub(super) fn already(
         access: has.access,
         copy: None,
         already: true,
+        source: has.arriving.clone(),
     }))
 }
 
@@ -180,6 +185,7 @@ pub(super) fn rules(
     disk: &RequestedDisk,
     instance: InstanceId,
     answer: &DiskAnswer,
+    source: Option<&ForeignAttachment>,
 ) -> Result<(), Refusal> {
     let name = disk.volume();
     let narrowed = answer.sharing > disk.sharing || answer.access > disk.access;
@@ -199,7 +205,7 @@ pub(super) fn rules(
         );
         return Err(no(RefusalCode::NotShareable, disk, message));
     }
-    holders(disk, instance, answer)?;
+    holders(disk, instance, answer, source)?;
     if writes && input.watchdog == Watchdog::Missing {
         let message = format!(
             "{name} cannot be attached read-write, because sanlock on node {} runs without a \
@@ -218,14 +224,20 @@ pub(super) fn rules(
     Ok(())
 }
 
-/// Nobody who excludes us, and nobody we exclude; and no node we know nothing of (I6).
-fn holders(disk: &RequestedDisk, instance: InstanceId, answer: &DiskAnswer) -> Result<(), Refusal> {
+/// Nobody who excludes us, and nobody we exclude; and no node we know nothing of (I6). The node from
+/// which the instance migrates is asked.
+fn holders(
+    disk: &RequestedDisk,
+    instance: InstanceId,
+    answer: &DiskAnswer,
+    source: Option<&ForeignAttachment>,
+) -> Result<(), Refusal> {
     let name = disk.volume();
-    if let Some(other) = disk
-        .input
-        .settled_elsewhere()
-        .find(|f| f.attachment.instance == instance)
-    {
+    let elsewhere = || {
+        let all = disk.input.settled_elsewhere();
+        all.filter(|f| source != Some(*f))
+    };
+    if let Some(other) = elsewhere().find(|f| f.attachment.instance == instance) {
         let message = format!(
             "{name} is attached to this instance on node {}; stop the instance there first",
             other.attachment.node
@@ -241,11 +253,7 @@ fn holders(disk: &RequestedDisk, instance: InstanceId, answer: &DiskAnswer) -> R
         );
         return Err(no(RefusalCode::HeldHere, disk, message));
     }
-    if let Some(other) = disk
-        .input
-        .settled_elsewhere()
-        .find(|f| excludes(f.attachment.sharing))
-    {
+    if let Some(other) = elsewhere().find(|f| excludes(f.attachment.sharing)) {
         let other = &other.attachment;
         let message = format!(
             "{name} is attached {} on node {} for instance {}; stop that instance first",

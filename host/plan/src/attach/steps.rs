@@ -10,10 +10,48 @@ use volward_model::{
 
 use super::{AttachPlan, Disk, Requester, checks};
 use crate::geometry::metadata_size;
-use crate::input::{DiskForm, PlanInput};
+use crate::input::{DiskForm, ForeignAttachment, PlanInput};
 use crate::recheck::Expectation;
 use crate::refusal::Refusal;
 use crate::step::{NextHome, Planned, Step};
+
+/// Before the leases: the source of a migration has its own exclusively until it is asked.
+pub(super) fn ask_steps(disks: &[Disk<'_>], requester: Requester, steps: &mut Vec<Planned>) {
+    let Some(nonce) = requester.arrives else {
+        return;
+    };
+    let instance = requester.instance;
+    let mut calls: BTreeMap<PoolName, (&ForeignAttachment, Vec<VolumeRef>)> = BTreeMap::new();
+    for disk in disks {
+        if let Some(source) = disk.source {
+            let volume = disk.input().info.volume.clone();
+            let (_, volumes) = calls
+                .entry(volume.pool.clone())
+                .or_insert_with(|| (source, Vec::new()));
+            volumes.push(volume);
+        }
+    }
+    for (pool, (source, volumes)) in calls {
+        let key = |volume: &VolumeRef| AttachmentKey {
+            volume: volume.id,
+            instance,
+        };
+        let attachments = volumes.iter().map(key).collect();
+        let undo = Step::AskNoMore {
+            pool: pool.clone(),
+            attachments,
+        };
+        let ask = Step::AskSource {
+            pool,
+            volumes,
+            instance,
+            source: source.attachment.node.clone(),
+            host_id: source.host_id,
+            nonce,
+        };
+        steps.push(Planned::new(ask, vec![undo]));
+    }
+}
 
 pub(super) fn lease_steps(disks: &[Disk<'_>], steps: &mut Vec<Planned>) {
     let mut groups: BTreeMap<(PoolName, LeaseMode), Vec<&Disk<'_>>> = BTreeMap::new();
@@ -143,6 +181,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], requester: Requester, steps: &mut V
             lease: disk.lease,
             writes: disk.answer.access == Access::ReadWrite,
             own_host_id: requester.own_host_id,
+            called: disk.source.and(requester.arrives),
         })
         .collect();
     steps.push(Planned::only(Step::Revalidate { expectations }));

@@ -49,6 +49,7 @@ fn seen(letter: char) -> VolumeInput {
         elsewhere: Vec::new(),
         unreadable: Vec::new(),
         newer: Vec::new(),
+        answers: Vec::new(),
         progress: None,
         clone: None,
         clone_loaded: false,
@@ -109,6 +110,7 @@ fn requester() -> Requester {
         instance: instance(1),
         own_host_id: 1,
         now_ms: 1_000,
+        arrives: None,
     }
 }
 
@@ -152,6 +154,7 @@ fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
         access: Access::ReadWrite,
         state: AttachmentState::Attached,
         copied: false,
+        arriving: None,
     }
 }
 

@@ -34,6 +34,7 @@ fn seen(state: HomeState) -> VolumeInput {
         elsewhere: vec![],
         unreadable: vec![],
         newer: vec![],
+        answers: Vec::new(),
         progress: None,
         clone: None,
         clone_loaded: false,

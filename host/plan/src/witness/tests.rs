@@ -62,6 +62,7 @@ fn seen() -> VolumeInput {
         elsewhere: Vec::new(),
         unreadable: Vec::new(),
         newer: Vec::new(),
+        answers: Vec::new(),
         progress: None,
         clone: None,
         clone_loaded: false,
@@ -117,6 +118,7 @@ fn attached(copied: bool) -> LocalAttachment {
         access: Access::ReadWrite,
         state: AttachmentState::Attached,
         copied,
+        arriving: None,
     }
 }
 

@@ -33,6 +33,7 @@ fn stored() -> StoredAttachment {
         boot_id: "b".into(),
         state: AttachmentState::Attached,
         causes: vec![],
+        migration: None,
     }
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn with_lvm_setting(
         changed.replace_range(range, value);
         return Ok(changed);
     }
-    let ends = read.ends.iter().filter(|(name, _)| name == section);
-    if let Some(&(_, brace)) = ends.last().map(|end| end as &(String, usize)) {
+    let mut ends = read.ends.iter().filter(|(name, _)| name == section);
+    if let Some(&(_, brace)) = ends.next_back().map(|end| end as &(String, usize)) {
         let line = text[..brace].rfind('\n').map_or(0, |end| end + 1);
         // A brace that stands alone keeps its line.
         let (at, before) = match text[line..brace].trim().is_empty() {

@@ -68,6 +68,12 @@ impl Events for EventLog {
             Event::NotFenced { volume, instance, reason } => error!(%volume, %instance, %reason, "not cut off yet"),
             Event::Unfenced { volume, instance, by_itself } => warn!(%volume, %instance, by_itself, "has its I/O back"),
             Event::StaysFenced { instance, reason } => warn!(%instance, %reason, "not given its I/O back by itself"),
+            Event::Leaving { volume, instance, to } => info!(%volume, %instance, to, "shared with the node that it migrates to"),
+            Event::NotLeaving { volume, instance, to, reason } =>
+                warn!(%volume, %instance, to, %reason, "not shared with a node that asked on account of a migration"),
+            Event::TakenBack { volume, instance } =>
+                warn!(%volume, %instance, "the migration came to nothing; exclusive again"),
+            Event::Arrived { volume, instance } => info!(%volume, %instance, "the migration has ended; exclusive now"),
             Event::PoolUnusable { pool, reason } => error!(%pool, %reason, "this pool cannot be used yet"),
             Event::Unseen { pool, what, reason } => warn!(%pool, what, %reason, "not shown to other nodes yet"),
             Event::Unrecorded { what, reason } => error!(%what, %reason, "not recorded"),

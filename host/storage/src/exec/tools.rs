@@ -12,6 +12,9 @@ pub struct Tools {
     pub sanlock: PathBuf,
     /// lvmlockd's command line; only `doctor` runs it. Without it lvmlockd is not installed.
     pub lvmlockctl: PathBuf,
+    /// libvirt's command line, which is asked whether a guest migrates; `None` where it is not
+    /// installed: then no guest migrates away from this node.
+    pub virsh: Option<PathBuf>,
 }
 
 /// Programs that are not installed.
@@ -49,17 +52,17 @@ impl Tools {
     /// # Errors
     /// As [`Tools::find`].
     pub fn find_in(folders: &[&Path]) -> Result<Self, MissingTools> {
-        let found = WANTED.map(|(name, _)| {
-            folders
-                .iter()
-                .map(|folder| folder.join(name))
-                .find(|path| is_executable(path))
-        });
+        let find = |name: &str| {
+            let mut paths = folders.iter().map(|folder| folder.join(name));
+            paths.find(|path| is_executable(path))
+        };
+        let found = WANTED.map(|(name, _)| find(name));
         if let [Some(lvm), Some(sanlock), Some(lvmlockctl)] = found {
             return Ok(Self {
                 lvm,
                 sanlock,
                 lvmlockctl,
+                virsh: find("virsh"),
             });
         }
         let missing = WANTED.iter().zip(&found).filter(|(_, path)| path.is_none());

@@ -70,6 +70,7 @@ impl FakeCluster {
                     links: Default::default(),
                     reported: Default::default(),
                     faults: Faults::default(),
+                    jobs: Default::default(),
                 },
             );
         }

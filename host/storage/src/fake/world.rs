@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
-    Backing, Bytes, CloneTable, DeviceId, HeldLease, IoCounters, LeaseMode, LvUuid, MemberState,
-    NodeName, PoolName, Slot, SlotReading, Table, VgUuid, VolumeId, VolumeInfo, VolumeName,
-    VolumeRef,
+    Backing, Bytes, CloneTable, DeviceId, HeldLease, InstanceId, IoCounters, LeaseMode, LvUuid,
+    MemberState, NodeName, PoolName, Slot, SlotReading, Table, VgUuid, VolumeId, VolumeInfo,
+    VolumeName, VolumeRef,
 };
+use volward_plan::migrate::Job;
 use volward_ports::{LeaseStyle, LinkPath, PortError, PortResult};
 
 use super::data::Contents;
@@ -99,6 +100,8 @@ pub(crate) struct Node {
     /// The metadata of each pool, as it was at the last report of it.
     pub(crate) reported: BTreeMap<PoolName, String>,
     pub(crate) faults: Faults,
+    /// What its libvirt says of instances; of all others that they do not migrate.
+    pub(crate) jobs: BTreeMap<InstanceId, Job>,
 }
 
 #[derive(Clone, Debug)]

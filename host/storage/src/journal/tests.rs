@@ -35,6 +35,7 @@ fn attachment() -> StoredAttachment {
         boot_id: "b".into(),
         state: AttachmentState::Attached,
         causes: vec![],
+        migration: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn script(body: &str) -> Script {
         lvm: path.clone(),
         sanlock: path.clone(),
         lvmlockctl: path,
+        virsh: None,
     };
     let pools = vec![pool("san", PoolKind::Shared), pool("nvme", PoolKind::Local)];
     let etc = Folder::make(&folder.path().join("etc"), 0o755).unwrap();

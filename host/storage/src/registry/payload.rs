@@ -4,6 +4,7 @@
 
 mod compact;
 mod json;
+mod messages;
 
 use volward_model::{Access, AttachmentState, CopyProgress, NewerSlot, Sharing, Slot};
 

@@ -4,8 +4,8 @@
 use std::os::unix::fs::FileExt;
 
 use volward_model::{
-    Access, Attachment, AttachmentState, Bytes, CopyProgress, InstanceId, Sharing, Slot,
-    SlotReading, VolumeId,
+    Access, Attachment, AttachmentState, Bytes, CopyProgress, InstanceId, MigrationAnswer,
+    MigrationCall, MigrationNonce, MigrationVerdict, Sharing, Slot, SlotReading, VolumeId,
 };
 use volward_ports::Applied;
 
@@ -16,6 +16,7 @@ use crate::buffer::BLOCK;
 
 const FIRST: &str = include_str!("../../../../tests/compat/registry/0.1.0.hex");
 const SECOND: &str = include_str!("../../../../tests/compat/registry/layout-2.hex");
+const MESSAGES: &str = include_str!("../../../../tests/compat/registry/layout-2-messages.hex");
 
 /// A fixture, with room behind it as LVM gives when the LV is grown.
 fn fixture(text: &str, grown: Bytes) -> Lun {
@@ -67,6 +68,7 @@ fn of(host_id: u64, written: u64, attachments: Vec<Attachment>, copies: Vec<Copy
         written_ms: 1_795_000_000_500 + written,
         attachments,
         copies,
+        messages: Default::default(),
         unknown: 0,
     }
 }
@@ -133,6 +135,68 @@ fn a_registry_of_layout_2_is_read() {
     check_fixture(&fixture(SECOND, Bytes(0)));
 }
 
+/// Node 2 asks node 1 for what its guest has, and node 1 has shared one volume and not the other.
+fn speaking() -> [Slot; 2] {
+    use Access::ReadWrite;
+    use AttachmentState::{Attached, Intent};
+    use Sharing::Exclusive;
+    let nonce = |n| MigrationNonce(uuid::Uuid::from_u128(n));
+    let (root, data) = (
+        attachment(1, "a", 1, (Exclusive, ReadWrite, Attached)),
+        attachment(1, "b", 1, (Exclusive, ReadWrite, Attached)),
+    );
+    let intents = ["a", "b"].map(|lv| attachment(2, lv, 1, (Exclusive, ReadWrite, Intent)));
+    let call = |of: &Attachment, n| MigrationCall {
+        volume: of.volume,
+        instance: of.instance,
+        nonce: nonce(n),
+        source: 1,
+    };
+    let answer = |of: &Attachment, n, verdict| MigrationAnswer {
+        volume: of.volume,
+        instance: of.instance,
+        nonce: nonce(n),
+        to: 2,
+        generation: 8,
+        verdict,
+    };
+    let refused = MigrationVerdict::Refused {
+        code: "migration-copy".to_owned(),
+        reason: "it has a copy".to_owned(),
+    };
+    let calls = vec![call(&root, 21), call(&data, 22)];
+    let answers = vec![
+        answer(&root, 21, MigrationVerdict::Shared),
+        answer(&data, 22, refused),
+    ];
+    let mut source = of(1, 1, vec![root, data], vec![]);
+    source.messages.answers = answers;
+    let mut destination = of(2, 1, intents.to_vec(), vec![]);
+    destination.messages.calls = calls;
+    [source, destination]
+}
+
+#[test]
+fn messages_of_a_migration_are_read() {
+    let lun = fixture(MESSAGES, Bytes(0));
+    let [source, destination] = speaking();
+    assert_eq!(lun.reading(1), good(source, false));
+    assert_eq!(lun.reading(2), good(destination, false));
+}
+
+/// As the next, of `layout-2-messages.hex`.
+#[test]
+#[ignore = "writes the file it names"]
+fn the_fixture_of_messages() {
+    let lun = Lun::empty(Bytes::mib(4));
+    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
+    for slot in speaking() {
+        lun.store().write(&slot).unwrap();
+    }
+    let title = "# A registry of layout 2 with messages; see README.md.\n";
+    write_down(&lun, title, "layout-2-messages.hex");
+}
+
 /// Makes the fixture of layout 2 anew, to be looked at: `cargo test -p volward-storage --lib
 /// -- --ignored the_fixture_of_layout_2`, then tests/compat/registry/README.md.
 #[test]
@@ -156,7 +220,12 @@ fn the_fixture_of_layout_2() {
     }
     damage(5, 0);
     damage(5, 1);
-    let mut text = "# A registry of layout 2; see README.md.\n".to_owned();
+    let title = "# A registry of layout 2; see README.md.\n";
+    write_down(&lun, title, "layout-2.hex");
+}
+
+fn write_down(lun: &Lun, title: &str, name: &str) {
+    let mut text = title.to_owned();
     text += &format!("size {}\n", lun.size().0);
     for (row, bytes) in lun.bytes().chunks(32).enumerate() {
         if bytes.iter().any(|byte| *byte != 0) {
@@ -164,7 +233,7 @@ fn the_fixture_of_layout_2() {
             text += &format!("{:x} {hex}\n", row * 32);
         }
     }
-    let path = std::env::temp_dir().join("layout-2.hex");
+    let path = std::env::temp_dir().join(name);
     std::fs::write(&path, text).unwrap();
     println!("{}", path.display());
 }

@@ -1,13 +1,14 @@
 //! An attachment as the state keeps it.
 
 use serde::{Deserialize, Serialize};
-use volward_model::InstanceId;
-use volward_ports::StoredAttachment;
+use uuid::Uuid;
+use volward_model::{InstanceId, MigrationNonce, NodeName};
+use volward_ports::{self as ports, StoredAttachment};
 
 use super::parts::{Copy, Volume};
 use super::words::{Access, Form, Settled, Sharing};
 
-/// An attachment of format 2 (and of format 1, which has the same fields). Times are milliseconds
+/// An attachment of format 2 (and of format 1, which has the same fields but the last). Times are milliseconds
 /// since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,56 @@ pub(crate) struct Attachment {
     boot_id: String,
     state: Settled,
     causes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    migration: Option<Migration>,
+}
+
+/// A live migration, as one of its two attachments has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Migration {
+    Arriving {
+        from: NodeName,
+    },
+    Leaving {
+        to: u64,
+        generation: u64,
+        nonce: Uuid,
+    },
+}
+
+impl From<&ports::Migration> for Migration {
+    fn from(theirs: &ports::Migration) -> Self {
+        match theirs {
+            ports::Migration::Arriving { from } => Self::Arriving { from: from.clone() },
+            ports::Migration::Leaving {
+                to,
+                generation,
+                nonce,
+            } => Self::Leaving {
+                to: *to,
+                generation: *generation,
+                nonce: nonce.0,
+            },
+        }
+    }
+}
+
+impl From<Migration> for ports::Migration {
+    fn from(ours: Migration) -> Self {
+        match ours {
+            Migration::Arriving { from } => Self::Arriving { from },
+            Migration::Leaving {
+                to,
+                generation,
+                nonce,
+            } => Self::Leaving {
+                to,
+                generation,
+                nonce: MigrationNonce(nonce),
+            },
+        }
+    }
 }
 
 impl From<&StoredAttachment> for Attachment {
@@ -42,6 +93,7 @@ impl From<&StoredAttachment> for Attachment {
             boot_id: theirs.boot_id.clone(),
             state: theirs.state.into(),
             causes: theirs.causes.clone(),
+            migration: theirs.migration.as_ref().map(Into::into),
         }
     }
 }
@@ -61,6 +113,7 @@ impl From<Attachment> for StoredAttachment {
             boot_id: ours.boot_id,
             state: ours.state.into(),
             causes: ours.causes,
+            migration: ours.migration.map(Into::into),
         }
     }
 }

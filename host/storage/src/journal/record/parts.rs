@@ -229,6 +229,7 @@ impl TryFrom<Expected> for Expectation {
             lease: ours.lease.into(),
             writes: false,
             own_host_id: ours.own_host_id,
+            called: None,
         })
     }
 }

@@ -2,7 +2,8 @@
 //! of 512 bytes, as `plan` has them.
 
 use serde::{Deserialize, Serialize};
-use volward_model::{Bytes, InstanceId, NodeName, PoolName, Sectors};
+use uuid::Uuid;
+use volward_model::{Bytes, InstanceId, MigrationNonce, NodeName, PoolName, Sectors};
 use volward_plan as plan;
 
 use super::RecordError;
@@ -92,6 +93,10 @@ pub(crate) enum Step {
     Withdraw { pool: PoolName, attachments: Vec<Key> },
     Link { volume: Volume, instance: InstanceId },
     Unlink { volume: Volume, instance: InstanceId },
+    AskSource {
+        pool: PoolName, volumes: Vec<Volume>, instance: InstanceId, source: NodeName, host_id: u64, nonce: Uuid,
+    },
+    AskNoMore { pool: PoolName, attachments: Vec<Key> },
     /// The size in bytes.
     MakeWriteBackMetadata { volume: Volume, local: PoolName, size: u64 },
     LoadWriteBack { volume: Volume, local: PoolName, size: u64, geometry: Geometry },
@@ -162,6 +167,10 @@ impl From<&plan::Step> for Step {
             S::RemoveDevice { volume, instance } => Self::RemoveDevice { volume: (&volume).into(), instance },
             S::Publish { pool, attachments } => Self::Publish { pool, attachments: attachments.iter().map(Into::into).collect() },
             S::Withdraw { pool, attachments } => Self::Withdraw { pool, attachments: attachments.into_iter().map(Into::into).collect() },
+            S::AskSource { pool, volumes: v, instance, source, host_id, nonce } =>
+                Self::AskSource { pool, volumes: volumes(&v), instance, source, host_id, nonce: nonce.0 },
+            S::AskNoMore { pool, attachments } =>
+                Self::AskNoMore { pool, attachments: attachments.into_iter().map(Into::into).collect() },
             S::Link { volume, instance } => Self::Link { volume: (&volume).into(), instance },
             S::Unlink { volume, instance } => Self::Unlink { volume: (&volume).into(), instance },
             S::MakeWriteBackMetadata { volume, local, size } =>
@@ -203,6 +212,10 @@ impl TryFrom<Step> for plan::Step {
             S::RemoveDevice { volume, instance } => Self::RemoveDevice { volume: volume.into(), instance },
             S::Publish { pool, attachments } => Self::Publish { pool, attachments: attachments.into_iter().map(Into::into).collect() },
             S::Withdraw { pool, attachments } => Self::Withdraw { pool, attachments: attachments.into_iter().map(Into::into).collect() },
+            S::AskSource { pool, volumes, instance, source, host_id, nonce } =>
+                Self::AskSource { pool, volumes: refs(volumes), instance, source, host_id, nonce: MigrationNonce(nonce) },
+            S::AskNoMore { pool, attachments } =>
+                Self::AskNoMore { pool, attachments: attachments.into_iter().map(Into::into).collect() },
             S::Link { volume, instance } => Self::Link { volume: volume.into(), instance },
             S::Unlink { volume, instance } => Self::Unlink { volume: volume.into(), instance },
             S::MakeWriteBackMetadata { volume, local, size } =>

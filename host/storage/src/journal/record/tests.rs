@@ -87,6 +87,19 @@ fn planned() -> impl Strategy<Value = Planned> {
     (steps(), vec(steps(), 0..3)).prop_map(|(step, undo)| Planned { step, undo })
 }
 
+fn migration(number: u64, leaves: bool) -> volward_ports::Migration {
+    match leaves {
+        true => volward_ports::Migration::Leaving {
+            to: number % 512,
+            generation: number,
+            nonce: volward_model::MigrationNonce(Uuid::from_u128(u128::from(number) << 7)),
+        },
+        false => volward_ports::Migration::Arriving {
+            from: format!("n{number}").parse().unwrap(),
+        },
+    }
+}
+
 fn stored() -> impl Strategy<Value = StoredAttachment> {
     let words = vec("\\PC{0,20}", 0..3);
     (volumes(), instances(), any::<(bool, u64, u64)>(), words).prop_map(
@@ -108,6 +121,8 @@ fn stored() -> impl Strategy<Value = StoredAttachment> {
             boot_id: "boot".into(),
             state: AttachmentState::Attached,
             causes,
+            migration: [None, Some(migration(sequence, whole))][usize::from(since_ms % 2 == 0)]
+                .clone(),
         },
     )
 }

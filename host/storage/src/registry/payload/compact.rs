@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use prost::Message;
 use uuid::Uuid;
 use volward_model::{
-    Access, Attachment, AttachmentState, CopyProgress, InstanceId, NewerSlot, NodeName,
+    Access, Attachment, AttachmentState, CopyProgress, InstanceId, Messages, NewerSlot, NodeName,
     ParseIdError, Sharing, Slot, VolumeId,
 };
 
+use super::messages::{self, Answering, Calling};
 use super::{Decoded, Words, opaque};
 
 /// What this version writes. 1 was 0.1.0's JSON.
@@ -65,6 +66,12 @@ pub(super) struct Body {
     pub(super) attachments: Vec<Holding>,
     #[prost(message, repeated, tag = "4")]
     pub(super) copies: Vec<Copying>,
+    /// Since live migration. Their volumes are in the envelope too: to a reader that does not know
+    /// these fields a volume that stands in nothing else is held.
+    #[prost(message, repeated, tag = "5")]
+    pub(super) calls: Vec<Calling>,
+    #[prost(message, repeated, tag = "6")]
+    pub(super) answers: Vec<Answering>,
 }
 
 /// An attachment or an intent. Zero, or no number at all, is an unknown value.
@@ -149,6 +156,7 @@ fn words(of: &Holding) -> Words {
 pub(super) fn encode(slot: &Slot, copies: &[CopyProgress]) -> Vec<u8> {
     let held = slot.attachments.iter().map(|a| a.volume);
     let held = held.chain(copies.iter().map(|c| c.volume));
+    let held = held.chain(messages::volumes(&slot.messages));
     let mut numbers: BTreeMap<VolumeId, u32> = held.map(|volume| (volume, 0)).collect();
     let mut groups: Vec<Held> = Vec::new();
     for ((volume, number), n) in numbers.iter_mut().zip(0..) {
@@ -187,6 +195,8 @@ pub(super) fn encode(slot: &Slot, copies: &[CopyProgress]) -> Vec<u8> {
         written_ms: slot.written_ms,
         attachments: attachments.collect(),
         copies: copies.collect(),
+        calls: messages::calls(&slot.messages, number),
+        answers: messages::answers(&slot.messages, number),
     };
     Envelope {
         format: FORMAT,
@@ -296,6 +306,15 @@ fn slot(envelope: &Envelope, held: &[VolumeId]) -> Result<Slot, String> {
             remaining_ms: of.remaining_ms,
         });
     }
+    let mut said = Messages::default();
+    for of in &body.calls {
+        let volume = volumes.volume(of.volume)?;
+        said.calls.extend(of.understood(volume));
+    }
+    for of in &body.answers {
+        let volume = volumes.volume(of.volume)?;
+        said.answers.extend(of.understood(volume));
+    }
     if let Some(number) = volumes.told.iter().position(|told| !told) {
         return Err(format!("volume {number} is held in a way it does not say"));
     }
@@ -307,6 +326,7 @@ fn slot(envelope: &Envelope, held: &[VolumeId]) -> Result<Slot, String> {
         written_ms: body.written_ms,
         attachments,
         copies,
+        messages: said,
         unknown,
     })
 }

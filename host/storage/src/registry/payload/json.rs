@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use volward_model::{
-    Access, Attachment, AttachmentState, CopyProgress, InstanceId, NewerSlot, NodeName, Sharing,
-    Slot, VolumeId,
+    Access, Attachment, AttachmentState, CopyProgress, InstanceId, Messages, NewerSlot, NodeName,
+    Sharing, Slot, VolumeId,
 };
 
 use super::{Decoded, Words, opaque};
@@ -150,6 +150,8 @@ pub(super) fn decode(bytes: &[u8], host_id: u64) -> Decoded {
         written_ms: record.written_ms,
         attachments,
         copies: copies.collect(),
+        // 0.1.0 knows of none.
+        messages: Messages::default(),
         unknown,
     })
 }

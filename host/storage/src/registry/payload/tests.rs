@@ -1,5 +1,8 @@
 use prost::Message;
-use volward_model::{NodeName, VolumeId};
+use volward_model::{
+    InstanceId, Messages, MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict,
+    NodeName, VolumeId,
+};
 
 use super::compact::{Body, Copying, Envelope, Held, Holding};
 use super::*;
@@ -31,6 +34,8 @@ fn envelope(attachments: Vec<Holding>) -> Envelope {
         written_ms: 3,
         attachments,
         copies: Vec::new(),
+        calls: Vec::new(),
+        answers: Vec::new(),
     };
     Envelope {
         format: 2,
@@ -206,4 +211,115 @@ fn a_copy_in_an_unknown_state_is_no_reason_not_to_read_the_rest() {
     };
     with_copy.body = body.encode_to_vec();
     assert_eq!(slot(&with_copy).copies[0].volume, volume());
+}
+
+/// The body as the first daemons of this encoding have it: they know of no messages.
+#[derive(Clone, PartialEq, Message)]
+struct EarlierBody {
+    #[prost(string, tag = "1")]
+    boot_id: String,
+    #[prost(uint64, tag = "2")]
+    written_ms: u64,
+    #[prost(message, repeated, tag = "3")]
+    attachments: Vec<Holding>,
+    #[prost(message, repeated, tag = "4")]
+    copies: Vec<Copying>,
+}
+
+/// Whether such a daemon takes the slot for one that it understands: it does where its body accounts
+/// for every volume of the envelope. Else the slot holds these volumes, and it refuses them.
+fn earlier_reader_understands(bytes: &[u8]) -> Result<usize, u32> {
+    let envelope = Envelope::decode(bytes).unwrap();
+    assert_eq!((envelope.format, envelope.minimum_reader), (2, 2));
+    let body = EarlierBody::decode(&envelope.body[..]).unwrap();
+    let held: usize = envelope.held.iter().map(|held| held.lvs.len() / 32).sum();
+    let told = |n: u32| {
+        body.attachments.iter().any(|a| a.volume == n) || body.copies.iter().any(|c| c.volume == n)
+    };
+    match (0..u32::try_from(held).unwrap()).find(|n| !told(*n)) {
+        None => Ok(body.attachments.len()),
+        Some(untold) => Err(untold),
+    }
+}
+
+fn messages(of: &Slot) -> Messages {
+    let nonce = |n| MigrationNonce(uuid::Uuid::from_u128(n));
+    let (volume, instance) = (of.attachments[0].volume, of.attachments[0].instance);
+    let answer = |n, verdict| MigrationAnswer {
+        volume,
+        instance,
+        nonce: nonce(n),
+        to: 2,
+        generation: 9,
+        verdict,
+    };
+    let refused = MigrationVerdict::Refused {
+        code: "no-migration".to_owned(),
+        reason: "ä".repeat(300),
+    };
+    Messages {
+        calls: vec![MigrationCall {
+            volume,
+            instance,
+            nonce: nonce(1),
+            source: 2,
+        }],
+        answers: vec![
+            answer(2, MigrationVerdict::Leaving),
+            answer(3, MigrationVerdict::Shared),
+            answer(4, refused),
+        ],
+    }
+}
+
+#[test]
+fn i6_messages_are_read_back_and_an_earlier_reader_goes_by_the_attachments_beside_them() {
+    let mut with = slot(&envelope(vec![holding()]));
+    with.messages = messages(&with);
+    let bytes = encode(&with, 2, 1 << 16).unwrap();
+    let read = match decode(&bytes, 1) {
+        Decoded::Slot(read) => read,
+        other => panic!("{other:?}"),
+    };
+    // A reason is cut where the place must not be filled by it.
+    let MigrationVerdict::Refused { reason, .. } = &read.messages.answers[2].verdict else {
+        panic!("{read:?}");
+    };
+    assert_eq!(*reason, "ä".repeat(200));
+    let MigrationVerdict::Refused { reason: cut, .. } = &mut with.messages.answers[2].verdict
+    else {
+        panic!("{with:?}");
+    };
+    cut.truncate(400);
+    assert_eq!(read, with);
+    assert_eq!(earlier_reader_understands(&bytes), Ok(1));
+    // One about a volume that stands in nothing else is held, to such a reader.
+    let mut alone = with.clone();
+    alone.messages.calls[0].volume.lv = "c".repeat(32).parse().unwrap();
+    let bytes = encode(&alone, 2, 1 << 16).unwrap();
+    assert!(earlier_reader_understands(&bytes).is_err());
+    // 0.1.0's registry has no room for them.
+    let old = encode(&with, 1, 1 << 16).unwrap();
+    let Decoded::Slot(old) = decode(&old, 1) else {
+        panic!("no slot");
+    };
+    assert_eq!(old.messages, Messages::default());
+}
+
+#[test]
+fn a_message_that_is_not_understood_is_dropped_and_the_rest_is_read() {
+    let mut with = slot(&envelope(vec![holding()]));
+    with.messages = messages(&with);
+    let mut bytes = Envelope::decode(&encode(&with, 2, 1 << 16).unwrap()[..]).unwrap();
+    let mut body = Body::decode(&bytes.body[..]).unwrap();
+    body.calls[0].nonce = vec![1];
+    body.answers[0].instance = Vec::new();
+    body.answers[1].verdict = 9;
+    bytes.body = body.encode_to_vec();
+    let read = slot(&bytes);
+    assert!(read.messages.calls.is_empty());
+    assert_eq!(read.messages.answers.len(), 1);
+    assert_eq!(read.attachments, with.attachments);
+    let known = InstanceId(uuid::Uuid::from_bytes([7; 16]));
+    assert_eq!(read.messages.answers[0].instance, known);
 }

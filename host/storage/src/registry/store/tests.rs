@@ -105,6 +105,7 @@ pub(in crate::registry) fn slot(host_id: u64, written_ms: u64, attachments: usiz
         written_ms,
         attachments: (0..attachments).map(attachment).collect(),
         copies: Vec::new(),
+        messages: Default::default(),
         unknown: 0,
     }
 }

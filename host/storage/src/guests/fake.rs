@@ -1,0 +1,23 @@
+//! libvirt in memory: it says what a test has it say.
+
+use volward_model::InstanceId;
+use volward_plan::migrate::Job;
+use volward_ports::Guests;
+
+use crate::fake::FakeNode;
+
+impl Guests for FakeNode {
+    fn job(&self, instance: InstanceId) -> Job {
+        let world = self.cluster().world();
+        let job = world.node(self.name()).jobs.get(&instance);
+        job.cloned().unwrap_or(Job::None)
+    }
+}
+
+impl FakeNode {
+    /// What the node's libvirt says of an instance from now on.
+    pub fn set_job(&self, instance: InstanceId, job: Job) {
+        let mut world = self.cluster().world();
+        world.node_mut(self.name()).jobs.insert(instance, job);
+    }
+}
