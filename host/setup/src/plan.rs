@@ -159,11 +159,17 @@ impl Draft<'_> {
         let path = paths::WDMD_DEFAULTS;
         if let Some(text) = self.seen.text(path) {
             let on = setting(text, "enabled").and_then(|value| unquoted(value).ok());
+            // It is for machines without systemd: with 1, the script that wdmd.service has run first ends with
+            // a fault, and the service does not start (sanlock 3.8.5).
             let after = match on.as_deref() {
-                Some("1") => text.to_owned(),
-                _ => with_setting(text, "enabled", "enabled=1"),
+                Some("1") => with_setting(text, "enabled", "enabled=0"),
+                _ => text.to_owned(),
             };
-            self.set(path, "wdmd, which feeds the watchdog, is on", after);
+            self.set(
+                path,
+                "wdmd, which feeds the watchdog, is started by systemd: enabled=1 would keep it from that",
+                after,
+            );
         }
         let loads = |line: &str| match &wanted.watchdog {
             Some(module) => line == module,

@@ -102,19 +102,19 @@ fn the_first_text_of_all_stays_when_a_file_is_changed_again() {
     let root = node();
     let folder = Folder::open(root.path()).unwrap();
     let path = root.path().join("etc/default/wdmd");
-    for other in ["enabled=0\n", "enabled=\"0\"\n", "enabled=0\n"] {
+    for other in ["enabled=1\n", "enabled=\"1\"\n", "enabled=1\n"] {
         fs::write(&path, other).unwrap();
         let plan = plan(&wanted(), &look(&folder).unwrap()).unwrap();
         write(&folder, &plan).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "enabled=1\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "enabled=0\n");
     }
     assert_eq!(
         text(&root, "etc/default/wdmd.before-volward"),
-        "enabled=0\n"
+        "enabled=1\n"
     );
     assert_eq!(
         text(&root, "etc/default/wdmd.before-volward.1"),
-        "enabled=\"0\"\n"
+        "enabled=\"1\"\n"
     );
     assert!(
         !root

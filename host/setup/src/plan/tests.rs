@@ -63,7 +63,8 @@ fn a_bare_node_gets_all_that_the_guide_had_typed_by_hand() {
         "our_host_name = node1\nuse_watchdog = 1\n"
     );
     assert!(after(&plan, paths::SANLOCK_DEFAULTS).ends_with("\nsanlock_opts=\"\"\n"));
-    assert!(after(&plan, paths::WDMD_DEFAULTS).contains("\nenabled=1\n"));
+    let changed = |path| plan.changes.iter().any(|change| change.path == path);
+    assert!(!changed(paths::WDMD_DEFAULTS), "Debian's own is right");
     assert_eq!(
         after(&plan, paths::LVM_LOCAL),
         "local {\n\t# host_id = 0\n\thost_id = 3\n}\n\nglobal {\n\tuse_lvmlockd = 1\n}\n"
@@ -302,5 +303,24 @@ fn a_change_is_shown_as_a_diff() {
     assert!(
         defaults.contains("-sanlock_opts=\"-w 0\"\n+sanlock_opts=\"\"\n"),
         "{defaults}"
+    );
+}
+
+/// wdmd.service runs Debian's init script first, which ends with a fault when it is enabled there.
+#[test]
+fn what_keeps_systemd_from_starting_wdmd_is_taken_back() {
+    let mut seen = debian();
+    let enabled = "# Set to 1 to start.\nenabled=1\n".to_owned();
+    seen.files.insert(paths::WDMD_DEFAULTS.to_owned(), enabled);
+    let plan = plan(&wanted(), &seen).unwrap();
+    assert_eq!(
+        after(&plan, paths::WDMD_DEFAULTS),
+        "# Set to 1 to start.\nenabled=0\n"
+    );
+    assert!(
+        done(seen, &plan)
+            .text(paths::WDMD_DEFAULTS)
+            .unwrap()
+            .contains("enabled=0")
     );
 }
