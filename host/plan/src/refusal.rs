@@ -156,22 +156,22 @@ codes! {
     NoPlace => "no-place",
     /// This node has more attachments than its place in the registry can hold.
     RegistryFull => "registry-full",
-    /// The source of a migration does not have the volume for that instance.
-    MigrationUnknown => "migration-unknown",
+    /// The source does not share the volume; its own code is in the sentence.
+    MigrationRefused => "migration-refused",
+    /// The source has not answered in time.
+    MigrationUnanswered => "migration-unanswered",
+    /// The source's libvirt knows of no migration of the instance.
+    NoMigration => "no-migration",
+    /// The source's libvirt does not answer.
+    LibvirtSilent => "libvirt-silent",
     /// The volume migrates to another node already.
     MigrationElsewhere => "migration-elsewhere",
     /// The destination asks on account of an earlier migration, or is not the node that it was.
     MigrationStale => "migration-stale",
     /// The data is partly in a local copy of the source.
     MigrationCopy => "migration-copy",
-    /// The source's libvirt knows of no migration of the instance.
-    NoMigration => "no-migration",
-    /// The source's libvirt does not answer.
-    LibvirtSilent => "libvirt-silent",
-    /// The source does not share the volume; its own code is in the sentence.
-    MigrationRefused => "migration-refused",
-    /// The source has not answered in time.
-    MigrationUnanswered => "migration-unanswered",
+    /// The source of a migration does not have the volume for that instance.
+    MigrationUnknown => "migration-unknown",
     /// The source has withdrawn its answer before the destination was ready.
     MigrationOver => "migration-over",
     /// The instance is arriving here by a migration that has not ended, and is started.
