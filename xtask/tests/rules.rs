@@ -479,7 +479,8 @@ fn unsafe_code_is_where_it_may_be() {
 #[test]
 fn lvm_is_told_to_leave_a_lease_out_in_one_place() {
     let mut files = Vec::new();
-    rust_files(&root().join("host"), &mut files);
+    // The only room that starts programs; elsewhere the option stands in what people are told.
+    rust_files(&root().join("host/storage"), &mut files);
     files.retain(|file| !file.ends_with("tests.rs"));
     let code = |file: &PathBuf| {
         let text = fs::read_to_string(file).unwrap();

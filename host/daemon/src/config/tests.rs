@@ -85,13 +85,22 @@ fn the_packaged_file_has_every_key_there_is() {
     let sections = keys("");
     assert!(sections.len() > 7, "{sections:?}");
     let mut tables = vec!["[policy.limits]".to_owned()];
+    let before_tables = PACKAGED.lines().take_while(|line| !line.starts_with('['));
+    let before_tables: Vec<&str> = before_tables.collect();
     for section in sections {
-        let list = keys(&format!("[{section}]")).is_empty();
-        tables.push(if list {
-            format!("[[{section}]]")
-        } else {
-            format!("[{section}]")
-        });
+        let forms = [format!("[{section}]"), format!("[[{section}]]")];
+        match forms.into_iter().find(|form| !keys(form).is_empty()) {
+            Some(table) => tables.push(table),
+            // A key of no table.
+            None => {
+                let shown = format!("# {section} = ");
+                let there = before_tables.iter().any(|line| line.starts_with(&shown));
+                assert!(
+                    there,
+                    "{section} is not at the top of packaging/volward.toml"
+                );
+            }
+        }
     }
     let mut seen = 0;
     for table in tables {
