@@ -80,6 +80,8 @@ fn a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote()
     fixture.comes_home_whole();
 }
 
+/// Long: of the two lab stories of a copy the other one goes the whole way.
+#[cfg(feature = "long")]
 #[test]
 fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
     let cluster = ready();
@@ -131,6 +133,8 @@ fn a_guest_stopped_in_the_middle_of_hydration_is_written_back_whole() {
 }
 
 /// A LUN of 8 MiB a second: a quarter of a second's copying is 2 MiB, twice what a clone is loaded with.
+/// Long: the pace is simulated for LUNs of many speeds in plan/pace.
+#[cfg(feature = "long")]
 #[test]
 fn a_copy_takes_from_the_lun_what_it_gives_and_leaves_sanlock_its_part() {
     let cluster = ready();

@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+#[cfg(feature = "long")]
+use volward_system::Provider;
 use volward_system::sight::{self, Sight};
 use volward_system::volward::{Volward, content};
-use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress, Provider};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
 
 const INSTANCE: &str = "c0ffee01-0000-4000-8000-000000000000";
 const DEVICE: &str = "/dev/volward/c0ffee01-0000-4000-8000-000000000000/vg0/disk";
@@ -227,6 +229,8 @@ fn the_daemon_dies_between_any_two_steps_with_a_copy() {
 }
 
 /// I5: its leases are orphans until a new lvmlockd adopts them; the attachment feels nothing.
+/// Long: beside loss.rs, which kills lvmlockd for longer.
+#[cfg(feature = "long")]
 #[test]
 fn i5_lvmlockd_dies_under_an_attachment_and_its_leases_are_adopted() {
     let cluster = ready();

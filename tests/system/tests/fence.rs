@@ -87,7 +87,9 @@ fn i2_what_is_written_before_another_node_has_the_volume_is_the_last_that_is_wri
         "last write {:.1} s after it, number {number}",
         last.at - cut_at
     );
-    assert!(reason.contains("last renewed"), "{reason}");
+    // By the time somebody looks, sanlock may have given the lockspace up.
+    let why = ["last renewed", "given up"];
+    assert!(why.iter().any(|w| reason.contains(w)), "{reason}");
     doctor_knows(&volward, true);
     let problem = volward.problem(1, &format!("unfence {INSTANCE}")).unwrap();
     assert_eq!(problem["code"], "fenced", "{problem}");

@@ -1,6 +1,8 @@
 //! Guests start and stop through Volward, on two nodes that share a LUN.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
+use std::time::Duration;
+
 use volward_system::guest::{Guest, Wish};
 use volward_system::sight::Sight;
 use volward_system::volward::Volward;
@@ -31,6 +33,11 @@ fn succeeded(said: &str) {
 /// On a sound node `doctor` names nothing but the watchdog, which the lab does without.
 #[track_caller]
 fn nothing_is_wrong_with(volward: &Volward<'_>) {
+    // The saved nodes' daemons have just been started.
+    let compiled = || Ok(volward.cli_ok(1, "policy ls")?.contains("serving"));
+    volward
+        .wait(1, "the baseline", Duration::from_secs(60), compiled)
+        .unwrap();
     let doctor = volward.cli(1, "doctor").unwrap();
     let bad = |line: &&str| !line.starts_with("ok ") && !line.starts_with(' ') && !line.is_empty();
     let lines: Vec<&str> = doctor.stdout.lines().filter(bad).collect();
@@ -112,6 +119,8 @@ fn guests_get_their_disks_and_others_are_told_who_has_them() {
     assert_eq!(volward.left_over(2).unwrap(), "");
 }
 
+/// Long: the fakes show it too.
+#[cfg(feature = "long")]
 #[test]
 fn i18_volumes_marked_shareable_are_shared_read_write_and_no_others() {
     let cluster = ready();

@@ -93,6 +93,8 @@ fn i7_a_guest_that_writes_moves_there_and_back_and_loses_nothing() {
 
 /// The destination's own hook says no after the disks are there: the guest goes on where it was, and has its
 /// disk alone again. And where nothing migrates, nothing is shared.
+/// Long: over the fakes a migration fails in every way there is.
+#[cfg(feature = "long")]
 #[test]
 fn i7_a_migration_that_fails_leaves_the_guest_and_its_lease_where_they_were() {
     let cluster = ready();
