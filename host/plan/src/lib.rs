@@ -10,7 +10,7 @@
 //! | [`detach`] | the steps that take them back |
 //! | [`home`] | where the data goes: making a copy, writing it back, the switch to linear |
 //! | [`migrate`] | live migration: who may share with whom, and what source and destination do next |
-//! | [`untouched`] | what a write-back need not move |
+//! | [`mod@untouched`] | what a write-back need not move |
 //! | [`operate`] | what comes next of an operation on a volume, and whether it may begin |
 //! | [`permit`] | who may have what done on which node: one table |
 //! | [`pace`] | how much of a copy is on its way at once |

@@ -1,6 +1,6 @@
 //! What a node needs before Volward can serve on it: settings of sanlock, its watchdog, LVM and lvmlockd,
-//! and Volward's own. `volward setup` reads what is there ([`look`]), makes a [`Plan`] of it, shows it, and
-//! writes it ([`write`]).
+//! and Volward's own. `volward setup` reads what is there ([`fn@look`]), makes a [`Plan`] of it, shows it, and
+//! writes it ([`fn@write`]).
 //!
 //! | module | does |
 //! |---|---|

@@ -12,7 +12,7 @@ use crate::text::{Pool, Volward, lvm_setting, setting, unquoted};
 pub struct Wanted {
     /// The node's name; else sanlock's, else Volward's, else the machine's.
     pub name: Option<NodeName>,
-    /// sanlock's number of this node, 1 to [`MOST_NODES`]; else the one LVM has.
+    /// sanlock's number of this node, 1 to `MOST_NODES`; else the one LVM has.
     pub host_id: Option<u16>,
     /// Volume groups on the LUN.
     pub shared: Vec<PoolName>,

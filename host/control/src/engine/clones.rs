@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Regions that the forward clone reads from the shared volume, and their size. The status is asked for after the
-    /// metadata was read: only then does it prove that nothing has been added since ([`untouched`]).
+    /// metadata was read: only then does it prove that nothing has been added since ([`fn@untouched`]).
     fn untouched(
         &self,
         volume: &VolumeRef,

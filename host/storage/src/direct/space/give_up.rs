@@ -30,7 +30,11 @@ impl Space {
             return Err(still_mapped(volume));
         }
         let place = self.where_it_is(entry);
-        let given_up = self.say(|sanlock| sanlock.give_up_orphan(&place));
+        let mut given_up = self.say(|sanlock| sanlock.give_up_orphan(&place));
+        // It has hung up since the lockspace failed: the next call begins anew.
+        if matches!(given_up, Err(SanlockError::Broken(_))) {
+            given_up = self.say(|sanlock| sanlock.give_up_orphan(&place));
+        }
         given_up.map_err(|error| self.failed("giving up", &[volume], error))?;
         self.claims().own.remove(&volume.id.lv);
         Ok(())
