@@ -14,6 +14,7 @@
 //! | [`journal`] | [`Journal`](volward_ports::Journal) | SQLite, in records of its own |
 //! | [`marks`] | [`Marks`](volward_ports::Marks) | a folder that libvirt's hook reads |
 //! | [`spool`] | | a folder that libvirt's hook writes |
+//! | [`guests`] | [`Guests`](volward_ports::Guests) | libvirt, by `virsh` |
 //! | [`events`] | [`Events`](volward_ports::Events) | the daemon's log |
 //! | [`probe`] | | what other packages installed and started, for `doctor` |
 //! | `fake` | all of them | a cluster in memory; with the feature `fake`, for tests |
@@ -44,6 +45,7 @@ pub mod guests;
 pub mod journal;
 mod kernel;
 mod label;
+mod late;
 pub mod lease;
 pub mod lvm;
 pub mod lvmlockd;

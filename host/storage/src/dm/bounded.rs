@@ -2,29 +2,25 @@
 //! that was killed never gives back, and a new table for I/O in flight. The call goes on in a thread of its own,
 //! and its device is left alone until it is back.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{
     Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, RegionMap, Sectors, Table,
 };
-use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
+use volward_ports::{Applied, Devices, LinkPath, PortResult};
+
+use crate::late::LateCalls;
 
 /// udev answers in a second or two; LVM's own commands may keep it busy for longer.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Devices of which a call is late.
-type Late = Arc<Mutex<BTreeSet<DeviceId>>>;
 
 /// The same devices, of which no call takes longer than the deadline.
 #[derive(Debug)]
 pub struct Bounded<D> {
     inner: Arc<D>,
-    late: Late,
-    deadline: Duration,
+    calls: LateCalls<DeviceId>,
 }
 
 impl<D: Devices + 'static> Bounded<D> {
@@ -33,8 +29,7 @@ impl<D: Devices + 'static> Bounded<D> {
     pub fn new(inner: D) -> Self {
         Self {
             inner: Arc::new(inner),
-            late: Late::default(),
-            deadline: DEADLINE,
+            calls: LateCalls::new("device", DEADLINE),
         }
     }
 
@@ -44,40 +39,10 @@ impl<D: Devices + 'static> Bounded<D> {
         id: DeviceId,
         call: impl FnOnce(&D) -> PortResult<T> + Send + 'static,
     ) -> PortResult<T> {
+        let inner = Arc::clone(&self.inner);
         let what = format!("{verb} device {id}");
-        if late(&self.late).contains(&id) {
-            return Err(PortError::Overloaded { what, waiting: 1 });
-        }
-        let (answer, answered) = sync_channel(1);
-        let (inner, set) = (Arc::clone(&self.inner), Arc::clone(&self.late));
-        let work = move || {
-            // Nobody waits any more after the deadline: the answer is dropped.
-            drop(answer.send(call(&inner)));
-            late(&set).remove(&id);
-        };
-        let thread = std::thread::Builder::new().name("device".into());
-        thread.spawn(work).map_err(|error| PortError::Io {
-            what: what.clone(),
-            reason: error.to_string(),
-        })?;
-        if let Ok(done) = answered.recv_timeout(self.deadline) {
-            return done;
-        }
-        let mut set = late(&self.late);
-        // Under the lock that the thread takes last: either the answer is there, or it is late.
-        if let Ok(done) = answered.try_recv() {
-            return done;
-        }
-        set.insert(id);
-        Err(PortError::Deadline {
-            what,
-            after: self.deadline,
-        })
+        self.calls.call(&id, what, move || call(&inner))
     }
-}
-
-fn late(set: &Late) -> std::sync::MutexGuard<'_, BTreeSet<DeviceId>> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<D: Devices + 'static> Devices for Bounded<D> {
@@ -176,6 +141,7 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 #[cfg(test)]
 mod tests {
     use volward_model::{DeviceRole, VolumeId};
+    use volward_ports::PortError;
 
     use super::*;
     use crate::fake::FakeCluster;
@@ -199,7 +165,7 @@ mod tests {
             let _until_then = hangs.recv();
         });
         let mut devices = Bounded::new(node);
-        devices.deadline = Duration::from_millis(100);
+        devices.calls = LateCalls::new("device", Duration::from_millis(100));
         let error = devices.remove(id("a")).unwrap_err();
         assert!(matches!(error, PortError::Deadline { .. }), "{error}");
         assert!(!error.needs_a_person(), "it is tried again");
