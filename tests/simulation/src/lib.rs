@@ -9,6 +9,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`lab`] | cluster, daemons, guests and what they wrote |
+//! | [`nodes`] | nodes whose daemons and power fail under a seed |
 //! | [`doubles`] | policy, clock, tasks and interruptions, to be broken by a test |
 //! | [`check`] | the invariants, over the whole cluster |
 //! | [`schedule`] | one thread at a time, chosen by a seed |
@@ -18,6 +19,7 @@
 pub mod check;
 pub mod doubles;
 pub mod lab;
+pub mod nodes;
 pub mod random;
 pub mod schedule;
 pub mod story;

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use volward_control::AttachRequest;
 use volward_control::ports::Clock;
-use volward_model::{DeviceRole, InstanceId, LeaseMode, MemberState, Purpose, VolumeRef};
+use volward_model::{DeviceRole, InstanceId, LeaseMode, Purpose, VolumeRef};
 use volward_plan::migrate::Job;
+use volward_simulation::nodes::{Nodes, seeds};
 use volward_simulation::random::Random;
-use volward_simulation::schedule::{Baton, Workers};
-use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance};
+use volward_simulation::{Lab, ask, check, detach_ask, disk, instance};
 use volward_storage::fake::FakeNode;
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
@@ -51,18 +51,11 @@ enum Doing {
 type Ended = Arc<Mutex<Vec<(usize, Doing, bool)>>>;
 
 struct Cluster {
-    lab: Lab,
-    baton: Arc<Baton>,
-    random: Random,
-    kernels: Vec<FakeNode>,
-    daemons: Vec<Daemon>,
-    /// The node without power, and the event at which it boots.
-    dark: Option<(usize, usize)>,
+    nodes: Nodes,
     guests: Vec<Guest>,
     ended: Ended,
     /// Starts that were granted and must not have been.
     wrong: Arc<Mutex<Vec<String>>>,
-    log: Vec<String>,
     moved: usize,
 }
 
@@ -75,68 +68,32 @@ impl Cluster {
             runs: None,
             busy: None,
         });
-        let baton = Baton::over(&lab.cluster);
-        let kernels = NODES.map(|n| lab.cluster.node(n)).to_vec();
-        let mut cluster = Self {
-            lab,
-            baton,
-            random: Random::new(seed),
-            kernels,
-            daemons: Vec::new(),
-            dark: None,
+        Self {
+            nodes: Nodes::start(lab, &NODES, Random::new(seed)),
             guests: guests.into(),
             ended: Arc::default(),
             wrong: Arc::default(),
-            log: Vec::new(),
             moved: 0,
-        };
-        for n in 0..NODES.len() {
-            let daemon = cluster.started(n);
-            cluster.daemons.push(daemon);
         }
-        cluster
-    }
-
-    fn started(&self, n: usize) -> Daemon {
-        let workers = Workers {
-            baton: self.baton.clone(),
-            node: NODES[n].to_owned(),
-        };
-        let daemon = self.lab.daemon(NODES[n], Some(Arc::new(workers)));
-        daemon.node.recover().unwrap();
-        daemon
-    }
-
-    fn is_dark(&self, n: usize) -> bool {
-        self.dark.is_some_and(|(dark, _)| dark == n)
     }
 
     fn event(&mut self, at: usize) {
-        if let Some((n, until)) = self.dark
-            && at >= until
-        {
-            self.boot(n);
-        }
+        self.nodes.boot(Some(at));
         self.hear_ended();
-        let n = self.random.below(NODES.len());
-        let g = self.random.below(self.guests.len());
-        let room = self.baton.alive(None).len() < AT_ONCE && !self.is_dark(n);
-        match self.random.below(100) {
+        let n = self.nodes.random.below(NODES.len());
+        let g = self.nodes.random.below(self.guests.len());
+        let room = self.nodes.baton.alive(None).len() < AT_ONCE && !self.nodes.is_dark(n);
+        match self.nodes.random.below(100) {
             0..6 if room => self.begin(g, n),
             6 if room => self.stop(g),
             7 | 8 if room => self.start_elsewhere(g, n),
-            9..20 if room => self.daemons[n].node.follow_migrations(),
+            9..20 if room => self.nodes.daemons[n].node.follow_migrations(),
             20..24 => self.write(g),
-            24 if !self.is_dark(n) && self.random.below(4) == 0 => self.crash(n),
-            25 if self.dark.is_none() && self.random.below(8) == 0 => self.cut(n, at),
-            _ => self.step(),
-        }
-    }
-
-    fn step(&mut self) {
-        let alive = self.baton.alive(None);
-        if let Some(worker) = self.random.pick(&alive) {
-            self.baton.step(*worker);
+            24 if !self.nodes.is_dark(n) && self.nodes.random.below(4) == 0 => self.crash(n),
+            25 if self.nodes.dark.is_none() && self.nodes.random.below(8) == 0 => self.cut(n, at),
+            _ => {
+                self.nodes.step();
+            }
         }
     }
 
@@ -150,7 +107,7 @@ impl Cluster {
             None => Doing::Starts,
             Some(source) => {
                 let job = Job::MigratingOut { since: None };
-                self.kernels[source].set_job(guest.instance, job);
+                self.nodes.kernels[source].set_job(guest.instance, job);
                 Doing::Arrives
             }
         };
@@ -168,10 +125,11 @@ impl Cluster {
             purpose,
             ..ask(guest.instance, &[disk(&guest.volume)])
         };
-        self.log
+        self.nodes
+            .log
             .push(format!("{doing:?} {} on {}", guest.volume, NODES[n]));
-        let (node, ended) = (self.daemons[n].node.clone(), self.ended.clone());
-        self.baton.start(NODES[n], move || {
+        let (node, ended) = (self.nodes.daemons[n].node.clone(), self.ended.clone());
+        self.nodes.baton.start(NODES[n], move || {
             let granted = node.attach(&request).is_ok();
             ended.lock().unwrap().push((g, doing, granted));
         });
@@ -180,11 +138,12 @@ impl Cluster {
     fn release(&mut self, g: usize, n: usize) {
         let guest = &mut self.guests[g];
         guest.busy = Some((Doing::Goes, n));
-        self.log
+        self.nodes
+            .log
             .push(format!("release {} on {}", guest.volume, NODES[n]));
-        let (node, ended) = (self.daemons[n].node.clone(), self.ended.clone());
+        let (node, ended) = (self.nodes.daemons[n].node.clone(), self.ended.clone());
         let request = detach_ask(guest.instance);
-        self.baton.start(NODES[n], move || {
+        self.nodes.baton.start(NODES[n], move || {
             let done = node.detach(&request).is_ok();
             ended.lock().unwrap().push((g, Doing::Goes, done));
         });
@@ -205,11 +164,11 @@ impl Cluster {
             return;
         }
         let request = ask(guest.instance, &[disk(&guest.volume)]);
-        let (node, wrong) = (self.daemons[n].node.clone(), self.wrong.clone());
+        let (node, wrong) = (self.nodes.daemons[n].node.clone(), self.wrong.clone());
         let said = format!("{} was started on {} too", guest.volume, NODES[n]);
         let busy = self.ended.clone();
         self.guests[g].busy = Some((Doing::Starts, n));
-        self.baton.start(NODES[n], move || {
+        self.nodes.baton.start(NODES[n], move || {
             if node.attach(&request).is_ok() {
                 wrong.lock().unwrap().push(said);
             }
@@ -226,7 +185,7 @@ impl Cluster {
                 continue;
             };
             // A node that has died meanwhile runs nothing.
-            let dark = self.dark.is_some_and(|(dark, _)| dark == n);
+            let dark = self.nodes.is_dark(n);
             match doing {
                 Doing::Starts if granted && !dark => guest.runs = Some(n),
                 // The hook notes what it could not deliver, and it is done later.
@@ -246,9 +205,9 @@ impl Cluster {
             }
             return;
         };
-        self.kernels[source].set_job(guest.instance, Job::None);
+        self.nodes.kernels[source].set_job(guest.instance, Job::None);
         match granted {
-            true if self.random.below(3) > 0 => {
+            true if self.nodes.random.below(3) > 0 => {
                 guest.runs = Some(n);
                 self.moved += 1;
                 self.release(g, source);
@@ -261,28 +220,22 @@ impl Cluster {
     /// A guest writes, and must be able to.
     fn write(&mut self, g: usize) {
         let guest = &self.guests[g];
-        let Some(n) = guest.runs.filter(|n| !self.is_dark(*n)) else {
+        let Some(n) = guest.runs.filter(|n| !self.nodes.is_dark(*n)) else {
             return;
         };
-        let what = (self.random.next_number() % 32, self.random.next_number());
-        let written = self
-            .lab
-            .write(&self.kernels[n], guest.volume.id, guest.instance, what);
+        let what = (
+            self.nodes.random.next_number() % 32,
+            self.nodes.random.next_number(),
+        );
+        let written = self.nodes.lab.write(
+            &self.nodes.kernels[n],
+            guest.volume.id,
+            guest.instance,
+            what,
+        );
         if let Err(error) = written {
             let said = format!("{} cannot write on {}: {error}", guest.volume, NODES[n]);
             self.wrong.lock().unwrap().push(said);
-        }
-    }
-
-    fn end_workers(&self, n: usize) {
-        loop {
-            let alive = self.baton.alive(Some(NODES[n]));
-            if alive.is_empty() {
-                return;
-            }
-            for worker in alive {
-                self.baton.step(worker);
-            }
         }
     }
 
@@ -299,46 +252,31 @@ impl Cluster {
             }
             self.guests[g].busy = None;
             if let (Doing::Arrives, Some(source)) = (doing, self.guests[g].runs) {
-                self.kernels[source].set_job(self.guests[g].instance, Job::None);
+                self.nodes.kernels[source].set_job(self.guests[g].instance, Job::None);
             }
-            if self.guests[g].runs != Some(n) && !self.is_dark(n) {
+            if self.guests[g].runs != Some(n) && !self.nodes.is_dark(n) {
                 self.release(g, n);
             }
         }
     }
 
     fn crash(&mut self, n: usize) {
-        self.log
-            .push(format!("kill -9 of the daemon on {}", NODES[n]));
-        self.kernels[n].crash();
-        self.end_workers(n);
-        self.daemons[n] = self.started(n);
+        self.nodes.kill(n);
         self.forget(n);
     }
 
     fn cut(&mut self, n: usize, at: usize) {
-        self.log.push(format!("power cut of {}", NODES[n]));
-        self.kernels[n].power_cut();
-        self.end_workers(n);
-        self.lab.journal(NODES[n]).forget_marks();
-        self.dark = Some((n, at + self.random.below(120)));
+        let until = at + self.nodes.random.below(120);
+        self.nodes.cut(n, until);
         for guest in self.guests.iter_mut().filter(|g| g.runs == Some(n)) {
             guest.runs = None;
-            self.kernels[n].set_job(guest.instance, Job::None);
+            self.nodes.kernels[n].set_job(guest.instance, Job::None);
         }
         self.forget(n);
     }
 
-    fn boot(&mut self, n: usize) {
-        self.log.push(format!("{} boots", NODES[n]));
-        self.lab.cluster.set_member(NODES[n], MemberState::Dead);
-        self.kernels[n].boot();
-        self.daemons[n] = self.started(n);
-        self.dark = None;
-    }
-
     fn wrong(&self) -> Vec<String> {
-        let mut wrong = check::always(&self.lab, &self.kernels);
+        let mut wrong = check::always(&self.nodes.lab, &self.nodes.kernels);
         wrong.extend(self.wrong.lock().unwrap().clone());
         for guest in &self.guests {
             let id = guest.volume.id;
@@ -347,7 +285,7 @@ impl Cluster {
                 let mut devices = kernel.devices().into_iter();
                 devices.any(|d| d.volume == id && d.role == role)
             };
-            let having: Vec<&FakeNode> = self.kernels.iter().filter(has).collect();
+            let having: Vec<&FakeNode> = self.nodes.kernels.iter().filter(has).collect();
             let shared = |kernel: &&FakeNode| {
                 let mut leases = kernel.leases_held().into_iter();
                 leases.any(|lease| lease == (id, LeaseMode::Shared))
@@ -363,39 +301,37 @@ impl Cluster {
     fn settle(&mut self) {
         for _ in 0..REST {
             self.hear_ended();
-            if self.baton.alive(None).is_empty() && self.ended.lock().unwrap().is_empty() {
+            if self.nodes.baton.alive(None).is_empty() && self.ended.lock().unwrap().is_empty() {
                 return;
             }
-            self.step();
+            self.nodes.step();
         }
-        panic!("it never comes to rest: {:#?}", self.log);
+        panic!("it never comes to rest: {:#?}", self.nodes.log);
     }
 
     /// Everything that was begun ends, and the daemons have looked.
     fn rest(&mut self) {
-        if let Some((n, _)) = self.dark {
-            self.boot(n);
-        }
+        self.nodes.boot(None);
         for _ in 0..8 {
             self.settle();
-            for daemon in &self.daemons {
+            for daemon in &self.nodes.daemons {
                 daemon.node.follow_migrations();
             }
-            self.lab.cluster.clock().sleep(Duration::from_secs(1));
+            self.nodes.lab.cluster.clock().sleep(Duration::from_secs(1));
         }
         self.settle();
     }
 
     fn wrong_at_rest(&self) -> Vec<String> {
         let mut wrong = self.wrong();
-        for daemon in &self.daemons {
-            wrong.extend(check::settled(&self.lab, daemon));
+        for daemon in &self.nodes.daemons {
+            wrong.extend(check::settled(&self.nodes.lab, daemon));
         }
         for guest in &self.guests {
-            for (n, daemon) in self.daemons.iter().enumerate() {
+            for (n, daemon) in self.nodes.daemons.iter().enumerate() {
                 let attachments = daemon.node.attachments();
                 let own = attachments.iter().find(|a| a.instance == guest.instance);
-                let leases = self.kernels[n].leases_held();
+                let leases = self.nodes.kernels[n].leases_held();
                 let lease = leases.iter().find(|(v, _)| *v == guest.volume.id);
                 let lease = lease.map(|(_, mode)| *mode);
                 let is_right = match own {
@@ -426,8 +362,8 @@ fn run(seed: u64) -> (Vec<String>, usize) {
         cluster.event(at);
         let wrong = cluster.wrong();
         if !wrong.is_empty() {
-            cluster.log.extend(wrong);
-            return (cluster.log, 0);
+            cluster.nodes.log.extend(wrong);
+            return (cluster.nodes.log, 0);
         }
     }
     cluster.rest();
@@ -435,21 +371,14 @@ fn run(seed: u64) -> (Vec<String>, usize) {
     if wrong.is_empty() {
         return (wrong, cluster.moved);
     }
-    cluster.log.push("at rest:".into());
-    cluster.log.extend(wrong);
-    (cluster.log, 0)
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    cluster.nodes.log.push("at rest:".into());
+    cluster.nodes.log.extend(wrong);
+    (cluster.nodes.log, 0)
 }
 
 #[test]
 fn i7_one_node_has_a_guests_volume_under_every_seed() {
-    let seeds = match number("VOLWARD_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("VOLWARD_SEEDS").unwrap_or(60),
-    };
+    let seeds = seeds(60);
     let (mut moved, count) = (0, seeds.clone().count());
     for seed in seeds {
         let (wrong, of_run) = run(seed);

@@ -14,15 +14,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use volward_model::{
-    Access, AttachmentState, CopyMode, MemberState, Sharing, VolumeName, VolumeRef,
-};
+use volward_model::{Access, AttachmentState, CopyMode, Sharing, VolumeName, VolumeRef};
+use volward_simulation::nodes::{Nodes, seeds};
 use volward_simulation::random::Random;
-use volward_simulation::schedule::{Baton, Workers};
-use volward_simulation::{
-    Daemon, Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared,
-};
-use volward_storage::fake::FakeNode;
+use volward_simulation::{Lab, Say, ask, check, detach_ask, disk, instance, read_only, shared};
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 const EVENTS: usize = 400;
@@ -34,16 +29,9 @@ const AT_ONCE: usize = 6;
 const REST: usize = 60_000;
 
 struct Cluster {
-    lab: Lab,
-    baton: Arc<Baton>,
-    random: Random,
+    nodes: Nodes,
     /// By what they are called now. The last is asked for by nobody.
     volumes: Vec<VolumeRef>,
-    kernels: Vec<FakeNode>,
-    daemons: Vec<Daemon>,
-    /// The node without power, and the event at which it boots.
-    dark: Option<(usize, usize)>,
-    log: Vec<String>,
     /// Names in attach requests that have not ended: whoever has such a name when it is looked up
     /// is the one asked for.
     asked: Arc<Mutex<Vec<VolumeName>>>,
@@ -65,82 +53,50 @@ impl Cluster {
         let names = ["a", "b", "bystander"];
         let [a, b, bystander] = names.map(|name| lab.volume(name));
         let volumes = vec![a, b, lab.shareable("c"), bystander];
-        let baton = Baton::over(&lab.cluster);
-        let kernels = NODES.map(|n| lab.cluster.node(n)).to_vec();
-        let mut cluster = Self {
-            lab,
-            baton,
-            random,
+        Self {
+            nodes: Nodes::start(lab, &NODES, random),
             volumes,
-            kernels,
-            daemons: Vec::new(),
-            dark: None,
-            log: Vec::new(),
             asked: Arc::default(),
             attached: Arc::default(),
-        };
-        for n in 0..NODES.len() {
-            let daemon = cluster.started(n);
-            cluster.daemons.push(daemon);
         }
-        cluster
-    }
-
-    fn started(&self, n: usize) -> Daemon {
-        let workers = Workers {
-            baton: self.baton.clone(),
-            node: NODES[n].to_owned(),
-        };
-        let daemon = self.lab.daemon(NODES[n], Some(Arc::new(workers)));
-        daemon.node.recover().unwrap();
-        daemon
-    }
-
-    fn is_dark(&self, n: usize) -> bool {
-        self.dark.is_some_and(|(dark, _)| dark == n)
     }
 
     fn event(&mut self, at: usize) {
-        if let Some((n, until)) = self.dark
-            && at >= until
-        {
-            self.boot(n);
-        }
-        let n = self.random.below(NODES.len());
-        let room = self.baton.alive(None).len() < AT_ONCE;
-        match self.random.below(100) {
-            0..6 if room && !self.is_dark(n) => self.attach(n),
-            6..10 if room && !self.is_dark(n) => self.detach(n),
+        self.nodes.boot(Some(at));
+        let n = self.nodes.random.below(NODES.len());
+        let room = self.nodes.baton.alive(None).len() < AT_ONCE;
+        match self.nodes.random.below(100) {
+            0..6 if room && !self.nodes.is_dark(n) => self.attach(n),
+            6..10 if room && !self.nodes.is_dark(n) => self.detach(n),
             10..18 => self.write(n),
-            18 if !self.is_dark(n) && self.random.below(3) == 0 => self.crash(n),
+            18 if !self.nodes.is_dark(n) && self.nodes.random.below(3) == 0 => self.nodes.kill(n),
             20 | 21 => self.rename(),
-            19 if self.dark.is_none() && self.random.below(3) == 0 => self.cut(n, at),
+            19 if self.nodes.dark.is_none() && self.nodes.random.below(3) == 0 => self.cut(n, at),
             _ => {
-                let alive = self.baton.alive(None);
-                if let Some(worker) = self.random.pick(&alive) {
-                    self.baton.step(*worker);
-                }
+                self.nodes.step();
             }
         }
     }
 
     fn attach(&mut self, n: usize) {
-        let guest = instance(u8::try_from(self.random.below(4)).unwrap() + 1);
-        let first = self.random.below(3);
-        let mut disks = vec![match (first, self.random.below(3)) {
+        let guest = instance(u8::try_from(self.nodes.random.below(4)).unwrap() + 1);
+        let first = self.nodes.random.below(3);
+        let mut disks = vec![match (first, self.nodes.random.below(3)) {
             (2, 0) => shared(&self.volumes[2]),
             (2, 1) => read_only(&self.volumes[2]),
             _ => disk(&self.volumes[first]),
         }];
-        if self.random.below(3) == 0 {
+        if self.nodes.random.below(3) == 0 {
             disks.push(disk(&self.volumes[(first + 1) % 3]));
         }
-        self.log.push(format!("attach {guest} on {}", NODES[n]));
-        let (node, request) = (self.daemons[n].node.clone(), ask(guest, &disks));
+        self.nodes
+            .log
+            .push(format!("attach {guest} on {}", NODES[n]));
+        let (node, request) = (self.nodes.daemons[n].node.clone(), ask(guest, &disks));
         let (attached, asked) = (self.attached.clone(), self.asked.clone());
         let names = request.disks.iter().map(|disk| disk.volume.clone());
         asked.lock().unwrap().extend(names);
-        self.baton.start(NODES[n], move || {
+        self.nodes.baton.start(NODES[n], move || {
             if node.attach(&request).is_ok() {
                 attached.fetch_add(1, Ordering::SeqCst);
             }
@@ -153,27 +109,31 @@ impl Cluster {
     }
 
     fn detach(&mut self, n: usize) {
-        let guest = instance(u8::try_from(self.random.below(4)).unwrap() + 1);
-        self.log.push(format!("detach {guest} on {}", NODES[n]));
-        let node = self.daemons[n].node.clone();
-        self.baton
+        let guest = instance(u8::try_from(self.nodes.random.below(4)).unwrap() + 1);
+        self.nodes
+            .log
+            .push(format!("detach {guest} on {}", NODES[n]));
+        let node = self.nodes.daemons[n].node.clone();
+        self.nodes
+            .baton
             .start(NODES[n], move || drop(node.detach(&detach_ask(guest))));
     }
 
     /// An administrator gives an LV another name: one nobody has, whoever had it before.
     fn rename(&mut self) {
         let names = ["a", "b", "c", "bystander", "x", "y"];
-        let at = self.random.below(self.volumes.len());
-        let Some(to) = self.random.pick(&names).copied() else {
+        let at = self.nodes.random.below(self.volumes.len());
+        let Some(to) = self.nodes.random.pick(&names).copied() else {
             return;
         };
         let looked_for = |name: &VolumeName| name.as_str() == to;
         if at == BYSTANDER && self.asked.lock().unwrap().iter().any(looked_for) {
             return;
         }
-        let renamed = self.lab.cluster.rename(&self.volumes[at], to);
+        let renamed = self.nodes.lab.cluster.rename(&self.volumes[at], to);
         if renamed != self.volumes[at] {
-            self.log
+            self.nodes
+                .log
                 .push(format!("{} becomes {renamed}", self.volumes[at]));
         }
         self.volumes[at] = renamed;
@@ -183,7 +143,7 @@ impl Cluster {
     fn touched(&self) -> Vec<String> {
         let bystander = &self.volumes[BYSTANDER];
         let mut wrong = Vec::new();
-        for kernel in &self.kernels {
+        for kernel in &self.nodes.kernels {
             if kernel.active().contains(&bystander.id) {
                 wrong.push(format!("{} has {bystander} active", kernel.name()));
             }
@@ -192,10 +152,10 @@ impl Cluster {
                 wrong.push(format!("{} has the lease of {bystander}", kernel.name()));
             }
         }
-        if self.lab.cluster.contents(bystander.id) != self.lab.expected(bystander.id) {
+        if self.nodes.lab.cluster.contents(bystander.id) != self.nodes.lab.expected(bystander.id) {
             wrong.push(format!("somebody wrote to {bystander}"));
         }
-        if !self.lab.cluster.tags(bystander).is_empty() {
+        if !self.nodes.lab.cluster.tags(bystander).is_empty() {
             wrong.push(format!("somebody tagged {bystander}"));
         }
         wrong
@@ -203,64 +163,39 @@ impl Cluster {
 
     /// A guest that has a disk writes to it.
     fn write(&mut self, n: usize) {
-        let writers: Vec<_> = self.daemons[n]
+        let writers: Vec<_> = self.nodes.daemons[n]
             .node
             .attachments()
             .into_iter()
             .filter(|a| a.access == Access::ReadWrite && a.state == AttachmentState::Attached)
             .collect();
-        let Some(writer) = self.random.pick(&writers) else {
+        let Some(writer) = self.nodes.random.pick(&writers) else {
             return;
         };
         let (volume, guest) = (writer.volume.id, writer.instance);
-        let write = (self.random.next_number() % 32, self.random.next_number());
+        let write = (
+            self.nodes.random.next_number() % 32,
+            self.nodes.random.next_number(),
+        );
         // A detach may have taken the device already.
-        drop(self.lab.write(&self.kernels[n], volume, guest, write));
-    }
-
-    fn end_workers(&self, n: usize) {
-        // In turn: one may wait for what another one does.
-        loop {
-            let alive = self.baton.alive(Some(NODES[n]));
-            if alive.is_empty() {
-                return;
-            }
-            for worker in alive {
-                self.baton.step(worker);
-            }
-        }
-    }
-
-    fn crash(&mut self, n: usize) {
-        self.log
-            .push(format!("kill -9 of the daemon on {}", NODES[n]));
-        self.kernels[n].crash();
-        self.end_workers(n);
-        self.daemons[n] = self.started(n);
+        drop(
+            self.nodes
+                .lab
+                .write(&self.nodes.kernels[n], volume, guest, write),
+        );
     }
 
     fn cut(&mut self, n: usize, at: usize) {
-        self.log.push(format!("power cut of {}", NODES[n]));
-        self.kernels[n].power_cut();
-        self.end_workers(n);
-        self.lab.journal(NODES[n]).forget_marks();
-        self.dark = Some((n, at + self.random.below(80)));
-    }
-
-    fn boot(&mut self, n: usize) {
-        self.log.push(format!("{} boots", NODES[n]));
-        self.lab.cluster.set_member(NODES[n], MemberState::Dead);
-        self.kernels[n].boot();
-        self.daemons[n] = self.started(n);
-        self.dark = None;
+        let until = at + self.nodes.random.below(80);
+        self.nodes.cut(n, until);
     }
 
     fn wrong(&self, deep: bool) -> Vec<String> {
-        let mut wrong = check::always(&self.lab, &self.kernels);
+        let mut wrong = check::always(&self.nodes.lab, &self.nodes.kernels);
         wrong.extend(self.touched());
         let mut writers = [0; 3];
-        for (n, daemon) in self.daemons.iter().enumerate() {
-            if self.is_dark(n) {
+        for (n, daemon) in self.nodes.daemons.iter().enumerate() {
+            if self.nodes.is_dark(n) {
                 continue;
             }
             for attachment in daemon.node.attachments() {
@@ -275,11 +210,11 @@ impl Cluster {
                 }
             }
             if deep {
-                let settling = !self.baton.alive(Some(NODES[n])).is_empty();
+                let settling = !self.nodes.baton.alive(Some(NODES[n])).is_empty();
                 let data = if settling {
                     Vec::new()
                 } else {
-                    check::data(&self.lab, daemon)
+                    check::data(&self.nodes.lab, daemon)
                 };
                 wrong.extend(data);
             }
@@ -291,20 +226,16 @@ impl Cluster {
     }
 
     fn one_writer(&self) -> bool {
-        self.lab.policy.says() == Say::OneWriter
+        self.nodes.lab.policy.says() == Say::OneWriter
     }
 
     /// Everything that was begun ends.
     fn rest(&mut self) {
-        if let Some((n, _)) = self.dark {
-            self.boot(n);
-        }
+        self.nodes.boot(None);
         for _ in 0..REST {
-            let alive = self.baton.alive(None);
-            let Some(worker) = self.random.pick(&alive) else {
+            if !self.nodes.step() {
                 return;
-            };
-            self.baton.step(*worker);
+            }
         }
         panic!("it never comes to rest");
     }
@@ -317,37 +248,30 @@ fn run(seed: u64) -> (Vec<String>, usize) {
         cluster.event(at);
         let wrong = cluster.wrong(at % 16 == 0);
         if !wrong.is_empty() {
-            cluster.log.extend(wrong);
-            return (cluster.log, 0);
+            cluster.nodes.log.extend(wrong);
+            return (cluster.nodes.log, 0);
         }
     }
     cluster.rest();
     let attached = cluster.attached.load(Ordering::SeqCst);
-    let daemons = cluster.daemons.iter();
+    let daemons = cluster.nodes.daemons.iter();
     let wrong: Vec<String> = daemons
         .flat_map(|d| {
-            let recorded = check::on_record(&cluster.lab, d.kernel.name().as_str());
-            [check::settled(&cluster.lab, d), recorded].concat()
+            let recorded = check::on_record(&cluster.nodes.lab, d.kernel.name().as_str());
+            [check::settled(&cluster.nodes.lab, d), recorded].concat()
         })
         .collect();
     if wrong.is_empty() {
         return (wrong, attached);
     }
-    cluster.log.push("at rest:".into());
-    cluster.log.extend(wrong);
-    (cluster.log, attached)
-}
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+    cluster.nodes.log.push("at rest:".into());
+    cluster.nodes.log.extend(wrong);
+    (cluster.nodes.log, attached)
 }
 
 #[test]
 fn invariants_hold_under_every_seed() {
-    let seeds = match number("VOLWARD_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("VOLWARD_SEEDS").unwrap_or(100),
-    };
+    let seeds = seeds(100);
     let mut granted = 0;
     let count = seeds.clone().count();
     for seed in seeds {
