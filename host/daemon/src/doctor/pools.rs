@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::{LeaseStatus, PortResult};
+use volward_control::ports::PortResult;
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 
 use super::{bad, fine, groups, refusing};
@@ -25,10 +25,6 @@ pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
         .map(|who| provider(&pool.name, who, pool.provider.is_some()));
     [devices, state].into_iter().chain(provider).collect()
 }
-
-/// What waits for lvmlockd where volwardd takes the leases.
-pub(super) const WAITS_DIRECT: &str = "local copies, and volumes that are neither linear nor striped, are neither \
-                                       attached nor detached";
 
 /// Who serves a shared pool's leases, and why: `named`, whether volward.toml says so.
 fn provider(pool: &PoolName, provider: Provider, named: bool) -> DoctorCheck {
@@ -200,34 +196,6 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
     }
 }
 
-/// Leases that belong to an lvmlockd that has died: until a new one adopts them, no lease can be taken or given up
-/// through it. volwardd's own are none of them: it adopts these itself.
-pub(super) fn orphans(pool: &PoolSection, status: &LeaseStatus) -> Option<DoctorCheck> {
-    // Of a lockspace that fails volwardd has let its own go, and what to do is said of the lockspace.
-    if status.freshness.is_failing() {
-        return None;
-    }
-    let count = status.held.values().filter(|lease| lease.orphan).count();
-    let (waits, all_wait) = match pool.provider() {
-        Some(Provider::Direct) => (WAITS_DIRECT, false),
-        Some(Provider::Lvmlockd) | None => ("nothing is attached or detached", true),
-    };
-    let orphaned = bad(
-        &format!("leases of {}", pool.name),
-        DoctorVerdict::Failed,
-        format!("{count} belong to an lvmlockd that has died: {waits} until one adopts them"),
-        "restart lvmlockd with --adopt 1 (systemctl edit lvmlockd, systemctl restart lvmlockd); \
-         guests go on meanwhile",
-    );
-    (count > 0).then(|| {
-        if all_wait {
-            refusing(orphaned)
-        } else {
-            orphaned
-        }
-    })
-}
-
 fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
     let check = format!("local pool {pool}");
     match info {
@@ -322,45 +290,6 @@ mod tests {
             (&DoctorVerdict::Warning.into(), slot)
         );
         assert!(!dead.refuses_read_write, "{dead:?}");
-    }
-
-    #[test]
-    fn orphaned_leases_refuse_and_the_remedy_is_adoption() {
-        let status = |orphan| {
-            let lease = volward_model::HeldLease {
-                mode: volward_model::LeaseMode::Exclusive,
-                version: 1,
-                orphan,
-            };
-            LeaseStatus {
-                held: [("a".repeat(32).parse().unwrap(), lease)].into(),
-                by_hand: [].into(),
-                watchdog_armed: true,
-                freshness: volward_control::ports::Freshness::Unknown,
-                generation: None,
-            }
-        };
-        let pool = |provider| PoolSection {
-            name: "vg0".parse().unwrap(),
-            kind: PoolKind::Shared,
-            devices_file: None,
-            provider: Some(provider),
-            wipe: None,
-        };
-        let direct = orphans(&pool(Provider::Direct), &status(true)).unwrap();
-        assert!(!direct.refuses_read_write, "{direct:?}");
-        assert!(direct.found.contains("local copies"), "{direct:?}");
-        let pool = pool(Provider::Lvmlockd);
-        assert_eq!(orphans(&pool, &status(false)), None);
-        let found = orphans(&pool, &status(true)).unwrap();
-        assert!(found.refuses_read_write, "{found:?}");
-        assert!(found.remedy.unwrap().contains("--adopt 1"));
-        let mut failing = status(true);
-        failing.freshness = volward_control::ports::Freshness::Renewed {
-            ago: std::time::Duration::from_secs(60),
-            expires_after: std::time::Duration::from_secs(80),
-        };
-        assert_eq!(orphans(&pool, &failing), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_model::PoolName;
 
-use super::{bad, copies, in_pool, lvm, pools, refusing};
+use super::{bad, copies, in_pool, leases, lvm, pools, refusing};
 use crate::config::{PoolKind, PoolSection};
 use crate::looks::{Look, Work};
 use crate::wiring::Daemon;
@@ -65,7 +65,7 @@ fn at_pool(daemon: &Arc<Daemon>, pool: &PoolSection) -> Work<Looked> {
             let mut checks = pools::examine(&of, &pool);
             // That it cannot be asked is among the checks already.
             let status = of.leases.status(&pool.name).ok();
-            checks.extend(status.and_then(|status| pools::orphans(&pool, &status)));
+            checks.extend(status.and_then(|status| leases::orphans(&pool, &status)));
             let checks = checks.into_iter();
             Looked {
                 checks: checks.map(|check| in_pool(check, &pool.name)).collect(),

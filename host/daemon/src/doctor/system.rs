@@ -7,7 +7,7 @@ use volward_folder::Folder;
 use volward_storage::exec::Tools;
 use volward_storage::probe::Probes;
 
-use super::pools::WAITS_DIRECT;
+use super::leases::WAITS_DIRECT;
 use super::{bad, fine, refusing};
 use crate::config::{PoolSection, Provider};
 use crate::wiring::Daemon;

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{get, post};
 use axum::{Router, middleware};
-use schemars::generate::SchemaGenerator;
-use schemars::{JsonSchema, Schema};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
@@ -26,138 +24,12 @@ use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::{attach, decisions, explain, fence, operations, policies, recover, views};
 
-/// One entry of the table.
-pub(super) struct Route {
-    pub(super) path: &'static str,
-    pub(super) method: &'static str,
-    pub(super) summary: &'static str,
-    pub(super) action: Action,
-    waits: Waits,
-    pub(super) query: &'static [Parameter],
-    pub(super) body: Option<MakeSchema>,
-    pub(super) reply: MakeSchema,
-    handler: MethodRouter<Shared>,
-}
-
-/// What a request may have to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    /// Nothing but memory.
-    Never,
-    /// A look at pools, files or logs: it has one of its role's places.
-    ToLook,
-    /// Changes in pools: its handler takes a place in each.
-    InPools,
-}
-
 mod rejections;
+mod route;
 
 use rejections::{other_method, plain_rejections};
-
-type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
-
-/// A query parameter.
-pub(super) struct Parameter {
-    pub(super) name: &'static str,
-    pub(super) is_required: bool,
-    pub(super) is_in_path: bool,
-    pub(super) meaning: &'static str,
-    pub(super) takes: MakeSchema,
-}
-
-const fn parameter<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
-    Parameter {
-        name,
-        is_required: false,
-        is_in_path: false,
-        meaning,
-        takes: schema::<T>,
-    }
-}
-
-const fn required<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
-    Parameter {
-        is_required: true,
-        ..parameter::<T>(name, meaning)
-    }
-}
-
-const fn in_path<T: JsonSchema>(name: &'static str, meaning: &'static str) -> Parameter {
-    Parameter {
-        is_in_path: true,
-        ..required::<T>(name, meaning)
-    }
-}
-
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-/// A route that is asked for; whoever may look may ask.
-fn reads<T: JsonSchema>(
-    path: &'static str,
-    summary: &'static str,
-    query: &'static [Parameter],
-    handler: MethodRouter<Shared>,
-) -> Route {
-    Route {
-        path,
-        method: "get",
-        summary,
-        action: Action::Look,
-        waits: Waits::ToLook,
-        query,
-        body: None,
-        reply: schema::<T>,
-        handler,
-    }
-}
-
-/// A route that is told something, by whoever may administer.
-fn does<B: JsonSchema, T: JsonSchema>(
-    path: &'static str,
-    summary: &'static str,
-    handler: MethodRouter<Shared>,
-) -> Route {
-    let body: MakeSchema = schema::<B>;
-    Route {
-        path,
-        method: "post",
-        summary,
-        action: Action::Administer,
-        waits: Waits::ToLook,
-        query: &[],
-        body: Some(body),
-        reply: schema::<T>,
-        handler,
-    }
-}
-
-impl Route {
-    /// The same for whoever may have something else done.
-    fn for_whoever_may(self, action: Action) -> Self {
-        Self { action, ..self }
-    }
-
-    /// The same, where all is said by the path; a body is not looked at.
-    fn without_body(self) -> Self {
-        Self { body: None, ..self }
-    }
-
-    /// The same, where it waits for something else.
-    fn waiting(self, waits: Waits) -> Self {
-        Self { waits, ..self }
-    }
-
-    /// What a request with that query may have to wait for.
-    fn waits_for(&self, query: Option<&str>) -> Waits {
-        // The whole cluster's attachments are read from the registry.
-        match query.is_some_and(|query| query.contains("all=true")) {
-            true => Waits::ToLook,
-            false => self.waits,
-        }
-    }
-}
+pub(super) use route::{Parameter, Route};
+use route::{Waits, does, in_path, parameter, reads, required};
 
 /// Everything that is served but the document itself.
 pub(super) fn table() -> Vec<Route> {
