@@ -99,6 +99,9 @@ pub enum ControlError {
     },
 }
 
+/// With this code the baseline policy denies what somebody else has.
+const IN_USE: &str = "in-use";
+
 /// A node that does not renew its lease on a pool's lockspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SilentNode {
@@ -120,9 +123,10 @@ impl ControlError {
     pub(crate) fn because_of(self, node: Option<SilentNode>) -> Self {
         let Some(node) = node else { return self };
         match self {
+            // Of what is denied for another reason the node is no cause, and its end no way out.
             Self::Denied {
                 request, denials, ..
-            } => Self::Denied {
+            } if denials.first().is_some_and(|(_, d)| d.code == IN_USE) => Self::Denied {
                 request,
                 denials,
                 silent: Some(node),

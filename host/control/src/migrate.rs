@@ -195,6 +195,22 @@ impl Migrate {
         Ok(())
     }
 
+    /// The migration is over: the lease is what the volume needs without it, and then the mark goes. `false`: not yet, and the
+    /// next look tries again. Where another node has the volume still, sanlock says no.
+    fn is_over(&self, attachment: &StoredAttachment) -> bool {
+        let volume = &attachment.volume;
+        let mode = self.needed(attachment.key(), None);
+        if let Err(error) = self.convert(volume, mode) {
+            tracing::debug!(%volume, %error, "not this node's alone yet");
+            return false;
+        }
+        if let Err(error) = self.mark(attachment, None) {
+            self.unrecorded(attachment, &error);
+            return false;
+        }
+        true
+    }
+
     /// Where that fails it is written again by whoever tries again what failed.
     fn show(&self, pool: &PoolName, what: &'static str) {
         if let Err(error) = self.state.write_slot(pool) {

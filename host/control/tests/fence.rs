@@ -521,9 +521,12 @@ fn of_a_node_that_is_silent_it_is_said_since_when_and_when_its_volumes_are_free(
     let (code, message) = refused(&refusal);
     assert_eq!(code, "held-elsewhere");
     assert!(message.ends_with(said), "{message}");
-    lab.policy.say(Say::Deny);
+    lab.policy.say(Say::DenyInUse);
     let denied = start(1).unwrap_err();
     assert!(denied.to_string().ends_with(said), "{denied}");
+    lab.policy.say(Say::Deny);
+    let otherwise = start(1).unwrap_err();
+    assert_eq!(otherwise.to_string(), "the test says no");
 
     // Dead: its volumes are free, and those are not whose data is only there.
     lab.policy.say(Say::AsAsked);

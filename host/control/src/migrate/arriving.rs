@@ -4,7 +4,7 @@ use volward_model::{AttachmentState, PoolName};
 
 use super::Migrate;
 use crate::observe::Correspondence;
-use crate::ports::{Event, Migration, StoredAttachment};
+use crate::ports::{Event, Migration};
 
 impl Migrate {
     /// What no other node shows any more becomes this node's alone. A node that is dead shows nothing;
@@ -22,25 +22,13 @@ impl Migrate {
             let Some(guard) = self.take(&attachment) else {
                 continue;
             };
-            self.arrive(&attachment);
+            if self.is_over(&attachment) {
+                self.ports.events.tell(&Event::Arrived {
+                    volume: attachment.volume.clone(),
+                    instance: attachment.instance,
+                });
+            }
             drop(guard);
         }
-    }
-
-    fn arrive(&self, attachment: &StoredAttachment) {
-        let volume = &attachment.volume;
-        let mode = self.needed(attachment.key(), None);
-        if let Err(error) = self.convert(volume, mode) {
-            tracing::debug!(%volume, %error, "not this node's alone yet");
-            return;
-        }
-        if let Err(error) = self.mark(attachment, None) {
-            self.unrecorded(attachment, &error);
-            return;
-        }
-        self.ports.events.tell(&Event::Arrived {
-            volume: volume.clone(),
-            instance: attachment.instance,
-        });
     }
 }

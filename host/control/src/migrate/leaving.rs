@@ -134,18 +134,11 @@ impl Migrate {
         drop(guard);
     }
 
-    /// Where the destination has it still, sanlock says no, and the next look tries again.
     fn take_back(&self, attachment: &StoredAttachment) {
+        if !self.is_over(attachment) {
+            return;
+        }
         let volume = &attachment.volume;
-        let mode = self.needed(attachment.key(), None);
-        if let Err(error) = self.convert(volume, mode) {
-            tracing::debug!(%volume, %error, "not taken back yet");
-            return;
-        }
-        if let Err(error) = self.mark(attachment, None) {
-            self.unrecorded(attachment, &error);
-            return;
-        }
         self.show(&volume.pool, "that a volume is not shared any more");
         self.ports.events.tell(&Event::TakenBack {
             volume: volume.clone(),

@@ -31,6 +31,8 @@ pub enum Say {
     Reversed,
     /// A denial of the whole request.
     Deny,
+    /// The same, in the baseline's word for what somebody else has.
+    DenyInUse,
     /// One writer of a shared volume in the cluster at a time, any number of readers.
     OneWriter,
 }
@@ -116,6 +118,7 @@ impl Policy for FakePolicy {
                 Combined::Granted(answer)
             }
             Say::Deny => denied("no", "the test says no".to_owned()),
+            Say::DenyInUse => denied("in-use", "somebody has it".to_owned()),
             Say::OneWriter => one_writer(facts, answer),
             Say::Copy(mode) => with_copies(answer, mode, None),
             Say::CopyWithin(mode, in_flight) => with_copies(answer, mode, Some(in_flight)),
