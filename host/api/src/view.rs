@@ -237,6 +237,22 @@ pub struct SetHomeRequest {
     /// What the tag said when the way out was printed; where it says something else by now, nothing is
     /// changed.
     pub instead_of: String,
+    /// Why; needed where the copy of a node that is gone is given up. Up to 200 characters of it stay with the
+    /// volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// `POST /v1/recover/discard`: removes a copy on this node that was given up. Answers with what the witnesses say
+/// then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DiscardCopyRequest {
+    /// The volume, as `POOL/NAME`.
+    pub volume: String,
+    /// LV UUID of the copy, as a way out names it.
+    pub copy: String,
 }
 
 /// `GET /v1/recover?volume=POOL/NAME`: where a volume's data is, told by every witness that this

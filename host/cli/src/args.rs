@@ -73,6 +73,12 @@ pub(crate) enum Command {
         /// What the home tag said when the way out was printed
         #[arg(long, value_name = "HOME", requires = "set_home")]
         instead_of: Option<String>,
+        /// Why; needed where the copy of a node that is gone is given up
+        #[arg(long, value_name = "REASON", requires = "set_home")]
+        because: Option<String>,
+        /// Remove a copy on this node that was given up while the node was away
+        #[arg(long, value_name = "COPY", conflicts_with = "set_home")]
+        discard: Option<String>,
     },
     /// The decisions this node made
     #[command(subcommand)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, ClientError, DetachRequest, ExplainQuery, FenceRequest, PolicyState,
-    PolicyView, PoolInitRequest, RollbackRequest, SetHomeRequest, UnfenceRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, DiscardCopyRequest, ExplainQuery,
+    FenceRequest, PolicyState, PolicyView, PoolInitRequest, RollbackRequest, SetHomeRequest,
+    UnfenceRequest, VolumeSetRequest,
 };
 
 use crate::args::{
@@ -66,13 +67,21 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             volume,
             set_home,
             instead_of,
+            because,
+            discard,
         } => {
-            let heard = match set_home.zip(instead_of) {
-                None => client.recover(&volume.pool, &volume.volume)?,
-                Some((home, instead_of)) => client.set_home(&SetHomeRequest {
-                    volume: format!("{}/{}", volume.pool, volume.volume),
+            let named = format!("{}/{}", volume.pool, volume.volume);
+            let heard = match (set_home.zip(instead_of), discard) {
+                (None, None) => client.recover(&volume.pool, &volume.volume)?,
+                (Some((home, instead_of)), _) => client.set_home(&SetHomeRequest {
+                    volume: named,
                     home,
                     instead_of,
+                    because,
+                })?,
+                (None, Some(copy)) => client.discard_copy(&DiscardCopyRequest {
+                    volume: named,
+                    copy,
                 })?,
             };
             answer(json, &heard, show::recover)?;

@@ -48,6 +48,7 @@ pub use detach::{DetachDone, DetachRequest, NotAfter};
 pub use error::ControlError;
 pub use node::Node;
 pub use operate::{OperationAsked, OperationRequest};
+pub use pools::SaidBy;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView, Fenced, Operated};
 pub use views::{Elsewhere, PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use volward_model::{Home, InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
+use volward_model::{
+    Home, InstanceId, LvUuid, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName,
+};
 
 use volward_plan::witness::Testimony;
 
@@ -16,7 +18,7 @@ use crate::fence::Fence;
 use crate::migrate::Migrate;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::operate::Operate;
-use crate::pools::Pools;
+use crate::pools::{Pools, SaidBy};
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
 use crate::recover::{Recovered, Recovery};
 use crate::retry::Retries;
@@ -270,16 +272,34 @@ impl Node {
     /// still leaves that choice.
     ///
     /// # Errors
-    /// If it does not, or the tag says something else than `found` by now; nothing is changed then.
+    /// If it does not, or the tag says something else than `found` by now; nothing is changed then. If a copy
+    /// would be given up without a reason.
     pub fn set_home(
+        &self,
+        request: RequestId,
+        of: (&PoolName, &VolumeName),
+        found: &Home,
+        right: &Home,
+        said: &SaidBy,
+    ) -> Result<(), ControlError> {
+        self.pools.set_home(request, of, found, right, said)
+    }
+
+    /// Removes a copy on this node that was given up while the node was away, and what a guest wrote to it. It is
+    /// cleared away in the background, or with the attachment that had it.
+    ///
+    /// # Errors
+    /// If it was not given up, or is in use; or as storage fails.
+    pub fn discard_copy(
         &self,
         request: RequestId,
         pool: &PoolName,
         name: &VolumeName,
-        found: &Home,
-        right: &Home,
+        copy: LvUuid,
     ) -> Result<(), ControlError> {
-        self.pools.set_home(request, pool, name, found, right)
+        let volume = self.pools.discard_copy(request, pool, name, copy)?;
+        self.recovery.clear_discarded(&volume);
+        Ok(())
     }
 
     /// How a pool's registry is laid out, for those who look after it.

@@ -26,6 +26,7 @@ use crate::state::{State, own_of};
 mod alone;
 mod correspondence;
 mod names;
+mod owner;
 mod snapshot;
 mod traces;
 

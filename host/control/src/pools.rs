@@ -13,8 +13,8 @@ use crate::engine::Engine;
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
 use crate::ports::{
-    Applied, Event, Events, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE, Registry,
-    Volumes,
+    Applied, Clock, Event, Events, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE,
+    Registry, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::State;
@@ -23,9 +23,11 @@ mod home;
 mod silent;
 mod troubles;
 
+pub use home::SaidBy;
 pub use troubles::SlotTrouble;
 
 needs!(PoolsPorts {
+    clock: Clock,
     events: Events,
     volumes: Volumes,
     leases: Leases,

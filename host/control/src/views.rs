@@ -168,7 +168,12 @@ impl Views {
             .observer
             .alone(request, pool, name, "hearing the witnesses")?;
         let home = home_of(&alone.info).map_err(|refusal| refuse(request, refusal))?;
-        Ok(testimony(&self.settings.node, &home, &alone.seen))
+        Ok(testimony(
+            &self.settings.node,
+            &home,
+            &alone.seen,
+            &alone.owner,
+        ))
     }
 
     /// Volumes of the pool that an operator should look at, because of where their data is; none if

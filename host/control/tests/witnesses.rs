@@ -8,7 +8,7 @@
 )]
 
 use volward_control::ports::{Devices, Leases, Volumes};
-use volward_control::{ControlError, VolumeTrouble};
+use volward_control::{ControlError, SaidBy, VolumeTrouble};
 use volward_model::home::HomeState;
 use volward_model::{
     AttachmentState, Bytes, CopyMode, DeviceId, DeviceRole, Home, LeaseMode, RequestId, VolumeRef,
@@ -156,7 +156,14 @@ fn the_home_that_a_person_says_is_right_is_compared_with_the_witnesses_again() {
     let [right] = &heard.homes[..] else {
         panic!("{heard:?}")
     };
-    let set = |right: &Home| n1.node.set_home(request, pool, name, &Home::POOL, right);
+    let said = SaidBy {
+        uid: 0,
+        because: None,
+    };
+    let set = |right: &Home| {
+        n1.node
+            .set_home(request, (pool, name), &Home::POOL, right, &said)
+    };
     let refused = |right: &Home| match set(right).unwrap_err() {
         ControlError::Refused { refusal, .. } => {
             assert_eq!(refusal.code, RefusalCode::HomeChanged);

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
 //! | [`copy`] | what a copy's LV says of itself |
+//! | [`given_up`] | copies that a person has said count no more |
 //! | [`device`] | device-mapper devices of ours and their tables |
 //! | [`regions`] | which regions of a clone are in its destination |
 //! | [`handover`] | the files that hook and daemon leave for each other |
@@ -18,6 +19,7 @@
 
 pub mod copy;
 pub mod device;
+pub mod given_up;
 pub mod handover;
 pub mod regions;
 pub mod slot;
@@ -29,6 +31,7 @@ pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,
     Table,
 };
+pub use given_up::GivenUp;
 pub use regions::RegionMap;
 pub use slot::{
     CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,

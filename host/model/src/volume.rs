@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::given_up::GivenUp;
 use crate::home::Home;
 use crate::ids::{NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
 use crate::units::Bytes;
@@ -120,6 +121,11 @@ impl VolumeInfo {
     #[must_use]
     pub fn shareable(&self) -> bool {
         self.tags.iter().any(|tag| tag == SHAREABLE_TAG)
+    }
+
+    /// The copies of it that were given up.
+    pub fn given_up(&self) -> impl Iterator<Item = GivenUp> {
+        GivenUp::of_tags(self.tags.iter().map(String::as_str))
     }
 
     /// The mark of an operation that makes it, deletes it or grows it; `None` of a volume that is whole.

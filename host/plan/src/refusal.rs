@@ -85,6 +85,8 @@ codes! {
     Contradiction => "contradiction",
     /// What a person says of the home was printed for witnesses that say something else by now.
     HomeChanged => "home-changed",
+    /// A copy is to be given up, and nobody says why.
+    NoReason => "no-reason",
     /// The local pool cannot be read, and a copy in it may have the data.
     LocalPoolUnreadable => "local-pool-unreadable",
     /// What is left of a copy that was written back cannot be removed.

@@ -6,8 +6,8 @@
 //! the copy's own tags are compared. Where they contradict each other, nothing is done to the data.
 
 use volward_model::{
-    AttachmentState, Bytes, CopyLv, CopyStage, DeviceInfo, DeviceRole, Home, HomeState, InstanceId,
-    NodeName,
+    AttachmentState, Bytes, CopyLv, CopyStage, DeviceInfo, DeviceRole, GivenUp, Home, HomeState,
+    InstanceId, NodeName,
 };
 
 use crate::input::{LocalCopies, VolumeInput};
@@ -127,7 +127,10 @@ fn in_pool(home: &Home, seen: &VolumeInput) -> Result<Verdict, Vec<String>> {
     let mut against: Vec<String> = copies
         .iter()
         .filter(|copy| !returned(copy))
-        .map(|copy| format!("the home is {home}, and this node has the copy {copy}"))
+        .map(|copy| match given_up(seen, copy) {
+            Some(said) => format!("the home is {home}; the copy {copy}, was {said} and is kept"),
+            None => format!("the home is {home}, and this node has the copy {copy}"),
+        })
         .collect();
     if copies.is_empty() {
         against.extend(loaded.iter().map(|device| {
@@ -252,8 +255,17 @@ fn loaded(seen: &VolumeInput) -> impl Iterator<Item = &DeviceInfo> {
         .filter(|d| d.target.is_some())
 }
 
+/// What a person said of a copy that this node has.
+fn given_up(seen: &VolumeInput, copy: &CopyLv) -> Option<GivenUp> {
+    seen.info.given_up().find(|said| said.copy == copy.lv)
+}
+
+mod discard;
+mod elsewhere;
 mod ways_out;
 
+pub use discard::may_discard;
+pub use elsewhere::Owner;
 pub use ways_out::{Testimony, Witness, choose, testimony};
 
 #[cfg(test)]

@@ -1026,6 +1026,11 @@ fn rules() -> Vec<Case> {
             Refusal::mark_in_use(&volume().info.volume),
         ),
         (
+            Code::NoReason,
+            "a copy is given up without a reason",
+            Refusal::no_reason(&volume().info.volume),
+        ),
+        (
             Code::HomeChanged,
             "a command that was printed before",
             Refusal::home_changed(&volume().info.volume, "the witnesses agree now"),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use volward_model::{
-    DeviceId, InstanceId, LeaseMode, PoolName, RequestId, VolumeId, VolumeOperation, VolumeRef,
+    DeviceId, Home, InstanceId, LeaseMode, LvUuid, PoolName, RequestId, VolumeId, VolumeOperation,
+    VolumeRef,
 };
 
 use super::journal::JournalEntry;
@@ -95,6 +96,16 @@ pub enum Event {
     WriteBackBegun { volume: VolumeRef },
     /// A copy was written back: the shared volume is current.
     WriteBackDone { volume: VolumeRef },
+    /// A person said that the copy which the home named counts no more: its node is `gone`, a sentence.
+    CopyGivenUp {
+        volume: VolumeRef,
+        home: Home,
+        gone: String,
+        uid: u32,
+        because: String,
+    },
+    /// A copy that was given up is removed for good, as a person said.
+    CopyDiscarded { volume: VolumeRef, copy: LvUuid },
     /// What is left of an earlier copy is being removed.
     ClearedAway { volume: VolumeRef },
     /// A copy had trouble; it is tried again.

@@ -23,9 +23,9 @@ use crate::attach::{
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
 use crate::view::{
-    AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
-    FenceReply, FenceRequest, HydrationView, PolicyView, RecoverReply, RollbackRequest,
-    SetHomeRequest, StatusReply, UnfenceRequest,
+    AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DiscardCopyRequest, DoctorReply,
+    ExplainReply, FenceReply, FenceRequest, HydrationView, PolicyView, RecoverReply,
+    RollbackRequest, SetHomeRequest, StatusReply, UnfenceRequest,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
@@ -281,6 +281,14 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn set_home(&self, request: &SetHomeRequest) -> Reply<RecoverReply> {
         self.post("/v1/recover/home", request)
+    }
+
+    /// `POST /v1/recover/discard`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn discard_copy(&self, request: &DiscardCopyRequest) -> Reply<RecoverReply> {
+        self.post("/v1/recover/discard", request)
     }
 
     /// `GET /v1/decisions`.

@@ -2,6 +2,7 @@
 
 use volward_model::{PoolName, RequestId, VolumeId, VolumeInfo, VolumeName};
 use volward_plan::VolumeInput;
+use volward_plan::witness::Owner;
 
 use super::Observer;
 use crate::error::{ControlError, storage};
@@ -11,6 +12,8 @@ use crate::state::TurnGuard;
 pub(crate) struct Alone<'a> {
     pub(crate) info: VolumeInfo,
     pub(crate) seen: VolumeInput,
+    /// Of the node that has the copy which the home names.
+    pub(crate) owner: Owner,
     /// Its turn; given back when this is dropped.
     _turn: TurnGuard<'a, VolumeId>,
 }
@@ -41,9 +44,15 @@ impl Observer {
         let snapshot = self.snapshot(pool).map_err(failed)?;
         let info = self.find(&snapshot.info, name)?.clone();
         let seen = self.volume_input(&snapshot, &info).map_err(failed)?;
+        let now_ms = self.ports.clock.now_ms();
+        let owner = match info.home() {
+            Ok(home) => snapshot.owner(&home, &info, &self.settings.node, now_ms),
+            Err(_) => Owner::Here,
+        };
         Ok(Alone {
             info,
             seen,
+            owner,
             _turn: turn,
         })
     }

@@ -227,6 +227,21 @@ impl Recovery {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Has what is left of a copy that was discarded removed, unless an attachment goes with it: a detach does it
+    /// then.
+    pub(crate) fn clear_discarded(&self, volume: &VolumeRef) {
+        let table = self.state.attachment_table();
+        let attached = table.of_volume(volume.id).next().is_some();
+        drop(table);
+        if attached || !self.state.owed().touching(&[volume.id]).is_empty() {
+            return;
+        }
+        self.copies.start_write_backs([DueWriteBack {
+            entry: None,
+            volume: volume.clone(),
+        }]);
+    }
+
     /// A lease that is held here says that somebody had the volume, whatever the records say. Where
     /// a device of ours that nobody had open stood on it, it goes with that device; where nothing
     /// explains it, its holder may be a guest on the LV itself.

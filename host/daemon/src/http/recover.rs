@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use uuid::Uuid;
-use volward_api::{Heard, ProblemCode, RecoverReply, SetHomeRequest, Witness};
-use volward_model::{Home, PoolName, RequestId, VolumeName};
+use volward_api::{DiscardCopyRequest, Heard, ProblemCode, RecoverReply, SetHomeRequest, Witness};
+use volward_control::SaidBy;
+use volward_model::{Home, LvUuid, PoolName, RequestId, VolumeName};
 use volward_plan::witness::{Testimony, Verdict, Witness as Said};
 
 use super::Peer;
@@ -52,8 +53,41 @@ pub(super) async fn set_home(
             %request, volume = body.volume, %right, %found, uid = caller.uid, origin = ?caller.origin,
             "set home"
         );
-        let set = daemon.node.set_home(request, &pool, &name, &found, &right);
+        let said = SaidBy {
+            uid: caller.uid,
+            because: body.because,
+        };
+        let set = daemon
+            .node
+            .set_home(request, (&pool, &name), &found, &right, &said);
         set.inspect_err(|error| tracing::warn!(%request, %error, "set home"))
+            .map_err(Failure::without_record)?;
+        let testimony = daemon.node.testimony(request, &pool, &name);
+        let testimony = testimony.map_err(Failure::without_record)?;
+        Ok(reply(body.volume, testimony))
+    });
+    places::within(place, work).await
+}
+
+pub(super) async fn discard(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<DiscardCopyRequest>,
+) -> Result<Json<RecoverReply>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    let (pool, name) = volume(&body.volume)?;
+    let copy: LvUuid = parse(&body.copy)?;
+    let pools = [pool.clone()].into();
+    let place = daemon.places.in_pools(&pools, patience).await?;
+    let work = blocking(move || {
+        let request = RequestId(Uuid::new_v4());
+        tracing::warn!(
+            %request, volume = body.volume, %copy, uid = caller.uid, origin = ?caller.origin, "discard copy"
+        );
+        let discarded = daemon.node.discard_copy(request, &pool, &name, copy);
+        discarded
+            .inspect_err(|error| tracing::warn!(%request, %error, "discard copy"))
             .map_err(Failure::without_record)?;
         let testimony = daemon.node.testimony(request, &pool, &name);
         let testimony = testimony.map_err(Failure::without_record)?;

@@ -9,11 +9,11 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
-    DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
-    FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply, OperationView,
-    PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply, RollbackRequest, Said,
-    SetHomeRequest, StatusReply, UnfenceRequest, VolumeCreateRequest, VolumeDeleteRequest,
-    VolumeExtendRequest, VolumeReply, VolumeSetRequest, VolumeView,
+    DecisionReply, DecisionsReply, DetachReply, DetachRequest, DiscardCopyRequest, DoctorReply,
+    ExplainReply, FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply,
+    OperationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply,
+    RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply, VolumeSetRequest, VolumeView,
 };
 use volward_plan::Action;
 
@@ -196,6 +196,12 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/recover/home",
             "Replace a volume's home tag by another one, if the witnesses still leave that choice",
             post(recover::set_home),
+        )
+        .waiting(Waits::InPools),
+        does::<DiscardCopyRequest, RecoverReply>(
+            "/v1/recover/discard",
+            "Remove a copy on this node that was given up while the node was away",
+            post(recover::discard),
         )
         .waiting(Waits::InPools),
         reads::<DecisionsReply>(

@@ -96,7 +96,8 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
                 false => format!(
                     "no guest there has it: where one has just stopped, the write-back begins by itself; else \
                      check that node {node} is up (`volward pool ls`), then start its guest there, or attach \
-                     and detach the volume there, which writes the copy back"
+                     and detach the volume there, which writes the copy back; where the node is gone for good, \
+                     `volward recover {name}` says what is left"
                 ),
             };
             let message = format!(
@@ -108,7 +109,10 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
             // Its slot is gone with its node: then waiting does not help.
             let silent = match seen.progress {
                 Some(_) => String::new(),
-                None => format!(", which reports no progress: check that node {node} is up"),
+                None => format!(
+                    ", which reports no progress: check that node {node} is up; where it is gone for good, `volward \
+                     recover {name}` says what is left"
+                ),
             };
             let message = format!(
                 "{name} is being written back from node {node}{progress}{silent}; ask again when it \

@@ -204,6 +204,15 @@ impl Refusal {
         Self::of(RefusalCode::HomeChanged, volume, message)
     }
 
+    /// A copy is to be given up without a reason, which whoever finds it later would look for.
+    #[must_use]
+    pub fn no_reason(volume: &VolumeRef) -> Self {
+        let message = format!(
+            "giving up the copy of {volume} loses what a guest wrote to it; say why, with `--because REASON`"
+        );
+        Self::of(RefusalCode::NoReason, volume, message)
+    }
+
     /// A volume group that cannot become a pool; `found` says how it is locked instead.
     #[must_use]
     pub fn not_shared(pool: &PoolName, found: &str) -> Self {

@@ -272,7 +272,7 @@ fn the_size_of_a_clone_is_the_one_its_copy_was_made_with() {
 
 #[test]
 fn a_person_is_told_what_each_witness_says_and_which_tag_would_be_right() {
-    let told = |home: &Home, seen: &VolumeInput| testimony(&node("n1"), home, seen);
+    let told = |home: &Home, seen: &VolumeInput| testimony(&node("n1"), home, seen, &Owner::Here);
     let lost = told(&home(HomeState::Pool, 0), &with_copy(used(4)));
     assert!(matches!(lost.verdict, Verdict::Contradict(_)));
     let tag = home(split("n1"), 4).tag();
@@ -319,7 +319,7 @@ fn what_was_printed_for_other_witnesses_is_refused() {
     let (pool, here) = (home(HomeState::Pool, 0), home(split("n1"), 4));
     let volume = seen().info.volume;
     let said = |home: &Home, seen: &VolumeInput, found: &Home, right: &Home| {
-        let heard = testimony(&node("n1"), home, seen);
+        let heard = testimony(&node("n1"), home, seen, &Owner::Here);
         choose(&heard, home, &volume, found, right).map_err(|refusal| {
             assert_eq!(refusal.code, RefusalCode::HomeChanged);
             refusal.message
@@ -356,4 +356,33 @@ fn what_was_printed_for_other_witnesses_is_refused() {
     assert!(said(&pool, &elsewhere, &pool, &here).is_err());
     // Something that nobody printed.
     assert!(said(&pool, &copied, &pool, &home(split("n1"), 5)).is_err());
+}
+
+#[test]
+fn what_is_on_another_node_is_given_up_only_where_that_node_is_gone() {
+    let seen = seen();
+    let gone = Owner::Gone("the data is on n2, which is dead".to_owned());
+    let lives = Owner::MayLive("the data is on n2, which may be alive".to_owned());
+    let at = home(split("n2"), 3);
+    let heard = testimony(&node("n1"), &at, &seen, &gone);
+    assert_eq!(heard.homes, [home(HomeState::Pool, 5)]);
+    assert!(
+        heard.ways_out[1].contains("--set-home pool:::5 --instead-of split:n2:")
+            && heard.ways_out[1].contains(" --because REASON`;"),
+        "{:?}",
+        heard.ways_out
+    );
+    let heard = testimony(&node("n1"), &at, &seen, &lives);
+    assert_eq!(heard.homes, []);
+    assert!(
+        heard.ways_out[0].contains("written back there"),
+        "{heard:?}"
+    );
+    // Half written back, the pool's own content is neither.
+    let half = HomeState::Returning {
+        node: node("n2"),
+        copy: lv('c'),
+    };
+    let heard = testimony(&node("n1"), &home(half, 4), &seen, &gone);
+    assert!(heard.ways_out[1].contains("partly"), "{heard:?}");
 }

@@ -7,7 +7,8 @@ use volward_model::{
     AttachmentState, Bytes, CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName, VolumeRef,
 };
 
-use super::{Verdict, copies, weigh};
+use super::elsewhere::{self, Owner};
+use super::{Verdict, copies, given_up, weigh};
 use crate::input::{LocalCopies, VolumeInput};
 use crate::refusal::Refusal;
 
@@ -45,10 +46,11 @@ pub struct Testimony {
 
 /// Hears all witnesses of one volume.
 #[must_use]
-pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput) -> Testimony {
+pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput, owner: &Owner) -> Testimony {
     let verdict = weigh(node, home, seen);
+    let (elsewhere, homes_elsewhere) = elsewhere::ways_out(home, seen, owner);
     let ways_out = match &verdict {
-        Verdict::Agree => Vec::new(),
+        Verdict::Agree => elsewhere,
         Verdict::Leftovers => vec![format!(
             "the next attach of {} on this node, or the next start of volwardd, removes what is left",
             seen.info.volume
@@ -58,7 +60,8 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput) -> Testimony 
     };
     let homes = match &verdict {
         Verdict::Contradict(_) => homes(node, home, seen),
-        _ => Vec::new(),
+        Verdict::Agree => homes_elsewhere,
+        Verdict::Leftovers | Verdict::Silent(_) => Vec::new(),
     };
     Testimony {
         verdict,
@@ -89,7 +92,7 @@ pub fn choose(
     if !heard.homes.contains(right) {
         let now = match &heard.verdict {
             Verdict::Contradict(_) => "that home is not among the ways out now",
-            Verdict::Agree => "the witnesses agree now",
+            Verdict::Agree => "the witnesses agree now, and its node may be alive",
             Verdict::Leftovers => "the data is home now, and something is left of a copy",
             Verdict::Silent(_) => "the local pool cannot be read now",
         };
@@ -99,7 +102,7 @@ pub fn choose(
 }
 
 /// The command that says so: it is refused once it is not true any more.
-fn command(volume: &VolumeRef, found: &Home, right: &Home) -> String {
+pub(super) fn command(volume: &VolumeRef, found: &Home, right: &Home) -> String {
     let words = |home: &Home| home.tag().trim_start_matches(HOME_TAG_PREFIX).to_owned();
     format!(
         "`volward recover {volume} --set-home {} --instead-of {}`",
@@ -152,6 +155,12 @@ fn ways_out(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<String> {
     ways.extend(devices_in_use(seen));
     let here = home.copy().is_some_and(|(owner, _)| owner == node);
     for copy in copies(seen) {
+        if given_up(seen, copy).is_some() {
+            ways.push(format!(
+                "if nothing in the copy is missed: `volward recover {} --discard {}` removes it for good",
+                seen.info.volume, copy.lv
+            ));
+        }
         ways.extend(right_home(node, home, seen, copy));
     }
     if here && copies(seen).next().is_none() {
@@ -259,7 +268,7 @@ fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -
     ))
 }
 
-fn pool_after(home: &Home) -> Home {
+pub(super) fn pool_after(home: &Home) -> Home {
     Home {
         state: HomeState::Pool,
         generation: home.generation + 2,

@@ -45,6 +45,12 @@ impl Events for EventLog {
             Event::HydrationComplete { volume } => info!(%volume, "hydrated; the clone is linear now"),
             Event::WriteBackBegun { volume } => info!(%volume, "writing back"),
             Event::WriteBackDone { volume } => info!(%volume, "written back"),
+            Event::CopyGivenUp { volume, home, gone, uid, because } => warn!(
+                %volume, was = %home, %gone, uid, %because, "the copy was given up"
+            ),
+            Event::CopyDiscarded { volume, copy } => {
+                warn!(%volume, %copy, "a copy that was given up is removed");
+            }
             Event::ClearedAway { volume } => warn!(%volume, "clearing away what is left of an earlier copy"),
             Event::CopyTrouble { volume, returning: true, trouble } =>
                 warn!(%volume, %trouble, "write-back; trying again"),

@@ -64,6 +64,7 @@ fn who_may_do_what_is_as_reviewed() {
             "get /v1/explain, explain: root, openstack, nova, cinder",
             "get /v1/recover, look: root, openstack, nova, cinder, monitoring",
             "post /v1/recover/home, administer: root",
+            "post /v1/recover/discard, administer: root",
             "get /v1/decisions, administer: root",
             "get /v1/decisions/record, administer: root",
             "get /v1/doctor, look: root, openstack, nova, cinder, monitoring",
