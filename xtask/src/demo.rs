@@ -2,6 +2,7 @@
 //! prompt is what the command above it really said; a chapter that goes otherwise than told ends
 //! the demo with an error.
 
+mod nodes;
 mod stage;
 mod story;
 

@@ -6,6 +6,7 @@ mod beside;
 mod corpus;
 mod crowded;
 mod figure;
+mod migrate;
 mod native;
 mod on_node;
 mod record;
@@ -65,15 +66,18 @@ enum Part {
     Start,
     /// A local copy's hydration, on a node
     Hydration,
+    /// A live migration, between nodes
+    Migrate,
 }
 
-const ON_NODE: [Part; 6] = [
+const ON_NODE: [Part; 7] = [
     Part::Attach,
     Part::Storm,
     Part::Many,
     Part::Crowded,
     Part::Start,
     Part::Hydration,
+    Part::Migrate,
 ];
 
 /// Measures and prints.
@@ -138,6 +142,9 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
     }
     if wanted(Part::Hydration) {
         figures.push(on_node::hydration(&volward)?);
+    }
+    if wanted(Part::Migrate) {
+        figures.extend(migrate::measure(&volward)?);
     }
     Ok(figures)
 }

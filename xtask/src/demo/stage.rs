@@ -65,7 +65,8 @@ impl<'a> Stage<'a> {
 
     /// Repeats a command until it says `word`, and shows the last time.
     pub(super) fn until(&self, node: u8, command: &str, word: &str) -> Result<()> {
-        let patience = Duration::from_secs(90);
+        // sanlock counts a node as dead 68 s after its last renewal with the lab's I/O timeout.
+        let patience = Duration::from_secs(180);
         let mut last = None;
         self.volward.wait(
             node,

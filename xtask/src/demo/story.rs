@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use volward_system::guest::{Guest, Wish};
 use volward_system::volward::{POLICIES, content};
 
+use super::nodes;
 use super::stage::Stage;
 
 /// A chapter: what it shows, and how it is shown.
@@ -19,6 +20,14 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         elsewhere,
     ),
     ("A policy of your own decides", policy),
+    (
+        "A guest moves to the other node while it writes",
+        nodes::moves,
+    ),
+    (
+        "A node that loses the LUN is cut off, and its guest starts elsewhere",
+        nodes::lost,
+    ),
 ];
 
 /// Bytes a second of the LUN while a copy is to be looked at: 96 MiB in some 20 s.
