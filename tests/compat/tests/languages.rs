@@ -39,11 +39,17 @@ fn built() -> Vec<(&'static str, Vec<u8>)> {
     files.map(read).into()
 }
 
+/// One test for both: compiling the component that has Python in it takes a minute.
 #[test]
-fn all_languages_answer_alike() {
+fn all_languages_answer_alike_and_name_the_same_keys() {
+    let desk = Desk::new();
+    answer_alike(&desk);
+    name_the_same_keys(&desk);
+}
+
+fn answer_alike(desk: &Desk) {
     let file = root().join("examples/quiet-hours/scenarios/quiet-hours.jsonl");
     let scenarios = scenario::read(&file).unwrap();
-    let desk = Desk::new();
     let mut wrong = Vec::new();
     for (language, component) in built() {
         for scenario in &scenarios {
@@ -64,9 +70,7 @@ fn all_languages_answer_alike() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-#[test]
-fn all_languages_name_the_same_keys() {
-    let desk = Desk::new();
+fn name_the_same_keys(desk: &Desk) {
     let config = [("hours", "22-24"), ("maxsize", "1GiB")];
     let config: BTreeMap<String, String> = config
         .into_iter()
