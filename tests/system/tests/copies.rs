@@ -17,9 +17,12 @@ use std::time::Instant;
 
 use volward_system::sight::Sight;
 #[cfg(feature = "long")]
-use volward_system::{ClusterSpec, volward::Setup};
+use volward_system::{
+    Cluster, ClusterSpec, Node,
+    volward::{Setup, content},
+};
 
-use copy::{Fixture, INSTANCE, MIB, PATIENCE, SLOW, ready};
+use copy::{Fixture, INSTANCE, MIB, OTHER, PATIENCE, SLOW, ready};
 
 mod copy;
 
@@ -161,26 +164,36 @@ fn a_copy_takes_from_the_lun_what_it_gives_and_leaves_sanlock_its_part() {
     }
 }
 
+/// A node of the lab boots with a fresh root; a real one keeps these folders.
+#[cfg(feature = "long")]
+const KEPT: &str = "etc/volward etc/lvm/devices var/lib/volward";
+/// Makes room for them.
+#[cfg(feature = "long")]
+const KEEP: &str = "lvcreate -qq -n keep -L 64M local";
+
+#[cfg(feature = "long")]
+fn cut_power(node: &Node) {
+    let keep = format!("tar -C / -cf /dev/local/keep {KEPT} && sync");
+    node.run_ok(&keep).unwrap();
+    node.kill().unwrap();
+}
+
+#[cfg(feature = "long")]
+fn boot(cluster: &Cluster, fixture: &Fixture<'_>) {
+    cluster.rejoin(1, &ClusterSpec::default()).unwrap();
+    let restore = "lvchange -ay local/model local/keep && tar -C / -xf /dev/local/keep";
+    fixture.one().run_ok(restore).unwrap();
+    fixture.volward.install_node(1, &Setup::default()).unwrap();
+}
+
 #[cfg(feature = "long")]
 #[test]
 fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     let cluster = ready();
     let fixture = Fixture::begin(&cluster);
     let (one, guest) = (fixture.one(), &fixture.guest);
-    one.run_ok("lvcreate -qq -n keep -L 64M local").unwrap();
-    // A node of the lab boots with a fresh root; a real one keeps these folders.
-    let folders = "etc/volward etc/lvm/devices var/lib/volward";
-    let cut_power = || {
-        let keep = format!("tar -C / -cf /dev/local/keep {folders} && sync");
-        one.run_ok(&keep).unwrap();
-        one.kill().unwrap();
-    };
-    let boot = || {
-        cluster.rejoin(1, &ClusterSpec::default()).unwrap();
-        one.run_ok("lvchange -ay local/model local/keep && tar -C / -xf /dev/local/keep")
-            .unwrap();
-        fixture.volward.install_node(1, &Setup::default()).unwrap();
-    };
+    one.run_ok(KEEP).unwrap();
+    let boot = || boot(&cluster, &fixture);
 
     one.slow_lun(SLOW).unwrap();
     fixture.hold_hydration();
@@ -189,7 +202,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     fixture.write(0xbb, (30 << 20) + 4096, 512);
     fixture.flush();
     fixture.is_under_way("hydrating");
-    cut_power();
+    cut_power(one);
     // Until sanlock counts node 1 dead, what its slot says holds. Then the lease is free; the tag is
     // not.
     fixture.is_refused(2, "in-use", &["node1", INSTANCE]);
@@ -210,8 +223,92 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     fixture.hold_write_back();
     guest.stop(one).unwrap();
     fixture.wait_home("returning:node1");
-    cut_power();
+    cut_power(one);
     fixture.is_refused(2, "returning", &["node1"]);
     boot();
     fixture.comes_home_whole();
+}
+
+/// The command that a way out names, between its backticks.
+#[cfg(feature = "long")]
+fn command(heard: &serde_json::Value, with: &str) -> String {
+    println!("{heard:#}");
+    let ways = heard["ways_out"].as_array().unwrap();
+    let way = ways.iter().filter_map(|way| way.as_str());
+    let way = way.filter(|way| way.contains(with)).next_back().unwrap();
+    let command = way.split('`').nth(1).unwrap();
+    command.strip_prefix("volward ").unwrap().to_owned()
+}
+
+/// The node seemed to be gone for good, and comes back with a copy that somebody has given up.
+#[cfg(feature = "long")]
+#[test]
+fn i19_a_copy_that_was_given_up_is_kept_by_the_node_that_comes_back_and_never_written_home() {
+    let cluster = ready();
+    let fixture = Fixture::begin(&cluster);
+    let volward = &fixture.volward;
+    let (one, two, guest) = (fixture.one(), fixture.two(), &fixture.guest);
+    one.run_ok(KEEP).unwrap();
+    one.slow_lun(SLOW).unwrap();
+    fixture.hold_hydration();
+    guest.start(one).unwrap();
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    fixture.flush();
+    fixture.is_under_way("hydrating");
+    let heard = || volward.json(2, "recover vg0/disk").unwrap();
+    assert!(!heard().to_string().contains("--because"));
+    cut_power(one);
+    fixture.is_soon_refused(2, "home-elsewhere");
+    fixture.is_refused(2, "home-elsewhere", &["volward recover"]);
+
+    let command_there = command(&heard(), "--because REASON");
+    let without = command_there.replace(" --because REASON", "");
+    assert_eq!(volward.problem(2, &without).unwrap()["code"], "no-reason");
+    let with = command_there.replace("REASON", "'node1 burned down'");
+    let said = volward.cli_ok(2, &with).unwrap();
+    println!("{said}");
+    assert_eq!(fixture.home(), "pool");
+    volward
+        .cli_ok(2, &format!("attach {OTHER} vg0/disk"))
+        .unwrap();
+    let device = format!("/dev/volward/{OTHER}/vg0/disk");
+    let expected = content("disk", MIB);
+    // What was on the LUN before the copy was made, all of it.
+    two.run_ok_within(PATIENCE, &format!("( {expected} ) | cmp - {device}"))
+        .unwrap();
+    two.run_ok(&format!(
+        "head -c 4096 /dev/zero | tr '\\0' w | dd of={device} bs=4k seek=512 oflag=direct status=none"
+    ))
+    .unwrap();
+    volward.cli_ok(2, &format!("detach {OTHER}")).unwrap();
+
+    boot(&cluster, &fixture);
+    fixture.is_refused(1, "contradiction", &["volward recover"]);
+    let back = volward.json(1, "recover vg0/disk").unwrap();
+    assert_eq!(back["heard"], "contradict", "{back}");
+    let why = back["contradictions"].to_string();
+    assert!(
+        why.contains("given up by uid 0 (node1 burned down)"),
+        "{why}"
+    );
+    let doctor = volward.cli(1, "doctor").unwrap();
+    assert!(doctor.stdout.contains("vg0/disk"), "{}", doctor.stdout);
+    let copies = "lvs --noheadings -o lv_name local | grep -c volward-copy || true";
+    assert_eq!(one.run_ok(copies).unwrap().trim(), "1", "the copy is kept");
+
+    volward.cli_ok(1, &command(&back, "--discard")).unwrap();
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    volward
+        .wait(1, "end of the copy", PATIENCE, || {
+            Ok(one.run_ok(copies)?.trim() == "0" && Sight::of(one)?.is_empty())
+        })
+        .unwrap();
+    volward
+        .cli_ok(1, &format!("attach {OTHER} vg0/disk"))
+        .unwrap();
+    let written = one.run_ok(&format!(
+        "dd if={device} bs=4k skip=512 count=1 iflag=direct status=none | tr -d w | wc -c"
+    ));
+    assert_eq!(written.unwrap().trim(), "0", "node 2's write is there");
+    volward.cli_ok(1, &format!("detach {OTHER}")).unwrap();
 }
