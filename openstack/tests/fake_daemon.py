@@ -11,8 +11,8 @@ from volward_openstack.problems import VolwardError
 
 ROOT = Path(__file__).parents[2]
 NODES = ("n1", "n2")
-# A user id that is neither root's nor of anybody on a machine that runs tests.
-NOVA, STRANGER = 47_110, 47_111
+# User ids that are neither root's nor of anybody on a machine that runs tests.
+NOVA, STRANGER, CINDER = 47_110, 47_111, 47_112
 
 
 def program() -> Path:
@@ -86,6 +86,7 @@ turn = 1
 intent = 1
 busy = 1
 [paths]
+cinder-uids = [{CINDER}]
 socket = "{folder}/sock"
 state = "{folder}/state"
 policies = "{folder}/policies.d"

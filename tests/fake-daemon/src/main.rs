@@ -56,7 +56,8 @@ fn run() -> Result<()> {
     let folder = std::env::args_os().nth(1);
     let folder = PathBuf::from(folder.context("usage: volwardd-fake FOLDER")?);
     let cluster = FakeCluster::new(&NODES);
-    let pool = cluster.shared_pool(POOL, Bytes::mib(4096));
+    // Room for what Cinder counts in GiB.
+    let pool = cluster.shared_pool(POOL, Bytes::mib(64 << 10));
     let mut stage = Stage {
         cluster,
         pool,
