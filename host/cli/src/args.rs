@@ -114,6 +114,12 @@ pub(crate) enum PoolCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VolumeCommand {
+    /// Show a pool: its disks and what is on each, every lease, and what is under way
+    Show {
+        /// The pool to show
+        #[arg(value_name = "POOL")]
+        name: PoolName,
+    },
     /// Make a volume; it reads as zeroes
     Create(SizedArgs),
     /// Delete a volume that nobody has; one that is gone is no error

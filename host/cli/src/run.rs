@@ -24,7 +24,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     // JSON escapes by itself, and programs want what was sent.
     let client = if json { client } else { client.for_terminal() };
     match cli.command {
-        Command::Pool(command) => pool(&client, json, command)?,
+        Command::Pool(command) => return pool(&client, json, command),
         Command::Volume(VolumeCommand::Create(args)) => {
             return operations::create(&client, json, args);
         }
@@ -161,19 +161,31 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Partial)
 }
 
-fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {
+fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<Exit> {
     match command {
         PoolCommand::Init { name } => {
             let request = PoolInitRequest {
                 name: name.to_string(),
             };
             let pool = client.pool_init(&request)?;
-            answer(json, &pool, |pool| show::pools(std::slice::from_ref(pool)))
+            answer(json, &pool, |pool| show::pools(std::slice::from_ref(pool)))?;
         }
-        PoolCommand::Ls => answer(json, &client.pools()?, |found| show::pools(found)),
+        PoolCommand::Ls => answer(json, &client.pools()?, |found| show::pools(found))?,
+        PoolCommand::Show { name } => {
+            let found = client.pool(&name)?;
+            answer(json, &found, show::pool)?;
+            // In JSON the reply has them.
+            if !found.unreadable.is_empty() && !json {
+                hint(&show::unreadable(&found.unreadable));
+            }
+            if !found.unreadable.is_empty() {
+                return Ok(Exit::Partial);
+            }
+        }
     }
 }
 
+    Ok(Exit::Ok)
 fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
     let request = AttachRequest {
         only_while_waiting: false,

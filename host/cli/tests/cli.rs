@@ -27,6 +27,7 @@ fn tables_and_stories_read_as_reviewed() {
     for (name, arguments) in [
         ("pool-init", "pool init vg0"),
         ("pool-ls", "pool ls"),
+        ("pool-show", "pool show vg0"),
         ("volume-set", "volume set vg0/common --shareable yes"),
         ("volume-create", "volume create vg0/new 10G --id c1"),
         ("volume-create-plan", "volume create vg0/new 10G --dry-run"),
@@ -175,6 +176,26 @@ fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {
         (list, beside),
         (json!([]), json!({"unreadable": unreadable}))
     );
+}
+
+/// A script that counts leases must not take a silent LUN for a free one.
+#[test]
+fn a_pool_of_which_not_all_can_be_read_is_shown_as_far_as_it_can_be() {
+    let unreadable = ["the lease of vg0/web, and what comes after it: the LUN does not answer"];
+    let node = Node::with(move |seen| {
+        let mut reply = support::replies::pool_reply();
+        reply["unreadable"] = json!(unreadable);
+        reply["leases"] = json!([]);
+        assert_eq!(seen.line, "GET /v1/pools/vg0");
+        Canned::json(&reply)
+    });
+    let ended = node.volward("pool show vg0");
+    assert_eq!(ended.code, 12);
+    assert_golden("pool-show-unreadable", "pool show vg0", &ended);
+    let ended = node.volward("--json pool show vg0");
+    assert_eq!((ended.code, ended.stderr.as_str()), (12, ""));
+    let reply: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(reply["unreadable"], json!(unreadable));
 }
 
 #[test]

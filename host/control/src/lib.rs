@@ -50,6 +50,8 @@ pub use node::Node;
 pub use operate::{OperationAsked, OperationRequest};
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView, Fenced, Operated};
-pub use views::{Elsewhere, PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
+pub use views::{
+    Elsewhere, Inventory, PresentVolume, SeenAttachment, SeenLease, Unfinished, VolumeTrouble,
+};
 /// The room `host/ports`.
 pub use volward_ports as ports;

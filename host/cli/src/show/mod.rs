@@ -9,6 +9,7 @@ mod lists;
 mod operations;
 mod policies;
 mod recover;
+mod pool;
 
 pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
@@ -20,3 +21,4 @@ pub(crate) use lists::{
 pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;
 pub(crate) use recover::recover;
+pub(crate) use pool::pool;

@@ -47,6 +47,7 @@ fn who_may_do_what_is_as_reviewed() {
             "post /v1/unfence, administer: root",
             "post /v1/pools, administer: root",
             "get /v1/pools, look: root, openstack, nova, cinder, monitoring",
+            "get /v1/pools/{pool}, look: root, openstack, nova, cinder, monitoring",
             "post /v1/volumes/set, mark: root, cinder",
             "get /v1/volumes, look: root, openstack, nova, cinder, monitoring",
             "post /v1/volumes/create, create: root, cinder",
