@@ -21,6 +21,11 @@ def program() -> Path:
     return Path(named) if named else ROOT / "target/debug/volwardd-fake"
 
 
+def volward() -> Path:
+    """The operator's tool, beside it."""
+    return program().with_name("volward")
+
+
 class FakeCluster:
     """Two nodes that serve, until it is closed."""
 
@@ -81,12 +86,12 @@ name = "san"
 baseline = "off"
 [api]
 openstack-uids = [{NOVA}]
+cinder-uids = [{CINDER}]
 [timeouts]
 turn = 1
 intent = 1
 busy = 1
 [paths]
-cinder-uids = [{CINDER}]
 socket = "{folder}/sock"
 state = "{folder}/state"
 policies = "{folder}/policies.d"

@@ -13,9 +13,10 @@ use crate::args::{
     AttachArgs, Cli, Command, DetachArgs, ExplainArgs, FenceArgs, HydrationCommand, PolicyCommand,
     PoolCommand, VolumeCommand, YesNo,
 };
+use crate::audit::AuditCommand;
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{decisions, manual, operations, setup, show, watch, workbench};
+use crate::{audit, decisions, manual, operations, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -93,6 +94,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(PolicyCommand::Workbench(arguments)) => {
             return Err(workbench::exec(&arguments));
         }
+        Command::Audit(AuditCommand::Openstack(args)) => return audit::run(&client, json, &args),
         Command::Doctor => return doctor(&client, json),
         Command::Status => answer(json, &client.status()?, show::status)?,
         Command::Completions { shell } => {
@@ -183,9 +185,9 @@ fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<Exi
             }
         }
     }
+    Ok(Exit::Ok)
 }
 
-    Ok(Exit::Ok)
 fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
     let request = AttachRequest {
         only_while_waiting: false,

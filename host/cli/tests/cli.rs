@@ -198,6 +198,53 @@ fn a_pool_of_which_not_all_can_be_read_is_shown_as_far_as_it_can_be() {
     assert_eq!(reply["unreadable"], json!(unreadable));
 }
 
+/// Cinder believes one volume free that a node has, and another one attached that nobody has.
+#[test]
+fn ghosts_are_named_on_both_sides_and_have_an_exit_code() {
+    let node = Node::with(healthy);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, list: &Value| {
+        let path = folder.path().join(name);
+        fs::write(&path, list.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let volume = |id: &str, lv: &str, status: &str, servers: &[&str]| {
+        let servers: Vec<Value> = servers.iter().map(|s| json!({"server_id": s})).collect();
+        json!({"id": id, "provider_id": lv, "status": status, "attachments": servers})
+    };
+    let ghosts = json!({"volumes": [
+        volume("c-root", "x:a", "available", &[]),
+        volume("c-common", "x:b", "in-use", &[support::replies::DB1]),
+        volume("c-other", "y:z", "available", &[]),
+    ]});
+    let ended = node.volward(&format!("audit openstack {}", write("ghosts", &ghosts)));
+    assert_eq!(ended.code, 13, "{}", ended.stderr);
+    assert_golden("audit-openstack", "audit openstack volumes.json", &ended);
+
+    let servers = json!([{"ID": support::replies::DB1, "Status": "SHUTOFF", "Networks": {}}]);
+    let none = json!({"volumes": [
+        volume("c-root", "x:a", "in-use", &[WEB1]),
+        volume("c-common", "x:b", "in-use", &[support::replies::DB1]),
+    ]});
+    let files = [write("servers", &servers), write("none", &none)].join(" ");
+    // A pool that does not answer may have ghosts.
+    let ended = node.volward(&format!("--json audit openstack {files}"));
+    assert_eq!(ended.code, 12, "{}", ended.stderr);
+    let said: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (said["ghosts"].clone(), said["volumes"].clone()),
+        (json!([]), json!(2))
+    );
+
+    let ended = node.volward("audit openstack /nonexistent");
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.stderr.contains("/nonexistent cannot be read"),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn json_is_what_the_daemon_said() {
     let node = Node::with(healthy);

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.fake_daemon import FakeCluster
+from tests.conftest import missing
+from tests.fake_daemon import FakeCluster, volward
 from tests.hosts.need import need, run
 from tests.wheel import PACKAGE
 
@@ -205,6 +206,46 @@ def test_a_type_says_whether_several_instances_may_have_a_volume(
         assert (retyped["volume_type"], retyped["multiattach"]) == (wanted, shareable)
         assert lvs(cluster)[name]["shareable"] is shareable
     cinder.delete(made["id"])
+
+
+def test_the_audit_names_what_cinder_and_the_nodes_do_not_both_have(
+    cinder: Cinder, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not volward().is_file():
+        missing(f"there is no {volward()}: cargo xtask test openstack builds it")
+    made = cinder.create()
+
+    def ghosts() -> list[tuple[str, str | None, str | None]]:
+        lists = [cinder.ask("GET", f"/{name}/detail?all_tenants=1")[1] for name in ("volumes", "attachments")]
+        done = subprocess.run(
+            [volward(), "--socket", cluster.socket("n1"), "--json", "audit", "openstack"],
+            input="".join(json.dumps(one) for one in lists),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 13), done.stderr
+        said = json.loads(done.stdout)
+        assert (done.returncode == 13) == bool(said["ghosts"])
+        mine = [one for one in said["ghosts"] if one["cinder"] == made["id"]]
+        return [(one["side"], one["instance"], one["node"]) for one in mine]
+
+    compute = Compute(cinder, cluster.socket("n2"), monkeypatch)
+    compute.attach(made["id"])
+    instance = compute.data["volward"]["instance"]["uuid"]
+    assert ghosts() == []
+    # The node lets go, and Cinder is not told.
+    compute.built.disconnect_volume(compute.data, None)
+    assert ghosts() == [("cinder", instance, None)]
+    # Cinder is told, and the node has it again.
+    compute.built.connect_volume(compute.data)
+    assert cinder.ask("DELETE", compute.attachment)[0] == 200
+    assert ghosts() == [("volward", instance, "n2")]
+    compute.built.disconnect_volume(compute.data, None)
+    assert ghosts() == []
+    cinder.delete(made["id"])
+    assert ghosts() == []
 
 
 def test_whoever_asks_again_finds_what_was_done(
