@@ -171,7 +171,8 @@ class VolwardDriver(driver.VolumeDriver):
             for view in pool["volumes"]:
                 cinder_id = have.get(view["id"])
                 in_use = (pool["name"], view["name"]) in used
-                reason = "already managed" if cinder_id else "attached" if in_use else None
+                marked = view.get("mark") and "being made, deleted or grown"
+                reason = "already managed" if cinder_id else "attached" if in_use else marked
                 entries.append(
                     {
                         "reference": {"source-name": view["name"]},

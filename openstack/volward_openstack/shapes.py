@@ -136,13 +136,14 @@ class ClusterReply(TypedDict):
 
 
 class VolumeView(TypedDict):
-    """A volume of a pool; `size` in bytes."""
+    """A volume of a pool; `size` in bytes; `mark` while an operation makes, deletes or grows it."""
 
     name: str
     id: str
     size: int
     shareable: bool
     home: str
+    mark: NotRequired[str | None]
 
 
 class PoolView(TypedDict):

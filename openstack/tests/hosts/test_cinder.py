@@ -319,5 +319,11 @@ def test_what_is_not_built_is_refused_by_the_driver_too(
             except exception.VolumeBackendAPIException:
                 continue
             print(call, "is not refused")
+        # What Cinder itself has made at this moment is nobody's to take over.
+        made = {"name": "v", "id": "x", "size": 1, "shareable": False, "home": "pool", "mark": "new"}
+        driver._client.pools = lambda: [{"name": "san", "kind": "shared", "volumes": [made]}]
+        driver._client.cluster = lambda: {"attachments": []}
+        (entry,) = driver.get_manageable_volumes([], None, 10, 0, ["reference"], ["asc"])
+        print(entry["safe_to_manage"], entry["reason_not_safe"])
     """
-    assert run(script) == "san 64.0 up\nTrue True True"
+    assert run(script) == "san 64.0 up\nTrue True True\nFalse being made, deleted or grown"

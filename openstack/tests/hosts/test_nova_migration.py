@@ -1,7 +1,6 @@
 """Live migration by nova's driver: both ends over storage in memory, and what libvirt's hook asks for between
 them."""
 
-
 import pytest
 
 from tests.hosts.need import need
