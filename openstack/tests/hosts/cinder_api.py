@@ -32,7 +32,8 @@ class Cinder:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         said = {
             "X-Auth-Token": f"admin:{PROJECT}",
-            "OpenStack-API-Version": "volume 3.71",
+            # The newest that Debian 12's has.
+            "OpenStack-API-Version": "volume 3.70",
             "Content-Type": "application/json",
             # As nova with [service_user]: else an attachment in use is not deleted.
             "X-Service-Roles": "service",
