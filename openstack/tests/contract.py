@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 import jsonschema
 
@@ -28,15 +29,32 @@ class Recorded(Client):
         self, method: str, target: str, request: Mapping[str, Any] | None, patience: float
     ) -> tuple[int, bytes]:
         status, text = super()._exchange(method, target, request, patience)
-        described = DOCUMENT["paths"][target][method.lower()]
+        path, described = described_call(method, target)
         if request is not None:
             # As it travels: pairs are lists.
             sent = json.loads(json.dumps(request))
             validate(sent, described["requestBody"]["content"]["application/json"]["schema"])
         answer = described["responses"][str(status)]["content"]["application/json"]["schema"]
         validate(json.loads(text), answer)
-        self.seen.add((method, target, status))
+        self.seen.add((method, path, status))
         return status, text
+
+
+def described_call(method: str, target: str) -> tuple[str, dict[str, Any]]:
+    """The path of the document that a target is, and what it says of the call."""
+    path, _, query = target.partition("?")
+    (template,) = [one for one in DOCUMENT["paths"] if _is_like(one, path)]
+    described: dict[str, Any] = DOCUMENT["paths"][template][method.lower()]
+    known = {one["name"] for one in described.get("parameters", []) if one["in"] == "query"}
+    asked = {name for name, _ in parse_qsl(query, strict_parsing=bool(query))}
+    assert asked <= known, f"{target} asks for {sorted(asked - known)}"
+    return template, described
+
+
+def _is_like(template: str, path: str) -> bool:
+    if template in DOCUMENT["paths"] and path in DOCUMENT["paths"]:
+        return template == path
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) is not None
 
 
 def validate(value: Any, schema: dict[str, Any]) -> None:

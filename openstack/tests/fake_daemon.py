@@ -11,14 +11,19 @@ from volward_openstack.problems import VolwardError
 
 ROOT = Path(__file__).parents[2]
 NODES = ("n1", "n2")
-# A user id that is neither root's nor of anybody on a machine that runs tests.
-NOVA, STRANGER = 47_110, 47_111
+# User ids that are neither root's nor of anybody on a machine that runs tests.
+NOVA, STRANGER, CINDER = 47_110, 47_111, 47_112
 
 
 def program() -> Path:
     """Where cargo puts it; xtask says otherwise."""
     named = os.environ.get("VOLWARD_FAKE_DAEMON")
     return Path(named) if named else ROOT / "target/debug/volwardd-fake"
+
+
+def volward() -> Path:
+    """The operator's tool, beside it."""
+    return program().with_name("volward")
 
 
 class FakeCluster:
@@ -81,6 +86,7 @@ name = "san"
 baseline = "off"
 [api]
 openstack-uids = [{NOVA}]
+cinder-uids = [{CINDER}]
 [timeouts]
 turn = 1
 intent = 1

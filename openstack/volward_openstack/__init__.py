@@ -5,10 +5,11 @@ Everything is asked of volwardd, the daemon of the node, through its unix socket
 client        the socket: one call, one deadline
 shapes        what requests and replies are made of, as types
 problems      how a call fails, each with the daemon's sentence
+operations    operations on volumes, carried to their end
 attachments   from what Cinder and nova say of a volume to a request, and back
 connector     os-brick's connector (imports os-brick)
 nova_driver   nova's libvirt driver and its driver of our volumes (imports nova)
-cinder_driver Cinder's driver of volumes that exist (imports cinder)
+cinder_driver Cinder's driver (imports cinder)
 register      puts these into os-brick's and nova's tables
 compute       volward-nova-compute, for who wants no file of ours in nova's folder
 """

@@ -9,7 +9,16 @@ from typing import Any, get_args
 
 from volward_openstack.client import SOCKET, Client
 from volward_openstack.problems import NoDaemon, NotAllowed, Refusal, VolwardError
-from volward_openstack.shapes import Access, Attached, AttachRequest, DetachReply, DiskRequest, Purpose
+from volward_openstack.shapes import (
+    Access,
+    Attached,
+    AttachmentView,
+    AttachReply,
+    AttachRequest,
+    DetachReply,
+    DiskRequest,
+    Purpose,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -23,6 +32,10 @@ API = 1
 OVERLAP = 30.0
 # os-brick asks all connectors before every attach of whatever kind of storage, and we are one of many.
 PROPERTIES_PATIENCE = 0.4
+# Where the daemon has the devices of attachments.
+DEVICES = "/dev/volward"
+# Between two looks at a device that is to become longer.
+_LOOK = 0.5
 # What a hint may have at most; more is refused by the daemon.
 _HINT_BYTES = 1024
 
@@ -93,24 +106,46 @@ def attach(client: Client, wanted: Disk, whose: Owner) -> Attached:
     What the daemon would grant in a moment is asked for again, for half a minute. If nobody waits for the
     answer any more, the daemon takes back what it has begun.
     """
-    request = _request(wanted, whose)
-    end = time.monotonic() + OVERLAP
-    while True:
-        try:
-            reply = client.attach(request)
-            break
-        except Refusal as refusal:
-            pause = _pause(refusal)
-            if pause is None or time.monotonic() + pause > end:
-                raise
-            LOG.info("%s for %s: %s", wanted, whose.uuid, refusal.sentence)
-            time.sleep(pause)
+    reply = _asked(client, wanted, whose, _request(wanted, whose))
     for note in reply.get("notes", []):
         LOG.warning("%s for %s: %s", wanted, whose.uuid, note)
     for attached in reply["attached"]:
         if (attached["pool"], attached["volume"]) == (wanted.pool, wanted.volume):
             return _understood(client, wanted, whose, attached)
     raise VolwardError(f"the Volward daemon's answer does not name {wanted}, which was asked for")
+
+
+def arrives(client: Client, wanted: Disk, whose: Owner) -> str:
+    """Says whether the volume would be given to an instance that migrates to this node, and the device that
+    it would have. Nothing is attached: the daemon of the source shares the volume when its libvirt migrates
+    the instance and not before, and then this node's libvirt has its hook ask for it.
+    """
+    request = {**_request(wanted, whose), "dry_run": True}
+    _asked(client, wanted, whose, request)  # type: ignore[arg-type]
+    return f"{DEVICES}/{whose.uuid}/{wanted}"
+
+
+def size(client: Client, wanted: Disk, whose: Owner, at_least: int = 0) -> int | None:
+    """The bytes of the device that the instance has; None where it has none here. Whoever has made the volume
+    larger has lengthened the device by then, and it is looked at for half a minute.
+
+    Raises a VolwardError where it is shorter than that.
+    """
+    end = time.monotonic() + OVERLAP
+    while True:
+        views = [view for view in client.attachments() if _is_of(view, wanted, whose)]
+        if not views:
+            return None
+        found = views[0].get("size")
+        if found is not None and found >= at_least:
+            return found
+        if time.monotonic() + _LOOK > end:
+            has = "an unknown number of" if found is None else found
+            raise VolwardError(
+                f"the device of {wanted} has {has} bytes, and {at_least} were asked for; it has the size of "
+                "its volume once it is detached and attached again"
+            )
+        time.sleep(_LOOK)
 
 
 def detach(client: Client, wanted: Disk, whose: Owner) -> DetachReply:
@@ -133,13 +168,9 @@ def detach(client: Client, wanted: Disk, whose: Owner) -> DetachReply:
 
 def paths(client: Client, wanted: Disk, whose: Owner) -> list[str]:
     """The device that the volume is attached by; none if it is not."""
-    found = []
-    for view in client.attachments():
-        is_it = (view["pool"], view["volume"], view["instance"]) == (wanted.pool, wanted.volume, whose.uuid)
-        device = view.get("device")
-        if is_it and device:
-            found.append(device)
-    return found
+    views = (view for view in client.attachments() if _is_of(view, wanted, whose))
+    devices = (view.get("device") for view in views)
+    return [device for device in devices if device]
 
 
 def all_paths(client: Client) -> list[str]:
@@ -162,6 +193,24 @@ def node_properties(path: str = SOCKET) -> dict[str, Any]:
         LOG.exception("asking the Volward daemon for its node")
         ours["why"] = f"{type(error).__name__}: {error}"
     return {NAME: ours}
+
+
+def _is_of(view: AttachmentView, wanted: Disk, whose: Owner) -> bool:
+    return (view["pool"], view["volume"], view["instance"]) == (wanted.pool, wanted.volume, whose.uuid)
+
+
+def _asked(client: Client, wanted: Disk, whose: Owner, request: AttachRequest) -> AttachReply:
+    """What passes by itself is asked for again, for half a minute."""
+    end = time.monotonic() + OVERLAP
+    while True:
+        try:
+            return client.attach(request)
+        except Refusal as refusal:
+            seconds = pause(refusal)
+            if seconds is None or time.monotonic() + seconds > end:
+                raise
+            LOG.info("%s for %s: %s", wanted, whose.uuid, refusal.sentence)
+            time.sleep(seconds)
 
 
 def _request(wanted: Disk, whose: Owner) -> AttachRequest:
@@ -188,7 +237,7 @@ def _request(wanted: Disk, whose: Owner) -> AttachRequest:
     return request
 
 
-def _pause(refusal: Refusal) -> float | None:
+def pause(refusal: Refusal) -> float | None:
     """Seconds until asking again makes sense; a policy's denial and a failure are not asked again."""
     if refusal.kind != "refused" or refusal.retry_after_ms is None:
         return None

@@ -1,22 +1,40 @@
-"""Cinder's driver of volumes that exist. An operator makes them with LVM; Cinder takes them over, and gives
-nova what its driver needs. None is made, grown, copied or deleted here: the daemon does not serve that yet.
+"""Cinder's driver. Volumes are made, grown and deleted by the daemon of cinder-volume's own node, each under
+an id of Cinder's, so that a retry finds what was begun. What an operator has made is taken over. Copies and
+snapshots are refused: the daemon does not serve them yet.
 
-cinder-volume asks the daemon of its own node, and only looks.
+Nothing is attached or detached here: that the daemon of the instance's node does, asked by nova.
 """
 
+import logging
 import math
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 from cinder import exception, interface
 from cinder.volume import driver, volume_utils
 
-from volward_openstack import __version__, register
+from volward_openstack import __version__, operations, register
 from volward_openstack.attachments import API, NAME
 from volward_openstack.client import Client, socket_path
-from volward_openstack.problems import VolwardError
-from volward_openstack.shapes import PoolView, VolumeView
+from volward_openstack.problems import Refusal, VolwardError
+from volward_openstack.shapes import (
+    OperationReply,
+    OperationView,
+    PoolView,
+    VolumeCreateRequest,
+    VolumeDeleteRequest,
+    VolumeExtendRequest,
+    VolumeSetRequest,
+    VolumeView,
+)
+
+LOG = logging.getLogger(__name__)
 
 GIB = 1 << 30
+# Who asks to delete what somebody has, or what something else is done with: Cinder has it back as it was.
+BUSY = ("held-here", "held-elsewhere", "home-elsewhere", "operation-open", "being-grown")
+
+T = TypeVar("T")
 
 # In this process os-brick builds our connector: images are copied through it.
 register.connector()
@@ -50,8 +68,84 @@ class VolwardDriver(driver.VolumeDriver):
             "driver_version": self.VERSION,
             "storage_protocol": NAME,
             "shared_targets": False,
-            "pools": [_stats(pool) for pool in pools],
+            "pools": [
+                _stats(pool, self.configuration.safe_get("reserved_percentage") or 0) for pool in pools
+            ],
         }
+
+    # Operations, each with an id that says whose it is and what for.
+
+    def create_volume(self, volume: Any) -> dict[str, Any]:
+        """Made and zeroed by the daemon; its LV is named as Cinder names the volume."""
+        pool = volume_utils.extract_host(volume.host, "pool")
+        size = volume.size * GIB
+
+        def begin(operation: str) -> OperationView:
+            wish: VolumeCreateRequest = {"id": operation, "pool": pool, "volume": volume.name, "size": size}
+            return _on_record(self._client.volume_create(wish))
+
+        made = self._asked(lambda: operations.done(self._client, _operation("create", volume), begin))
+        volume_id = made.get("volume_id") if made else None
+        if volume_id is None:
+            _refuse(f"the Volward daemon does not say which LV it has made for volume {volume.id}")
+        if volume.multiattach:
+            self._set_shareable(pool, volume.name, True)
+        return {"provider_id": volume_id}
+
+    def delete_volume(self, volume: Any) -> None:
+        """What is gone is deleted. What somebody has stays, and is `available` again for Cinder."""
+
+        def begin(operation: str) -> OperationView | None:
+            found = self._present(volume)
+            if found is None:
+                LOG.warning("volume %s is deleted already: no pool has it", volume.id)
+                return None
+            pool, name = found
+            wish: VolumeDeleteRequest = {"id": operation, "pool": pool, "volume": name}
+            return _on_record(self._client.volume_delete(wish))
+
+        try:
+            # Cinder does not wait for its making any more.
+            made = operations.take_back(self._client, _operation("create", volume))
+            if volume.provider_id is None and made is not None and made["state"] != operations.DONE:
+                # All of it was taken back: what has its name now is somebody else's.
+                return
+            operations.done(self._client, _operation("delete", volume), begin)
+        except (Refusal, operations.Ended) as error:
+            if error.code in BUSY:
+                LOG.error("volume %s is not deleted: %s", volume.id, error.sentence)
+                raise exception.VolumeIsBusy(f"volward: {error.sentence}") from error
+            raise _backend(error) from error
+        except VolwardError as error:
+            raise _backend(error) from error
+
+    def extend_volume(self, volume: Any, new_size: int) -> None:
+        """Grown and zeroed by the daemon, also while an instance of this node has it. While one of another
+        node has it the daemon refuses, and nothing is changed."""
+        size = new_size * GIB
+
+        def begin(operation: str) -> OperationView:
+            pool, view = self._found(volume)
+            wish: VolumeExtendRequest = {
+                "id": operation,
+                "pool": pool["name"],
+                "volume": view["name"],
+                "size": size,
+            }
+            return _on_record(self._client.volume_extend(wish))
+
+        wanted = f"{_operation('extend', volume)}:{size}"
+        self._asked(lambda: operations.done(self._client, wanted, begin))
+
+    def retype(self, context: Any, volume: Any, new_type: Any, diff: Any, host: Any) -> bool:  # noqa: ARG002
+        """A type says of ours only whether several instances may have the volume. Nothing is moved."""
+        if host["host"] != volume.host:
+            return False
+        wanted = (new_type.extra_specs or {}).get("multiattach") == "<is> True"
+        pool, view = self._found(volume)
+        if view["shareable"] != wanted:
+            self._set_shareable(pool["name"], view["name"], wanted)
+        return True
 
     # What exists is taken over, and given back.
 
@@ -77,7 +171,8 @@ class VolwardDriver(driver.VolumeDriver):
             for view in pool["volumes"]:
                 cinder_id = have.get(view["id"])
                 in_use = (pool["name"], view["name"]) in used
-                reason = "already managed" if cinder_id else "attached" if in_use else None
+                marked = view.get("mark") and "being made, deleted or grown"
+                reason = "already managed" if cinder_id else "attached" if in_use else marked
                 entries.append(
                     {
                         "reference": {"source-name": view["name"]},
@@ -127,17 +222,7 @@ class VolwardDriver(driver.VolumeDriver):
     def remove_export(self, context: Any, volume: Any) -> None:
         """There is nothing to export."""
 
-    # What the daemon does not do is refused, also where Cinder's scheduler was passed by: that sees no room.
-
-    def delete_volume(self, volume: Any) -> None:
-        """Refused, and the volume stays `available`."""
-        raise exception.VolumeIsBusy(
-            f"Volward deletes no volumes yet: unmanage volume {volume.id}, and remove its LV with lvremove"
-        )
-
-    def create_volume(self, volume: Any) -> None:
-        """Refused."""
-        _refuse(f"volume {volume.id} cannot be made: make an LV with lvcreate, and let Cinder manage it")
+    # What the daemon does not do is refused.
 
     def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
         """Refused."""
@@ -146,10 +231,6 @@ class VolwardDriver(driver.VolumeDriver):
     def create_cloned_volume(self, volume: Any, src_vref: Any) -> None:
         """Refused."""
         _refuse(f"volume {volume.id} cannot be made of volume {src_vref.id}")
-
-    def extend_volume(self, volume: Any, new_size: int) -> None:
-        """Refused."""
-        _refuse(f"volume {volume.id} cannot grow to {new_size} GiB")
 
     def create_snapshot(self, snapshot: Any) -> None:
         """Refused."""
@@ -183,11 +264,45 @@ class VolwardDriver(driver.VolumeDriver):
             "; ".join(troubles) or f"no pool has volume {volume.id}, whose LV is {volume.provider_id}"
         )
 
-    def _asked(self, call: Any) -> Any:
+    def _present(self, volume: Any) -> tuple[str, str] | None:
+        """Pool and name of a volume as it is called now; None if it is gone. One whose making Cinder saw no
+        end of has the name that it was to have."""
+        if volume.provider_id is None:
+            return volume_utils.extract_host(volume.host, "pool"), volume.name
+        pools = self._pools()
+        for pool in pools:
+            for view in pool["volumes"]:
+                if view["id"] == volume.provider_id:
+                    return pool["name"], view["name"]
+        for pool in pools:
+            if pool.get("trouble"):
+                _refuse(f"whether volume {volume.id} is gone is not known: {pool['name']}: {pool['trouble']}")
+        return None
+
+    def _set_shareable(self, pool: str, volume: str, shareable: bool) -> None:
+        wish: VolumeSetRequest = {"pool": pool, "volume": volume, "shareable": shareable}
+        self._asked(lambda: self._client.volume_set(wish))
+
+    def _asked(self, call: Callable[[], T]) -> T:
         try:
             return call()
         except VolwardError as error:
-            raise exception.VolumeBackendAPIException(data=error.sentence) from error
+            raise _backend(error) from error
+
+
+def _backend(error: VolwardError) -> Exception:
+    return exception.VolumeBackendAPIException(data=f"volward: {error.sentence}")  # type: ignore[no-any-return]
+
+
+def _operation(what: str, volume: Any) -> str:
+    return f"cinder:{what}:{volume.id}"
+
+
+def _on_record(reply: OperationReply) -> OperationView:
+    view = reply.get("operation")
+    if view is None:
+        raise VolwardError("the Volward daemon's answer says nothing of the operation that was asked for")
+    return view
 
 
 def _refuse(sentence: str) -> NoReturn:
@@ -198,17 +313,17 @@ def _gib(view: VolumeView) -> int:
     return math.ceil(view["size"] / GIB)
 
 
-def _stats(pool: PoolView) -> dict[str, Any]:
+def _stats(pool: PoolView, reserved: int) -> dict[str, Any]:
     return {
         "pool_name": pool["name"],
         "total_capacity_gb": pool["size"] / GIB,
-        # What Cinder may fill: nothing. Its scheduler refuses what we cannot do before it is begun.
-        "free_capacity_gb": 0,
-        "reserved_percentage": 0,
+        # A pool that is in trouble makes nothing.
+        "free_capacity_gb": 0 if pool.get("trouble") else pool["free"] / GIB,
+        "reserved_percentage": reserved,
         "thin_provisioning_support": False,
         "thick_provisioning_support": True,
         "multiattach": True,
-        "online_extend_support": False,
+        "online_extend_support": True,
         "QoS_support": False,
         "total_volumes": len(pool["volumes"]),
         "backend_state": "down" if pool.get("trouble") else "up",

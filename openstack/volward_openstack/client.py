@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from volward_openstack import shapes
 from volward_openstack.problems import NoDaemon, NotAllowed, Refusal, TimedOut, Unusable, VolwardError
@@ -77,6 +78,47 @@ class Client:
     def pools(self, patience: float | None = None) -> list[shapes.PoolView]:
         """GET /v1/pools."""
         return self._ask(list[shapes.PoolView], "GET", "/v1/pools", None, patience)
+
+    def volume_set(
+        self, request: shapes.VolumeSetRequest, patience: float | None = None
+    ) -> shapes.VolumeView:
+        """POST /v1/volumes/set."""
+        return self._ask(shapes.VolumeView, "POST", "/v1/volumes/set", request, patience)
+
+    def volume_create(
+        self, request: shapes.VolumeCreateRequest, patience: float | None = None
+    ) -> shapes.OperationReply:
+        """POST /v1/volumes/create. Answered when it is on record; the same id finds it again."""
+        return self._ask(shapes.OperationReply, "POST", "/v1/volumes/create", request, patience)
+
+    def volume_delete(
+        self, request: shapes.VolumeDeleteRequest, patience: float | None = None
+    ) -> shapes.OperationReply:
+        """POST /v1/volumes/delete. Answered when it is on record; the same id finds it again."""
+        return self._ask(shapes.OperationReply, "POST", "/v1/volumes/delete", request, patience)
+
+    def volume_extend(
+        self, request: shapes.VolumeExtendRequest, patience: float | None = None
+    ) -> shapes.OperationReply:
+        """POST /v1/volumes/extend. Answered when it is on record; the same id finds it again."""
+        return self._ask(shapes.OperationReply, "POST", "/v1/volumes/extend", request, patience)
+
+    def operation(
+        self, operation: str, wait: float = 0.0, patience: float | None = None
+    ) -> shapes.OperationView:
+        """GET /v1/operations/ID: as it stands when it has ended, or after `wait` seconds, 60 at most.
+
+        A Refusal of the kind `not-found` where the node knows none of that id.
+        """
+        target = f"/v1/operations/{quote(operation, safe='')}?wait_ms={int(wait * 1000)}"
+        patience = (self.patience if patience is None else patience) + wait
+        return self._ask(shapes.OperationView, "GET", target, None, patience)
+
+    def operation_cancel(
+        self, request: shapes.OperationCancelRequest, patience: float | None = None
+    ) -> shapes.OperationView:
+        """POST /v1/operations/cancel. It has ended when nothing of it is left."""
+        return self._ask(shapes.OperationView, "POST", "/v1/operations/cancel", request, patience)
 
     def doctor(self, patience: float | None = None) -> shapes.DoctorReply:
         """GET /v1/doctor. A check that failed is no error."""

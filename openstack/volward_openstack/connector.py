@@ -18,9 +18,6 @@ from volward_openstack.problems import VolwardError
 
 LOG = logging.getLogger(__name__)
 
-# Where the daemon has the devices of attachments.
-DEVICES = "/dev/volward"
-
 
 class VolwardBrickError(exception.BrickException):
     """The daemon's sentence, for os-brick's callers."""
@@ -83,14 +80,24 @@ class VolwardConnector(base.BaseLinuxConnector):
                 raise
             LOG.warning("a volume is not detached: %s", error)
 
-    @utils.connect_volume_undo_prepare_result
-    def extend_volume(self, connection_properties: dict[str, Any]) -> int:
-        """Refused: the daemon does not pass a new size on to a guest yet."""
+    def arriving_volume(self, connection_properties: dict[str, Any]) -> dict[str, Any]:
+        """What connect_volume answers, for an instance that migrates to this node: the volume is attached by
+        libvirt's hook, when the migration has begun. What would be refused then is refused now."""
         with _as_brick():
+            whose = attachments.owner(connection_properties, self._host)
             wanted = attachments.disk(connection_properties)
-        raise VolwardBrickError(
-            sentence=f"{wanted} cannot grow while it is attached: detach it, extend it, and attach it again"
-        )
+            device = attachments.arrives(self._client, wanted, whose)
+        return {"type": "block", "path": device, "device": device, "access": wanted.access}
+
+    @utils.connect_volume_undo_prepare_result
+    def extend_volume(self, connection_properties: dict[str, Any], requested_size: int = 0) -> int:
+        """The bytes of the device, which whoever made the volume larger has lengthened; those that were asked
+        for where the volume is not attached."""
+        with _as_brick():
+            whose = attachments.owner(connection_properties, self._host)
+            wanted = attachments.disk(connection_properties)
+            found = attachments.size(self._client, wanted, whose, requested_size)
+        return requested_size if found is None else found
 
     def get_volume_paths(self, connection_properties: dict[str, Any]) -> list[str]:
         """The device, while the volume is attached."""
@@ -100,7 +107,7 @@ class VolwardConnector(base.BaseLinuxConnector):
 
     def get_search_path(self) -> str:
         """Where the devices are."""
-        return DEVICES
+        return attachments.DEVICES
 
     def get_all_available_volumes(self, connection_properties: Any = None) -> list[str]:  # noqa: ARG002
         """The devices of all attachments of this node."""

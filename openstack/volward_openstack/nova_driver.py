@@ -11,7 +11,6 @@ from typing import Any
 
 from nova import exception, utils
 from nova.compute import task_states, vm_states
-from nova.virt import driver as virt_driver
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt.volume import volume as libvirt_volume
 from os_brick import exception as brick_exception
@@ -20,11 +19,6 @@ from os_brick.initiator import connector as brick_connector
 from volward_openstack.attachments import NAME
 
 LOG = logging.getLogger(__name__)
-
-NO_LIVE_MIGRATION = (
-    "volward: an instance with Volward volumes cannot be migrated live yet, the volumes are not handed over: "
-    "stop it and migrate it cold"
-)
 
 
 class VolwardVolumeError(exception.NovaException):
@@ -67,11 +61,17 @@ class LibvirtVolwardVolumeDriver(libvirt_volume.LibvirtVolumeDriver):
         return conf
 
     def connect_volume(self, connection_info: dict[str, Any], instance: Any) -> None:
-        """Attaches the volume to the instance on this node."""
-        if instance.task_state == task_states.MIGRATING:
-            raise exception.MigrationPreCheckError(reason=NO_LIVE_MIGRATION)
+        """Attaches the volume to the instance on this node.
+
+        Where the instance migrates to this node, it is still the source's, whose daemon shares it once
+        libvirt migrates the instance: then this node's libvirt asks for it, by its hook.
+        """
+        properties = _properties(connection_info, instance)
         with _as_nova():
-            info = self.connector.connect_volume(_properties(connection_info, instance))
+            if instance.task_state == task_states.MIGRATING:
+                info = self.connector.arriving_volume(properties)
+            else:
+                info = self.connector.connect_volume(properties)
         data = connection_info["data"]
         data["device_path"] = info["path"]
         # nova asks for the configuration after this, and keeps the connection information.
@@ -83,10 +83,9 @@ class LibvirtVolwardVolumeDriver(libvirt_volume.LibvirtVolumeDriver):
             self.connector.disconnect_volume(_properties(connection_info, instance), None, force=force)
 
     def extend_volume(self, connection_info: dict[str, Any], instance: Any, requested_size: int) -> int:
-        """Refused, see the connector."""
-        LOG.debug("%s: %s bytes are asked for", instance.uuid, requested_size)
+        """The bytes of the device, which the daemon has lengthened when it made the volume larger."""
         with _as_nova():
-            return int(self.connector.extend_volume(_properties(connection_info, instance)))
+            return int(self.connector.extend_volume(_properties(connection_info, instance), requested_size))
 
 
 class LibvirtDriver(libvirt_driver.LibvirtDriver):
@@ -101,34 +100,6 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             return True
         theirs = super()._should_disconnect_target(context, instance, multiattach, vol_driver, volume_id)
         return bool(theirs)
-
-    def check_can_live_migrate_source(
-        self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None
-    ) -> Any:
-        """The first that nova asks about an instance's volumes: nothing is begun yet."""
-        _must_stay(block_device_info)
-        return super().check_can_live_migrate_source(context, instance, dest_check_data, block_device_info)
-
-    def pre_live_migration(
-        self,
-        context: Any,
-        instance: Any,
-        block_device_info: Any,
-        network_info: Any,
-        disk_info: Any,
-        migrate_data: Any,
-    ) -> Any:
-        """The same on the destination, whose source may have nova's own driver."""
-        _must_stay(block_device_info)
-        return super().pre_live_migration(
-            context, instance, block_device_info, network_info, disk_info, migrate_data
-        )
-
-
-def _must_stay(block_device_info: Any) -> None:
-    for mapping in virt_driver.block_device_info_get_mapping(block_device_info):
-        if (mapping.get("connection_info") or {}).get("driver_volume_type") == NAME:
-            raise exception.MigrationPreCheckError(reason=NO_LIVE_MIGRATION)
 
 
 def _properties(connection_info: dict[str, Any], instance: Any) -> dict[str, Any]:
@@ -157,5 +128,7 @@ def _properties(connection_info: dict[str, Any], instance: Any) -> dict[str, Any
 
 def _purpose(instance: Any) -> str:
     """nova has a task for everything but the attach of a volume to an instance as it is."""
+    if instance.task_state == task_states.MIGRATING:
+        return "migration-in"
     runs = instance.vm_state in (vm_states.ACTIVE, vm_states.PAUSED)
     return "hot-plug" if instance.task_state is None and runs else "boot"

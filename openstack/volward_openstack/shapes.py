@@ -113,7 +113,7 @@ class ConfirmReply(TypedDict):
 
 
 class AttachmentView(TypedDict):
-    """An attachment; `device` of this node's own only."""
+    """An attachment; `device` and its `size` in bytes of this node's own only."""
 
     node: str
     instance: str
@@ -125,6 +125,7 @@ class AttachmentView(TypedDict):
     since_ms: int
     causes: list[str]
     device: NotRequired[str | None]
+    size: NotRequired[int | None]
 
 
 class ClusterReply(TypedDict):
@@ -135,13 +136,14 @@ class ClusterReply(TypedDict):
 
 
 class VolumeView(TypedDict):
-    """A volume of a pool; `size` in bytes."""
+    """A volume of a pool; `size` in bytes; `mark` while an operation makes, deletes or grows it."""
 
     name: str
     id: str
     size: int
     shareable: bool
     home: str
+    mark: NotRequired[str | None]
 
 
 class PoolView(TypedDict):
@@ -153,6 +155,77 @@ class PoolView(TypedDict):
     free: int
     volumes: list[VolumeView]
     trouble: NotRequired[str | None]
+
+
+class VolumeSetRequest(TypedDict):
+    """`POST /v1/volumes/set`: whether several instances may write to the volume at once."""
+
+    pool: str
+    volume: str
+    shareable: bool
+
+
+class VolumeCreateRequest(TypedDict):
+    """`POST /v1/volumes/create`: a volume that reads as zeroes, of `size` bytes at least. `id`: what the
+    caller calls the operation, by which a retry finds it."""
+
+    id: NotRequired[str]
+    pool: str
+    volume: str
+    size: int
+    dry_run: NotRequired[bool]
+
+
+class VolumeDeleteRequest(TypedDict):
+    """`POST /v1/volumes/delete`: one that is gone is done."""
+
+    id: NotRequired[str]
+    pool: str
+    volume: str
+    dry_run: NotRequired[bool]
+
+
+class VolumeExtendRequest(TypedDict):
+    """`POST /v1/volumes/extend`: `size` bytes at least afterwards; one that has them is done."""
+
+    id: NotRequired[str]
+    pool: str
+    volume: str
+    size: int
+    dry_run: NotRequired[bool]
+
+
+class OperationCancelRequest(TypedDict):
+    """`POST /v1/operations/cancel`: it is taken back, before its commit point."""
+
+    id: str
+
+
+class OperationView(TypedDict):
+    """An operation on a volume as it stands. `state`: `done`, `cancelled` and `failed` are ends. `code` and
+    `message`: why it failed; `trouble`: why it does not get on, which is tried again."""
+
+    id: str
+    operation: str
+    pool: str
+    volume: str
+    volume_id: NotRequired[str | None]
+    size: NotRequired[int | None]
+    state: str
+    done: int
+    total: int
+    code: NotRequired[str | None]
+    message: NotRequired[str | None]
+    trouble: NotRequired[str | None]
+    started_ms: int
+    changed_ms: int
+
+
+class OperationReply(TypedDict):
+    """How the operation stands; the steps, where only these were asked for."""
+
+    operation: NotRequired[OperationView | None]
+    plan: NotRequired[list[str]]
 
 
 class DoctorCheck(TypedDict):

@@ -8,6 +8,7 @@ pub mod bounds;
 pub mod client;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod inventory;
 pub mod operation;
 pub mod pool;
 pub mod problem;
@@ -20,6 +21,7 @@ pub use attach::{
 };
 pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
+pub use inventory::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply};
 pub use operation::{
     OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
     VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,

@@ -32,6 +32,10 @@ pub struct AttachmentView {
     /// The path of the device that the guest opens (this node's own only). It keeps the name that the
     /// volume had when it was attached.
     pub device: Option<String>,
+    /// The size of that device in bytes (this node's own only); absent where it is the LV itself, or the kernel
+    /// does not say at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
     /// When it was attached, in milliseconds since the Unix epoch by that node's clock.
     pub since_ms: u64,
     /// Why it is quarantined, or why what was begun is tried again, each cause a sentence.

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use volward_api::model::{InstanceId, NodeName, PoolName, Purpose, RequestId, VolumeName};
 use volward_api::{DiskRequest, Said, Words};
 
+use crate::audit::AuditCommand;
 use crate::disk;
 use crate::exit;
 use crate::operations::{OperationCommand, RemoveArgs, SizedArgs};
@@ -89,6 +90,9 @@ pub(crate) enum Command {
     /// Policies; everything but `ls`, `load` and `rollback` is handed to volward-policy
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Compare what is attached with what others believe is
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look whether this node can serve, and say what to mend
     Doctor,
     /// The daemon in a few lines
@@ -116,6 +120,12 @@ pub(crate) enum PoolCommand {
     },
     /// Pools with their space, nodes and volumes
     Ls,
+    /// Show a pool: its disks and what is on each, every lease, and what is under way
+    Show {
+        /// The pool to show
+        #[arg(value_name = "POOL")]
+        name: PoolName,
+    },
 }
 
 #[derive(Debug, Subcommand)]

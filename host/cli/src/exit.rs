@@ -35,6 +35,8 @@ pub(crate) enum Exit {
     Unhealthy = 11,
     /// What was printed is not all there is: a part could not be read.
     Partial = 12,
+    /// `audit` found what is on one side only.
+    Ghosts = 13,
 }
 
 /// Shown at the end of `--help`; docs/cli.md has the same table.
@@ -52,7 +54,8 @@ Exit codes:
    9  this user may not do that
   10  no such pool, volume, instance or request
   11  doctor found a fault
-  12  ls --all could not read everything: there may be more than it printed";
+  12  ls --all, pool show or audit could not read everything: there may be more than it printed
+  13  audit found something that is on one side only";
 
 impl From<Exit> for process::ExitCode {
     fn from(exit: Exit) -> Self {
@@ -98,7 +101,7 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
         let document = std::fs::read_to_string(path).unwrap();
         let lines: Vec<_> = HELP.lines().skip(1).collect();
-        assert_eq!(lines.len(), Exit::Partial as usize + 1);
+        assert_eq!(lines.len(), Exit::Ghosts as usize + 1);
         for (code, line) in lines.iter().enumerate() {
             let (number, words) = line.trim().split_once("  ").unwrap();
             assert_eq!(number, code.to_string());

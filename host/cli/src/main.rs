@@ -1,6 +1,7 @@
 //! `volward`: what the daemon can do, for people and for scripts.
 
 mod args;
+mod audit;
 mod decisions;
 mod disk;
 mod exit;

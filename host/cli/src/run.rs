@@ -14,9 +14,10 @@ use crate::args::{
     AttachArgs, Cli, Command, DetachArgs, ExplainArgs, FenceArgs, HydrationCommand, PolicyCommand,
     PoolCommand, VolumeCommand, YesNo,
 };
+use crate::audit::AuditCommand;
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{decisions, manual, operations, setup, show, watch, workbench};
+use crate::{audit, decisions, manual, operations, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -25,7 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
     // JSON escapes by itself, and programs want what was sent.
     let client = if json { client } else { client.for_terminal() };
     match cli.command {
-        Command::Pool(command) => pool(&client, json, command)?,
+        Command::Pool(command) => return pool(&client, json, command),
         Command::Volume(VolumeCommand::Create(args)) => {
             return operations::create(&client, json, args);
         }
@@ -102,6 +103,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Policy(PolicyCommand::Workbench(arguments)) => {
             return Err(workbench::exec(&arguments));
         }
+        Command::Audit(AuditCommand::Openstack(args)) => return audit::run(&client, json, &args),
         Command::Doctor => return doctor(&client, json),
         Command::Status => answer(json, &client.status()?, show::status)?,
         Command::Completions { shell } => {
@@ -170,17 +172,29 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Partial)
 }
 
-fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<()> {
+fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<Exit> {
     match command {
         PoolCommand::Init { name } => {
             let request = PoolInitRequest {
                 name: name.to_string(),
             };
             let pool = client.pool_init(&request)?;
-            answer(json, &pool, |pool| show::pools(std::slice::from_ref(pool)))
+            answer(json, &pool, |pool| show::pools(std::slice::from_ref(pool)))?;
         }
-        PoolCommand::Ls => answer(json, &client.pools()?, |found| show::pools(found)),
+        PoolCommand::Ls => answer(json, &client.pools()?, |found| show::pools(found))?,
+        PoolCommand::Show { name } => {
+            let found = client.pool(&name)?;
+            answer(json, &found, show::pool)?;
+            // In JSON the reply has them.
+            if !found.unreadable.is_empty() && !json {
+                hint(&show::unreadable(&found.unreadable));
+            }
+            if !found.unreadable.is_empty() {
+                return Ok(Exit::Partial);
+            }
+        }
     }
+    Ok(Exit::Ok)
 }
 
 fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {

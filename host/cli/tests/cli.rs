@@ -27,6 +27,7 @@ fn tables_and_stories_read_as_reviewed() {
     for (name, arguments) in [
         ("pool-init", "pool init vg0"),
         ("pool-ls", "pool ls"),
+        ("pool-show", "pool show vg0"),
         ("volume-set", "volume set vg0/common --shareable yes"),
         ("volume-create", "volume create vg0/new 10G --id c1"),
         ("volume-create-plan", "volume create vg0/new 10G --dry-run"),
@@ -174,6 +175,73 @@ fn what_cannot_be_read_of_the_cluster_is_said_on_stderr() {
     assert_eq!(
         (list, beside),
         (json!([]), json!({"unreadable": unreadable}))
+    );
+}
+
+/// A script that counts leases must not take a silent LUN for a free one.
+#[test]
+fn a_pool_of_which_not_all_can_be_read_is_shown_as_far_as_it_can_be() {
+    let unreadable = ["the lease of vg0/web, and what comes after it: the LUN does not answer"];
+    let node = Node::with(move |seen| {
+        let mut reply = support::replies::pool_reply();
+        reply["unreadable"] = json!(unreadable);
+        reply["leases"] = json!([]);
+        assert_eq!(seen.line, "GET /v1/pools/vg0");
+        Canned::json(&reply)
+    });
+    let ended = node.volward("pool show vg0");
+    assert_eq!(ended.code, 12);
+    assert_golden("pool-show-unreadable", "pool show vg0", &ended);
+    let ended = node.volward("--json pool show vg0");
+    assert_eq!((ended.code, ended.stderr.as_str()), (12, ""));
+    let reply: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(reply["unreadable"], json!(unreadable));
+}
+
+/// Cinder believes one volume free that a node has, and another one attached that nobody has.
+#[test]
+fn ghosts_are_named_on_both_sides_and_have_an_exit_code() {
+    let node = Node::with(healthy);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, list: &Value| {
+        let path = folder.path().join(name);
+        fs::write(&path, list.to_string()).unwrap();
+        path.display().to_string()
+    };
+    let volume = |id: &str, lv: &str, status: &str, servers: &[&str]| {
+        let servers: Vec<Value> = servers.iter().map(|s| json!({"server_id": s})).collect();
+        json!({"id": id, "provider_id": lv, "status": status, "attachments": servers})
+    };
+    let ghosts = json!({"volumes": [
+        volume("c-root", "x:a", "available", &[]),
+        volume("c-common", "x:b", "in-use", &[support::replies::DB1]),
+        volume("c-other", "y:z", "available", &[]),
+    ]});
+    let ended = node.volward(&format!("audit openstack {}", write("ghosts", &ghosts)));
+    assert_eq!(ended.code, 13, "{}", ended.stderr);
+    assert_golden("audit-openstack", "audit openstack volumes.json", &ended);
+
+    let servers = json!([{"ID": support::replies::DB1, "Status": "SHUTOFF", "Networks": {}}]);
+    let none = json!({"volumes": [
+        volume("c-root", "x:a", "in-use", &[WEB1]),
+        volume("c-common", "x:b", "in-use", &[support::replies::DB1]),
+    ]});
+    let files = [write("servers", &servers), write("none", &none)].join(" ");
+    // A pool that does not answer may have ghosts.
+    let ended = node.volward(&format!("--json audit openstack {files}"));
+    assert_eq!(ended.code, 12, "{}", ended.stderr);
+    let said: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(
+        (said["ghosts"].clone(), said["volumes"].clone()),
+        (json!([]), json!(2))
+    );
+
+    let ended = node.volward("audit openstack /nonexistent");
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.stderr.contains("/nonexistent cannot be read"),
+        "{}",
+        ended.stderr
     );
 }
 

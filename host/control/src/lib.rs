@@ -51,6 +51,8 @@ pub use operate::{OperationAsked, OperationRequest};
 pub use pools::SaidBy;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView, Fenced, Operated};
-pub use views::{Elsewhere, PresentVolume, SeenAttachment, Unfinished, VolumeTrouble};
+pub use views::{
+    Elsewhere, Inventory, PresentVolume, SeenAttachment, SeenLease, Unfinished, VolumeTrouble,
+};
 /// The room `host/ports`.
 pub use volward_ports as ports;

@@ -21,9 +21,11 @@ use crate::settings::{Settings, needs};
 use crate::state::{Owed, Rest, State};
 
 mod consistent;
+mod inventory;
 mod orphans;
 mod seen;
 
+pub use inventory::{Inventory, SeenLease};
 pub use seen::{PresentVolume, SeenAttachment};
 
 /// An attachment somewhere in the cluster.

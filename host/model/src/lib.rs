@@ -38,8 +38,8 @@ pub use slot::{
     MigrationVerdict, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
 };
 pub use volume::{
-    DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PoolInfo, PoolKind,
-    Renewal, VolumeInfo, VolumeRef,
+    Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PhysicalVolume,
+    PoolInfo, PoolKind, Renewal, VolumeInfo, VolumeRef,
 };
 pub use volume_operation::{Course, End, Mark, OperationId, VolumeOperation, VolumeTask};
 pub use volward_record::{

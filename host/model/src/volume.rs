@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::given_up::GivenUp;
 use crate::home::Home;
-use crate::ids::{NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
+use crate::ids::{LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
 use crate::units::Bytes;
 use crate::volume_operation::Mark;
 
@@ -212,6 +212,34 @@ impl PoolInfo {
     pub fn is_shared(&self) -> bool {
         self.kind == PoolKind::Shared
     }
+}
+
+/// One of the disks that a pool is on: a physical volume of its volume group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhysicalVolume {
+    /// LVM's UUID of it.
+    pub id: LvmUuid,
+    /// The path of the disk on this node, in LVM's words also where it is none: `[unknown]`.
+    pub path: String,
+    /// What of it LVM can give to LVs.
+    pub size: Bytes,
+    /// Not allocated to any LV.
+    pub free: Bytes,
+    /// LVM does not find it on this node.
+    pub missing: bool,
+    /// What is on it, in the order of the disk, an LV once.
+    pub carries: Vec<Carried>,
+}
+
+/// What of an LV is on a physical volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The LV's name; LVM writes those of its hidden ones in brackets.
+    pub name: String,
+    /// The LV's UUID.
+    pub lv: LvUuid,
+    /// How much of it.
+    pub size: Bytes,
 }
 
 /// A member of a pool's lockspace, as sanlock sees it.

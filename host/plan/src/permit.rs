@@ -196,7 +196,7 @@ const CTL: On = On::Role(NodeRole::Control);
 const CMP: On = On::Role(NodeRole::Compute);
 
 /// The table. Cinder attaches on any node, and so does what may be Cinder: it copies images to and from
-/// volumes where it runs, which is a control node. Whoever may only be Cinder deletes nothing: the list of
+/// volumes where it runs, which is a control node; it marks what its types call multi-attach. Whoever may only be Cinder deletes nothing: the list of
 /// those is as old as attaching, and what was put there was promised no more.
 const TABLE: [(Action, [On; 5]); 9] = [
     //                    root openst nova cinder monitoring
@@ -207,7 +207,7 @@ const TABLE: [(Action, [On; 5]); 9] = [
     (Action::Create, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Delete, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Extend, /**/ [CTL, NO, NO, CTL, NO]),
-    (Action::Mark, /*  */ [CTL, NO, NO, NO, NO]),
+    (Action::Mark, /*  */ [CTL, NO, NO, CTL, NO]),
     (Action::Administer, /**/ [ANY, NO, NO, NO, NO]),
 ];
 

@@ -1,6 +1,6 @@
 //! LVM: which volumes there are, what marks them, making and removing them.
 
-use volward_model::{Bytes, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef};
+use volward_model::{Bytes, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef};
 
 use super::{Applied, PortResult};
 
@@ -52,6 +52,12 @@ pub trait Volumes: Send + Sync {
     fn glance(&self, pool: &PoolName) -> PortResult<Option<PoolInfo>> {
         self.validated_pool(pool).map(Some)
     }
+
+    /// The disks that the pool is on, and what is on each, by path: for what is shown.
+    ///
+    /// # Errors
+    /// As [`pool`](Volumes::pool).
+    fn physical_volumes(&self, pool: &PoolName) -> PortResult<Vec<PhysicalVolume>>;
 
     /// Takes autoactivation off all volumes of a pool, those that come later too (I4).
     ///

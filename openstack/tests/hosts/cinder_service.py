@@ -19,6 +19,8 @@ osapi_volume_listen = 127.0.0.1
 osapi_volume_listen_port = 0
 osapi_volume_workers = 1
 enabled_backends = volward
+# Else what fails is made again, twice, by the same backend.
+scheduler_max_attempts = 1
 log_file = {folder}/cinder.log
 [volward]
 volume_driver = volward_openstack.cinder_driver.VolwardDriver

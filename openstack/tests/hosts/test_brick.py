@@ -11,6 +11,7 @@ import pytest
 
 from tests.fake_daemon import FakeCluster
 from tests.hosts.need import need
+from tests.test_operations import growing
 
 need("os_brick")
 
@@ -19,7 +20,7 @@ from os_brick.initiator import connector as brick  # noqa: E402
 from os_brick.initiator import initiator_connector  # noqa: E402
 from os_brick.tests.initiator import test_connector  # noqa: E402
 
-from volward_openstack import register  # noqa: E402
+from volward_openstack import attachments, operations, register  # noqa: E402
 from volward_openstack.connector import VolwardBrickError, VolwardConnector  # noqa: E402
 
 pytestmark = pytest.mark.hosts
@@ -186,7 +187,18 @@ def test_without_a_daemon_a_disconnect_fails_unless_errors_are_ignored(
     built.disconnect_volume(properties, None, force=True, ignore_errors=True)
 
 
-def test_growing_is_refused_with_a_sentence(properties: dict[str, Any]) -> None:
+def test_the_size_is_that_of_the_device(
+    properties: dict[str, Any], cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     built = brick.InitiatorConnector.factory("VOLWARD", None)
-    with pytest.raises(exception.BrickException, match="cannot grow while it is attached"):
-        built.extend_volume(properties)
+    built.connect_volume(properties)
+    assert built.extend_volume(properties) == 64 << 20
+    volume = properties["volward"]["volume"]
+    operations.done(cluster.n1, f"t:{uuid.uuid4()}", growing(cluster.n1, volume, 128 << 20))
+    assert built.extend_volume(properties, 128 << 20) == 128 << 20
+    monkeypatch.setattr(attachments, "OVERLAP", 0.1)
+    with pytest.raises(exception.BrickException, match="134217728 bytes, and 268435456 were asked for"):
+        built.extend_volume(properties, 256 << 20)
+    built.disconnect_volume(properties, None)
+    # It is as large as it is, and nobody here has it.
+    assert built.extend_volume(properties, 256 << 20) == 256 << 20

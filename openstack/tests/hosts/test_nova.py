@@ -12,93 +12,27 @@ from unittest import mock
 import pytest
 
 from tests.conftest import missing
-from tests.fake_daemon import FakeCluster
 from tests.hosts.need import SENTENCE, need, run
+from tests.test_operations import growing
 
 need("nova.test")
 
-from nova import context as nova_context  # noqa: E402
 from nova import exception, objects, test  # noqa: E402
-from nova.compute import task_states, vm_states  # noqa: E402
+from nova.compute import power_state, task_states, vm_states  # noqa: E402
 from nova.compute import utils as compute_utils  # noqa: E402
-from nova.tests import fixtures as nova_fixtures  # noqa: E402
 from nova.tests.fixtures import libvirt as fakelibvirt  # noqa: E402
 from nova.virt import driver as virt_driver  # noqa: E402
-from nova.virt import fake as fake_virt  # noqa: E402
 from nova.virt.libvirt import driver as libvirt_driver  # noqa: E402
 from nova.virt.libvirt.volume import volume as libvirt_volume  # noqa: E402
 
-from volward_openstack import compute, nova_driver, register  # noqa: E402
+from tests.hosts.nova_node import Node, _case, _node  # noqa: E402
+from volward_openstack import compute, nova_driver, operations, register  # noqa: E402
 from volward_openstack.client import Client  # noqa: E402
 
 pytestmark = pytest.mark.hosts
 
-DISK_INFO = {"bus": "virtio", "dev": "vdb", "type": "disk"}
-
-
-@pytest.fixture(name="case")
-def _case() -> Iterator[Any]:
-    """What nova's own tests begin with. A class that is seen here pytest would run itself, in another way."""
-
-    class Case(test.NoDBTestCase):
-        def runTest(self) -> None:  # noqa: N802
-            """No test: its set-up is wanted."""
-
-    case = Case("runTest")
-    case.setUp()
-    case.useFixture(nova_fixtures.LibvirtFixture())
-    yield case
-    case.doCleanups()
-
-
-class Node:
-    """A compute node with nova's libvirt driver in our version, and a volume."""
-
-    def __init__(self, cluster: FakeCluster, volume: str) -> None:
-        register.volume_driver()
-        self.cluster = cluster
-        self.volume = volume
-        self.context = nova_context.get_admin_context()
-        self.driver = nova_driver.LibvirtDriver(fake_virt.FakeVirtAPI(), False)
-
-    def instance(self, **more: Any) -> Any:
-        values = {
-            "id": 1,
-            "uuid": str(uuid.uuid4()),
-            "display_name": "web",
-            "project_id": "p",
-            "user_id": "u",
-            "host": "h",
-            "vm_state": vm_states.ACTIVE,
-            "task_state": None,
-        }
-        return objects.Instance(self.context, **values | more)
-
-    def connection(self, **more: Any) -> dict[str, Any]:
-        data = {"access_mode": "rw", "volward": {"pool": "san", "volume": self.volume} | more}
-        return {"driver_volume_type": "volward", "serial": str(uuid.uuid4()), "data": data}
-
-    def connect(self, connection: dict[str, Any], instance: Any) -> None:
-        self.driver._connect_volume(self.context, connection, instance, encryption={})
-
-    def disconnect(self, connection: dict[str, Any], instance: Any) -> None:
-        self.driver._disconnect_volume(self.context, connection, instance, encryption={})
-
-    def xml(self, connection: dict[str, Any]) -> str:
-        volumes = self.driver._get_volume_driver(connection)
-        return str(volumes.get_config(connection, DISK_INFO).to_xml())
-
-    def attached(self) -> list[str]:
-        """The instances that have the volume."""
-        views = Client(self.cluster.socket("n1")).attachments()
-        return [view["instance"] for view in views if view["volume"] == self.volume]
-
-
-@pytest.fixture(name="node")
-def _node(case: Any, cluster: FakeCluster, shareable: str, monkeypatch: pytest.MonkeyPatch) -> Node:
-    assert case is not None
-    monkeypatch.setenv("VOLWARD_SOCKET", cluster.socket("n1"))
-    return Node(cluster, shareable)
+# Fixtures, which pytest finds by being here.
+__all__ = ["_case", "_node"]
 
 
 @pytest.fixture(name="unregistered")
@@ -290,9 +224,22 @@ def test_without_a_daemon_nothing_is_connected_and_nothing_is_called_disconnecte
             call(node.connection(), node.instance())
 
 
-def test_growing_under_a_guest_is_refused_with_a_sentence(node: Node) -> None:
-    with pytest.raises(exception.NovaException, match="cannot grow while it is attached"):
-        node.driver.extend_volume(node.context, node.connection(), node.instance(), 1 << 30)
+def test_what_was_grown_under_a_guest_is_told_to_the_guest(node: Node) -> None:
+    connection, instance = node.connection(), node.instance()
+    node.connect(connection, instance)
+    client = node.cluster.n1
+    operations.done(client, f"t:{uuid.uuid4()}", growing(client, node.volume, 128 << 20))
+    guest = mock.Mock()
+    guest.get_power_state.return_value = power_state.RUNNING
+    with (
+        mock.patch.object(node.driver._host, "get_guest", return_value=guest),
+        mock.patch.object(libvirt_driver.encryptors, "get_encryption_metadata", return_value={}),
+    ):
+        node.driver.extend_volume(node.context, connection, instance, 128 << 20)
+    # libvirt finds the disk by its path.
+    guest.get_block_device.assert_called_once_with(connection["data"]["device_path"])
+    guest.get_block_device.return_value.resize.assert_called_once_with(128 << 20)
+    node.disconnect(connection, instance)
 
 
 def test_connection_information_of_another_driver_is_named(node: Node) -> None:
@@ -309,6 +256,7 @@ def test_the_purpose_follows_novas_task(node: Node) -> None:
         (task_states.SPAWNING, vm_states.BUILDING, "boot"),
         (task_states.POWERING_ON, vm_states.STOPPED, "boot"),
         (task_states.RESIZE_FINISH, vm_states.ACTIVE, "boot"),
+        (task_states.MIGRATING, vm_states.ACTIVE, "migration-in"),
     ]:
         instance = node.instance(task_state=task, vm_state=vm_state)
         assert nova_driver._purpose(instance) == purpose, (task, vm_state)
@@ -328,33 +276,3 @@ def test_the_daemon_is_told_whose_it_is(node: Node) -> None:
         "user-id": "u",
         "volume-id": connection["serial"],
     }
-
-
-def block_devices(node: Node, kind: str) -> dict[str, Any]:
-    connection = {**node.connection(), "driver_volume_type": kind}
-    return {"block_device_mapping": [{"connection_info": None}, {"connection_info": connection}]}
-
-
-def test_a_live_migration_is_refused_on_the_source_and_on_the_destination(node: Node) -> None:
-    ours = block_devices(node, "volward")
-    with pytest.raises(exception.MigrationPreCheckError, match="migrate it cold"):
-        node.driver.check_can_live_migrate_source(node.context, node.instance(), mock.Mock(), ours)
-    with pytest.raises(exception.MigrationPreCheckError, match="migrate it cold"):
-        node.driver.pre_live_migration(node.context, node.instance(), ours, [], None, mock.Mock())
-    # Where nova's own driver was configured, with our volume driver registered in it.
-    with pytest.raises(exception.MigrationPreCheckError, match="migrate it cold"):
-        node.connect(node.connection(), node.instance(task_state=task_states.MIGRATING))
-    assert node.attached() == []
-
-
-def test_a_live_migration_of_others_is_asked_about_as_by_nova(node: Node) -> None:
-    other = block_devices(node, "iscsi")
-    calls: list[tuple[str, tuple[Any, ...]]] = [
-        ("check_can_live_migrate_source", (mock.sentinel.data, other)),
-        ("pre_live_migration", (other, [], None, mock.sentinel.data)),
-    ]
-    for name, more in calls:
-        with mock.patch.object(libvirt_driver.LibvirtDriver, name) as asked:
-            said = getattr(node.driver, name)(node.context, mock.sentinel.instance, *more)
-        asked.assert_called_once_with(node.context, mock.sentinel.instance, *more)
-        assert said is asked.return_value

@@ -13,6 +13,7 @@
 //! | `fail NODE CALL` | the next call of that name fails on the node (`activate`, say) |
 //! | `silent NODE on`, `off` | the pool's disks do not answer there, or do again |
 //! | `watchdog NODE on`, `off` | sanlock has a watchdog there, or none |
+//! | `migrating NODE INSTANCE on`, `off` | the node's libvirt migrates the instance to another one, or does not |
 //! | `open NODE VOLUME INSTANCE on`, `off` | a guest has the device open, or has closed it |
 
 #![allow(
@@ -56,7 +57,8 @@ fn run() -> Result<()> {
     let folder = std::env::args_os().nth(1);
     let folder = PathBuf::from(folder.context("usage: volwardd-fake FOLDER")?);
     let cluster = FakeCluster::new(&NODES);
-    let pool = cluster.shared_pool(POOL, Bytes::mib(4096));
+    // Room for what Cinder counts in GiB.
+    let pool = cluster.shared_pool(POOL, Bytes::mib(64 << 10));
     let mut stage = Stage {
         cluster,
         pool,
@@ -119,6 +121,11 @@ impl Stage {
             }
             ["watchdog", node, switch] => {
                 self.node(node)?.set_watchdog(is_on(switch)?);
+                Ok(())
+            }
+            ["migrating", node, instance, switch] => {
+                let instance = InstanceId(instance.parse().context("the instance")?);
+                self.node(node)?.set_migrating(instance, is_on(switch)?);
                 Ok(())
             }
             ["open", node, volume, instance, switch] => {

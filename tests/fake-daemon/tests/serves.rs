@@ -81,6 +81,18 @@ fn two_nodes_of_one_pool_answer_on_their_sockets_until_the_input_ends() {
     let refused = n2.attach(&attach(2)).unwrap_err();
     assert_eq!(refused.problem().unwrap().code, "held-elsewhere");
 
+    // The other node sees the lease, and what it is for.
+    let pool = n2.pool(&"san".parse().unwrap()).unwrap();
+    assert_eq!(pool.unreadable, [""; 0]);
+    let mut of_a = pool.leases.iter().filter(|lease| lease.volume == "a");
+    let lease = of_a.next().unwrap();
+    assert!(of_a.next().is_none());
+    assert_eq!((lease.node.as_deref(), lease.own), (Some("n1"), false));
+    assert_eq!(lease.instances.len(), 1);
+    assert_eq!(pool.disks[0].carries[0].name, "a");
+    let unknown = n2.pool(&"vg9".parse().unwrap()).unwrap_err();
+    assert_eq!(unknown.problem().unwrap().code, "not-found");
+
     drop(input);
     assert!(fake.wait().unwrap().success());
     assert!(n1.status().is_err());

@@ -1,10 +1,11 @@
-//! Calls about operations on volumes.
+//! Calls about operations on volumes, and about one pool or volume.
 
 use std::time::Duration;
 
 use volward_model::{OperationId, PoolName, VolumeName};
 
 use super::{Client, Reply, http};
+use crate::inventory::PoolReply;
 use crate::operation::{
     OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
     VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
@@ -43,6 +44,15 @@ impl Client {
     pub fn volume(&self, pool: &PoolName, volume: &VolumeName) -> Reply<VolumeReply> {
         let volume = http::query_value(&format!("{pool}/{volume}"));
         self.get(&format!("/v1/volumes?volume={volume}"))
+    }
+
+    /// `GET /v1/pools/POOL`: one pool, with its disks and every lease in it.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists; an unknown pool is a
+    /// [`Problem`](crate::Problem) of kind `not-found`.
+    pub fn pool(&self, pool: &PoolName) -> Reply<PoolReply> {
+        self.get(&format!("/v1/pools/{pool}"))
     }
 
     /// `GET /v1/operations`.

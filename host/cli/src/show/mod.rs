@@ -1,6 +1,7 @@
 //! What the daemon says, as people read it. Pure text: the golden files in tests/golden are what
 //! comes out of here.
 
+mod audit;
 mod decisions;
 mod doctor;
 mod explain;
@@ -8,8 +9,10 @@ mod facts;
 mod lists;
 mod operations;
 mod policies;
+mod pool;
 mod recover;
 
+pub(crate) use audit::audit;
 pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
@@ -19,4 +22,5 @@ pub(crate) use lists::{
 };
 pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;
+pub(crate) use pool::pool;
 pub(crate) use recover::recover;

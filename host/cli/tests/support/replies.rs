@@ -55,6 +55,7 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
                        "home": "pool", "home_state": "pool", "mark": "new"},
             "attachments": [], "unreadable": [], "operations": [operation("running")],
         }),
+        "GET /v1/pools/vg0" => pool_reply(),
         "GET /v1/pools" => json!([pool(), broken_pool()]),
         "GET /v1/attachments" => attachments(),
         "GET /v1/cluster" => json!({"attachments": attachments(), "unreadable": []}),
@@ -170,6 +171,48 @@ fn pool() -> Value {
              "home": "pool"},
         ],
         "trouble": null,
+    })
+}
+
+/// A pool on two disks, one of them lost, with a lease of each sort.
+pub(crate) fn pool_reply() -> Value {
+    let lease = |volume: &str, sharing: &str, host_id: u64, node: Option<&str>, state: &str| {
+        json!({
+            "volume": volume, "sharing": sharing, "host_id": host_id, "node": node, "state": state,
+            "own": host_id == 1, "orphan": false, "by_hand": false, "instances": [],
+        })
+    };
+    let mut root = lease("root", "exclusive", 1, Some("n1"), "live");
+    root["instances"] = json!([{"instance": WEB1, "since_ms": NOW}]);
+    let mut common = lease("common", "shared", 2, Some("n2"), "fail");
+    common["instances"] = json!([
+        {"instance": DB1, "since_ms": NOW},
+        {"instance": WEB1, "since_ms": NOW + 60_000},
+    ]);
+    let mut old = lease("old", "exclusive", 1, Some("n1"), "live");
+    old["orphan"] = json!(true);
+    let mut hand = lease("hand", "exclusive", 1, Some("n1"), "live");
+    hand["by_hand"] = json!(true);
+    json!({
+        "pool": pool(),
+        "disks": [
+            {"path": "/dev/mapper/lun0", "uuid": "y2Pt6t", "size": 64u64 << 30, "free": 50u64 << 30,
+             "missing": false, "carries": [
+                {"name": "[lvmlock]", "size": 256u64 << 20},
+                {"name": "root", "size": 10u64 << 30},
+             ]},
+            {"path": "/dev/mapper/lun1", "uuid": "hkIpGf", "size": 36u64 << 30, "free": 36u64 << 30,
+             "missing": false, "carries": []},
+            {"path": "[unknown]", "uuid": "MN9cj8", "size": 36u64 << 30, "free": 0, "missing": true,
+             "carries": [{"name": "common", "size": 1u64 << 30}]},
+        ],
+        "leases": [
+            lease("volward-registry", "shared", 1, Some("n1"), "live"),
+            root, common, old, hand, lease("new", "exclusive", 7, None, "dead"),
+        ],
+        "operations": [operation("running")],
+        "hydrations": [hydrations()[0]],
+        "unreadable": [],
     })
 }
 

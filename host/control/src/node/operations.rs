@@ -1,11 +1,12 @@
-//! The front door for operations on volumes.
+//! The front door for operations on volumes, and for what a pool has.
 
-use volward_model::{OperationId, RequestId};
+use volward_model::{OperationId, PoolName, RequestId};
 
 use super::Node;
 use crate::error::ControlError;
 use crate::operate::{OperationAsked, OperationRequest};
 use crate::state::Operated;
+use crate::views::Inventory;
 
 impl Node {
     /// Begins an operation on a volume, or finds the one that has the same id: it is on record when this
@@ -28,6 +29,12 @@ impl Node {
     #[must_use]
     pub fn operations(&self) -> Vec<Operated> {
         self.operate.operations()
+    }
+
+    /// What a pool has: its disks, and every lease on the LUN with what it is for.
+    #[must_use]
+    pub fn inventory(&self, pool: &PoolName) -> Inventory {
+        self.views.inventory(pool)
     }
 
     /// Has an operation taken back, before its commit point.

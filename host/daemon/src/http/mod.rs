@@ -10,6 +10,7 @@ mod habits;
 mod handler;
 #[cfg(test)]
 mod hung;
+mod inventory;
 pub(crate) mod openapi;
 mod operations;
 mod outcome;

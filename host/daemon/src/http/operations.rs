@@ -18,6 +18,7 @@ use super::patience::Patience;
 use super::places;
 use super::problem::{Failure, plain};
 use super::views::{attached_here, other_view, parse, request, volume_view};
+use crate::wiring::Daemon;
 
 /// Whoever waits is answered after so long at most, and may ask again: a connection that says nothing for
 /// longer looks dead to what is between.
@@ -189,6 +190,13 @@ pub(super) async fn volume(
 
 fn is_about(one: &Operated, volume: &VolumeRef) -> bool {
     one.operation.is_about(volume)
+}
+
+/// Operations of this node on volumes of a pool, those that have ended included.
+pub(super) fn operations_in(daemon: &Daemon, pool: &PoolName) -> Vec<OperationView> {
+    let all = daemon.node.operations().into_iter();
+    let here = all.filter(|one| one.operation.task.pool() == pool);
+    here.map(|one| view(&one)).collect()
 }
 
 fn unknown(id: &OperationId) -> Failure {

@@ -11,7 +11,7 @@ use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DiscardCopyRequest, DoctorReply,
     ExplainReply, FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply,
-    OperationView, PolicyView, PoolInitRequest, PoolView, ProblemCode, RecoverReply,
+    OperationView, PolicyView, PoolInitRequest, PoolReply, PoolView, ProblemCode, RecoverReply,
     RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest, VolumeCreateRequest,
     VolumeDeleteRequest, VolumeExtendRequest, VolumeReply, VolumeSetRequest, VolumeView,
 };
@@ -22,7 +22,7 @@ use super::handler::Shared;
 use super::patience::Patience;
 use super::places::{self, Place};
 use super::problem::{Failure, plain};
-use super::{attach, decisions, explain, fence, operations, policies, recover, views};
+use super::{attach, decisions, explain, fence, inventory, operations, policies, recover, views};
 
 mod rejections;
 mod route;
@@ -74,6 +74,12 @@ pub(super) fn table() -> Vec<Route> {
         )
         .waiting(Waits::InPools),
         reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
+        reads::<PoolReply>(
+            "/v1/pools/{pool}",
+            "One pool, with its disks and every lease in it",
+            const { &[in_path::<String>("pool", "its name")] },
+            get(inventory::pool),
+        ),
         does::<VolumeSetRequest, VolumeView>(
             "/v1/volumes/set",
             "Mark a volume as shareable, or take the mark away",

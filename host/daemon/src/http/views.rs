@@ -190,6 +190,7 @@ pub(super) fn other_view(found: ClusterAttachment) -> AttachmentView {
         access: a.access.into(),
         state: a.state.into(),
         device: None,
+        size: None,
         since_ms: a.since_ms,
         causes: Vec::new(),
         notes: Vec::new(),
@@ -222,6 +223,7 @@ pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> At
         access: a.access.into(),
         state: a.state.into(),
         device: Some(device),
+        size: seen.device_size.map(|size| size.0),
         since_ms: a.since_ms,
         causes: a.causes.clone(),
         notes: seen.notes(),
@@ -237,19 +239,22 @@ pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> At
 pub(super) async fn hydrations(
     State(daemon): State<Shared>,
 ) -> Result<Json<Vec<HydrationView>>, Failure> {
-    at_once(|| {
-        let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
-            pool: copy.volume.pool.to_string(),
-            volume: copy.volume.name.to_string(),
-            state: copy.state.into(),
-            done: copy.done.0,
-            total: copy.total.0,
-            remaining_ms: copy.remaining_ms,
-            stalled_ms: copy.stalled_ms,
-            trouble: copy.trouble,
-        });
-        views.collect()
-    })
+    at_once(|| hydrations_here(&daemon))
+}
+
+/// Copies on this node.
+pub(super) fn hydrations_here(daemon: &Daemon) -> Vec<HydrationView> {
+    let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
+        pool: copy.volume.pool.to_string(),
+        volume: copy.volume.name.to_string(),
+        state: copy.state.into(),
+        done: copy.done.0,
+        total: copy.total.0,
+        remaining_ms: copy.remaining_ms,
+        stalled_ms: copy.stalled_ms,
+        trouble: copy.trouble,
+    });
+    views.collect()
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
@@ -277,7 +282,7 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
     })
 }
 
-fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
+pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     let pools = &daemon.config.pool;
     let configured = pools.iter().find(|p| p.name == *name).map(|p| p.kind);
     let kind = configured.unwrap_or(PoolKind::Shared);

@@ -15,6 +15,15 @@ impl Guests for FakeNode {
 }
 
 impl FakeNode {
+    /// Whether the node's libvirt migrates an instance to another node, from now on.
+    pub fn set_migrating(&self, instance: InstanceId, migrates: bool) {
+        let job = match migrates {
+            true => Job::MigratingOut { since: None },
+            false => Job::None,
+        };
+        self.set_job(instance, job);
+    }
+
     /// What the node's libvirt says of an instance from now on.
     pub fn set_job(&self, instance: InstanceId, job: Job) {
         let mut world = self.cluster().world();

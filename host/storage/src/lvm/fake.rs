@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use volward_model::{
-    Bytes, NodeName, PoolInfo, PoolKind, PoolName, VolumeId, VolumeName, VolumeRef,
+    Bytes, Carried, NodeName, PhysicalVolume, PoolInfo, PoolKind, PoolName, VolumeId, VolumeName,
+    VolumeRef,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
@@ -146,6 +147,26 @@ impl Volumes for FakeNode {
 
     fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         report(self, pool, Report::IfChanged)
+    }
+
+    /// One disk has all of it.
+    fn physical_volumes(&self, pool: &PoolName) -> PortResult<Vec<PhysicalVolume>> {
+        self.reads("physical-volumes", pool, |world, node| {
+            let found = world.pool(pool, node)?;
+            let carries = found.volumes.iter().map(|(name, lv)| Carried {
+                name: name.to_string(),
+                lv: lv.id.lv,
+                size: lv.size,
+            });
+            Ok(vec![PhysicalVolume {
+                id: found.vg,
+                path: format!("/dev/disk/by-id/{pool}"),
+                size: found.size,
+                free: found.free(),
+                missing: found.partial,
+                carries: carries.collect(),
+            }])
+        })
     }
 
     fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {

@@ -8,6 +8,7 @@ mod activate;
 mod adopt;
 mod create;
 mod diagnose;
+mod disks;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
 mod kept_back;
@@ -26,7 +27,8 @@ use rustix::fs::OFlags;
 use volward_folder::Folder;
 use volward_model::device::lv_dm_uuid;
 use volward_model::{
-    Bytes, LeaseMode, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName, VolumeRef,
+    Bytes, LeaseMode, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName,
+    VolumeRef,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
@@ -280,6 +282,10 @@ impl Volumes for Lvm {
             Some(_) => self.validated_pool(pool).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn physical_volumes(&self, pool: &PoolName) -> PortResult<Vec<PhysicalVolume>> {
+        self.disks_of(pool)
     }
 
     fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {

@@ -116,7 +116,7 @@ pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> PortResult<T> {
     serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
 }
 
-fn number(field: &str, text: &str) -> PortResult<u64> {
+pub(super) fn number(field: &str, text: &str) -> PortResult<u64> {
     text.parse()
         .map_err(|_| unreadable(format!("{field} is {text:?}, not a number")))
 }

@@ -1,0 +1,115 @@
+"""Cinder's REST API, and a compute node that does with os-brick as nova does."""
+
+import http.client
+import json
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from os_brick.initiator import connector as brick
+
+from volward_openstack import register
+
+PROJECT = "a" * 32
+DONE = ("available", "error", "error_managing", "in-use", "error_deleting", "error_extending")
+
+
+class Cinder:
+    """A client of the service, and of nothing else."""
+
+    def __init__(self, port: int, folder: str) -> None:
+        self.port = port
+        self._log = Path(folder, "cinder.log")
+
+    def log(self) -> str:
+        """What the service has said so far."""
+        return self._log.read_text()
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        said = {
+            "X-Auth-Token": f"admin:{PROJECT}",
+            # The newest that Debian 12's has.
+            "OpenStack-API-Version": "volume 3.70",
+            "Content-Type": "application/json",
+            # As nova with [service_user]: else an attachment in use is not deleted.
+            "X-Service-Roles": "service",
+            "X-Service-Token": "x",
+        }
+        text = None if body is None else json.dumps(body)
+        connection.request(method, f"/v3/{PROJECT}{path}", text, said | headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, json.loads(content) if content else None
+
+    def volume(self, volume_id: str) -> dict[str, Any]:
+        """When nothing is under way with it."""
+        end = time.monotonic() + 30
+        while True:
+            found: dict[str, Any] = self.ask("GET", f"/volumes/{volume_id}")[1]["volume"]
+            if found["status"] in DONE:
+                return found
+            assert time.monotonic() < end, found
+            time.sleep(0.05)
+
+    def create(self, **more: Any) -> dict[str, Any]:
+        status, answer = self.ask("POST", "/volumes", {"volume": {"size": 1, **more}})
+        assert status == 202, answer
+        return self.volume(answer["volume"]["id"])
+
+    def act(self, volume_id: str, **action: Any) -> dict[str, Any]:
+        status, answer = self.ask("POST", f"/volumes/{volume_id}/action", action)
+        assert status == 202, answer
+        return self.volume(volume_id)
+
+    def delete(self, volume_id: str) -> None:
+        assert self.ask("DELETE", f"/volumes/{volume_id}")[0] == 202
+        until(lambda: self.ask("GET", f"/volumes/{volume_id}")[0] == 404)
+
+    def manage(self, name: str) -> dict[str, Any]:
+        wish = {"host": "h@volward#san", "ref": {"source-name": name}}
+        status, answer = self.ask("POST", "/manageable_volumes", {"volume": wish})
+        assert status == 202, answer
+        return self.volume(answer["volume"]["id"])
+
+
+class Compute:
+    """A node, doing as nova does: the host's properties, the connection information, os-brick's connector."""
+
+    def __init__(self, cinder: Cinder, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cinder = cinder
+        monkeypatch.setenv("VOLWARD_SOCKET", path)
+        monkeypatch.setattr(brick, "unix_connector_list", [register.CONNECTOR])
+        register.connector()
+
+    def attach(self, volume_id: str) -> dict[str, Any]:
+        instance = str(uuid.uuid4())
+        wish = {"attachment": {"volume_uuid": volume_id, "instance_uuid": instance}}
+        status, created = self.cinder.ask("POST", "/attachments", wish)
+        assert status == 200, created
+        self.attachment = f"/attachments/{created['attachment']['id']}"
+        properties = brick.get_connector_properties(None, "10.0.0.1", False, False, host="h")
+        status, updated = self.cinder.ask("PUT", self.attachment, {"attachment": {"connector": properties}})
+        assert status == 200, updated
+        information: dict[str, Any] = updated["attachment"]["connection_info"]
+        whose = {"uuid": instance, "name": "instance-1", "purpose": "boot", "hints": {}}
+        self.data = {**information, "volward": {**information["volward"], "instance": whose}}
+        self.built = brick.InitiatorConnector.factory(information["driver_volume_type"], None)
+        self.built.connect_volume(self.data)
+        assert self.cinder.ask("POST", f"{self.attachment}/action", {"os-complete": None})[0] == 204
+        return information
+
+    def detach(self) -> None:
+        self.built.disconnect_volume(self.data, None)
+        assert self.cinder.ask("DELETE", self.attachment)[0] == 200
+
+
+def until(is_so: Callable[[], Any]) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
