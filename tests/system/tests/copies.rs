@@ -234,8 +234,8 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
 fn command(heard: &serde_json::Value, with: &str) -> String {
     println!("{heard:#}");
     let ways = heard["ways_out"].as_array().unwrap();
-    let way = ways.iter().filter_map(|way| way.as_str());
-    let way = way.filter(|way| way.contains(with)).next_back().unwrap();
+    let mut named = ways.iter().rev().filter_map(|way| way.as_str());
+    let way = named.find(|way| way.contains(with)).unwrap();
     let command = way.split('`').nth(1).unwrap();
     command.strip_prefix("volward ").unwrap().to_owned()
 }
