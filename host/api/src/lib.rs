@@ -21,8 +21,9 @@ pub use attach::{
 pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use operation::{
-    OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+    OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSnapshotRequest,
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};

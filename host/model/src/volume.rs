@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::home::Home;
 use crate::ids::{NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
 use crate::units::Bytes;
-use crate::volume_operation::Mark;
+use crate::volume_mark::Mark;
 
 /// The tag that marks a volume as shareable; set by `volward volume set` (I18).
 pub const SHAREABLE_TAG: &str = "volward.shareable";
