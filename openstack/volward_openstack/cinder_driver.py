@@ -1,6 +1,6 @@
-"""Cinder's driver. Volumes are made, grown and deleted by the daemon of cinder-volume's own node, each under
-an id of Cinder's, so that a retry finds what was begun. What an operator has made is taken over. Copies and
-snapshots are refused: the daemon does not serve them yet.
+"""Cinder's driver. Volumes and snapshots are made, copied, grown and deleted by the daemon of cinder-volume's
+own node, each under an id of Cinder's, so that a retry finds what was begun. What an operator has made is taken
+over. A snapshot is a volume of its own with a full copy, and stays when its volume goes.
 
 Nothing is attached or detached here: that the daemon of the instance's node does, asked by nova.
 """
@@ -21,10 +21,12 @@ from volward_openstack.shapes import (
     OperationReply,
     OperationView,
     PoolView,
+    VolumeCopyRequest,
     VolumeCreateRequest,
     VolumeDeleteRequest,
     VolumeExtendRequest,
     VolumeSetRequest,
+    VolumeSnapshotRequest,
     VolumeView,
 )
 
@@ -32,7 +34,7 @@ LOG = logging.getLogger(__name__)
 
 GIB = 1 << 30
 # Who asks to delete what somebody has, or what something else is done with: Cinder has it back as it was.
-BUSY = ("held-here", "held-elsewhere", "home-elsewhere", "operation-open", "being-grown")
+BUSY = ("held-here", "held-elsewhere", "home-elsewhere", "operation-open", "being-grown", "being-copied")
 
 T = TypeVar("T")
 
@@ -78,43 +80,110 @@ class VolwardDriver(driver.VolumeDriver):
     def create_volume(self, volume: Any) -> dict[str, Any]:
         """Made and zeroed by the daemon; its LV is named as Cinder names the volume."""
         pool = volume_utils.extract_host(volume.host, "pool")
-        size = volume.size * GIB
 
         def begin(operation: str) -> OperationView:
-            wish: VolumeCreateRequest = {"id": operation, "pool": pool, "volume": volume.name, "size": size}
+            wish: VolumeCreateRequest = {
+                "id": operation,
+                "pool": pool,
+                "volume": volume.name,
+                "size": volume.size * GIB,
+            }
             return _on_record(self._client.volume_create(wish))
 
-        made = self._asked(lambda: operations.done(self._client, _operation("create", volume), begin))
-        volume_id = made.get("volume_id") if made else None
-        if volume_id is None:
-            _refuse(f"the Volward daemon does not say which LV it has made for volume {volume.id}")
+        return self._made_volume(volume, pool, begin)
+
+    def create_cloned_volume(self, volume: Any, src_vref: Any) -> dict[str, Any]:
+        """A full copy, with zeroes behind it where the new one is larger. The other one is detached, or only
+        read, for so long."""
+        return self._copied(volume, src_vref)
+
+    def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> dict[str, Any]:
+        """A full copy: a snapshot is a volume like any other."""
+        return self._copied(volume, snapshot)
+
+    def create_snapshot(self, snapshot: Any) -> dict[str, Any]:
+        """A full copy in the same pool. What an instance may write to is refused by the daemon."""
+
+        def begin(operation: str) -> OperationView:
+            pool, view = self._found(snapshot.volume)
+            wish: VolumeSnapshotRequest = {
+                "id": operation,
+                "pool": pool["name"],
+                "volume": view["name"],
+                "snapshot": _snapshot_name(snapshot),
+            }
+            return _on_record(self._client.volume_snapshot(wish))
+
+        return {"provider_id": self._made(snapshot, begin)}
+
+    def _copied(self, volume: Any, source: Any) -> dict[str, Any]:
+        pool = volume_utils.extract_host(volume.host, "pool")
+
+        def begin(operation: str) -> OperationView:
+            of, view = self._found(source)
+            wish: VolumeCopyRequest = {
+                "id": operation,
+                "pool": of["name"],
+                "volume": view["name"],
+                "to_pool": pool,
+                "to_volume": volume.name,
+                # One that was managed may have more than the GiB that Cinder counts.
+                "size": max(volume.size * GIB, view["size"]),
+            }
+            return _on_record(self._client.volume_copy(wish))
+
+        return self._made_volume(volume, pool, begin)
+
+    def _made_volume(self, volume: Any, pool: str, begin: operations.Begin) -> dict[str, Any]:
+        volume_id = self._made(volume, begin)
         if volume.multiattach:
             self._set_shareable(pool, volume.name, True)
         return {"provider_id": volume_id}
 
+    def _made(self, what: Any, begin: operations.Begin) -> str:
+        made = self._asked(lambda: operations.done(self._client, _operation("create", what), begin))
+        volume_id = made.get("volume_id") if made else None
+        if volume_id is None:
+            _refuse(f"the Volward daemon does not say which LV it has made for {what.id}")
+        return volume_id
+
     def delete_volume(self, volume: Any) -> None:
         """What is gone is deleted. What somebody has stays, and is `available` again for Cinder."""
+        try:
+            self._deleted(volume, volume_utils.extract_host(volume.host, "pool"), volume.name)
+        except _Busy as busy:
+            raise exception.VolumeIsBusy(f"volward: {busy}") from busy
+
+    def delete_snapshot(self, snapshot: Any) -> None:
+        """As a volume."""
+        pool = volume_utils.extract_host(snapshot.volume.host, "pool")
+        try:
+            self._deleted(snapshot, pool, _snapshot_name(snapshot))
+        except _Busy as busy:
+            raise exception.SnapshotIsBusy(snapshot_name=f"{snapshot.id} (volward: {busy})") from busy
+
+    def _deleted(self, what: Any, pool: str, name: str) -> None:
+        """`pool` and `name`: where it was to be made."""
 
         def begin(operation: str) -> OperationView | None:
-            found = self._present(volume)
+            found = self._present(what) if what.provider_id is not None else (pool, name)
             if found is None:
-                LOG.warning("volume %s is deleted already: no pool has it", volume.id)
+                LOG.warning("%s is deleted already: no pool has it", what.id)
                 return None
-            pool, name = found
-            wish: VolumeDeleteRequest = {"id": operation, "pool": pool, "volume": name}
+            wish: VolumeDeleteRequest = {"id": operation, "pool": found[0], "volume": found[1]}
             return _on_record(self._client.volume_delete(wish))
 
         try:
             # Cinder does not wait for its making any more.
-            made = operations.take_back(self._client, _operation("create", volume))
-            if volume.provider_id is None and made is not None and made["state"] != operations.DONE:
+            made = operations.take_back(self._client, _operation("create", what))
+            if what.provider_id is None and made is not None and made["state"] != operations.DONE:
                 # All of it was taken back: what has its name now is somebody else's.
                 return
-            operations.done(self._client, _operation("delete", volume), begin)
+            operations.done(self._client, _operation("delete", what), begin)
         except (Refusal, operations.Ended) as error:
             if error.code in BUSY:
-                LOG.error("volume %s is not deleted: %s", volume.id, error.sentence)
-                raise exception.VolumeIsBusy(f"volward: {error.sentence}") from error
+                LOG.error("%s is not deleted: %s", what.id, error.sentence)
+                raise _Busy(error.sentence) from error
             raise _backend(error) from error
         except VolwardError as error:
             raise _backend(error) from error
@@ -222,23 +291,6 @@ class VolwardDriver(driver.VolumeDriver):
     def remove_export(self, context: Any, volume: Any) -> None:
         """There is nothing to export."""
 
-    # What the daemon does not do is refused.
-
-    def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
-        """Refused."""
-        _refuse(f"volume {volume.id} cannot be made of snapshot {snapshot.id}")
-
-    def create_cloned_volume(self, volume: Any, src_vref: Any) -> None:
-        """Refused."""
-        _refuse(f"volume {volume.id} cannot be made of volume {src_vref.id}")
-
-    def create_snapshot(self, snapshot: Any) -> None:
-        """Refused."""
-        _refuse(f"no snapshot of volume {snapshot.volume_id} can be made")
-
-    def delete_snapshot(self, snapshot: Any) -> None:
-        """There is none: what was refused is left in Cinder's database, and goes."""
-
     def _pools(self) -> list[PoolView]:
         return [pool for pool in self._asked(self._client.pools) if pool["kind"] == "shared"]
 
@@ -264,19 +316,16 @@ class VolwardDriver(driver.VolumeDriver):
             "; ".join(troubles) or f"no pool has volume {volume.id}, whose LV is {volume.provider_id}"
         )
 
-    def _present(self, volume: Any) -> tuple[str, str] | None:
-        """Pool and name of a volume as it is called now; None if it is gone. One whose making Cinder saw no
-        end of has the name that it was to have."""
-        if volume.provider_id is None:
-            return volume_utils.extract_host(volume.host, "pool"), volume.name
+    def _present(self, what: Any) -> tuple[str, str] | None:
+        """Pool and name as it is called now; None if it is gone."""
         pools = self._pools()
         for pool in pools:
             for view in pool["volumes"]:
-                if view["id"] == volume.provider_id:
+                if view["id"] == what.provider_id:
                     return pool["name"], view["name"]
         for pool in pools:
             if pool.get("trouble"):
-                _refuse(f"whether volume {volume.id} is gone is not known: {pool['name']}: {pool['trouble']}")
+                _refuse(f"whether {what.id} is gone is not known: {pool['name']}: {pool['trouble']}")
         return None
 
     def _set_shareable(self, pool: str, volume: str, shareable: bool) -> None:
@@ -294,8 +343,17 @@ def _backend(error: VolwardError) -> Exception:
     return exception.VolumeBackendAPIException(data=f"volward: {error.sentence}")  # type: ignore[no-any-return]
 
 
-def _operation(what: str, volume: Any) -> str:
-    return f"cinder:{what}:{volume.id}"
+class _Busy(Exception):
+    """Somebody has it, or something else is done with it: a sentence."""
+
+
+def _operation(what: str, of: Any) -> str:
+    return f"cinder:{what}:{of.id}"
+
+
+def _snapshot_name(snapshot: Any) -> str:
+    # LVM keeps names that begin with `snapshot` for itself.
+    return f"snap-{snapshot.id}"
 
 
 def _on_record(reply: OperationReply) -> OperationView:

@@ -103,6 +103,18 @@ class Client:
         """POST /v1/volumes/extend. Answered when it is on record; the same id finds it again."""
         return self._ask(shapes.OperationReply, "POST", "/v1/volumes/extend", request, patience)
 
+    def volume_copy(
+        self, request: shapes.VolumeCopyRequest, patience: float | None = None
+    ) -> shapes.OperationReply:
+        """POST /v1/volumes/copy. Answered when it is on record; the same id finds it again."""
+        return self._ask(shapes.OperationReply, "POST", "/v1/volumes/copy", request, patience)
+
+    def volume_snapshot(
+        self, request: shapes.VolumeSnapshotRequest, patience: float | None = None
+    ) -> shapes.OperationReply:
+        """POST /v1/volumes/snapshot. Answered when it is on record; the same id finds it again."""
+        return self._ask(shapes.OperationReply, "POST", "/v1/volumes/snapshot", request, patience)
+
     def operation(
         self, operation: str, wait: float = 0.0, patience: float | None = None
     ) -> shapes.OperationView:

@@ -142,4 +142,4 @@ def _log(view: OperationView) -> None:
     if trouble:
         LOG.warning("%s does not get on, and is tried again: %s", view["id"], trouble)
     elif view["total"]:
-        LOG.info("%s: %s of %s bytes are zeroed", view["id"], view["done"], view["total"])
+        LOG.info("%s: %s of %s bytes are written", view["id"], view["done"], view["total"])

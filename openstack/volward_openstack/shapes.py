@@ -195,6 +195,28 @@ class VolumeExtendRequest(TypedDict):
     dry_run: NotRequired[bool]
 
 
+class VolumeCopyRequest(TypedDict):
+    """`POST /v1/volumes/copy`: a new volume with the content of another one, `size` bytes at least."""
+
+    id: NotRequired[str]
+    pool: str
+    volume: str
+    to_pool: NotRequired[str]
+    to_volume: str
+    size: NotRequired[int]
+    dry_run: NotRequired[bool]
+
+
+class VolumeSnapshotRequest(TypedDict):
+    """`POST /v1/volumes/snapshot`: a new volume of the same pool that holds this moment."""
+
+    id: NotRequired[str]
+    pool: str
+    volume: str
+    snapshot: str
+    dry_run: NotRequired[bool]
+
+
 class OperationCancelRequest(TypedDict):
     """`POST /v1/operations/cancel`: it is taken back, before its commit point."""
 
@@ -209,6 +231,8 @@ class OperationView(TypedDict):
     operation: str
     pool: str
     volume: str
+    source: NotRequired[str | None]
+    to: NotRequired[str | None]
     volume_id: NotRequired[str | None]
     size: NotRequired[int | None]
     state: str

@@ -23,8 +23,9 @@ pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use inventory::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply};
 pub use operation::{
-    OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+    OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSnapshotRequest,
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};

@@ -68,7 +68,76 @@ pub struct VolumeExtendRequest {
     pub dry_run: bool,
 }
 
-/// What `create`, `delete` and `extend` answer.
+/// `POST /v1/volumes/copy`: makes a volume with the content that another one has, in the same pool or another
+/// shared one. The other one is detached, or attached read-only, and nobody attaches it until that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeCopyRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool of the volume whose content is copied.
+    pub pool: String,
+    /// That volume's name in its pool.
+    pub volume: String,
+    /// The pool that the new volume is made in; absent: the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_pool: Option<String>,
+    /// The new volume's name; free now.
+    pub to_volume: String,
+    /// At least this size in bytes, a multiple of 512 and not less than the other one's; absent: as that.
+    /// What is behind the content reads as zeroes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/volumes/snapshot`: keeps what a volume holds now in a volume of its own, in the same pool. The
+/// volume is detached, or attached read-only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeSnapshotRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name in its pool.
+    pub volume: String,
+    /// The snapshot's name in the same pool; free now.
+    pub snapshot: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/volumes/rename`: gives a volume that nobody has another name in its pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeRenameRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool's name.
+    pub pool: String,
+    /// The name that the volume has.
+    pub volume: String,
+    /// The name that it gets; free now.
+    pub to: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What each of the requests above answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OperationReply {
@@ -89,21 +158,27 @@ pub struct OperationView {
     pub id: String,
     /// What it does.
     pub operation: Open<OperationKind>,
-    /// The pool's name.
+    /// The pool's name; of a copy, the new volume's.
     pub pool: String,
-    /// The volume's name when it was asked for.
+    /// The volume's name when it was asked for; of a copy and a snapshot, the new volume's.
     pub volume: String,
+    /// Of a copy and a snapshot: the volume whose content is copied, `POOL/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Of a rename: the new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// The volume's identity, `VG UUID:LV UUID`; absent until it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_id: Option<String>,
-    /// The size in bytes that was asked for; absent of a delete.
+    /// The size in bytes that was asked for; absent where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// How it stands.
     pub state: Open<OperationState>,
-    /// Bytes that are zeroed so far.
+    /// Bytes that are copied or zeroed so far.
     pub done: u64,
-    /// Bytes that are to be zeroed in all; 0 until that is known, and where nothing is.
+    /// Bytes that are to be copied and zeroed in all; 0 until that is known, and where nothing is.
     pub total: u64,
     /// A refusal's code, or `storage`; absent unless it failed or is being taken back for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use volward_api::{DiskRequest, Said, Words};
 use crate::audit::AuditCommand;
 use crate::disk;
 use crate::exit;
-use crate::operations::{OperationCommand, RemoveArgs, SizedArgs};
+use crate::operations::{CopyArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
 #[derive(Debug, Parser)]
@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Pools: the volume groups Volward manages
     #[command(subcommand)]
     Pool(PoolCommand),
-    /// Volumes: made, deleted, grown, shown; what is allowed with one
+    /// Volumes: made, deleted, grown, copied, renamed, shown; what is allowed with one
     #[command(subcommand)]
     Volume(VolumeCommand),
     /// Operations on volumes of this node, which go on whoever waits for them
@@ -136,6 +136,12 @@ pub(crate) enum VolumeCommand {
     Rm(RemoveArgs),
     /// Give a volume at least this size, also while it is attached on this node
     Extend(SizedArgs),
+    /// Make a volume with the content of another one
+    Cp(CopyArgs),
+    /// Keep what a volume holds now in a volume of its own
+    Snap(NameArgs),
+    /// Give a volume that nobody has another name
+    Mv(NameArgs),
     /// Show a volume: its size, who has it, what is done with it
     Show {
         /// The volume to show

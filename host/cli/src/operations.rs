@@ -1,13 +1,14 @@
-//! `volume create|rm|extend|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
+//! `volume create|rm|extend|cp|snap|mv|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use volward_api::model::OperationId;
+use volward_api::model::{OperationId, VolumeName};
 use volward_api::{
     Client, OperationCancelRequest, OperationReply, OperationState, OperationView,
-    VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
+    VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
+    VolumeRenameRequest, VolumeSnapshotRequest,
 };
 
 use crate::args::VolumePath;
@@ -47,6 +48,33 @@ pub(crate) struct RemoveArgs {
     /// The volume
     #[arg(value_name = "POOL/VOLUME")]
     volume: VolumePath,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The volume whose content is copied: detached, or attached read-only
+    #[arg(value_name = "POOL/VOLUME")]
+    from: VolumePath,
+    /// The volume that is made, in the same pool or another shared one
+    #[arg(value_name = "POOL/NEW")]
+    to: VolumePath,
+    /// Its size, not less than the other one's: bytes, or a number with K, M, G or T (powers of 1024)
+    #[arg(long)]
+    size: Option<Size>,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    /// The volume
+    #[arg(value_name = "POOL/VOLUME")]
+    volume: VolumePath,
+    /// A name in the same pool that is free
+    #[arg(value_name = "NEW")]
+    to: VolumeName,
     #[command(flatten)]
     how: How,
 }
@@ -129,6 +157,41 @@ pub(crate) fn remove(client: &Client, json: bool, args: RemoveArgs) -> anyhow::R
         dry_run: args.how.dry_run,
     };
     follow(client, json, &args.how, client.volume_delete(&request)?)
+}
+
+pub(crate) fn copy(client: &Client, json: bool, args: CopyArgs) -> anyhow::Result<Exit> {
+    let request = VolumeCopyRequest {
+        id: args.how.id.clone(),
+        pool: args.from.pool.to_string(),
+        volume: args.from.volume.to_string(),
+        to_pool: Some(args.to.pool.to_string()),
+        to_volume: args.to.volume.to_string(),
+        size: args.size.map(|size| size.0),
+        dry_run: args.how.dry_run,
+    };
+    follow(client, json, &args.how, client.volume_copy(&request)?)
+}
+
+pub(crate) fn snapshot(client: &Client, json: bool, args: NameArgs) -> anyhow::Result<Exit> {
+    let request = VolumeSnapshotRequest {
+        id: args.how.id.clone(),
+        pool: args.volume.pool.to_string(),
+        volume: args.volume.volume.to_string(),
+        snapshot: args.to.to_string(),
+        dry_run: args.how.dry_run,
+    };
+    follow(client, json, &args.how, client.volume_snapshot(&request)?)
+}
+
+pub(crate) fn rename(client: &Client, json: bool, args: NameArgs) -> anyhow::Result<Exit> {
+    let request = VolumeRenameRequest {
+        id: args.how.id.clone(),
+        pool: args.volume.pool.to_string(),
+        volume: args.volume.volume.to_string(),
+        to: args.to.to_string(),
+        dry_run: args.how.dry_run,
+    };
+    follow(client, json, &args.how, client.volume_rename(&request)?)
 }
 
 pub(crate) fn operations(

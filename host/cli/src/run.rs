@@ -36,6 +36,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Volume(VolumeCommand::Extend(args)) => {
             return operations::extend(&client, json, args);
         }
+        Command::Volume(VolumeCommand::Cp(args)) => {
+            return operations::copy(&client, json, args);
+        }
+        Command::Volume(VolumeCommand::Snap(args)) => {
+            return operations::snapshot(&client, json, args);
+        }
+        Command::Volume(VolumeCommand::Mv(args)) => {
+            return operations::rename(&client, json, args);
+        }
         Command::Volume(VolumeCommand::Show { volume }) => {
             let found = client.volume(&volume.pool, &volume.volume)?;
             answer(json, &found, show::volume)?;

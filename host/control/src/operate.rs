@@ -11,7 +11,7 @@ use volward_model::{
     VolumeTask,
 };
 use volward_plan::Refusal;
-use volward_plan::operate::{dry_run, may_begin, may_change};
+use volward_plan::operate::{dry_run, may_be_copied, may_begin, may_change, may_hold};
 
 use crate::engine::{Engine, StepError};
 use crate::error::{ControlError, refuse, storage};
@@ -24,8 +24,11 @@ use crate::settings::{Ports, Settings, needs};
 use crate::state::{Operated, State};
 
 mod act;
+mod copies;
 mod look;
 mod work;
+
+use look::Look;
 
 /// An operation that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,33 +115,16 @@ impl Operate {
             return Ok(found);
         }
         let doing = format!("looking at what is to be done ({})", asked.task);
-        let failed = |error| storage(asked.request, &doing, error);
-        self.observer.managed(asked.task.pool())?;
-        let now_ms = self.ports.clock.now_ms();
-        let (id, task) = (asked.id.clone(), asked.task.clone());
-        let mut operation = VolumeOperation::new(id, task, (asked.request, asked.uid), now_ms);
-        let pool = self.ports.volumes.pool(asked.task.pool()).map_err(failed)?;
-        let there = pool
-            .named(asked.task.name())
-            .map(|info| info.volume.clone());
-        may_begin(&asked.id, &asked.task, &pool)
-            .map_err(|refusal| refuse(asked.request, refusal))?;
-        match (&asked.task, there) {
-            (VolumeTask::Create { .. }, _) => {}
-            (VolumeTask::Delete { .. }, None) => operation.course = Course::Ended(End::Done),
-            (VolumeTask::Extend { pool, name, .. }, None) => {
-                return Err(ControlError::NotFound(no_volume(pool, name)));
-            }
-            (_, Some(volume)) => operation.volume = Some(volume),
+        for pool in asked.task.pools() {
+            self.observer.managed(pool)?;
         }
+        let operation = self.about(asked, &doing)?;
         self.must_have_a_watchdog(asked)?;
         let look = self
             .look(&operation)
             .map_err(|error| self.told(asked, &doing, error))?;
-        if let Some(seen) = &look.seen {
-            may_change(&asked.task, self.node(), seen)
-                .map_err(|refusal| refuse(asked.request, refusal))?;
-        }
+        self.may(&operation, &look)
+            .map_err(|refusal| refuse(asked.request, refusal))?;
         if asked.dry_run {
             let wipe = self.settings.wipe(asked.task.pool());
             let (steps, _) = dry_run(&operation, wipe, &look.sight)
@@ -149,6 +135,58 @@ impl Operate {
             });
         }
         self.begin(asked, operation)
+    }
+
+    /// The operation, with the volumes that it is about as the pools list them now.
+    fn about(
+        &self,
+        asked: &OperationRequest,
+        doing: &str,
+    ) -> Result<VolumeOperation, ControlError> {
+        let failed = |error| storage(asked.request, doing, error);
+        let refused = |refusal| refuse(asked.request, refusal);
+        let (id, task) = (asked.id.clone(), asked.task.clone());
+        let now_ms = self.ports.clock.now_ms();
+        let mut operation = VolumeOperation::new(id, task, (asked.request, asked.uid), now_ms);
+        let pool = self.ports.volumes.pool(asked.task.pool()).map_err(failed)?;
+        let there = pool.named(asked.task.name());
+        may_begin(&asked.id, &asked.task, &pool).map_err(refused)?;
+        if let Some((from_pool, from)) = asked.task.source() {
+            let other = match from_pool == asked.task.pool() {
+                true => pool.clone(),
+                false => self.ports.volumes.pool(from_pool).map_err(failed)?,
+            };
+            let source = other.named(from);
+            let source =
+                source.ok_or_else(|| ControlError::NotFound(no_volume(from_pool, from)))?;
+            may_hold(&asked.task, source, &pool).map_err(refused)?;
+            operation.source = Some(source.volume.clone());
+            return Ok(operation);
+        }
+        match (&asked.task, there) {
+            (VolumeTask::Delete { .. }, None) => operation.course = Course::Ended(End::Done),
+            (
+                VolumeTask::Extend { pool, name, .. } | VolumeTask::Rename { pool, name, .. },
+                None,
+            ) => {
+                return Err(ControlError::NotFound(no_volume(pool, name)));
+            }
+            (task, Some(there)) if !task.makes() => operation.volume = Some(there.volume.clone()),
+            _ => {}
+        }
+        Ok(operation)
+    }
+
+    /// Whether what is seen lets it go on: before anything is begun, and again at the steps that the rest
+    /// follows from.
+    fn may(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {
+        if let Some(seen) = &look.seen {
+            may_change(&operation.task, self.node(), seen)?;
+        }
+        match &look.source {
+            Some(source) => may_be_copied(&operation.id, &operation.task, self.node(), source),
+            None => Ok(()),
+        }
     }
 
     /// The operation of that id, if it is the same.
@@ -177,12 +215,7 @@ impl Operate {
         if let Some(found) = self.found(asked)? {
             return Ok(found);
         }
-        let volume = operation.volume.as_ref().map(|volume| volume.id);
-        let other = self
-            .state
-            .operations()
-            .open_like(&operation, volume)
-            .cloned();
+        let other = self.state.operations().open_like(&operation).cloned();
         if let Some(other) = other {
             let open = Refusal::operation_open(&asked.task, &other);
             return Err(refuse(asked.request, open));

@@ -19,11 +19,15 @@ use volward_control::ports::{Clock, LeaseStyle, Volumes};
 use volward_model::{Bytes, Course, End, VolumeInfo, VolumeRef, VolumeTask};
 use volward_simulation::random::Random;
 use volward_simulation::schedule::{Baton, Workers};
-use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation};
+use volward_simulation::{
+    Daemon, Lab, ask, check, detach_ask, disk, instance, operation, read_only,
+};
 use volward_storage::fake::BLOCK;
 
 /// Three chunks: the last one is smaller.
 const SIZE: Bytes = Bytes::mib(132);
+/// Two chunks.
+const ORIGIN: Bytes = Bytes::mib(100);
 const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
 
 /// What is interrupted.
@@ -33,6 +37,10 @@ enum Story {
     Delete,
     Extend,
     ExtendAttached,
+    Copy,
+    /// Of a volume that an instance here reads.
+    Snapshot,
+    Rename,
 }
 
 /// How the daemon ends.
@@ -67,8 +75,19 @@ fn stage(story: Story, style: LeaseStyle) -> Stage {
     let volume = match story {
         Story::Create => None,
         Story::Delete | Story::Extend | Story::ExtendAttached => Some(lab.volume("v")),
+        Story::Copy | Story::Snapshot | Story::Rename => {
+            let origin = lab.cluster.volume(&lab.pool, "origin", ORIGIN);
+            lab.cluster.fill(origin.id, |block| 7_000 + block);
+            Some(origin)
+        }
     };
     let had = volume.as_ref().map(|v| lab.cluster.contents(v.id));
+    if let (Story::Snapshot, Some(volume)) = (story, &volume) {
+        daemon
+            .node
+            .attach(&ask(instance(2), &[read_only(volume)]))
+            .unwrap();
+    }
     if let (Story::ExtendAttached, Some(volume)) = (story, &volume) {
         daemon
             .node
@@ -85,7 +104,21 @@ fn stage(story: Story, style: LeaseStyle) -> Stage {
 
 fn task(story: Story, lab: &Lab) -> VolumeTask {
     let (pool, name) = (lab.pool.clone(), "v".parse().unwrap());
+    let from = "origin".parse().unwrap();
     match story {
+        Story::Copy => VolumeTask::Copy {
+            from_pool: pool.clone(),
+            from,
+            pool,
+            name,
+            size: Some(SIZE),
+        },
+        Story::Snapshot => VolumeTask::Snapshot { pool, from, name },
+        Story::Rename => VolumeTask::Rename {
+            pool,
+            name: from,
+            to: name,
+        },
         Story::Create => VolumeTask::Create {
             pool,
             name,
@@ -116,7 +149,8 @@ fn every_interruption(story: Story, style: LeaseStyle) -> Vec<Interruption> {
     must_be_whole(story, &stage.lab, &stage.daemon, &stage, "uninterrupted");
     let points = 0..stage.daemon.points.passed().len() - points;
     let changes = 1..=stage.daemon.kernel.changes_made() - changes;
-    assert!(points.len() > 6 && changes.clone().count() > 6);
+    let least = if matches!(story, Story::Rename) { 1 } else { 6 };
+    assert!(points.len() > least && changes.clone().count() > least);
     points
         .map(Interruption::Point)
         .chain(changes.clone().map(Interruption::Before))
@@ -140,7 +174,21 @@ fn must_be_whole(story: Story, lab: &Lab, daemon: &Daemon, stage: &Stage, case: 
         assert_eq!(volumes.len(), 1, "{case}: {volumes:?}");
         return;
     };
-    assert_eq!((volume.size, volume.tags.len()), (SIZE, 0), "{case}");
+    let size = match story {
+        Story::Snapshot | Story::Rename => ORIGIN,
+        _ => SIZE,
+    };
+    assert_eq!((volume.size, volume.tags.len()), (size, 0), "{case}");
+    if let (Story::Copy | Story::Snapshot, Some(origin)) = (story, &stage.volume) {
+        let pool = Volumes::pool(&daemon.kernel, &lab.pool).unwrap();
+        let origin = pool.volume(origin.id).unwrap();
+        assert_eq!(origin.tags, [""; 0], "{case}: the mark of the source");
+        assert_eq!(lab.cluster.contents(origin.volume.id), stage.had, "{case}");
+        let held = daemon.kernel.leases_held();
+        let held = held.iter().any(|(id, _)| *id == origin.volume.id);
+        let read = !daemon.node.attachments().is_empty();
+        assert_eq!(held, read, "{case}: the lease of the source");
+    }
     let now = lab.cluster.contents(volume.volume.id);
     assert_eq!(now[..stage.had.len()], stage.had, "{case}: its data");
     let zero = now[stage.had.len()..].iter().all(|block| *block == 0);
@@ -205,12 +253,14 @@ fn guest_reads(story: Story, stage: &Stage, case: &str) {
     assert!(again.is_ok(), "{case}: {again:?}");
     let id = volward_model::DeviceId::attachment(volume.volume.id, instance(1));
     let expected = lab.cluster.contents(volume.volume.id);
-    for block in [0, stage.had.len(), expected.len() - 1] {
+    let last = expected.len() - 1;
+    for block in [0, stage.had.len().min(last), last] {
         let read = daemon.kernel.guest_read(id, u64::try_from(block).unwrap());
         assert_eq!(read.unwrap(), expected[block], "{case}, block {block}");
     }
-    assert_eq!(expected.len() as u64, SIZE.0 / BLOCK.0);
+    assert_eq!(expected.len() as u64, volume.size.0 / BLOCK.0);
     daemon.node.detach(&detach_ask(instance(1))).unwrap();
+    daemon.node.detach(&detach_ask(instance(2))).unwrap();
     let left: Vec<String> = check::clean(lab, daemon)
         .into_iter()
         .filter(|wrong| !wrong.contains("lost data"))
@@ -252,6 +302,21 @@ fn i30_a_volume_is_grown_under_its_guest() {
     survives_everywhere(Story::ExtendAttached);
 }
 
+#[test]
+fn i30_a_volume_is_copied() {
+    survives_everywhere(Story::Copy);
+}
+
+#[test]
+fn i30_a_snapshot_is_made_of_what_is_read() {
+    survives_everywhere(Story::Snapshot);
+}
+
+#[test]
+fn i30_a_volume_is_renamed() {
+    survives_everywhere(Story::Rename);
+}
+
 /// Longer than any pause between two tries.
 fn try_again(lab: &Lab, daemon: &Daemon) {
     for _ in 0..6 {
@@ -269,6 +334,9 @@ fn i30_any_call_that_fails_is_made_again_or_all_is_taken_back() {
             Story::Delete,
             Story::Extend,
             Story::ExtendAttached,
+            Story::Copy,
+            Story::Snapshot,
+            Story::Rename,
         ] {
             let rehearsal = stage(story, style);
             let before = rehearsal.daemon.kernel.changes_made();
@@ -283,11 +351,9 @@ fn i30_any_call_that_fails_is_made_again_or_all_is_taken_back() {
                 try_again(lab, daemon);
                 if daemon.node.operation(&"op".parse().unwrap()).is_none() {
                     // Its record could not be written: nothing was begun.
-                    assert_eq!(
-                        found(lab, daemon).is_some(),
-                        stage.volume.is_some(),
-                        "{case}"
-                    );
+                    let named = !matches!(story, Story::Copy | Story::Snapshot | Story::Rename);
+                    let before = named && stage.volume.is_some();
+                    assert_eq!(found(lab, daemon).is_some(), before, "{case}");
                     act(story, &stage);
                 }
                 must_be_whole(story, lab, daemon, &stage, &case);

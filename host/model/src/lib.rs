@@ -13,7 +13,7 @@
 //! | [`regions`] | which regions of a clone are in its destination |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
-//! | [`volume_operation`] | operations on volumes, and the marks that they leave on them |
+//! | [`volume_operation`], [`volume_mark`] | operations on volumes, and the marks that they leave on them |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
@@ -24,6 +24,7 @@ pub mod handover;
 pub mod regions;
 pub mod slot;
 pub mod volume;
+pub mod volume_mark;
 pub mod volume_operation;
 
 pub use copy::{CopyLayout, CopyLv, CopyStage};
@@ -41,7 +42,8 @@ pub use volume::{
     Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PhysicalVolume,
     PoolInfo, PoolKind, Renewal, VolumeInfo, VolumeRef,
 };
-pub use volume_operation::{Course, End, Mark, OperationId, VolumeOperation, VolumeTask};
+pub use volume_mark::Mark;
+pub use volume_operation::{Course, End, OperationId, VolumeOperation, VolumeTask};
 pub use volward_record::{
     Access, Answer, Attachment, AttachmentKey, AttachmentState, Bytes, Combined, CopyFate,
     CopyMode, CopyPlan, DecisionRecord, Denial, Difference, DiskAnswer, DiskFacts, Facts, Fault,

@@ -8,7 +8,7 @@ use crate::given_up::GivenUp;
 use crate::home::Home;
 use crate::ids::{LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
 use crate::units::Bytes;
-use crate::volume_operation::Mark;
+use crate::volume_mark::Mark;
 
 /// The tag that marks a volume as shareable; set by `volward volume set` (I18).
 pub const SHAREABLE_TAG: &str = "volward.shareable";

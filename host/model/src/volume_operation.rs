@@ -1,5 +1,4 @@
-//! Operations on volumes: what was asked for under an id of the caller's own, how far it is, and the
-//! mark that its volume has while it is neither made nor gone.
+//! Operations on volumes: what was asked for under an id of the caller's own, and how far it is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -94,48 +93,147 @@ pub enum VolumeTask {
         /// Its size afterwards in bytes; the volume group rounds up to its extent.
         size: Bytes,
     },
+    /// A new volume is made, with the content that another one has at one moment.
+    Copy {
+        /// The pool that the other one is in.
+        from_pool: PoolName,
+        /// The name that the other one has when it is asked for.
+        from: VolumeName,
+        /// The pool that the new one is made in.
+        pool: PoolName,
+        /// Its name; free now.
+        name: VolumeName,
+        /// At least this size in bytes, and not less than the other one's; absent: as that. What is
+        /// behind the content reads as zeroes unless the pool's setting says otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<Bytes>,
+    },
+    /// The same in one pool, to keep the moment: the snapshot is a volume like any other.
+    Snapshot {
+        /// The pool of both.
+        pool: PoolName,
+        /// The name of the volume when it is asked for.
+        from: VolumeName,
+        /// The name of the snapshot; free now.
+        name: VolumeName,
+    },
+    /// A volume gets another name; one that has it is done.
+    Rename {
+        /// The pool it is in.
+        pool: PoolName,
+        /// The name it has when it is asked for.
+        name: VolumeName,
+        /// The name it gets; free now.
+        to: VolumeName,
+    },
 }
 
 impl VolumeTask {
-    /// The pool it is about.
+    /// The pool it is about; of a copy, the one that the new volume is made in.
     #[must_use]
     pub fn pool(&self) -> &PoolName {
-        let (Self::Create { pool, .. } | Self::Delete { pool, .. } | Self::Extend { pool, .. }) =
-            self;
-        pool
+        match self {
+            Self::Create { pool, .. }
+            | Self::Delete { pool, .. }
+            | Self::Extend { pool, .. }
+            | Self::Copy { pool, .. }
+            | Self::Snapshot { pool, .. }
+            | Self::Rename { pool, .. } => pool,
+        }
     }
 
-    /// The name that the volume has, or is to have.
+    /// The name that the volume has, or is to have where it is made: of a copy, the new one's; of a rename,
+    /// the old one.
     #[must_use]
     pub fn name(&self) -> &VolumeName {
-        let (Self::Create { name, .. } | Self::Delete { name, .. } | Self::Extend { name, .. }) =
-            self;
-        name
+        match self {
+            Self::Create { name, .. }
+            | Self::Delete { name, .. }
+            | Self::Extend { name, .. }
+            | Self::Copy { name, .. }
+            | Self::Snapshot { name, .. }
+            | Self::Rename { name, .. } => name,
+        }
     }
 
-    /// The size in bytes that is asked for; a delete asks for none.
+    /// Of a copy and a snapshot: pool and name of the volume whose content is copied.
+    #[must_use]
+    pub fn source(&self) -> Option<(&PoolName, &VolumeName)> {
+        match self {
+            Self::Copy {
+                from_pool, from, ..
+            } => Some((from_pool, from)),
+            Self::Snapshot { pool, from, .. } => Some((pool, from)),
+            _ => None,
+        }
+    }
+
+    /// Of a rename: the new name.
+    #[must_use]
+    pub fn new_name(&self) -> Option<&VolumeName> {
+        match self {
+            Self::Rename { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Every name that it needs for itself until it has ended.
+    #[must_use]
+    pub fn names(&self) -> Vec<(&PoolName, &VolumeName)> {
+        let own = [(self.pool(), self.name())].into_iter();
+        let new = self.new_name().map(|to| (self.pool(), to));
+        own.chain(self.source()).chain(new).collect()
+    }
+
+    /// The pools that it is about: one, or two.
+    #[must_use]
+    pub fn pools(&self) -> Vec<&PoolName> {
+        let mut pools = vec![self.pool()];
+        pools.extend(self.source().map(|(pool, _)| pool));
+        pools.dedup();
+        pools
+    }
+
+    /// Whether it makes a volume, which does not exist before.
+    #[must_use]
+    pub fn makes(&self) -> bool {
+        matches!(self, Self::Create { .. }) || self.source().is_some()
+    }
+
+    /// The size in bytes that is asked for, by those that ask for one.
     #[must_use]
     pub fn size(&self) -> Option<Bytes> {
         match self {
             Self::Create { size, .. } | Self::Extend { size, .. } => Some(*size),
-            Self::Delete { .. } => None,
+            Self::Copy { size, .. } => *size,
+            Self::Delete { .. } | Self::Snapshot { .. } | Self::Rename { .. } => None,
         }
     }
 
-    /// What it is called: `create`, `delete`, `extend`.
+    /// What it is called: `create`, `delete`, `extend`, `copy`, `snapshot`, `rename`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
             Self::Delete { .. } => "delete",
             Self::Extend { .. } => "extend",
+            Self::Copy { .. } => "copy",
+            Self::Snapshot { .. } => "snapshot",
+            Self::Rename { .. } => "rename",
         }
     }
 }
 
 impl fmt::Display for VolumeTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.word(), self.pool(), self.name())?;
+        let (word, pool, name) = (self.word(), self.pool(), self.name());
+        match (self.source(), self.new_name()) {
+            (Some((from_pool, from)), _) => {
+                write!(f, "{word} {from_pool}/{from} to {pool}/{name}")?
+            }
+            (None, Some(to)) => write!(f, "{word} {pool}/{name} to {to}")?,
+            (None, None) => write!(f, "{word} {pool}/{name}")?,
+        }
         match self.size() {
             Some(size) => write!(f, " ({size})"),
             None => Ok(()),
@@ -184,11 +282,14 @@ pub struct VolumeOperation {
     pub request: RequestId,
     /// The user id of the caller.
     pub uid: u32,
-    /// The volume, once it is known which one: of a create after it was made.
+    /// The volume, once it is known which one: of one that is made, after that.
     pub volume: Option<VolumeRef>,
+    /// Of a copy: the volume whose content is copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<VolumeRef>,
     /// Where it is going.
     pub course: Course,
-    /// Bytes of what is to be zeroed that are zero on the disks, from its beginning.
+    /// Bytes of what is to be copied and zeroed that are so on the disks, from its beginning.
     pub zeroed: Bytes,
     /// When it was asked for, in milliseconds since the Unix epoch.
     pub started_ms: u64,
@@ -211,6 +312,7 @@ impl VolumeOperation {
             request,
             uid,
             volume: None,
+            source: None,
             course: Course::Forward,
             zeroed: Bytes(0),
             started_ms: now_ms,
@@ -227,105 +329,21 @@ impl VolumeOperation {
         }
     }
 
-    /// Whether it is about a volume of that name, or about that volume.
+    /// Whether it is about a volume of that name, or about that volume, or copies it.
     #[must_use]
     pub fn is_about(&self, volume: &VolumeRef) -> bool {
-        match &self.volume {
+        let copies = self.source.as_ref().is_some_and(|s| s.id == volume.id);
+        let makes_or_changes = match &self.volume {
             Some(known) => known.id == volume.id,
             None => *self.task.pool() == volume.pool && *self.task.name() == volume.name,
-        }
-    }
-}
-
-/// Starts each tag of a volume that an operation has marked.
-const MARKS: [&str; 3] = ["volward.new=", "volward.dying=", "volward.growing="];
-
-/// What an operation has written into a volume's tags: nobody attaches a volume that has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// It is being made: `volward.new=ID`.
-    New {
-        /// The operation that makes it.
-        by: OperationId,
-    },
-    /// It is being deleted: `volward.dying=ID`.
-    Dying {
-        /// The operation that deletes it.
-        by: OperationId,
-    },
-    /// It is being grown: `volward.growing=BYTES:ID`.
-    Growing {
-        /// The operation that grows it.
-        by: OperationId,
-        /// Its size before, in bytes: what is behind that may be old content.
-        from: Bytes,
-    },
-    /// A mark that this version does not understand, or more than one.
-    Unknown {
-        /// The tags, joined by commas.
-        tags: String,
-    },
-}
-
-impl Mark {
-    /// The tag that says so.
-    #[must_use]
-    pub fn tag(&self) -> String {
-        match self {
-            Self::New { by } => format!("{}{by}", MARKS[0]),
-            Self::Dying { by } => format!("{}{by}", MARKS[1]),
-            Self::Growing { by, from } => format!("{}{}:{by}", MARKS[2], from.0),
-            Self::Unknown { tags } => tags.clone(),
-        }
-    }
-
-    /// The mark among a volume's tags; `None` if there is none.
-    pub fn from_tags<'a>(tags: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let marks = tags.into_iter().filter(|tag| is_mark(tag));
-        let marks: Vec<&str> = marks.collect();
-        let known = match marks.as_slice() {
-            [] => return None,
-            [one] => Self::read(one),
-            _ => None,
         };
-        Some(known.unwrap_or_else(|| Self::Unknown {
-            tags: marks.join(","),
-        }))
+        copies || makes_or_changes
     }
 
-    fn read(tag: &str) -> Option<Self> {
-        let after = |prefix| tag.strip_prefix(prefix);
-        if let Some(by) = after(MARKS[0]) {
-            return Some(Self::New {
-                by: by.parse().ok()?,
-            });
-        }
-        if let Some(by) = after(MARKS[1]) {
-            return Some(Self::Dying {
-                by: by.parse().ok()?,
-            });
-        }
-        let (from, by) = after(MARKS[2])?.split_once(':')?;
-        Some(Self::Growing {
-            by: by.parse().ok()?,
-            from: Bytes(from.parse().ok()?),
-        })
+    /// The volumes that it is known to be about.
+    pub fn volumes(&self) -> impl Iterator<Item = &VolumeRef> {
+        self.volume.iter().chain(&self.source)
     }
-
-    /// The operation that made it; `None` where it is not understood.
-    #[must_use]
-    pub fn by(&self) -> Option<&OperationId> {
-        match self {
-            Self::New { by } | Self::Dying { by } | Self::Growing { by, .. } => Some(by),
-            Self::Unknown { .. } => None,
-        }
-    }
-}
-
-/// Whether a tag is the mark of an operation, understood or not.
-#[must_use]
-pub fn is_mark(tag: &str) -> bool {
-    MARKS.iter().any(|prefix| tag.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -358,42 +376,6 @@ mod tests {
                 serde_json::from_str::<OperationId>(&json).is_err(),
                 "{bad:?}"
             );
-        }
-    }
-
-    #[test]
-    fn a_mark_is_read_as_it_is_written() {
-        let by: OperationId = "cinder:1:x".parse().unwrap();
-        for mark in [
-            Mark::New { by: by.clone() },
-            Mark::Dying { by: by.clone() },
-            Mark::Growing {
-                by,
-                from: Bytes::mib(5),
-            },
-        ] {
-            let tags = ["volward.shareable".to_owned(), mark.tag()];
-            let read = Mark::from_tags(tags.iter().map(String::as_str));
-            assert_eq!(read, Some(mark));
-        }
-        assert_eq!(Mark::from_tags(["volward.shareable", "new"]), None);
-    }
-
-    /// What a later version writes, or somebody by hand, keeps guests away all the same.
-    #[test]
-    fn a_mark_that_is_not_understood_is_one() {
-        for tags in [
-            vec!["volward.new=a/b"],
-            vec!["volward.growing=many:a"],
-            vec!["volward.growing=1"],
-            vec!["volward.new=a", "volward.dying=b"],
-        ] {
-            let read = Mark::from_tags(tags.iter().copied());
-            assert!(
-                matches!(&read, Some(Mark::Unknown { .. })),
-                "{tags:?}: {read:?}"
-            );
-            assert_eq!(read.unwrap().tag(), tags.join(","));
         }
     }
 }

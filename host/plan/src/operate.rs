@@ -11,22 +11,26 @@
 //! | module | decides |
 //! |---|---|
 //! | here | the next step, of each operation and of its way back |
+//! | `copies` | the same of copies and snapshots |
 //! | `may` | whether an operation may begin, and again under the lease |
 //! | `step` | (the output) what can be done |
 //! | `sight` | what a step does to what is seen: a dry run is the same decisions over a volume in thought |
 
+mod copies;
 mod may;
 mod sight;
 mod step;
 
 use std::fmt;
 
-use volward_model::{Bytes, Course, End, Mark, OperationId, VolumeOperation, VolumeTask};
+use volward_model::{
+    Bytes, Course, End, Mark, OperationId, VolumeName, VolumeOperation, VolumeTask,
+};
 
 use crate::refusal::Refusal;
 
-pub use may::{Room, may_begin, may_change};
-pub use sight::{Seen, Sight, dry_run};
+pub use may::{Room, may_be_copied, may_begin, may_change, may_hold};
+pub use sight::{Seen, Sight, SourceSeen, dry_run};
 pub use step::OperationStep;
 
 /// Zeroed at a time. What is under way cannot be interrupted: an array that zeroes 100 MiB/s by itself
@@ -93,7 +97,10 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
         Course::Forward => None,
     };
     let Some(seen) = &sight.volume else {
-        return Ok(absent(operation, sight.known, end));
+        return match operation.task.source() {
+            Some(_) => copies::next(operation, wipe, sight, end),
+            None => Ok(absent(operation, sight.known, end)),
+        };
     };
     match (&operation.task, end) {
         (VolumeTask::Create { .. }, None) => create(operation, wipe, seen, sight),
@@ -102,12 +109,19 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
         (VolumeTask::Extend { size, .. }, end) => {
             extend(operation, wipe, seen, sight, (*size, end))
         }
+        (VolumeTask::Rename { to, .. }, end) => rename(operation, to, seen, sight, end),
+        (VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. }, end) => {
+            copies::next(operation, wipe, sight, end)
+        }
     }
 }
 
 /// Whether nothing can be taken back any more: the operation goes on whatever happens.
 #[must_use]
 pub fn is_committed(operation: &VolumeOperation, sight: &Sight) -> bool {
+    if let (VolumeTask::Rename { to, .. }, Some(seen)) = (&operation.task, &sight.volume) {
+        return seen.name == *to;
+    }
     let mark = sight
         .volume
         .as_ref()
@@ -115,15 +129,26 @@ pub fn is_committed(operation: &VolumeOperation, sight: &Sight) -> bool {
     match (&operation.task, mark) {
         (VolumeTask::Delete { .. }, Some((mark, _))) => matches!(mark, Some(Mark::Dying { .. })),
         (VolumeTask::Extend { .. }, Some((Some(Mark::Growing { from, .. }), size))) => size > *from,
-        (VolumeTask::Create { .. }, Some((mark, _))) => sight.known && mark.is_none(),
-        (VolumeTask::Extend { .. }, Some(_)) => false,
+        (
+            VolumeTask::Create { .. } | VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. },
+            Some((mark, _)),
+        ) => sight.known && mark.is_none(),
+        (VolumeTask::Extend { .. } | VolumeTask::Rename { .. }, Some(_)) => false,
         (_, None) => sight.known,
     }
 }
 
-/// How much there is to be zeroed in all, in bytes: what the progress is of.
+/// How much there is to be copied and zeroed in all, in bytes: what the progress is of.
 #[must_use]
-pub fn to_zero(operation: &VolumeOperation, wipe: Wipe, seen: &Seen) -> Bytes {
+pub fn to_write(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Bytes {
+    if operation.task.source().is_some() {
+        return copies::total(operation, wipe, sight);
+    }
+    let seen = sight.volume.as_ref();
+    seen.map_or(Bytes(0), |seen| to_zero(operation, wipe, seen))
+}
+
+fn to_zero(operation: &VolumeOperation, wipe: Wipe, seen: &Seen) -> Bytes {
     match &operation.task {
         VolumeTask::Create { .. } if wipe.before() => seen.size,
         VolumeTask::Delete { .. } if wipe.after() && !is_new(seen) => seen.size,
@@ -322,6 +347,23 @@ fn extend(
     }
     let next = wiped(operation, &reachable, *from, all);
     Ok(next.unwrap_or_else(unmark))
+}
+
+/// One step, which LVM does or does not. It takes the exclusive lease for it: nobody has the volume then.
+fn rename(
+    operation: &VolumeOperation,
+    to: &VolumeName,
+    seen: &Seen,
+    sight: &Sight,
+    end: Option<&End>,
+) -> Result<Next, Refusal> {
+    match end {
+        _ if seen.name == *to => Ok(Next::End(End::Done)),
+        Some(end) => Ok(Next::End(end.clone())),
+        None if seen.mark.is_some() => Err(Refusal::marked(&operation.task, seen.mark.as_ref())),
+        None if sight.attached => Err(Refusal::attached_here(&operation.task)),
+        None => Ok(step(OperationStep::Rename { to: to.clone() })),
+    }
 }
 
 /// Another operation has marked it since.

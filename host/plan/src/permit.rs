@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 /// What a node is for, in the configuration's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NodeRole {
-    /// Volumes are made, deleted and grown here.
+    /// Volumes are made, deleted, grown, copied and renamed here.
     Control,
     /// Instances run here.
     Compute,
@@ -128,6 +128,10 @@ pub enum Action {
     Delete,
     /// To grow one.
     Extend,
+    /// To make one with another one's content, to stay or as a snapshot.
+    Copy,
+    /// To give one another name.
+    Rename,
     /// To change what is allowed with a volume.
     Mark,
     /// To change what this node and its pools are, which policies serve, and to read the decision log,
@@ -137,7 +141,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of the table's rows.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Look,
         Self::Explain,
         Self::Attach,
@@ -145,6 +149,8 @@ impl Action {
         Self::Create,
         Self::Delete,
         Self::Extend,
+        Self::Copy,
+        Self::Rename,
         Self::Mark,
         Self::Administer,
     ];
@@ -160,6 +166,8 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Delete => "delete",
             Self::Extend => "extend",
+            Self::Copy => "copy",
+            Self::Rename => "rename",
             Self::Mark => "mark",
             Self::Administer => "administer",
         })
@@ -198,7 +206,7 @@ const CMP: On = On::Role(NodeRole::Compute);
 /// The table. Cinder attaches on any node, and so does what may be Cinder: it copies images to and from
 /// volumes where it runs, which is a control node; it marks what its types call multi-attach. Whoever may only be Cinder deletes nothing: the list of
 /// those is as old as attaching, and what was put there was promised no more.
-const TABLE: [(Action, [On; 5]); 9] = [
+const TABLE: [(Action, [On; 5]); 11] = [
     //                    root openst nova cinder monitoring
     (Action::Look, /*  */ [ANY, ANY, ANY, ANY, ANY]),
     (Action::Explain, /**/ [ANY, ANY, ANY, ANY, NO]),
@@ -207,6 +215,8 @@ const TABLE: [(Action, [On; 5]); 9] = [
     (Action::Create, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Delete, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Extend, /**/ [CTL, NO, NO, CTL, NO]),
+    (Action::Copy, /*  */ [CTL, NO, NO, CTL, NO]),
+    (Action::Rename, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Mark, /*  */ [CTL, NO, NO, CTL, NO]),
     (Action::Administer, /**/ [ANY, NO, NO, NO, NO]),
 ];
@@ -284,7 +294,14 @@ mod tests {
     /// is both does everything.
     #[test]
     fn a_role_that_a_node_lacks_is_named_and_both_roles_lack_nothing() {
-        let operate = [Action::Create, Action::Delete, Action::Extend, Action::Mark];
+        let operate = [
+            Action::Create,
+            Action::Delete,
+            Action::Extend,
+            Action::Copy,
+            Action::Rename,
+            Action::Mark,
+        ];
         for caller in CallerKind::ALL {
             for action in Action::ALL {
                 let code = |roles| permit(action, caller, roles).err().map(|r| r.code);

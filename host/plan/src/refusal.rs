@@ -188,6 +188,10 @@ codes! {
     BeingDeleted => "being-deleted",
     /// An operation grows the volume.
     BeingGrown => "being-grown",
+    /// An operation copies the volume.
+    BeingCopied => "being-copied",
+    /// The volume to be copied is gone.
+    SourceGone => "source-gone",
     /// Another operation on the volume has not ended.
     OperationOpen => "operation-open",
     /// The operation's id was given to another request before.

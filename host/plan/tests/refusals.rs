@@ -15,14 +15,14 @@ use volward_model::home::HomeState;
 use volward_model::{
     Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DeviceId,
     DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId, LeaseHolder, LeaseMode,
-    LvUuid, Mark, MigrationCall, MigrationNonce, OperationId, PoolInfo, PoolKind, Sectors, Sharing,
-    Space, VolumeId, VolumeInfo, VolumeRef, VolumeTask,
+    LvUuid, Mark, MigrationCall, MigrationNonce, OperationId, PoolInfo, PoolKind, RequestId,
+    Sectors, Sharing, Space, VolumeId, VolumeInfo, VolumeOperation, VolumeRef, VolumeTask,
 };
 use volward_plan::attach::{Requester, attach};
 use volward_plan::home::write_back;
 use volward_plan::input::ForeignAttachment;
 use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge, source};
-use volward_plan::operate::{may_begin, may_change};
+use volward_plan::operate::{Sight, Wipe, may_be_copied, may_begin, may_change, may_hold, next};
 use volward_plan::permit::permit;
 use volward_plan::recheck::recheck;
 use volward_plan::service::Kind;
@@ -270,6 +270,18 @@ fn task(word: &str, name: &str, size: u64) -> VolumeTask {
     match word {
         "create" => VolumeTask::Create { pool, name, size },
         "delete" => VolumeTask::Delete { pool, name },
+        "copy" => VolumeTask::Copy {
+            from_pool: pool.clone(),
+            from: name,
+            pool,
+            name: "new".parse().unwrap(),
+            size: Some(size),
+        },
+        "rename" => VolumeTask::Rename {
+            pool,
+            name,
+            to: "new".parse().unwrap(),
+        },
         _ => VolumeTask::Extend { pool, name, size },
     }
 }
@@ -317,7 +329,50 @@ fn operations() -> Vec<Case> {
         from,
     };
     let attach = |mark: &Mark| attached(marked(mark), |_| {});
+    let copying = Mark::Copying {
+        by: by.clone(),
+        size: from,
+    };
+    let other: OperationId = "cinder:8".parse().unwrap();
+    let copied = |volume: &VolumeInput| {
+        may_be_copied(&other, &task("copy", "root", gib), &node, volume).unwrap_err()
+    };
+    let gone = {
+        let operation = VolumeOperation::new(
+            by.clone(),
+            task("copy", "root", gib),
+            (RequestId(uuid::Uuid::nil()), 0),
+            1,
+        );
+        next(&operation, Wipe::default(), &Sight::nothing(false)).unwrap_err()
+    };
     vec![
+        (
+            Code::BeingCopied,
+            "attached while it is copied",
+            attach(&copying),
+        ),
+        (
+            Code::BeingCopied,
+            "copied by two",
+            copied(&marked(&copying)),
+        ),
+        (Code::SourceGone, "the source of a copy was removed", gone),
+        (
+            Code::WouldShrink,
+            "a copy that is smaller than its source",
+            may_hold(&task("copy", "root", 512), &volume().info, &pool_of(vec![])).unwrap_err(),
+        ),
+        (Code::NameTaken, "renamed to the name of another one", {
+            let mut new = volume().info;
+            new.volume.name = "new".parse().unwrap();
+            may_begin(
+                &by,
+                &task("rename", "root", 0),
+                &pool_of(vec![volume().info, new]),
+            )
+            .unwrap_err()
+        }),
         (Code::BeingMade, "attached while it is made", attach(&new)),
         (
             Code::BeingDeleted,
@@ -424,6 +479,32 @@ fn operations() -> Vec<Case> {
             Code::HomeElsewhere,
             "deleted while its data is in a copy",
             change("delete", &at_home(split("n2"))),
+        ),
+        (
+            Code::HeldHere,
+            "copied while somebody here may write to it",
+            copied(&of(|v| {
+                v.here.push(here(instance(2), AttachmentState::Attached))
+            })),
+        ),
+        (
+            Code::HeldElsewhere,
+            "copied while somebody elsewhere may write to it",
+            copied(&of(|v| {
+                v.elsewhere.push(ForeignAttachment {
+                    host_id: 2,
+                    attachment: on_n2(instance(2)),
+                    silence: None,
+                })
+            })),
+        ),
+        (
+            Code::HeldHere,
+            "renamed while attached",
+            change(
+                "rename",
+                &of(|v| v.here.push(here(instance(2), AttachmentState::Attached))),
+            ),
         ),
         (
             Code::HeldHere,

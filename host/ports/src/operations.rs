@@ -12,7 +12,7 @@ pub trait Operations: Send + Sync {
     /// If it cannot be made durable: then nothing may be begun that it speaks of.
     fn put(&self, operation: &VolumeOperation) -> PortResult<()>;
 
-    /// Notes how many bytes are zero. Need not survive the node: less is zeroed once more.
+    /// Notes how many bytes are copied and zeroed. Need not survive the node: less is done once more.
     ///
     /// # Errors
     /// If it cannot be written, or there is no such operation.

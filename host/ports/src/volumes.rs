@@ -138,4 +138,17 @@ pub trait Volumes: Send + Sync {
         amount: Bytes,
         shared: bool,
     ) -> PortResult<()>;
+
+    /// Copies `amount` from `start` on of the first of two active LVs to the same place of the second, and
+    /// flushes: when it returns it is on the disks. `read`: others have the first open, who do not write to it.
+    ///
+    /// # Errors
+    /// As [`zero_range`](Volumes::zero_range), for both.
+    fn copy_range(
+        &self,
+        volumes: (&VolumeRef, &VolumeRef),
+        start: Bytes,
+        amount: Bytes,
+        read: bool,
+    ) -> PortResult<()>;
 }

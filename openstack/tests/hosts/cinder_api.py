@@ -70,6 +70,19 @@ class Cinder:
         assert self.ask("DELETE", f"/volumes/{volume_id}")[0] == 202
         until(lambda: self.ask("GET", f"/volumes/{volume_id}")[0] == 404)
 
+    def snapshot(self, volume_id: str, **more: Any) -> dict[str, Any]:
+        wish = {"snapshot": {"volume_id": volume_id, **more}}
+        status, answer = self.ask("POST", "/snapshots", wish)
+        assert status == 202, answer
+        path = f"/snapshots/{answer['snapshot']['id']}"
+        until(lambda: self.ask("GET", path)[1]["snapshot"]["status"] in DONE)
+        found: dict[str, Any] = self.ask("GET", path)[1]["snapshot"]
+        return found
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        assert self.ask("DELETE", f"/snapshots/{snapshot_id}")[0] == 202
+        until(lambda: self.ask("GET", f"/snapshots/{snapshot_id}")[0] == 404)
+
     def manage(self, name: str) -> dict[str, Any]:
         wish = {"host": "h@volward#san", "ref": {"source-name": name}}
         status, answer = self.ask("POST", "/manageable_volumes", {"volume": wish})

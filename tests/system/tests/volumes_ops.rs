@@ -29,6 +29,7 @@ fn volumes_are_made_grown_and_deleted_and_show_nothing_old() {
     let volward = Volward::on(&cluster);
     old_data_is_on_the_free_extents(&volward);
     what_is_made_reads_as_zeroes(&volward);
+    it_is_copied_and_renamed(&volward);
     it_grows_under_its_user(&volward);
     what_somebody_has_is_not_deleted(&volward);
     an_operation_is_cancelled(&volward);
@@ -131,6 +132,66 @@ fn what_is_made_reads_as_zeroes(volward: &Volward<'_>) {
         .unwrap();
     assert_eq!(not_zero(volward.node(2), DEVICE, 0, 96), "0");
     volward.cli_ok(2, &format!("detach {INSTANCE}")).unwrap();
+}
+
+/// The whole of a volume, compared with the whole of what it was copied from; and zeroes behind it.
+fn it_is_copied_and_renamed(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    let attached = |node: u8, name: &str, read: &str| {
+        let disk = format!("attach {INSTANCE} vg0/{name}{read}");
+        volward.cli_ok(node, &disk).unwrap();
+    };
+    let whole = |node: u8, name: &str, mib: u64| {
+        let device = DEVICE.replace("/new", &format!("/{name}"));
+        let script =
+            format!("dd if={device} bs=1M count={mib} iflag=direct status=none | sha256sum");
+        volward.node(node).run_ok_within(SLOW, &script).unwrap()
+    };
+    attached(1, "new", "");
+    let write = format!(
+        "{} | dd of={DEVICE} bs=1M iflag=fullblock oflag=direct status=none",
+        content("origin", 96)
+    );
+    one.run_ok_within(SLOW, &write).unwrap();
+    let origin = whole(1, "new", 96);
+    for (node, words, code) in [
+        (1, "volume cp vg0/new vg0/copy", "held-here"),
+        (2, "volume cp vg0/new vg0/copy", "held-elsewhere"),
+        (1, "volume mv vg0/new other", "held-here"),
+    ] {
+        let problem = volward.problem(node, words).unwrap();
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    let copied = operate(volward, 2, "volume cp vg0/new vg0/copy --size 128M");
+    assert_eq!(
+        (&copied["state"], &copied["source"]),
+        (&"done".into(), &"vg0/new".into())
+    );
+    assert_eq!(copied["done"], 128 * MIB, "{copied}");
+    let renamed = operate(volward, 1, "volume mv vg0/copy other");
+    assert_eq!(renamed["state"], "done", "{renamed}");
+    assert_eq!(volumes(one), ["new", "other"]);
+    attached(2, "other", "");
+    assert_eq!(whole(2, "other", 96), origin);
+    let device = DEVICE.replace("/new", "/other");
+    assert_eq!(not_zero(volward.node(2), &device, 96, 32), "0");
+    volward.cli_ok(2, &format!("detach {INSTANCE}")).unwrap();
+    // Who reads it keeps it.
+    attached(1, "new", ":ro");
+    let kept = operate(volward, 1, "volume snap vg0/new moment");
+    assert_eq!(kept["state"], "done", "{kept}");
+    assert_eq!(whole(1, "new", 96), origin);
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    attached(2, "moment", "");
+    assert_eq!(whole(2, "moment", 96), origin);
+    volward.cli_ok(2, &format!("detach {INSTANCE}")).unwrap();
+    for name in ["other", "moment"] {
+        operate(volward, 1, &format!("volume rm vg0/{name}"));
+    }
+    assert_eq!(volumes(one), ["new"]);
+    nothing_is_left(volward, 1);
+    nothing_is_left(volward, 2);
 }
 
 fn it_grows_under_its_user(volward: &Volward<'_>) {

@@ -7,8 +7,9 @@ use volward_model::{OperationId, PoolName, VolumeName};
 use super::{Client, Reply, http};
 use crate::inventory::PoolReply;
 use crate::operation::{
-    OperationCancelRequest, OperationReply, OperationView, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+    OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSnapshotRequest,
 };
 
 impl Client {
@@ -34,6 +35,30 @@ impl Client {
     /// As [`ClientError`](crate::ClientError) lists.
     pub fn volume_extend(&self, request: &VolumeExtendRequest) -> Reply<OperationReply> {
         self.post("/v1/volumes/extend", request)
+    }
+
+    /// `POST /v1/volumes/copy`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_copy(&self, request: &VolumeCopyRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/copy", request)
+    }
+
+    /// `POST /v1/volumes/snapshot`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_snapshot(&self, request: &VolumeSnapshotRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/snapshot", request)
+    }
+
+    /// `POST /v1/volumes/rename`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_rename(&self, request: &VolumeRenameRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/rename", request)
     }
 
     /// `GET /v1/volumes`: one volume, with all that the node knows of it.

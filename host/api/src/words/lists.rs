@@ -242,6 +242,12 @@ pub enum OperationKind {
     Delete,
     /// It is grown.
     Extend,
+    /// It is made with the content of another one.
+    Copy,
+    /// The same, to keep a moment of the other one.
+    Snapshot,
+    /// It gets another name.
+    Rename,
 }
 
 impl From<&VolumeTask> for OperationKind {
@@ -250,6 +256,9 @@ impl From<&VolumeTask> for OperationKind {
             VolumeTask::Create { .. } => Self::Create,
             VolumeTask::Delete { .. } => Self::Delete,
             VolumeTask::Extend { .. } => Self::Extend,
+            VolumeTask::Copy { .. } => Self::Copy,
+            VolumeTask::Snapshot { .. } => Self::Snapshot,
+            VolumeTask::Rename { .. } => Self::Rename,
         }
     }
 }
@@ -284,6 +293,8 @@ pub enum VolumeMark {
     Dying,
     /// It is being grown; who has it keeps it.
     Growing,
+    /// Its content is being copied; who reads it keeps it.
+    Copying,
     /// It has a mark that the daemon does not understand.
     Unknown,
 }
@@ -294,6 +305,7 @@ impl From<&Mark> for VolumeMark {
             Mark::New { .. } => Self::New,
             Mark::Dying { .. } => Self::Dying,
             Mark::Growing { .. } => Self::Growing,
+            Mark::Copying { .. } => Self::Copying,
             Mark::Unknown { .. } => Self::Unknown,
         }
     }
@@ -327,12 +339,12 @@ own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
 own_words!(Heard, "Heard": Agree, Leftovers, Silent, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
-own_words!(OperationKind, "OperationKind": Create, Delete, Extend);
+own_words!(OperationKind, "OperationKind": Create, Delete, Extend, Copy, Snapshot, Rename);
 own_words!(
     OperationState, "OperationState":
     Waiting, Running, TakingBack, Done, Cancelled, Failed,
 );
-own_words!(VolumeMark, "VolumeMark": New, Dying, Growing, Unknown);
+own_words!(VolumeMark, "VolumeMark": New, Dying, Growing, Copying, Unknown);
 own_words!(DoctorVerdict, "DoctorVerdict": Ok, Warning, Failed);
 own_words!(
     ProblemCode, "ProblemCode":

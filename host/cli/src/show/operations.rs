@@ -23,8 +23,8 @@ pub(crate) fn operations(found: &[OperationView]) -> String {
             utc(one.changed_ms),
         ]
     });
-    let header = ["ID", "OPERATION", "VOLUME", "STATE", "ZEROED", "CHANGED"];
-    let mut parts = vec![table(header, &["ZEROED"], rows)];
+    let header = ["ID", "OPERATION", "VOLUME", "STATE", "DONE", "CHANGED"];
+    let mut parts = vec![table(header, &["DONE"], rows)];
     parts.extend(found.iter().filter_map(why));
     parts.join("\n")
 }
@@ -47,23 +47,33 @@ fn why(of: &OperationView) -> Option<String> {
     failed.or_else(trouble)
 }
 
+/// As one says it: what is done with what, and what becomes of that.
+fn does(of: &OperationView) -> String {
+    let (word, volume) = (&of.operation, format!("{}/{}", of.pool, of.volume));
+    let size = of.size.map(Bytes);
+    match (&of.source, &of.to, size) {
+        (Some(source), _, Some(size)) => format!("{word} {source} to {volume}, {size}"),
+        (Some(source), _, None) => format!("{word} {source} to {volume}"),
+        (None, Some(to), _) => format!("{word} {volume} to {to}"),
+        (None, None, Some(size)) => format!("{word} {volume} to {size}"),
+        (None, None, None) => format!("{word} {volume}"),
+    }
+}
+
 /// `op show`, and at the end of whatever waits for one.
 pub(crate) fn operation(of: &OperationView) -> String {
-    let size = of.size.map(|size| format!(" to {}", Bytes(size)));
     let mut lines = vec![
         format!("id       {}", of.id),
-        format!(
-            "does     {} {}/{}{}",
-            of.operation,
-            of.pool,
-            of.volume,
-            size.unwrap_or_default()
-        ),
+        format!("does     {}", does(of)),
         format!("state    {}", of.state),
     ];
     if of.total > 0 {
         let (done, total) = (Bytes(of.done), Bytes(of.total));
-        lines.push(format!("zeroed   {done} of {total}"));
+        let word = match of.source {
+            Some(_) => "copied",
+            None => "zeroed",
+        };
+        lines.push(format!("{word}   {done} of {total}"));
     }
     lines.push(format!("since    {}", utc(of.started_ms)));
     lines.push(format!("changed  {}", utc(of.changed_ms)));

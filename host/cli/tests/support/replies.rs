@@ -37,6 +37,20 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "POST /v1/volumes/create" | "POST /v1/volumes/delete" | "POST /v1/volumes/extend" => {
             json!({"operation": operation("running")})
         }
+        "POST /v1/volumes/copy" if seen.body.contains("\"dry_run\":true") => json!({
+            "plan": ["take the source's lease (exclusive) and activate it", "copy 10 GiB of the source from byte 0 on"],
+        }),
+        "POST /v1/volumes/copy" | "POST /v1/volumes/snapshot" | "POST /v1/volumes/rename" => {
+            let id = match path {
+                "POST /v1/volumes/copy" => "c4",
+                "POST /v1/volumes/snapshot" => "c5",
+                _ => "c6",
+            };
+            json!({"operation": copied(id)})
+        }
+        "GET /v1/operations/c4" => copied("c4"),
+        "GET /v1/operations/c5" => copied("c5"),
+        "GET /v1/operations/c6" => copied("c6"),
         "GET /v1/operations/c1" => operation("done"),
         "POST /v1/operations/cancel" => operation("taking-back"),
         "GET /v1/operations/c2" => json!({
@@ -89,6 +103,29 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
 }
 
 /// A volume that is made.
+/// What is done with another volume, or with a name.
+fn copied(id: &str) -> Value {
+    let mut of = operation("done");
+    of["id"] = json!(id);
+    of["operation"] = json!(match id {
+        "c4" => "copy",
+        "c5" => "snapshot",
+        _ => "rename",
+    });
+    if id == "c6" {
+        of["to"] = json!("other");
+        of["total"] = json!(0);
+    } else {
+        of["source"] = json!("vg0/web");
+    }
+    if id != "c4"
+        && let Some(fields) = of.as_object_mut()
+    {
+        fields.remove("size");
+    }
+    of
+}
+
 fn operation(state: &str) -> Value {
     json!({
         "id": "c1", "operation": "create", "pool": "vg0", "volume": "new", "volume_id": "x:y",

@@ -15,7 +15,7 @@ impl Node {
     /// # Errors
     /// With the rule that it breaks; if the id was given to something else; if it cannot be put on record.
     pub fn ask_operation(&self, asked: &OperationRequest) -> Result<OperationAsked, ControlError> {
-        self.pools.keep_open([asked.task.pool()]);
+        self.pools.keep_open(asked.task.pools());
         self.operate.ask(asked)
     }
 

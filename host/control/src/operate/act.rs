@@ -1,12 +1,12 @@
 //! One step of an operation. Whether it is to be taken is decided elsewhere; here is only how.
 
-use volward_model::volume_operation::is_mark;
+use volward_model::volume_mark::is_mark;
 use volward_model::{
     Backing, Bytes, DeviceId, LeaseMode, Mark, OperationId, PoolName, Table, VolumeInfo,
     VolumeName, VolumeOperation, VolumeRef,
 };
 use volward_plan::Unmet;
-use volward_plan::operate::{CHUNK, OperationStep, may_change};
+use volward_plan::operate::{CHUNK, OperationStep};
 
 use super::Operate;
 use super::look::{Look, is_whole};
@@ -15,7 +15,7 @@ use crate::ports::{NewVolume, PortError, PortResult};
 
 /// Chunks after which the volume is looked at again, and others have a turn with it. The lease is looked
 /// at before each.
-const CHUNKS: u64 = 8;
+pub(super) const CHUNKS: u64 = 8;
 
 impl Operate {
     pub(super) fn act(
@@ -28,13 +28,21 @@ impl Operate {
         if let OperationStep::Make { size, mark } = step {
             return self.make(operation, (task.pool(), task.name()), *size, mark);
         }
+        if step.is_about_source() {
+            return self.act_on_source(operation, step, look);
+        }
         let info = look.info.as_ref().ok_or_else(|| PortError::Missing {
             what: format!("{}/{}", task.pool(), task.name()),
         })?;
         let volume = &info.volume;
         let volumes = std::slice::from_ref(volume);
         match step {
-            OperationStep::Make { .. } => {}
+            OperationStep::Make { .. }
+            | OperationStep::LeaseSource { .. }
+            | OperationStep::MarkSource { .. }
+            | OperationStep::Copy { .. }
+            | OperationStep::ReleaseSource
+            | OperationStep::UnmarkSource { .. } => {}
             OperationStep::Lease => {
                 self.engine
                     .lease(task.pool(), volumes, LeaseMode::Exclusive)?;
@@ -42,13 +50,15 @@ impl Operate {
             }
             OperationStep::Mark { mark } => {
                 // What is seen was read under the lease.
-                if let Some(seen) = &look.seen {
-                    may_change(task, self.node(), seen).map_err(StepError::Refused)?;
-                }
+                self.may(operation, look).map_err(StepError::Refused)?;
                 self.set_mark(info, Some(mark))?;
             }
             OperationStep::Unmark { .. } => self.set_mark(info, None)?,
             OperationStep::Rename { to } => {
+                // A volume without a mark may have become somebody's since it was asked for.
+                if task.new_name().is_some() {
+                    self.may(operation, look).map_err(StepError::Refused)?;
+                }
                 self.ports.volumes.rename(volume, to)?;
             }
             OperationStep::Grow { to, held: true } => {
@@ -98,7 +108,7 @@ impl Operate {
     }
 
     /// One metadata commit, read back: exit codes prove nothing (I29).
-    fn set_mark(&self, info: &VolumeInfo, mark: Option<&Mark>) -> PortResult<()> {
+    pub(super) fn set_mark(&self, info: &VolumeInfo, mark: Option<&Mark>) -> PortResult<()> {
         let volume = &info.volume;
         let had: Vec<String> = info.tags.iter().filter(|t| is_mark(t)).cloned().collect();
         let tags: Vec<String> = mark.map(Mark::tag).into_iter().collect();
@@ -146,7 +156,7 @@ impl Operate {
         Ok(())
     }
 
-    fn note(&self, id: &OperationId, zeroed: Bytes) -> PortResult<()> {
+    pub(super) fn note(&self, id: &OperationId, zeroed: Bytes) -> PortResult<()> {
         let now_ms = self.ports.clock.now_ms();
         if let Some(known) = self.state.operations().get_mut(id) {
             known.operation.zeroed = zeroed;
@@ -156,7 +166,7 @@ impl Operate {
     }
 
     /// Whether the daemon stops, or somebody has changed the operation's course.
-    fn is_to_stop(&self, operation: &VolumeOperation) -> bool {
+    pub(super) fn is_to_stop(&self, operation: &VolumeOperation) -> bool {
         let book = self.state.operations();
         let known = book.get(&operation.id);
         let turned = known.is_none_or(|known| known.operation.course != operation.course);
@@ -166,7 +176,7 @@ impl Operate {
 
     /// The lease under which is written, at this moment; for attachments any mode will do, since none of
     /// them reaches what is written.
-    fn must_be_held(&self, volume: &VolumeRef, attached: bool) -> PortResult<()> {
+    pub(super) fn must_be_held(&self, volume: &VolumeRef, attached: bool) -> PortResult<()> {
         let status = self.ports.leases.status(&volume.pool)?;
         let held = status.held.get(&volume.id.lv);
         let fine = held.is_some_and(|l| !l.orphan && (attached || l.mode == LeaseMode::Exclusive));

@@ -1,7 +1,7 @@
 //! What is found of the volume of an operation.
 
 use volward_model::{
-    AttachmentState, DeviceId, LeaseMode, Mark, VolumeInfo, VolumeOperation, VolumeTask,
+    AttachmentState, DeviceId, LeaseMode, Mark, VolumeInfo, VolumeOperation, VolumeRef,
 };
 use volward_plan::operate::{Seen, Sight};
 use volward_plan::{DiskForm, VolumeInput};
@@ -15,8 +15,10 @@ pub(super) struct Look {
     pub(super) sight: Sight,
     /// The volume as the pool lists it.
     pub(super) info: Option<VolumeInfo>,
-    /// The same with who has it; none of a create, which nobody can have.
+    /// The same with who has it; none of one that is made, which nobody can have.
     pub(super) seen: Option<VolumeInput>,
+    /// Of a copy: the source, with who has it.
+    pub(super) source: Option<VolumeInput>,
 }
 
 impl Operate {
@@ -25,6 +27,15 @@ impl Operate {
     /// # Errors
     /// If storage does not answer, or an earlier request on the volume is not finished.
     pub(super) fn look(&self, operation: &VolumeOperation) -> Result<Look, StepError> {
+        let mut look = self.look_at_its_own(operation)?;
+        if let Some(source) = &operation.source {
+            let found = self.look_at_source(source)?;
+            (look.sight.source, look.source) = found.unzip();
+        }
+        Ok(look)
+    }
+
+    fn look_at_its_own(&self, operation: &VolumeOperation) -> Result<Look, StepError> {
         let snapshot = self.observer.validated_snapshot(operation.task.pool())?;
         let known = operation.volume.as_ref();
         let info = match known {
@@ -36,14 +47,11 @@ impl Operate {
                 sight: Sight::nothing(known.is_some()),
                 info: None,
                 seen: None,
+                source: None,
             });
         };
         let volume = &info.volume;
-        if !self.state.owed().touching(&[volume.id]).is_empty() {
-            return Err(StepError::Port(PortError::Busy {
-                what: format!("{volume}: an earlier attach or detach is not finished; it"),
-            }));
-        }
+        self.must_be_finished(volume)?;
         let attached = self.attachments_of(info);
         let lease = snapshot.held.get(&volume.id.lv).copied();
         let by_hand = snapshot.by_hand.contains(&volume.id.lv);
@@ -59,9 +67,9 @@ impl Operate {
             works: ours && whole && info.active,
             attached: !ours,
             behind: self.is_behind(info, &attached)?,
+            source: None,
         };
-        let is_create = matches!(operation.task, VolumeTask::Create { .. });
-        let seen = match is_create {
+        let seen = match operation.task.makes() {
             true => None,
             false => Some(self.observer.volume_input(&snapshot, info)?),
         };
@@ -69,7 +77,18 @@ impl Operate {
             sight,
             info: Some(info.clone()),
             seen,
+            source: None,
         })
+    }
+
+    /// No attach or detach of it is to be tried again.
+    pub(super) fn must_be_finished(&self, volume: &VolumeRef) -> Result<(), StepError> {
+        match self.state.owed().touching(&[volume.id]).is_empty() {
+            true => Ok(()),
+            false => Err(StepError::Port(PortError::Busy {
+                what: format!("{volume}: an earlier attach or detach is not finished; it"),
+            })),
+        }
     }
 
     /// What instances on this node have of it.
@@ -96,9 +115,9 @@ pub(super) fn is_whole(attachment: &StoredAttachment) -> bool {
     attachment.state == AttachmentState::Attached && attachment.form == DiskForm::Own
 }
 
-/// Whether the volume is what this create has made, and does not know yet.
+/// Whether the volume is what this operation has made, and does not know yet.
 pub(super) fn is_unclaimed(operation: &VolumeOperation, look: &Look) -> bool {
     let mark = look.info.as_ref().and_then(VolumeInfo::mark);
     let new = matches!(&mark, Some(Mark::New { by }) if *by == operation.id);
-    new && operation.volume.is_none() && matches!(operation.task, VolumeTask::Create { .. })
+    new && operation.volume.is_none() && operation.task.makes()
 }

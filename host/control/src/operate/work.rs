@@ -1,7 +1,7 @@
 //! Carrying operations out: some of each pool at once, in the background, from whatever they have come to.
 
 use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeOperation};
-use volward_plan::operate::{Next, OperationStep, is_committed, next, to_zero};
+use volward_plan::operate::{Next, OperationStep, is_committed, next, to_write};
 
 use super::Operate;
 use super::look::{Look, is_unclaimed};
@@ -110,12 +110,8 @@ impl Operate {
         operation: &VolumeOperation,
         run: &mut Run<'a>,
     ) -> Result<Went, StepError> {
-        if let (None, Some(volume)) = (&run.turn, &operation.volume) {
-            let wait = self.settings.lock_wait;
-            let taken = self.state.volume_locks.take(&[volume.id], wait);
-            run.turn = Some(taken.map_err(|_| PortError::Busy {
-                what: format!("{volume}: another request on it has not ended; it"),
-            })?);
+        if run.turn.is_none() {
+            run.turn = self.turn(operation)?;
         }
         let look = self.look(operation)?;
         if let (true, Some(info)) = (is_unclaimed(operation, &look), &look.info) {
@@ -143,24 +139,39 @@ impl Operate {
         self.ports
             .fault_points
             .at(&point(operation, &step, "after"));
-        // From its mark on nobody else can have begun anything with it.
-        let unmarked = look
-            .sight
-            .volume
-            .as_ref()
-            .is_some_and(|seen| seen.mark.is_none());
-        if !(unmarked && matches!(step, OperationStep::Lease)) {
+        if !is_leased_for_a_mark(&step, &look) {
             run.turn = None;
         }
         run.last = Some(step);
         Ok(Went::On)
     }
 
-    /// What there is to be zeroed in all, of what is seen.
+    /// The turn of the volumes that it is known to be about.
+    fn turn(&self, operation: &VolumeOperation) -> Result<Option<VolumeGuard<'_>>, StepError> {
+        let wanted: Vec<_> = operation.volumes().map(|volume| volume.id).collect();
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let taken = self
+            .state
+            .volume_locks
+            .take(&wanted, self.settings.lock_wait);
+        let taken = taken.map_err(|taken| PortError::Busy {
+            what: match operation.volumes().find(|volume| volume.id == taken) {
+                Some(volume) => format!("{volume}: another request on it has not ended; it"),
+                None => operation.task.to_string(),
+            },
+        });
+        Ok(Some(taken?))
+    }
+
+    /// What there is to be copied and zeroed in all, of what is seen.
     pub(super) fn total(&self, operation: &VolumeOperation, look: &Look) -> Bytes {
-        let wipe = self.settings.wipe(operation.task.pool());
-        let seen = look.sight.volume.as_ref();
-        seen.map_or(Bytes(0), |seen| to_zero(operation, wipe, seen))
+        to_write(
+            operation,
+            self.settings.wipe(operation.task.pool()),
+            &look.sight,
+        )
     }
 
     fn note_sight(&self, operation: &VolumeOperation, look: &Look) {
@@ -238,6 +249,16 @@ impl Operate {
         });
         Went::Out
     }
+}
+
+/// From its mark on nobody else can have begun anything with a volume; until then its turn is kept.
+fn is_leased_for_a_mark(step: &OperationStep, look: &Look) -> bool {
+    let mark = match step {
+        OperationStep::Lease => look.sight.volume.as_ref().map(|seen| &seen.mark),
+        OperationStep::LeaseSource { .. } => look.sight.source.as_ref().map(|seen| &seen.mark),
+        _ => None,
+    };
+    mark.is_some_and(Option::is_none)
 }
 
 fn point(operation: &VolumeOperation, step: &OperationStep, when: &str) -> String {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeId, VolumeOperation};
+use volward_model::{
+    Bytes, Course, End, OperationId, PoolName, VolumeId, VolumeOperation, VolumeRef, VolumeTask,
+};
 
 use super::owed::Tries;
 
@@ -21,7 +23,7 @@ const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Operated {
     /// Its record.
     pub operation: VolumeOperation,
-    /// Bytes that are to be zeroed in all; 0 until that is known, or if nothing is.
+    /// Bytes that are to be copied and zeroed in all; 0 until that is known, or if nothing is.
     pub total: Bytes,
     /// Nothing of it can be taken back any more.
     pub committed: bool,
@@ -94,19 +96,17 @@ impl OperationBook {
         all
     }
 
-    /// One that is about the same name in the same pool, or the same volume, and has not ended.
-    pub(crate) fn open_like(
-        &self,
-        like: &VolumeOperation,
-        volume: Option<VolumeId>,
-    ) -> Option<&OperationId> {
+    /// One that is about one of the same names in the same pool, or one of the same volumes, and has not
+    /// ended.
+    pub(crate) fn open_like(&self, like: &VolumeOperation) -> Option<&OperationId> {
+        let ours = like.task.names();
         let same = |other: &&Operated| {
-            let (ours, theirs) = (&like.task, &other.operation.task);
-            let named = ours.pool() == theirs.pool() && ours.name() == theirs.name();
+            let theirs = &other.operation.task;
+            let named = theirs.names().iter().any(|name| ours.contains(name));
             // Its name is free again once its volume has been renamed.
-            let freed = other.committed && theirs.size().is_none();
-            let known = other.operation.volume.as_ref().map(|known| known.id);
-            (named && !freed) || (known.is_some() && known == volume)
+            let freed = other.committed && matches!(theirs, VolumeTask::Delete { .. });
+            let has = |id: VolumeId| other.operation.volumes().any(|known| known.id == id);
+            (named && !freed) || like.volumes().any(|volume| has(volume.id))
         };
         let mut open = self.all.values().filter(|other| other.is_open());
         open.find(same).map(|other| &other.operation.id)
@@ -115,8 +115,8 @@ impl OperationBook {
     /// Whether one that has not ended is about the volume.
     pub(crate) fn has_open_on(&self, volume: VolumeId) -> bool {
         self.all.values().any(|other| {
-            let known = other.operation.volume.as_ref().map(|known| known.id);
-            other.is_open() && known == Some(volume)
+            let about = |known: &VolumeRef| known.id == volume;
+            other.is_open() && other.operation.volumes().any(about)
         })
     }
 
@@ -227,7 +227,7 @@ impl OperationBook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use volward_model::{RequestId, VolumeTask};
+    use volward_model::RequestId;
 
     fn operation(n: u64, course: Course) -> VolumeOperation {
         let task = VolumeTask::Delete {

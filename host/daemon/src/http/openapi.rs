@@ -180,8 +180,11 @@ mod tests {
             ("PoolView/lock_type", "sanlock none"),
             ("PoolMember/state", "unknown free live fail dead"),
             ("VolumeView/home_state", "pool split node returning"),
-            ("VolumeView/mark", "new dying growing unknown"),
-            ("OperationView/operation", "create delete extend"),
+            ("VolumeView/mark", "new dying growing copying unknown"),
+            (
+                "OperationView/operation",
+                "create delete extend copy snapshot rename",
+            ),
             (
                 "OperationView/state",
                 "waiting running taking-back done cancelled failed",

@@ -7,7 +7,8 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
-    ProblemCode, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeReply,
+    ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
+    VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
 };
 use volward_control::{Operated, OperationRequest};
 use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeName, VolumeRef, VolumeTask};
@@ -67,6 +68,50 @@ pub(super) async fn extend(
     ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
 }
 
+pub(super) async fn copy(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeCopyRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let task = VolumeTask::Copy {
+        from_pool: parse(&body.pool)?,
+        from: parse(&body.volume)?,
+        pool: parse(body.to_pool.as_ref().unwrap_or(&body.pool))?,
+        name: parse(&body.to_volume)?,
+        size: body.size.map(Bytes),
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+pub(super) async fn snapshot(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeSnapshotRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let task = VolumeTask::Snapshot {
+        pool: parse(&body.pool)?,
+        from: parse(&body.volume)?,
+        name: parse(&body.snapshot)?,
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+pub(super) async fn rename(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeRenameRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let task = VolumeTask::Rename {
+        pool: parse(&body.pool)?,
+        name: parse(&body.volume)?,
+        to: parse(&body.to)?,
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
 async fn ask(
     daemon: Shared,
     peer: Peer,
@@ -79,7 +124,7 @@ async fn ask(
         Some(id) => id,
         None => parse(&request.to_string())?,
     };
-    let pools = [task.pool().clone()].into();
+    let pools = task.pools().into_iter().cloned().collect();
     let place = daemon.places.in_pools(&pools, patience).await?;
     let work = blocking(move || {
         let (uid, origin) = (caller.uid, &caller.origin);
@@ -227,6 +272,11 @@ fn view(known: &Operated) -> OperationView {
         operation: Open::from(OperationKind::from(&operation.task)),
         pool: operation.task.pool().to_string(),
         volume: operation.task.name().to_string(),
+        source: operation
+            .task
+            .source()
+            .map(|(pool, name)| format!("{pool}/{name}")),
+        to: operation.task.new_name().map(ToString::to_string),
         volume_id: operation
             .volume
             .as_ref()

@@ -12,8 +12,9 @@ use volward_api::{
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DiscardCopyRequest, DoctorReply,
     ExplainReply, FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply,
     OperationView, PolicyView, PoolInitRequest, PoolReply, PoolView, ProblemCode, RecoverReply,
-    RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeReply, VolumeSetRequest, VolumeView,
+    RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest, VolumeCopyRequest,
+    VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest,
+    VolumeReply, VolumeSetRequest, VolumeSnapshotRequest, VolumeView,
 };
 use volward_plan::Action;
 
@@ -113,6 +114,27 @@ pub(super) fn table() -> Vec<Route> {
             post(operations::extend),
         )
         .for_whoever_may(Action::Extend)
+        .waiting(Waits::InPools),
+        does::<VolumeCopyRequest, OperationReply>(
+            "/v1/volumes/copy",
+            "Make a volume with the content of another one, in the same pool or another shared one",
+            post(operations::copy),
+        )
+        .for_whoever_may(Action::Copy)
+        .waiting(Waits::InPools),
+        does::<VolumeSnapshotRequest, OperationReply>(
+            "/v1/volumes/snapshot",
+            "Keep what a volume holds now in a volume of its own",
+            post(operations::snapshot),
+        )
+        .for_whoever_may(Action::Copy)
+        .waiting(Waits::InPools),
+        does::<VolumeRenameRequest, OperationReply>(
+            "/v1/volumes/rename",
+            "Give a volume that nobody has another name",
+            post(operations::rename),
+        )
+        .for_whoever_may(Action::Rename)
         .waiting(Waits::InPools),
         reads::<Vec<OperationView>>(
             "/v1/operations",

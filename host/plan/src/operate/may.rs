@@ -2,8 +2,8 @@
 //! lease before the mark is put on it.
 
 use volward_model::{
-    AttachmentState, Bytes, HomeState, Mark, NodeName, OperationId, PoolInfo, VolumeInfo,
-    VolumeRef, VolumeTask,
+    Access, AttachmentState, Bytes, HomeState, Mark, NodeName, OperationId, PoolInfo, Sharing,
+    VolumeInfo, VolumeName, VolumeRef, VolumeTask,
 };
 
 use crate::input::{DiskForm, VolumeInput};
@@ -66,14 +66,21 @@ pub fn may_begin(id: &OperationId, task: &VolumeTask, pool: &PoolInfo) -> Result
     let room = Room::of(pool);
     let there = pool.named(task.name());
     match task {
-        VolumeTask::Create { size, .. } => {
-            may_be_called(task)?;
+        VolumeTask::Create { .. } | VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } => {
+            may_be_called(task.name())?;
             match there.map(VolumeInfo::mark) {
                 None => {}
                 Some(Some(Mark::New { by })) if by == *id => return Ok(()),
                 Some(_) => return Err(Refusal::name_taken(task)),
             }
-            has_room(task, room.free, room.taken_by(*size))
+            has_room(task, room.free, room.taken_by(size.unwrap_or_default()))
+        }
+        VolumeTask::Rename { to, .. } => {
+            may_be_called(to)?;
+            match pool.named(to).is_some() && there.is_some() {
+                true => Err(Refusal::new_name_taken(task, to)),
+                false => Ok(()),
+            }
         }
         VolumeTask::Extend { size, .. } => {
             let Some(there) = there else { return Ok(()) };
@@ -91,13 +98,33 @@ fn has_room(task: &VolumeTask, free: Bytes, wanted: Bytes) -> Result<(), Refusal
     }
 }
 
-fn may_be_called(task: &VolumeTask) -> Result<(), Refusal> {
-    let name = task.name().as_str();
-    let lvms = LVMS_OWN.iter().any(|begin| name.starts_with(begin))
-        || LVMS_PARTS.iter().any(|part| name.contains(part));
-    match (lvms, name.starts_with(OUR_OWN)) {
-        (true, _) => Err(Refusal::name_reserved(task, "LVM")),
-        (_, true) => Err(Refusal::name_reserved(task, "Volward")),
+/// Whether what a copy makes can hold the source, and the pool has room for it.
+///
+/// # Errors
+/// With the rule that it breaks.
+pub fn may_hold(task: &VolumeTask, source: &VolumeInfo, pool: &PoolInfo) -> Result<(), Refusal> {
+    let room = Room::of(pool);
+    if task.size().is_some_and(|size| size < source.size) {
+        let asked = task.size().unwrap_or_default();
+        return Err(Refusal::copy_too_small(task, source.size, asked));
+    }
+    match pool.named(task.name()) {
+        // Made already.
+        Some(_) => Ok(()),
+        None => {
+            let size = task.size().unwrap_or(source.size);
+            has_room(task, room.free, room.taken_by(size))
+        }
+    }
+}
+
+fn may_be_called(name: &VolumeName) -> Result<(), Refusal> {
+    let text = name.as_str();
+    let lvms = LVMS_OWN.iter().any(|begin| text.starts_with(begin))
+        || LVMS_PARTS.iter().any(|part| text.contains(part));
+    match (lvms, text.starts_with(OUR_OWN)) {
+        (true, _) => Err(Refusal::name_reserved(name, "LVM")),
+        (_, true) => Err(Refusal::name_reserved(name, "Volward")),
         (false, false) => Ok(()),
     }
 }
@@ -109,10 +136,7 @@ fn may_be_called(task: &VolumeTask) -> Result<(), Refusal> {
 /// With the rule that it breaks.
 pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
     let volume = &seen.info.volume;
-    if seen.info.is_internal() {
-        let message = format!("{volume} is one of Volward's own volumes; name another volume");
-        return Err(Refusal::of(RefusalCode::Internal, volume, message));
-    }
+    not_internal(seen)?;
     match (task, seen.info.mark()) {
         (_, None) => {}
         // What nobody goes on with is deleted, whoever began it.
@@ -120,25 +144,90 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
             return Err(Refusal::marked(task, seen.info.mark().as_ref()));
         }
         (VolumeTask::Delete { .. }, Some(Mark::New { .. } | Mark::Dying { .. })) => return Ok(()),
-        (VolumeTask::Delete { .. }, Some(Mark::Growing { .. })) => {}
+        (VolumeTask::Delete { .. }, Some(Mark::Growing { .. } | Mark::Copying { .. })) => {}
         (_, mark) => return Err(Refusal::marked(task, mark.as_ref())),
     }
-    known_to_all(volume, seen)?;
-    kind(seen)?;
-    let home = home_of(&seen.info)?;
-    let verdict = agree(node, &home, seen)?;
-    if home.state != HomeState::Pool || verdict == Verdict::Leftovers {
-        return Err(Refusal::copied(task, volume));
-    }
+    all_in_the_pool(task, node, seen)?;
     match task {
-        VolumeTask::Create { .. } => Err(Refusal::name_taken(task)),
-        VolumeTask::Delete { .. } => unattached(seen),
+        VolumeTask::Create { .. } | VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } => {
+            Err(Refusal::name_taken(task))
+        }
+        VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => unattached(seen),
         VolumeTask::Extend { size, .. } => {
             if *size < seen.info.size {
                 return Err(Refusal::would_shrink(volume, seen.info.size, *size));
             }
             growing(seen)
         }
+    }
+}
+
+/// Whether the volume's content can be copied: nobody writes to it, and all of it is in the pool. `id`, whose
+/// mark it may have. Asked again before each part of it is read: who is to write may have looked before the
+/// mark was on, and has said so in its slot.
+///
+/// # Errors
+/// With the rule that it breaks.
+pub fn may_be_copied(
+    id: &OperationId,
+    task: &VolumeTask,
+    node: &NodeName,
+    seen: &VolumeInput,
+) -> Result<(), Refusal> {
+    not_internal(seen)?;
+    match seen.info.mark() {
+        None => {}
+        Some(Mark::Copying { by, .. }) if by == *id => {}
+        mark => return Err(Refusal::source_marked(task, mark.as_ref())),
+    }
+    all_in_the_pool(task, node, seen)?;
+    let volume = &seen.info.volume;
+    let reads = |access, state| access == Access::ReadOnly && state != AttachmentState::Quarantined;
+    let mut here = seen.here.iter();
+    if let Some(here) = here.find(|a| !reads(a.access, a.state) || a.arriving.is_some()) {
+        let message = format!(
+            "{volume} is attached to instance {} on this node, which may write to it; a {} needs a volume that \
+             nobody writes to, so detach it first",
+            here.instance,
+            task.word()
+        );
+        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
+    }
+    let mut elsewhere = seen.elsewhere.iter().map(|other| &other.attachment);
+    let Some(other) = elsewhere.find(|a| !reads(a.access, a.state) || a.sharing != Sharing::Shared)
+    else {
+        return Ok(());
+    };
+    let message = format!(
+        "{volume} is attached to instance {} on node {}, alone or to write; a {} needs a volume that nobody \
+         writes to, so ask on that node if it reads, else detach it there first",
+        other.instance,
+        other.node,
+        task.word()
+    );
+    Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
+}
+
+fn not_internal(seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    if !seen.info.is_internal() {
+        return Ok(());
+    }
+    let message = format!("{volume} is one of Volward's own volumes; name another volume");
+    Err(Refusal::of(RefusalCode::Internal, volume, message))
+}
+
+/// Who has it is known, LVM makes nothing of it that an operation could not handle, and no copy on a node
+/// has any of its data.
+fn all_in_the_pool(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    known_to_all(volume, seen)?;
+    kind(seen)?;
+    let home = home_of(&seen.info)?;
+    let verdict = agree(node, &home, seen)?;
+    match home.state == HomeState::Pool && verdict != Verdict::Leftovers {
+        true => Ok(()),
+        false => Err(Refusal::copied(task, volume)),
     }
 }
 

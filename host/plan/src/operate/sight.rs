@@ -20,6 +20,23 @@ pub struct Sight {
     pub attached: bool,
     /// A device of one of them is shorter than the volume.
     pub behind: bool,
+    /// Of a copy: the volume that it is made of; `None` if that is gone.
+    pub source: Option<SourceSeen>,
+}
+
+/// The source of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSeen {
+    /// Its size in bytes.
+    pub size: Bytes,
+    /// The mark that an operation has made.
+    pub mark: Option<Mark>,
+    /// This node holds something of it that is the operation's.
+    pub holds: bool,
+    /// It is active here under a lease that keeps writers away: it can be read.
+    pub works: bool,
+    /// Others read it: its lease is shared with them.
+    pub read: bool,
 }
 
 /// The volume as the pool lists it.
@@ -61,6 +78,7 @@ impl Sight {
             works: false,
             attached: false,
             behind: false,
+            source: None,
         }
     }
 
@@ -79,7 +97,15 @@ impl Sight {
             OperationStep::Lease => (sight.holds, sight.works) = (true, true),
             OperationStep::Release => (sight.holds, sight.works) = (false, false),
             OperationStep::Lengthen => sight.behind = false,
-            OperationStep::Zero { .. } => {}
+            OperationStep::Zero { .. } | OperationStep::Copy { .. } => {}
+            OperationStep::LeaseSource { .. }
+            | OperationStep::MarkSource { .. }
+            | OperationStep::ReleaseSource
+            | OperationStep::UnmarkSource { .. } => {
+                if let Some(source) = &mut sight.source {
+                    change_source(source, taken);
+                }
+            }
             OperationStep::Remove => sight.volume = None,
             OperationStep::Mark { .. }
             | OperationStep::Rename { .. }
@@ -106,8 +132,18 @@ fn change(seen: &mut Seen, taken: &OperationStep) {
     }
 }
 
+fn change_source(source: &mut SourceSeen, taken: &OperationStep) {
+    match taken {
+        OperationStep::LeaseSource { .. } => (source.holds, source.works) = (true, true),
+        OperationStep::MarkSource { mark } => source.mark = Some(mark.clone()),
+        OperationStep::ReleaseSource => (source.holds, source.works) = (false, false),
+        OperationStep::UnmarkSource { .. } => source.mark = None,
+        _ => {}
+    }
+}
+
 /// The steps that an operation would have from here, if all went well, and how it would end: the same
-/// decisions over a volume in thought. What is zeroed in several chunks is one step of the list.
+/// decisions over a volume in thought. What is zeroed or copied in several chunks is one step of the list.
 ///
 /// # Errors
 /// As [`next`].
@@ -131,13 +167,21 @@ pub fn dry_run(
             Next::Do(taken) => taken,
         };
         sight = sight.after(&taken, &made);
-        if let OperationStep::Zero { amount: more, .. } = &taken {
-            operation.zeroed = Bytes(operation.zeroed.0 + more.0);
-            if let Some(OperationStep::Zero { amount, .. }) = steps.last_mut() {
-                amount.0 += more.0;
-                continue;
-            }
+        if let OperationStep::Zero { amount, .. } | OperationStep::Copy { amount, .. } = &taken {
+            operation.zeroed = operation.zeroed + *amount;
         }
-        steps.push(taken);
+        match (steps.last_mut(), &taken) {
+            (
+                Some(OperationStep::Zero { amount, .. }),
+                OperationStep::Zero { amount: more, .. },
+            )
+            | (
+                Some(OperationStep::Copy { amount, .. }),
+                OperationStep::Copy { amount: more, .. },
+            ) => {
+                amount.0 += more.0;
+            }
+            _ => steps.push(taken),
+        }
     }
 }

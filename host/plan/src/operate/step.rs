@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use volward_model::{Bytes, Mark, VolumeName};
+use volward_model::{Bytes, LeaseMode, Mark, VolumeName};
 
 /// One thing that an operation does. Each is idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum OperationStep {
         /// Instead of whatever mark it has.
         mark: Mark,
     },
-    /// Give it another name; LVM takes the lease for that by itself.
+    /// Give it another name; LVM takes the lease for that by itself. The commit point of a rename.
     Rename {
         /// The name that it gets.
         to: VolumeName,
@@ -33,6 +33,31 @@ pub enum OperationStep {
         to: Bytes,
         /// The lease is held for attachments on this node: LVM is told not to take it.
         held: bool,
+    },
+    /// Take the source's lease and activate it; read back that it is so.
+    LeaseSource {
+        /// Exclusive; shared where others read it.
+        mode: LeaseMode,
+    },
+    /// Look at the source again under its lease, then put the mark on it. From here on nobody attaches it,
+    /// and its content stays as it is; what was copied before counts no more.
+    MarkSource {
+        /// The only one that it has.
+        mark: Mark,
+    },
+    /// Copy from the source to the same place, and flush.
+    Copy {
+        /// Where, in bytes from the beginning of both.
+        from: Bytes,
+        /// How much.
+        amount: Bytes,
+    },
+    /// Deactivate the source and give its lease up; read back that it is so.
+    ReleaseSource,
+    /// Take the mark off the source.
+    UnmarkSource {
+        /// The mark that it has.
+        mark: Mark,
     },
     /// Write zeroes, and flush.
     Zero {
@@ -45,7 +70,7 @@ pub enum OperationStep {
     Lengthen,
     /// Deactivate and give the lease up; read back that it is so.
     Release,
-    /// Take the mark off: the commit point of a create, and the end of an extend.
+    /// Take the mark off: the commit point of whatever makes a volume, and the end of an extend.
     Unmark {
         /// The mark that it has.
         mark: Mark,
@@ -55,6 +80,19 @@ pub enum OperationStep {
 }
 
 impl OperationStep {
+    /// Whether it needs the source of a copy.
+    #[must_use]
+    pub fn is_about_source(&self) -> bool {
+        matches!(
+            self,
+            Self::LeaseSource { .. }
+                | Self::MarkSource { .. }
+                | Self::Copy { .. }
+                | Self::ReleaseSource
+                | Self::UnmarkSource { .. }
+        )
+    }
+
     /// Its name in fault points.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -64,6 +102,11 @@ impl OperationStep {
             Self::Mark { .. } => "mark",
             Self::Rename { .. } => "rename",
             Self::Grow { .. } => "grow",
+            Self::LeaseSource { .. } => "lease-source",
+            Self::MarkSource { .. } => "mark-source",
+            Self::Copy { .. } => "copy",
+            Self::ReleaseSource => "release-source",
+            Self::UnmarkSource { .. } => "unmark-source",
             Self::Zero { .. } => "zero",
             Self::Lengthen => "lengthen",
             Self::Release => "release",
@@ -83,6 +126,23 @@ impl fmt::Display for OperationStep {
             }
             Self::Rename { to } => write!(f, "rename it to {to}"),
             Self::Grow { to, .. } => write!(f, "grow it to {to}"),
+            Self::LeaseSource { mode } => {
+                write!(f, "take the source's lease ({mode}) and activate it")
+            }
+            Self::MarkSource { mark } => {
+                write!(
+                    f,
+                    "look at the source again, and give it the tag {}",
+                    mark.tag()
+                )
+            }
+            Self::Copy { from, amount } => {
+                write!(f, "copy {amount} of the source from byte {} on", from.0)
+            }
+            Self::ReleaseSource => f.pad("deactivate the source and give its lease up"),
+            Self::UnmarkSource { mark } => {
+                write!(f, "take the tag {} off the source", mark.tag())
+            }
             Self::Zero { from, amount } => write!(f, "zero {amount} from byte {} on", from.0),
             Self::Lengthen => f.pad("give its attachments on this node their new length"),
             Self::Release => f.pad("deactivate it and give its lease up"),

@@ -32,6 +32,31 @@ fn tasks() -> [VolumeTask; 3] {
     ]
 }
 
+fn rename() -> VolumeTask {
+    VolumeTask::Rename {
+        pool: "vg0".parse().unwrap(),
+        name: "data".parse().unwrap(),
+        to: "other".parse().unwrap(),
+    }
+}
+
+/// Of a source of `SIZE`: one as large, and one that is larger.
+fn copies() -> [VolumeTask; 2] {
+    let copy = VolumeTask::Copy {
+        from_pool: "vg1".parse().unwrap(),
+        from: "origin".parse().unwrap(),
+        pool: "vg0".parse().unwrap(),
+        name: "data".parse().unwrap(),
+        size: Some(LARGER),
+    };
+    let snapshot = VolumeTask::Snapshot {
+        pool: "vg0".parse().unwrap(),
+        from: "origin".parse().unwrap(),
+        name: "data".parse().unwrap(),
+    };
+    [copy, snapshot]
+}
+
 fn operation(task: &VolumeTask, course: Course) -> VolumeOperation {
     let request = RequestId(uuid::Uuid::nil());
     VolumeOperation {
@@ -55,7 +80,11 @@ fn sights() -> Vec<Sight> {
         [
             Mark::New { by: by.clone() },
             Mark::Dying { by: by.clone() },
-            Mark::Growing { by, from: SIZE },
+            Mark::Growing {
+                by: by.clone(),
+                from: SIZE,
+            },
+            Mark::Copying { by, size: SIZE },
         ]
     });
     let unknown = Mark::Unknown {
@@ -74,6 +103,7 @@ fn sights() -> Vec<Sight> {
                         works,
                         attached: false,
                         behind: false,
+                        source: None,
                     });
                 }
             }
@@ -92,6 +122,35 @@ fn sights() -> Vec<Sight> {
         .collect();
     sights.extend(attached);
     sights
+}
+
+/// Everything that may be found of the source of a copy.
+fn sources() -> Vec<Option<SourceSeen>> {
+    let copying = |by| Mark::Copying {
+        by: id(by),
+        size: SIZE,
+    };
+    let marks = [
+        None,
+        Some(copying("op")),
+        Some(copying("other")),
+        Some(Mark::Dying { by: id("other") }),
+    ];
+    let mut sources = vec![None];
+    for mark in marks {
+        for (holds, works) in [(false, false), (true, false), (true, true), (false, true)] {
+            for read in [false, true] {
+                sources.push(Some(SourceSeen {
+                    size: SIZE,
+                    mark: mark.clone(),
+                    holds,
+                    works,
+                    read,
+                }));
+            }
+        }
+    }
+    sources
 }
 
 fn courses() -> [Course; 3] {
@@ -120,7 +179,9 @@ fn follow(
             Next::End(end) => return Ok((sight, end, operation.zeroed)),
             Next::Do(step) => {
                 with(&operation, &sight, &step);
-                if let OperationStep::Zero { amount, .. } = &step {
+                if let OperationStep::Zero { amount, .. } | OperationStep::Copy { amount, .. } =
+                    &step
+                {
                     operation.zeroed = Bytes(operation.zeroed.0 + amount.0);
                 }
                 sight = sight.after(&step, &made);
@@ -130,11 +191,28 @@ fn follow(
     unreachable!("{operation:?} does not end from {sight:?}");
 }
 
+/// With every source that a copy may find.
+fn sights_for(task: &VolumeTask) -> Vec<Sight> {
+    if task.source().is_none() {
+        return sights();
+    }
+    let sources = sources();
+    let with = |sight: Sight| {
+        let each = sources.iter().cloned();
+        let each = each.map(move |source| Sight {
+            source,
+            ..sight.clone()
+        });
+        each.collect::<Vec<_>>()
+    };
+    sights().into_iter().flat_map(with).collect()
+}
+
 fn every_case(mut case: impl FnMut(&VolumeOperation, Wipe, &Sight)) {
-    for task in tasks() {
+    for task in tasks().into_iter().chain([rename()]).chain(copies()) {
         for course in courses() {
             for wipe in WIPES {
-                for sight in sights() {
+                for sight in sights_for(&task) {
                     case(&operation(&task, course.clone()), wipe, &sight);
                 }
             }
@@ -156,7 +234,9 @@ fn whatever_is_found_an_operation_ends_and_leaves_nothing_half_made() {
             !is_ours(mark.as_ref(), &operation.id) || end != End::Done,
             "{case}"
         );
-        if !found.attached && (found.known || end == End::Done) {
+        // A rename takes no lease: one that is held is not its own.
+        let leases = operation.task.new_name().is_none();
+        if leases && !found.attached && (found.known || end == End::Done) {
             assert!(!left.holds, "{case}");
         }
         match (&operation.task, &end) {
@@ -168,12 +248,18 @@ fn whatever_is_found_an_operation_ends_and_leaves_nothing_half_made() {
                     "{case}"
                 );
             }
-            (VolumeTask::Create { .. }, End::Done) => assert!(left.volume.is_some(), "{case}"),
-            (VolumeTask::Create { .. }, End::Cancelled | End::Failed { .. }) => {
+            (task, End::Done) if task.makes() => assert!(left.volume.is_some(), "{case}"),
+            (VolumeTask::Rename { to, .. }, End::Done) => {
+                assert_eq!(left.volume.as_ref().unwrap().name, *to, "{case}");
+            }
+            (task, End::Cancelled | End::Failed { .. }) if task.makes() => {
                 let half_made = matches!(&mark, Some(Mark::New { by }) if *by == operation.id);
                 assert!(!half_made, "{case}");
             }
-            (_, End::Cancelled | End::Failed { .. }) => {}
+            _ => {}
+        }
+        if let Some(source) = &left.source {
+            assert!(!is_ours(source.mark.as_ref(), &operation.id), "{case}");
         }
     });
 }
@@ -207,9 +293,17 @@ fn i28_each_step_is_taken_where_it_may_be() {
                         assert!(from >= had, "what the volume had stays: {case}");
                     }
                 }
+                OperationStep::Rename { .. } if now.task.new_name().is_some() => {
+                    assert!(mark.is_none() && !sight.attached, "{case}");
+                }
                 OperationStep::Rename { .. } | OperationStep::Remove => {
                     assert!(mark.is_some() && !sight.holds, "{case}");
                 }
+                OperationStep::LeaseSource { .. }
+                | OperationStep::MarkSource { .. }
+                | OperationStep::Copy { .. }
+                | OperationStep::ReleaseSource
+                | OperationStep::UnmarkSource { .. } => source_step(now, sight, step, &case),
                 OperationStep::Grow { held, .. } => {
                     assert!(
                         mark.is_some() && !sight.holds && *held == sight.attached,
@@ -217,7 +311,7 @@ fn i28_each_step_is_taken_where_it_may_be() {
                     );
                 }
                 OperationStep::Lengthen | OperationStep::Unmark { .. } => {
-                    let all = to_zero(now, wipe, volume.unwrap());
+                    let all = to_write(now, wipe, sight);
                     let taken_back = matches!(now.course, Course::Back(_));
                     assert!(
                         now.zeroed >= all || taken_back,
@@ -229,6 +323,64 @@ fn i28_each_step_is_taken_where_it_may_be() {
         };
         drop(follow(operation, wipe, found, checked));
     });
+}
+
+/// The source is marked under its lease, read under its mark and both leases, and free again only when
+/// nothing is copied any more.
+fn source_step(now: &VolumeOperation, sight: &Sight, step: &OperationStep, case: &str) {
+    let source = sight.source.as_ref().unwrap();
+    let made = sight.volume.as_ref();
+    let half_made = made.is_some_and(|seen| is_new(seen) && is_ours(seen.mark.as_ref(), &now.id));
+    match step {
+        OperationStep::MarkSource { .. } => {
+            assert!(source.works && source.mark.is_none(), "{case}");
+        }
+        OperationStep::Copy { from, amount } => {
+            assert!(source.works && sight.works && half_made, "{case}");
+            assert!(is_ours(source.mark.as_ref(), &now.id), "{case}");
+            assert!(
+                from.0 + amount.0 <= source.size.0.min(made.unwrap().size.0),
+                "{case}"
+            );
+            assert!(amount.0 <= CHUNK.0, "{case}");
+        }
+        OperationStep::UnmarkSource { .. } => {
+            assert!(!source.holds && !half_made, "{case}");
+            assert!(is_ours(source.mark.as_ref(), &now.id), "{case}");
+        }
+        OperationStep::ReleaseSource => assert!(source.holds, "{case}"),
+        _ => assert!(!source.works, "{case}"),
+    }
+}
+
+/// What is behind the content of a copy is another tenant's, until it is zeroed.
+#[test]
+fn i27_a_copy_is_its_source_and_then_zeroes_before_its_mark_goes() {
+    for (task, size) in copies().into_iter().zip([LARGER, SIZE]) {
+        for wipe in WIPES {
+            let sight = Sight {
+                source: sources().into_iter().nth(1).unwrap(),
+                ..Sight::nothing(false)
+            };
+            let (mut copied, mut zeroed, mut at) = (0, 0, 0);
+            let noted = |_: &VolumeOperation, _: &Sight, step: &OperationStep| {
+                let (from, amount, sum) = match step {
+                    OperationStep::Copy { from, amount } => (from, amount, &mut copied),
+                    OperationStep::Zero { from, amount } => (from, amount, &mut zeroed),
+                    _ => return,
+                };
+                assert_eq!(from.0, at, "{task} {wipe}: no gap");
+                at += amount.0;
+                *sum += amount.0;
+            };
+            let operation = operation(&task, Course::Forward);
+            let (left, end, _) = follow(&operation, wipe, &sight, noted).unwrap();
+            assert_eq!(end, End::Done);
+            let tail = if wipe.before() { size.0 - SIZE.0 } else { 0 };
+            assert_eq!((copied, zeroed), (SIZE.0, tail), "{task} {wipe}");
+            assert_eq!(left.volume.unwrap().size, size);
+        }
+    }
 }
 
 /// The old content of another tenant: whoever may attach what was made or grown reads zeroes.
@@ -285,16 +437,16 @@ fn past_its_commit_point_an_operation_goes_on() {
 #[test]
 fn what_another_operation_has_marked_is_left_alone() {
     let [create, _, extend] = tasks();
-    for task in [create, extend] {
+    for task in [create, extend, rename()].into_iter().chain(copies()) {
         for course in courses() {
-            for sight in sights() {
+            for sight in sights_for(&task) {
                 let mark = sight.volume.as_ref().and_then(|seen| seen.mark.clone());
                 if mark.is_none() || is_ours(mark.as_ref(), &id("op")) {
                     continue;
                 }
                 let operation = operation(&task, course.clone());
                 let touched = |_: &VolumeOperation, _: &Sight, step: &OperationStep| {
-                    let lets_go = matches!(step, OperationStep::Release);
+                    let lets_go = matches!(step, OperationStep::Release) || step.is_about_source();
                     assert!(lets_go, "{operation:?} {sight:?}: {step:?}");
                 };
                 drop(follow(&operation, Wipe::BeforeUse, &sight, touched));
@@ -312,12 +464,26 @@ fn the_steps_are_as_reviewed() {
         attached,
         ..Sight::nothing(true)
     };
+    let copied = |read| Sight {
+        source: Some(SourceSeen {
+            size: SIZE,
+            mark: None,
+            holds: false,
+            works: false,
+            read,
+        }),
+        ..Sight::nothing(false)
+    };
+    let ([copy, snapshot], rename) = (copies(), rename());
     let mut text = String::new();
     for (task, sight, what) in [
         (&create, Sight::nothing(false), ""),
         (&delete, there(false), ""),
         (&extend, there(false), ", detached"),
         (&extend, there(true), ", attached here"),
+        (&copy, copied(false), ", detached"),
+        (&snapshot, copied(true), ", read elsewhere"),
+        (&rename, there(false), ""),
     ] {
         for wipe in WIPES {
             let (steps, end) = dry_run(&operation(task, Course::Forward), wipe, &sight).unwrap();

@@ -1,11 +1,16 @@
 //! Refusals of operations on volumes, and of attaches that meet one.
 
-use volward_model::{Bytes, Mark, NodeName, OperationId, VolumeRef, VolumeTask};
+use volward_model::{Bytes, Mark, NodeName, OperationId, VolumeName, VolumeRef, VolumeTask};
 
 use super::{Refusal, RefusalCode};
 
 fn volume_of(task: &VolumeTask) -> String {
     format!("{}/{}", task.pool(), task.name())
+}
+
+fn source_of(task: &VolumeTask) -> String {
+    let source = task.source();
+    source.map_or_else(|| volume_of(task), |(pool, name)| format!("{pool}/{name}"))
 }
 
 /// What a mark says is going on, its code, and by which operation.
@@ -14,6 +19,7 @@ fn going_on(mark: Option<&Mark>) -> (RefusalCode, String) {
         Some(Mark::New { .. }) => (RefusalCode::BeingMade, "being made"),
         Some(Mark::Dying { .. }) => (RefusalCode::BeingDeleted, "being deleted"),
         Some(Mark::Growing { .. }) => (RefusalCode::BeingGrown, "being grown"),
+        Some(Mark::Copying { .. }) => (RefusalCode::BeingCopied, "being copied"),
         Some(Mark::Unknown { tags }) => {
             let what = format!("marked by an operation that this version does not know ({tags})");
             return (RefusalCode::BeingGrown, what);
@@ -35,7 +41,8 @@ impl Refusal {
             "{volume} is {what}; `volward op ls` on the node that does it shows how far it is, and one that \
              nobody goes on with is begun again there or deleted"
         );
-        let again = matches!(mark, Mark::Growing { .. }).then_some(5_000);
+        let passes = matches!(mark, Mark::Growing { .. } | Mark::Copying { .. });
+        let again = passes.then_some(5_000);
         Self::of(code, volume, message).retry_after(again)
     }
 
@@ -45,6 +52,40 @@ impl Refusal {
         let volume = volume_of(task);
         let message = format!("{volume} is {what}; wait for that, then ask again");
         Self::general(code, message).retry_after(Some(5_000))
+    }
+
+    /// A copy meets another operation's mark on its source.
+    pub(crate) fn source_marked(task: &VolumeTask, mark: Option<&Mark>) -> Self {
+        let (code, what) = going_on(mark);
+        let source = source_of(task);
+        let message = format!("{source} is {what}; wait for that, then ask again");
+        Self::general(code, message).retry_after(Some(5_000))
+    }
+
+    /// The volume to be copied was removed after it was asked for.
+    pub(crate) fn source_gone(task: &VolumeTask) -> Self {
+        let message = format!(
+            "{} was removed meanwhile, so it is not copied; name another volume",
+            source_of(task)
+        );
+        Self::general(RefusalCode::SourceGone, message)
+    }
+
+    /// What is asked for is smaller than the source.
+    pub(crate) fn copy_too_small(task: &VolumeTask, has: Bytes, asked: Bytes) -> Self {
+        let message = format!(
+            "{} has {has}, and its copy would have {asked}, which cuts off its end; ask for at least its size",
+            source_of(task)
+        );
+        Self::general(RefusalCode::WouldShrink, message)
+    }
+
+    /// A volume has the name that another one is to get.
+    pub(crate) fn new_name_taken(task: &VolumeTask, to: &VolumeName) -> Self {
+        let pool = task.pool();
+        let message =
+            format!("there is a volume {pool}/{to} already; take another name, or delete it first");
+        Self::general(RefusalCode::NameTaken, message)
     }
 
     /// Another operation on the volume has not ended on this node.
@@ -94,11 +135,8 @@ impl Refusal {
     }
 
     /// `whose`: who keeps such names for itself.
-    pub(crate) fn name_reserved(task: &VolumeTask, whose: &str) -> Self {
-        let message = format!(
-            "{whose} keeps names like {} for itself; take another name",
-            task.name()
-        );
+    pub(crate) fn name_reserved(name: &VolumeName, whose: &str) -> Self {
+        let message = format!("{whose} keeps names like {name} for itself; take another name");
         Self::general(RefusalCode::NameReserved, message)
     }
 

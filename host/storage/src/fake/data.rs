@@ -68,6 +68,15 @@ impl Contents {
         }
     }
 
+    /// Takes over the blocks of another one that lie within `amount` from `start` on.
+    pub(crate) fn copy(&mut self, from: &Self, start: Bytes, amount: Bytes) {
+        let first = start.0 / BLOCK.0;
+        let end = (start.0 + amount.0).div_ceil(BLOCK.0);
+        for block in first..end.min(self.blocks).min(from.blocks) {
+            self.set(block, from.get(block));
+        }
+    }
+
     /// Whether the block at `start` is zero: dm-clone takes what begins so as fresh metadata.
     pub(crate) fn is_zero_at(&self, start: Bytes) -> bool {
         self.get(start.0 / BLOCK.0) == 0

@@ -12,8 +12,9 @@ use super::group::Safety;
 use super::record::RecordError;
 use super::rows::{Trouble, number};
 
-/// Of a record, as its row says.
-pub(super) const FORMAT: i64 = 1;
+/// Of a record, as its row says. Format 2 has copies, snapshots and renames, and which volume is copied; a
+/// record of format 1 says the same in format 2.
+pub(super) const FORMAT: i64 = 2;
 
 fn course(operation: &VolumeOperation) -> &'static str {
     match operation.course {
@@ -49,7 +50,7 @@ fn decode(id: &str, format: i64, text: &str) -> Result<VolumeOperation, Trouble>
         which: format!("the operation {id}"),
         why,
     };
-    if format != FORMAT {
+    if !(1..=FORMAT).contains(&format) {
         return Err(not_understood(RecordError::Unknown(format!(
             "the format {format}"
         ))));

@@ -46,7 +46,7 @@ impl Diagnose for FakeDiagnosis {
 
 mod changes;
 
-use changes::{Made, create, grow, lvm_may_lock, missing};
+use changes::{Made, copy, create, grow, lvm_may_lock, missing};
 
 const EXTENT: Bytes = Bytes::mib(4);
 
@@ -325,6 +325,19 @@ impl Volumes for FakeNode {
                 contents.zero(start, amount);
             }
             Ok(())
+        })
+    }
+
+    fn copy_range(
+        &self,
+        (from, to): (&VolumeRef, &VolumeRef),
+        start: Bytes,
+        amount: Bytes,
+        read: bool,
+    ) -> PortResult<()> {
+        let detail = format!("{from} {to} {} {}", start.0, amount.0);
+        self.changes("copy-range", detail, |world, node| {
+            copy(world, node, (from, to), (start, amount), read)
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod activate;
 mod adopt;
+mod copying;
 mod create;
 mod diagnose;
 mod disks;
@@ -35,6 +36,7 @@ use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
 use crate::zero::zero;
+use copying::Copying;
 use create::{active, create_args, same_volume};
 use memory::Memory;
 use zeroing::Zeroing;
@@ -85,6 +87,7 @@ pub struct Lvm {
     memory: Memory,
     kept_back: kept_back::Known,
     zeroing: Zeroing,
+    copying: Copying,
 }
 
 impl Lvm {
@@ -101,6 +104,7 @@ impl Lvm {
             memory: Memory::default(),
             kept_back: kept_back::Known::default(),
             zeroing: Zeroing::default(),
+            copying: Copying::default(),
         }
     }
 
@@ -361,6 +365,16 @@ impl Volumes for Lvm {
         shared: bool,
     ) -> PortResult<()> {
         self.zeroing.zero(volume, (start, amount), shared)
+    }
+
+    fn copy_range(
+        &self,
+        volumes: (&VolumeRef, &VolumeRef),
+        start: Bytes,
+        amount: Bytes,
+        read: bool,
+    ) -> PortResult<()> {
+        self.copying.copy(volumes, (start, amount), read)
     }
 
     fn zero(&self, volume: &VolumeRef, amount: Bytes) -> PortResult<()> {

@@ -5,7 +5,7 @@ use volward_ports::{Applied, LeaseStyle, NewVolume, PortError, PortResult};
 
 use super::{EXTENT, exit_5, find_mut};
 use crate::fake::{Contents, Lv, OLD_CONTENT, World};
-use crate::lvmlockd::fake::lease;
+use crate::lvmlockd::fake::{in_use, lease};
 
 pub(super) fn missing(volume: &VolumeRef) -> PortError {
     PortError::Missing {
@@ -49,6 +49,31 @@ pub(super) fn grow(
         contents.grow(size, OLD_CONTENT);
     }
     Ok(Applied::Changed)
+}
+
+/// Both are active, the second is nobody's, and the first only readers'.
+pub(super) fn copy(
+    world: &mut World,
+    node: &NodeName,
+    (from, to): (&VolumeRef, &VolumeRef),
+    (start, amount): (Bytes, Bytes),
+    read: bool,
+) -> PortResult<()> {
+    for (volume, shared) in [(from, read), (to, false)] {
+        if !world.node(node).active.contains(&volume.id) {
+            return Err(missing(volume));
+        }
+        if !shared && in_use(world, node, volume.id) {
+            return Err(PortError::Busy {
+                what: volume.to_string(),
+            });
+        }
+    }
+    let source = world.contents.get(&from.id).cloned();
+    if let (Some(source), Some(target)) = (source, world.contents.get_mut(&to.id)) {
+        target.copy(&source, start, amount);
+    }
+    Ok(())
 }
 
 /// How an LV is made.

@@ -1,0 +1,176 @@
+//! What comes next of a copy and of a snapshot: a volume is made as by a create, and gets the content of
+//! another one, the source.
+//!
+//! The source has a mark of its own from before the first byte is read until the copy is a volume like any
+//! other: nobody attaches it, so its content is of one moment, however often the daemon dies, and also when
+//! the lease is lost meanwhile. Who reads it already goes on. The mark holds how much there is to copy.
+
+use volward_model::{Bytes, End, LeaseMode, Mark, VolumeOperation};
+
+use super::sight::{Seen, Sight, SourceSeen};
+use super::step::OperationStep;
+use super::{CHUNK, Next, Wipe, failed, is_new, is_ours, step};
+use crate::refusal::Refusal;
+
+/// How much of the source is copied, in bytes; `None` while that is not settled.
+fn content(operation: &VolumeOperation, sight: &Sight) -> Option<Bytes> {
+    match &sight.source.as_ref()?.mark {
+        Some(Mark::Copying { by, size }) if *by == operation.id => Some(*size),
+        _ => None,
+    }
+}
+
+/// How much is copied and zeroed in all.
+pub(super) fn total(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Bytes {
+    match (content(operation, sight), &sight.volume) {
+        (Some(content), Some(seen)) if wipe.before() => seen.size.max(content),
+        (Some(content), _) => content,
+        (None, _) => Bytes(0),
+    }
+}
+
+pub(super) fn next(
+    operation: &VolumeOperation,
+    wipe: Wipe,
+    sight: &Sight,
+    end: Option<&End>,
+) -> Result<Next, Refusal> {
+    let seen = match (&sight.volume, end) {
+        // The mark is off, which was the commit point.
+        (Some(seen), _) if sight.known && seen.mark.is_none() => {
+            return Ok(match sight.holds {
+                true => step(OperationStep::Release),
+                false => free(operation, sight, true).unwrap_or(Next::End(End::Done)),
+            });
+        }
+        (found, Some(end)) => return Ok(unmake(operation, found.as_ref(), sight, end)),
+        (Some(seen), None) => match is_ours(seen.mark.as_ref(), &operation.id) && is_new(seen) {
+            true => Some(seen),
+            false => return Err(Refusal::name_taken(&operation.task)),
+        },
+        (None, None) if sight.known => {
+            let volume = format!("{}/{}", operation.task.pool(), operation.task.name());
+            let gone = || {
+                failed(
+                    "not-found",
+                    format!("{volume} was removed meanwhile; ask anew"),
+                )
+            };
+            return Ok(free(operation, sight, true).unwrap_or_else(gone));
+        }
+        (None, None) => None,
+    };
+    let source = sight.source.as_ref();
+    let source = source.ok_or_else(|| Refusal::source_gone(&operation.task))?;
+    let Some(content) = content(operation, sight) else {
+        return begin(operation, source);
+    };
+    let Some(seen) = seen else {
+        return Ok(step(OperationStep::Make {
+            size: operation.task.size().unwrap_or_default().max(content),
+            mark: Mark::New {
+                by: operation.id.clone(),
+            },
+        }));
+    };
+    if seen.size < content {
+        return Err(Refusal::copy_too_small(&operation.task, content, seen.size));
+    }
+    Ok(fill(
+        operation,
+        sight,
+        (source, content),
+        total(operation, wipe, sight),
+        seen,
+    ))
+}
+
+/// The source is kept as it is, from here on.
+fn begin(operation: &VolumeOperation, source: &SourceSeen) -> Result<Next, Refusal> {
+    if source.mark.is_some() {
+        return Err(Refusal::source_marked(
+            &operation.task,
+            source.mark.as_ref(),
+        ));
+    }
+    Ok(match source.works {
+        true => step(OperationStep::MarkSource {
+            mark: Mark::Copying {
+                by: operation.id.clone(),
+                size: source.size,
+            },
+        }),
+        false => lease(source),
+    })
+}
+
+fn lease(source: &SourceSeen) -> Next {
+    let mode = match source.read {
+        true => LeaseMode::Shared,
+        false => LeaseMode::Exclusive,
+    };
+    step(OperationStep::LeaseSource { mode })
+}
+
+/// Copies what is left of the content, zeroes what is behind it, and shows the volume.
+fn fill(
+    operation: &VolumeOperation,
+    sight: &Sight,
+    (source, content): (&SourceSeen, Bytes),
+    all: Bytes,
+    seen: &Seen,
+) -> Next {
+    let done = operation.zeroed;
+    if done < content && !source.works {
+        return lease(source);
+    }
+    if done >= content && source.holds {
+        return step(OperationStep::ReleaseSource);
+    }
+    if done < all && !sight.works {
+        return step(OperationStep::Lease);
+    }
+    let left = |end: Bytes| Bytes((end.0 - done.0).min(CHUNK.0));
+    if done < content {
+        return step(OperationStep::Copy {
+            from: done,
+            amount: left(content),
+        });
+    }
+    if done < all {
+        return step(OperationStep::Zero {
+            from: done,
+            amount: left(all),
+        });
+    }
+    match (sight.holds, &seen.mark) {
+        (false, Some(mark)) => step(OperationStep::Unmark { mark: mark.clone() }),
+        _ => step(OperationStep::Release),
+    }
+}
+
+/// The way back: what was made goes, then the source is free.
+fn unmake(operation: &VolumeOperation, found: Option<&Seen>, sight: &Sight, end: &End) -> Next {
+    match found {
+        Some(seen) if is_ours(seen.mark.as_ref(), &operation.id) && is_new(seen) => {
+            match sight.holds {
+                true => step(OperationStep::Release),
+                false => step(OperationStep::Remove),
+            }
+        }
+        Some(_) if sight.known && sight.holds => step(OperationStep::Release),
+        _ => free(operation, sight, false).unwrap_or_else(|| Next::End(end.clone())),
+    }
+}
+
+/// Gives the source back: its lease, then its mark. What it has of its own, and not for this operation, is
+/// left: before the mark is on that cannot be told, and then nothing was made either.
+fn free(operation: &VolumeOperation, sight: &Sight, made: bool) -> Option<Next> {
+    let source = sight.source.as_ref()?;
+    let ours = is_ours(source.mark.as_ref(), &operation.id);
+    if source.holds && (ours || !made) {
+        return Some(step(OperationStep::ReleaseSource));
+    }
+    let mark = source.mark.clone().filter(|_| ours)?;
+    Some(step(OperationStep::UnmarkSource { mark }))
+}
