@@ -926,3 +926,66 @@ fn a_dry_run_of_a_copy_lists_the_steps() {
     assert!(plan.last().unwrap().contains("off the source"), "{plan:?}");
     assert_eq!(names(&lab), ["origin"]);
 }
+
+/// In the other pool another lockspace and another registry say who has what.
+#[test]
+fn a_copy_is_made_in_another_pool() {
+    for style in STYLES {
+        let mut lab = Lab::new(&["n1", "n2"]);
+        let well = lab.add_pool("well");
+        lab.cluster.set_lease_style(style);
+        let daemon = lab.start("n1");
+        let origin = origin(&lab);
+        let task = VolumeTask::Copy {
+            from_pool: lab.pool.clone(),
+            from: "origin".parse().unwrap(),
+            pool: well.clone(),
+            name: "new".parse().unwrap(),
+            size: None,
+        };
+        assert_eq!(done(&daemon, "c1", task), End::Done);
+        let pool = Volumes::pool(&daemon.kernel, &well).unwrap();
+        let made = pool.named(&"new".parse().unwrap()).unwrap();
+        assert_eq!(made.tags, [""; 0]);
+        let (had, has) = (origin.id, made.volume.id);
+        assert_eq!(lab.cluster.contents(has), lab.cluster.contents(had));
+        assert_eq!(found(&lab, &daemon, "origin").unwrap().tags, [""; 0]);
+        let request = ask(instance(1), &[disk(&made.volume), disk(&origin)]);
+        daemon.node.attach(&request).unwrap();
+    }
+}
+
+/// The source's lease is shared with whoever reads it on another node; one who may write is refused.
+#[test]
+fn a_copy_is_made_beside_readers_of_another_node() {
+    in_each_style(|lab, daemon| {
+        let origin = origin(&lab);
+        let other = lab.start("n2");
+        let reads = volward_control::DiskRequest {
+            sharing: shared(&origin).sharing,
+            ..read_only(&origin)
+        };
+        other.node.attach(&ask(instance(2), &[reads])).unwrap();
+        assert_eq!(
+            done(&daemon, "c1", copy(&lab, "origin", "new", None)),
+            End::Done
+        );
+        let made = found(&lab, &daemon, "new").unwrap();
+        assert_eq!(
+            lab.cluster.contents(made.volume.id),
+            lab.cluster.contents(origin.id)
+        );
+        let held = daemon.kernel.leases_held();
+        assert!(
+            held.iter().all(|(id, _)| *id != origin.id),
+            "the lease was given back"
+        );
+        other.node.detach(&detach_ask(instance(2))).unwrap();
+        other
+            .node
+            .attach(&ask(instance(2), &[disk(&origin)]))
+            .unwrap();
+        let task = copy(&lab, "origin", "b", None);
+        assert_eq!(refusal(&daemon, "c2", task), "held-elsewhere");
+    });
+}

@@ -425,12 +425,24 @@ fn raced(seed: u64) {
         let name = ["n1", "n2"][usize::from(n)];
         baton.start(name, move || drop(node.attach(&asked)));
     };
+    let copy = |n: u8, id: &str| {
+        let node = Arc::clone(&daemons[usize::from(n)].node);
+        let kept = VolumeTask::Snapshot {
+            pool: lab.pool.clone(),
+            from: volume.name.clone(),
+            name: format!("kept-{id}").parse().unwrap(),
+        };
+        let asked = operation(id, kept);
+        let name = ["n1", "n2"][usize::from(n)];
+        baton.start(name, move || drop(node.ask_operation(&asked)));
+    };
     for _ in 0..6 {
         let n = u8::try_from(random.below(2)).unwrap();
         let id = format!("o{}", random.below(1000));
-        match random.below(5) {
+        match random.below(7) {
             0 => request(n, &id, Story::Delete),
             1 | 2 => request(n, &id, Story::Extend),
+            3 | 4 => copy(n, &id),
             _ => attach(n),
         }
         for _ in 0..random.below(120) {
@@ -475,6 +487,18 @@ fn raced(seed: u64) {
     if let Some(there) = there {
         assert_eq!(there.mark(), None, "seed {seed}");
     }
+    let pool = Volumes::pool(&daemons[0].kernel, &lab.pool).unwrap();
+    for kept in &pool.volumes {
+        if kept.volume.name.as_str().starts_with("kept-") {
+            assert_eq!(kept.mark(), None, "seed {seed}: {kept:?}");
+            let now = lab.cluster.contents(kept.volume.id);
+            assert_eq!(now[..had.len()], had, "seed {seed}: its content");
+            assert!(
+                now[had.len()..].iter().all(|b| *b == 0),
+                "seed {seed}: what is behind it"
+            );
+        }
+    }
 }
 
 fn at_every_moment(lab: &Lab, daemons: &[Daemon], had: &[u64], volume: &VolumeRef, seed: u64) {
@@ -502,7 +526,7 @@ fn at_every_moment(lab: &Lab, daemons: &[Daemon], had: &[u64], volume: &VolumeRe
 }
 
 #[test]
-fn i1_two_nodes_grow_attach_and_delete_one_volume_at_once() {
+fn i1_two_nodes_grow_attach_copy_and_delete_one_volume_at_once() {
     let seeds = std::env::var("VOLWARD_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
