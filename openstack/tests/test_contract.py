@@ -16,10 +16,12 @@ SENT = [
     shapes.DetachRequest,
     shapes.DiskRequest,
     shapes.OperationCancelRequest,
+    shapes.VolumeCopyRequest,
     shapes.VolumeCreateRequest,
     shapes.VolumeDeleteRequest,
     shapes.VolumeExtendRequest,
     shapes.VolumeSetRequest,
+    shapes.VolumeSnapshotRequest,
 ]
 READ = [
     shapes.AttachReply,

@@ -1,6 +1,6 @@
 """Cinder's driver. Volumes and snapshots are made, copied, grown and deleted by the daemon of cinder-volume's
-own node, each under an id of Cinder's, so that a retry finds what was begun. What an operator has made is taken
-over. A snapshot is a volume of its own with a full copy, and stays when its volume goes.
+own node, each under an id of Cinder's, so that a retry finds what was begun. What an operator has made is
+taken over. A snapshot is a volume of its own with a full copy, and stays when its volume goes.
 
 Nothing is attached or detached here: that the daemon of the instance's node does, asked by nova.
 """
