@@ -10,9 +10,9 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use volward_system::guest::{Guest, Wish};
 use volward_system::volward::{POOL, Volward};
-use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress};
+use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress, System};
 
-use crate::{build, setup};
+use crate::{build, package, setup};
 
 /// On a node; eight nodes' numbers fit into a byte.
 const GUESTS: u8 = 28;
@@ -33,6 +33,10 @@ pub(crate) enum Verb {
         /// Without Volward: nothing is built
         #[arg(long)]
         bare: bool,
+        /// Nodes that systemd boots, set up from the package as an operator would do it: watchdog, sanlock's own
+        /// timeouts, and a root file system that stays when they boot again
+        #[arg(long, conflicts_with_all = ["bare", "watchdog"])]
+        systemd: bool,
     },
     /// A login shell on a node
     Ssh {
@@ -103,19 +107,23 @@ pub(crate) fn run(root: &Path, verb: Verb) -> Result<()> {
     match verb {
         Verb::Build => {
             setup::run()?;
-            lab.image(Progress::shown())?;
+            lab.image(System::Quick, Progress::shown())?;
             Ok(())
         }
         Verb::Up {
             nodes,
             watchdog,
             bare,
+            systemd,
         } => {
             let spec = ClusterSpec {
                 nodes,
                 watchdog,
                 ..ClusterSpec::default()
             };
+            if systemd {
+                return packaged(root, &lab, &spec);
+            }
             up(root, &lab, &spec, bare)
         }
         Verb::Ssh { node } => on(node, &|_, node| shell(node)),
@@ -157,6 +165,14 @@ fn up(root: &Path, lab: &Lab, spec: &ClusterSpec, bare: bool) -> Result<()> {
         build::all(root)?;
         Cluster::up_with_volward(lab, spec, Progress::shown())?;
     }
+    eprintln!("  `cargo xtask lab ssh 1` for a shell, `cargo xtask lab down` to end it");
+    Ok(())
+}
+
+fn packaged(root: &Path, lab: &Lab, spec: &ClusterSpec) -> Result<()> {
+    setup::run()?;
+    package::made(root)?;
+    Cluster::up_packaged(lab, spec, Progress::shown())?;
     eprintln!("  `cargo xtask lab ssh 1` for a shell, `cargo xtask lab down` to end it");
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::command::tail;
 use crate::error::IoContext;
 use crate::launch::Machine;
 use crate::node::Record;
-use crate::{Lab, LabError, Node, Progress, Provider, Result, fixture};
+use crate::{Lab, LabError, Node, Progress, Provider, Result, System, fixture, packaged};
 
 /// What a cluster is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct ClusterSpec {
     pub io_timeout: Option<u8>,
     /// Who takes the shared pool's leases; `None` is [`Provider::chosen`].
     pub provider: Option<Provider>,
+    /// What runs the nodes; with [`System::Systemd`] a cluster is [booted](Cluster::boot), never restored.
+    pub system: System,
 }
 
 impl Default for ClusterSpec {
@@ -42,6 +44,7 @@ impl Default for ClusterSpec {
             watchdog: false,
             io_timeout: None,
             provider: None,
+            system: System::Quick,
         }
     }
 }
@@ -136,18 +139,51 @@ impl Cluster {
         Self::lasting(lab, spec, progress, fixture::with_volward)
     }
 
-    fn lasting(
-        lab: &Lab,
-        spec: &ClusterSpec,
-        progress: Progress,
-        saved: impl Fn(&Lab, &ClusterSpec, Progress) -> Result<PathBuf>,
-    ) -> Result<Self> {
+    /// Nodes of [`System::Systemd`] with the package, which go on after this process.
+    ///
+    /// # Errors
+    /// When there is no package, when a step fails, and when such a cluster runs already. Nodes that could not be set up go on, to be
+    /// looked at.
+    pub fn up_packaged(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        let folder = Self::new_folder(lab)?;
+        packaged::has_package(lab)?;
+        fs::create_dir_all(&folder).at("create", &folder)?;
+        let spec = ClusterSpec {
+            system: System::Systemd,
+            ..spec.clone()
+        };
+        let cluster = Self::prepare(lab, &spec, folder, true, progress)?;
+        cluster.make_disks(&spec)?;
+        let booted = progress.during(format!("boot {} nodes", spec.nodes), || {
+            cluster.on_all(Node::start)
+        });
+        cluster.remember()?;
+        if booted.is_err() {
+            Self::down(lab)?;
+        }
+        booted?;
+        packaged::set_up(&cluster, progress)?;
+        Ok(cluster)
+    }
+
+    /// The folder of the cluster by hand, of which there is one.
+    fn new_folder(lab: &Lab) -> Result<PathBuf> {
         let folder = lab.by_hand();
         if folder.exists() {
             return Err(LabError::Machine(
                 "a cluster is up already; `cargo xtask lab down` ends it".into(),
             ));
         }
+        Ok(folder)
+    }
+
+    fn lasting(
+        lab: &Lab,
+        spec: &ClusterSpec,
+        progress: Progress,
+        saved: impl Fn(&Lab, &ClusterSpec, Progress) -> Result<PathBuf>,
+    ) -> Result<Self> {
+        let folder = Self::new_folder(lab)?;
         let saved = saved(lab, spec, progress)?;
         fs::create_dir_all(&folder).at("create", &folder)?;
         let cluster = Self::prepare(lab, spec, folder, true, progress)?;
@@ -268,7 +304,7 @@ impl Cluster {
         outlives_us: bool,
         progress: Progress,
     ) -> Result<Self> {
-        let image = lab.image(progress)?;
+        let image = lab.image(spec.system, progress)?;
         let accel = Accel::choose(&image, &lab.cache(), progress)?;
         let network = free_network();
         let machine = |node| Machine {
@@ -276,6 +312,7 @@ impl Cluster {
             nodes: spec.nodes,
             folder: folder.clone(),
             memory_mib: spec.memory_mib,
+            system: spec.system,
             accel,
             kernel: image.kernel.clone(),
             initrd: image.initrd.clone(),
@@ -296,11 +333,14 @@ impl Cluster {
         })
     }
 
-    /// Makes the LUN and each node's local disk as sparse files of zeroes, of the sizes in `spec`.
+    /// Makes the LUN and each node's local disk as sparse files of zeroes, of the sizes in `spec`; and its root
+    /// where that is on a disk.
     pub(crate) fn make_disks(&self, spec: &ClusterSpec) -> Result<()> {
         self.make_disk("lun.img", spec.lun_gib)?;
         self.nodes.iter().try_for_each(|node| {
-            self.make_disk(&format!("node{}.local", node.number()), spec.local_gib)
+            self.make_disk(&format!("node{}.local", node.number()), spec.local_gib)?;
+            let root = self.folder.join(format!("node{}.root", node.number()));
+            spec.system.make_root(&root)
         })
     }
 

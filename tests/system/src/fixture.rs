@@ -24,7 +24,7 @@ const STEP: Duration = Duration::from_secs(240);
 
 /// The folder with the saved cluster for this spec; brought up and saved now if there is none.
 pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<PathBuf> {
-    let image = lab.image(progress)?;
+    let image = lab.image(spec.system, progress)?;
     let key = Recipe::new("fixture", MACHINE_VERSION)
         .with(&image.key)
         .with(&qemu_version()?)

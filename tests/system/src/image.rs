@@ -1,4 +1,5 @@
-//! What nodes boot from: one image of Debian packages, a layer with the lab's own files, an initrd.
+//! What nodes boot from: an image of Debian packages, a layer with the lab's own files, an initrd. Of each
+//! [`System`] one.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -10,40 +11,8 @@ use crate::cache::{Cache, Recipe};
 use crate::command::{line, run};
 use crate::debian::{RELEASE, Versions, sources};
 use crate::error::IoContext;
-use crate::kernel::{BOOT_MODULES, Dependencies, Kernel};
-use crate::{LabError, Progress, Result};
-
-/// The packages a node is made of, beside Debian's essential ones.
-const PACKAGES: &[&str] = &[
-    "apparmor",
-    "busybox-static",
-    "dmsetup",
-    "fio",
-    "iproute2",
-    "kmod",
-    "libsanlock-client1",
-    "libsanlock1",
-    "libvirt-clients",
-    "libvirt-daemon-system",
-    "lvm2",
-    "lvm2-lockd",
-    "procps",
-    "python3-minimal",
-    "qemu-system-x86",
-    "qemu-utils",
-    "sanlock",
-    "socat",
-    "sqlite3",
-    "strace",
-    "thin-provisioning-tools",
-    "udev",
-];
-
-/// The lab's own files: name in src/guest, where it goes, its text.
-const GUEST_FILES: &[(&str, &str)] = &[
-    ("usr/lib/lab/init", include_str!("guest/init")),
-    ("usr/lib/lab/agent", include_str!("guest/agent")),
-];
+use crate::kernel::{Dependencies, Kernel};
+use crate::{LabError, Progress, Result, System};
 
 const INITRD_INIT: &str = include_str!("guest/initrd-init");
 
@@ -65,13 +34,16 @@ impl Image {
     ///
     /// # Errors
     /// When apt, the archive or a tool fails; without root.
-    pub(crate) fn ready(cache: &Cache, progress: Progress) -> Result<Self> {
-        let versions = Versions::current(cache, PACKAGES)?;
+    pub(crate) fn ready(cache: &Cache, system: System, progress: Progress) -> Result<Self> {
+        let wanted = system.packages();
+        let versions = Versions::current(cache, &wanted)?;
         let key = Recipe::new("packages", 2).with(&versions.packages).key();
         // The kernel's download and compile run beside mmdebstrap: most of either is waiting.
         let (packages, kernel) = std::thread::scope(|scope| {
             let kernel = scope.spawn(|| Kernel::ready(versions.kernel, cache, progress));
-            let packages = cache.entry("packages", &key, |folder| build(folder, progress));
+            let packages = cache.entry(&system.kind("packages"), &key, |folder| {
+                build(&wanted, folder, progress)
+            });
             let kernel = kernel
                 .join()
                 .unwrap_or_else(|_| Err(LabError::Machine("building the kernel panicked".into())));
@@ -80,14 +52,15 @@ impl Image {
         let (packages, kernel) = (packages?, kernel?);
 
         let mut recipe = Recipe::new("layer", 1).with(&key).with(&kernel.key);
-        for (path, text) in GUEST_FILES {
+        for (path, text) in system.files() {
             recipe = recipe.with(path).with(text);
         }
-        let layer_key = recipe.with(INITRD_INIT).with(&BOOT_MODULES.join(" ")).key();
-        let layer = cache.entry("layer", &layer_key, |folder| {
+        let modules = system.boot_modules();
+        let layer_key = recipe.with(INITRD_INIT).with(&modules.join(" ")).key();
+        let layer = cache.entry(&system.kind("layer"), &layer_key, |folder| {
             progress.during("image: layer and initrd", || {
-                build_layer(&kernel, folder)?;
-                build_initrd(&kernel, &packages.join("busybox"), folder)
+                build_layer(&kernel, system, folder)?;
+                build_initrd(&kernel, &modules, &packages.join("busybox"), folder)
             })
         })?;
         Ok(Self {
@@ -100,14 +73,16 @@ impl Image {
     }
 }
 
-fn build(folder: &Path, progress: Progress) -> Result<()> {
+fn build(wanted: &[&str], folder: &Path, progress: Progress) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(LabError::Machine(
             "the lab's image is built as root: mmdebstrap unpacks Debian packages".into(),
         ));
     }
     let tree = folder.join("tree");
-    progress.during("image: Debian packages (mmdebstrap)", || bootstrap(&tree))?;
+    progress.during("image: Debian packages (mmdebstrap)", || {
+        bootstrap(wanted, &tree)
+    })?;
     progress.during("image: file system", || {
         fs::copy(tree.join("bin/busybox"), folder.join("busybox")).at("copy", &tree)?;
         for stale in ["etc/machine-id", "etc/hostname"] {
@@ -124,7 +99,7 @@ fn build(folder: &Path, progress: Progress) -> Result<()> {
     })
 }
 
-fn bootstrap(tree: &Path) -> Result<()> {
+fn bootstrap(wanted: &[&str], tree: &Path) -> Result<()> {
     let mut command = Command::new("mmdebstrap");
     command
         .args(["--quiet", "--mode=root", "--variant=essential"])
@@ -137,7 +112,7 @@ fn bootstrap(tree: &Path) -> Result<()> {
                 .map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*")),
         )
         .arg("--aptopt=Apt::Install-Recommends \"false\"")
-        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg(format!("--include={}", wanted.join(",")))
         .arg(RELEASE)
         .arg(tree)
         // `-` reads the sources from stdin.
@@ -173,7 +148,7 @@ fn make_erofs(file: &Path, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-fn build_layer(kernel: &Kernel, folder: &Path) -> Result<()> {
+fn build_layer(kernel: &Kernel, system: System, folder: &Path) -> Result<()> {
     let tree = folder.join("tree");
     // The image's /lib is a link to usr/lib.
     let modules = tree.join("usr/lib/modules");
@@ -182,14 +157,14 @@ fn build_layer(kernel: &Kernel, folder: &Path) -> Result<()> {
         .arg("-a")
         .arg(kernel.modules())
         .arg(&modules))?;
-    for (path, text) in GUEST_FILES {
-        write_executable(&tree.join(path), text)?;
+    for (path, text) in system.files() {
+        write_file(&tree.join(path), text)?;
     }
     make_erofs(&folder.join("layer.erofs"), &tree)?;
     fs::remove_dir_all(&tree).at("remove", &tree)
 }
 
-fn build_initrd(kernel: &Kernel, busybox: &Path, folder: &Path) -> Result<()> {
+fn build_initrd(kernel: &Kernel, wanted: &[&str], busybox: &Path, folder: &Path) -> Result<()> {
     let tree = folder.join("tree");
     for dir in [
         "bin", "dev", "proc", "sys", "image", "layer", "memory", "root", "modules",
@@ -198,9 +173,9 @@ fn build_initrd(kernel: &Kernel, busybox: &Path, folder: &Path) -> Result<()> {
     }
     fs::copy(busybox, tree.join("bin/busybox")).at("copy", busybox)?;
     symlink("busybox", tree.join("bin/sh")).at("create", &tree.join("bin/sh"))?;
-    write_executable(&tree.join("init"), INITRD_INIT)?;
+    write_file(&tree.join("init"), INITRD_INIT)?;
     let modules = kernel.modules();
-    let files = Dependencies::read(&modules)?.closure(BOOT_MODULES.iter().copied());
+    let files = Dependencies::read(&modules)?.closure(wanted.iter().copied());
     for (position, file) in files.iter().enumerate() {
         // They are loaded in the order of their names.
         let name = file.rsplit('/').next().unwrap_or(file);
@@ -227,10 +202,12 @@ fn build_initrd(kernel: &Kernel, busybox: &Path, folder: &Path) -> Result<()> {
     fs::remove_dir_all(&tree).at("remove", &tree)
 }
 
-fn write_executable(path: &Path, text: &str) -> Result<()> {
+/// Scripts can be run; nothing else has lines that begin with a number sign and an exclamation mark.
+fn write_file(path: &Path, text: &str) -> Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).at("create", parent)?;
     }
+    let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
     fs::write(path, text).at("write", path)?;
-    fs::set_permissions(path, Permissions::from_mode(0o755)).at("set the mode of", path)
+    fs::set_permissions(path, Permissions::from_mode(mode)).at("set the mode of", path)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cache::Cache;
 use crate::error::IoContext;
-use crate::{ClusterSpec, Image, Progress, Result, fixture};
+use crate::{ClusterSpec, Image, Progress, Result, System, fixture};
 
 /// The lab's folder, `target/lab`: a cache of what was built, and the running clusters.
 #[derive(Debug, Clone)]
@@ -34,8 +34,8 @@ impl Lab {
     ///
     /// # Errors
     /// When apt, the archive or a tool fails; without root.
-    pub fn image(&self, progress: Progress) -> Result<Image> {
-        Image::ready(&self.cache(), progress)
+    pub fn image(&self, system: System, progress: Progress) -> Result<Image> {
+        Image::ready(&self.cache(), system, progress)
     }
 
     /// Makes what [`crate::Cluster::with_volward`] restores, so that no test's time contains it.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accel::Accel;
 use crate::error::IoContext;
-use crate::{LabError, Result};
+use crate::{LabError, Result, System};
 
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
@@ -28,6 +28,7 @@ pub(crate) struct Machine {
     /// The cluster's folder: disks, sockets, consoles. QEMU's working directory.
     pub(crate) folder: PathBuf,
     pub(crate) memory_mib: u32,
+    pub(crate) system: System,
     pub(crate) accel: Accel,
     pub(crate) kernel: PathBuf,
     pub(crate) initrd: PathBuf,
@@ -94,8 +95,9 @@ impl Machine {
         add(&["-initrd", &self.initrd.to_string_lossy()]);
         let words = format!(
             "console=ttyS0 quiet mitigations=off nokaslr panic=-1 net.ifnames=0 random.trust_cpu=on \
-             lab.node={node} lab.nodes={}",
-            self.nodes
+             lab.node={node} lab.nodes={}{}",
+            self.nodes,
+            self.system.words(node)
         );
         add(&["-append", &words]);
         let console = self.file("console");
@@ -169,6 +171,22 @@ impl Machine {
             ),
         ]);
         add(&["-device", "virtio-blk-pci,drive=local,serial=local"]);
+        if self.system == System::Systemd {
+            let file = self.file("root");
+            add(&[
+                "-blockdev",
+                &format!(
+                    "driver=file,node-name=root,filename={file},\
+                   discard=unmap,cache.no-flush=on"
+                ),
+            ]);
+            add(&["-device", "virtio-blk-pci,drive=root,serial=root"]);
+            // libvirt has a name for the machine from its firmware.
+            add(&[
+                "-uuid",
+                &format!("00000000-0000-4000-8000-{:012x}", self.node),
+            ]);
+        }
     }
 }
 

@@ -24,10 +24,12 @@ mod kernel;
 mod lab;
 mod launch;
 mod node;
+mod packaged;
 mod progress;
 mod provider;
 mod qmp;
 pub mod sight;
+mod system;
 pub mod ticker;
 pub mod volward;
 pub mod writer;
@@ -41,6 +43,7 @@ pub use lab::Lab;
 pub use node::Node;
 pub use progress::{Progress, Stage};
 pub use provider::Provider;
+pub use system::System;
 
 /// The machine's own Debian sources as `deb ...` lines, for whoever else makes a Debian system here.
 ///

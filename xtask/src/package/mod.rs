@@ -61,6 +61,18 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The packages of debug programs, which a node of the lab installs.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn made(root: &Path) -> Result<()> {
+    let options = Options {
+        debug: true,
+        check: false,
+    };
+    run(root, &options)
+}
+
 /// Which version the packages are of.
 struct Version {
     /// As cargo has it, and the programs say it.
