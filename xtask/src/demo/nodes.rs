@@ -53,9 +53,9 @@ fn paused(stage: &Stage<'_>, node: u8, since: u64) -> Result<Ticks> {
     stage.works(node, "virsh suspend mover")?;
     let ticks = read()?;
     stage.say(&format!(
-        "Held for a moment and read: it has written {} times, and {} of it is not on the disk.",
+        "Held for a moment and read: it has written {} times, and {} of it is on the disk.",
         ticks.last,
-        if ticks.lost == 0 { "nothing" } else { "some" }
+        if ticks.lost == 0 { "all" } else { "not all" }
     ));
     ensure!(ticks.lost == 0, "writes of the guest were lost: {ticks:?}");
     stage.works(node, "virsh resume mover")?;
