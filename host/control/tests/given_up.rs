@@ -103,6 +103,27 @@ fn i19_what_may_be_alive_is_not_given_up_and_what_is_dead_is_with_a_reason() {
     assert_ne!(read[3], 7, "the guest's last write went with the copy");
 }
 
+/// A node that came back under another host-id has a place that says nothing yet.
+#[test]
+fn i19_a_living_node_that_has_not_said_who_it_is_may_be_the_one_that_has_the_copy() {
+    let lab = Lab::new(&["n1", "n2", "n3"]);
+    let n1 = lab.start("n1");
+    lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+    let volume = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    let n2 = lab.start("n2");
+    n1.kernel.power_cut();
+    lab.cluster.set_member("n1", MemberState::Dead);
+    let before = home(&lab, &volume);
+    let (code, _) = refused(give_up(&n2, &volume, &before, Some("burned")));
+    assert_eq!(code, RefusalCode::HomeChanged);
+    let heard = heard(&n2, &volume);
+    assert!(heard.ways_out[0].contains("host-id 3"), "{heard:?}");
+    assert_eq!(home(&lab, &volume), before);
+    let _n3 = lab.start("n3");
+    give_up(&n2, &volume, &before, Some("burned")).unwrap();
+}
+
 /// Never silently replaced, never written back, and removed by a person's word only.
 #[test]
 fn i19_a_node_that_comes_back_keeps_its_copy_aside_until_somebody_discards_it() {

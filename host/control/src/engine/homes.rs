@@ -146,7 +146,7 @@ impl Engine {
         self.mark_used(volume, &lvs.copy, Sectors(size.0 / 512))
     }
 
-    pub(super) fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {
+    pub(crate) fn set_copy_stage(&self, copy: &VolumeInfo, state: CopyStage) -> PortResult<()> {
         let tag = state.tag();
         let is_state = |tag: &&String| tag.starts_with(COPY_STAGE_TAG_PREFIX);
         let old: Vec<String> = copy.tags.iter().filter(is_state).cloned().collect();

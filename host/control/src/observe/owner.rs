@@ -23,22 +23,24 @@ impl PoolSnapshot {
                 "{data}, and whether that node is alive is not known: {sentence}"
             ));
         }
-        let slots = self.slots.iter().filter_map(|place| match &place.reading {
-            SlotReading::Good { slot, .. } if slot.node == *node => Some(slot.as_ref()),
+        if let Some(slot) = self.live_slots().find(|slot| slot.node == *node) {
+            let silence = self.silences.get(&slot.host_id);
+            let how = silence.map_or("may be alive".to_owned(), ToString::to_string);
+            return Owner::MayLive(format!("{data}, which {how}"));
+        }
+        if let Some(sentence) = self.nameless().next() {
+            return Owner::MayLive(format!(
+                "{data}, and whether that node is alive is not known: {sentence}"
+            ));
+        }
+        // Not alive: of its places, if it ever had another host-id, any tells of it.
+        let gone = self.slots.iter().find_map(|place| match &place.reading {
+            SlotReading::Good { slot, .. } if slot.node == *node => {
+                let member = self.members.iter().find(|m| m.host_id == slot.host_id);
+                Some((slot.as_ref(), member))
+            }
             _ => None,
         });
-        let mut gone = None;
-        for slot in slots {
-            let member = self.members.iter().find(|m| m.host_id == slot.host_id);
-            match member {
-                Some(member) if may_live(member, slot) => {
-                    let silence = self.silences.get(&slot.host_id);
-                    let how = silence.map_or("may be alive".to_owned(), ToString::to_string);
-                    return Owner::MayLive(format!("{data}, which {how}"));
-                }
-                _ => gone = Some((slot, member)),
-            }
-        }
         let how = match gone {
             None => "which no place of the registry is of".to_owned(),
             Some((slot, member)) => how_gone(self, slot, member),
@@ -61,11 +63,28 @@ impl PoolSnapshot {
     fn unclear(&self) -> Vec<String> {
         [self.unreadable(), self.newer(None)].concat()
     }
-}
 
-/// As [`PoolSnapshot::live_slots`]: a slot of a later generation is of a node that has just joined.
-fn may_live(member: &Member, slot: &Slot) -> bool {
-    member.state.may_be_alive() || slot.generation > member.generation
+    /// Nodes that may be alive and have not written who they are since they joined: a node that came back
+    /// under another host-id is such a one for a moment.
+    fn nameless(&self) -> impl Iterator<Item = String> {
+        let others = self
+            .members
+            .iter()
+            .filter(|m| !m.own && m.state.may_be_alive());
+        others.filter(|m| !self.is_named(m.host_id)).map(|member| {
+            format!(
+                "host-id {} in pool {} may be alive, and its slot does not say which node it is; start \
+                 volwardd there, or wait until sanlock counts it as dead",
+                member.host_id, self.info.name
+            )
+        })
+    }
+
+    /// Whether a node that may be alive says in its own slot who it is.
+    fn is_named(&self, host_id: u64) -> bool {
+        let mut present = self.live_slots().filter(|slot| self.is_present(slot));
+        present.any(|slot| slot.host_id == host_id)
+    }
 }
 
 fn how_gone(snapshot: &PoolSnapshot, slot: &Slot, member: Option<&Member>) -> String {

@@ -74,7 +74,7 @@ impl PoolSnapshot {
     }
 
     /// Whether the slot was written under the generation that sanlock sees.
-    fn is_present(&self, slot: &Slot) -> bool {
+    pub(super) fn is_present(&self, slot: &Slot) -> bool {
         is_present(&self.members, slot)
     }
 

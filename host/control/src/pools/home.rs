@@ -1,20 +1,18 @@
 //! The home that a person says is right: where the witnesses contradict each other, or where the node that
 //! has the copy is gone. And copies that were given up so.
 
-use volward_model::copy::COPY_STAGE_TAG_PREFIX;
 use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
     CopyStage, GivenUp, Home, LeaseMode, LvUuid, PoolName, RequestId, VolumeInfo, VolumeName,
     VolumeRef,
 };
 use volward_plan::witness::{Owner, choose, may_discard, testimony};
-use volward_plan::{Refusal, Step, home_of};
+use volward_plan::{Refusal, home_of};
 
 use super::Pools;
 use crate::engine::StepError;
 use crate::error::{ControlError, refuse, storage};
 use crate::ports::{Event, PortError, PortResult};
-use crate::state::Cancellation;
 
 /// Who says that a home is right, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +49,7 @@ impl Pools {
             Owner::Here | Owner::MayLive(_) => self
                 .replace_home(info, right, &[])
                 .map_err(|error| storage(request, &doing, error))
-                .and_then(|()| self.must_say(request, info, right)),
+                .and_then(|()| self.must_say(request, info, right, &[])),
         }
     }
 
@@ -97,14 +95,9 @@ impl Pools {
             (said.uid, because),
         );
         let replaced = self.replace_leased(request, info, (home, right), &given_up);
-        let release = Step::Release {
-            pool: volume.pool.clone(),
-            volumes: vec![volume.clone()],
-        };
-        let released = self.engine.step(&release, None, &Cancellation::default());
-        if let Err(error) = released {
+        if let Err(error) = self.engine.release(&volume.pool, volumes) {
             let what = format!("the lease of {volume}, after its copy was given up");
-            let reason = error.cause("giving it up");
+            let reason = error.to_string();
             self.ports.events.tell(&Event::StrayStays { what, reason });
         }
         replaced?;
@@ -136,9 +129,9 @@ impl Pools {
                 return Err(refuse(request, changed));
             }
         }
-        self.replace_home(info, right, &[given_up.tag()])
-            .map_err(failed)?;
-        self.must_say(request, info, right)
+        let said = [given_up.tag()];
+        self.replace_home(info, right, &said).map_err(failed)?;
+        self.must_say(request, info, right, &said)
     }
 
     /// One metadata commit: the home, and what is said of copies beside it. A copy that counts again is given up
@@ -153,21 +146,23 @@ impl Pools {
         self.ports.volumes.change_tags(&info.volume, &old, &new)
     }
 
-    /// Reads the home back.
+    /// Reads the home back. What was written with it goes with it.
     fn must_say(
         &self,
         request: RequestId,
         info: &VolumeInfo,
         right: &Home,
+        more: &[String],
     ) -> Result<(), ControlError> {
         let failed = |error| storage(request, &format!("the home of {}", info.volume), error);
         if self.home_read_back(&info.volume).map_err(failed)?.as_ref() == Some(right) {
             return Ok(());
         }
         // Somebody who does not ask this daemon was quicker: two tags say nothing, so this one goes.
+        let wrong: Vec<String> = [right.tag()].into_iter().chain(more.to_vec()).collect();
         self.ports
             .volumes
-            .change_tags(&info.volume, &[right.tag()], &[])
+            .change_tags(&info.volume, &wrong, &[])
             .map_err(failed)?;
         let changed = Refusal::home_changed(
             &info.volume,
@@ -200,14 +195,12 @@ impl Pools {
         let home = home_of(&alone.info).map_err(|refusal| refuse(request, refusal))?;
         let said = may_discard(&home, &alone.seen, copy).map_err(|r| refuse(request, r))?;
         let found = self.copy_lv(copy).map_err(failed)?;
-        let is_stage = |tag: &&String| tag.starts_with(COPY_STAGE_TAG_PREFIX);
-        let old: Vec<String> = found.tags.iter().filter(is_stage).cloned().collect();
-        let volumes = &self.ports.volumes;
         // Nothing in it is wanted, as of one that was written back.
-        volumes
-            .change_tags(&found.volume, &old, &[CopyStage::Returned.tag()])
+        self.engine
+            .set_copy_stage(&found, CopyStage::Returned)
             .map_err(failed)?;
         let volume = alone.info.volume.clone();
+        let volumes = &self.ports.volumes;
         volumes
             .change_tags(&volume, &[said.tag()], &[])
             .map_err(failed)?;

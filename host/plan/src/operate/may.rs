@@ -7,7 +7,7 @@ use volward_model::{
 };
 
 use crate::input::{DiskForm, VolumeInput};
-use crate::refusal::{Refusal, RefusalCode, home_of};
+use crate::refusal::{Refusal, RefusalCode, Unmet, home_of};
 use crate::service::Kind;
 use crate::witness::{Verdict, agree};
 
@@ -57,7 +57,9 @@ impl Room {
 /// With the rule that it breaks.
 pub fn may_begin(id: &OperationId, task: &VolumeTask, pool: &PoolInfo) -> Result<(), Refusal> {
     if pool.partial {
-        return Err(Refusal::pool_lacks(task));
+        return Err(Refusal::from(Unmet::PoolIncomplete {
+            pool: task.pool().clone(),
+        }));
     }
     let size = task.size();
     if size.is_some_and(|size| size.0 == 0 || size.0 > LARGEST || size.sectors().is_none()) {
@@ -104,17 +106,14 @@ fn has_room(task: &VolumeTask, free: Bytes, wanted: Bytes) -> Result<(), Refusal
 /// With the rule that it breaks.
 pub fn may_hold(task: &VolumeTask, source: &VolumeInfo, pool: &PoolInfo) -> Result<(), Refusal> {
     let room = Room::of(pool);
-    if task.size().is_some_and(|size| size < source.size) {
-        let asked = task.size().unwrap_or_default();
-        return Err(Refusal::copy_too_small(task, source.size, asked));
+    let size = task.size().unwrap_or(source.size);
+    if size < source.size {
+        return Err(Refusal::copy_too_small(task, source.size, size));
     }
     match pool.named(task.name()) {
         // Made already.
         Some(_) => Ok(()),
-        None => {
-            let size = task.size().unwrap_or(source.size);
-            has_room(task, room.free, room.taken_by(size))
-        }
+        None => has_room(task, room.free, room.taken_by(size)),
     }
 }
 

@@ -37,9 +37,15 @@ impl Refusal {
     #[must_use]
     pub fn under_operation(volume: &VolumeRef, mark: &Mark) -> Self {
         let (code, what) = going_on(Some(mark));
+        let unfinished = match mark {
+            // What is copied is not what may be deleted.
+            Mark::Copying { .. } => {
+                "one that nobody goes on with is asked for again under the same id, and cancelled where it is not wanted"
+            }
+            _ => "one that nobody goes on with is begun again there or deleted",
+        };
         let message = format!(
-            "{volume} is {what}; `volward op ls` on the node that does it shows how far it is, and one that \
-             nobody goes on with is begun again there or deleted"
+            "{volume} is {what}; `volward op ls` on the node that does it shows how far it is, and {unfinished}"
         );
         let passes = matches!(mark, Mark::Growing { .. } | Mark::Copying { .. });
         let again = passes.then_some(5_000);
@@ -169,16 +175,6 @@ impl Refusal {
             volume_of(task)
         );
         Self::general(RefusalCode::NoSpace, message)
-    }
-
-    /// LVM changes nothing of a volume group of which it misses a physical volume.
-    pub(crate) fn pool_lacks(task: &VolumeTask) -> Self {
-        let pool = task.pool();
-        let message = format!(
-            "pool {pool} is not changed while LVM misses one of its physical volumes on this node; `volward pool \
-             init {pool}` makes known one that is there, else mend the path to it"
-        );
-        Self::general(RefusalCode::PoolIncomplete, message)
     }
 
     /// Nothing would reset this node when it loses the lease under which it zeroes (I26).

@@ -101,6 +101,15 @@ pub enum Unmet {
         /// Who holds its lease, and who has it open.
         why: String,
     },
+    /// LVM misses a physical volume of the pool on this node, and would write that into its metadata with
+    /// whatever it changes: the disk would be missing for every node then.
+    #[error(
+        "pool {pool} is not changed while LVM misses one of its physical volumes on this node; `volward pool init {pool}` makes known one that is there, else mend the path to it"
+    )]
+    PoolIncomplete {
+        /// The name of the pool concerned.
+        pool: PoolName,
+    },
     /// The pool has no devices file of its own (I16).
     #[error(
         "pool {pool} needs a devices file of its own, other than `system.devices`; set `devices-file` in its [[pool]] section of /etc/volward/volward.toml"
@@ -128,6 +137,7 @@ impl From<Unmet> for Refusal {
             Unmet::ActiveByHand { volume, .. } => {
                 return Self::of(RefusalCode::ActiveByHand, &volume, message);
             }
+            Unmet::PoolIncomplete { .. } => RefusalCode::PoolIncomplete,
             Unmet::DevicesFile { .. } => RefusalCode::DevicesFile,
         };
         Self::general(code, message)

@@ -45,7 +45,7 @@ pub(crate) struct Pool {
     pub(crate) places: Option<BTreeMap<u64, Place>>,
     /// The registry has the layout of 0.1.0.
     pub(crate) old_registry: bool,
-    /// A physical volume is missing, on every node: no metadata can be changed.
+    /// A physical volume is missing, on every node: nobody changes metadata.
     pub(crate) partial: bool,
     /// LVM would activate its volumes by itself.
     pub(crate) autoactivation: bool,

@@ -46,7 +46,7 @@ impl Diagnose for FakeDiagnosis {
 
 mod changes;
 
-use changes::{Made, copy, create, grow, lvm_may_lock, missing};
+use changes::{Made, copy, create, grow, lvm_may_lock, missing, must_be_whole};
 
 const EXTENT: Bytes = Bytes::mib(4);
 
@@ -78,10 +78,8 @@ fn find_mut<'a>(
     volume: &VolumeRef,
     node: &NodeName,
 ) -> PortResult<Option<&'a mut Lv>> {
+    must_be_whole(world, &volume.pool, node)?;
     let pool = world.pool_mut(&volume.pool, node)?;
-    if pool.partial {
-        return Err(exit_5("lvchange", &[volume]));
-    }
     Ok(pool.volumes.values_mut().find(|lv| lv.id == volume.id))
 }
 
@@ -171,6 +169,7 @@ impl Volumes for FakeNode {
 
     fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {
         self.changes("disable-pool-autoactivation", pool, |world, node| {
+            must_be_whole(world, pool, node)?;
             world.pool_mut(pool, node)?.autoactivation = false;
             Ok(())
         })
@@ -238,6 +237,7 @@ impl Volumes for FakeNode {
                 return Ok(Applied::Identity);
             }
             let taken = pool.volumes.contains_key(to);
+            must_be_whole(world, &volume.pool, node)?;
             // LVM's own client holds it for the time of the command.
             if taken || !lvm_may_lock(world, node, volume.id) {
                 return Err(exit_5("lvrename", &[volume]));
@@ -272,6 +272,7 @@ impl Volumes for FakeNode {
             if find(world, volume, node).is_none() {
                 return Ok(Applied::Identity);
             }
+            must_be_whole(world, &volume.pool, node)?;
             off(world, node, std::slice::from_ref(volume), true)?;
             if !lvm_may_lock(world, node, volume.id) {
                 return Err(exit_5("lvremove", &[volume]));

@@ -31,7 +31,7 @@ use volward_model::{
     Bytes, LeaseMode, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName,
     VolumeRef,
 };
-use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
+use volward_ports::{Applied, NewVolume, PortError, PortResult, Unmet, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
@@ -180,6 +180,18 @@ impl Lvm {
         self.run(settings, LEASE_DEADLINE, command, &args).map(drop)
     }
 
+    /// Of a shared pool, that LVM finds all its physical volumes: it would mark one that it misses with whatever
+    /// it writes, for every node. Most of its commands do not refuse by themselves.
+    fn must_be_whole(&self, pool: &PoolName) -> PortResult<()> {
+        let shared = self.settings(pool)?.kind == PoolKind::Shared;
+        if shared && self.validated_pool(pool)?.partial {
+            return Err(PortError::from(Unmet::PoolIncomplete {
+                pool: pool.clone(),
+            }));
+        }
+        Ok(())
+    }
+
     /// A volume as LVM has it now, by its UUID.
     fn present(&self, volume: &VolumeRef) -> PortResult<VolumeInfo> {
         let info = self.pool(&volume.pool)?;
@@ -294,12 +306,17 @@ impl Volumes for Lvm {
 
     fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {
         let settings = self.settings(pool)?;
+        self.must_be_whole(pool)?;
         let args = ["--setautoactivation", "n", pool.as_str()].map(str::to_owned);
         self.run(settings, LEASE_DEADLINE, "vgchange", &args)
             .map(drop)
     }
 
     fn disable_autoactivation(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        if volumes.is_empty() {
+            return Ok(());
+        }
+        self.must_be_whole(pool)?;
         self.change(pool, &["--setautoactivation", "n"], volumes)
     }
 
@@ -310,6 +327,7 @@ impl Volumes for Lvm {
         if options.is_empty() {
             return Ok(());
         }
+        self.must_be_whole(&volume.pool)?;
         self.change(&volume.pool, &options, std::slice::from_ref(volume))
     }
 
@@ -324,6 +342,7 @@ impl Volumes for Lvm {
             )?;
             return Ok((id, Applied::Identity));
         }
+        self.must_be_whole(&new.pool)?;
         self.run(
             settings,
             LEASE_DEADLINE,

@@ -16,6 +16,7 @@ impl Lvm {
         if let Some(existing) = self.validated_pool(&new.pool)?.named(&new.name) {
             return Ok((same_volume(existing, new)?, Applied::Identity));
         }
+        self.must_be_whole(&new.pool)?;
         let args = create_args(INACTIVE, new);
         self.run(settings, LEASE_DEADLINE, "lvcreate", &args)?;
         let made = self.pool(&new.pool)?;
@@ -31,6 +32,7 @@ impl Lvm {
         if now.volume.name == *to {
             return Ok(Applied::Identity);
         }
+        self.must_be_whole(&volume.pool)?;
         // lvrename takes no selection: the name it has at this moment, and the new one read back by UUID.
         let names = [volume.pool.as_str(), now.volume.name.as_str(), to.as_str()];
         let names = names.map(str::to_owned);
@@ -65,6 +67,7 @@ impl Lvm {
         if now.size >= size {
             return Ok(Applied::Identity);
         }
+        self.must_be_whole(&volume.pool)?;
         // lvextend takes no selection: the name it has at this moment, and the size read back by UUID.
         let mut args: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         args.extend([
@@ -90,6 +93,7 @@ impl Lvm {
         if !there(&self.validated_pool(&volume.pool)?) {
             return Ok(Applied::Identity);
         }
+        self.must_be_whole(&volume.pool)?;
         let volumes = std::slice::from_ref(volume);
         // lvremove asks no question about an LV that is not active.
         self.deactivate(&volume.pool, volumes)?;

@@ -121,9 +121,76 @@ fn one_command_takes_all_leases_of_a_request() {
     );
 }
 
+/// What a report says of a pool and its LVs.
+fn report_of(name: &str, lock: &str, missing: u8, lv: &str) -> String {
+    let vg = volumes("san")[0].id.vg;
+    format!(
+        r#"{{"report":[{{"vg":[{{"vg_name":"{name}","vg_uuid":"{vg}","vg_lock_type":"{lock}",
+        "vg_size":"8388608","vg_free":"0","vg_extent_size":"4194304","vg_missing_pv_count":"{missing}",
+        "vg_autoactivation":"enabled"}}],"lv":[{lv}]}}]}}"#
+    )
+}
+
+/// A shared pool with an LV of that name, of which LVM misses so many disks.
+fn reporting(missing: u8) -> Script {
+    let lv = lv_row("a", 4 << 20);
+    let report = report_of("san", "sanlock", missing, &lv);
+    script(&format!("[ $1 = fullreport ] && echo '{report}'; exit 0"))
+}
+
+fn lv_row(name: &str, size: u64) -> String {
+    let uuid = volumes("san")[0].id.lv;
+    format!(
+        r#"{{"lv_uuid":"{uuid}","lv_name":"{name}","lv_size":"{size}","lv_tags":"",
+        "lv_lockargs":"1.0.0:70254592","lv_active":"","lv_autoactivation":""}}"#
+    )
+}
+
+/// LVM itself refuses few of these: it writes the disk that it misses on this node into the metadata as
+/// missing, for all nodes, with whatever it is asked to change.
+#[test]
+fn metadata_of_a_shared_pool_are_not_changed_while_a_disk_is_missing() {
+    let script = reporting(1);
+    let (lvm, san) = (&script.lvm, pool("san"));
+    let of = &volumes("san")[0];
+    let new = |name: &str| NewVolume {
+        pool: pool("san"),
+        name: name.parse().unwrap(),
+        size: Bytes(5),
+        tags: Vec::new(),
+    };
+    let size = Bytes(8 << 20);
+    let tag = ["x".to_owned()];
+    let refused = [
+        lvm.change_tags(of, &[], &tag).err(),
+        lvm.disable_autoactivation(&san, std::slice::from_ref(of))
+            .err(),
+        lvm.disable_pool_autoactivation(&san).err(),
+        lvm.create(&new("b")).err(),
+        lvm.make(&new("b")).err(),
+        lvm.rename(of, &"b".parse().unwrap()).err(),
+        lvm.grow(of, size).err(),
+        lvm.grow_held(of, size).err(),
+        lvm.remove(of).err(),
+    ];
+    for (index, error) in refused.into_iter().enumerate() {
+        let unmet = matches!(error, Some(PortError::Unmet(Unmet::PoolIncomplete { .. })));
+        assert!(unmet, "{index}: {error:?}");
+    }
+    // What is done already stays so.
+    assert_eq!(lvm.rename(of, &of.name).unwrap(), Applied::Identity);
+    assert_eq!(lvm.grow(of, Bytes(1)).unwrap(), Applied::Identity);
+    assert_eq!(lvm.remove(&volumes("san")[1]).unwrap(), Applied::Identity);
+    let calls = script.calls();
+    assert!(
+        calls.iter().all(|call| call.starts_with("fullreport")),
+        "{calls:?}"
+    );
+}
+
 #[test]
 fn tags_change_in_one_commit() {
-    let script = script("exit 0");
+    let script = reporting(0);
     let volume = &volumes("san")[0];
     let words = |text: &str| vec![text.to_owned()];
     script
@@ -131,24 +198,17 @@ fn tags_change_in_one_commit() {
         .change_tags(volume, &words("x"), &words("y"))
         .unwrap();
     script.lvm.change_tags(volume, &[], &[]).unwrap();
-    assert_eq!(
-        script.calls(),
-        [format!(
-            "lvchange {SHARED} --deltag x --addtag y {FIRST} san"
-        )]
-    );
+    let calls = script.calls();
+    assert!(calls[0].starts_with("fullreport"), "{calls:?}");
+    let change = format!("lvchange {SHARED} --deltag x --addtag y {FIRST} san");
+    assert_eq!(calls[1..], [change]);
 }
 
 /// One command, with all that the LV says of itself, and one report that reads its identity back;
 /// the one before it is made only where nothing is known of the pool yet.
 #[test]
 fn an_lv_is_made_by_one_command_and_read_back_by_one() {
-    let report = |lv: &str| {
-        let vg = r#""vg_name":"nvme","vg_uuid":"vvvvvv-vvvv-vvvv-vvvv-vvvv-vvvv-vvvvvv","vg_lock_type":"",
-            "vg_size":"1073741824","vg_free":"1073741824","vg_extent_size":"4194304",
-            "vg_missing_pv_count":"0","vg_autoactivation":"enabled""#;
-        format!(r#"{{"report":[{{"vg":[{{{vg}}}],"lv":[{lv}]}}]}}"#)
-    };
+    let report = |lv: &str| report_of("nvme", "", 0, lv);
     let made = r#"{"lv_uuid":"111111-1111-1111-1111-1111-1111-111111","lv_name":"copy",
         "lv_size":"4194304","lv_tags":"of,stage","lv_lockargs":"","lv_active":"active",
         "lv_autoactivation":""}"#;
@@ -343,25 +403,10 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
 /// A pool with one LV, whose UUID is that of the first of [`volumes`] and whose name is another;
 /// `lvremove`, `lvextend` and `lvrename` to `a-new` do as they say, if `works`.
 fn renamed(works: bool) -> Script {
-    let report = |lv: &str| {
-        format!(
-            r#"{{"report":[{{"vg":[{{"vg_name":"san","vg_uuid":"{vg}","vg_lock_type":"sanlock",
-            "vg_size":"8388608","vg_free":"0","vg_extent_size":"4194304","vg_missing_pv_count":"0",
-            "vg_autoactivation":"enabled"}}],
-            "lv":[{lv}]}}]}}"#,
-            vg = volumes("san")[0].id.vg
-        )
-    };
-    let named = |name: &str, size: u64| {
-        format!(
-            r#"{{"lv_uuid":"{}","lv_name":"{name}","lv_size":"{size}","lv_tags":"",
-            "lv_lockargs":"1.0.0:70254592","lv_active":"","lv_autoactivation":""}}"#,
-            volumes("san")[0].id.lv
-        )
-    };
-    let lv = |size| report(&named("a-old", size));
+    let report = |lv: &str| report_of("san", "sanlock", 0, lv);
+    let lv = |size| report(&lv_row("a-old", size));
     let (there, gone, grown) = (lv(4 << 20), report(""), lv(8 << 20));
-    let again = report(&named("a-new", 4 << 20));
+    let again = report(&lv_row("a-new", 4 << 20));
     let becomes = if works { "$1" } else { "nothing" };
     script(&format!(
         r#"state="$(dirname "$0")/state"

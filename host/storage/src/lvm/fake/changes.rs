@@ -1,7 +1,7 @@
 //! What LVM's commands change in memory.
 
-use volward_model::{Bytes, LeaseMode, NodeName, VolumeId, VolumeRef};
-use volward_ports::{Applied, LeaseStyle, NewVolume, PortError, PortResult};
+use volward_model::{Bytes, LeaseMode, NodeName, PoolName, VolumeId, VolumeRef};
+use volward_ports::{Applied, LeaseStyle, NewVolume, PortError, PortResult, Unmet};
 
 use super::{EXTENT, exit_5, find_mut};
 use crate::fake::{Contents, Lv, OLD_CONTENT, World};
@@ -11,6 +11,17 @@ pub(super) fn missing(volume: &VolumeRef) -> PortError {
     PortError::Missing {
         what: format!("an active device of {volume}"),
     }
+}
+
+/// As the real adapter: metadata of a shared pool are not changed while a physical volume is missing.
+pub(super) fn must_be_whole(world: &World, pool: &PoolName, node: &NodeName) -> PortResult<()> {
+    let found = world.pool(pool, node)?;
+    if found.partial && found.local_to.is_none() {
+        return Err(PortError::from(Unmet::PoolIncomplete {
+            pool: pool.clone(),
+        }));
+    }
+    Ok(())
 }
 
 /// Whether LVM's command can have the LV's exclusive lease for a moment. What this node's daemon holds by
@@ -110,6 +121,7 @@ pub(super) fn create(
         return Ok((id, Applied::Identity));
     }
     let free = pool.free();
+    must_be_whole(world, &new.pool, node)?;
     if free < size {
         return Err(PortError::Command {
             command: format!("lvm lvcreate -L {}b {}", size.0, new.pool),
@@ -118,6 +130,7 @@ pub(super) fn create(
             stderr: format!("  {free} free, {size} wanted"),
         });
     }
+    let pool = world.pool_mut(&new.pool, node)?;
     let id = VolumeId { vg: pool.vg, lv };
     let shared = pool.local_to.is_none();
     pool.volumes.insert(
