@@ -80,6 +80,10 @@ pub(crate) fn release_0_1_0(root: &Path) -> Result<()> {
 fn build(folder: &Path, packages: &[&str]) -> Result<()> {
     let mut command = cargo(folder);
     command.arg("build");
+    // Without it most of what they depend on would be compiled once more, for other features.
+    if folder.join("tests/features").is_dir() {
+        command.args(["--package", "volward-features"]);
+    }
     command.args(packages.iter().flat_map(|package| ["--package", package]));
     run(&mut command)
 }

@@ -46,6 +46,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // The lab knows nothing of the product: it only carries its programs to a node.
     ("system", &[]),
+    // Nothing but a manifest, for whoever builds what is not packaged.
+    ("features", &[]),
     // What it measures, and what a client and a compiler are; and what does harm meanwhile.
     (
         "bench",
