@@ -14,6 +14,7 @@ use crate::audit::AuditCommand;
 use crate::disk;
 use crate::exit;
 use crate::operations::{CopyArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
+use crate::plug::{PlugArgs, UnplugArgs};
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
 #[derive(Debug, Parser)]
@@ -48,6 +49,10 @@ pub(crate) enum Command {
     Attach(AttachArgs),
     /// Detach an instance's volumes from this node: those named, or all
     Detach(DetachArgs),
+    /// Attach a volume to a guest that runs, and plug it in
+    Plug(PlugArgs),
+    /// Unplug a volume from a guest that runs, wait until it has let go, and detach it
+    Unplug(UnplugArgs),
     /// Cut off the I/O of an instance on this node: of all its volumes, or those named
     Fence(FenceArgs),
     /// Give an instance its I/O back, if nobody can have had its volumes meanwhile

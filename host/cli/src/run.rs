@@ -17,7 +17,7 @@ use crate::args::{
 use crate::audit::AuditCommand;
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{audit, decisions, manual, operations, setup, show, watch, workbench};
+use crate::{audit, decisions, manual, operations, plug, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -61,6 +61,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Attach(args) => attach(&client, json, args)?,
         Command::Detach(args) => detach(&client, json, args)?,
+        Command::Plug(args) => return plug::plug(&client, json, args),
+        Command::Unplug(args) => return plug::unplug(&client, json, args),
         Command::Fence(args) => fence(&client, json, args)?,
         Command::Unfence { instance } => {
             let reply = client.unfence(&UnfenceRequest { instance })?;

@@ -7,6 +7,7 @@
 )]
 
 mod faults;
+mod plug;
 mod setup;
 mod support;
 

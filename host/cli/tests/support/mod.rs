@@ -41,6 +41,11 @@ impl Node {
         self.root.path().join("sock")
     }
 
+    /// All that the program finds by name; nothing, if a test puts nothing there.
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.root.path().join("bin")
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.daemon
             .as_ref()
@@ -63,7 +68,7 @@ impl Node {
             .args(arguments.split_whitespace())
             .arg(format!("--socket={}", self.socket().display()))
             .env_clear()
-            .env("PATH", "/nonexistent")
+            .env("PATH", self.bin())
             .output()
             .unwrap();
         let place = self.root.path().to_str().unwrap();
