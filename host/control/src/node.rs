@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use volward_model::{
-    Home, InstanceId, LvUuid, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName,
-};
-
-use volward_plan::witness::Testimony;
+use volward_model::{InstanceId, PoolInfo, PoolName, RegistryLayout, RequestId, VolumeName};
 
 use crate::attach::{Attach, AttachDone, AttachRequest};
 use crate::copies::Copies;
@@ -18,7 +14,7 @@ use crate::fence::Fence;
 use crate::migrate::Migrate;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::operate::Operate;
-use crate::pools::{Pools, SaidBy};
+use crate::pools::Pools;
 use crate::ports::{Applied, JournalEntry, JournalQuery, PortResult, StoredAttachment};
 use crate::recover::{Recovered, Recovery};
 use crate::retry::Retries;
@@ -30,6 +26,7 @@ use crate::views::{Elsewhere, SeenAttachment, Unfinished, Views};
 mod doctor;
 mod leases;
 mod operations;
+mod recover;
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -100,6 +97,7 @@ impl Node {
             state: Arc::clone(&state),
             observer: Arc::clone(&observer),
             engine: Arc::clone(&engine),
+            operate: Arc::clone(&operate),
             seen: Mutex::default(),
         });
         let attach = Attach {
@@ -268,40 +266,6 @@ impl Node {
         self.pools.set_shareable(request, pool, name, shareable)
     }
 
-    /// Replaces a volume's home tag by the one that a person says is right, if what the witnesses say
-    /// still leaves that choice.
-    ///
-    /// # Errors
-    /// If it does not, or the tag says something else than `found` by now; nothing is changed then. If a copy
-    /// would be given up without a reason.
-    pub fn set_home(
-        &self,
-        request: RequestId,
-        of: (&PoolName, &VolumeName),
-        found: &Home,
-        right: &Home,
-        said: &SaidBy,
-    ) -> Result<(), ControlError> {
-        self.pools.set_home(request, of, found, right, said)
-    }
-
-    /// Removes a copy on this node that was given up while the node was away, and what a guest wrote to it. It is
-    /// cleared away in the background, or with the attachment that had it.
-    ///
-    /// # Errors
-    /// If it was not given up, or is in use; or as storage fails.
-    pub fn discard_copy(
-        &self,
-        request: RequestId,
-        pool: &PoolName,
-        name: &VolumeName,
-        copy: LvUuid,
-    ) -> Result<(), ControlError> {
-        let volume = self.pools.discard_copy(request, pool, name, copy)?;
-        self.recovery.clear_discarded(&volume);
-        Ok(())
-    }
-
     /// How a pool's registry is laid out, for those who look after it.
     ///
     /// # Errors
@@ -361,20 +325,6 @@ impl Node {
     #[must_use]
     pub fn attachments_elsewhere(&self) -> Elsewhere {
         self.views.attachments_elsewhere()
-    }
-
-    /// What each witness says of where a volume's data is, and what a person can do where they
-    /// contradict each other. Changes nothing.
-    ///
-    /// # Errors
-    /// If there is no such volume, its home tag cannot be understood, or the pool cannot be read.
-    pub fn testimony(
-        &self,
-        request: RequestId,
-        pool: &PoolName,
-        volume: &VolumeName,
-    ) -> Result<Testimony, ControlError> {
-        self.views.testimony(request, pool, volume)
     }
 
     /// Of these disks, the ones an instance has not attached here.

@@ -13,6 +13,7 @@ mod disks;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) mod fake;
 mod kept_back;
+mod look;
 mod mark;
 mod memory;
 mod operate;
@@ -31,7 +32,7 @@ use volward_model::{
     Bytes, LeaseMode, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName,
     VolumeRef,
 };
-use volward_ports::{Applied, NewVolume, PortError, PortResult, Unmet, Volumes};
+use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use crate::blockdev;
 use crate::exec::{Exec, Invocation, Output, Tools};
@@ -178,34 +179,6 @@ impl Lvm {
         let mut args: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         args.extend(["--select".to_owned(), selection(volumes), pool.to_string()]);
         self.run(settings, LEASE_DEADLINE, command, &args).map(drop)
-    }
-
-    /// Of a shared pool, that LVM finds all its physical volumes: it would mark one that it misses with whatever
-    /// it writes, for every node. Most of its commands do not refuse by themselves.
-    fn must_be_whole(&self, pool: &PoolName) -> PortResult<()> {
-        let shared = self.settings(pool)?.kind == PoolKind::Shared;
-        if shared && self.validated_pool(pool)?.partial {
-            return Err(PortError::from(Unmet::PoolIncomplete {
-                pool: pool.clone(),
-            }));
-        }
-        Ok(())
-    }
-
-    /// A volume as LVM has it now, by its UUID.
-    fn present(&self, volume: &VolumeRef) -> PortResult<VolumeInfo> {
-        let info = self.pool(&volume.pool)?;
-        let found = info.volume(volume.id).cloned();
-        found.ok_or_else(|| PortError::Missing {
-            what: format!("{volume} (LV UUID {})", volume.id.lv),
-        })
-    }
-
-    /// Whether the VG is there, asked in a way that succeeds either way.
-    fn exists(&self, settings: &PoolSettings) -> PortResult<bool> {
-        let args = ["--reportformat", "json", "-o", "vg_name"].map(str::to_owned);
-        let output = self.run(settings, REPORT_DEADLINE, "vgs", &args)?;
-        Ok(report::vg_names(&output.stdout)?.contains(&settings.name.to_string()))
     }
 }
 

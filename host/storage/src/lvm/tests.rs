@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
+use volward_ports::Unmet;
 
 use super::*;
 

@@ -1,0 +1,58 @@
+//! Volumes that need a person: what each witness says, and what he decides.
+
+use volward_model::{Home, LvUuid, PoolName, RequestId, VolumeName};
+use volward_plan::witness::Testimony;
+
+use super::Node;
+use crate::error::ControlError;
+use crate::pools::SaidBy;
+
+impl Node {
+    /// What each witness says of where a volume's data is, and what a person can do where they
+    /// contradict each other. Changes nothing.
+    ///
+    /// # Errors
+    /// If there is no such volume, its home tag cannot be understood, or the pool cannot be read.
+    pub fn testimony(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        volume: &VolumeName,
+    ) -> Result<Testimony, ControlError> {
+        self.views.testimony(request, pool, volume)
+    }
+
+    /// Replaces a volume's home tag by the one that a person says is right, if what the witnesses say
+    /// still leaves that choice.
+    ///
+    /// # Errors
+    /// If it does not, or the tag says something else than `found` by now; nothing is changed then. If a copy
+    /// would be given up without a reason.
+    pub fn set_home(
+        &self,
+        request: RequestId,
+        of: (&PoolName, &VolumeName),
+        found: &Home,
+        right: &Home,
+        said: &SaidBy,
+    ) -> Result<(), ControlError> {
+        self.pools.set_home(request, of, found, right, said)
+    }
+
+    /// Removes a copy on this node that was given up while the node was away, and what a guest wrote to it. It is
+    /// cleared away in the background, or with the attachment that had it.
+    ///
+    /// # Errors
+    /// If it was not given up, or is in use; or as storage fails.
+    pub fn discard_copy(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        name: &VolumeName,
+        copy: LvUuid,
+    ) -> Result<(), ControlError> {
+        let volume = self.pools.discard_copy(request, pool, name, copy)?;
+        self.recovery.clear_discarded(&volume);
+        Ok(())
+    }
+}
