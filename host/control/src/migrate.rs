@@ -22,6 +22,7 @@ use volward_plan::migrate::Job;
 
 use crate::engine::Engine;
 use crate::observe::Observer;
+use crate::operate::Operate;
 use crate::ports::{
     Clock, Event, Events, Guests, Journal, Leases, Migration, PortResult, StoredAttachment, Tasks,
 };
@@ -51,6 +52,8 @@ pub(crate) struct Migrate {
     pub(crate) state: Arc<State>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) engine: Arc<Engine>,
+    /// The same looks are for what nodes have each other do.
+    pub(crate) operate: Arc<Operate>,
     pub(crate) seen: Mutex<BTreeMap<PoolName, Seen>>,
 }
 
@@ -88,7 +91,8 @@ impl Migrate {
         for pool in &self.settings.pools {
             // Nobody asks for what is not here; and whoever looks has the registry open, which an
             // administrator may want to deactivate.
-            let nothing_here = self.state.attachment_table().has_nothing_to_say_in(pool);
+            let nothing_here = self.state.attachment_table().has_nothing_to_say_in(pool)
+                && !self.state.orders().reports_in(pool);
             {
                 let mut pools = self.seen();
                 let seen = pools.entry(pool.clone()).or_default();
@@ -124,6 +128,7 @@ impl Migrate {
         self.hear(pool, &said, now, &mut jobs);
         self.follow_leaving(pool, &said, &mut jobs);
         self.follow_arriving(pool, &said);
+        self.operate.hear(pool, &said);
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<PoolName, Seen>> {

@@ -2,7 +2,8 @@
 //! out in the background, found again by whoever asks with the same id, and taken up after a restart.
 //!
 //! What comes next is `plan::operate`'s to say, each time anew from what is found. Here is how it is asked
-//! for and told of; `work` carries it out, `look` says what is found, `act` takes one step.
+//! for and told of; `work` carries it out, `look` says what is found, `act` takes one step, `orders` has another node
+//! take them.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -11,7 +12,9 @@ use volward_model::{
     VolumeTask,
 };
 use volward_plan::Refusal;
-use volward_plan::operate::{dry_run, may_be_copied, may_begin, may_change, may_hold};
+use volward_plan::operate::{
+    Sight, dry_run, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told,
+};
 
 use crate::engine::{Engine, StepError};
 use crate::error::{ControlError, refuse, storage};
@@ -26,6 +29,7 @@ use crate::state::{Operated, State};
 mod act;
 mod copies;
 mod look;
+mod orders;
 mod work;
 
 use look::Look;
@@ -123,18 +127,44 @@ impl Operate {
         let look = self
             .look(&operation)
             .map_err(|error| self.told(asked, &doing, error))?;
-        self.may(&operation, &look)
-            .map_err(|refusal| refuse(asked.request, refusal))?;
-        if asked.dry_run {
-            let wipe = self.settings.wipe(asked.task.pool());
-            let (steps, _) = dry_run(&operation, wipe, &look.sight)
-                .map_err(|refusal| refuse(asked.request, refusal))?;
-            return Ok(OperationAsked {
-                operation: None,
-                plan: steps.iter().map(ToString::to_string).collect(),
-            });
+        let told = self.who_does_it(&operation, &look);
+        let may = match told {
+            Some(_) => self.may_be_told(&operation, &look),
+            None => self.may(&operation, &look),
+        };
+        may.map_err(|refusal| refuse(asked.request, refusal))?;
+        if !asked.dry_run {
+            return self.begin(asked, operation);
         }
-        self.begin(asked, operation)
+        let wipe = self.settings.wipe(asked.task.pool());
+        let sight = Sight {
+            attached: look.sight.attached || told.is_some(),
+            ..look.sight.clone()
+        };
+        let (steps, _) =
+            dry_run(&operation, wipe, &sight).map_err(|refusal| refuse(asked.request, refusal))?;
+        let told = told.map(|node| format!("have node {node}, where it is attached, do the rest"));
+        let steps = steps.iter().map(ToString::to_string);
+        Ok(OperationAsked {
+            operation: None,
+            plan: told.into_iter().chain(steps).collect(),
+        })
+    }
+
+    /// The other node that is to do it, if this one cannot. Registries of 0.1.0's layout have no words for that.
+    fn who_does_it<'a>(&self, operation: &VolumeOperation, look: &'a Look) -> Option<&'a NodeName> {
+        let seen = look.seen.as_ref()?;
+        let other = who_is_told(&operation.task, seen)?;
+        let pool = operation.task.pool();
+        let can_speak = self.observer.can_speak_of_migrations(pool).unwrap_or(false);
+        can_speak.then_some(&other.attachment.node)
+    }
+
+    fn may_be_told(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {
+        let seen = look.seen.as_ref();
+        seen.map_or(Ok(()), |seen| {
+            may_be_told(&operation.task, self.node(), seen)
+        })
     }
 
     /// The operation, with the volumes that it is about as the pools list them now.

@@ -25,6 +25,7 @@ mod followed;
 mod in_flight;
 mod monitor;
 mod operations;
+mod orders;
 mod owed;
 mod volume_locks;
 
@@ -37,6 +38,7 @@ pub(crate) use in_flight::{Attaching, InFlight};
 pub use monitor::{CopyMonitor, CopyView};
 pub use operations::Operated;
 pub(crate) use operations::OperationBook;
+pub(crate) use orders::Orders;
 pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
 pub(crate) use volume_locks::{InstanceTurns, TurnGuard, VolumeGuard, VolumeLocks};
 
@@ -87,6 +89,8 @@ pub(crate) struct State {
     unrecorded: Mutex<Vec<UnrecordedEnd>>,
     /// Operations on volumes.
     operations: Mutex<OperationBook>,
+    /// What nodes have each other do.
+    orders: Mutex<Orders>,
 }
 
 impl State {
@@ -116,6 +120,7 @@ impl State {
             stopping: AtomicBool::new(false),
             unrecorded: Mutex::default(),
             operations: Mutex::default(),
+            orders: Mutex::default(),
         }
     }
 
@@ -152,6 +157,11 @@ impl State {
         unpoisoned(&self.operations)
     }
 
+    /// What nodes have each other do. Never held while anything waits.
+    pub(crate) fn orders(&self) -> MutexGuard<'_, Orders> {
+        unpoisoned(&self.orders)
+    }
+
     /// What failed for now and is tried again. Never held while anything waits.
     pub(crate) fn owed(&self) -> MutexGuard<'_, OwedList> {
         unpoisoned(&self.owed)
@@ -175,9 +185,10 @@ impl State {
     /// What it says is of one moment: who this node is, and what it has.
     fn write_slot_alone(&self, pool: &PoolName) -> PortResult<()> {
         let identity = self.identity(pool)?;
-        let slot = self
+        let mut slot = self
             .attachment_table()
             .slot(pool, &identity, self.ports.clock.now_ms());
+        (slot.messages.orders, slot.messages.reports) = self.orders().of(pool);
         self.ports.registry.write(pool, &slot)
     }
 

@@ -8,6 +8,8 @@
 
 #[path = "operations/copying.rs"]
 mod copying;
+#[path = "operations/ordering.rs"]
+mod ordering;
 
 use volward_control::ControlError;
 use volward_control::ports::{Clock, LeaseStyle, PortError, Volumes};
@@ -511,20 +513,6 @@ fn i11_a_volume_grows_under_its_guest_which_sees_no_end_that_is_not_zeroed() {
             daemon.node.detach(&detach_ask(instance(guest))).unwrap();
         }
         assert!(found(&lab, &daemon, "c").unwrap().tags == ["volward.shareable"]);
-    });
-}
-
-#[test]
-fn a_volume_that_another_node_has_grows_there() {
-    in_each_style(|lab, daemon| {
-        let a = lab.volume("a");
-        let other = lab.start("n2");
-        other.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
-        assert_eq!(
-            refusal(&daemon, "e1", extend(&lab, "a", SIZE)),
-            "held-elsewhere"
-        );
-        assert_eq!(done(&other, "e1", extend(&lab, "a", SIZE)), End::Done);
     });
 }
 

@@ -35,8 +35,8 @@ pub use device::{
 pub use given_up::GivenUp;
 pub use regions::RegionMap;
 pub use slot::{
-    CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
-    MigrationVerdict, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
+    CopyProgress, CopyState, GrowOrder, GrowReport, Messages, MigrationAnswer, MigrationCall,
+    MigrationNonce, MigrationVerdict, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
 };
 pub use volume::{
     Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PhysicalVolume,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::attachment::Attachment;
 use crate::ids::{InstanceId, NodeName, VolumeId};
 use crate::units::Bytes;
+use crate::volume_operation::{End, OperationId};
 
 /// A slot's content, as far as this version knows what there is to say. How it is written down is
 /// the registry's business.
@@ -38,13 +39,50 @@ pub struct Slot {
     pub unknown: u32,
 }
 
-/// What a node says to others about live migrations. One that is not understood grants nothing.
+/// What a node says to others. What is not understood grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Messages {
     /// What it asks of nodes that instances come from.
     pub calls: Vec<MigrationCall>,
     /// What it answers to nodes that instances go to.
     pub answers: Vec<MigrationAnswer>,
+    /// What it has nodes do with volumes that they have attached.
+    #[serde(default)]
+    pub orders: Vec<GrowOrder>,
+    /// What becomes of what it was told to do.
+    #[serde(default)]
+    pub reports: Vec<GrowReport>,
+}
+
+/// Has the node that a volume is attached on grow it: only there are the devices of its guest. It is an
+/// operation of that node under the same id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrowOrder {
+    /// The id of the operation.
+    pub id: OperationId,
+    /// Which volume.
+    pub volume: VolumeId,
+    /// Its size afterwards in bytes.
+    pub size: Bytes,
+    /// sanlock's number of the node that is told.
+    pub to: u64,
+    /// It is taken back: what was not begun is not, and what can be cancelled is.
+    pub back: bool,
+}
+
+/// How an order stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrowReport {
+    /// The id of the operation.
+    pub id: OperationId,
+    /// sanlock's number of the node that gave it.
+    pub to: u64,
+    /// Bytes zeroed, of `total`.
+    pub zeroed: Bytes,
+    /// Bytes to be zeroed in all; 0 until that is known.
+    pub total: Bytes,
+    /// How it has ended.
+    pub end: Option<End>,
 }
 
 /// Names one call: a new one for each attempt to attach, so that it is good once.

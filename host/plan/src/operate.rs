@@ -29,7 +29,7 @@ use volward_model::{
 
 use crate::refusal::Refusal;
 
-pub use may::{Room, may_be_copied, may_begin, may_change, may_hold};
+pub use may::{Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told};
 pub use sight::{Seen, Sight, SourceSeen, dry_run};
 pub use step::OperationStep;
 

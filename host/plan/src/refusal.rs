@@ -162,6 +162,8 @@ codes! {
     MigrationRefused => "migration-refused",
     /// The source has not answered in time.
     MigrationUnanswered => "migration-unanswered",
+    /// The node that was to grow a volume has not answered in time.
+    OrderUnanswered => "order-unanswered",
     /// The source's libvirt knows of no migration of the instance.
     NoMigration => "no-migration",
     /// The source's libvirt does not answer.

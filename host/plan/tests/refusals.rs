@@ -678,6 +678,11 @@ fn migrations() -> Vec<Case> {
             "in time",
             Refusal::source_silent(&name, &n2, 30),
         ),
+        (
+            Code::OrderUnanswered,
+            "in time",
+            Refusal::order_unanswered(&name, &n2, 30),
+        ),
         (Code::MigrationOver, "under the lease", over),
         (Code::Arriving, "a start", arriving),
         (

@@ -14,7 +14,7 @@ use crate::state::VolumeGuard;
 const FAILURES: u32 = 3;
 
 /// What became of one step.
-enum Went {
+pub(super) enum Went {
     /// There is another one.
     On,
     /// The operation has ended, or is tried again later.
@@ -118,6 +118,9 @@ impl Operate {
             self.claim(&operation.id, &info.volume)?;
             return Ok(Went::On);
         }
+        if let Some(went) = self.has_it_done(operation, &look)? {
+            return Ok(went);
+        }
         self.note_sight(operation, &look);
         let wipe = self.settings.wipe(operation.task.pool());
         let step = match next(operation, wipe, &look.sight).map_err(StepError::Refused)? {
@@ -183,7 +186,7 @@ impl Operate {
         }
     }
 
-    fn end(&self, operation: &VolumeOperation, end: End) -> Result<Went, StepError> {
+    pub(super) fn end(&self, operation: &VolumeOperation, end: End) -> Result<Went, StepError> {
         self.turn_to(&operation.id, Course::Ended(end))?;
         self.state.operations().got_on(&operation.id);
         let now_ms = self.ports.clock.now_ms();

@@ -232,6 +232,7 @@ impl AttachmentTable {
             answers: leaving
                 .chain(refused.map(|(_, answer)| answer.clone()))
                 .collect(),
+            ..Messages::default()
         }
     }
 

@@ -168,6 +168,13 @@ impl OperationBook {
         one.failures
     }
 
+    /// It waits for something that is no failure, until it is looked at again.
+    pub(crate) fn waits(&mut self, id: &OperationId, what: String, until: Duration) {
+        if let Some(one) = self.all.get_mut(id) {
+            (one.trouble, one.failures, one.next) = (Some(what), 0, until);
+        }
+    }
+
     /// Pools that have one which has not ended.
     pub(crate) fn pools(&self) -> Vec<PoolName> {
         let open = self.all.values().filter(|one| one.is_open());

@@ -6,7 +6,7 @@ use volward_model::{
     VolumeInfo, VolumeName, VolumeRef, VolumeTask,
 };
 
-use crate::input::{DiskForm, VolumeInput};
+use crate::input::{DiskForm, ForeignAttachment, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode, Unmet, home_of};
 use crate::service::Kind;
 use crate::witness::{Verdict, agree};
@@ -288,6 +288,32 @@ fn unattached(seen: &VolumeInput) -> Result<(), Refusal> {
     }
 }
 
+/// The other node that has the volume, where that node is to do what this one cannot: only there are its guest's
+/// devices. `None` where more than one has it, or this one, or where that is not whole.
+#[must_use]
+pub fn who_is_told<'a>(task: &VolumeTask, seen: &'a VolumeInput) -> Option<&'a ForeignAttachment> {
+    let first = seen.elsewhere.first()?;
+    let alone = |other: &ForeignAttachment| {
+        other.host_id == first.host_id
+            && other.silence.is_none()
+            && other.attachment.state == AttachmentState::Attached
+    };
+    let grows = matches!(task, VolumeTask::Extend { .. });
+    (grows && seen.here.is_empty() && seen.elsewhere.iter().all(alone)).then_some(first)
+}
+
+/// Whether that node may be told so. It looks again, with what it knows itself.
+///
+/// # Errors
+/// With the rule that is broken.
+pub fn may_be_told(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
+    let there = VolumeInput {
+        elsewhere: Vec::new(),
+        ..seen.clone()
+    };
+    may_change(task, node, &there)
+}
+
 /// Attached on this node it may be: its devices keep their length until the new end is zeroed.
 fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
     let volume = &seen.info.volume;
@@ -295,7 +321,7 @@ fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
         let node = &other.attachment.node;
         let message = format!(
             "{volume} is attached on node {node}, and only the node that has it can give its guest the new \
-             size; ask there, where nobody else has it, or detach it"
+             size: one node alone, completely attached and alive; detach it elsewhere first"
         );
         return Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message));
     }

@@ -177,6 +177,16 @@ impl Refusal {
         Self::general(RefusalCode::NoSpace, message)
     }
 
+    /// The node that has the volume, and was to grow it, said nothing for so many seconds.
+    #[must_use]
+    pub fn order_unanswered(volume: &VolumeRef, node: &NodeName, seconds: u64) -> Self {
+        let message = format!(
+            "node {node}, where {volume} is attached, has not begun to grow it within {seconds} s; see that volwardd \
+             runs there, in this version or a later one, and ask again under another id"
+        );
+        Self::of(RefusalCode::OrderUnanswered, volume, message)
+    }
+
     /// Nothing would reset this node when it loses the lease under which it zeroes (I26).
     #[must_use]
     pub fn operation_without_watchdog(task: &VolumeTask, node: &NodeName) -> Self {

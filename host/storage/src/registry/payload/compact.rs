@@ -15,7 +15,7 @@ use volward_model::{
     ParseIdError, Sharing, Slot, VolumeId,
 };
 
-use super::messages::{self, Answering, Calling};
+use super::messages::{self, Answering, Calling, Ordering, Reporting};
 use super::{Decoded, Words, opaque};
 
 /// What this version writes. 1 was 0.1.0's JSON.
@@ -72,6 +72,12 @@ pub(super) struct Body {
     pub(super) calls: Vec<Calling>,
     #[prost(message, repeated, tag = "6")]
     pub(super) answers: Vec<Answering>,
+    /// Since volumes grow on the node that has them. They hold nothing: their volumes are not in the envelope, and
+    /// whoever does not know these fields passes them by.
+    #[prost(message, repeated, tag = "7")]
+    pub(super) orders: Vec<Ordering>,
+    #[prost(message, repeated, tag = "8")]
+    pub(super) reports: Vec<Reporting>,
 }
 
 /// An attachment or an intent. Zero, or no number at all, is an unknown value.
@@ -197,6 +203,8 @@ pub(super) fn encode(slot: &Slot, copies: &[CopyProgress]) -> Vec<u8> {
         copies: copies.collect(),
         calls: messages::calls(&slot.messages, number),
         answers: messages::answers(&slot.messages, number),
+        orders: messages::orders(&slot.messages),
+        reports: messages::reports(&slot.messages),
     };
     Envelope {
         format: FORMAT,
@@ -315,6 +323,10 @@ fn slot(envelope: &Envelope, held: &[VolumeId]) -> Result<Slot, String> {
         let volume = volumes.volume(of.volume)?;
         said.answers.extend(of.understood(volume));
     }
+    let orders = body.orders.iter().filter_map(Ordering::understood);
+    said.orders.extend(orders);
+    let reports = body.reports.iter().filter_map(Reporting::understood);
+    said.reports.extend(reports);
     if let Some(number) = volumes.told.iter().position(|told| !told) {
         return Err(format!("volume {number} is held in a way it does not say"));
     }

@@ -1,11 +1,11 @@
-//! Messages about live migrations, in the body of a slot. Fields are added, never changed; one message
+//! Messages to other nodes, in the body of a slot. Fields are added, never changed; one message
 //! that is not understood is dropped, and grants nothing.
 
 use prost::Message;
 use uuid::Uuid;
 use volward_model::{
-    InstanceId, Messages, MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict,
-    VolumeId,
+    Bytes, End, GrowOrder, GrowReport, InstanceId, Messages, MigrationAnswer, MigrationCall,
+    MigrationNonce, MigrationVerdict, VolumeId,
 };
 
 /// The longest reason that is written, in bytes: a place has room for other nodes' attachments too.
@@ -44,6 +44,45 @@ pub(super) struct Answering {
     pub(super) reason: String,
 }
 
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Ordering {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(string, tag = "2")]
+    pub(super) vg: String,
+    #[prost(string, tag = "3")]
+    pub(super) lv: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) size: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) to: u64,
+    #[prost(bool, tag = "6")]
+    pub(super) back: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Reporting {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(uint64, tag = "2")]
+    pub(super) to: u64,
+    #[prost(uint64, tag = "3")]
+    pub(super) zeroed: u64,
+    #[prost(uint64, tag = "4")]
+    pub(super) total: u64,
+    /// 0: not ended, 1: done, 2: cancelled, 3: failed; others are not understood.
+    #[prost(uint32, tag = "5")]
+    pub(super) end: u32,
+    #[prost(string, tag = "6")]
+    pub(super) code: String,
+    #[prost(string, tag = "7")]
+    pub(super) reason: String,
+}
+
+const DONE: u32 = 1;
+const CANCELLED: u32 = 2;
+const FAILED: u32 = 3;
+
 const LEAVING: u32 = 1;
 const SHARED: u32 = 2;
 const REFUSED: u32 = 3;
@@ -81,10 +120,47 @@ pub(super) fn answers(of: &Messages, number: impl Fn(VolumeId) -> u32) -> Vec<An
             generation: answer.generation,
             verdict,
             code: code.to_owned(),
-            reason: reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned(),
+            reason: shortened(reason),
         }
     });
     answers.collect()
+}
+
+pub(super) fn orders(of: &Messages) -> Vec<Ordering> {
+    let orders = of.orders.iter().map(|order| Ordering {
+        id: order.id.to_string(),
+        vg: order.volume.vg.compact().to_owned(),
+        lv: order.volume.lv.compact().to_owned(),
+        size: order.size.0,
+        to: order.to,
+        back: order.back,
+    });
+    orders.collect()
+}
+
+pub(super) fn reports(of: &Messages) -> Vec<Reporting> {
+    let reports = of.reports.iter().map(|report| {
+        let (end, code, reason) = match &report.end {
+            None => (0, "", ""),
+            Some(End::Done) => (DONE, "", ""),
+            Some(End::Cancelled) => (CANCELLED, "", ""),
+            Some(End::Failed { code, message }) => (FAILED, code.as_str(), message.as_str()),
+        };
+        Reporting {
+            id: report.id.to_string(),
+            to: report.to,
+            zeroed: report.zeroed.0,
+            total: report.total.0,
+            end,
+            code: code.to_owned(),
+            reason: shortened(reason),
+        }
+    });
+    reports.collect()
+}
+
+fn shortened(reason: &str) -> String {
+    reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned()
 }
 
 impl Calling {
@@ -116,6 +192,43 @@ impl Answering {
             to: self.to,
             generation: self.generation,
             verdict,
+        })
+    }
+}
+
+impl Ordering {
+    pub(super) fn understood(&self) -> Option<GrowOrder> {
+        Some(GrowOrder {
+            id: self.id.parse().ok()?,
+            volume: VolumeId {
+                vg: self.vg.parse().ok()?,
+                lv: self.lv.parse().ok()?,
+            },
+            size: Bytes(self.size),
+            to: self.to,
+            back: self.back,
+        })
+    }
+}
+
+impl Reporting {
+    pub(super) fn understood(&self) -> Option<GrowReport> {
+        let end = match self.end {
+            0 => None,
+            DONE => Some(End::Done),
+            CANCELLED => Some(End::Cancelled),
+            FAILED => Some(End::Failed {
+                code: self.code.clone(),
+                message: self.reason.clone(),
+            }),
+            _ => return None,
+        };
+        Some(GrowReport {
+            id: self.id.parse().ok()?,
+            to: self.to,
+            zeroed: Bytes(self.zeroed),
+            total: Bytes(self.total),
+            end,
         })
     }
 }

@@ -36,6 +36,8 @@ fn envelope(attachments: Vec<Holding>) -> Envelope {
         copies: Vec::new(),
         calls: Vec::new(),
         answers: Vec::new(),
+        orders: Vec::new(),
+        reports: Vec::new(),
     };
     Envelope {
         format: 2,
@@ -269,6 +271,7 @@ fn messages(of: &Slot) -> Messages {
             answer(3, MigrationVerdict::Shared),
             answer(4, refused),
         ],
+        ..Messages::default()
     }
 }
 

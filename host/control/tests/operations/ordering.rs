@@ -1,0 +1,250 @@
+//! A volume grows on the node that has it attached, whichever node is asked.
+
+use std::time::Duration;
+
+use volward_control::OperationRequest;
+use volward_control::ports::Devices;
+use volward_model::RequestId;
+use volward_plan::DiskForm;
+
+use super::*;
+
+/// `a` is attached to instance 2 on node 2; node 1 is asked.
+fn apart(lab: &Lab) -> (VolumeRef, Daemon) {
+    let a = lab.volume("a");
+    let other = lab.start("n2");
+    other.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
+    (a, other)
+}
+
+/// Seconds go by, and each node looks at what the other one says.
+fn rounds(lab: &Lab, daemons: &[&Daemon], seconds: u64) {
+    for _ in 0..seconds {
+        for daemon in daemons {
+            daemon.node.follow_migrations();
+            daemon.node.try_again();
+            daemon.tasks.run_all();
+        }
+        lab.cluster.clock().sleep(Duration::from_secs(1));
+    }
+}
+
+fn length(daemon: &Daemon, of: &VolumeRef) -> Bytes {
+    let id = DeviceId::attachment(of.id, instance(2));
+    let device = daemon.kernel.get(id).unwrap().unwrap();
+    device.size.bytes()
+}
+
+fn begin(lab: &Lab, daemon: &Daemon, id: &str) {
+    let task = extend(lab, "a", SIZE);
+    daemon.node.ask_operation(&operation(id, task)).unwrap();
+}
+
+fn message(end: &End) -> &str {
+    match end {
+        End::Failed { message, .. } => message,
+        other => panic!("not failed: {other:?}"),
+    }
+}
+
+#[test]
+fn i11_a_volume_grows_on_the_node_that_has_it() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        let had = lab.cluster.contents(a.id);
+        let dry = OperationRequest {
+            dry_run: true,
+            ..operation("e0", extend(&lab, "a", SIZE))
+        };
+        let plan = daemon.node.ask_operation(&dry).unwrap().plan;
+        assert!(plan[0].contains("node n2"), "{plan:?}");
+        assert!(plan.len() > 3, "{plan:?}");
+
+        begin(&lab, &daemon, "e1");
+        daemon.tasks.run_all();
+        let waits = daemon.node.operation(&"e1".parse().unwrap()).unwrap();
+        assert_eq!(waits.failures, 0);
+        assert!(waits.trouble.unwrap().contains("node n2"));
+        rounds(&lab, &[&daemon, &other], 4);
+        assert_eq!(end(&daemon, "e1"), End::Done);
+        assert_eq!(end(&other, "e1"), End::Done, "the same one there");
+        assert_eq!(length(&other, &a), SIZE, "its guest sees it");
+        let now = lab.cluster.contents(a.id);
+        assert_eq!(now[..had.len()], had, "its data");
+        assert!(now[had.len()..].iter().all(|block| *block == 0));
+        assert_eq!(calls(&daemon, "grow") + calls(&daemon, "grow-held"), 0);
+        assert_eq!(
+            check::clean(&lab, &daemon),
+            [format!("the shared LV of {} lost data", a.id)],
+            "only longer than it was"
+        );
+        other.node.detach(&detach_ask(instance(2))).unwrap();
+        // What is done is done, on either node.
+        assert_eq!(done(&daemon, "e2", extend(&lab, "a", SIZE)), End::Done);
+        rounds(&lab, &[&daemon, &other], 2);
+    });
+}
+
+#[test]
+fn several_nodes_that_have_it_are_not_told() {
+    in_each_style(|lab, daemon| {
+        let other = lab.start("n2");
+        let c = lab.shareable("c");
+        for (node, n) in [(&daemon, 1), (&other, 2)] {
+            node.node.attach(&ask(instance(n), &[shared(&c)])).unwrap();
+        }
+        assert_eq!(
+            refusal(&daemon, "e1", extend(&lab, "c", SIZE)),
+            "held-elsewhere"
+        );
+    });
+}
+
+/// It does not run, or is of a version that knows no such orders.
+#[test]
+fn a_node_that_does_not_answer_is_waited_for_so_long_and_no_longer() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        begin(&lab, &daemon, "e1");
+        rounds(&lab, &[&daemon], 20);
+        assert!(
+            daemon
+                .node
+                .operation(&"e1".parse().unwrap())
+                .unwrap()
+                .operation
+                .end()
+                .is_none()
+        );
+        rounds(&lab, &[&daemon], 15);
+        assert_eq!(code(&end(&daemon, "e1")), "order-unanswered");
+        // The order stands no longer.
+        rounds(&lab, &[&other, &daemon], 3);
+        assert!(other.node.operation(&"e1".parse().unwrap()).is_none());
+        assert!(length(&other, &a) < SIZE);
+    });
+}
+
+#[test]
+fn what_that_node_refuses_is_told_with_its_reason() {
+    in_each_style(|lab, daemon| {
+        let a = lab.volume("a");
+        let other = lab.start("n2");
+        let mut as_lv = disk(&a);
+        as_lv.form = DiskForm::Lv;
+        other.node.attach(&ask(instance(2), &[as_lv])).unwrap();
+        begin(&lab, &daemon, "e1");
+        rounds(&lab, &[&daemon, &other], 4);
+        let end = end(&daemon, "e1");
+        assert_eq!(code(&end), "held-here");
+        assert!(message(&end).contains("on node n2"), "{end:?}");
+        assert!(message(&end).contains("the LV itself"), "{end:?}");
+        // And one of another request there has that id.
+        other.node.detach(&detach_ask(instance(2))).unwrap();
+        other.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
+        assert_eq!(done(&other, "e2", create(&lab, "x")), End::Done);
+        begin(&lab, &daemon, "e2");
+        rounds(&lab, &[&daemon, &other], 4);
+        assert_eq!(code(&super::end(&daemon, "e2")), "operation-differs");
+    });
+}
+
+/// In the middle of zeroing: whoever was asked goes on with what has the operation's mark.
+#[test]
+fn what_a_node_has_begun_when_it_dies_is_completed_by_whoever_was_asked() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        let had = lab.cluster.contents(a.id);
+        begin(&lab, &daemon, "e1");
+        daemon.tasks.run_all();
+        for _ in 0..3 {
+            other.kernel.fail_on("zero-range", failure());
+        }
+        other.node.follow_migrations();
+        other.tasks.run_all();
+        assert!(found(&lab, &daemon, "a").unwrap().mark().is_some());
+        other.kernel.power_cut();
+        lab.cluster.set_member("n2", MemberState::Dead);
+        for _ in 0..3 {
+            rounds(&lab, &[&daemon], 1);
+            try_again(&lab, &daemon);
+        }
+        assert_eq!(end(&daemon, "e1"), End::Done);
+        let now = lab.cluster.contents(a.id);
+        assert_eq!(now[..had.len()], had, "its data");
+        assert!(now[had.len()..].iter().all(|block| *block == 0));
+        daemon.node.attach(&ask(instance(1), &[disk(&a)])).unwrap();
+    });
+}
+
+#[test]
+fn the_guest_that_has_it_stops_before_it_is_begun() {
+    in_each_style(|lab, daemon| {
+        let (_, other) = apart(&lab);
+        begin(&lab, &daemon, "e1");
+        daemon.tasks.run_all();
+        other.node.detach(&detach_ask(instance(2))).unwrap();
+        rounds(&lab, &[&daemon, &other], 3);
+        assert_eq!(end(&daemon, "e1"), End::Done);
+        assert_eq!(found(&lab, &daemon, "a").unwrap().size, SIZE);
+    });
+}
+
+#[test]
+fn it_is_cancelled_there_while_that_is_possible() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        let request = RequestId(uuid::Uuid::nil());
+        let cancel = |id: &str| daemon.node.cancel_operation(request, &id.parse().unwrap());
+        // Not heard yet.
+        begin(&lab, &daemon, "e1");
+        daemon.tasks.run_all();
+        cancel("e1").unwrap();
+        rounds(&lab, &[&daemon, &other], 4);
+        assert_eq!(end(&daemon, "e1"), End::Cancelled);
+        assert!(length(&other, &a) < SIZE);
+        // Begun, and before its commit point.
+        begin(&lab, &daemon, "e2");
+        daemon.tasks.run_all();
+        other.kernel.fail_on("grow-held", failure());
+        other.node.follow_migrations();
+        other.tasks.run_all();
+        cancel("e2").unwrap();
+        rounds(&lab, &[&daemon, &other], 6);
+        assert_eq!(end(&daemon, "e2"), End::Cancelled);
+        assert_eq!(end(&other, "e2"), End::Cancelled);
+        let now = found(&lab, &daemon, "a").unwrap();
+        assert!(now.size < SIZE && now.tags.is_empty(), "{now:?}");
+        // And after it: it is completed.
+        begin(&lab, &daemon, "e3");
+        daemon.tasks.run_all();
+        other.kernel.fail_on("zero-range", failure());
+        other.node.follow_migrations();
+        other.tasks.run_all();
+        cancel("e3").unwrap();
+        rounds(&lab, &[&daemon, &other], 40);
+        assert_eq!(end(&daemon, "e3"), End::Done);
+        assert_eq!(length(&other, &a), SIZE);
+    });
+}
+
+/// Each of them at each point: it is found again by its id, and ends the same way.
+#[test]
+fn a_daemon_that_restarts_meanwhile_goes_on() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        begin(&lab, &daemon, "e1");
+        daemon.tasks.run_all();
+        daemon.kill();
+        let daemon = lab.start("n1");
+        other.node.follow_migrations();
+        other.kernel.fail_on("zero-range", failure());
+        other.tasks.run_all();
+        other.kill();
+        let other = lab.start("n2");
+        rounds(&lab, &[&daemon, &other], 40);
+        assert_eq!(end(&daemon, "e1"), End::Done);
+        assert_eq!(end(&other, "e1"), End::Done);
+        assert_eq!(length(&other, &a), SIZE);
+    });
+}
