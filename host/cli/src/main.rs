@@ -8,6 +8,7 @@ mod exit;
 mod manual;
 mod operations;
 mod output;
+mod release;
 mod run;
 mod setup;
 mod show;

@@ -7,6 +7,7 @@
 )]
 
 mod faults;
+mod release;
 mod setup;
 mod support;
 

@@ -30,6 +30,7 @@ use crate::views::{Elsewhere, SeenAttachment, Unfinished, Views};
 mod doctor;
 mod leases;
 mod operations;
+mod shutdown;
 
 /// One node. Shared by all requests.
 pub struct Node {
