@@ -28,7 +28,7 @@ impl Copies {
         while !self.state.is_stopping() {
             let put_down = self.state.are_copies_put_down();
             let tried = match put_down {
-                true => self.put_down_once(volume),
+                true => self.put_down_once(entry, volume),
                 false => self.write_back_once(entry, volume),
             };
             match tried {
@@ -49,18 +49,18 @@ impl Copies {
 
     /// Lets a write-back end where it is, for the node goes down: devices and lease go, its data and home stay as they
     /// are, and so does its entry, so the next start of the daemon plans it anew from there.
-    fn put_down_once(&self, volume: &VolumeRef) -> Result<(), StepFailure> {
+    fn put_down_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
         let guard = self.lock(volume)?;
-        let attached = self.is_attached(volume);
-        if !attached {
-            self.run_steps(volume, &unload(volume))?;
+        if self.is_attached(volume) {
+            drop(guard);
+            // There is nothing to write back any more, and its entry ends.
+            return self.write_back_once(entry, volume);
         }
+        self.run_steps(volume, &unload(volume))?;
         self.state.forget(volume);
         drop(guard);
-        if !attached {
-            let volume = volume.clone();
-            self.ports.events.tell(&Event::WriteBackPutDown { volume });
-        }
+        let volume = volume.clone();
+        self.ports.events.tell(&Event::WriteBackPutDown { volume });
         Ok(())
     }
 
