@@ -1,6 +1,10 @@
 //! Boot and shutdown of a node, by its units: what is installed from the package, on nodes that systemd boots. Each test
 //! prints what it took; in emulation that is many times what it takes elsewhere.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what a shutdown takes is measured here"
+)]
 
 use std::time::{Duration, Instant};
 
