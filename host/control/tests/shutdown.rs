@@ -36,7 +36,7 @@ fn what_somebody_has_open_stays_as_it_is_and_the_rest_goes() {
     n1.kernel.set_open(device(&open, 1), true);
     let done = n1.node.detach(&unused(1)).unwrap();
     assert_eq!(done.detached, [(idle.clone(), false)]);
-    assert_eq!(done.in_use, [open.clone()]);
+    assert_eq!(done.in_use, std::slice::from_ref(&open));
     assert_eq!(holds(&lab, &n1.kernel, idle.id), None);
     let left = n1.node.attachments();
     assert_eq!(left.len(), 1);

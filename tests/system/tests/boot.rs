@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 
 use volward_system::guest::{Guest, Wish};
 use volward_system::sight::Sight;
-use volward_system::volward::{VIRSH, Volward};
+use volward_system::volward::{VIRSH, Volward, content};
 use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress};
 
 /// An instance that no guest is.
 const NOBODY: &str = "0ddba115-0000-4000-8000-000000000000";
 
-/// A shutdown runs into none of its units' timeouts, which are 90 s; what is left of it is sanlock leaving the lockspace, which it
-/// looks for each second, and the machine's own end.
+/// Copying some hundred megabytes, and making them up, at the speed of emulation.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// No unit's timeout is reached, which are 90 s.
 const DOWN: Duration = Duration::from_secs(75);
 
 /// One whose LUN is gone: the watchdog resets the node 60 s after sanlock has given up, which it does 80 s after its last
@@ -219,6 +221,51 @@ fn a_guest_that_starts_by_itself_has_its_disks_after_a_reboot_and_after_a_power_
     for guest in &guests {
         guest.stop(node).unwrap();
     }
+    assert_eq!(volward.left_over(1).unwrap(), "");
+}
+
+/// It is put down, for it takes as long as the copy has data; devices and lease do not keep the lockspace.
+#[test]
+fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
+    let cluster = one_node();
+    let (volward, node) = (Volward::on(&cluster), cluster.node(1));
+    volward
+        .add_policy(1, "hydrate-local", "reserve = \"64MiB\"")
+        .unwrap();
+    volward.volume("big", 384).unwrap();
+    let attach = format!("attach {NOBODY} vg0/big");
+    volward.cli_ok(1, &attach).unwrap();
+    let copies = || volward.json(1, "hydration ls");
+    let whole = || Ok(copies()?[0]["state"] == "complete");
+    volward.wait(1, "whole copy", PATIENCE, whole).unwrap();
+    let device = format!("/dev/volward/{NOBODY}/vg0/big");
+    let write = format!(
+        "{} | dd of={device} bs=1M iflag=fullblock oflag=direct status=none",
+        content("new", 64)
+    );
+    node.run_ok_within(PATIENCE, &write).unwrap();
+    volward.cli_ok(1, &format!("detach {NOBODY}")).unwrap();
+    let took = power_off(node, DOWN);
+    println!(
+        "shutdown with a write-back of 384 MiB under way: {:.1} s",
+        took.as_secs_f32()
+    );
+
+    cluster.reboot(1).unwrap();
+    let said = said_before(node, "volwardd");
+    assert!(said.contains("write-back put down"), "{said}");
+    assert_eq!(timed_out_before(node), "");
+    let home = || Ok(copies()? == serde_json::json!([]));
+    volward.wait(1, "way home", PATIENCE, home).unwrap();
+    volward.cli_ok(1, &format!("{attach}:ro")).unwrap();
+    let same = format!(
+        "{{ {}; {} | tail -c +{}; }} | cmp - {device}",
+        content("new", 64),
+        content("big", 384),
+        (64 << 20) + 1
+    );
+    node.run_ok_within(PATIENCE, &same).unwrap();
+    volward.cli_ok(1, &format!("detach {NOBODY}")).unwrap();
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
 
