@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use volward_system::{ClusterSpec, Lab, Progress, Provider};
 
 use crate::steps::{Count, Steps};
-use crate::{build, guests, languages, openstack, setup};
+use crate::{build, guests, languages, openstack, package, setup};
 
 /// Which part of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -157,6 +157,7 @@ fn system(root: &Path, name: &'static str, provider: Option<Provider>) -> Steps 
     steps.work("programs", || build::all(root).map(well));
     if name == "long" {
         steps.work("programs of 0.1.0", || build::release_0_1_0(root).map(well));
+        steps.work("package", || package::made(root).map(well));
     }
     if !steps.ok() {
         // Nodes would run what was built some other day.

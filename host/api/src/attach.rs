@@ -187,6 +187,9 @@ pub struct DetachRequest {
     /// must not take a newer start's disks away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<StartMark>,
+    /// What somebody has open stays as it is, and is named in the reply. Absent: `false`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_unused: bool,
     /// Plan and answer with the plan's steps; begin nothing.
     #[serde(default)]
     pub dry_run: bool,
@@ -213,6 +216,11 @@ pub struct DetachReply {
     /// has to ask again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trying_again: Vec<TryingAgain>,
+    /// The disks (`pool`, `volume`) that stay because somebody has them open, or may have; none unless `only_unused` was
+    /// asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<(String, String)>"))]
+    pub in_use: Vec<(PoolName, VolumeName)>,
     /// The plan's steps, a line each, where only that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,

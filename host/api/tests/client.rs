@@ -59,6 +59,7 @@ fn bodies_and_queries_arrive_as_written() {
         instance: "11111111-2222-3333-4444-555555555555".parse().unwrap(),
         volumes: vec![("vg0".parse().unwrap(), "a+b".parse().unwrap())],
         not_after: None,
+        only_unused: false,
         dry_run: false,
     };
     assert!(client.detach(&request).unwrap().detached.is_empty());

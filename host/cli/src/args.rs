@@ -53,6 +53,13 @@ pub(crate) enum Command {
     Plug(PlugArgs),
     /// Unplug a volume from a guest that runs, wait until it has let go, and detach it
     Unplug(UnplugArgs),
+    /// Let go of all that nobody has open, before this node goes down: detach it, and put write-backs down
+    #[command(after_help = RELEASE_HELP)]
+    Release {
+        /// How long to try again while something is left
+        #[arg(long, default_value_t = 45, value_name = "SECONDS")]
+        within: u64,
+    },
     /// Cut off the I/O of an instance on this node: of all its volumes, or those named
     Fence(FenceArgs),
     /// Give an instance its I/O back, if nobody can have had its volumes meanwhile
@@ -256,6 +263,11 @@ pub(crate) struct AttachArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
+
+const RELEASE_HELP: &str = "\
+systemd runs it when the node goes down, after the guests have ended (volward-release.service).
+Not while guests start: what they are about to open is nobody's yet. Write-backs are taken up
+again when volwardd is started. It fails when something is left, and names it.";
 
 const SETUP_HELP: &str = "\
 Each change is shown before it is written, and what a file said before is kept beside it as

@@ -9,6 +9,7 @@ mod manual;
 mod operations;
 mod output;
 mod plug;
+mod release;
 mod run;
 mod setup;
 mod show;

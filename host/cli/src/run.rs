@@ -17,7 +17,7 @@ use crate::args::{
 use crate::audit::AuditCommand;
 use crate::exit::Exit;
 use crate::output::{answer, complain, hint, print};
-use crate::{audit, decisions, manual, operations, plug, setup, show, watch, workbench};
+use crate::{audit, decisions, manual, operations, plug, release, setup, show, watch, workbench};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -63,6 +63,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Detach(args) => detach(&client, json, args)?,
         Command::Plug(args) => return plug::plug(&client, json, args),
         Command::Unplug(args) => return plug::unplug(&client, json, args),
+        Command::Release { within } => {
+            return release::run(&client, json, Duration::from_secs(within));
+        }
         Command::Fence(args) => fence(&client, json, args)?,
         Command::Unfence { instance } => {
             let reply = client.unfence(&UnfenceRequest { instance })?;
@@ -229,6 +232,7 @@ fn detach(client: &Client, json: bool, args: DetachArgs) -> anyhow::Result<()> {
         instance: args.instance,
         volumes: volumes.map(|v| (v.pool, v.volume)).collect(),
         not_after: None,
+        only_unused: false,
         dry_run: args.dry_run,
     };
     answer(json, &client.detach(&request)?, |reply| {

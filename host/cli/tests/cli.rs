@@ -8,6 +8,7 @@
 
 mod faults;
 mod plug;
+mod release;
 mod setup;
 mod support;
 

@@ -15,8 +15,8 @@ use crate::engine::{Engine, ExecuteError, UNASKED};
 use crate::error::ControlError;
 use crate::observe::Observer;
 use crate::ports::{
-    Afterwards, Clock, Decisions, Event, Events, LeavingVolume, Machine, Marked, Operation, Policy,
-    PortError, StoredAttachment, Volumes,
+    Afterwards, Clock, Decisions, Devices, Event, Events, LeavingVolume, Machine, Marked,
+    Operation, Policy, PortError, StoredAttachment, Volumes,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{Attaching, Cancellation, State};
@@ -24,6 +24,7 @@ use crate::state::{Attaching, Cancellation, State};
 mod advice;
 mod leaving;
 mod owed;
+mod unused;
 
 /// A request to take an instance's disks back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct DetachRequest {
     pub volumes: Vec<(PoolName, VolumeName)>,
     /// Attachments that are newer than this stay.
     pub not_after: Option<NotAfter>,
+    /// What somebody has open stays as it is.
+    pub only_unused: bool,
     /// Nothing is executed; the steps are returned.
     pub dry_run: bool,
 }
@@ -62,12 +65,16 @@ pub struct DetachDone {
     /// Volumes whose detach failed for now and is tried again until it is done, each with the
     /// cause, a sentence.
     pub trying_again: Vec<(VolumeRef, String)>,
+    /// Volumes that were left as they are because somebody has them open, or may have; where only what is unused was
+    /// to go.
+    pub in_use: Vec<VolumeRef>,
     /// The steps, a line each; none unless it was a dry run.
     pub plan: Vec<String>,
 }
 
 needs!(DetachPorts {
     volumes: Volumes,
+    devices: Devices,
     policy: Policy,
     decisions: Decisions,
     machine: Machine,
@@ -106,6 +113,9 @@ impl Detach {
         let owed = self.state.owed().keys();
         let mut selected = self.selected(ask);
         selected.retain(|attachment| !owed.contains(&attachment.key()));
+        if ask.only_unused {
+            done.in_use = self.set_aside_what_is_open(&mut selected);
+        }
         if causes.is_empty() {
             self.detach_these(ask, &selected, &mut done)?;
         }

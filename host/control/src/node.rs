@@ -27,6 +27,7 @@ mod doctor;
 mod leases;
 mod operations;
 mod recover;
+mod shutdown;
 
 /// One node. Shared by all requests.
 pub struct Node {

@@ -86,6 +86,8 @@ pub(crate) struct State {
     /// takes them.
     promised: Mutex<BTreeMap<VolumeId, u64>>,
     stopping: AtomicBool,
+    /// Write-backs end where they are, and none begins.
+    copies_put_down: AtomicBool,
     unrecorded: Mutex<Vec<UnrecordedEnd>>,
     /// Operations on volumes.
     operations: Mutex<OperationBook>,
@@ -118,6 +120,7 @@ impl State {
             monitors: Mutex::default(),
             promised: Mutex::default(),
             stopping: AtomicBool::new(false),
+            copies_put_down: AtomicBool::new(false),
             unrecorded: Mutex::default(),
             operations: Mutex::default(),
             orders: Mutex::default(),
@@ -130,6 +133,14 @@ impl State {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn put_copies_down(&self) {
+        self.copies_put_down.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn are_copies_put_down(&self) -> bool {
+        self.copies_put_down.load(Ordering::SeqCst)
     }
 
     pub(crate) fn attachment_table(&self) -> MutexGuard<'_, AttachmentTable> {

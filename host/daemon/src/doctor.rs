@@ -19,6 +19,7 @@ mod groups;
 mod leases;
 mod libvirt;
 mod lvm;
+mod order;
 mod pools;
 mod sides;
 mod starts;
@@ -67,7 +68,7 @@ fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
     checks.push(callers(daemon));
     checks.push(permitted(daemon));
     checks.push(libvirt::hook(probes));
-    checks.push(system::ordering(probes));
+    checks.push(order::examine(probes));
     checks.extend(policies(daemon));
     checks.extend(system::exchanged(&daemon.held));
     checks.extend(leases::examine(daemon));

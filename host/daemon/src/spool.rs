@@ -143,6 +143,7 @@ fn deliver(
                 boot_id: start.boot_id,
                 sequence: start.sequence,
             }),
+            only_unused: false,
             dry_run: false,
         };
         let detached = daemon.node.detach(&ask);

@@ -60,6 +60,7 @@ pub(crate) fn detach(call: &Call, guest: &Guest, place: &Place) -> bool {
             }),
             _ => None,
         },
+        only_unused: false,
         dry_run: false,
     };
     let Err(error) = Client::new(place.socket(), DEADLINE).detach(&request) else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use volward_model::{
     Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, PoolName, RegionMap,
-    Sectors, Table, VolumeName,
+    Sectors, Table, VolumeId, VolumeName,
 };
 
 use super::{Applied, PortResult};
@@ -70,6 +70,13 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// If device-mapper does not answer.
     fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>>;
+
+    /// Whether somebody has the LV's own device open (device-mapper's own layers count too); `false` if it is not
+    /// there.
+    ///
+    /// # Errors
+    /// If device-mapper does not answer.
+    fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool>;
 
     /// The status of a clone, or `None` if its live table is no clone (any more).
     ///

@@ -96,6 +96,8 @@ pub enum Event {
     WriteBackBegun { volume: VolumeRef },
     /// A copy was written back: the shared volume is current.
     WriteBackDone { volume: VolumeRef },
+    /// A write-back ended where it was, because the node goes down; the next start of the daemon takes it up.
+    WriteBackPutDown { volume: VolumeRef },
     /// A person said that the copy which the home named counts no more: its node is `gone`, a sentence.
     CopyGivenUp {
         volume: VolumeRef,

@@ -34,6 +34,10 @@ pub(crate) mod paths {
     pub(crate) const LVM_LOCAL: &str = "etc/lvm/lvmlocal.conf";
     pub(crate) const LVMLOCKD_DROPINS: &str = "etc/systemd/system/lvmlockd.service.d";
     pub(crate) const LVMLOCKD_DROPIN: &str = "etc/systemd/system/lvmlockd.service.d/volward.conf";
+    pub(crate) const SANLOCK_DROPINS: &str = "etc/systemd/system/sanlock.service.d";
+    pub(crate) const SANLOCK_DROPIN: &str = "etc/systemd/system/sanlock.service.d/volward.conf";
+    pub(crate) const LVMLOCKS_DROPINS: &str = "etc/systemd/system/lvmlocks.service.d";
+    pub(crate) const LVMLOCKS_DROPIN: &str = "etc/systemd/system/lvmlocks.service.d/volward.conf";
     pub(crate) const MODULES: &str = "etc/modules-load.d";
     pub(crate) const WATCHDOG_MODULE: &str = "etc/modules-load.d/volward-watchdog.conf";
     pub(crate) const CLONE_MODULE: &str = "etc/modules-load.d/volward.conf";

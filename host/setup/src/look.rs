@@ -69,7 +69,12 @@ pub fn look(root: &Folder) -> Result<Seen, LookError> {
             seen.files.insert(path.to_owned(), text);
         }
     }
-    for folder in [paths::LVMLOCKD_DROPINS, paths::MODULES] {
+    for folder in [
+        paths::LVMLOCKD_DROPINS,
+        paths::SANLOCK_DROPINS,
+        paths::LVMLOCKS_DROPINS,
+        paths::MODULES,
+    ] {
         for name in names(root, folder) {
             let path = format!("{folder}/{name}");
             if name.ends_with(".conf")

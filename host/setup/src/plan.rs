@@ -10,6 +10,7 @@ use crate::text::{
 use crate::wanted::{Contradiction, Decided, Wanted, decide, not_understood};
 
 mod next;
+mod order;
 
 /// A file that is to say something else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,6 +79,7 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Result<Plan, Contradiction> {
     draft.watchdog(wanted);
     draft.lvm(&decided)?;
     draft.lvmlockd();
+    draft.order();
     draft.clone_module(&decided);
     draft.volward(&decided)?;
     draft.volume_list(&decided)?;

@@ -90,7 +90,7 @@ fn the_node_is_set_up_once_with_what_was_there_beside_it() {
         .iter()
         .filter(|file| file.backup.is_none())
         .collect();
-    assert_eq!(new.len(), 3, "{new:?}");
+    assert_eq!(new.len(), 5, "{new:?}");
 
     let second = plan(&wanted(), &look(&folder).unwrap()).unwrap();
     assert!(second.is_done(), "{:?}", second.changes);

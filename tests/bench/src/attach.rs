@@ -93,6 +93,7 @@ impl Daemon {
                 instance,
                 volumes: Vec::new(),
                 not_after: None,
+                only_unused: false,
                 dry_run: false,
             },
         })

@@ -71,6 +71,7 @@ pub(crate) fn measure(pool: &str, volumes: usize, rounds: usize) -> anyhow::Resu
                     instance: instance(first),
                     volumes: Vec::new(),
                     not_after: None,
+                    only_unused: false,
                     dry_run: false,
                 })?;
             }

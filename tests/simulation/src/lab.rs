@@ -425,6 +425,7 @@ pub fn detach_ask(instance: InstanceId) -> DetachRequest {
         instance,
         volumes: Vec::new(),
         not_after: None,
+        only_unused: false,
         dry_run: false,
     }
 }

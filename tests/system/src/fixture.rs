@@ -154,7 +154,7 @@ fn disks(cluster: &Cluster) -> Vec<String> {
     std::iter::once("lun.img".to_owned()).chain(local).collect()
 }
 
-fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
     run(Command::new("cp")
         .args(["--sparse=auto", "--reflink=auto"])
         .args([from, to]))

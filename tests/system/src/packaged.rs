@@ -1,25 +1,66 @@
 //! The package on nodes that systemd boots: installed by apt, set up by `volward setup`, as an operator does it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cache::Recipe;
 use crate::error::IoContext;
-use crate::{Cluster, Lab, LabError, Progress, Result};
+use crate::fixture::copy_sparse;
+use crate::launch::MACHINE_VERSION;
+use crate::{Cluster, ClusterSpec, Lab, LabError, Node, Progress, Result, System};
 
 const SET_UP: &str = include_str!("guest/package-set-up");
 const START: &str = include_str!("guest/package-start");
 const POOL_CREATE: &str = include_str!("guest/pool-create");
+const SERVES: &str = include_str!("guest/package-serves");
 
 /// With sanlock's own timeout, `vgcreate --shared` and joining take 27 s each on a fast machine.
 const STEP: Duration = Duration::from_secs(300);
 
-/// The package is where the nodes look for it.
-pub(crate) fn has_package(lab: &Lab) -> Result<()> {
+/// A shutdown on which nothing is attached: units' timeouts are 90 s, and none is reached.
+const DOWN: Duration = Duration::from_secs(120);
+
+impl Cluster {
+    /// Nodes of [`System::Systemd`] on which the package was installed and set up before they were shut down, booted
+    /// now. What they have is on their disks: they are killed, shut down and [started](Self::reboot) again.
+    ///
+    /// # Errors
+    /// When there is no package, a step of the set-up fails, or a node does not come to serve.
+    pub fn packaged(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        let spec = ClusterSpec {
+            system: System::Systemd,
+            ..spec.clone()
+        };
+        let saved = saved(lab, &spec, progress)?;
+        let cluster = Self::prepare(lab, &spec, lab.run_folder()?, false, progress)?;
+        restore(&cluster, &saved, progress)?;
+        Ok(cluster)
+    }
+
+    /// Boots a node of [`Cluster::packaged`] that has ended, and waits until it serves by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn reboot(&self, number: u8) -> Result<()> {
+        let node = self.node(number);
+        node.start()?;
+        serves(node)
+    }
+}
+
+/// The package is where the nodes look for it; its path, size and time.
+pub(crate) fn has_package(lab: &Lab) -> Result<String> {
     let folder = lab.share().join("debian");
-    let there = fs::read_dir(&folder).at("list", &folder)?;
-    let mut names = there.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    if names.any(|name| name.starts_with("volward_") && name.ends_with(".deb")) {
-        return Ok(());
+    let there = fs::read_dir(&folder).into_iter().flatten();
+    for entry in there {
+        let entry = entry.at("list", &folder)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("volward_") && name.ends_with(".deb") {
+            let data = entry.metadata().at("look at", &folder)?;
+            let made = data.modified().at("read the time of", &folder)?;
+            return Ok(format!("{name} {} {made:?}", data.len()));
+        }
     }
     Err(LabError::Machine(
         "there is no package: `cargo xtask package --debug` makes it".into(),
@@ -44,4 +85,59 @@ pub(crate) fn set_up(cluster: &Cluster, progress: Progress) -> Result<()> {
             node.run_ok_within(STEP, &script).map(drop)
         })
     })
+}
+
+/// The folder with the disks of nodes that were set up and then shut down; made now if there is none of this
+/// package.
+pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<PathBuf> {
+    let package = has_package(lab)?;
+    let image = lab.image(spec.system, progress)?;
+    let key = Recipe::new("packaged", MACHINE_VERSION)
+        .with(&image.key)
+        .with(&format!("{spec:?}"))
+        .with(&package)
+        .with(&[SET_UP, START, POOL_CREATE, SERVES].concat())
+        .key();
+    let kind = format!("packaged-{}", spec.nodes);
+    lab.cache().entry(&kind, &key, |folder| {
+        let cluster = Cluster::boot(lab, spec, progress)?;
+        set_up(&cluster, progress)?;
+        progress.during("cluster: shut down, and save", || {
+            cluster.on_all(|node| {
+                node.run_ok("systemctl poweroff --no-block")?;
+                node.wait_ended(DOWN)
+            })?;
+            copy_disks(&cluster, cluster.folder(), folder)
+        })
+    })
+}
+
+/// Boots a prepared cluster from the disks in `folder`.
+pub(crate) fn restore(cluster: &Cluster, folder: &Path, progress: Progress) -> Result<()> {
+    copy_disks(cluster, folder, cluster.folder())?;
+    let nodes = cluster.nodes().len();
+    progress.during(
+        format!("cluster: boot {nodes} nodes that are set up"),
+        || {
+            cluster.on_all(|node| {
+                node.start()?;
+                serves(node)
+            })
+        },
+    )
+}
+
+/// Waits until a node that was booted serves, by its own units.
+pub(crate) fn serves(node: &Node) -> Result<()> {
+    node.run_ok_within(STEP, SERVES).map(drop)
+}
+
+fn copy_disks(cluster: &Cluster, from: &Path, to: &Path) -> Result<()> {
+    let of_node =
+        |node: &Node| ["local", "root"].map(|what| format!("node{}.{what}", node.number()));
+    let of_nodes = cluster.nodes().iter().flat_map(of_node);
+    for name in std::iter::once("lun.img".to_owned()).chain(of_nodes) {
+        copy_sparse(&from.join(&name), &to.join(&name))?;
+    }
+    Ok(())
 }

@@ -39,7 +39,10 @@ if volwardd --check > /tmp/said 2>&1; then fail "a node that is not set up count
 grep -q 'no shared pool is configured' /tmp/said || fail "$(cat /tmp/said)"
 ok "nothing is configured"
 
-if [ -e /etc/systemd/system/multi-user.target.wants/volwardd.service ]; then fail "the daemon is enabled"; fi
+for unit in volwardd volward-registry volward-release; do
+    [ -e /lib/systemd/system/$unit.service ] || fail "no $unit.service"
+    if [ -e /etc/systemd/system/multi-user.target.wants/$unit.service ]; then fail "$unit is enabled"; fi
+done
 ok "nothing is enabled"
 
 setup() { volward setup --name node1 --host-id 3 --pool vg0 --local-pool local "$@"; }
@@ -52,6 +55,7 @@ setup > /tmp/said || fail "volward setup"
     fail "LVM does not read what was written"
 diff /etc/lvm/lvm.conf /tmp/etc-before/lvm/lvm.conf || fail "lvm.conf is changed"
 (. /etc/default/sanlock; [ -z "$sanlock_opts" ]) || fail "sanlock is started without a watchdog"
+grep -qx After=wdmd.service /etc/systemd/system/sanlock.service.d/volward.conf || fail "sanlock and wdmd end at once"
 sh /lib/systemd/systemd-wdmd watchdog-check || fail "what wdmd.service runs first fails"
 diff /etc/default/sanlock.before-volward /tmp/etc-before/default/sanlock || fail "no text from before"
 volwardd --check | grep -q 'is fine' || fail "the configuration: $(volwardd --check 2>&1)"

@@ -123,6 +123,12 @@ impl Client {
         }
     }
 
+    /// The same client with another deadline for each call.
+    #[must_use]
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
     fn read<T: DeserializeOwned>(&self, json: &[u8]) -> serde_json::Result<T> {
         match self.for_terminal {
             true => terminal::read(json),
@@ -223,6 +229,15 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn hydrations(&self) -> Reply<Vec<HydrationView>> {
         self.get("/v1/hydrations")
+    }
+
+    /// Has write-backs end where they are, until the daemon is started again: what is called returning in the reply
+    /// has not ended yet.
+    ///
+    /// # Errors
+    /// As the daemon says, or when it cannot be reached.
+    pub fn put_copies_down(&self) -> Reply<Vec<HydrationView>> {
+        self.post("/v1/hydrations/put-down", &())
     }
 
     /// `GET /v1/pools`.

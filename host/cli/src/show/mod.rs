@@ -11,6 +11,7 @@ mod operations;
 mod policies;
 mod pool;
 mod recover;
+mod release;
 
 pub(crate) use audit::audit;
 pub(crate) use decisions::{decision, decisions, decisions_line};
@@ -24,3 +25,4 @@ pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;
 pub(crate) use pool::pool;
 pub(crate) use recover::recover;
+pub(crate) use release::released;

@@ -7,7 +7,7 @@ use volward_plan::{Refusal, Step, VolumeInput};
 use super::Copies;
 use crate::engine::{DueWriteBack, Run, StepError, StepFailure, UNASKED};
 use crate::ports::{Event, Finish, JournalState, Operation};
-use crate::state::{Cancellation, pause_after};
+use crate::state::{Cancellation, VolumeGuard, pause_after};
 
 impl Copies {
     /// Starts write-backs in the background.
@@ -26,12 +26,17 @@ impl Copies {
     fn write_back_until_done(&self, entry: Option<u64>, volume: &VolumeRef) {
         let mut failures = 0;
         while !self.state.is_stopping() {
-            match self.write_back_once(entry, volume) {
+            let put_down = self.state.are_copies_put_down();
+            let tried = match put_down {
+                true => self.put_down_once(entry, volume),
+                false => self.write_back_once(entry, volume),
+            };
+            match tried {
                 Ok(()) => return,
                 Err(StepFailure {
                     error: StepError::Stopping,
                     ..
-                }) => return,
+                }) => {}
                 Err(broken) => {
                     let trouble = broken.cause();
                     self.note_trouble(volume, true, &trouble);
@@ -40,6 +45,23 @@ impl Copies {
                 }
             }
         }
+    }
+
+    /// Lets a write-back end where it is, for the node goes down: devices and lease go, its data and home stay as they
+    /// are, and so does its entry, so the next start of the daemon plans it anew from there.
+    fn put_down_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
+        let guard = self.lock(volume)?;
+        if self.is_attached(volume) {
+            drop(guard);
+            // There is nothing to write back any more, and its entry ends.
+            return self.write_back_once(entry, volume);
+        }
+        self.run_steps(volume, &unload(volume))?;
+        self.state.forget(volume);
+        drop(guard);
+        let volume = volume.clone();
+        self.ports.events.tell(&Event::WriteBackPutDown { volume });
+        Ok(())
     }
 
     /// Removes devices and LVs of a copy whose data is home; the caller has locked the volume.
@@ -75,30 +97,12 @@ impl Copies {
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
     /// was still `split` has its data in use: the write-back is over for now.
     fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
-        let broken = |error| StepFailure {
-            at: 0,
-            what: format!("writing {volume} back"),
-            error,
-        };
-        let wait = self.settings.lock_wait;
-        let guard = self
-            .state
-            .volume_locks
-            .take(&[volume.id], wait)
-            .map_err(|_| {
-                broken(StepError::Changed(format!(
-                    "another request works on {volume}"
-                )))
-            })?;
-        let attached = self
-            .state
-            .attachment_table()
-            .of_volume(volume.id)
-            .next()
-            .is_some();
+        let guard = self.lock(volume)?;
+        let attached = self.is_attached(volume);
         let mut end = Finish::new(JournalState::Done);
         if !attached {
-            match self.write_back_steps(volume).map_err(broken)? {
+            let steps = self.write_back_steps(volume);
+            match steps.map_err(|error| broken(volume, error))? {
                 Some(steps) => self.run_steps(volume, &steps)?,
                 None => end = self.let_go_of_removed(volume)?,
             }
@@ -120,6 +124,20 @@ impl Copies {
         Ok(())
     }
 
+    fn lock(&self, volume: &VolumeRef) -> Result<VolumeGuard<'_>, StepFailure> {
+        let wait = self.settings.lock_wait;
+        let taken = self.state.volume_locks.take(&[volume.id], wait);
+        taken.map_err(|_| {
+            let why = format!("another request works on {volume}");
+            broken(volume, StepError::Changed(why))
+        })
+    }
+
+    fn is_attached(&self, volume: &VolumeRef) -> bool {
+        let table = self.state.attachment_table();
+        table.of_volume(volume.id).next().is_some()
+    }
+
     /// `None`: the pool was read, and does not have the volume any more.
     fn write_back_steps(&self, volume: &VolumeRef) -> Result<Option<Vec<Step>>, StepError> {
         let snapshot = self.observer.snapshot(&volume.pool)?;
@@ -133,20 +151,9 @@ impl Copies {
     /// A volume that was removed takes nothing back. Its copy is kept, for it may have what is nowhere
     /// else; what holds the copy open goes, so that somebody can look at it or remove it.
     fn let_go_of_removed(&self, volume: &VolumeRef) -> Result<Finish, StepFailure> {
-        let unload = [
-            Step::UnloadWriteBack {
-                volume: volume.clone(),
-            },
-            Step::UnloadClone {
-                volume: volume.clone(),
-            },
-        ];
-        self.run_steps(volume, &unload)?;
+        let [write_back, clone, release] = unload(volume);
+        self.run_steps(volume, &[write_back, clone])?;
         // LVM gave the lease up with the volume; one that is left by another way protects nothing.
-        let release = Step::Release {
-            pool: volume.pool.clone(),
-            volumes: vec![volume.clone()],
-        };
         if let Err(failed) = self.run_steps(volume, &[release]) {
             self.ports.events.tell(&Event::Trouble {
                 what: format!("giving up the lease of {volume}, which was removed"),
@@ -177,4 +184,28 @@ impl Copies {
         };
         write_back(node, local, seen, release).map_err(StepError::Refused)
     }
+}
+
+fn broken(volume: &VolumeRef, error: StepError) -> StepFailure {
+    StepFailure {
+        at: 0,
+        what: format!("writing {volume} back"),
+        error,
+    }
+}
+
+/// What takes a copy's devices away, and gives the volume's lease up.
+fn unload(volume: &VolumeRef) -> [Step; 3] {
+    [
+        Step::UnloadWriteBack {
+            volume: volume.clone(),
+        },
+        Step::UnloadClone {
+            volume: volume.clone(),
+        },
+        Step::Release {
+            pool: volume.pool.clone(),
+            volumes: vec![volume.clone()],
+        },
+    ]
 }

@@ -54,7 +54,8 @@ impl Engine {
             if status.complete() {
                 return Ok(());
             }
-            if self.state.is_stopping() {
+            let put_down = id.role == DeviceRole::Return && self.state.are_copies_put_down();
+            if self.state.is_stopping() || put_down {
                 return Err(StepError::Stopping);
             }
             if cancellation.is_cancelled() {

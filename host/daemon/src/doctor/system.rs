@@ -201,35 +201,6 @@ pub(super) fn configuration(daemon: &Daemon) -> DoctorCheck {
     }
 }
 
-/// At shutdown: guests, then us, then lvmlockd, then sanlock.
-pub(super) fn ordering(probes: &dyn Probes) -> DoctorCheck {
-    if !probes.is_there(Path::new("/run/systemd/system")) {
-        return fine("daemon ordering", "no systemd here; started by hand");
-    }
-    let dropin = [
-        "/etc/systemd/system/volwardd.service",
-        "/lib/systemd/system/volwardd.service",
-    ];
-    let unit = dropin.iter().find_map(|path| text(probes, path));
-    match unit {
-        Some(text) if text.contains("lvmlockd.service") && text.contains("libvirtd.service") => {
-            fine("daemon ordering", "after lvmlockd, before libvirtd")
-        }
-        Some(_) => bad(
-            "daemon ordering",
-            DoctorVerdict::Warning,
-            "the unit does not order volwardd after lvmlockd and before libvirtd",
-            "install the unit that comes with Volward (packaging/volwardd.service)",
-        ),
-        None => bad(
-            "daemon ordering",
-            DoctorVerdict::Warning,
-            "no volwardd.service is installed",
-            "install the unit that comes with Volward (packaging/volwardd.service)",
-        ),
-    }
-}
-
 /// What the daemon reads and writes is the folder it opened, whatever is at its path now: policies
 /// that lie in the new one do not count.
 pub(super) fn exchanged(held: &[Folder]) -> Option<DoctorCheck> {
@@ -246,7 +217,7 @@ pub(super) fn exchanged(held: &[Folder]) -> Option<DoctorCheck> {
 }
 
 /// A file's text, if it is there and is text.
-fn text(probes: &dyn Probes, path: &str) -> Option<String> {
+pub(super) fn text(probes: &dyn Probes, path: &str) -> Option<String> {
     String::from_utf8(probes.content(Path::new(path)).ok()?).ok()
 }
 

@@ -207,18 +207,62 @@ fn without_lvmlockd_read_write_is_refused_only_where_it_serves() {
 }
 
 #[test]
-fn the_packaged_unit_is_ordered_and_another_or_none_is_not() {
+fn the_packaged_units_are_ordered_and_others_or_none_are_not() {
     let packaged = include_str!("../../../../packaging/volwardd.service");
-    let systemd = FakeSystem::default().with_file("/run/systemd/system/x", "");
-    let with = |text: &str| {
-        let unit = "/lib/systemd/system/volwardd.service";
-        system::ordering(&systemd.clone().with_file(unit, text)).verdict
+    let release = include_str!("../../../../packaging/volward-release.service");
+    let bare = FakeSystem::default().with_file("/run/systemd/system/x", "");
+    let found = |node: &FakeSystem| {
+        let check = order::examine(node);
+        (check.verdict.known().unwrap(), check.found)
     };
-    assert_eq!(with(packaged), DoctorVerdict::Ok);
-    assert_eq!(with("[Unit]\n"), DoctorVerdict::Warning);
-    assert_eq!(system::ordering(&systemd).verdict, DoctorVerdict::Warning);
-    let by_hand = system::ordering(&FakeSystem::default());
-    assert_eq!(by_hand.verdict, DoctorVerdict::Ok);
+    let warned = |node: &FakeSystem, words: &str| {
+        let (verdict, said) = found(node);
+        assert_eq!(verdict, DoctorVerdict::Warning, "{said}");
+        assert!(said.contains(words), "{said}");
+    };
+    let unit = "/lib/systemd/system/volwardd.service";
+    warned(&bare, "no volwardd.service");
+    warned(
+        &bare.clone().with_file(unit, "[Unit]\n"),
+        "does not order volwardd",
+    );
+    let ordered = bare.with_file(unit, packaged);
+    warned(&ordered, "no volward-release.service");
+    let whole = ordered.with_file("/lib/systemd/system/volward-release.service", release);
+    assert_eq!(
+        found(&whole).0,
+        DoctorVerdict::Ok,
+        "sanlock is not installed"
+    );
+    let sanlock = "[Unit]\nWants=wdmd.service\n";
+    let debian = whole.with_file("/lib/systemd/system/sanlock.service", sanlock);
+    warned(&debian, "wdmd waits for sanlock");
+    let dropin = "/etc/systemd/system/sanlock.service.d/volward.conf";
+    let set_up = debian.with_file(dropin, "[Unit]\nAfter=wdmd.service\n");
+    assert_eq!(found(&set_up).0, DoctorVerdict::Ok);
+    assert_eq!(
+        found(&FakeSystem::default()).0,
+        DoctorVerdict::Ok,
+        "by hand"
+    );
+}
+
+/// Whatever of libvirt's there is: it starts guests when all is there, and they have ended when it is let go.
+#[test]
+fn what_is_let_go_is_let_go_between_libvirt_and_the_daemon() {
+    let unit = include_str!("../../../../packaging/volward-release.service");
+    let of = |key: &str| -> Vec<&str> {
+        let lines = unit.lines().filter_map(|line| line.strip_prefix(key));
+        lines.flat_map(str::split_whitespace).collect()
+    };
+    assert_eq!(of("After="), ["volwardd.service"]);
+    let daemon = include_str!("../../../../packaging/volwardd.service");
+    let before = daemon.lines().find_map(|line| line.strip_prefix("Before="));
+    assert_eq!(of("Before=").join(" "), before.unwrap());
+    let wants = daemon.lines().find_map(|line| line.strip_prefix("Wants="));
+    assert!(wants.unwrap().contains("volward-release.service"));
+    // It ends before systemd ends it, and its default is what the unit goes by.
+    assert!(unit.contains("ExecStop=/usr/bin/volward release\nTimeoutStopSec=60\n"));
 }
 
 /// What is ordered after `blk-availability.service` stops before it: then guests, daemon and registry are

@@ -161,11 +161,12 @@ pub(super) async fn detach(
                 boot_id: start.boot_id,
                 sequence: start.sequence,
             }),
+            only_unused: body.only_unused,
             dry_run: body.dry_run,
         };
         tracing::info!(
             request = %ask.request, instance = %ask.instance, uid = ask.caller_uid,
-            origin = ?ask.origin, "detach"
+            origin = ?ask.origin, only_unused = ask.only_unused, "detach"
         );
         let done = daemon.node.detach(&ask);
         let done =
@@ -186,9 +187,11 @@ pub(super) async fn detach(
                 volume: volume.name,
                 cause,
             });
+        let in_use = done.in_use.into_iter().map(|v| (v.pool, v.name));
         Ok(DetachReply {
             detached: detached.collect(),
             trying_again: trying_again.collect(),
+            in_use: in_use.collect(),
             plan: done.plan,
         })
     });

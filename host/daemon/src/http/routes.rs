@@ -189,6 +189,13 @@ pub(super) fn table() -> Vec<Route> {
             get(views::hydrations),
         )
         .waiting(Waits::Never),
+        does::<(), Vec<HydrationView>>(
+            "/v1/hydrations/put-down",
+            "Have write-backs end where they are until the daemon is started again, and none begin: before the node goes down",
+            post(views::put_copies_down),
+        )
+        .without_body()
+        .waiting(Waits::Never),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(
             "/v1/policies/load",

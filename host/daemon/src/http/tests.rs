@@ -86,6 +86,7 @@ fn a_foreign_user_gets_forbidden_whatever_is_asked() {
         instance: "11111111-2222-3333-4444-555555555555".parse().unwrap(),
         volumes: vec![],
         not_after: None,
+        only_unused: false,
         dry_run: false,
     };
     let refused = not_as_root(|| served.client().detach(&all)).unwrap_err();

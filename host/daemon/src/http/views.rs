@@ -242,6 +242,20 @@ pub(super) async fn hydrations(
     at_once(|| hydrations_here(&daemon))
 }
 
+pub(super) async fn put_copies_down(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Json<Vec<HydrationView>>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    at_once(|| {
+        tracing::warn!(
+            uid = caller.uid, origin = ?caller.origin, "write-backs are put down until the daemon is started again"
+        );
+        daemon.node.put_copies_down();
+        hydrations_here(&daemon)
+    })
+}
+
 /// Copies on this node.
 pub(super) fn hydrations_here(daemon: &Daemon) -> Vec<HydrationView> {
     let views = daemon.node.copies().into_iter().map(|copy| HydrationView {

@@ -55,6 +55,7 @@ fn detach() -> DetachRequest {
         instance: InstanceId(Uuid::from_u128(2)),
         volumes: Vec::new(),
         not_after: None,
+        only_unused: false,
         dry_run: false,
     }
 }

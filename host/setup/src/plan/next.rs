@@ -22,7 +22,12 @@ impl Draft<'_> {
         if changed(paths::CLONE_MODULE) {
             next.push("modprobe dm-clone".to_owned());
         }
-        if changed(paths::LVMLOCKD_DROPIN) {
+        let dropins = [
+            paths::LVMLOCKD_DROPIN,
+            paths::SANLOCK_DROPIN,
+            paths::LVMLOCKS_DROPIN,
+        ];
+        if dropins.into_iter().any(changed) {
             next.push("systemctl daemon-reload".to_owned());
         }
         next.push("systemctl enable wdmd sanlock lvmlockd lvmlocks".to_owned());
@@ -54,7 +59,8 @@ impl Draft<'_> {
             });
         }
         next.push(
-            "volwardd --check && systemctl enable --now volward-registry volwardd".to_owned(),
+            "volwardd --check && systemctl enable --now volward-registry volwardd volward-release"
+                .to_owned(),
         );
         next.extend(
             pools

@@ -70,6 +70,11 @@ fn a_bare_node_gets_all_that_the_guide_had_typed_by_hand() {
         "local {\n\t# host_id = 0\n\thost_id = 3\n}\n\nglobal {\n\tuse_lvmlockd = 1\n}\n"
     );
     assert!(after(&plan, paths::LVMLOCKD_DROPIN).contains("--adopt 1"));
+    assert!(after(&plan, paths::SANLOCK_DROPIN).ends_with("\n[Unit]\nAfter=wdmd.service\n"));
+    assert!(
+        after(&plan, paths::LVMLOCKS_DROPIN)
+            .ends_with("\n[Unit]\nAfter=multipathd.service iscsid.service open-iscsi.service\n")
+    );
     assert!(after(&plan, paths::WATCHDOG_MODULE).ends_with("\nsoftdog\n"));
     let volward = after(&plan, paths::VOLWARD);
     assert!(
@@ -105,11 +110,21 @@ fn a_node_that_is_set_up_is_left_alone_whoever_did_it() {
     }
     let mut by_hand = seen;
     by_hand.files.remove(paths::LVMLOCKD_DROPIN);
+    by_hand.files.remove(paths::SANLOCK_DROPIN);
+    by_hand.files.remove(paths::LVMLOCKS_DROPIN);
     by_hand.files.remove(paths::WATCHDOG_MODULE);
     for (path, text) in [
         (
             "etc/systemd/system/lvmlockd.service.d/override.conf",
             "[Service]\nExecStart=\nExecStart=/sbin/lvmlockd -f -A 1\n",
+        ),
+        (
+            "etc/systemd/system/sanlock.service.d/override.conf",
+            "[Unit]\nAfter=local-fs.target wdmd.service\n",
+        ),
+        (
+            "etc/systemd/system/lvmlocks.service.d/override.conf",
+            "[Unit]\nAfter=multipathd.service\nAfter=open-iscsi.service iscsid.service\n",
         ),
         ("etc/modules-load.d/watchdog.conf", "softdog\n"),
         (
@@ -123,6 +138,18 @@ fn a_node_that_is_set_up_is_left_alone_whoever_did_it() {
     }
     let third = plan(&wanted(), &by_hand).unwrap();
     assert!(third.is_done(), "{:?}", third.changes);
+}
+
+#[test]
+fn a_dropin_of_somebody_elses_that_lacks_a_unit_stays_and_ours_comes_beside_it() {
+    let mut seen = debian();
+    let other = "etc/systemd/system/lvmlocks.service.d/override.conf";
+    let text = "[Unit]\n# After=iscsid.service open-iscsi.service\nAfter=multipathd.service\n";
+    seen.files.insert(other.to_owned(), text.to_owned());
+    let plan = plan(&wanted(), &seen).unwrap();
+    assert!(after(&plan, paths::LVMLOCKS_DROPIN).contains("open-iscsi.service"));
+    assert!(plan.changes.iter().all(|change| change.path != other));
+    assert!(plan.next.contains(&"systemctl daemon-reload".to_owned()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use volward_model::{
     Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, RegionMap, Sectors, Table,
+    VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortResult};
 
@@ -82,6 +83,10 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
         self.inner.get(id)
     }
 
+    fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
+        self.inner.is_lv_open(volume)
+    }
+
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
         self.inner.clone_status(id)
     }
@@ -140,7 +145,7 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 
 #[cfg(test)]
 mod tests {
-    use volward_model::{DeviceRole, VolumeId};
+    use volward_model::DeviceRole;
     use volward_ports::PortError;
 
     use super::*;

@@ -211,6 +211,12 @@ impl Devices for FakeNode {
         })
     }
 
+    fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
+        self.reads("is-lv-open", volume, |world, node| {
+            Ok(world.node(node).lvs_opened.contains(&volume))
+        })
+    }
+
     fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
         self.changes("reload", id, |world, node| {
             device(world, node, id)?;

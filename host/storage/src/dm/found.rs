@@ -1,8 +1,9 @@
 //! What the kernel has of a device of ours.
 
-use devicemapper::{DM, DmFlags};
+use devicemapper::{DM, DevId, DmFlags, DmUuid};
 use rustix::io::Errno;
-use volward_model::{DeviceId, DeviceInfo, DeviceNumber, Sectors};
+use volward_model::device::lv_dm_uuid;
+use volward_model::{DeviceId, DeviceInfo, DeviceNumber, Sectors, VolumeId};
 use volward_ports::PortResult;
 
 use super::ioctl::{errno, failed};
@@ -23,6 +24,20 @@ pub(super) fn find(dm: &DM, id: DeviceId) -> PortResult<Option<Found>> {
     };
     let info = describe(dm, id, &raw)?;
     Ok(Some(Found { raw, info }))
+}
+
+/// Whether the device that LVM has of an LV is open; `false` if there is none.
+pub(super) fn is_lv_open(dm: &DM, volume: VolumeId) -> PortResult<bool> {
+    let uuid = lv_dm_uuid(volume);
+    let asked = DmUuid::new(&uuid).and_then(|uuid| dm.device_info(&DevId::Uuid(uuid)));
+    match asked {
+        Ok(raw) => Ok(raw.open_count() > 0),
+        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(false),
+        Err(error) => Err(failed(
+            format!("cannot ask about the device of LV {volume}"),
+            &error,
+        )),
+    }
 }
 
 fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult<DeviceInfo> {

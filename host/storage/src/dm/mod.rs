@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use volward_folder::NamedFolder;
 use volward_model::{
     Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, RegionMap, Sectors,
-    Table,
+    Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
@@ -292,6 +292,10 @@ impl Devices for Dm {
 
     fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>> {
         Ok(find(&control()?, id)?.map(|found| found.info))
+    }
+
+    fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
+        found::is_lv_open(&control()?, volume)
     }
 
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {

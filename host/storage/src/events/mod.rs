@@ -45,6 +45,7 @@ impl Events for EventLog {
             Event::HydrationComplete { volume } => info!(%volume, "hydrated; the clone is linear now"),
             Event::WriteBackBegun { volume } => info!(%volume, "writing back"),
             Event::WriteBackDone { volume } => info!(%volume, "written back"),
+            Event::WriteBackPutDown { volume } => info!(%volume, "write-back put down until the next start"),
             Event::CopyGivenUp { volume, home, gone, uid, because } => warn!(
                 %volume, was = %home, %gone, uid, %because, "the copy was given up"
             ),

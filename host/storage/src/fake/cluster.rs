@@ -67,6 +67,7 @@ impl FakeCluster {
                     maps_read_only: Default::default(),
                     leases: Default::default(),
                     devices: Default::default(),
+                    lvs_opened: Default::default(),
                     links: Default::default(),
                     reported: Default::default(),
                     faults: Faults::default(),

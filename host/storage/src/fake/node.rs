@@ -190,6 +190,7 @@ impl FakeNode {
             node.faults.crashed = true;
             node.active.clear();
             node.devices.clear();
+            node.lvs_opened.clear();
             node.links.clear();
         });
     }
@@ -229,6 +230,14 @@ impl FakeNode {
             if let Some(device) = node.devices.get_mut(&id) {
                 device.opened = open;
             }
+        });
+    }
+
+    /// A guest opens or closes a volume that it has as the LV itself: what is open is not deactivated.
+    pub fn set_lv_open(&self, volume: VolumeId, open: bool) {
+        self.with(|node| match open {
+            true => node.lvs_opened.insert(volume),
+            false => node.lvs_opened.remove(&volume),
         });
     }
 

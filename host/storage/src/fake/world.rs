@@ -96,6 +96,8 @@ pub(crate) struct Node {
     pub(crate) maps_read_only: BTreeSet<PoolName>,
     pub(crate) leases: BTreeMap<VolumeId, HeldLease>,
     pub(crate) devices: BTreeMap<DeviceId, Device>,
+    /// Volumes whose own device a guest has open.
+    pub(crate) lvs_opened: BTreeSet<VolumeId>,
     pub(crate) links: BTreeMap<LinkPath, DeviceId>,
     /// The metadata of each pool, as it was at the last report of it.
     pub(crate) reported: BTreeMap<PoolName, String>,

@@ -51,9 +51,12 @@ pub(crate) fn lease(world: &mut World, node: &NodeName, volume: VolumeId, mode: 
     true
 }
 
-/// Whether a device of the node stands on the volume.
+/// Whether a device of the node stands on the volume, or a guest has it open.
 pub(crate) fn in_use(world: &World, node: &NodeName, volume: VolumeId) -> bool {
     let on = Backing::Volume(volume);
+    if world.node(node).lvs_opened.contains(&volume) {
+        return true;
+    }
     let devices = world.node(node).devices.values();
     devices.into_iter().any(|device| match &device.table {
         Table::Linear { on: backing, .. } | Table::Part { on: backing, .. } => *backing == on,

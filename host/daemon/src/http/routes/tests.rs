@@ -18,6 +18,7 @@ fn what_needs_only_memory_waits_for_nothing() {
         "/v1/operations/{id}",
         "/v1/attachments",
         "/v1/hydrations",
+        "/v1/hydrations/put-down",
         "/v1/status",
     ];
     assert_eq!(at_once, expected);
@@ -62,6 +63,7 @@ fn who_may_do_what_is_as_reviewed() {
             "get /v1/attachments, look: root, openstack, nova, cinder, monitoring",
             "get /v1/cluster, look: root, openstack, nova, cinder, monitoring",
             "get /v1/hydrations, look: root, openstack, nova, cinder, monitoring",
+            "post /v1/hydrations/put-down, administer: root",
             "get /v1/policies, look: root, openstack, nova, cinder, monitoring",
             "post /v1/policies/load, administer: root",
             "post /v1/policies/rollback, administer: root",

@@ -1,0 +1,59 @@
+//! In which order systemd starts and stops what others' units leave to chance.
+
+use super::Draft;
+use crate::paths;
+
+/// A unit that is to be started after others, and stopped before them.
+struct Order {
+    folder: &'static str,
+    dropin: &'static str,
+    after: &'static [&'static str],
+    why: &'static str,
+}
+
+const ORDERS: [Order; 2] = [
+    // wdmd does not end while sanlock is its client. Debian's units stop both at once; wdmd then runs into its timeout
+    // of 90 s, at every shutdown.
+    Order {
+        folder: paths::SANLOCK_DROPINS,
+        dropin: paths::SANLOCK_DROPIN,
+        after: &["wdmd.service"],
+        why: "sanlock is started after wdmd, and stopped before it: wdmd waits for sanlock's end",
+    },
+    // Without them it may look for lockspaces on a LUN that is not there yet, and it looks once.
+    Order {
+        folder: paths::LVMLOCKS_DROPINS,
+        dropin: paths::LVMLOCKS_DROPIN,
+        after: &["multipathd.service", "iscsid.service", "open-iscsi.service"],
+        why: "lockspaces are joined when the LUN's paths are there",
+    },
+];
+
+impl Draft<'_> {
+    pub(super) fn order(&mut self) {
+        for order in &ORDERS {
+            let others = self.seen.below(order.folder);
+            let mut others = others.filter(|(path, _)| *path != order.dropin);
+            match others.find(|(_, text)| orders(text, order.after)) {
+                Some((path, _)) => self.plan.kept.push(format!("/{path}: {}", order.why)),
+                None => {
+                    let text = format!(
+                        "# Written by `volward setup`: {}.\n[Unit]\nAfter={}\n",
+                        order.why,
+                        order.after.join(" ")
+                    );
+                    self.set(order.dropin, order.why, text);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the text of a drop-in has all of these units after `After=`.
+fn orders(text: &str, units: &[&str]) -> bool {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("After="));
+    let there: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    units.iter().all(|unit| there.contains(unit))
+}
