@@ -92,7 +92,6 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
         Ok(info) => info,
         Err(error) => {
             let found = groups::look(daemon, pool);
-            let error = error.to_string();
             return groups::unreadable(&check, pool, PoolKind::Shared, &error, &found);
         }
     };
@@ -208,7 +207,7 @@ fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> D
         Ok(info) => fine(&check, format!("{} of {} free", info.free, info.size)),
         Err(error) => {
             let found = groups::look(daemon, pool);
-            groups::unreadable(&check, pool, PoolKind::Local, &error.to_string(), &found)
+            groups::unreadable(&check, pool, PoolKind::Local, &error, &found)
         }
     }
 }
