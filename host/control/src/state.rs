@@ -26,6 +26,7 @@ mod in_flight;
 mod monitor;
 mod operations;
 mod owed;
+mod present;
 mod volume_locks;
 
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
@@ -38,6 +39,7 @@ pub use monitor::{CopyMonitor, CopyView};
 pub use operations::Operated;
 pub(crate) use operations::OperationBook;
 pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
+pub use present::PresentVolume;
 pub(crate) use volume_locks::{InstanceTurns, TurnGuard, VolumeGuard, VolumeLocks};
 
 needs!(StatePorts {
@@ -80,6 +82,8 @@ pub(crate) struct State {
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
+    /// What the pools said last of volumes that are attached or copied here.
+    present: Mutex<BTreeMap<VolumeId, PresentVolume>>,
     /// Bytes of the local pool that are granted and not allocated yet, by the volume whose copy
     /// takes them.
     promised: Mutex<BTreeMap<VolumeId, u64>>,
@@ -112,6 +116,7 @@ impl State {
             strays: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
+            present: Mutex::default(),
             promised: Mutex::default(),
             stopping: AtomicBool::new(false),
             unrecorded: Mutex::default(),
