@@ -125,6 +125,12 @@ impl Operate {
             .map_err(|error| self.told(asked, &doing, error))?;
         self.may(&operation, &look)
             .map_err(|refusal| refuse(asked.request, refusal))?;
+        if let Some(nothing) = operation.had_nothing_to_do().filter(|_| asked.dry_run) {
+            return Ok(OperationAsked {
+                operation: None,
+                plan: vec![nothing],
+            });
+        }
         if asked.dry_run {
             let wipe = self.settings.wipe(asked.task.pool());
             let (steps, _) = dry_run(&operation, wipe, &look.sight)

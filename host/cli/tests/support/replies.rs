@@ -34,6 +34,11 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "POST /v1/volumes/create" if seen.body.contains("\"dry_run\":true") => json!({
             "plan": ["make it, 10 GiB, with the tag volward.new=c1", "take the tag volward.new=c1 off"],
         }),
+        "POST /v1/volumes/delete" if seen.body.contains("\"nothing\"") => json!({"operation": {
+            "id": "c7", "operation": "delete", "pool": "vg0", "volume": "nothing", "state": "done", "done": 0,
+            "total": 0, "note": "there is no volume vg0/nothing: nothing was deleted",
+            "started_ms": NOW, "changed_ms": NOW,
+        }}),
         "POST /v1/volumes/create" | "POST /v1/volumes/delete" | "POST /v1/volumes/extend" => {
             json!({"operation": operation("running")})
         }
