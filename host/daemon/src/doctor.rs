@@ -16,6 +16,7 @@ use crate::http::rights::uids_of;
 use crate::wiring::Daemon;
 
 mod copies;
+mod disks;
 mod groups;
 mod leases;
 mod libvirt;

@@ -213,6 +213,7 @@ fn pool() -> Value {
              "home": "pool"},
         ],
         "trouble": null,
+        "incomplete": true,
     })
 }
 
@@ -240,7 +241,7 @@ pub(crate) fn pool_reply() -> Value {
         "disks": [
             {"path": "/dev/mapper/lun0", "uuid": "y2Pt6t", "size": 64u64 << 30, "free": 50u64 << 30,
              "missing": false, "carries": [
-                {"name": "[lvmlock]", "size": 256u64 << 20},
+                {"name": "lvmlock", "size": 256u64 << 20},
                 {"name": "root", "size": 10u64 << 30},
              ]},
             {"path": "/dev/mapper/lun1", "uuid": "hkIpGf", "size": 36u64 << 30, "free": 36u64 << 30,

@@ -293,6 +293,7 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         members: Vec::new(),
         volumes: Vec::new(),
         trouble: None,
+        incomplete: false,
     };
     let info = match daemon.node.pool_info(name) {
         Ok(info) => info,
@@ -304,6 +305,7 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     view.vg_uuid = Some(info.vg.to_string());
     view.lock_type = lock_type(&info.kind);
     (view.size, view.free) = (info.size.0, info.free.0);
+    view.incomplete = info.partial;
     view.volumes = info
         .volumes
         .iter()
