@@ -48,7 +48,7 @@ pub struct PoolDisk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CarriedView {
-    /// The LV's name; LVM's hidden ones in brackets, as LVM writes them.
+    /// The LV's name, also of one that LVM hides, such as `lvmlock`.
     pub name: String,
     /// Bytes of it on the disk.
     pub size: u64,

@@ -29,7 +29,7 @@ pub struct VolumeCreateRequest {
     pub dry_run: bool,
 }
 
-/// `POST /v1/volumes/delete`: deletes a volume that nobody has. One that is gone is done.
+/// `POST /v1/volumes/delete`: deletes a volume that nobody has. One that is not there is done, with a note.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -189,6 +189,9 @@ pub struct OperationView {
     /// Why it does not get on now, a sentence; it is tried again. Absent while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Of one that is done: that there was nothing to do, a sentence. A delete of what is not there is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// When it was asked for, in milliseconds since the Unix epoch.
     pub started_ms: u64,
     /// When it last got on or ended, in milliseconds since the Unix epoch.

@@ -37,6 +37,10 @@ pub struct PoolView {
     pub volumes: Vec<VolumeView>,
     /// Why it cannot be used, in a sentence; absent when it can.
     pub trouble: Option<String>,
+    /// LVM misses a disk of it on this node: what is on the others is served, and nothing is changed. Absent while
+    /// it does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 /// One node of a lockspace.

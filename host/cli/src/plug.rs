@@ -137,6 +137,7 @@ fn detach(
         volumes: vec![volume],
         not_after: None,
         dry_run: false,
+        only_unused: false,
     };
     Ok(client.detach(&request)?)
 }

@@ -33,6 +33,10 @@ fn tables_and_stories_read_as_reviewed() {
         ("volume-set", "volume set vg0/common --shareable yes"),
         ("volume-create", "volume create vg0/new 10G --id c1"),
         ("volume-create-plan", "volume create vg0/new 10G --dry-run"),
+        (
+            "volume-rm-nothing",
+            "volume rm vg0/nothing --id c7 --no-wait",
+        ),
         ("volume-cp", "volume cp vg0/web vg0/new --size 10G --id c4"),
         ("volume-cp-plan", "volume cp vg0/web vg0/new --dry-run"),
         ("volume-snap", "volume snap vg0/web new --id c5"),

@@ -20,13 +20,14 @@ use crate::recover::{Recovered, Recovery};
 use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
-use crate::state::{CopyView, State};
-use crate::views::{Elsewhere, SeenAttachment, Unfinished, Views};
+use crate::state::State;
+use crate::views::{Elsewhere, Unfinished, Views};
 
 mod doctor;
 mod leases;
 mod operations;
 mod recover;
+mod seen;
 mod shutdown;
 
 /// One node. Shared by all requests.
@@ -291,12 +292,6 @@ impl Node {
         self.observer.shown(pool)
     }
 
-    /// Copies on this node.
-    #[must_use]
-    pub fn copies(&self) -> Vec<CopyView> {
-        self.state.copies()
-    }
-
     /// Who plugs a disk by hand gives the instance's UUID only, and the name is here already.
     fn known_name(&self, request: &AttachRequest) -> Option<String> {
         if !request.instance_name.is_empty() {
@@ -312,13 +307,6 @@ impl Node {
     #[must_use]
     pub fn attachments(&self) -> Vec<StoredAttachment> {
         self.views.attachments()
-    }
-
-    /// The same, with what their volumes are called and how large they are now, as far as the pools
-    /// answer at once.
-    #[must_use]
-    pub fn attachments_seen(&self) -> Vec<SeenAttachment> {
-        self.views.attachments_seen()
     }
 
     /// Attachments of other nodes that may be alive, intents included, over all shared pools

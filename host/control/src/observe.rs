@@ -334,6 +334,7 @@ impl Observer {
             name: name.clone(),
             space,
             extent: info.extent,
+            partial: info.partial,
         }))
     }
 

@@ -136,6 +136,12 @@ impl Operate {
         if !asked.dry_run {
             return self.begin(asked, operation);
         }
+        if let Some(nothing) = operation.had_nothing_to_do() {
+            return Ok(OperationAsked {
+                operation: None,
+                plan: vec![nothing],
+            });
+        }
         let wipe = self.settings.wipe(asked.task.pool());
         let sight = Sight {
             attached: look.sight.attached || told.is_some(),

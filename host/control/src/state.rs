@@ -27,6 +27,7 @@ mod monitor;
 mod operations;
 mod orders;
 mod owed;
+mod present;
 mod volume_locks;
 
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
@@ -40,6 +41,7 @@ pub use operations::Operated;
 pub(crate) use operations::OperationBook;
 pub(crate) use orders::Orders;
 pub(crate) use owed::{Due, Lane, Need, Owed, OwedList, Rest, Tries, pause_after};
+pub use present::PresentVolume;
 pub(crate) use volume_locks::{InstanceTurns, TurnGuard, VolumeGuard, VolumeLocks};
 
 needs!(StatePorts {
@@ -82,6 +84,8 @@ pub(crate) struct State {
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
+    /// What the pools said last of volumes that are attached or copied here.
+    present: Mutex<BTreeMap<VolumeId, PresentVolume>>,
     /// Bytes of the local pool that are granted and not allocated yet, by the volume whose copy
     /// takes them.
     promised: Mutex<BTreeMap<VolumeId, u64>>,
@@ -118,6 +122,7 @@ impl State {
             strays: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
+            present: Mutex::default(),
             promised: Mutex::default(),
             stopping: AtomicBool::new(false),
             copies_put_down: AtomicBool::new(false),

@@ -25,8 +25,9 @@ mod inventory;
 mod orphans;
 mod seen;
 
+pub use crate::state::PresentVolume;
 pub use inventory::{Inventory, SeenLease};
-pub use seen::{PresentVolume, SeenAttachment};
+pub use seen::SeenAttachment;
 
 /// An attachment somewhere in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -84,6 +84,30 @@ fn a_write_back_that_was_lost_removes_no_copy() {
     assert_eq!(copies(&lab).len(), 1);
 }
 
+/// The state was lost under a guest, and so was the home tag: of the witnesses only the devices are left, and these
+/// cannot be listed.
+#[test]
+fn a_detach_of_what_nobody_vouches_for_gives_nothing_up_without_a_look_at_the_devices() {
+    let (mut lab, n1, volume) = attached(Say::Copy(CopyMode::Background));
+    n1.tasks.run_all();
+    write(&lab, &n1, &volume, (3, 7));
+    let device = volward_model::DeviceId::attachment(volume.id, instance(1));
+    n1.kernel.set_open(device, true);
+    n1.kill();
+    let empty = volward_simulation::FakeJournal::new(lab.cluster.node("n1"));
+    lab.set_journal("n1", empty);
+    let n1 = lab.start("n1");
+    lab.cluster.tamper(&volume, |_, tags, _| tags.clear());
+    n1.kernel.set_open(device, false);
+    n1.kernel.fail_on("list-devices", failure());
+    drop(n1.node.detach(&detach_ask(instance(1))));
+    n1.tasks.run_all();
+    let exclusive = Some(LeaseMode::Exclusive);
+    assert_eq!(holds(&lab, &n1.kernel, volume.id), exclusive);
+    assert_eq!(copies(&lab).len(), 1);
+    assert_eq!(n1.node.attachments().len(), 1);
+}
+
 /// A guest that was started without a grant of a copy, on a copy that was there.
 #[test]
 fn a_detach_whose_home_cannot_be_read_gives_nothing_up() {

@@ -102,6 +102,38 @@ fn a_copy_hydrates_and_comes_home_under_another_name() {
     }
 }
 
+/// A list is read by people, who know the volume by what it is called now; also where the disks do not answer at
+/// once, and the list is from memory.
+#[test]
+fn lists_have_the_name_that_a_volume_has_now() {
+    let (lab, n1) = one_node();
+    lab.policy.say(Say::Copy(CopyMode::Background));
+    let web = lab.volume("web");
+    n1.node.attach(&ask(instance(1), &[disk(&web)])).unwrap();
+    let now = lab.cluster.rename(&web, "web-new").name;
+    assert_eq!(n1.node.copies_seen()[0].volume.name, now);
+    assert_eq!(
+        n1.node.attachments_seen()[0].now.as_ref().unwrap().name,
+        now
+    );
+    let later = lab.cluster.rename(&web, "web-newer").name;
+    for (round, name) in [now, later].iter().enumerate() {
+        if round == 1 {
+            // Somebody looks again.
+            drop(n1.node.attachments_seen());
+        }
+        assert_eq!(n1.node.copies()[0].volume.name, *name);
+        let remembered = n1.node.attachments_remembered();
+        assert_eq!(remembered[0].now.as_ref().unwrap().name, *name);
+        assert!(remembered[0].is_renamed() && !remembered[0].vanished);
+    }
+    // A volume of which nothing is here any more is forgotten.
+    n1.node.detach(&detach_ask(instance(1))).unwrap();
+    n1.tasks.run_all();
+    assert_eq!(n1.node.copies(), []);
+    assert_eq!(n1.node.attachments_remembered(), []);
+}
+
 #[test]
 fn a_renamed_volume_is_detached_by_either_name_and_its_path_keeps_the_first() {
     let (lab, n1) = one_node();

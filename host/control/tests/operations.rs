@@ -358,6 +358,22 @@ fn a_volume_is_deleted_and_its_name_is_free() {
         assert_eq!(done(&daemon, "d1", delete(&lab, "a")), End::Done);
         assert_eq!(names(&lab), ["a"], "it is another volume by now");
         assert_eq!(done(&daemon, "d2", delete(&lab, "gone")), End::Done);
+        let note = |id: &str| {
+            let found = daemon.node.operation(&id.parse().unwrap()).unwrap();
+            found.operation.had_nothing_to_do()
+        };
+        assert_eq!(note("d1"), None, "what was deleted is no mistake");
+        let nothing = note("d2").unwrap();
+        assert!(
+            nothing.contains(&format!("there is no volume {}/gone", lab.pool)),
+            "{nothing}"
+        );
+        let dry = volward_control::OperationRequest {
+            dry_run: true,
+            ..operation("d3", delete(&lab, "gone"))
+        };
+        let asked = daemon.node.ask_operation(&dry).unwrap();
+        assert_eq!((asked.operation, asked.plan), (None, vec![nothing]));
     });
 }
 

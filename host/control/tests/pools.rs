@@ -15,7 +15,7 @@ use volward_control::ControlError;
 use volward_control::ports::{Applied, Leases, PortError, Registry, Unmet, Volumes};
 use volward_model::{LeaseMode, RequestId};
 use volward_plan::RefusalCode;
-use volward_simulation::{Daemon, Lab, ask, disk, instance};
+use volward_simulation::{Daemon, Lab, ask, detach_ask, disk, instance};
 
 fn request() -> RequestId {
     RequestId("00000000-0000-0000-0000-000000000001".parse().unwrap())
@@ -98,6 +98,23 @@ fn a_pool_is_made_of_a_configured_group_whose_devices_lvm_sees_and_a_local_one_h
         },
     );
     n1.node.init_pool(request(), &local).unwrap_err();
+}
+
+/// A second pool before its `pool init`: nothing is attached in it, and no other node sees a slot of ours in it.
+#[test]
+fn a_pool_that_was_never_opened_is_no_trouble_of_the_attachments() {
+    let lab = Lab::bare(&["n1"]);
+    let n1 = lab.start("n1");
+    assert_eq!(n1.node.inconsistencies(), [""; 0]);
+    n1.node.init_pool(request(), &lab.pool).unwrap();
+    n1.tasks.run_all();
+    let a = lab.volume("a");
+    n1.node.attach(&ask(instance(1), &[disk(&a)])).unwrap();
+    let failure = PortError::Busy { what: "vg0".into() };
+    n1.kernel.fail_on("write-registry", failure);
+    drop(n1.node.detach(&detach_ask(instance(1))));
+    let slot = n1.node.inconsistencies().join("; ");
+    assert!(slot.contains("could not be written"), "{slot}");
 }
 
 /// The slots stay: guests that they tell of go on while their daemons are stopped.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
+use volward_control::ports::StoredAttachment;
 use volward_control::{Operated, Unfinished};
-use volward_model::PoolName;
+use volward_model::{AttachmentState, PoolName};
 use volward_plan::permit::permit;
 use volward_plan::{Action, CallerKind};
 use volward_policy::{Level, PluginState, PluginStatus, Stray};
@@ -15,6 +16,7 @@ use crate::http::rights::uids_of;
 use crate::wiring::Daemon;
 
 mod copies;
+mod disks;
 mod groups;
 mod leases;
 mod libvirt;
@@ -250,14 +252,20 @@ fn policy_remedy(policy: &PluginStatus) -> String {
 fn consistency(daemon: &Daemon, in_pools: Vec<String>) -> DoctorCheck {
     let mut found = daemon.node.unwritten_slots();
     found.extend(in_pools);
+    let attachments = daemon.node.attachments();
     if found.is_empty() {
-        return fine(
-            "attachments",
-            format!("{} on this node", daemon.node.attachments().len()),
-        );
+        return fine("attachments", format!("{} on this node", attachments.len()));
     }
-    let remedy = "volward ls shows them, volward explain --volume POOL/NAME tells more of what is on record; what is \
-                  quarantined is detached when its guest ends, or by volward detach once nothing has its device open";
+    let looks =
+        "volward ls shows them, volward explain --volume POOL/NAME tells more of what is on record";
+    let quarantined = |a: &StoredAttachment| a.state == AttachmentState::Quarantined;
+    let remedy = match attachments.iter().any(quarantined) {
+        true => format!(
+            "{looks}; what is quarantined is detached when its guest ends, or by volward detach once nothing has \
+             its device open"
+        ),
+        false => format!("mend what it says; {looks}"),
+    };
     bad(
         "attachments",
         DoctorVerdict::Failed,

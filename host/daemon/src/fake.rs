@@ -35,9 +35,7 @@ fn in_memory(node: &FakeNode) -> Storage {
         registry: port.clone(),
         machine: port.clone(),
         guests: port,
-        lvm: Arc::new(FakeDiagnosis {
-            global_lock: String::new(),
-        }),
+        lvm: Arc::new(FakeDiagnosis::default()),
         probes: Arc::new(FakeSystem::default()),
     }
 }

@@ -234,7 +234,7 @@ pub struct PhysicalVolume {
 /// What of an LV is on a physical volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
-    /// The LV's name; LVM writes those of its hidden ones in brackets.
+    /// The LV's name, also of one that LVM hides, such as `lvmlock`.
     pub name: String,
     /// The LV's UUID.
     pub lv: LvUuid,

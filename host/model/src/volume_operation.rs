@@ -329,6 +329,15 @@ impl VolumeOperation {
         }
     }
 
+    /// Of a delete that is done because there was no such volume when it was asked for: that, in a sentence.
+    #[must_use]
+    pub fn had_nothing_to_do(&self) -> Option<String> {
+        let deletes = matches!(self.task, VolumeTask::Delete { .. });
+        let nothing = deletes && self.volume.is_none() && self.end() == Some(&End::Done);
+        let (pool, name) = (self.task.pool(), self.task.name());
+        nothing.then(|| format!("there is no volume {pool}/{name}: nothing was deleted"))
+    }
+
     /// Whether it is about a volume of that name, or about that volume, or copies it.
     #[must_use]
     pub fn is_about(&self, volume: &VolumeRef) -> bool {

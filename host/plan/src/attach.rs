@@ -231,6 +231,9 @@ fn copy_for(
         ),
         (Some(reason), _) => Some(format!("dm-clone cannot be used here: {reason}")),
         (None, None) => Some("this node has no local pool".to_owned()),
+        _ if input.local.as_ref().is_some_and(|local| local.partial) => {
+            Some("LVM misses a physical volume of the local pool".to_owned())
+        }
         (None, Some((wanted, free))) if free < wanted => Some(format!(
             "{wanted} bytes are needed and {free} are free in the local pool"
         )),

@@ -39,6 +39,8 @@ pub struct LocalPool {
     pub space: Space,
     /// What the volume group allocates at once, in bytes: an LV takes whole extents.
     pub extent: Bytes,
+    /// LVM misses a physical volume of it, and makes nothing in it until that is back.
+    pub partial: bool,
 }
 
 impl LocalPool {

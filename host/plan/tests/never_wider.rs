@@ -136,6 +136,7 @@ fn plan_input() -> impl Strategy<Value = PlanInput> {
                 promised: Bytes(0),
             },
             extent: Bytes::mib(4),
+            partial: false,
         }),
         watchdog,
         clone_unfit: None,

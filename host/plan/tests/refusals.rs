@@ -181,6 +181,7 @@ fn attached(volume: VolumeInput, change: impl FnOnce(&mut Asked)) -> Refusal {
                     promised: Bytes(0),
                 },
                 extent: Bytes::mib(4),
+                partial: false,
             }),
             watchdog: Watchdog::Armed,
             clone_unfit: None,

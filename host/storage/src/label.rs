@@ -88,6 +88,14 @@ pub(crate) fn content(label: &[u8]) -> Option<(LvmUuid, Vec<u64>)> {
     Some((uuid, list()?))
 }
 
+/// What a metadata area's header says of the text in use: its length and its checksum. `None` of an area that
+/// holds none, or that LVM was told to leave alone (`--metadataignore`).
+pub(crate) fn text_of(header: &[u8]) -> Option<(u64, u32)> {
+    let ignored = number32(header, 60)? & 1 == 1;
+    let begins = number64(header, 40)?;
+    (begins > 0 && !ignored).then_some((number64(header, 48)?, number32(header, 56)?))
+}
+
 /// Whether a sector is a metadata area's header.
 pub(crate) fn is_header(sector: &[u8]) -> bool {
     sector.get(4..20) == Some(HEADER_MAGIC)

@@ -33,6 +33,13 @@ pub(crate) fn pools(pools: &[PoolView]) -> String {
         if let Some(trouble) = &pool.trouble {
             parts.push(format!("{}: {trouble}", pool.name));
         }
+        if pool.incomplete {
+            parts.push(format!(
+                "{0}: LVM misses a disk of it on this node: `volward pool show {0}` shows which, `volward doctor` what \
+                 brings it back",
+                pool.name
+            ));
+        }
         for member in &pool.members {
             if let Some(trouble) = &member.slot_trouble {
                 let who = member_name(member);

@@ -81,6 +81,9 @@ pub(crate) fn operation(of: &OperationView) -> String {
         let code = of.code.as_deref().unwrap_or("-");
         lines.push(format!("why      {message} ({code})"));
     }
+    if let Some(note) = &of.note {
+        lines.push(format!("note     {note}"));
+    }
     if let Some(trouble) = &of.trouble {
         lines.push(format!("trouble  {trouble}; it is tried again"));
     }

@@ -34,6 +34,11 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "POST /v1/volumes/create" if seen.body.contains("\"dry_run\":true") => json!({
             "plan": ["make it, 10 GiB, with the tag volward.new=c1", "take the tag volward.new=c1 off"],
         }),
+        "POST /v1/volumes/delete" if seen.body.contains("\"nothing\"") => json!({"operation": {
+            "id": "c7", "operation": "delete", "pool": "vg0", "volume": "nothing", "state": "done", "done": 0,
+            "total": 0, "note": "there is no volume vg0/nothing: nothing was deleted",
+            "started_ms": NOW, "changed_ms": NOW,
+        }}),
         "POST /v1/volumes/create" | "POST /v1/volumes/delete" | "POST /v1/volumes/extend" => {
             json!({"operation": operation("running")})
         }
@@ -208,6 +213,7 @@ fn pool() -> Value {
              "home": "pool"},
         ],
         "trouble": null,
+        "incomplete": true,
     })
 }
 
@@ -235,7 +241,7 @@ pub(crate) fn pool_reply() -> Value {
         "disks": [
             {"path": "/dev/mapper/lun0", "uuid": "y2Pt6t", "size": 64u64 << 30, "free": 50u64 << 30,
              "missing": false, "carries": [
-                {"name": "[lvmlock]", "size": 256u64 << 20},
+                {"name": "lvmlock", "size": 256u64 << 20},
                 {"name": "root", "size": 10u64 << 30},
              ]},
             {"path": "/dev/mapper/lun1", "uuid": "hkIpGf", "size": 36u64 << 30, "free": 36u64 << 30,

@@ -40,8 +40,13 @@ impl Detach {
             let home = found.and_then(|v| v.home().ok());
             let contradictions = match (found, &home, &traces) {
                 (Some(found), Some(home), Ok(traces)) => self.contradictions(found, home, traces),
-                // Nothing but the home tag would tell what became of a copy.
-                (_, home, Err(error)) if attachment.copy.is_some() || home.is_none() => {
+                // Nothing but the home tag would tell what became of a copy; of an attachment whose record was lost
+                // nobody has said that there is none.
+                (_, home, Err(error))
+                    if attachment.copy.is_some()
+                        || home.is_none()
+                        || attachment.state == AttachmentState::Quarantined =>
+                {
                     vec![format!("this node's devices cannot be listed: {error}")]
                 }
                 (Some(_), None, Ok(traces)) => unread_home(volume, traces),

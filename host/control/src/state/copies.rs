@@ -5,9 +5,16 @@ use volward_model::{CloneStatus, CopyProgress, PoolName, VolumeId, VolumeRef};
 use super::{CopyMonitor, CopyView, State};
 
 impl State {
-    /// Copies on this node.
+    /// Copies on this node, each with the name that its volume had when somebody looked last.
     pub(crate) fn copies(&self) -> Vec<CopyView> {
-        self.monitors().values().map(CopyMonitor::view).collect()
+        let views: Vec<CopyView> = self.monitors().values().map(CopyMonitor::view).collect();
+        let named = views.into_iter().map(|mut view| {
+            if let Some(present) = self.present(view.volume.id) {
+                view.volume.name = present.name;
+            }
+            view
+        });
+        named.collect()
     }
 
     /// Whether the volume is being written back.

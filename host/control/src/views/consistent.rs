@@ -7,6 +7,7 @@ use volward_plan::DiskForm;
 
 use super::Views;
 use crate::ports::{Freshness, LeaseStatus, PortError, StoredAttachment};
+use crate::state::Need;
 
 impl Views {
     /// A sentence where there are attachments whose leases cannot be asked for.
@@ -21,9 +22,16 @@ impl Views {
         })
     }
 
-    /// Sentences: in which pools' registries the other nodes still see what was before.
+    /// Sentences: in which pools' registries the other nodes still see what was before. A pool that was not opened
+    /// yet, with nothing attached, has nothing to show them: what is wrong with it is said of the pool.
     pub(crate) fn unwritten_slots(&self) -> Vec<String> {
+        let closed = self.state.owed().pools_in(Need::Open);
         let unwritten = self.state.unwritten().into_iter();
+        let table = self.state.attachment_table();
+        let shows = |pool: &PoolName| {
+            !closed.contains(pool) || table.attachments().any(|a| a.volume.pool == *pool)
+        };
+        let unwritten = unwritten.filter(shows);
         let sentence = |pool: PoolName| {
             format!(
                 "this node's slot in the registry of pool {pool} could not be written: other nodes \

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use volward_model::{Bytes, DeviceId, DeviceInfo, PoolName, VolumeId, VolumeName};
+use volward_model::{Bytes, DeviceId, DeviceInfo, PoolName, VolumeId, VolumeRef};
 use volward_plan::DiskForm;
 
 use super::Views;
 use crate::ports::StoredAttachment;
+use crate::state::{CopyView, PresentVolume};
 
 /// An attachment of this node, with what its volume is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +22,6 @@ pub struct SeenAttachment {
     /// The size of the guest's device; `None` where the guest has the LV itself, or the kernel does
     /// not say.
     pub device_size: Option<Bytes>,
-}
-
-/// What a pool says of a volume now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PresentVolume {
-    /// The name it has now.
-    pub name: VolumeName,
-    /// Its present size.
-    pub size: Bytes,
 }
 
 impl SeenAttachment {
@@ -97,19 +89,7 @@ impl Views {
     /// disks do not answer at once is not waited for.
     pub(crate) fn attachments_seen(&self) -> Vec<SeenAttachment> {
         let stored = self.attachments();
-        let pools: BTreeSet<&PoolName> = stored.iter().map(|a| &a.volume.pool).collect();
-        let mut read = BTreeSet::new();
-        let mut present: BTreeMap<VolumeId, PresentVolume> = BTreeMap::new();
-        for pool in pools {
-            let Ok(Some(info)) = self.ports.volumes.glance(pool) else {
-                continue;
-            };
-            read.insert(pool.clone());
-            present.extend(info.volumes.into_iter().map(|v| {
-                let (name, size) = (v.volume.name, v.size);
-                (v.volume.id, PresentVolume { name, size })
-            }));
-        }
+        let (read, present) = self.glance(stored.iter().map(|a| &a.volume));
         let devices = self.ports.devices.list().unwrap_or_default();
         let devices: BTreeMap<DeviceId, DeviceInfo> =
             devices.into_iter().map(|d| (d.id, d)).collect();
@@ -126,5 +106,52 @@ impl Views {
             }
         });
         seen.collect()
+    }
+
+    /// The same without a look: with what the pools said when somebody looked last.
+    pub(crate) fn attachments_remembered(&self) -> Vec<SeenAttachment> {
+        let remembered = self.attachments().into_iter().map(|stored| SeenAttachment {
+            now: self.state.present(stored.volume.id),
+            ..SeenAttachment::remembered(stored)
+        });
+        remembered.collect()
+    }
+
+    /// Copies on this node, each with the name that its volume has now.
+    pub(crate) fn copies_seen(&self) -> Vec<CopyView> {
+        let copies = self.state.copies();
+        self.glance(copies.iter().map(|copy| &copy.volume));
+        self.state.copies()
+    }
+
+    /// Which of the pools of these volumes could be read, and what they say of the volumes now. It is
+    /// remembered, for whoever answers without a look.
+    fn glance<'a>(
+        &self,
+        volumes: impl Iterator<Item = &'a VolumeRef>,
+    ) -> (BTreeSet<PoolName>, BTreeMap<VolumeId, PresentVolume>) {
+        let (mut wanted, mut ids) = (BTreeSet::new(), BTreeSet::new());
+        for volume in volumes {
+            wanted.insert(&volume.pool);
+            ids.insert(volume.id);
+        }
+        let mut read = BTreeSet::new();
+        let mut present = BTreeMap::new();
+        for pool in wanted {
+            let Ok(Some(info)) = self.ports.volumes.glance(pool) else {
+                continue;
+            };
+            read.insert(pool.clone());
+            let of_these = info
+                .volumes
+                .into_iter()
+                .filter(|v| ids.contains(&v.volume.id));
+            present.extend(of_these.map(|v| {
+                let (name, size) = (v.volume.name, v.size);
+                (v.volume.id, PresentVolume { name, size })
+            }));
+        }
+        self.state.note_present(&present);
+        (read, present)
     }
 }

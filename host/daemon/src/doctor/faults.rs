@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use volward_api::{DoctorReply, DoctorVerdict};
 use volward_control::ports::Decisions;
 use volward_model::{Answer, Bytes, Combined, DecisionRecord, DeviceId, Outcome, VolumeRef};
 use volward_simulation::{Daemon as Simulated, Lab, Say, ask, detach_ask, disk, instance};
-use volward_storage::lvm::FakeDiagnosis;
+use volward_storage::lvm::{FakeDiagnosis, SeenDisks};
 use volward_storage::probe::FakeSystem;
 
 use super::reply;
@@ -42,6 +42,8 @@ pub(crate) struct Stage {
     pub(crate) volume: VolumeRef,
     /// One in each shared pool that nobody has.
     pub(crate) spares: [VolumeRef; 2],
+    /// What LVM says of the disks of the first pool.
+    pub(crate) disks: Arc<Mutex<SeenDisks>>,
 }
 
 pub(crate) fn stage(policy: Say) -> Stage {
@@ -66,6 +68,7 @@ pub(crate) fn stage(policy: Say) -> Stage {
         n1,
         volume,
         spares,
+        disks: Arc::default(),
     }
 }
 
@@ -82,6 +85,7 @@ pub(crate) fn daemon(stage: &Stage, folder: &Path) -> Arc<Daemon> {
     daemon.machine = Arc::new(stage.n1.kernel.clone());
     daemon.lvm = Arc::new(FakeDiagnosis {
         global_lock: "san".to_owned(),
+        disks: [(stage.lab.pool.clone(), Arc::clone(&stage.disks))].into(),
     });
     let system = FakeSystem::default()
         .with_program("/nonexistent", "")

@@ -2,6 +2,7 @@
 //! remedy must not make a group that is there.
 
 use volward_api::{DoctorCheck, DoctorVerdict};
+use volward_control::ports::PortError;
 use volward_model::{PoolKind as Locking, PoolName};
 use volward_storage::lvm::FoundGroup;
 
@@ -31,7 +32,7 @@ pub(super) fn unreadable(
     check: &str,
     pool: &PoolName,
     kind: PoolKind,
-    error: &str,
+    error: &PortError,
     groups: &Groups,
 ) -> DoctorCheck {
     let (found, remedy) = cause(pool, kind, error, groups);
@@ -47,7 +48,7 @@ pub(super) fn unreadable(
     }
 }
 
-fn cause(pool: &PoolName, kind: PoolKind, error: &str, groups: &Groups) -> (String, String) {
+fn cause(pool: &PoolName, kind: PoolKind, error: &PortError, groups: &Groups) -> (String, String) {
     let named = groups.node.iter().find(|group| group.name == pool.as_str());
     match (named.map(|group| &group.kind), kind) {
         (Some(Locking::Local), PoolKind::Shared) => (
@@ -60,17 +61,24 @@ fn cause(pool: &PoolName, kind: PoolKind, error: &str, groups: &Groups) -> (Stri
             format!("volume group {pool} is there, and is shared by sanlock"),
             "say kind = \"shared\" in its [[pool]] section, and restart volwardd".to_owned(),
         ),
+        // No devices file, or one of other disks: so it is before the first `pool init` on this node.
+        (Some(_), _) if matches!(error, PortError::Missing { .. }) => (
+            format!(
+                "volume group {pool} is there, and this node has not been told of its disks: it is no pool here yet"
+            ),
+            format!("volward pool init {pool}"),
+        ),
         (Some(_), _) => (
-            error.to_owned(),
+            error.to_string(),
             format!("volume group {pool} is there: volward pool init {pool} lists its disks"),
         ),
         (None, _) if !groups.disks.is_empty() => renamed(pool, &groups.disks),
         (None, PoolKind::Shared) => (
-            error.to_owned(),
+            error.to_string(),
             "check the path to the LUN (lsblk, multipath -ll) and `vgs`".to_owned(),
         ),
         (None, PoolKind::Local) => (
-            error.to_owned(),
+            error.to_string(),
             format!("make it with `vgcreate {pool} DEVICE`, then volward pool init {pool}"),
         ),
     }
@@ -108,15 +116,38 @@ mod tests {
     }
 
     fn said(kind: PoolKind, node: Vec<FoundGroup>, disks: Vec<FoundGroup>) -> DoctorCheck {
+        let error = PortError::Missing {
+            what: "/etc/lvm/devices/volward-vg0.devices".to_owned(),
+        };
+        said_of(&error, kind, node, disks)
+    }
+
+    fn said_of(
+        error: &PortError,
+        kind: PoolKind,
+        node: Vec<FoundGroup>,
+        disks: Vec<FoundGroup>,
+    ) -> DoctorCheck {
         let pool: PoolName = "vg0".parse().unwrap();
         let groups = Groups { node, disks };
-        unreadable(
-            "pool vg0",
-            &pool,
-            kind,
-            "volume group vg0 does not exist",
-            &groups,
-        )
+        unreadable("pool vg0", &pool, kind, error, &groups)
+    }
+
+    /// A second pool before its `pool init`: nothing that is there is said not to exist.
+    #[test]
+    fn a_group_that_is_no_pool_yet_is_said_to_be_there() {
+        let there = || vec![group("vg0", Locking::Shared)];
+        let check = said(PoolKind::Shared, there(), vec![]);
+        assert!(check.found.contains("is there"), "{check:?}");
+        assert!(!check.found.contains("does not exist"), "{check:?}");
+        assert_eq!(check.remedy.unwrap(), "volward pool init vg0");
+        // What LVM could not do for another reason is what has to be mended.
+        let error = PortError::Deadline {
+            what: "fullreport".to_owned(),
+            after: std::time::Duration::from_secs(30),
+        };
+        let check = said_of(&error, PoolKind::Shared, there(), vec![]);
+        assert!(check.found.contains("fullreport"), "{check:?}");
     }
 
     #[test]

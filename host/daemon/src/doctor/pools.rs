@@ -1,30 +1,34 @@
 //! Pools: their devices files, lockspaces and slots.
 
-use std::io;
-use std::path::Path;
-
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_control::ports::PortResult;
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
+use volward_storage::lvm::SeenDisks;
 
-use super::{bad, fine, groups, refusing};
+use super::{bad, disks, fine, groups, refusing};
 use crate::config::{PoolKind, PoolSection, Provider};
 use crate::wiring::Daemon;
 
 pub(super) fn examine(daemon: &Daemon, pool: &PoolSection) -> Vec<DoctorCheck> {
     // Through the devices file: what it does not list LVM does not see.
     let info = daemon.node.pool_info(&pool.name);
+    let seen = daemon.lvm.disks(&pool.name);
     let (path, text) = daemon.lvm.devices_file(&pool.devices_file());
-    let devices = devices_file(&path, text, &pool.name, info.as_ref().ok());
+    let listed = disks::devices_file((&path, text), &pool.name, info.as_ref().ok(), &seen);
+    let metadata = disks::metadata(&pool.name, &seen);
     let state = match pool.kind {
-        PoolKind::Shared => shared_pool(daemon, &pool.name, info),
-        PoolKind::Local => local_pool(daemon, &pool.name, info),
+        PoolKind::Shared => shared_pool(daemon, &pool.name, (info, &seen)),
+        PoolKind::Local => local_pool(daemon, &pool.name, (info, &seen)),
     };
     let provider = pool
         .provider()
         .map(|who| provider(&pool.name, who, pool.provider.is_some()));
-    [devices, state].into_iter().chain(provider).collect()
+    let checks = [listed, state].into_iter();
+    checks.chain(metadata).chain(provider).collect()
 }
+
+/// A pool, and its disks, as far as they could be read.
+type Read<'a> = (PortResult<PoolInfo>, &'a PortResult<SeenDisks>);
 
 /// Who serves a shared pool's leases, and why: `named`, whether volward.toml says so.
 fn provider(pool: &PoolName, provider: Provider, named: bool) -> DoctorCheck {
@@ -42,57 +46,12 @@ fn provider(pool: &PoolName, provider: Provider, named: bool) -> DoctorCheck {
     fine(&format!("provider of {pool}"), format!("{what} ({why})"))
 }
 
-/// `seen`: the pool as LVM finds it on the devices the file lists, if it does.
-fn devices_file(
-    path: &Path,
-    text: io::Result<String>,
-    pool: &PoolName,
-    seen: Option<&PoolInfo>,
-) -> DoctorCheck {
-    let check = format!("devices file of {pool}");
-    let shown = path.display();
-    let failed = |found| {
-        let remedy = format!("volward pool init {pool}");
-        bad(&check, DoctorVerdict::Failed, found, remedy)
-    };
-    let text = match text {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return failed(format!("{shown} is missing"));
-        }
-        Err(error) => return failed(format!("{shown} cannot be read: {error}")),
-        Ok(text) => text,
-    };
-    let listed = match devices_in(&text) {
-        0 => return failed(format!("{shown} lists no device")),
-        listed => listed,
-    };
-    if seen.is_some_and(|info| !info.partial) {
-        return fine(&check, shown.to_string());
-    }
-    bad(
-        &check,
-        DoctorVerdict::Warning,
-        format!("{shown} lists {listed} device(s), and LVM does not find all of the pool on them"),
-        format!(
-            "where a device of the pool is there (lsblk): volward pool init {pool} lists it; where \
-             it is not: check the path to it"
-        ),
-    )
-}
-
-/// `IDTYPE=... IDNAME=... DEVNAME=... PVID=...`, a line a device (lvmdevices(8)).
-fn devices_in(text: &str) -> usize {
-    let lines = text.lines().map(str::trim);
-    lines.filter(|line| line.starts_with("IDTYPE=")).count()
-}
-
-fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
+fn shared_pool(daemon: &Daemon, pool: &PoolName, (info, disks): Read) -> DoctorCheck {
     let check = format!("pool {pool}");
     let info = match info {
         Ok(info) => info,
         Err(error) => {
             let found = groups::look(daemon, pool);
-            let error = error.to_string();
             return groups::unreadable(&check, pool, PoolKind::Shared, &error, &found);
         }
     };
@@ -120,7 +79,9 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
             let seen = SeenPool {
                 host_id: snapshot.own.host_id,
                 nodes: snapshot.members.len(),
-                partial: info.partial,
+                incomplete: info
+                    .partial
+                    .then(|| disks::incomplete(&check, &info, disks)),
                 impostor: snapshot.impostors(&settings.node).into_iter().next(),
                 unreadable: snapshot.unreadable().into_iter().next(),
                 newer: snapshot.newer(None).into_iter().next(),
@@ -136,8 +97,8 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> 
 struct SeenPool {
     host_id: u64,
     nodes: usize,
-    /// A physical volume is missing.
-    partial: bool,
+    /// What is to be said where a physical volume is missing.
+    incomplete: Option<DoctorCheck>,
     /// Another node has this node's name or place, in a sentence.
     impostor: Option<String>,
     /// A slot of a node that may be alive cannot be read, in a sentence.
@@ -171,13 +132,8 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
         let remedy = "restart volwardd on that node";
         return bad(check, DoctorVerdict::Warning, trouble, remedy);
     }
-    if seen.partial {
-        let (found, remedy) = (
-            "a physical volume is missing: what is on it, copies, and volumes that were never attached \
-             before are refused; the others are served",
-            "check the paths to the LUNs",
-        );
-        return bad(check, DoctorVerdict::Warning, found, remedy);
+    if let Some(incomplete) = seen.incomplete {
+        return incomplete;
     }
     let joined = format!("joined as host-id {}, {} node(s)", seen.host_id, seen.nodes);
     match seen.registry {
@@ -196,7 +152,7 @@ fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
     }
 }
 
-fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> DoctorCheck {
+fn local_pool(daemon: &Daemon, pool: &PoolName, (info, disks): Read) -> DoctorCheck {
     let check = format!("local pool {pool}");
     match info {
         Ok(info) if info.is_shared() => bad(
@@ -205,10 +161,11 @@ fn local_pool(daemon: &Daemon, pool: &PoolName, info: PortResult<PoolInfo>) -> D
             "it is a shared volume group",
             "take it out of the configuration, or say kind = \"shared\"",
         ),
+        Ok(info) if info.partial => disks::incomplete(&check, &info, disks),
         Ok(info) => fine(&check, format!("{} of {} free", info.free, info.size)),
         Err(error) => {
             let found = groups::look(daemon, pool);
-            groups::unreadable(&check, pool, PoolKind::Local, &error.to_string(), &found)
+            groups::unreadable(&check, pool, PoolKind::Local, &error, &found)
         }
     }
 }
@@ -219,54 +176,6 @@ mod tests {
 
     use super::*;
 
-    fn pool(partial: bool) -> PoolInfo {
-        PoolInfo {
-            name: "vg0".parse().unwrap(),
-            vg: "v".repeat(32).parse().unwrap(),
-            kind: volward_model::PoolKind::Shared,
-            size: Bytes::mib(64),
-            free: Bytes::mib(64),
-            extent: Bytes::mib(4),
-            partial,
-            autoactivation: false,
-            volumes: Vec::new(),
-        }
-    }
-
-    /// As lvmdevices(8) writes it.
-    const FILE: &str = "# LVM uses devices listed in this file.\n\
-        VERSION=1.1.2\n\
-        IDTYPE=sys_wwid IDNAME=naa.6001405 DEVNAME=/dev/sdb PVID=GutDKrOQ9TLMTDPVlZuwJ2rBKo2PVK7K\n";
-
-    #[test]
-    fn a_devices_file_must_list_what_the_pool_is_on() {
-        let look = |text: Result<&str, io::ErrorKind>, seen: Option<&PoolInfo>| {
-            let path = Path::new("volward-vg0.devices");
-            let text = text.map(str::to_owned).map_err(io::Error::from);
-            devices_file(path, text, &pool(false).name, seen)
-        };
-        let missing = look(Err(io::ErrorKind::NotFound), None);
-        assert_eq!(missing.verdict, DoctorVerdict::Failed);
-        assert!(
-            missing.found.contains("volward-vg0.devices is missing"),
-            "{missing:?}"
-        );
-        let unreadable = look(Err(io::ErrorKind::PermissionDenied), None);
-        assert_eq!(unreadable.verdict, DoctorVerdict::Failed);
-
-        let empty = look(Ok("VERSION=1.1.1\n"), None);
-        assert_eq!(empty.verdict, DoctorVerdict::Failed);
-        assert!(empty.found.contains("lists no device"), "{empty:?}");
-
-        let whole = look(Ok(FILE), Some(&pool(false)));
-        assert_eq!(whole.verdict, DoctorVerdict::Ok);
-        for seen in [None, Some(&pool(true))] {
-            let found = look(Ok(FILE), seen);
-            assert_eq!(found.verdict, DoctorVerdict::Warning);
-            assert!(found.found.contains("lists 1 device(s)"), "{found:?}");
-        }
-    }
-
     /// Its attaches are refused with `slot-unreadable`.
     #[test]
     fn the_broken_slot_of_a_node_that_may_be_alive_refuses_read_write_and_a_dead_ones_does_not() {
@@ -274,7 +183,7 @@ mod tests {
         let seen = |unreadable: Option<&str>| SeenPool {
             host_id: 1,
             nodes: 2,
-            partial: false,
+            incomplete: None,
             impostor: None,
             unreadable: unreadable.map(str::to_owned),
             newer: None,
@@ -297,7 +206,7 @@ mod tests {
         let seen = SeenPool {
             host_id: 1,
             nodes: 2,
-            partial: true,
+            incomplete: Some(fine("pool vg0", "incomplete")),
             impostor: Some("the node with host-id 2 is called n1 too".to_owned()),
             unreadable: None,
             newer: None,
@@ -327,7 +236,7 @@ mod tests {
         let seen = |newer: Option<&str>, format| SeenPool {
             host_id: 1,
             nodes: 2,
-            partial: false,
+            incomplete: None,
             impostor: None,
             unreadable: None,
             newer: newer.map(str::to_owned),

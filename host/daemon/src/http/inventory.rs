@@ -10,7 +10,7 @@ use volward_model::{LeaseMode, PhysicalVolume, PoolName};
 use super::handler::{Shared, blocking};
 use super::operations::operations_in;
 use super::problem::{Failure, plain};
-use super::views::{hydrations_here, parse, pool_view};
+use super::views::{hydration, parse, pool_view};
 
 pub(super) async fn pool(
     State(daemon): State<Shared>,
@@ -24,8 +24,8 @@ pub(super) async fn pool(
     }
     blocking(move || {
         let found = daemon.node.inventory(&name);
-        let mut hydrations = hydrations_here(&daemon);
-        hydrations.retain(|copy| copy.pool == name.as_str());
+        let mut copies = daemon.node.copies_seen();
+        copies.retain(|copy| copy.volume.pool == name);
         let mut operations = operations_in(&daemon, &name);
         operations.retain(|one| !one.has_ended());
         Ok(PoolReply {
@@ -33,7 +33,7 @@ pub(super) async fn pool(
             disks: found.disks.into_iter().map(disk).collect(),
             leases: found.leases.into_iter().map(lease).collect(),
             operations,
-            hydrations,
+            hydrations: copies.into_iter().map(hydration).collect(),
             unreadable: found.unreadable,
         })
     })

@@ -288,6 +288,7 @@ fn view(known: &Operated) -> OperationView {
         code,
         message,
         trouble: known.trouble.clone(),
+        note: operation.had_nothing_to_do(),
         started_ms: operation.started_ms,
         changed_ms: operation.changed_ms,
     }

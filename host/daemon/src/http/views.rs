@@ -10,8 +10,8 @@ use volward_api::{
     PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeMark,
     VolumeSetRequest, VolumeView,
 };
-use volward_control::SeenAttachment;
 use volward_control::views::ClusterAttachment;
+use volward_control::{CopyView, Node, SeenAttachment};
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 
@@ -99,7 +99,8 @@ pub(super) async fn attachments(
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<AttachmentView>>, Failure> {
     if !which.all {
-        let own = seen(&daemon).await;
+        let own = seen(&daemon, Node::attachments_seen).await;
+        let own = own.unwrap_or_else(|| daemon.node.attachments_remembered());
         return at_once(|| attached_here(&daemon, &own));
     }
     blocking(move || {
@@ -128,22 +129,17 @@ pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<Cluster
     .await
 }
 
-/// This node's attachments with what their volumes are now, as far as the disks answer at once; of
-/// one look at a time, that a pool that hangs takes one thread and no more. Otherwise as they are remembered.
-async fn seen(daemon: &Shared) -> Vec<SeenAttachment> {
-    if let Some(place) = daemon.places.to_see() {
-        let background = Shared::clone(daemon);
-        let look = tokio::task::spawn_blocking(move || {
-            let seen = background.node.attachments_seen();
-            drop(place);
-            seen
-        });
-        if let Ok(Ok(seen)) = tokio::time::timeout(SEEN_WITHIN, look).await {
-            return seen;
-        }
-    }
-    let remembered = daemon.node.attachments().into_iter();
-    remembered.map(SeenAttachment::remembered).collect()
+/// What this node has with what its volumes are now, as far as the disks answer at once; of one look at a
+/// time, that a pool that hangs takes one thread and no more. `None`: it is to be answered from memory.
+async fn seen<T: Send + 'static>(daemon: &Shared, look: fn(&Node) -> Vec<T>) -> Option<Vec<T>> {
+    let place = daemon.places.to_see()?;
+    let background = Shared::clone(daemon);
+    let look = tokio::task::spawn_blocking(move || {
+        let seen = look(&background.node);
+        drop(place);
+        seen
+    });
+    tokio::time::timeout(SEEN_WITHIN, look).await.ok()?.ok()
 }
 
 /// This node's attachments, `own` as they were seen or are remembered, and what is not finished.
@@ -239,7 +235,9 @@ pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> At
 pub(super) async fn hydrations(
     State(daemon): State<Shared>,
 ) -> Result<Json<Vec<HydrationView>>, Failure> {
-    at_once(|| hydrations_here(&daemon))
+    let copies = seen(&daemon, Node::copies_seen).await;
+    let copies = copies.unwrap_or_else(|| daemon.node.copies());
+    at_once(|| copies.into_iter().map(hydration).collect())
 }
 
 pub(super) async fn put_copies_down(
@@ -252,13 +250,13 @@ pub(super) async fn put_copies_down(
             uid = caller.uid, origin = ?caller.origin, "write-backs are put down until the daemon is started again"
         );
         daemon.node.put_copies_down();
-        hydrations_here(&daemon)
+        daemon.node.copies().into_iter().map(hydration).collect()
     })
 }
 
-/// Copies on this node.
-pub(super) fn hydrations_here(daemon: &Daemon) -> Vec<HydrationView> {
-    let views = daemon.node.copies().into_iter().map(|copy| HydrationView {
+/// A copy on this node.
+pub(super) fn hydration(copy: CopyView) -> HydrationView {
+    HydrationView {
         pool: copy.volume.pool.to_string(),
         volume: copy.volume.name.to_string(),
         state: copy.state.into(),
@@ -267,8 +265,7 @@ pub(super) fn hydrations_here(daemon: &Daemon) -> Vec<HydrationView> {
         remaining_ms: copy.remaining_ms,
         stalled_ms: copy.stalled_ms,
         trouble: copy.trouble,
-    });
-    views.collect()
+    }
 }
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
@@ -310,6 +307,7 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         members: Vec::new(),
         volumes: Vec::new(),
         trouble: None,
+        incomplete: false,
     };
     let info = match daemon.node.pool_info(name) {
         Ok(info) => info,
@@ -321,6 +319,7 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     view.vg_uuid = Some(info.vg.to_string());
     view.lock_type = lock_type(&info.kind);
     (view.size, view.free) = (info.size.0, info.free.0);
+    view.incomplete = info.partial;
     view.volumes = info
         .volumes
         .iter()

@@ -68,6 +68,7 @@ fn plan_input(volumes: Vec<VolumeInput>) -> PlanInput {
                 promised: Bytes(0),
             },
             extent: Bytes::mib(4),
+            partial: false,
         }),
         watchdog: Watchdog::Armed,
         clone_unfit: None,

@@ -170,16 +170,14 @@ impl Refusal {
         Self::of(RefusalCode::ActivatedReadOnly, volume, message)
     }
 
-    /// LVM changes nothing of a volume group while it misses one of its physical volumes, and does not
-    /// activate what is on that one.
+    /// While LVM misses a physical volume of a pool it does not activate what is on that one, and nothing of the
+    /// pool is changed.
     #[must_use]
     pub fn pool_incomplete(volume: &VolumeRef) -> Self {
         let pool = &volume.pool;
         let message = format!(
-            "{volume} cannot be attached: on this node LVM misses a physical volume of {pool}; `volward \
-             pool init {pool}` puts one that is there into the pool's devices file \
-             (/etc/lvm/devices/volward-{pool}.devices, if not configured otherwise), and where it is not \
-             there (lsblk), mend the path to it"
+            "{volume} cannot be attached: on this node LVM misses a physical volume of {pool}; `volward doctor` says \
+             which, why, and what brings it back"
         );
         Self::of(RefusalCode::PoolIncomplete, volume, message)
     }

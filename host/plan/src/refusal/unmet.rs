@@ -104,7 +104,7 @@ pub enum Unmet {
     /// LVM misses a physical volume of the pool on this node, and would write that into its metadata with
     /// whatever it changes: the disk would be missing for every node then.
     #[error(
-        "pool {pool} is not changed while LVM misses one of its physical volumes on this node; `volward pool init {pool}` makes known one that is there, else mend the path to it"
+        "pool {pool} is not changed while LVM misses one of its physical volumes on this node; `volward doctor` says which, why, and what brings it back"
     )]
     PoolIncomplete {
         /// The name of the pool concerned.

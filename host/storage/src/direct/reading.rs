@@ -38,7 +38,7 @@ impl Look {
     /// cannot be read is left out: a volume that is on none of it is served all the same.
     ///
     /// # Errors
-    /// If none of the disks can be read, if the metadata areas are not of one commit, or if a physical
+    /// If none of the disks can be read, if it cannot be told which of two commits is the later one, or if a physical
     /// volume is on two of the disks.
     pub(super) fn at(
         pool: &PoolName,
@@ -132,26 +132,48 @@ fn read(pool: &PoolName, disks: &[Disk], known: Option<&Arc<Reading>>) -> PortRe
     if let Some(known) = known.filter(|known| known.mark == mark) {
         return Ok(Arc::clone(known));
     }
-    let (disk, header) = headers
-        .first()
-        .ok_or_else(|| differs(pool, "no disk has metadata"))?;
-    // A commit that broke off leaves areas of two commits: LVM repairs that, not we.
-    if headers
-        .iter()
-        .any(|(_, other)| !other.is_of_the_same_commit(header))
-    {
-        return Err(differs(
-            pool,
-            "its disks have metadata of different commits",
-        ));
-    }
-    let text = disk.text(header)?;
-    let text = text.ok_or_else(|| differs(pool, "its disks have empty metadata"))?;
-    let layout = layout::read(&text)?;
+    let layout = newest(pool, &headers)?;
     if layout.name != pool.as_str() {
         return Err(differs(pool, &format!("its disks are of {}", layout.name)));
     }
     Ok(Arc::new(Reading { mark, layout }))
+}
+
+/// What the latest commit made of the VG, which is what LVM's commands go by. Areas of an earlier one are of a disk
+/// that was away while the others were written, or of a commit that broke off: the next one writes them all
+/// (docs/adr/0063).
+fn newest(pool: &PoolName, headers: &[(&Disk, Header)]) -> PortResult<Layout> {
+    let mut commits: Vec<&(&Disk, Header)> = Vec::new();
+    for area in headers {
+        if !commits
+            .iter()
+            .any(|(_, other)| other.is_of_the_same_commit(&area.1))
+        {
+            commits.push(area);
+        }
+    }
+    if commits.is_empty() {
+        return Err(differs(pool, "no disk has metadata"));
+    }
+    let mut newest: Option<Layout> = None;
+    for (disk, header) in commits {
+        let Some(text) = disk.text(header)? else {
+            continue;
+        };
+        let layout = layout::read(&text)?;
+        let other = newest.as_ref().map(|known| (known.vg, known.seqno));
+        match other {
+            Some((id, _)) if id != layout.vg => {
+                return Err(differs(pool, "its disks are of two volume groups"));
+            }
+            Some((_, seqno)) if seqno == layout.seqno => {
+                return Err(differs(pool, "its disks have two texts of one commit"));
+            }
+            Some((_, seqno)) if seqno > layout.seqno => {}
+            _ => newest = Some(layout),
+        }
+    }
+    newest.ok_or_else(|| differs(pool, "its disks have empty metadata"))
 }
 
 fn differs(pool: &PoolName, why: &str) -> PortError {
@@ -212,21 +234,41 @@ mod tests {
         assert!(error.to_string().contains("gone"), "{error}");
     }
 
+    /// As LVM's own commands do: a disk that was away while the others were written keeps nobody from the pool.
     #[test]
-    fn areas_of_different_commits_are_not_read() {
+    fn of_areas_of_different_commits_the_newest_counts() {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-        std::fs::write(&one, REAL).unwrap();
-        std::fs::write(&two, disk_of_an_earlier_commit()).unwrap();
-        let disks = [one, two].map(|path| Disk::open(&path).unwrap());
-        let error = read(&pool(), &disks, None).unwrap_err();
-        assert!(error.to_string().contains("different commits"), "{error}");
+        let disk = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let now = disk("now", REAL);
+        let before = disk("before", &edited("seqno = 8", "seqno = 7"));
+        for paths in [[&now, &before], [&before, &now]] {
+            let disks = paths.map(|path| Disk::open(path).unwrap());
+            assert_eq!(read(&pool(), &disks, None).unwrap().layout.seqno, 8);
+        }
+        // Neither can be told to be the later one.
+        let same = disk("same", &edited("extent_count = ", "extent_count =  "));
+        let disks = [&now, &same].map(|path| Disk::open(path).unwrap());
+        let error = read(&pool(), &disks, None).unwrap_err().to_string();
+        assert!(error.contains("two texts of one commit"), "{error}");
     }
 
-    /// The header leads to a text of another length, with a checksum of its own.
-    fn disk_of_an_earlier_commit() -> Vec<u8> {
+    /// The same disk with another text of that length or longer, and the checksums to go with it.
+    fn edited(from: &str, to: &str) -> Vec<u8> {
         let mut bytes = REAL.to_vec();
-        bytes[4096 + 48] ^= 1;
+        let number = |bytes: &[u8], at: usize| {
+            usize::try_from(crate::label::number64(bytes, at).unwrap()).unwrap()
+        };
+        let (offset, size) = (number(&bytes, 4096 + 40), number(&bytes, 4096 + 48));
+        let text = bytes[4096 + offset..4096 + offset + size].to_vec();
+        let text = String::from_utf8(text).unwrap().replacen(from, to, 1);
+        bytes[4096 + offset..4096 + offset + text.len()].copy_from_slice(text.as_bytes());
+        bytes[4096 + 48..4096 + 56].copy_from_slice(&(text.len() as u64).to_le_bytes());
+        let sum = crate::label::checksum(text.as_bytes());
+        bytes[4096 + 56..4096 + 60].copy_from_slice(&sum.to_le_bytes());
         let sum = crate::label::checksum(&bytes[4100..4608]);
         bytes[4096..4100].copy_from_slice(&sum.to_le_bytes());
         bytes

@@ -1,5 +1,6 @@
 //! The journal of a node's calls, and what is to go wrong at which of them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub(crate) enum Crash {
 #[derive(Default)]
 pub(crate) struct Faults {
     pub(crate) journal: Vec<String>,
+    /// The names of all calls there ever were, those that only look included.
+    pub(crate) calls: BTreeSet<String>,
     /// The LVM commands that the calls stand for.
     pub(crate) commands: Vec<String>,
     pub(crate) changes: usize,
@@ -115,8 +118,10 @@ impl Faults {
         let commands = std::mem::take(&mut self.commands);
         let changes = self.changes;
         let waiting = self.waiting.take();
+        let calls = std::mem::take(&mut self.calls);
         *self = Self {
             journal,
+            calls,
             commands,
             changes,
             waiting,
@@ -128,6 +133,9 @@ impl Faults {
     pub(crate) fn enter(&mut self, name: &str, detail: &str, kind: Kind) -> PortResult<()> {
         if self.crashed {
             return Err(dead());
+        }
+        if !self.calls.contains(name) {
+            self.calls.insert(name.to_owned());
         }
         if kind == Kind::Changes {
             self.changes += 1;

@@ -87,6 +87,12 @@ impl FakeNode {
         self.with(|node| node.faults.journal.clone())
     }
 
+    /// The names of all calls there ever were on this node, of every port: what [`FakeNode::fail_on`] takes.
+    #[must_use]
+    pub fn calls(&self) -> std::collections::BTreeSet<String> {
+        self.with(|node| node.faults.calls.clone())
+    }
+
     /// The LVM commands that the real adapter would have run, reports included, in their order. A
     /// report of a pool whose metadata is as it was at the last one costs none.
     #[must_use]

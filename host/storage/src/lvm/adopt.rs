@@ -4,9 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use volward_model::LvmUuid;
 use volward_ports::{Applied, PortError, PortResult, Unmet};
 
-use super::{DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, REPORT_DEADLINE, config};
+use super::{
+    DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, REPORT_DEADLINE, config, report, seen,
+};
 
 #[derive(Deserialize)]
 struct Reports {
@@ -21,13 +24,15 @@ struct Report {
 
 #[derive(Deserialize)]
 struct Pv {
+    pv_uuid: String,
     pv_name: String,
     vg_name: String,
 }
 
 impl Lvm {
     /// Makes the pool's devices file from the physical volumes LVM finds for it by its own
-    /// configuration. The system's devices file is read, never written (I16).
+    /// configuration, and takes out of it what the pool is not on any more. The system's devices file is read,
+    /// never written (I16).
     ///
     /// # Errors
     /// If the pool has no devices file configured, or no physical volume is found; a file that
@@ -38,25 +43,42 @@ impl Lvm {
         let file = own.ok_or_else(|| Unmet::DevicesFile {
             pool: pool.name.clone(),
         })?;
-        let etc = self.etc.dir();
-        let inside = Path::new(DEVICES_FOLDER).join(file);
-        let there = etc.exists(&inside);
-        let listed = self.listed(pool, there.then_some(file))?;
-        let wanted = self.listed(pool, None)?;
+        let there = self.etc.dir().exists(Path::new(DEVICES_FOLDER).join(file));
+        let listed = match there {
+            true => self.listed(pool, Some(file))?,
+            false => Vec::new(),
+        };
+        let listed = devices(&listed);
+        let pvs = self.listed(pool, None)?;
+        let wanted = devices(&pvs);
         if wanted.is_empty() {
             return Err(PortError::Missing {
                 what: format!("a physical volume of volume group {}", pool.name),
             });
         }
         if there && wanted.iter().all(|device| listed.contains(device)) {
-            return Ok(Applied::Identity);
+            return self.drop_stale(pool, file, &pvs);
         }
+        self.list(pool, (file, there), &wanted)?;
+        self.drop_stale(pool, file, &pvs)?;
+        Ok(Applied::Changed)
+    }
+
+    /// Puts devices into the pool's devices file; `there`: it was before.
+    fn list(
+        &self,
+        pool: &PoolSettings,
+        (file, there): (&str, bool),
+        wanted: &[&str],
+    ) -> PortResult<()> {
+        let etc = self.etc.dir();
+        let inside = Path::new(DEVICES_FOLDER).join(file);
         let made = etc.create_dir_all(DEVICES_FOLDER);
         made.map_err(|error| PortError::Io {
             what: format!("cannot make {}", self.etc.path_of(DEVICES_FOLDER).display()),
             reason: error.to_string(),
         })?;
-        for device in &wanted {
+        for device in wanted {
             let line = ["lvmdevices", "--devicesfile", file, "--adddev", device];
             let line = line.map(str::to_owned).into();
             if let Err(error) = self.lvm(pool.name.as_str(), LEASE_DEADLINE, line) {
@@ -72,7 +94,36 @@ impl Lvm {
                 return Err(error);
             }
         }
-        Ok(Applied::Changed)
+        Ok(())
+    }
+
+    /// Takes the entries of disks that are none of the pool's out of its devices file. One that LVM keeps, because
+    /// something else is active on that disk by now, is no reason to fail: `doctor` names it.
+    fn drop_stale(&self, pool: &PoolSettings, file: &str, pvs: &[Pv]) -> PortResult<Applied> {
+        let ids = pvs.iter().map(|pv| report::id("pv_uuid", &pv.pv_uuid));
+        let ids = ids.collect::<PortResult<Vec<LvmUuid>>>()?;
+        let Ok(text) = self.devices_file(file).1 else {
+            return Ok(Applied::Identity);
+        };
+        let mut applied = Applied::Identity;
+        for id in seen::stale(seen::entries(&text), &ids)
+            .iter()
+            .filter_map(|entry| entry.pv)
+        {
+            let line = [
+                "lvmdevices",
+                "--devicesfile",
+                file,
+                "--delpvid",
+                id.compact(),
+            ];
+            let line = line.map(str::to_owned).into();
+            match self.lvm(pool.name.as_str(), LEASE_DEADLINE, line) {
+                Ok(_) => applied = Applied::Changed,
+                Err(error) => tracing::warn!(pool = %pool.name, %id, %error, "a stale entry stays"),
+            }
+        }
+        Ok(applied)
     }
 
     /// Where a devices file of this name is, and its text; for `doctor`.
@@ -85,10 +136,10 @@ impl Lvm {
         (self.etc.path_of(inside), text)
     }
 
-    /// The devices of the pool's physical volumes, as a devices file (or LVM's own choice) has
-    /// them.
-    fn listed(&self, pool: &PoolSettings, file: Option<&str>) -> PortResult<Vec<String>> {
-        let mut line = vec!["pvs", "--reportformat", "json", "-o", "pv_name,vg_name"];
+    /// The pool's physical volumes, as a devices file (or LVM's own choice) shows them.
+    fn listed(&self, pool: &PoolSettings, file: Option<&str>) -> PortResult<Vec<Pv>> {
+        let mut line = vec!["pvs", "--reportformat", "json"];
+        line.extend(["-o", "pv_uuid,pv_name,vg_name"]);
         line.extend(["--config", config(pool.kind)]);
         line.extend(file.into_iter().flat_map(|file| ["--devicesfile", file]));
         let line = line.into_iter().map(str::to_owned).collect();
@@ -99,10 +150,12 @@ impl Lvm {
                 reason: error.to_string(),
             })?;
         let all = reports.report.into_iter().flat_map(|report| report.pv);
-        // A missing physical volume has no device: `[unknown]`.
-        Ok(all
-            .filter(|pv| pv.vg_name == pool.name.as_str() && pv.pv_name.starts_with('/'))
-            .map(|pv| pv.pv_name)
-            .collect())
+        Ok(all.filter(|pv| pv.vg_name == pool.name.as_str()).collect())
     }
+}
+
+/// Of those that are there: a missing physical volume has no device, and LVM calls it `[unknown]`.
+fn devices(pvs: &[Pv]) -> Vec<&str> {
+    let names = pvs.iter().map(|pv| pv.pv_name.as_str());
+    names.filter(|name| name.starts_with('/')).collect()
 }

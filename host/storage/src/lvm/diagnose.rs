@@ -8,7 +8,7 @@ use serde::Deserialize;
 use volward_model::{PoolKind as Locking, PoolName, VgUuid};
 use volward_ports::PortResult;
 
-use super::{Lvm, REPORT_DEADLINE, report};
+use super::{Lvm, REPORT_DEADLINE, SeenDisks, report};
 use crate::exec::Invocation;
 
 /// A volume group that LVM finds, whatever the configuration says of it.
@@ -87,6 +87,12 @@ pub trait Diagnose: Send + Sync {
     /// In the text's place: if it is not there or cannot be read.
     fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>);
 
+    /// What becomes of a pool's disks on this node: why LVM misses one, and what is wrong with the others.
+    ///
+    /// # Errors
+    /// If the pool is not configured, or LVM or a disk does not answer.
+    fn disks(&self, pool: &PoolName) -> PortResult<SeenDisks>;
+
     /// The volume groups on the disks of a pool's devices file: with its name, or another one after
     /// `vgrename`. None where there is no such file.
     ///
@@ -117,6 +123,10 @@ pub trait Diagnose: Send + Sync {
 impl Diagnose for Lvm {
     fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>) {
         Self::devices_file(self, file)
+    }
+
+    fn disks(&self, pool: &PoolName) -> PortResult<SeenDisks> {
+        self.seen_disks(pool)
     }
 
     fn groups_on_disks_of(&self, pool: &PoolName) -> PortResult<Vec<FoundGroup>> {

@@ -1,8 +1,6 @@
 //! The disks that a pool is on, and what is on each: asked for when somebody wants to see it. What every
 //! request reads leaves that out, since it is a line a segment.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 use volward_model::{Bytes, Carried, LvmUuid, PhysicalVolume, PoolName};
 use volward_ports::{PortError, PortResult};
@@ -24,7 +22,7 @@ const ARGS: [&str; 25] = [
     "--configreport",
     "lv",
     "-o",
-    "lv_uuid,lv_name",
+    "lv_uuid",
     "--configreport",
     "seg",
     "-o",
@@ -36,7 +34,7 @@ const ARGS: [&str; 25] = [
     "--configreport",
     "pvseg",
     "-o",
-    "pv_uuid,pvseg_start,pvseg_size,lv_uuid",
+    "pv_uuid,pvseg_start,pvseg_size,lv_uuid,lv_name",
 ];
 
 #[derive(Deserialize)]
@@ -49,8 +47,6 @@ struct Report {
     #[serde(default)]
     vg: Vec<Vg>,
     #[serde(default)]
-    lv: Vec<Lv>,
-    #[serde(default)]
     pv: Vec<Pv>,
     #[serde(default)]
     pvseg: Vec<Segment>,
@@ -60,12 +56,6 @@ struct Report {
 struct Vg {
     vg_name: String,
     vg_extent_size: String,
-}
-
-#[derive(Deserialize)]
-struct Lv {
-    lv_uuid: String,
-    lv_name: String,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +76,9 @@ struct Segment {
     pvseg_size: String,
     #[serde(default)]
     lv_uuid: String,
+    /// Here also of LVM's hidden LVs, lvmlock's above all: the report of LVs leaves them out.
+    #[serde(default)]
+    lv_name: String,
 }
 
 impl Lvm {
@@ -107,11 +100,6 @@ fn read(pool: &PoolName, text: &[u8]) -> PortResult<Vec<PhysicalVolume>> {
     })?;
     let extent = report.vg.first().map(|vg| vg.vg_extent_size.as_str());
     let extent = number("vg_extent_size", extent.unwrap_or_default())?;
-    let names: HashMap<&str, &str> = report
-        .lv
-        .iter()
-        .map(|lv| (lv.lv_uuid.as_str(), lv.lv_name.as_str()))
-        .collect();
     let mut disks = Vec::with_capacity(report.pv.len());
     for pv in &report.pv {
         disks.push(PhysicalVolume {
@@ -120,7 +108,7 @@ fn read(pool: &PoolName, text: &[u8]) -> PortResult<Vec<PhysicalVolume>> {
             size: Bytes(number("pv_size", &pv.pv_size)?),
             free: Bytes(number("pv_free", &pv.pv_free)?),
             missing: !pv.pv_missing.is_empty(),
-            carries: carried(&report.pvseg, &pv.pv_uuid, (extent, &names))?,
+            carries: carried(&report.pvseg, &pv.pv_uuid, extent)?,
         });
     }
     disks.sort_by(|a, b| a.path.cmp(&b.path));
@@ -128,29 +116,23 @@ fn read(pool: &PoolName, text: &[u8]) -> PortResult<Vec<PhysicalVolume>> {
 }
 
 /// What is on one disk, an LV once, where it begins first.
-fn carried(
-    segments: &[Segment],
-    pv: &str,
-    (extent, names): (u64, &HashMap<&str, &str>),
-) -> PortResult<Vec<Carried>> {
+fn carried(segments: &[Segment], pv: &str, extent: u64) -> PortResult<Vec<Carried>> {
     let on_it = |segment: &&Segment| segment.pv_uuid == pv && !segment.lv_uuid.is_empty();
     let mut placed = Vec::new();
     for segment in segments.iter().filter(on_it) {
         let start = number("pvseg_start", &segment.pvseg_start)?;
         let extents = number("pvseg_size", &segment.pvseg_size)?;
-        placed.push((start, extents, &segment.lv_uuid));
+        placed.push((start, extents, &segment.lv_uuid, &segment.lv_name));
     }
     placed.sort();
     let mut carries: Vec<Carried> = Vec::new();
-    for (_, extents, uuid) in placed {
+    for (_, extents, uuid, name) in placed {
         let lv: LvmUuid = id("lv_uuid", uuid)?;
         let size = Bytes(extents.saturating_mul(extent));
         match carries.iter_mut().find(|one| one.lv == lv) {
             Some(known) => known.size = known.size + size,
             None => carries.push(Carried {
-                name: names
-                    .get(uuid.as_str())
-                    .map_or_else(|| uuid.clone(), |&name| name.to_owned()),
+                name: name.clone(),
                 lv,
                 size,
             }),
@@ -192,23 +174,23 @@ mod tests {
     }
 
     #[test]
-    fn an_lv_in_several_runs_is_named_once_and_a_hidden_one_as_lvm_writes_it() {
+    fn an_lv_in_several_runs_is_named_once_and_a_hidden_one_by_its_name() {
         let pv = "Te4Ciw-rrhR-deoX-IF3F-vC7O-40xv-iRVXsN";
         let apart = REPORT
             .replacen(
                 &format!(
-                    r#"{{"pv_uuid":"{pv}", "pvseg_start":"11", "pvseg_size":"4", "lv_uuid":""}}"#
+                    r#"{{"pv_uuid":"{pv}", "pvseg_start":"11", "pvseg_size":"4", "lv_uuid":"", "lv_name":""}}"#
                 ),
                 &format!(
                     r#"{{"pv_uuid":"{pv}", "pvseg_start":"11", "pvseg_size":"4",
-                        "lv_uuid":"tywNKG-NcXc-KnoZ-83q8-mZNR-XcsD-vxFlDI"}}"#
+                        "lv_uuid":"tywNKG-NcXc-KnoZ-83q8-mZNR-XcsD-vxFlDI", "lv_name":"web"}}"#
                 ),
                 1,
             )
-            .replacen(r#""lv_name":"str""#, r#""lv_name":"[str_rimage_0]""#, 1);
+            .replace(r#""lv_name":"str""#, r#""lv_name":"str_rimage_0""#);
         assert_eq!(
             lines(&apart)[0],
-            "/dev/loop0 60 MiB, free 16 MiB: web 56 MiB, [str_rimage_0] 4 MiB"
+            "/dev/loop0 60 MiB, free 16 MiB: web 56 MiB, str_rimage_0 4 MiB"
         );
     }
 

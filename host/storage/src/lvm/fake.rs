@@ -1,7 +1,9 @@
 //! LVM in memory.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use volward_model::{
     Bytes, Carried, NodeName, PhysicalVolume, PoolInfo, PoolKind, PoolName, VolumeId, VolumeName,
@@ -9,22 +11,30 @@ use volward_model::{
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
-use super::{ActivationLists, Diagnose, FoundGroup};
+use super::{ActivationLists, Diagnose, FoundGroup, SeenDisks};
 use crate::fake::{FakeNode, Lv, World};
 use crate::lvmlockd::fake::{in_use, off};
 
 /// A node whose LVM is set up as the guide says: a devices file for each pool, nothing kept from
 /// activation, the global lock in a pool that is there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FakeDiagnosis {
     /// The pool that has the global lock.
     pub global_lock: String,
+    /// What becomes of the disks of a pool; all is well with those of others.
+    pub disks: BTreeMap<PoolName, Arc<Mutex<SeenDisks>>>,
 }
 
 impl Diagnose for FakeDiagnosis {
     fn devices_file(&self, file: &str) -> (PathBuf, io::Result<String>) {
         let text = "IDTYPE=sys_wwid IDNAME=naa.6001405 DEVNAME=/dev/sdb PVID=x\n".to_owned();
         (Path::new("/etc/lvm/devices").join(file), Ok(text))
+    }
+
+    fn disks(&self, pool: &PoolName) -> PortResult<SeenDisks> {
+        let seen = self.disks.get(pool);
+        let seen = seen.map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        Ok(seen.unwrap_or_default())
     }
 
     fn groups_on_disks_of(&self, _: &PoolName) -> PortResult<Vec<FoundGroup>> {

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 
 use crate::buffer::BLOCK;
 use crate::kernel;
-use crate::label::{SECTOR, content, is_header, label, read, read_anywhere};
+use crate::label::{SECTOR, content, is_header, label, read, read_anywhere, text_of};
 
 /// Labels and metadata headers of all PVs of a VG.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,22 +29,44 @@ impl Mark {
         let mut parts = Vec::new();
         let mut headers = 0;
         for path in pvs {
-            let disk = kernel::open(path, false, OFlags::DIRECT)?;
-            let start = read(&disk, 0, BLOCK)?;
-            let label = label(&start).ok_or_else(|| foreign(path, "label"))?;
-            parts.push(label.to_vec());
-            let (_, areas) = content(label).ok_or_else(|| foreign(path, "label"))?;
-            for at in areas {
-                let header = read_anywhere(&disk, at, SECTOR)?;
-                if !is_header(&header) {
-                    return Err(foreign(path, "metadata header"));
-                }
-                parts.push(header);
-                headers += 1;
-            }
+            let (label, of_disk) = label_and_headers(path)?;
+            headers += of_disk.len();
+            parts.push(label);
+            parts.extend(of_disk);
         }
         Ok((headers > 0).then_some(Self(parts)))
     }
+}
+
+/// Whether the metadata areas in use on these disks do not all hold the same text, as it is where a disk was
+/// away while the others were written.
+///
+/// # Errors
+/// As [`Mark::read`].
+pub(super) fn differ(pvs: &[PathBuf]) -> io::Result<bool> {
+    let mut texts = Vec::new();
+    for path in pvs {
+        let (_, headers) = label_and_headers(path)?;
+        texts.extend(headers.iter().filter_map(|header| text_of(header)));
+    }
+    texts.dedup();
+    Ok(texts.len() > 1)
+}
+
+fn label_and_headers(path: &Path) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
+    let disk = kernel::open(path, false, OFlags::DIRECT)?;
+    let start = read(&disk, 0, BLOCK)?;
+    let label = label(&start).ok_or_else(|| foreign(path, "label"))?;
+    let (_, areas) = content(label).ok_or_else(|| foreign(path, "label"))?;
+    let mut headers = Vec::new();
+    for at in areas {
+        let header = read_anywhere(&disk, at, SECTOR)?;
+        if !is_header(&header) {
+            return Err(foreign(path, "metadata header"));
+        }
+        headers.push(header);
+    }
+    Ok((label.to_vec(), headers))
 }
 
 fn foreign(path: &Path, what: &str) -> io::Error {
@@ -72,5 +94,32 @@ mod tests {
         torn[BLOCK + 4] = 0;
         assert!(read(torn).is_err(), "no header where the label says one is");
         assert!(read(vec![0; 2 * BLOCK]).is_err(), "not a PV");
+    }
+
+    /// A disk that was away while the others were written has an older text; an area that is not in use has none.
+    #[test]
+    fn disks_that_hold_other_metadata_differ() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let pv = |name: &str, content: Vec<u8>| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let text = |checksum: u8| {
+            let mut disk = disk(checksum);
+            // Where the text begins, and how long it is.
+            disk[BLOCK + 41] = 2;
+            disk[BLOCK + 49] = 4;
+            disk
+        };
+        let (one, same) = (pv("one", text(1)), pv("same", text(1)));
+        let (old, empty) = (pv("old", text(2)), pv("empty", disk(2)));
+        let mut ignored = text(2);
+        ignored[BLOCK + 60] = 1;
+        let ignored = pv("ignored", ignored);
+        let all = [one.clone(), same, empty, ignored];
+        assert!(!differ(&all).unwrap());
+        assert!(differ(&[one, old]).unwrap());
+        assert!(!differ(&[]).unwrap());
     }
 }

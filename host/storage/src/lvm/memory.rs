@@ -44,16 +44,19 @@ impl Memory {
     /// The present mark of the disks the pool was on; to be had before a report is made.
     pub(super) fn mark(&self, pool: &PoolName) -> Option<Mark> {
         let pvs = self.known().get(pool)?.report.disks.clone();
-        let reader = {
-            let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = readers.entry(pool.clone());
-            Arc::clone(reader.or_insert_with(|| Arc::new(Worker::start(()))))
-        };
+        let reader = self.reader(pool);
         let what = format!("reading the metadata headers of pool {pool}");
         let read = reader.call(&what, DEADLINE, move |()| read(&pvs));
         // Without one the pool is reported in full, and that says what is wrong.
         read.inspect_err(|error| tracing::debug!(%error, "no mark"))
             .unwrap_or_default()
+    }
+
+    /// The thread that reads the pool's disks.
+    pub(super) fn reader(&self, pool: &PoolName) -> Arc<Worker<()>> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = readers.entry(pool.clone());
+        Arc::clone(reader.or_insert_with(|| Arc::new(Worker::start(()))))
     }
 
     /// Keeps a report. `mark` is that of the disks known before; it counts for this report if

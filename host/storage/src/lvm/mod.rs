@@ -18,6 +18,7 @@ mod mark;
 mod memory;
 mod operate;
 mod report;
+mod seen;
 mod zeroing;
 
 use std::collections::HashMap;
@@ -45,6 +46,7 @@ use zeroing::Zeroing;
 pub use diagnose::{ActivationLists, Diagnose, FoundGroup, Listed, listed};
 #[cfg(any(test, feature = "fake"))]
 pub use fake::FakeDiagnosis;
+pub use seen::{DeviceEntry, MissingDisk, SeenDisks, WhyMissing, entries};
 
 /// Where LVM keeps devices files.
 const DEVICES_FOLDER: &str = "lvm/devices";

@@ -308,12 +308,15 @@ fn with_devices_file() -> PoolSettings {
     }
 }
 
+/// The physical volume that [`adopting`] lists.
+const ADOPTED: &str = "Te4Ciw-rrhR-deoX-IF3F-vC7O-40xv-iRVXsN";
+
 /// Lists one physical volume; `lvmdevices` writes the file and then does as `ends` says.
 fn adopting(ends: &str) -> Script {
     script(&format!(
         r#"file="$(dirname "$0")/etc/lvm/devices/$3"
         case "$1" in
-        pvs) echo '{{"report":[{{"pv":[{{"pv_name":"/dev/sdb","vg_name":"san"}}]}}]}}' ;;
+        pvs) echo '{{"report":[{{"pv":[{{"pv_uuid":"{ADOPTED}","pv_name":"/dev/sdb","vg_name":"san"}}]}}]}}' ;;
         lvmdevices) echo part > "$file"; {ends} ;;
         esac"#
     ))
@@ -343,6 +346,50 @@ fn a_devices_file_is_made_and_one_that_was_made_in_part_is_removed() {
     part.lvm.adopt_devices(&settings).unwrap_err();
     let folder = part.folder.path().join("etc/lvm/devices");
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
+
+/// A disk that was taken out of the pool (vgreduce) stays in the file otherwise, with whatever it is used for then.
+#[test]
+fn entries_of_disks_that_the_pool_is_not_on_any_more_are_taken_out() {
+    let script = adopting("exit 0");
+    let file = script
+        .folder
+        .path()
+        .join("etc/lvm/devices/volward-san.devices");
+    let entry = |pv: &str| format!("IDTYPE=devname IDNAME=x DEVNAME=/dev/sdx PVID={pv}\n");
+    let own = entry(&ADOPTED.replace('-', ""));
+    let other = "2OEvYfgcKou78kxnYk5QMPG6zYplGe2B";
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let deleted = || {
+        let calls = script.calls().into_iter();
+        calls
+            .filter(|call| call.starts_with("lvmdevices"))
+            .collect::<Vec<_>>()
+    };
+    let settings = with_devices_file();
+    std::fs::write(&file, format!("{own}{}", entry("."))).unwrap();
+    let applied = script.lvm.adopt_devices(&settings).unwrap();
+    assert_eq!((applied, deleted()), (Applied::Identity, Vec::new()));
+    std::fs::write(&file, format!("{own}{}", entry(other))).unwrap();
+    let applied = script.lvm.adopt_devices(&settings).unwrap();
+    assert_eq!(applied, Applied::Changed);
+    assert_eq!(
+        deleted(),
+        [format!(
+            "lvmdevices --devicesfile volward-san.devices --delpvid {other}"
+        )]
+    );
+
+    // What LVM does not take out is no reason to fail.
+    let kept = adopting("exit 5");
+    let file = kept
+        .folder
+        .path()
+        .join("etc/lvm/devices/volward-san.devices");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, format!("{own}{}", entry(other))).unwrap();
+    let applied = kept.lvm.adopt_devices(&settings).unwrap();
+    assert_eq!(applied, Applied::Identity);
 }
 
 #[test]

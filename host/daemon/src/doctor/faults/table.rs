@@ -7,6 +7,7 @@ use volward_api::DoctorVerdict;
 use volward_control::ports::PortError;
 use volward_model::{CopyMode, DeviceId, SlotReading};
 use volward_simulation::{Say, detach_ask, instance};
+use volward_storage::lvm::{DeviceEntry, MissingDisk, WhyMissing};
 
 use super::Stage;
 
@@ -139,9 +140,45 @@ pub(super) fn faults() -> Vec<Fault> {
             Failed,
         )),
         fault(
+            "a pool that lacks a disk which is there",
+            |s| lack(s, WhyMissing::NotListed { path: disk() }),
+            "does not list /dev/sdc",
+            Warning,
+        ),
+        fault(
+            "a pool that lacks a disk which LVM calls missing",
+            |s| lack(s, WhyMissing::Flagged { path: disk() }),
+            "LVM's metadata that it is missing",
+            Warning,
+        ),
+        fault(
             "a pool that lacks a disk",
-            |s| s.lab.cluster.set_partial(&s.lab.pool, true),
-            "physical volume is missing",
+            |s| lack(s, WhyMissing::Gone),
+            "is on no device of this node",
+            Warning,
+        ),
+        fault(
+            "a local pool that lacks a disk",
+            |s| s.lab.cluster.set_partial(&s.lab.local("n1").unwrap(), true),
+            "no copies are made here",
+            Warning,
+        ),
+        fault(
+            "disks with other metadata",
+            |s| s.disks.lock().unwrap().differing = vec!["/dev/sdb".to_owned(), disk()],
+            "do not all hold the same metadata",
+            Warning,
+        ),
+        fault(
+            "a devices file with a disk that was taken out",
+            |s| {
+                let entry = DeviceEntry {
+                    device: disk(),
+                    pv: None,
+                };
+                s.disks.lock().unwrap().stale = vec![entry];
+            },
+            "still lists /dev/sdc",
             Warning,
         ),
         fault(
@@ -204,6 +241,16 @@ pub(super) fn faults() -> Vec<Fault> {
             Failed,
         ),
     ]
+}
+
+fn disk() -> String {
+    "/dev/sdc".to_owned()
+}
+
+fn lack(stage: &Stage, why: WhyMissing) {
+    stage.lab.cluster.set_partial(&stage.lab.pool, true);
+    let id = "p".repeat(32).parse().unwrap();
+    stage.disks.lock().unwrap().missing = vec![MissingDisk { id, why }];
 }
 
 fn impostor(stage: &Stage) {

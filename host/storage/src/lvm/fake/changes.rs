@@ -120,8 +120,12 @@ pub(super) fn create(
         }
         return Ok((id, Applied::Identity));
     }
-    let free = pool.free();
+    let (free, partial) = (pool.free(), pool.partial);
     must_be_whole(world, &new.pool, node)?;
+    // LVM itself makes no LV while a physical volume is missing.
+    if partial {
+        return Err(exit_5("lvcreate", &[]));
+    }
     if free < size {
         return Err(PortError::Command {
             command: format!("lvm lvcreate -L {}b {}", size.0, new.pool),
