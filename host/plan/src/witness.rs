@@ -43,12 +43,15 @@ pub fn weigh(node: &NodeName, home: &Home, seen: &VolumeInput) -> Verdict {
             against.extend(returning_too_early(state, seen));
         }
         // The data is another node's to hand out; whatever is here is refused for that.
-        (_, None) => against.extend(loaded(seen).map(|device| {
-            format!(
-                "device {} is loaded here, and the home is {home}",
-                device.id
-            )
-        })),
+        (_, None) => {
+            against.extend(loaded(seen).map(|device| {
+                format!(
+                    "device {} is loaded here, and the home is {home}",
+                    device.id
+                )
+            }));
+            against.extend(under_another_name(node, home, seen));
+        }
     }
     if against.is_empty() {
         Verdict::Agree
@@ -239,6 +242,19 @@ fn returning_too_early(state: &HomeState, seen: &VolumeInput) -> Vec<String> {
         }));
     }
     against
+}
+
+/// A node that was given another name while it had copies: nobody else has the data, and to itself it is another
+/// node's.
+fn under_another_name(node: &NodeName, home: &Home, seen: &VolumeInput) -> Option<String> {
+    let (owner, lv) = home.copy()?;
+    let named = copies(seen).any(|copy| copy.lv == *lv);
+    named.then(|| {
+        format!(
+            "the home is {home}, and that copy is in the local pool of this node, which is called {node}: where its \
+             name was changed, put back name = \"{owner}\" under [node] in /etc/volward/volward.toml and restart volwardd"
+        )
+    })
 }
 
 fn copies(seen: &VolumeInput) -> impl Iterator<Item = &CopyLv> {

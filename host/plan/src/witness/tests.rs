@@ -253,6 +253,12 @@ fn nothing_is_written_back_beneath_a_guest_or_before_the_home_says_so() {
     let mut elsewhere = seen();
     elsewhere.witnesses.devices = vec![device(DeviceRole::Clone, Some("clone"))];
     contradicts(&home(split("n2"), 4), &elsewhere, "is loaded here");
+    // The home names this node's copy by the name that the node had.
+    contradicts(
+        &home(split("n2"), 4),
+        &with_copy(used(4)),
+        "put back name = \"n2\"",
+    );
 }
 
 #[test]
