@@ -46,6 +46,8 @@ struct Room {
     waiting: AtomicUsize,
     /// How long a place was taken, smoothed; zero until one came back.
     usual: Mutex<Duration>,
+    /// How long the one was taken that came back last: when many come at once, what is usual is not yet known.
+    latest: Mutex<Duration>,
 }
 
 /// One place of a room.
@@ -58,7 +60,13 @@ struct Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let took = self.since.elapsed().min(LONGEST_COUNTED);
+        let took = self.since.elapsed();
+        *self
+            .room
+            .latest
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = took;
+        let took = took.min(LONGEST_COUNTED);
         let mut usual = self
             .room
             .usual
@@ -88,6 +96,7 @@ impl Room {
             free: Arc::new(Semaphore::new(size)),
             waiting: AtomicUsize::new(0),
             usual: Mutex::default(),
+            latest: Mutex::default(),
         })
     }
 
@@ -96,6 +105,10 @@ impl Room {
         let usual = *self.usual.lock().unwrap_or_else(PoisonError::into_inner);
         let rounds = ahead / self.size + 2;
         usual * u32::try_from(rounds).unwrap_or(u32::MAX)
+    }
+
+    fn latest(&self) -> Duration {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn take(self: &Arc<Self>, patience: Patience) -> Result<Taken, Failure> {
@@ -119,10 +132,24 @@ impl Room {
             );
             return Err(self.busy(&why, expected));
         }
+        let began = Instant::now();
         let permit = Arc::clone(&self.free).acquire_owned();
         // Closed it never is.
         match tokio::time::timeout(patience.0, permit).await {
-            Ok(Ok(permit)) => Ok(taken(permit)),
+            Ok(Ok(permit)) => {
+                let (waited, latest) = (began.elapsed(), self.latest());
+                if waited + latest <= patience.0 {
+                    return Ok(taken(permit));
+                }
+                // Begun now, it would be given up by whoever asks before it ends.
+                let why = format!(
+                    "a place came free after {} s, and requests take {} s now, where whoever asks waits for {} s",
+                    waited.as_secs(),
+                    latest.as_secs(),
+                    patience.0.as_secs()
+                );
+                Err(self.busy(&why, latest))
+            }
             _ => {
                 let why = format!("none came free within {} s", patience.0.as_secs());
                 Err(self.busy(&why, expected))
@@ -325,6 +352,31 @@ mod tests {
                 .load(Ordering::SeqCst),
             0
         );
+    }
+
+    /// Many at once take longer than those before them did, which is seen when the first of them end.
+    #[tokio::test(start_paused = true)]
+    async fn who_gets_a_place_too_late_is_told_and_begins_nothing() {
+        let places = Arc::new(Places::new(pools(&["a"])));
+        let a = pools(&["a"]);
+        let minute = Patience(Duration::from_secs(60));
+        let mut working = Vec::new();
+        for _ in 0..EACH_POOL {
+            working.push(places.in_pools(&a, minute).await.unwrap());
+        }
+        let second = {
+            let (places, a) = (Arc::clone(&places), a.clone());
+            tokio::spawn(async move { places.in_pools(&a, minute).await.map(drop) })
+        };
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(40)).await;
+        working.clear();
+        let Failure(problem) = second.await.unwrap().unwrap_err();
+        assert_eq!(problem.code, "busy");
+        assert_eq!(problem.retry_after_ms, Some(40_000));
+        assert!(problem.message.contains("after 40 s"), "{problem:?}");
+        // Who comes now has all his time.
+        places.in_pools(&a, minute).await.unwrap();
     }
 
     #[tokio::test]
