@@ -8,6 +8,8 @@ struct Order {
     folder: &'static str,
     dropin: &'static str,
     after: &'static [&'static str],
+    /// Lines of the drop-in beside that.
+    more: &'static str,
     why: &'static str,
 }
 
@@ -18,6 +20,7 @@ const ORDERS: [Order; 2] = [
         folder: paths::SANLOCK_DROPINS,
         dropin: paths::SANLOCK_DROPIN,
         after: &["wdmd.service"],
+        more: "",
         why: "sanlock is started after wdmd, and stopped before it: wdmd waits for sanlock's end",
     },
     // Without them it may look for lockspaces on a LUN that is not there yet, and it looks once.
@@ -25,6 +28,9 @@ const ORDERS: [Order; 2] = [
         folder: paths::LVMLOCKS_DROPINS,
         dropin: paths::LVMLOCKS_DROPIN,
         after: &["multipathd.service", "iscsid.service", "open-iscsi.service"],
+        // On a LUN that hangs joining never ends, and volwardd, libvirtd and guests that are not Volward's wait for it.
+        // Joining itself takes three minutes at most, says LVM.
+        more: "[Service]\nTimeoutStartSec=300\n",
         why: "lockspaces are joined when the LUN's paths are there",
     },
 ];
@@ -38,9 +44,10 @@ impl Draft<'_> {
                 Some((path, _)) => self.plan.kept.push(format!("/{path}: {}", order.why)),
                 None => {
                     let text = format!(
-                        "# Written by `volward setup`: {}.\n[Unit]\nAfter={}\n",
+                        "# Written by `volward setup`: {}.\n[Unit]\nAfter={}\n{}",
                         order.why,
-                        order.after.join(" ")
+                        order.after.join(" "),
+                        order.more
                     );
                     self.set(order.dropin, order.why, text);
                 }

@@ -73,7 +73,7 @@ fn a_bare_node_gets_all_that_the_guide_had_typed_by_hand() {
     assert!(after(&plan, paths::SANLOCK_DROPIN).ends_with("\n[Unit]\nAfter=wdmd.service\n"));
     assert!(
         after(&plan, paths::LVMLOCKS_DROPIN)
-            .ends_with("\n[Unit]\nAfter=multipathd.service iscsid.service open-iscsi.service\n")
+            .ends_with("\n[Unit]\nAfter=multipathd.service iscsid.service open-iscsi.service\n[Service]\nTimeoutStartSec=300\n")
     );
     assert!(after(&plan, paths::WATCHDOG_MODULE).ends_with("\nsoftdog\n"));
     let volward = after(&plan, paths::VOLWARD);
