@@ -189,8 +189,8 @@ class VolwardDriver(driver.VolumeDriver):
             raise _backend(error) from error
 
     def extend_volume(self, volume: Any, new_size: int) -> None:
-        """Grown and zeroed by the daemon, or by that of the one node whose instance has it. While several nodes
-        have it the daemon refuses, and nothing is changed."""
+        """Grown and zeroed by the daemon, or by that of the one node whose instance has it. While several
+        nodes have it the daemon refuses, and nothing is changed."""
         size = new_size * GIB
 
         def begin(operation: str) -> OperationView:

@@ -225,7 +225,8 @@ class OperationCancelRequest(TypedDict):
 
 class OperationView(TypedDict):
     """An operation on a volume as it stands. `state`: `done`, `cancelled` and `failed` are ends. `code` and
-    `message`: why it failed; `trouble`: why it does not get on, which is tried again."""
+    `message`: why it failed; `trouble`: why it does not get on, which is tried again;
+    `note`: of one that is done, that there was nothing to do."""
 
     id: str
     operation: str
@@ -241,6 +242,7 @@ class OperationView(TypedDict):
     code: NotRequired[str | None]
     message: NotRequired[str | None]
     trouble: NotRequired[str | None]
+    note: NotRequired[str | None]
     started_ms: int
     changed_ms: int
 
