@@ -127,7 +127,9 @@ impl Operate {
         let look = self
             .look(&operation)
             .map_err(|error| self.told(asked, &doing, error))?;
-        let told = self.who_does_it(&operation, &look);
+        let told = self
+            .who_does_it(&operation, &look)
+            .map_err(|error| storage(asked.request, &doing, error))?;
         let may = match told {
             Some(_) => self.may_be_told(&operation, &look),
             None => self.may(&operation, &look),
@@ -158,12 +160,19 @@ impl Operate {
     }
 
     /// The other node that is to do it, if this one cannot. Registries of 0.1.0's layout have no words for that.
-    fn who_does_it<'a>(&self, operation: &VolumeOperation, look: &'a Look) -> Option<&'a NodeName> {
-        let seen = look.seen.as_ref()?;
-        let other = who_is_told(&operation.task, seen)?;
-        let pool = operation.task.pool();
-        let can_speak = self.observer.can_speak_of_migrations(pool).unwrap_or(false);
-        can_speak.then_some(&other.attachment.node)
+    fn who_does_it<'a>(
+        &self,
+        operation: &VolumeOperation,
+        look: &'a Look,
+    ) -> PortResult<Option<&'a NodeName>> {
+        let seen = look.seen.as_ref();
+        let Some(other) = seen.and_then(|seen| who_is_told(&operation.task, seen)) else {
+            return Ok(None);
+        };
+        let can_speak = self
+            .observer
+            .can_speak_of_migrations(operation.task.pool())?;
+        Ok(can_speak.then_some(&other.attachment.node))
     }
 
     fn may_be_told(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {

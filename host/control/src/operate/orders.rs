@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    Bytes, Course, End, GrowOrder, GrowReport, NodeName, PoolName, RequestId, Slot,
+    Bytes, Course, End, GrowOrder, GrowReport, NodeName, OperationId, PoolName, RequestId, Slot,
     VolumeOperation, VolumeTask,
 };
 use volward_plan::Refusal;
@@ -17,9 +17,10 @@ use super::look::Look;
 use super::work::Went;
 use super::{Operate, OperationRequest};
 use crate::engine::StepError;
-use crate::error::ControlError;
+use crate::error::{ControlError, storage};
 use crate::observe::Correspondence;
 use crate::ports::Event;
+use crate::state::Operated;
 
 /// That node looks at what it is told each second, and a hung disk of one pool keeps it from others' for as long as a
 /// command may take.
@@ -34,6 +35,34 @@ struct Told {
     node: NodeName,
 }
 
+impl Told {
+    fn report(&self, (zeroed, total): (Bytes, Bytes), end: Option<End>) -> GrowReport {
+        GrowReport {
+            id: self.order.id.clone(),
+            to: self.by,
+            zeroed,
+            total,
+            end,
+        }
+    }
+
+    fn stands(&self, known: &Operated) -> GrowReport {
+        let operation = &known.operation;
+        self.report((operation.zeroed, known.total), operation.end().cloned())
+    }
+
+    fn ended(&self, end: End) -> GrowReport {
+        self.report((Bytes(0), Bytes(0)), Some(end))
+    }
+
+    fn failed(&self, refusal: &Refusal) -> GrowReport {
+        self.ended(End::Failed {
+            code: refusal.code.to_string(),
+            message: refusal.message.clone(),
+        })
+    }
+}
+
 impl Operate {
     /// (Whoever is asked) Has the node that has the volume do it, and waits. `None`: this node does it.
     pub(super) fn has_it_done(
@@ -44,7 +73,6 @@ impl Operate {
         let (pool, id) = (operation.task.pool(), &operation.id);
         let holder = look.seen.as_ref();
         let holder = holder.and_then(|seen| who_is_told(&operation.task, seen));
-        let given = self.state.orders().given(pool, id);
         let (VolumeTask::Extend { size, .. }, Some(holder)) = (&operation.task, holder) else {
             // Detached, or its node is dead: what it has begun has this operation's mark.
             self.withdraw(pool, operation)?;
@@ -52,10 +80,9 @@ impl Operate {
         };
         let seen = look.sight.volume.as_ref();
         let is_done = seen.is_some_and(|seen| seen.size >= *size && seen.mark.is_none());
-        if is_done && given.is_none() {
+        if is_done && self.state.orders().heard(pool, id).is_none() {
             return Ok(None);
         }
-        let now = self.ports.clock.monotonic();
         let order = GrowOrder {
             id: id.clone(),
             volume: holder.attachment.volume,
@@ -63,70 +90,86 @@ impl Operate {
             to: holder.host_id,
             back: matches!(operation.course, Course::Back(_)),
         };
+        let now = self.ports.clock.monotonic();
         if self.state.orders().give(pool, order, now) {
             self.state.write_slot(pool)?;
         }
-        let since = given.map_or(now, |given| given.since);
         let said = self.observer.correspondence(pool)?;
-        let Some(report) = report_of(&said, holder, operation) else {
-            return self
-                .unanswered(operation, holder, now.saturating_sub(since))
-                .map(Some);
-        };
+        match report_of(&said, holder, operation) {
+            Some(report) => self.told_how(operation, holder, &report, is_done),
+            None => self.unanswered(operation, holder),
+        }
+        .map(Some)
+    }
+
+    fn told_how(
+        &self,
+        operation: &VolumeOperation,
+        holder: &ForeignAttachment,
+        report: &GrowReport,
+        is_done: bool,
+    ) -> Result<Went, StepError> {
+        let (pool, id, node) = (
+            operation.task.pool(),
+            &operation.id,
+            &holder.attachment.node,
+        );
+        self.state
+            .orders()
+            .hear(pool, id, self.ports.clock.monotonic());
         if let Some(known) = self.state.operations().get_mut(id) {
             known.total = known.total.max(report.total);
         }
-        match &report.end {
-            None => {
+        let end = match (&report.end, &operation.course) {
+            (None, _) => {
                 let zeroed = match report.total {
                     Bytes(0) => String::new(),
                     total => format!(": {} of {total} zeroed", report.zeroed),
                 };
-                let node = &holder.attachment.node;
-                let what = format!("node {node}, where it is attached, grows it{zeroed}");
-                self.state.operations().waits(id, what, now + LOOK_AGAIN);
-                Ok(Some(Went::Out))
+                return Ok(self.waits(
+                    id,
+                    format!("node {node}, where it is attached, grows it{zeroed}"),
+                ));
             }
-            Some(end) => self.has_ended(operation, holder, end, is_done).map(Some),
-        }
-    }
-
-    fn has_ended(
-        &self,
-        operation: &VolumeOperation,
-        holder: &ForeignAttachment,
-        end: &End,
-        is_done: bool,
-    ) -> Result<Went, StepError> {
-        self.withdraw(operation.task.pool(), operation)?;
-        match end {
             // Whoever says so is believed when it is seen.
-            End::Done if is_done => self.end(operation, End::Done),
-            End::Done => Ok(Went::On),
-            End::Cancelled => self.end(operation, End::Cancelled),
-            End::Failed { code, message } => {
-                let (code, node) = (code.clone(), &holder.attachment.node);
-                let message = format!("on node {node}, where it is attached: {message}");
-                self.end(operation, End::Failed { code, message })
+            (Some(End::Done), _) if !is_done => {
+                return Ok(self.waits(
+                    id,
+                    format!("node {node} has grown it, and the pool does not show it yet"),
+                ));
             }
-        }
+            (Some(End::Done), _) => End::Done,
+            (Some(End::Cancelled | End::Failed { .. }), Course::Back(end)) => end.clone(),
+            (Some(End::Cancelled), _) => End::Cancelled,
+            (Some(End::Failed { code, message }), _) => End::Failed {
+                code: code.clone(),
+                message: format!("on node {node}, where it is attached: {message}"),
+            },
+        };
+        self.withdraw(pool, operation)?;
+        self.end(operation, end)
     }
 
-    /// Nothing was heard for so long.
+    /// Its slot tells nothing of the order: it has not begun, or its daemon has just been started again.
     fn unanswered(
         &self,
         operation: &VolumeOperation,
         holder: &ForeignAttachment,
-        waited: Duration,
     ) -> Result<Went, StepError> {
-        let node = &holder.attachment.node;
-        if waited < ANSWERED_WITHIN {
-            let what = format!("node {node}, where it is attached, is to grow it");
-            let until = self.ports.clock.monotonic() + LOOK_AGAIN;
-            self.state.operations().waits(&operation.id, what, until);
-            return Ok(Went::Out);
+        let (pool, id, node) = (
+            operation.task.pool(),
+            &operation.id,
+            &holder.attachment.node,
+        );
+        let now = self.ports.clock.monotonic();
+        let heard = self.state.orders().heard(pool, id).unwrap_or(now);
+        if now.saturating_sub(heard) < ANSWERED_WITHIN {
+            return Ok(self.waits(
+                id,
+                format!("node {node}, where it is attached, is to grow it"),
+            ));
         }
-        self.withdraw(operation.task.pool(), operation)?;
+        self.withdraw(pool, operation)?;
         let end = match (&operation.course, &operation.volume) {
             (Course::Back(end), _) => end.clone(),
             (_, Some(volume)) => {
@@ -139,6 +182,12 @@ impl Operate {
             (_, None) => End::Cancelled,
         };
         self.end(operation, end)
+    }
+
+    fn waits(&self, id: &OperationId, what: String) -> Went {
+        let until = self.ports.clock.monotonic() + LOOK_AGAIN;
+        self.state.operations().waits(id, what, until);
+        Went::Out
     }
 
     fn withdraw(&self, pool: &PoolName, operation: &VolumeOperation) -> Result<(), StepError> {
@@ -170,108 +219,77 @@ impl Operate {
 
     /// `None`: not yet.
     fn obey(&self, pool: &PoolName, told: &Told) -> Option<GrowReport> {
-        let order = &told.order;
-        let ended = |end| GrowReport {
-            id: order.id.clone(),
-            to: told.by,
-            zeroed: Bytes(0),
-            total: Bytes(0),
-            end: Some(end),
-        };
-        let failed = |code: &str, message: String| {
-            let code = code.to_owned();
-            ended(End::Failed { code, message })
-        };
-        if let Some(known) = self.operation(&order.id) {
-            if !is_same(&known.operation, order) {
-                let differs = Refusal::operation_differs(&order.id, &known.operation.task);
-                return Some(failed(differs.code.as_str(), differs.message));
-            }
-            if order.back && known.operation.end().is_none() {
-                let request = RequestId(Uuid::new_v4());
-                if let Err(error) = self.cancel(request, &order.id) {
-                    tracing::debug!(%error, id = %order.id, "taken back too late");
-                }
-            }
-            return Some(GrowReport {
-                zeroed: known.operation.zeroed,
-                total: known.total,
-                ..match known.operation.end() {
-                    Some(end) => ended(end.clone()),
-                    None => GrowReport {
-                        end: None,
-                        ..ended(End::Done)
-                    },
-                }
-            });
+        if let Some(known) = self.operation(&told.order.id) {
+            return Some(self.report_known(told, &known));
         }
         // What was said once of it stays so while it stands: whoever gave it may have acted on that.
-        let reported = self.state.orders();
-        let reported = reported.reported(pool, told.by, &order.id).cloned();
+        let reported = self.state.orders().reported(pool, told.by, &told.order.id);
         if reported.is_some() {
             return reported;
         }
-        if order.back {
-            return Some(ended(End::Cancelled));
+        if told.order.back {
+            return Some(told.ended(End::Cancelled));
         }
         match self.begin_told(pool, told) {
-            Ok(()) => self.obey_again(told),
-            Err(ControlError::Refused { refusal, .. }) => {
-                Some(failed(refusal.code.as_str(), refusal.message))
+            Ok(begun) => begun.map(|begun| told.stands(&begun)),
+            Err(ControlError::Refused { refusal, .. }) => Some(told.failed(&refusal)),
+            Err(ControlError::NotFound(message)) => {
+                let code = "not-found".to_owned();
+                Some(told.ended(End::Failed { code, message }))
             }
-            Err(ControlError::NotFound(message)) => Some(failed("not-found", message)),
             // It may pass: the next look tries again, and whoever waits has a limit.
             Err(error) => {
-                tracing::debug!(%error, id = %order.id, "an order is not begun yet");
+                tracing::debug!(%error, id = %told.order.id, "an order is not begun yet");
                 None
             }
         }
     }
 
-    /// What was begun a moment ago.
-    fn obey_again(&self, told: &Told) -> Option<GrowReport> {
-        let known = self.operation(&told.order.id)?;
-        Some(GrowReport {
-            id: told.order.id.clone(),
-            to: told.by,
-            zeroed: known.operation.zeroed,
-            total: known.total,
-            end: known.operation.end().cloned(),
-        })
+    fn report_known(&self, told: &Told, known: &Operated) -> GrowReport {
+        let order = &told.order;
+        if !is_same(&known.operation, order) {
+            return told.failed(&Refusal::operation_differs(
+                &order.id,
+                &known.operation.task,
+            ));
+        }
+        if order.back && known.operation.end().is_none() {
+            let request = RequestId(Uuid::new_v4());
+            if let Err(error) = self.cancel(request, &order.id) {
+                tracing::debug!(%error, id = %order.id, "taken back too late");
+            }
+        }
+        told.stands(known)
     }
 
-    fn begin_told(&self, pool: &PoolName, told: &Told) -> Result<(), ControlError> {
-        let order = &told.order;
-        let missing = || {
-            ControlError::NotFound(format!(
-                "the volume {} is not attached on this node",
-                order.volume.lv
-            ))
-        };
-        let name = {
-            let table = self.state.attachment_table();
-            let mut attached = table.of_volume(order.volume);
-            attached.next().ok_or_else(missing)?.volume.name.clone()
-        };
-        let now = self.ports.volumes.validated_pool(pool);
-        let now = now.ok().and_then(|info| {
-            let found = info.volume(order.volume)?;
-            Some(found.volume.name.clone())
-        });
-        tracing::info!(id = %order.id, by = %told.node, "a volume is to grow here");
+    fn begin_told(&self, pool: &PoolName, told: &Told) -> Result<Option<Operated>, ControlError> {
+        let (order, request) = (&told.order, RequestId(Uuid::new_v4()));
+        let attached = self
+            .state
+            .attachment_table()
+            .of_volume(order.volume)
+            .count()
+            > 0;
+        let looked = self.ports.volumes.validated_pool(pool);
+        let info = looked.map_err(|error| storage(request, "looking at what is to grow", error))?;
+        let found = info.volume(order.volume).filter(|_| attached);
+        let found = found.ok_or_else(|| {
+            let lv = order.volume.lv;
+            ControlError::NotFound(format!("the volume {lv} is not attached on this node"))
+        })?;
+        tracing::info!(id = %order.id, by = %told.node, volume = %found.volume, "a volume is to grow here");
         let asked = OperationRequest {
-            request: RequestId(Uuid::new_v4()),
+            request,
             uid: 0,
             id: order.id.clone(),
             task: VolumeTask::Extend {
                 pool: pool.clone(),
-                // The name it has now, where it can be read.
-                name: now.unwrap_or(name),
+                name: found.volume.name.clone(),
                 size: order.size,
             },
             dry_run: false,
         };
-        self.ask(&asked).map(drop)
+        self.ask(&asked).map(|asked| asked.operation)
     }
 }
 

@@ -5,15 +5,6 @@ use std::time::Duration;
 
 use volward_model::{GrowOrder, GrowReport, OperationId, PoolName};
 
-/// An order that stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Given {
-    /// The order.
-    pub order: GrowOrder,
-    /// Since when, on the monotonic clock.
-    pub since: Duration,
-}
-
 /// Orders and reports of this node, by pool.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
@@ -21,24 +12,37 @@ pub(crate) struct Orders {
     reports: BTreeMap<PoolName, Vec<GrowReport>>,
 }
 
+/// An order that stands.
+#[derive(Debug)]
+struct Given {
+    order: GrowOrder,
+    /// When it was given as it is, or its node last told of it, on the monotonic clock.
+    heard: Duration,
+}
+
 impl Orders {
     /// Gives an order, or changes the one that stands; whether others are to be shown something new.
     pub(crate) fn give(&mut self, pool: &PoolName, order: GrowOrder, now: Duration) -> bool {
         let key = (pool.clone(), order.id.clone());
-        if self
-            .given
-            .get(&key)
-            .is_some_and(|given| given.order == order)
-        {
+        let stands = self.given.get(&key);
+        if stands.is_some_and(|given| given.order == order) {
             return false;
         }
-        self.given.insert(key, Given { order, since: now });
+        self.given.insert(key, Given { order, heard: now });
         true
     }
 
-    /// The order of that id.
-    pub(crate) fn given(&self, pool: &PoolName, id: &OperationId) -> Option<Given> {
-        self.given.get(&(pool.clone(), id.clone())).cloned()
+    /// The node that it was given to tells of the order of that id.
+    pub(crate) fn hear(&mut self, pool: &PoolName, id: &OperationId, now: Duration) {
+        if let Some(given) = self.given.get_mut(&(pool.clone(), id.clone())) {
+            given.heard = now;
+        }
+    }
+
+    /// When the order of that id was given, or its node last told of it; `None` if it does not stand.
+    pub(crate) fn heard(&self, pool: &PoolName, id: &OperationId) -> Option<Duration> {
+        let given = self.given.get(&(pool.clone(), id.clone()));
+        given.map(|given| given.heard)
     }
 
     /// It stands no longer; whether it did.
@@ -65,9 +69,10 @@ impl Orders {
         pool: &PoolName,
         to: u64,
         id: &OperationId,
-    ) -> Option<&GrowReport> {
+    ) -> Option<GrowReport> {
         let mut reports = self.reports.get(pool)?.iter();
-        reports.find(|report| report.to == to && report.id == *id)
+        let found = reports.find(|report| report.to == to && report.id == *id);
+        found.cloned()
     }
 
     /// Whether anything is reported in a pool.

@@ -248,3 +248,82 @@ fn a_daemon_that_restarts_meanwhile_goes_on() {
         assert_eq!(length(&other, &a), SIZE);
     });
 }
+
+/// It has told of it for longer than it is waited for; then its daemon is started again, and its slot is empty for a
+/// moment.
+#[test]
+fn how_long_a_node_is_waited_for_counts_from_when_it_told_last() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        begin(&lab, &daemon, "e1");
+        for _ in 0..8 {
+            other.kernel.fail_on("zero-range", failure());
+        }
+        rounds(&lab, &[&daemon, &other], 45);
+        other.kill();
+        let other = lab.start("n2");
+        lab.cluster.clock().sleep(Duration::from_secs(2));
+        rounds(&lab, &[&daemon], 5);
+        let waits = daemon.node.operation(&"e1".parse().unwrap()).unwrap();
+        assert!(waits.operation.end().is_none(), "{waits:?}");
+        rounds(&lab, &[&daemon, &other], 200);
+        assert_eq!(end(&daemon, "e1"), End::Done);
+        assert_eq!(length(&other, &a), SIZE);
+    });
+}
+
+/// A pool whose disks hang while an order is begun keeps no slot from being written.
+#[test]
+fn nothing_is_kept_locked_while_an_order_is_begun() {
+    let (lab, daemon) = lab();
+    let (_, other) = apart(&lab);
+    begin(&lab, &daemon, "e1");
+    daemon.tasks.run_all();
+    let (node, pool) = (std::sync::Arc::clone(&other.node), lab.pool.clone());
+    let (say, said) = std::sync::mpsc::channel();
+    let once = std::sync::Mutex::new(Some(say));
+    lab.cluster.set_pace(move |kernel, call| {
+        if kernel.name().as_str() != "n2" || call != "watchdog-armed" {
+            return;
+        }
+        let Some(say) = once.lock().unwrap().take() else {
+            return;
+        };
+        let (node, pool) = (std::sync::Arc::clone(&node), pool.clone());
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(node.open_registry(&pool).is_ok()));
+        say.send(ended.recv_timeout(Duration::from_secs(5)))
+            .unwrap();
+    });
+    other.node.follow_migrations();
+    other.tasks.run_all();
+    assert_eq!(
+        said.try_recv().unwrap(),
+        Ok(true),
+        "the slot was not written meanwhile"
+    );
+}
+
+/// What is taken back for a reason of this node's own ends with that.
+#[test]
+fn what_fails_here_ends_with_the_reason_here() {
+    in_each_style(|lab, daemon| {
+        let (_, other) = apart(&lab);
+        begin(&lab, &daemon, "e1");
+        daemon.tasks.run_all();
+        for _ in 0..3 {
+            daemon.kernel.fail_on("members", failure());
+        }
+        for _ in 0..3 {
+            try_again(&lab, &daemon);
+        }
+        rounds(&lab, &[&daemon, &other], 6);
+        assert_eq!(code(&end(&daemon, "e1")), "storage");
+        assert!(
+            other
+                .node
+                .operation(&"e1".parse().unwrap())
+                .is_none_or(|known| { known.operation.end() == Some(&End::Cancelled) })
+        );
+    });
+}
