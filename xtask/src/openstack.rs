@@ -105,14 +105,14 @@ impl Tools {
     /// By uv, which fetches side by side; by pip where uv cannot: it does not read pip's configuration, which may
     /// name another index.
     fn install_all(&self, wanted: &Path) -> Result<()> {
-        run(self.pip().args(["install", UV]))?;
         let mut uv = Command::new(&self.python);
         uv.args(["-m", "uv", "pip", "install", "--quiet", "--no-cache"])
-            .args(["--python"])
+            .arg("--python")
             .arg(&self.python)
             .arg("--requirement")
             .arg(wanted);
-        let Err(error) = run(&mut uv) else {
+        let fetched = run(self.pip().args(["install", UV])).and_then(|()| run(&mut uv));
+        let Err(error) = fetched else {
             return Ok(());
         };
         eprintln!("openstack: uv fetches nothing here, pip does ({error:#})");

@@ -3,31 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use volward_model::LvmUuid;
 use volward_ports::{Applied, PortError, PortResult, Unmet};
 
-use super::{
-    DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, REPORT_DEADLINE, config, report, seen,
-};
-
-#[derive(Deserialize)]
-struct Reports {
-    report: Vec<Report>,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    #[serde(default)]
-    pv: Vec<Pv>,
-}
-
-#[derive(Deserialize)]
-struct Pv {
-    pv_uuid: String,
-    pv_name: String,
-    vg_name: String,
-}
+use super::pvs::Pv;
+use super::{DEVICES_FOLDER, LEASE_DEADLINE, Lvm, PoolSettings, config, seen};
 
 impl Lvm {
     /// Makes the pool's devices file from the physical volumes LVM finds for it by its own
@@ -100,8 +80,10 @@ impl Lvm {
     /// Takes the entries of disks that are none of the pool's out of its devices file. One that LVM keeps, because
     /// something else is active on that disk by now, is no reason to fail: `doctor` names it.
     fn drop_stale(&self, pool: &PoolSettings, file: &str, pvs: &[Pv]) -> PortResult<Applied> {
-        let ids = pvs.iter().map(|pv| report::id("pv_uuid", &pv.pv_uuid));
-        let ids = ids.collect::<PortResult<Vec<LvmUuid>>>()?;
+        let ids = pvs
+            .iter()
+            .map(Pv::id)
+            .collect::<PortResult<Vec<LvmUuid>>>()?;
         let Ok(text) = self.devices_file(file).1 else {
             return Ok(Applied::Identity);
         };
@@ -138,24 +120,15 @@ impl Lvm {
 
     /// The pool's physical volumes, as a devices file (or LVM's own choice) shows them.
     fn listed(&self, pool: &PoolSettings, file: Option<&str>) -> PortResult<Vec<Pv>> {
-        let mut line = vec!["pvs", "--reportformat", "json"];
-        line.extend(["-o", "pv_uuid,pv_name,vg_name"]);
-        line.extend(["--config", config(pool.kind)]);
-        line.extend(file.into_iter().flat_map(|file| ["--devicesfile", file]));
-        let line = line.into_iter().map(str::to_owned).collect();
-        let output = self.lvm(pool.name.as_str(), REPORT_DEADLINE, line)?;
-        let reports: Reports =
-            serde_json::from_slice(&output.stdout).map_err(|error| PortError::Unreadable {
-                what: "LVM's report of physical volumes".to_owned(),
-                reason: error.to_string(),
-            })?;
-        let all = reports.report.into_iter().flat_map(|report| report.pv);
+        let mut options = vec!["--config", config(pool.kind)];
+        options.extend(file.into_iter().flat_map(|file| ["--devicesfile", file]));
+        let all = self.pvs(pool.name.as_str(), &options)?.into_iter();
         Ok(all.filter(|pv| pv.vg_name == pool.name.as_str()).collect())
     }
 }
 
-/// Of those that are there: a missing physical volume has no device, and LVM calls it `[unknown]`.
+/// Of those that are there.
 fn devices(pvs: &[Pv]) -> Vec<&str> {
-    let names = pvs.iter().map(|pv| pv.pv_name.as_str());
-    names.filter(|name| name.starts_with('/')).collect()
+    let there = pvs.iter().filter(|pv| pv.is_there());
+    there.map(|pv| pv.pv_name.as_str()).collect()
 }

@@ -62,11 +62,6 @@ pub fn listed(list: &[String], pool: &PoolName) -> Listed {
 }
 
 #[derive(Deserialize)]
-struct Reports {
-    report: Vec<Report>,
-}
-
-#[derive(Deserialize)]
 struct Report {
     #[serde(default)]
     vg: Vec<Vg>,
@@ -171,7 +166,7 @@ impl Lvm {
         line.extend(devices);
         let line = line.into_iter().map(str::to_owned).collect();
         let output = self.lvm(lane, REPORT_DEADLINE, line)?;
-        let reports: Reports = report::json(&output.stdout)?;
+        let reports: report::Reports<Report> = report::json(&output.stdout)?;
         let groups = reports.report.into_iter().flat_map(|report| report.vg);
         groups
             .map(|vg| {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use volward_model::{Bytes, Carried, LvmUuid, PhysicalVolume, PoolName};
 use volward_ports::{PortError, PortResult};
 
-use super::report::{id, json, number};
+use super::report::{Reports, id, json, number};
 use super::{Lvm, REPORT_DEADLINE};
 
 /// The fields of [`Report`]; the parts that are not wanted cannot be left out, so they are kept short.
@@ -36,11 +36,6 @@ const ARGS: [&str; 25] = [
     "-o",
     "pv_uuid,pvseg_start,pvseg_size,lv_uuid,lv_name",
 ];
-
-#[derive(Deserialize)]
-struct Reports {
-    report: Vec<Report>,
-}
 
 #[derive(Deserialize)]
 struct Report {
@@ -92,7 +87,7 @@ impl Lvm {
 }
 
 fn read(pool: &PoolName, text: &[u8]) -> PortResult<Vec<PhysicalVolume>> {
-    let reports: Reports = json(text)?;
+    let reports: Reports<Report> = json(text)?;
     let is_it = |report: &Report| report.vg.iter().any(|vg| vg.vg_name == pool.as_str());
     let report = reports.report.into_iter().find(is_it);
     let report = report.ok_or_else(|| PortError::Missing {

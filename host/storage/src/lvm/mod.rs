@@ -17,6 +17,7 @@ mod look;
 mod mark;
 mod memory;
 mod operate;
+mod pvs;
 mod report;
 mod seen;
 mod zeroing;

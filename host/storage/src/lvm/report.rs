@@ -36,9 +36,10 @@ pub(super) const ARGS: [&str; 25] = [
     "pv_uuid",
 ];
 
+/// What `--reportformat json` prints: a report for each volume group, or one of all.
 #[derive(Deserialize)]
-struct Reports {
-    report: Vec<Report>,
+pub(super) struct Reports<T> {
+    pub(super) report: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -90,11 +91,6 @@ struct Pv {
 }
 
 #[derive(Deserialize)]
-struct Names {
-    report: Vec<NamesReport>,
-}
-
-#[derive(Deserialize)]
 struct NamesReport {
     #[serde(default)]
     vg: Vec<VgName>,
@@ -131,7 +127,7 @@ where
 
 /// The names in a report of VG names.
 pub(super) fn vg_names(text: &[u8]) -> PortResult<Vec<String>> {
-    let names: Names = json(text)?;
+    let names: Reports<NamesReport> = json(text)?;
     let all = names.report.into_iter().flat_map(|report| report.vg);
     Ok(all.map(|vg| vg.vg_name).collect())
 }
@@ -149,7 +145,7 @@ pub(super) struct Reported {
 
 /// The pool in the answer to [`ARGS`].
 pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
-    let reports: Reports = json(text)?;
+    let reports: Reports<Report> = json(text)?;
     let found = reports.report.into_iter().find_map(|mut report| {
         let index = report
             .vg

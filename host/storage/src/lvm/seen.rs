@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
 use volward_model::{LvmUuid, PhysicalVolume, PoolName};
 use volward_ports::{PortError, PortResult};
 
-use super::{Lvm, PoolKind, REPORT_DEADLINE, config, mark, report};
+use super::pvs::{Pv, is_device};
+use super::{Lvm, PoolKind, config, mark};
 
 /// A commit of another node writes disk after disk: metadata that still differ after this do not by chance.
 const COMMIT: Duration = Duration::from_millis(500);
@@ -88,28 +88,6 @@ pub(super) fn stale(entries: Vec<DeviceEntry>, pool: &[LvmUuid]) -> Vec<DeviceEn
     entries.into_iter().filter(is_stale).collect()
 }
 
-#[derive(Deserialize)]
-struct Reports {
-    report: Vec<Report>,
-}
-
-#[derive(Deserialize)]
-struct Report {
-    #[serde(default)]
-    pv: Vec<Pv>,
-}
-
-#[derive(Deserialize)]
-struct Pv {
-    pv_uuid: String,
-    pv_name: String,
-}
-
-/// Whether LVM names a device, and not `[unknown]`.
-fn is_device(path: &str) -> bool {
-    path.starts_with('/')
-}
-
 /// Why each disk that a pool misses is missing; `everywhere`: what LVM finds on all devices of the node.
 fn missing(disks: &[PhysicalVolume], everywhere: &[(LvmUuid, String)]) -> Vec<MissingDisk> {
     let missing = disks.iter().filter(|disk| disk.missing);
@@ -180,16 +158,9 @@ impl Lvm {
     /// The physical volumes that LVM finds on all devices it looks at by itself, with their paths.
     fn disks_of_the_node(&self, lane: &str) -> PortResult<Vec<(LvmUuid, String)>> {
         // Read without lvmlockd: it may be what is missing.
-        let mut line = vec!["pvs", "--reportformat", "json", "--shared"];
-        line.extend(["-o", "pv_uuid,pv_name"]);
-        line.extend(["--config", config(PoolKind::Local)]);
-        let line = line.into_iter().map(str::to_owned).collect();
-        let output = self.lvm(lane, REPORT_DEADLINE, line)?;
-        let reports: Reports = report::json(&output.stdout)?;
-        let all = reports.report.into_iter().flat_map(|report| report.pv);
-        all.filter(|pv| is_device(&pv.pv_name))
-            .map(|pv| Ok((report::id("pv_uuid", &pv.pv_uuid)?, pv.pv_name)))
-            .collect()
+        let options = ["--shared", "--config", config(PoolKind::Local)];
+        let all = self.pvs(lane, &options)?.into_iter().filter(Pv::is_there);
+        all.map(|pv| Ok((pv.id()?, pv.pv_name))).collect()
     }
 }
 
