@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use volward_api::model::{InstanceId, NodeName, PoolName, Purpose, RequestId, VolumeName};
+use volward_api::model::{InstanceId, PoolName, Purpose, RequestId, VolumeName};
 use volward_api::{DiskRequest, Said, Words};
 
 use crate::audit::AuditCommand;
@@ -15,6 +15,7 @@ use crate::disk;
 use crate::exit;
 use crate::operations::{CopyArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
 use crate::plug::{PlugArgs, UnplugArgs};
+use crate::setup::{self, SetupArgs};
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
 #[derive(Debug, Parser)]
@@ -110,7 +111,7 @@ pub(crate) enum Command {
     /// The daemon in a few lines
     Status,
     /// Set this node up for Volward: sanlock, its watchdog, LVM, lvmlockd, and the configuration
-    #[command(after_help = SETUP_HELP)]
+    #[command(after_help = setup::HELP)]
     Setup(SetupArgs),
     /// Print completions for a shell
     Completions {
@@ -268,37 +269,6 @@ const RELEASE_HELP: &str = "\
 systemd runs it when the node goes down, after the guests have ended (volward-release.service).
 Not while guests start: what they are about to open is nobody's yet. Write-backs are taken up
 again when volwardd is started. It fails when something is left, and names it.";
-
-const SETUP_HELP: &str = "\
-Each change is shown before it is written, and what a file said before is kept beside it as
-FILE.before-volward. What is set already stays, by whoever it was set; two settings that cannot
-both be meant end it before anything is written. It starts nothing and makes no volume group: it
-prints the commands for that.";
-
-#[derive(Debug, Args)]
-pub(crate) struct SetupArgs {
-    /// Only show what would be changed
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// The node's name, for sanlock and Volward [default: the one they have, else the host name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<NodeName>,
-    /// sanlock's number of this node, 1 to 512, another one on each [default: the one LVM has]
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) host_id: Option<u16>,
-    /// A volume group on the LUN; may be given several times
-    #[arg(long = "pool", value_name = "VG")]
-    pub(crate) pools: Vec<PoolName>,
-    /// The volume group on this node's own disks, for local copies
-    #[arg(long, value_name = "VG")]
-    pub(crate) local_pool: Option<PoolName>,
-    /// The watchdog's kernel module [default: softdog where the machine has no watchdog]
-    #[arg(long, value_name = "MODULE")]
-    pub(crate) watchdog: Option<String>,
-    /// The folder in which the node's files are: of an image, for example
-    #[arg(long, value_name = "FOLDER", default_value = "/")]
-    pub(crate) root: PathBuf,
-}
 
 #[derive(Debug, Args)]
 pub(crate) struct DetachArgs {

@@ -1,13 +1,47 @@
 //! `volward setup`: the node's own files, shown and written. The one command that asks no daemon.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
+use clap::Args;
 use serde_json::json;
+use volward_api::model::{NodeName, PoolName};
 use volward_folder::Folder;
 use volward_setup::{Plan, Wanted, Written, look, plan, write};
 
-use crate::args::SetupArgs;
 use crate::exit::Exit;
 use crate::output::{complain, print};
+
+pub(crate) const HELP: &str = "\
+Each change is shown before it is written, and what a file said before is kept beside it as
+FILE.before-volward. What is set already stays, by whoever it was set; two settings that cannot
+both be meant end it before anything is written. It starts nothing and makes no volume group: it
+prints the commands for that.";
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// Only show what would be changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The node's name, for sanlock and Volward [default: the one they have, else the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<NodeName>,
+    /// sanlock's number of this node, 1 to 512, another one on each [default: the one LVM has]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) host_id: Option<u16>,
+    /// A volume group on the LUN; may be given several times
+    #[arg(long = "pool", value_name = "VG")]
+    pub(crate) pools: Vec<PoolName>,
+    /// The volume group on this node's own disks, for local copies
+    #[arg(long, value_name = "VG")]
+    pub(crate) local_pool: Option<PoolName>,
+    /// The watchdog's kernel module [default: softdog where the machine has no watchdog]
+    #[arg(long, value_name = "MODULE")]
+    pub(crate) watchdog: Option<String>,
+    /// The folder in which the node's files are: of an image, for example
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    pub(crate) root: PathBuf,
+}
 
 /// Shows what is to be changed, and writes it unless it is only to be shown.
 pub(crate) fn run(json: bool, args: SetupArgs) -> anyhow::Result<Exit> {

@@ -194,6 +194,12 @@ pub(super) fn query_value(text: &str) -> String {
     out
 }
 
+/// The beginning of a body that was not understood.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(body).chars().take(120).collect();
+    format!("{text:?}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -375,7 +375,7 @@ impl Client {
             Err(_) => Err(self.unusable(format!(
                 "{method} {target}: status {}: {}",
                 response.status,
-                excerpt(&response.body)
+                http::excerpt(&response.body)
             ))),
         }
     }
@@ -392,10 +392,4 @@ impl Client {
             reason,
         }
     }
-}
-
-/// The beginning of a body that was not understood.
-fn excerpt(body: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(body).chars().take(120).collect();
-    format!("{text:?}")
 }

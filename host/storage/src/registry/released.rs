@@ -15,10 +15,10 @@ use super::store::Store;
 use super::store::tests::{Lun, good, slot};
 use crate::buffer::BLOCK;
 
+mod messages;
+
 const FIRST: &str = include_str!("../../../../tests/compat/registry/0.1.0.hex");
 const SECOND: &str = include_str!("../../../../tests/compat/registry/layout-2.hex");
-const MESSAGES: &str = include_str!("../../../../tests/compat/registry/layout-2-messages.hex");
-const ORDERS: &str = include_str!("../../../../tests/compat/registry/layout-2-orders.hex");
 
 /// A fixture, with room behind it as LVM gives when the LV is grown.
 fn fixture(text: &str, grown: Bytes) -> Lun {
@@ -135,127 +135,6 @@ fn a_registry_of_0_1_0_is_read() {
 #[test]
 fn a_registry_of_layout_2_is_read() {
     check_fixture(&fixture(SECOND, Bytes(0)));
-}
-
-/// Node 2 asks node 1 for what its guest has, and node 1 has shared one volume and not the other.
-fn speaking() -> [Slot; 2] {
-    use Access::ReadWrite;
-    use AttachmentState::{Attached, Intent};
-    use Sharing::Exclusive;
-    let nonce = |n| MigrationNonce(uuid::Uuid::from_u128(n));
-    let (root, data) = (
-        attachment(1, "a", 1, (Exclusive, ReadWrite, Attached)),
-        attachment(1, "b", 1, (Exclusive, ReadWrite, Attached)),
-    );
-    let intents = ["a", "b"].map(|lv| attachment(2, lv, 1, (Exclusive, ReadWrite, Intent)));
-    let call = |of: &Attachment, n| MigrationCall {
-        volume: of.volume,
-        instance: of.instance,
-        nonce: nonce(n),
-        source: 1,
-    };
-    let answer = |of: &Attachment, n, verdict| MigrationAnswer {
-        volume: of.volume,
-        instance: of.instance,
-        nonce: nonce(n),
-        to: 2,
-        generation: 8,
-        verdict,
-    };
-    let refused = MigrationVerdict::Refused {
-        code: "migration-copy".to_owned(),
-        reason: "it has a copy".to_owned(),
-    };
-    let calls = vec![call(&root, 21), call(&data, 22)];
-    let answers = vec![
-        answer(&root, 21, MigrationVerdict::Shared),
-        answer(&data, 22, refused),
-    ];
-    let mut source = of(1, 1, vec![root, data], vec![]);
-    source.messages.answers = answers;
-    let mut destination = of(2, 1, intents.to_vec(), vec![]);
-    destination.messages.calls = calls;
-    [source, destination]
-}
-
-#[test]
-fn messages_of_a_migration_are_read() {
-    let lun = fixture(MESSAGES, Bytes(0));
-    let [source, destination] = speaking();
-    assert_eq!(lun.reading(1), good(source, false));
-    assert_eq!(lun.reading(2), good(destination, false));
-}
-
-/// Node 2 has node 1 grow one volume, and has taken that back of another one.
-fn ordering() -> [Slot; 2] {
-    use Access::ReadWrite;
-    use AttachmentState::Attached;
-    use Sharing::Exclusive;
-    let root = attachment(1, "a", 1, (Exclusive, ReadWrite, Attached));
-    let data = attachment(1, "b", 1, (Exclusive, ReadWrite, Attached));
-    let order = |of: &Attachment, n: u64, back| GrowOrder {
-        id: format!("cinder:{n}").parse().unwrap(),
-        volume: of.volume,
-        size: Bytes::mib(n),
-        to: 1,
-        back,
-    };
-    let report = |n: u64, end| GrowReport {
-        id: format!("cinder:{n}").parse().unwrap(),
-        to: 2,
-        zeroed: Bytes::mib(1),
-        total: Bytes::mib(n),
-        end,
-    };
-    let failed = End::Failed {
-        code: "held-here".to_owned(),
-        message: "it is given as the LV itself".to_owned(),
-    };
-    let orders = vec![order(&root, 21, false), order(&data, 22, true)];
-    let mut holder = of(1, 1, vec![root, data], vec![]);
-    holder.messages.reports = vec![
-        report(21, None),
-        report(22, Some(End::Cancelled)),
-        report(23, Some(End::Done)),
-        report(24, Some(failed)),
-    ];
-    let mut other = of(2, 1, vec![], vec![]);
-    other.messages.orders = orders;
-    [holder, other]
-}
-
-#[test]
-fn orders_and_reports_are_read() {
-    let lun = fixture(ORDERS, Bytes(0));
-    let [holder, other] = ordering();
-    assert_eq!(lun.reading(1), good(holder, false));
-    assert_eq!(lun.reading(2), good(other, false));
-}
-
-/// As the next but one, of `layout-2-orders.hex`.
-#[test]
-#[ignore = "writes the file it names"]
-fn the_fixture_of_orders() {
-    let lun = Lun::empty(Bytes::mib(4));
-    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
-    for slot in ordering() {
-        lun.store().write(&slot).unwrap();
-    }
-    let title = "# A registry of layout 2 with orders; see README.md.\n";
-    write_down(&lun, title, "layout-2-orders.hex");
-}
-
-/// As the next, of `layout-2-messages.hex`.
-#[test]
-#[ignore = "writes the file it names"]
-fn the_fixture_of_messages() {
-    let lun = Lun::empty(Bytes::mib(4));
-    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
-    for slot in speaking() {
-        lun.store().write(&slot).unwrap();
-    }
-    let title = "# A registry of layout 2 with messages; see README.md.\n";
-    write_down(&lun, title, "layout-2-messages.hex");
 }
 
 /// Makes the fixture of layout 2 anew, to be looked at: `cargo test -p volward-storage --lib
