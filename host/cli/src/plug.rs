@@ -20,6 +20,8 @@ use crate::exit::Exit;
 use crate::output::answer;
 use crate::show;
 
+/// virsh wants the name of a file. Where there is no udev there is no /dev/stdin either.
+const STDIN: &str = "/proc/self/fd/0";
 /// Between two looks at whether the guest has let go.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -69,7 +71,7 @@ pub(crate) fn plug(client: &Client, json: bool, args: PlugArgs) -> anyhow::Resul
     let reply = client.attach(&request)?;
     let disk = reply.attached.first().context("the reply names no disk")?;
     let xml = element(disk, &args.target, &args.bus);
-    let plugged = guest.virsh("attach-device", &["/dev/stdin"], args.config, &xml);
+    let plugged = guest.virsh("attach-device", &[STDIN], args.config, &xml);
     if let Err(error) = plugged {
         // What the guest had before is not this command's to take.
         if disk.already {

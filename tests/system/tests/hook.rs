@@ -76,15 +76,25 @@ fn the_hook_does_its_part_whatever_runs_or_does_not() {
     let read = web.io(node, 0, "read -v 0 16").unwrap();
     assert!(read.contains("root....00000001"), "{read}");
 
-    // Hot-plug calls no hook: attach first; the guest's stop takes it along.
-    volward
-        .cli_ok(1, &format!("attach {} vg0/data", web.uuid))
+    // Hot-plug calls no hook: attached first, by the same command; the guest's stop takes it along.
+    let plug = |target: &str| {
+        let words = format!("volward plug web vg0/data {target}");
+        node.run_within(VIRSH, &words).unwrap()
+    };
+    let refused = plug("vda");
+    println!("{}", refused.stderr);
+    assert!(!refused.ok() && refused.stderr.contains("detached again"));
+    assert_eq!(sight(&volward, node), before);
+    let plugged = plug("vdb");
+    assert!(plugged.ok(), "{}", plugged.stderr);
+    let read = web.io(node, 1, "read -v 0 16").unwrap();
+    assert!(read.contains("data....00000001"), "{read}");
+    // There is no operating system in it that could let go of a disk: it keeps it.
+    let kept = node
+        .run_within(VIRSH, "volward unplug web vg0/data --wait 2")
         .unwrap();
-    let plug = format!(
-        "virsh attach-disk web {} vdb --sourcetype block --driver qemu --subdriver raw --cache none",
-        web.device("data")
-    );
-    node.run_ok_within(VIRSH, &plug).unwrap();
+    println!("{}", kept.stderr);
+    assert!(!kept.ok() && kept.stderr.contains("has not let go"));
     let read = web.io(node, 1, "read -v 0 16").unwrap();
     assert!(read.contains("data....00000001"), "{read}");
 

@@ -69,7 +69,9 @@ fn a_disk_is_attached_and_plugged_and_the_other_way_round() {
     assert!(xml.contains("<target dev='vdb' bus='virtio'/>"), "{xml}");
     let calls = fs::read_to_string(node.bin().join("calls")).unwrap();
     assert!(
-        calls.contains(&format!("attach-device {WEB1} /dev/stdin --live --config")),
+        calls.contains(&format!(
+            "attach-device {WEB1} /proc/self/fd/0 --live --config"
+        )),
         "{calls}"
     );
     let body = &node.seen()[0].body;
