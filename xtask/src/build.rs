@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
+use volward_system::{ClusterSpec, Lab, Progress};
 
 use crate::guests;
 use crate::sets::SETS;
@@ -16,6 +18,19 @@ pub(crate) fn all(root: &Path) -> Result<()> {
     let [daemon, _] = SETS;
     build(root, daemon)?;
     workbench(root)
+}
+
+/// The same, and nodes without Volward meanwhile: of these most is fetched and waited for.
+pub(crate) fn all_beside_nodes(root: &Path, spec: &ClusterSpec) -> Result<()> {
+    let lab = Lab::open()?;
+    eprintln!("programs are built, and nodes made meanwhile");
+    thread::scope(|scope| {
+        let nodes = scope.spawn(|| lab.prepare_nodes(spec, Progress::silent()));
+        let built = all(root);
+        // Why not is said by whoever needs them: he makes them then, and shows it.
+        drop(nodes.join());
+        built
+    })
 }
 
 /// All programs as they are packaged, into target/release; the policies are there.

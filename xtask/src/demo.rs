@@ -23,10 +23,10 @@ use stage::Stage;
 )]
 pub(crate) fn run(root: &Path) -> Result<()> {
     setup::run()?;
-    build::all(root)?;
+    let spec = ClusterSpec::default();
+    build::all_beside_nodes(root, &spec)?;
     let begun = Instant::now();
-    let progress = Progress::shown();
-    let cluster = Cluster::with_volward(&Lab::open()?, &ClusterSpec::default(), progress)?;
+    let cluster = Cluster::with_volward(&Lab::open()?, &spec, Progress::shown())?;
     let volward = Volward::on(&cluster);
     let stage = Stage::new(&volward);
     story::prologue(&stage)?;

@@ -154,7 +154,9 @@ fn system(root: &Path, name: &'static str, provider: Option<Provider>) -> Steps 
         ..ClusterSpec::default()
     };
     let mut steps = Steps::new(name);
-    steps.work("programs", || build::all(root).map(well));
+    steps.work("programs, and nodes without them", || {
+        build::all_beside_nodes(root, &spec).map(well)
+    });
     if name == "long" {
         steps.work("programs of 0.1.0", || build::release_0_1_0(root).map(well));
         steps.work("package", || package::made(root).map(well));

@@ -46,6 +46,14 @@ impl Lab {
         fixture::with_volward(self, spec, progress).map(drop)
     }
 
+    /// The part of that which needs none of the product's programs: it can be made while they are built.
+    ///
+    /// # Errors
+    /// As [`crate::Cluster::ready`].
+    pub fn prepare_nodes(&self, spec: &ClusterSpec, progress: Progress) -> Result<()> {
+        fixture::saved(self, spec, progress).map(drop)
+    }
+
     /// The workspace's target folder, which nodes see read-only as `/host`.
     pub fn share(&self) -> &Path {
         &self.target
