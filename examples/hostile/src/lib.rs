@@ -4,7 +4,8 @@
 use std::hint::black_box;
 
 use volward_sdk::{
-    Answer, Attach, CopyFate, Denial, Detach, Disk, Lifecycle, Problem, Request, config, log,
+    Answer, Attach, CopyFate, Denial, Detach, Disk, Lifecycle, Migrate, Operate, Operation,
+    Problem, Request, config, log,
 };
 
 struct Hostile;
@@ -23,6 +24,18 @@ impl Detach for Hostile {
     }
 }
 
+impl Migrate for Hostile {
+    fn migrate(request: &Request) -> Result<(), Denial> {
+        misbehave("do-at-migrate", request, &mut Answer::default())
+    }
+}
+
+impl Operate for Hostile {
+    fn operate(_: &Operation) -> Result<(), Denial> {
+        misbehave("do-at-operate", &Request::default(), &mut Answer::default())
+    }
+}
+
 impl Lifecycle for Hostile {
     fn check_config() -> Vec<Problem> {
         let _refused = misbehave("do-at-load", &Request::default(), &mut Answer::default());
@@ -30,7 +43,7 @@ impl Lifecycle for Hostile {
     }
 }
 
-volward_sdk::export!(Hostile: attach, detach, lifecycle);
+volward_sdk::export!(Hostile: attach, detach, migrate, operate, lifecycle);
 
 fn misbehave(key: &str, request: &Request, answer: &mut Answer) -> Result<(), Denial> {
     match config::get(key).as_deref() {

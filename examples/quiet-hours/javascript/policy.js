@@ -3,15 +3,15 @@
 // @ts-check
 /// <reference path="./types/policy.d.ts" />
 
-import { nowMs, utcOffsetMinutes } from "volward:policy/clock@0.1.0";
-import { all, get } from "volward:policy/config@0.1.0";
-import { write } from "volward:policy/log@0.1.0";
+import { nowMs, utcOffsetMinutes } from "volward:policy/clock@0.1.1";
+import { all, get } from "volward:policy/config@0.1.1";
+import { write } from "volward:policy/log@0.1.1";
 
 const KEYS = ["hours", "max-size", "except"];
 /** @type {Record<string, bigint>} */
 const UNITS = { KiB: 10n, MiB: 20n, GiB: 30n, TiB: 40n };
 
-/** @type {typeof import("volward:policy/attach@0.1.0")} */
+/** @type {typeof import("volward:policy/attach@0.1.1")} */
 export const attach = {
   review(req, ans) {
     const hours = parseHours(get("hours") ?? "") ?? [0, 0];
@@ -34,7 +34,7 @@ export const attach = {
   },
 };
 
-/** @type {typeof import("volward:policy/lifecycle@0.1.0")} */
+/** @type {typeof import("volward:policy/lifecycle@0.1.1")} */
 export const lifecycle = {
   checkConfig() {
     const problems = all()

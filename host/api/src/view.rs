@@ -5,7 +5,9 @@ use volward_model::{
     Access, AttachmentState, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
 };
 
-use crate::words::{Became, Heard, Hook, Open, PolicyLevel, PolicyState, Said, StepState, Witness};
+use crate::words::{
+    Became, Heard, Hook, Open, OperationKind, PolicyLevel, PolicyState, Said, StepState, Witness,
+};
 
 /// `GET /v1/attachments` (`?all=true` for the cluster, without a word on what cannot be read).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -299,11 +301,15 @@ pub struct DecisionView {
     pub at_ms: u64,
     /// The hook of the policies that was asked.
     pub hook: Open<Hook>,
-    /// The instance's libvirt domain UUID.
+    /// Of an operation on a volume: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Open<OperationKind>>,
+    /// The instance's libvirt domain UUID; empty of an operation on a volume.
     pub instance: String,
     /// The instance's name, as it was given.
     pub instance_name: String,
-    /// The disks asked about, each as `POOL/NAME`.
+    /// The disks asked about, each as `POOL/NAME`; of an operation on a volume also the one that is made,
+    /// or its new name.
     pub disks: Vec<String>,
     /// What the policies came to.
     pub said: Open<Said>,

@@ -162,6 +162,7 @@ mod tests {
             request: String::new(),
             at_ms: 0,
             hook: volward_api::Hook::Attach.into(),
+            operation: None,
             instance: String::new(),
             instance_name: String::new(),
             disks: Vec::new(),

@@ -11,7 +11,7 @@ use volward_plan::{AttachPlan, Refusal, VolumeInput};
 
 use crate::copies::Copies;
 use crate::engine::{Engine, StepFailure};
-use crate::error::{ControlError, refuse, storage, unfinished};
+use crate::error::{ControlError, granted, refuse, storage, unfinished};
 use crate::observe::{Observer, unexplained};
 use crate::ports::{
     Activation, Clock, Decisions, Event, Events, Journal, Leases, Machine, Marks, Policy,
@@ -29,7 +29,7 @@ mod leases;
 mod request;
 mod turns;
 
-use decision::{answer_of, silent_holder};
+use decision::silent_holder;
 
 pub use request::{AttachDone, AttachRequest, DiskRequest};
 
@@ -161,6 +161,7 @@ impl Attach {
         self.must_be_explained(ask, &look)?;
         let decision = self.ports.policy.attach(&look.facts);
         let plan = self.decided(ask, &look, &decision)?;
+        self.may_come(ask, &look, &plan)?;
         Ok(AttachDone {
             sequence: 0,
             plan: plan.steps.iter().map(|p| p.step.to_string()).collect(),
@@ -177,7 +178,7 @@ impl Attach {
         decision: &DecisionRecord,
     ) -> Result<AttachPlan, ControlError> {
         let planned =
-            answer_of(ask.request, decision).and_then(|answer| self.plan(ask, look, &answer));
+            granted(ask.request, decision).and_then(|answer| self.plan(ask, look, &answer));
         planned.map_err(|error| error.because_of(silent_holder(look)))
     }
 
@@ -244,6 +245,7 @@ impl Attach {
                 return Err(error);
             }
         };
+        self.may_come(ask, &look, &plan)?;
         self.put_on_record(&decision)?;
         let attempt = self.execute(ask, &plan, look.facts.now_ms);
         let outcome = match &attempt {

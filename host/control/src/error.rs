@@ -1,6 +1,8 @@
 //! How a use case fails.
 
-use volward_model::{Denial, Fault, NodeName, Outcome, RequestId};
+use volward_model::{
+    Answer, Combined, DecisionRecord, Denial, Fault, NodeName, Outcome, RequestId,
+};
 use volward_plan::fence::Silence;
 use volward_plan::{Refusal, RefusalCode};
 
@@ -162,6 +164,26 @@ impl ControlError {
             code: code.to_owned(),
             message,
         }
+    }
+}
+
+/// What the policies grant together; of a hook that narrows nothing that they do.
+pub(crate) fn granted(
+    request: RequestId,
+    decision: &DecisionRecord,
+) -> Result<Answer, ControlError> {
+    match &decision.combined {
+        Combined::Granted(answer) => Ok(answer.clone()),
+        Combined::Denied(denials) => Err(ControlError::Denied {
+            request,
+            denials: denials.clone(),
+            silent: None,
+        }),
+        Combined::Faulted(faults) => Err(ControlError::Faulted {
+            request,
+            faults: faults.clone(),
+        }),
+        Combined::Advised(_) => Err(refuse(request, Refusal::no_attach_answer())),
     }
 }
 

@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use volward_model::{
-    Course, End, NodeName, OperationId, PoolName, RequestId, VolumeName, VolumeOperation,
-    VolumeTask,
+    Course, DecisionRecord, End, NodeName, OperationId, Origin, PoolName, RequestId, VolumeName,
+    VolumeOperation, VolumeTask,
 };
 use volward_plan::Refusal;
 use volward_plan::operate::{
@@ -20,8 +20,8 @@ use crate::engine::{Engine, StepError};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
 use crate::ports::{
-    Clock, Devices, Event, Events, FaultPoints, Leases, Operations, PortError, PortResult, Tasks,
-    Volumes,
+    Clock, Decisions, Devices, Event, Events, FaultPoints, Leases, Operations, Policy, PortError,
+    PortResult, Tasks, Volumes,
 };
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{Operated, State};
@@ -30,6 +30,7 @@ mod act;
 mod copies;
 mod look;
 mod orders;
+mod review;
 mod work;
 
 use look::Look;
@@ -39,7 +40,9 @@ use look::Look;
 pub struct OperationRequest {
     /// For the log.
     pub request: RequestId,
-    /// The caller's user id.
+    /// Who asks, derived from the socket's peer credentials.
+    pub origin: Origin,
+    /// The caller's user id, from there too.
     pub uid: u32,
     /// What the caller calls it.
     pub id: OperationId,
@@ -63,11 +66,21 @@ needs!(OperatePorts {
     leases: Leases,
     devices: Devices,
     operations: Operations,
+    policy: Policy,
+    decisions: Decisions,
     clock: Clock,
     tasks: Tasks,
     fault_points: FaultPoints,
     events: Events,
 });
+
+/// Whose policies are asked: those of the node that is asked for the operation, once.
+#[derive(Clone, Copy)]
+enum Decided {
+    Here,
+    /// The order of another node: its policies have agreed.
+    Elsewhere,
+}
 
 /// The use case.
 pub(crate) struct Operate {
@@ -112,9 +125,17 @@ impl Operate {
     /// Begins an operation, or finds the one of that id. What is refused is not on record.
     ///
     /// # Errors
-    /// If the id was given to something else, if the operation breaks a rule, or if it cannot be put on
-    /// record.
+    /// If the id was given to something else, if the operation breaks a rule, if a policy refuses it, or if
+    /// it cannot be put on record.
     pub(crate) fn ask(&self, asked: &OperationRequest) -> Result<OperationAsked, ControlError> {
+        self.consider(asked, Decided::Here)
+    }
+
+    fn consider(
+        &self,
+        asked: &OperationRequest,
+        decided: Decided,
+    ) -> Result<OperationAsked, ControlError> {
         if let Some(found) = self.found(asked)? {
             return Ok(found);
         }
@@ -135,8 +156,12 @@ impl Operate {
             None => self.may(&operation, &look),
         };
         may.map_err(|refusal| refuse(asked.request, refusal))?;
+        let decision = match decided {
+            Decided::Here => self.review(asked, &operation, &look)?,
+            Decided::Elsewhere => None,
+        };
         if !asked.dry_run {
-            return self.begin(asked, operation);
+            return self.begin(asked, operation, decision.as_ref());
         }
         if let Some(nothing) = operation.had_nothing_to_do() {
             return Ok(OperationAsked {
@@ -254,6 +279,7 @@ impl Operate {
         &self,
         asked: &OperationRequest,
         operation: VolumeOperation,
+        decision: Option<&DecisionRecord>,
     ) -> Result<OperationAsked, ControlError> {
         let writer = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         // Two may have asked at once.
@@ -265,8 +291,7 @@ impl Operate {
             let open = Refusal::operation_open(&asked.task, &other);
             return Err(refuse(asked.request, open));
         }
-        let put = self.ports.operations.put(&operation);
-        put.map_err(|error| ControlError::State { error })?;
+        self.put_on_record(&operation, decision)?;
         let mut book = self.state.operations();
         book.put(operation.clone());
         let known = book.get(&operation.id).cloned();

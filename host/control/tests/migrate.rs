@@ -11,6 +11,8 @@
 mod crash;
 #[path = "migrate/pair.rs"]
 mod pair;
+#[path = "migrate/policy.rs"]
+mod policy;
 
 use std::time::Duration;
 

@@ -381,6 +381,14 @@ impl Policy for Policies {
         self.chain().attach(facts)
     }
 
+    fn migrate(&self, facts: &Facts) -> DecisionRecord {
+        self.chain().migrate(facts)
+    }
+
+    fn operate(&self, facts: &Facts) -> DecisionRecord {
+        self.chain().operate(facts)
+    }
+
     fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord {
         self.chain().detach(facts, granted)
     }

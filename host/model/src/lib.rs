@@ -48,7 +48,8 @@ pub use volward_record::{
     Access, Answer, Attachment, AttachmentKey, AttachmentState, Bytes, Combined, CopyFate,
     CopyMode, CopyPlan, DecisionRecord, Denial, Difference, DiskAnswer, DiskFacts, Facts, Fault,
     FaultKind, Home, HomeState, HydrationFacts, InstanceId, LvUuid, LvmUuid, Mask, NodeFacts,
-    NodeName, Note, Origin, Outcome, ParseIdError, PluginVerdict, PoolName, Purpose, RequestFacts,
-    RequestId, Scenario, Sectors, Sharing, Space, Verdict, VgUuid, VolumeId, VolumeName,
+    NodeName, Note, OperationFacts, OperationKind, Origin, Outcome, ParseIdError, PluginVerdict,
+    PoolName, Purpose, RequestFacts, RequestId, Scenario, Sectors, Sharing, Space, Verdict, VgUuid,
+    VolumeId, VolumeName,
 };
 pub use volward_record::{answer, attachment, decision, facts, home, ids, mask, scenario, units};

@@ -9,6 +9,12 @@ pub trait Policy: Send + Sync {
     /// Asks every policy, the baseline first, with a fresh instance each.
     fn attach(&self, facts: &Facts) -> DecisionRecord;
 
+    /// Asks whether an instance may come here by live migration; the answer narrows nothing.
+    fn migrate(&self, facts: &Facts) -> DecisionRecord;
+
+    /// Asks whether [`Facts::operation`] may be begun; the answer narrows nothing.
+    fn operate(&self, facts: &Facts) -> DecisionRecord;
+
     /// Asks for the fate of each copy; `granted` is what its grant named. Cannot refuse.
     fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord;
 }

@@ -13,7 +13,7 @@ use crate::ids::VolumeId;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionRecord {
-    /// Which hook was asked: `attach` or `detach`.
+    /// Which hook was asked: `attach`, `detach`, `migrate` or `operate`.
     pub hook: String,
     /// What they were told.
     pub facts: Facts,
@@ -196,7 +196,8 @@ pub enum Combined {
 }
 
 impl Combined {
-    /// Combines the attach verdicts of a chain, in file order, monitored ones left out of account.
+    /// Combines the verdicts of a chain in file order, monitored ones left out of account: of attach, and
+    /// of migrate and operate, which agree with an answer as asked or refuse.
     /// A denial outranks a fault: it is the clearer news.
     #[must_use]
     pub fn attach(facts: &Facts, plugins: &[PluginVerdict]) -> Self {

@@ -2,6 +2,7 @@
 //! decision can be replayed. The WIT interface `facts` shows the same things.
 
 mod disk;
+mod operation;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::units::Bytes;
 
 pub(crate) use disk::Place;
 pub use disk::{DiskFacts, ScenarioDisk};
+pub use operation::{OperationFacts, OperationKind};
 
 /// The whole of what one decision rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +24,11 @@ pub struct Facts {
     /// The other node of a migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<NodeFacts>,
-    /// What is asked for, in the caller's order: all are attached or none.
+    /// Of an operation on a volume: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationFacts>,
+    /// What is asked for, in the caller's order: all are attached or none. Of an operation the volume that it
+    /// is about.
     pub disks: Vec<DiskFacts>,
     /// What the instance has on this node already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -31,7 +31,8 @@ pub use answer::{Answer, CopyFate, CopyMode, CopyPlan, Denial, DiskAnswer, Note}
 pub use attachment::{Access, Attachment, AttachmentKey, AttachmentState, Sharing};
 pub use decision::{Combined, DecisionRecord, Fault, FaultKind, Outcome, PluginVerdict, Verdict};
 pub use facts::{
-    DiskFacts, Facts, HydrationFacts, NodeFacts, Origin, Purpose, RequestFacts, Space,
+    DiskFacts, Facts, HydrationFacts, NodeFacts, OperationFacts, OperationKind, Origin, Purpose,
+    RequestFacts, Space,
 };
 pub use home::{Home, HomeState};
 pub use ids::{

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::answer::{Answer, Denial, Note};
 use crate::decision::{Combined, DecisionRecord, Outcome, PluginVerdict, Verdict};
-use crate::facts::{DiskFacts, NodeFacts, Origin, Purpose};
+use crate::facts::{DiskFacts, NodeFacts, OperationFacts, OperationKind, Origin, Purpose};
 use crate::home::HomeState;
 use crate::ids::{InstanceId, LvmUuid, NodeName, PoolName, VolumeId, VolumeName};
 
@@ -54,6 +54,9 @@ impl Mask {
         self.node(&mut facts.node);
         if let Some(peer) = &mut facts.peer {
             self.node(peer);
+        }
+        if let Some(operation) = &mut facts.operation {
+            self.operation(operation);
         }
         for disk in facts.disks.iter_mut().chain(&mut facts.held) {
             self.disk(disk);
@@ -189,8 +192,8 @@ impl Mask {
         let mut masked = String::new();
         let mut rest = text.as_str();
         while !rest.is_empty() {
-            // `group-NAME` of cluster-disk, whose name is a tag's value.
-            let is_name = masked == words::NAMING || self.words.contains_key(rest);
+            // `group-NAME` of cluster-disk, whose name is a tag's value, and others.
+            let is_name = words::NAMING.contains(&masked.as_str()) || self.words.contains_key(rest);
             let word = if is_name { rest } else { words::run(rest) };
             if word.is_empty() || (!is_name && words::is_plain(word)) {
                 masked.push_str(word);
@@ -298,12 +301,30 @@ impl Mask {
         self.pairs(&mut node.labels);
     }
 
+    fn pool(&mut self, pool: &mut PoolName) {
+        let stand_in = self.word_for("pool", pool.as_str());
+        *pool = PoolName::fixed(&stand_in);
+    }
+
+    fn volume_name(&mut self, name: &mut VolumeName) {
+        let stand_in = self.word_for("volume", name.as_str());
+        *name = VolumeName::fixed(&stand_in);
+    }
+
+    fn operation(&mut self, operation: &mut OperationFacts) {
+        if let OperationKind::Other(other) = &mut operation.kind {
+            self.word("operation", other);
+        }
+        self.pool(&mut operation.pool);
+        if let Some(name) = &mut operation.new_name {
+            self.volume_name(name);
+        }
+    }
+
     fn disk(&mut self, disk: &mut DiskFacts) {
         self.volume(&mut disk.id);
-        let pool = self.word_for("pool", disk.pool.as_str());
-        disk.pool = PoolName::fixed(&pool);
-        let name = self.word_for("volume", disk.name.as_str());
-        disk.name = VolumeName::fixed(&name);
+        self.pool(&mut disk.pool);
+        self.volume_name(&mut disk.name);
         disk.tags.iter_mut().for_each(|tag| self.tag(tag));
         match &mut disk.home.state {
             HomeState::Pool => {}

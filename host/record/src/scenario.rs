@@ -21,6 +21,7 @@ mod whole;
 pub use crate::facts::ScenarioDisk;
 pub use beside::NotAbout;
 pub use compare::Difference;
+pub use whole::UnknownHook;
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ use uuid::Uuid;
 use crate::answer::{CopyFate, CopyMode, CopyPlan, Note};
 use crate::attachment::{Access, AttachmentState, Sharing};
 use crate::decision::FaultKind;
-use crate::facts::{NodeFacts, Origin, Purpose};
+use crate::facts::{NodeFacts, OperationFacts, Origin, Purpose};
 use crate::ids::{InstanceId, NodeName, RequestId, VolumeId};
 use crate::units::Bytes;
 
@@ -77,15 +78,30 @@ pub enum Hook {
     Attach,
     /// What becomes of the copies?
     Detach,
+    /// May the instance come here by live migration?
+    Migrate,
+    /// May this be done with a volume?
+    Operate,
 }
 
 impl Hook {
+    /// Every hook that is asked by a request.
+    pub const ALL: [Self; 4] = [Self::Attach, Self::Detach, Self::Migrate, Self::Operate];
+
+    /// The hook that is written so.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.word() == word)
+    }
+
     /// As it is written.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Attach => "attach",
             Self::Detach => "detach",
+            Self::Migrate => "migrate",
+            Self::Operate => "operate",
         }
     }
 }
@@ -102,7 +118,10 @@ pub struct ScenarioFacts {
     /// The other node of a migration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<NodeFacts>,
-    /// What is asked for.
+    /// Operate only: what is to be done with a volume; create a volume in `vg0` unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationFacts>,
+    /// What is asked for; of an operation the volume that there is already.
     pub disks: Vec<ScenarioDisk>,
     /// What the instance has on this node already.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -126,6 +145,7 @@ impl Default for ScenarioFacts {
             request: ScenarioRequest::default(),
             node,
             peer: None,
+            operation: None,
             disks: Vec::new(),
             held: Vec::new(),
             now_ms: NOON_MS,

@@ -27,7 +27,7 @@ proptest! {
         if names.len() == record.plugins.len() {
             prop_assert_eq!(unlike(&record), vec![]);
             // Made of the record in memory it is the same.
-            prop_assert_eq!(Scenario::from(&record), read.clone());
+            prop_assert_eq!(Scenario::try_from(&record).unwrap(), read.clone());
         }
         // And it is not content with anything.
         let kind = |r: &DecisionRecord| std::mem::discriminant(&r.combined);
@@ -38,7 +38,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_again(record in volward_samples::record()) {
-        let scenario = Scenario { title: "a title".to_owned(), ..Scenario::from(&record) };
+        let scenario = Scenario { title: "a title".to_owned(), ..Scenario::try_from(&record).unwrap() };
         let text = serde_json::to_string(&scenario).unwrap();
         let read: Scenario = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(read.facts(), scenario.facts());

@@ -68,7 +68,7 @@ pub fn lines(entries: Vec<LogEntry>, title: Option<&str>, mask: bool) -> Result<
         }
         let scenario = Scenario {
             title: title.map_or_else(|| title_of(&entry.record), ToOwned::to_owned),
-            ..Scenario::from(&entry.record)
+            ..Scenario::try_from(&entry.record)?
         };
         text.push_str(&serde_json::to_string(&scenario)?);
         text.push('\n');
@@ -77,6 +77,9 @@ pub fn lines(entries: Vec<LogEntry>, title: Option<&str>, mask: bool) -> Result<
 }
 
 fn title_of(record: &DecisionRecord) -> String {
+    if let Some(operated) = record.facts.operated() {
+        return operated;
+    }
     let request = &record.facts.request;
     let disks = record.facts.disks.iter();
     let disks: Vec<String> = disks.map(|d| format!("{}/{}", d.pool, d.name)).collect();

@@ -200,6 +200,8 @@ pub fn ask(
     match hook {
         Hook::Attach => chain.attach(facts),
         Hook::Detach => chain.detach(facts, copies),
+        Hook::Migrate => chain.migrate(facts),
+        Hook::Operate => chain.operate(facts),
     }
 }
 

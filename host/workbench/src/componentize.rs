@@ -8,11 +8,16 @@ use wit_parser::Resolve;
 
 /// The interface policies are written against.
 const WIT: &str = include_str!("../../../wit/policy.wit");
+/// The interfaces before it, by version: whoever has bindings of one of them goes on building against it.
+const RELEASED: [(&str, &str); 1] = [(
+    "0.1.0",
+    include_str!("../../../wit/released/0.1.0/policy.wit"),
+)];
 /// All a policy may import: it is what makes the sandbox one.
 const ALLOWED_IMPORTS: &str = "volward:policy/";
 
 /// A component of a core module. Modules built with the Rust SDK say themselves what they export;
-/// for others `world` names the world of `wit/policy.wit` they were written against.
+/// for others `world` names the world of the interface they were written against, in the version that they name.
 ///
 /// # Errors
 /// If it does not fit the interface, or imports anything else.
@@ -20,7 +25,7 @@ pub fn componentize(module: &[u8], world: Option<&str>) -> Result<Vec<u8>> {
     let mut module = module.to_vec();
     if let Some(world) = world {
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("policy.wit", WIT)?;
+        let package = resolve.push_str("policy.wit", interface_of(&module)?)?;
         let world = resolve
             .select_world(&[package], Some(world))
             .with_context(|| format!("the interface has no world {world}"))?;
@@ -33,6 +38,35 @@ pub fn componentize(module: &[u8], world: Option<&str>) -> Result<Vec<u8>> {
         .context("it cannot be made a component")?;
     check_imports(&component)?;
     Ok(component)
+}
+
+/// The interface whose version the module's imports and exports name; the newest where they name none.
+fn interface_of(module: &[u8]) -> Result<&'static str> {
+    let mut names = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        match payload? {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    names.push(import?.module);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    names.push(export?.name);
+                }
+            }
+            _ => {}
+        }
+    }
+    let version = |name: &'static str| {
+        let at = format!("@{name}");
+        names.iter().any(|named| {
+            named.starts_with(ALLOWED_IMPORTS)
+                && named.split('#').next().is_some_and(|n| n.ends_with(&at))
+        })
+    };
+    let older = RELEASED.iter().find(|(name, _)| version(name));
+    Ok(older.map_or(WIT, |(_, wit)| wit))
 }
 
 /// Whether a component imports our interface and nothing else.
@@ -97,13 +131,25 @@ mod tests {
         assert_eq!(error.to_string(), "the interface has no world polcy");
     }
 
+    fn hook(version: &str) -> Vec<u8> {
+        wat(&format!(
+            r#"(module (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
+            (func (export "volward:policy/attach@{version}#review") (param i32 i32) (result i32)
+              i32.const 0))"#
+        ))
+    }
+
     #[test]
     fn a_module_in_another_language_becomes_a_component() {
-        let module = wat(r#"(module (memory (export "memory") 1)
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
-            (func (export "volward:policy/attach@0.1.0#review") (param i32 i32) (result i32)
-              i32.const 0))"#);
-        let component = componentize(&module, Some("attach-hook")).unwrap();
-        assert!(Parser::is_component(&component));
+        // Whoever has bindings of a version that is released need not make new ones.
+        for version in ["0.1.0", "0.1.1"] {
+            let module = hook(version);
+            let component = componentize(&module, Some("attach-hook")).unwrap();
+            assert!(Parser::is_component(&component));
+            let text = String::from_utf8_lossy(&component).into_owned();
+            assert!(text.contains(&format!("volward:policy/attach@{version}")));
+        }
+        let module = hook("0.1.1");
     }
 }

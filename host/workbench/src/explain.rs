@@ -39,10 +39,18 @@ pub fn explain(candidates: &Candidates, placed: &Placed) -> String {
 }
 
 fn request(facts: &Facts, record: &DecisionRecord) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{} for {} {} on {}",
-        record.hook, facts.request.instance_name, facts.request.instance, facts.node.name
-    )];
+    let mut lines = vec![match facts.operated() {
+        Some(operated) => format!("{operated} on {}", facts.node.name),
+        None => format!(
+            "{} for {} {} on {}",
+            record.hook, facts.request.instance_name, facts.request.instance, facts.node.name
+        ),
+    }];
+    if let Some(peer) = &facts.peer {
+        lines.push(format!("  the other node is {}", peer.name));
+    }
+    let new_size = facts.operation.as_ref().and_then(|told| told.new_size);
+    lines.extend(new_size.map(|size| format!("  the volume is to have {size}")));
     for disk in &facts.disks {
         let shareable = if disk.shareable { ", shareable" } else { "" };
         lines.push(format!(

@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_interface_is_read_from_the_exports() {
-        assert_eq!(interfaces(&["volward:policy/attach@0.1.0"]), INTERFACE);
+        assert_eq!(interfaces(&["volward:policy/attach@0.1.1"]), INTERFACE);
         assert!(interfaces(&["volward:policy/attach@9.0.0"]).starts_with("volward:policy@9.0.0 ("));
         assert!(interfaces(&["run"]).starts_with("none"));
     }

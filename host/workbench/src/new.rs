@@ -67,6 +67,7 @@ const RUST: &[File] = files![
     "vendor/record/src/decision.rs" from "../../record/src/decision.rs",
     "vendor/record/src/facts.rs" from "../../record/src/facts.rs",
     "vendor/record/src/facts/disk.rs" from "../../record/src/facts/disk.rs",
+    "vendor/record/src/facts/operation.rs" from "../../record/src/facts/operation.rs",
     "vendor/record/src/home.rs" from "../../record/src/home.rs",
     "vendor/record/src/ids.rs" from "../../record/src/ids.rs",
     "vendor/record/src/lib.rs" from "../../record/src/lib.rs",

@@ -186,7 +186,7 @@ fn components_from_elsewhere_are_refused_with_what_they_are() {
         (
             "none",
             wat("(component)"),
-            "exports no hook of volward:policy@0.1.0",
+            "exports no hook of volward:policy@0.1.1",
             Some("interface  none"),
         ),
         (
@@ -251,12 +251,12 @@ fn components_from_elsewhere_are_refused_with_what_they_are() {
 #[test]
 fn check_names_a_policy_that_reads_settings_and_checks_none() {
     let module = r#"(module
-        (import "volward:policy/config@0.1.0" "get" (func $get (param i32 i32 i32)))
-        (import "volward:policy/facts@0.1.0" "[resource-drop]request" (func $drop (param i32)))
-        (import "volward:policy/answers@0.1.0" "[resource-drop]answer" (func $drop_answer (param i32)))
+        (import "volward:policy/config@0.1.1" "get" (func $get (param i32 i32 i32)))
+        (import "volward:policy/facts@0.1.1" "[resource-drop]request" (func $drop (param i32)))
+        (import "volward:policy/answers@0.1.1" "[resource-drop]answer" (func $drop_answer (param i32)))
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 2048)
-        (func (export "volward:policy/attach@0.1.0#review") (param $r i32) (param $a i32) (result i32)
+        (func (export "volward:policy/attach@0.1.1#review") (param $r i32) (param $a i32) (result i32)
             (call $get (i32.const 0) (i32.const 0) (i32.const 512))
             (call $drop (local.get $r)) (call $drop_answer (local.get $a)) (i32.const 1024)))"#;
     let folder = tempfile::tempdir().unwrap();
@@ -301,9 +301,9 @@ fn inspect_shows_interface_hooks_and_imports() {
     let output = run(&["inspect", path.to_str().unwrap()], b"");
     let text = String::from_utf8(output.stdout).unwrap();
     for line in [
-        "interface  volward:policy@0.1.0",
-        "export     volward:policy/attach@0.1.0",
-        "import     volward:policy/facts@0.1.0",
+        "interface  volward:policy@0.1.1",
+        "export     volward:policy/attach@0.1.1",
+        "import     volward:policy/facts@0.1.1",
     ] {
         assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
     }

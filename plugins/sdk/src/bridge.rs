@@ -4,11 +4,11 @@
 use std::marker::PhantomData;
 
 use crate::answer::{Answer, CopyFate, Denial, Narrowing};
-use crate::bindings::volward::policy::{answers, facts as raw};
-use crate::bindings::{attach, detach, lifecycle};
+use crate::bindings::volward::policy::{answers, facts as raw, operations};
+use crate::bindings::{attach, detach, lifecycle, migrate, operate};
 use crate::fact::Fact;
-use crate::facts::{Disk, Request};
-use crate::{Attach, Detach, Lifecycle, Problem, handles};
+use crate::facts::{Disk, Operation, Request};
+use crate::{Attach, Detach, Lifecycle, Migrate, Operate, Problem, handles};
 
 /// A policy as the component exports it.
 pub struct Exported<P>(PhantomData<P>);
@@ -34,6 +34,20 @@ impl<P: Detach> detach::exports::volward::policy::detach::Guest for Exported<P> 
         // The same instance is asked about the next copy.
         told.give_back();
         fate
+    }
+}
+
+impl<P: Migrate> migrate::exports::volward::policy::migrate::Guest for Exported<P> {
+    fn review(request: &raw::Request) -> Result<(), Denial> {
+        log_panics();
+        P::migrate(&Request::behind(request.handle()))
+    }
+}
+
+impl<P: Operate> operate::exports::volward::policy::operate::Guest for Exported<P> {
+    fn review(operation: &operations::Operation) -> Result<(), Denial> {
+        log_panics();
+        P::operate(&Operation::behind(operation.handle()))
     }
 }
 

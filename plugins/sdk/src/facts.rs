@@ -9,6 +9,7 @@ use crate::bindings::volward::policy::clock;
 pub use crate::bindings::volward::policy::facts::{
     Access, Attachment, AttachmentState, Home, Hydration, Origin, Purpose, Sharing, Space,
 };
+pub use crate::bindings::volward::policy::operations::OperationKind;
 pub use crate::fact::Fact;
 
 macro_rules! told {
@@ -116,6 +117,63 @@ told! {
 }
 
 told! {
+    /// What is to be done with a volume, by whom, where, and when. By default an operator makes a volume
+    /// without a name.
+    Operation, lent by operation, recorded as Facts {
+        /// This request, a UUID.
+        id: String = String::new();
+            asked |operation| operation.id();
+            recorded |facts| facts.request.id.to_string();
+        /// Which operation.
+        kind: OperationKind = OperationKind::Create;
+            asked |operation| operation.kind();
+            recorded |facts| kind(facts);
+        /// Who is on the other end of the socket; from peer credentials.
+        origin: Origin = Origin::Operator;
+            asked |operation| operation.origin();
+            recorded |facts| (&facts.request.origin).into();
+        /// Their uid; from peer credentials, not from the message.
+        caller_uid: u32 = 0;
+            asked |operation| operation.caller_uid();
+            recorded |facts| facts.request.caller_uid;
+        /// The pool of the volume that is made, or that there is.
+        pool: String = String::new();
+            asked |operation| operation.pool();
+            recorded |facts| facts.operation.as_ref().map(|told| told.pool.to_string()).unwrap_or_default();
+        /// The volume as it is; of a copy and a snapshot their source. None for create.
+        volume: Option<Disk> = None;
+            asked |operation| operation.volume().map(|disk| Disk::behind(disk.take_handle()));
+            recorded |facts| facts.disks.first().map(Disk::from);
+        /// The name that the volume gets: create, copy, snapshot, rename.
+        new_name: Option<String> = None;
+            asked |operation| operation.new_name();
+            recorded |facts| facts.operation.as_ref().and_then(|told| Some(told.new_name.as_ref()?.to_string()));
+        /// Bytes that the volume is to have: create, extend, copy, snapshot.
+        new_size: Option<u64> = None;
+            asked |operation| operation.new_size();
+            recorded |facts| facts.operation.as_ref().and_then(|told| Some(told.new_size?.0));
+        /// The node that decides, and carries it out.
+        node: Node = Node::default();
+            asked |operation| Node::behind(operation.node().take_handle());
+            recorded |facts| (&facts.node).into();
+        /// Milliseconds since the Unix epoch; constant during the decision.
+        now_ms: u64 = 0;
+            asked |_| clock::now_ms();
+            recorded |facts| facts.now_ms;
+        /// The node's local time minus UTC.
+        utc_offset_minutes: i32 = 0;
+            asked |_| clock::utc_offset_minutes();
+            recorded |facts| facts.utc_offset_minutes;
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn kind(facts: &volward_record::Facts) -> OperationKind {
+    let told = facts.operation.as_ref();
+    told.map_or(OperationKind::Create, |told| (&told.kind).into())
+}
+
+told! {
     /// One volume, as asked for and as it is. By default it is free, at home in its pool, and asked
     /// for exclusively and read-write.
     Disk, lent by disk, recorded as DiskFacts {
@@ -209,6 +267,18 @@ impl Request {
         match self.instance_name.is_empty() {
             true => &self.instance,
             false => &self.instance_name,
+        }
+    }
+}
+
+impl Operation {
+    /// `pool/name` of the volume that it is about; of one that is made the new name. For people.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match (&*self.volume, &*self.new_name) {
+            (Some(volume), _) => volume.full_name(),
+            (None, Some(name)) => format!("{}/{name}", self.pool),
+            (None, None) => format!("a volume in {}", self.pool),
         }
     }
 }

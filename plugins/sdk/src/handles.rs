@@ -10,22 +10,27 @@
 
 use std::mem::ManuallyDrop;
 
-use crate::bindings::volward::policy::facts as raw;
+use crate::bindings::volward::policy::{facts as raw, operations};
 use crate::fact::Fact;
 use crate::facts::Request;
 
 macro_rules! lend {
-    ($($name:ident: $type:ident),+) => {$(
+    ($($name:ident: $module:ident::$type:ident),+) => {$(
         /// Does something with the resource of that number.
-        pub(crate) fn $name<T>(handle: u32, f: impl FnOnce(&raw::$type) -> T) -> T {
+        pub(crate) fn $name<T>(handle: u32, f: impl FnOnce(&$module::$type) -> T) -> T {
             // SAFETY: a number is no address. The runtime looks every one up in its table at every
             // call, and one that is not (or no longer) this instance's is a trap.
-            f(&ManuallyDrop::new(unsafe { raw::$type::from_handle(handle) }))
+            f(&ManuallyDrop::new(unsafe { $module::$type::from_handle(handle) }))
         }
     )+};
 }
 
-lend!(request: Request, disk: Disk, node: Node);
+lend!(
+    request: raw::Request,
+    disk: raw::Disk,
+    node: raw::Node,
+    operation: operations::Operation
+);
 
 impl Request {
     /// Gives back the handles that came of looking. What was made of them is not to be looked at

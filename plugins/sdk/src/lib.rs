@@ -44,8 +44,8 @@ pub mod scenario;
 pub use answer::{Answer, CopyFate, CopyMode, CopyPlan, Denial, Narrowing};
 pub use bindings::lifecycle::exports::volward::policy::lifecycle::Problem;
 pub use facts::{
-    Access, Attachment, AttachmentState, Disk, Fact, Home, Hydration, Node, Origin, Purpose,
-    Request, Sharing, Space,
+    Access, Attachment, AttachmentState, Disk, Fact, Home, Hydration, Node, Operation,
+    OperationKind, Origin, Purpose, Request, Sharing, Space,
 };
 
 /// Reviews an attach: all disks of the request in one call.
@@ -61,6 +61,24 @@ pub trait Attach {
 pub trait Detach {
     /// The fate of `disk`'s copy; `None`: no opinion.
     fn detach(request: &Request, disk: &Disk) -> Option<CopyFate>;
+}
+
+/// Reviews a live migration at its destination, after all policies have agreed to the attach.
+pub trait Migrate {
+    /// Agrees or refuses; `request.peer` is the source.
+    ///
+    /// # Errors
+    /// The refusal; the instance stays where it is.
+    fn migrate(request: &Request) -> Result<(), Denial>;
+}
+
+/// Reviews an operation on a volume before its first step.
+pub trait Operate {
+    /// Agrees or refuses.
+    ///
+    /// # Errors
+    /// The refusal; nothing is begun.
+    fn operate(operation: &Operation) -> Result<(), Denial>;
 }
 
 /// What is asked when the policy is loaded.
@@ -80,7 +98,8 @@ impl Problem {
     }
 }
 
-/// Exports a policy's hooks: `export!(MyPolicy: attach, detach, lifecycle)`, those it implements.
+/// Exports a policy's hooks: `export!(MyPolicy: attach, detach, migrate, operate, lifecycle)`, those it
+/// implements.
 ///
 /// Natively there is nobody to export to (and the names do not suit a native linker): there it
 /// only checks that the hooks are implemented.
@@ -97,6 +116,12 @@ macro_rules! export {
     };
     (@hook $policy:ident lifecycle) => {
         $crate::export!(@as $policy Lifecycle lifecycle export_lifecycle);
+    };
+    (@hook $policy:ident migrate) => {
+        $crate::export!(@as $policy Migrate migrate export_migrate);
+    };
+    (@hook $policy:ident operate) => {
+        $crate::export!(@as $policy Operate operate export_operate);
     };
     (@as $policy:ident $hook:ident $module:ident $export:ident) => {
         const _: () = {

@@ -78,6 +78,7 @@ pub(crate) fn facts() -> anyhow::Result<Facts> {
             attachments: Some(7),
         },
         peer: None,
+        operation: None,
         disks,
         held: Vec::new(),
         now_ms: 1_700_000_000_000,

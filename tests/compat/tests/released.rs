@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use volward_compat::Desk;
+use volward_model::scenario::Hook;
 use volward_model::{CopyFate, Facts, VolumeId};
 
 fn folder() -> PathBuf {
@@ -109,13 +110,12 @@ fn ask(desk: &Desk, name: &str, component: &[u8], record: &Value) -> Value {
     let chain = desk
         .load("kept", component, &config)
         .unwrap_or_else(|reason| panic!("{name} is refused: {reason}"));
-    let found = if record["hook"] == "detach" {
-        let copies: Vec<(VolumeId, CopyFate)> =
-            serde_json::from_value(record["copies"].clone()).unwrap();
-        chain.detach(&facts, &copies)
-    } else {
-        chain.attach(&facts)
+    let copies: Vec<(VolumeId, CopyFate)> = match record.get("copies") {
+        Some(copies) => serde_json::from_value(copies.clone()).unwrap(),
+        None => Vec::new(),
     };
+    let hook = Hook::of_word(record["hook"].as_str().unwrap()).unwrap();
+    let found = volward_workbench::chain::ask(&chain, hook, &facts, &copies);
     let said = &found.plugins[0];
     let plugin = &mut record["plugins"][0];
     plugin["verdict"] = serde_json::to_value(&said.verdict).unwrap();

@@ -15,16 +15,16 @@ pub(crate) const CONSENT: &str =
     "(call $drop (local.get $r)) (call $drop_answer (local.get $a)) (i32.const 1024)";
 
 const IMPORTS: &str = r#"
-    (import "volward:policy/facts@0.1.0" "[method]request.disks" (func $disks (param i32 i32)))
-    (import "volward:policy/facts@0.1.0" "[method]request.instance-name"
+    (import "volward:policy/facts@0.1.1" "[method]request.disks" (func $disks (param i32 i32)))
+    (import "volward:policy/facts@0.1.1" "[method]request.instance-name"
         (func $name (param i32 i32)))
-    (import "volward:policy/facts@0.1.0" "[resource-drop]request" (func $drop (param i32)))
-    (import "volward:policy/answers@0.1.0" "[resource-drop]answer" (func $drop_answer (param i32)))
-    (import "volward:policy/answers@0.1.0" "[method]answer.exclusive"
+    (import "volward:policy/facts@0.1.1" "[resource-drop]request" (func $drop (param i32)))
+    (import "volward:policy/answers@0.1.1" "[resource-drop]answer" (func $drop_answer (param i32)))
+    (import "volward:policy/answers@0.1.1" "[method]answer.exclusive"
         (func $exclusive (param i32 i32)))
-    (import "volward:policy/answers@0.1.0" "[method]answer.note"
+    (import "volward:policy/answers@0.1.1" "[method]answer.note"
         (func $note (param i32 i32 i32 i32 i32)))
-    (import "volward:policy/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))"#;
+    (import "volward:policy/log@0.1.1" "write" (func $log (param i32 i32 i32 i32 i32)))"#;
 
 /// A policy whose attach hook is `body`: the request is `$r`, the answer `$a`, `$i` a number of
 /// its own. It answers the place of its result; 1024 is all zeroes, which is consent.
@@ -46,7 +46,7 @@ pub(crate) fn module(realloc: &str, body: &str, more: &str) -> Result<Vec<u8>> {
             (type $nothing (func))
             {realloc}
             {more}
-            (func $review (export \"volward:policy/attach@0.1.0#review\")
+            (func $review (export \"volward:policy/attach@0.1.1#review\")
                 (param $r i32) (param $a i32) (result i32) (local $i i32)
                 {body}))"
     );
@@ -57,7 +57,7 @@ pub(crate) fn module(realloc: &str, body: &str, more: &str) -> Result<Vec<u8>> {
 pub(crate) fn big_memory(memory: &str) -> Result<Vec<u8>> {
     let text = format!(
         "(module {memory} {REALLOC}
-            (func (export \"volward:policy/attach@0.1.0#review\") (param i32 i32) (result i32)
+            (func (export \"volward:policy/attach@0.1.1#review\") (param i32 i32) (result i32)
                 (i32.const 1024)))"
     );
     componentize(&parsed(&text)?, Some("attach-hook"))

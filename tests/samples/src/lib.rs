@@ -14,12 +14,14 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use uuid::Uuid;
+use volward_model::scenario::Hook;
 use volward_model::{
     Access, Answer, Attachment, AttachmentState, Bytes, Combined, CopyFate, CopyMode, CopyPlan,
     DecisionRecord, Denial, DiskAnswer, DiskFacts, Facts, Fault, FaultKind, Home, HomeState,
     HydrationFacts, InstanceId, LvmUuid, NodeFacts, NodeName, Note, Origin, PluginVerdict, Purpose,
     RequestFacts, RequestId, Sharing, Space, Verdict, VolumeId,
 };
+use volward_model::{OperationFacts, OperationKind, PoolName, VolumeName};
 
 /// A volume of a few.
 pub fn volume() -> impl Strategy<Value = VolumeId> {
@@ -270,6 +272,7 @@ pub fn facts() -> impl Strategy<Value = Facts> {
                 request,
                 node,
                 peer,
+                operation: None,
                 disks,
                 held,
                 now_ms: times.0,
@@ -387,21 +390,48 @@ pub fn plugin(verdict: BoxedStrategy<Verdict>) -> impl Strategy<Value = PluginVe
     )
 }
 
-/// A whole decision, as the chain would have combined it.
+/// An operation on a volume, as a policy is told of it.
+fn operation() -> impl Strategy<Value = OperationFacts> {
+    let kind = prop_oneof![
+        select(vec![
+            OperationKind::Create,
+            OperationKind::Delete,
+            OperationKind::Extend,
+            OperationKind::Copy,
+            OperationKind::Snapshot,
+            OperationKind::Rename,
+        ]),
+        text().prop_map(OperationKind::Other),
+    ];
+    let pool = select(vec!["vg0", "vg1"]).prop_map(|name| name.parse::<PoolName>().unwrap());
+    let name = select(vec!["a", "b"]).prop_map(|name| name.parse::<VolumeName>().unwrap());
+    let new = (option::of(name), option::of(amount()));
+    (kind, pool, new).prop_map(|(kind, pool, (new_name, new_size))| OperationFacts {
+        kind,
+        pool,
+        new_name,
+        new_size,
+    })
+}
+
+/// A whole decision of one of the hooks, as the chain would have combined it.
 pub fn record() -> impl Strategy<Value = DecisionRecord> {
     let copies = vec((volume(), copy_fate()), 0..4);
-    (facts(), copies, any::<bool>(), any::<u64>()).prop_flat_map(
-        |(facts, copies, attach, micros)| {
+    let hook = (select(Hook::ALL.to_vec()), operation());
+    (facts(), copies, hook, any::<u64>()).prop_flat_map(
+        |(mut facts, copies, (hook, operation), micros)| {
+            facts.operation = (hook == Hook::Operate).then_some(operation);
             vec(plugin(verdict(&facts).boxed()), 0..4).prop_map(move |plugins| {
-                let (hook, combined) = if attach {
-                    ("attach", Combined::attach(&facts, &plugins))
-                } else {
-                    ("detach", Combined::detach(&copies, &plugins))
+                let (copies, combined) = match hook {
+                    Hook::Detach => (copies.clone(), Combined::detach(&copies, &plugins)),
+                    Hook::Attach | Hook::Migrate | Hook::Operate => {
+                        (Vec::new(), Combined::attach(&facts, &plugins))
+                    }
                 };
                 DecisionRecord {
-                    hook: hook.to_owned(),
+                    hook: hook.word().to_owned(),
                     facts: facts.clone(),
-                    copies: if attach { Vec::new() } else { copies.clone() },
+                    copies,
                     plugins,
                     combined,
                     micros,

@@ -71,6 +71,8 @@ pub struct Daemon {
     pub marks: Arc<FakeMarks>,
     /// What it has told of, over its life.
     pub events: Arc<FakeEvents>,
+    /// The policy of all nodes.
+    pub policy: Arc<FakePolicy>,
 }
 
 impl Lab {
@@ -255,6 +257,7 @@ impl Lab {
             decisions,
             marks,
             events,
+            policy: self.policy.clone(),
         }
     }
 
@@ -408,6 +411,7 @@ pub fn operation(id: &str, task: VolumeTask) -> OperationRequest {
     let parsed = id.parse();
     OperationRequest {
         request: RequestId(Uuid::new_v4()),
+        origin: Origin::Operator,
         uid: 0,
         id: parsed.unwrap_or_else(|_| unreachable!("{id} is an id")),
         task,

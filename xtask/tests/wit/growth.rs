@@ -34,6 +34,11 @@ pub(crate) fn violations(released: &Inventory, today: &Inventory) -> Vec<String>
 
 /// Why something new may not be.
 fn forbidden(released: &Inventory, today: &Inventory, name: &str, item: &Item) -> Option<String> {
+    // What a new world includes keeps the gate of the world that it comes from.
+    let of_world = name.split_once("/import ");
+    if of_world.is_some_and(|(world, _)| !released.items.contains_key(world)) {
+        return None;
+    }
     let since = item.since.clone().unwrap_or_default();
     if numbers(&since) <= numbers(&released.version) {
         let released = &released.version;
@@ -107,6 +112,13 @@ fn the_permitted_kinds_of_growth_pass() {
         "@since(version = 0.1.1)\ninterface more { @since(version = 0.1.1) go: func(); }
         @since(version = 0.1.1)\nworld more-hook { @since(version = 0.1.1) export more; }
         @since(version = 0.1.0)\ninterface ask {";
+    let including = "@since(version = 0.1.1)
+        world both { @since(version = 0.1.1) include hook; }
+        @since(version = 0.1.0)\nworld hook {";
+    assert_eq!(
+        after("@since(version = 0.1.0)\nworld hook {", including),
+        [""; 0]
+    );
     let import = "import told;\n @since(version = 0.1.1)\n import more;";
     assert_eq!(after("name: func() -> string;", accessor), [""; 0]);
     assert_eq!(after("enum mode { none, all }", ty), [""; 0]);

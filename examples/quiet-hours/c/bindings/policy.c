@@ -3,130 +3,130 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `volward:policy/log@0.1.0`
+// Imported Functions from `volward:policy/log@0.1.1`
 
-__attribute__((__import_module__("volward:policy/log@0.1.0"), __import_name__("write")))
+__attribute__((__import_module__("volward:policy/log@0.1.1"), __import_name__("write")))
 extern void __wasm_import_volward_policy_log_write(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-// Imported Functions from `volward:policy/config@0.1.0`
+// Imported Functions from `volward:policy/config@0.1.1`
 
-__attribute__((__import_module__("volward:policy/config@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("volward:policy/config@0.1.1"), __import_name__("get")))
 extern void __wasm_import_volward_policy_config_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/config@0.1.0"), __import_name__("all")))
+__attribute__((__import_module__("volward:policy/config@0.1.1"), __import_name__("all")))
 extern void __wasm_import_volward_policy_config_all(uint8_t *);
 
-// Imported Functions from `volward:policy/clock@0.1.0`
+// Imported Functions from `volward:policy/clock@0.1.1`
 
-__attribute__((__import_module__("volward:policy/clock@0.1.0"), __import_name__("now-ms")))
+__attribute__((__import_module__("volward:policy/clock@0.1.1"), __import_name__("now-ms")))
 extern int64_t __wasm_import_volward_policy_clock_now_ms(void);
 
-__attribute__((__import_module__("volward:policy/clock@0.1.0"), __import_name__("utc-offset-minutes")))
+__attribute__((__import_module__("volward:policy/clock@0.1.1"), __import_name__("utc-offset-minutes")))
 extern int32_t __wasm_import_volward_policy_clock_utc_offset_minutes(void);
 
-// Imported Functions from `volward:policy/facts@0.1.0`
+// Imported Functions from `volward:policy/facts@0.1.1`
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]node.name")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]node.name")))
 extern void __wasm_import_volward_policy_facts_method_node_name(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]node.labels")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]node.labels")))
 extern void __wasm_import_volward_policy_facts_method_node_labels(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]node.local")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]node.local")))
 extern void __wasm_import_volward_policy_facts_method_node_local(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]node.io-pressure")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]node.io-pressure")))
 extern void __wasm_import_volward_policy_facts_method_node_io_pressure(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]node.attachments")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]node.attachments")))
 extern void __wasm_import_volward_policy_facts_method_node_attachments(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.id")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.id")))
 extern void __wasm_import_volward_policy_facts_method_disk_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.pool")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.pool")))
 extern void __wasm_import_volward_policy_facts_method_disk_pool(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.name")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.name")))
 extern void __wasm_import_volward_policy_facts_method_disk_name(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.size")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.size")))
 extern int64_t __wasm_import_volward_policy_facts_method_disk_size(int32_t);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.shareable")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.shareable")))
 extern int32_t __wasm_import_volward_policy_facts_method_disk_shareable(int32_t);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.tags")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.tags")))
 extern void __wasm_import_volward_policy_facts_method_disk_tags(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.home")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.home")))
 extern void __wasm_import_volward_policy_facts_method_disk_home(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.attachments")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.attachments")))
 extern void __wasm_import_volward_policy_facts_method_disk_attachments(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.hydration")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.hydration")))
 extern void __wasm_import_volward_policy_facts_method_disk_hydration(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.asked-sharing")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.asked-sharing")))
 extern int32_t __wasm_import_volward_policy_facts_method_disk_asked_sharing(int32_t);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]disk.asked-access")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]disk.asked-access")))
 extern int32_t __wasm_import_volward_policy_facts_method_disk_asked_access(int32_t);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.id")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.id")))
 extern void __wasm_import_volward_policy_facts_method_request_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.origin")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.origin")))
 extern void __wasm_import_volward_policy_facts_method_request_origin(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.caller-uid")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.caller-uid")))
 extern int32_t __wasm_import_volward_policy_facts_method_request_caller_uid(int32_t);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.purpose")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.purpose")))
 extern void __wasm_import_volward_policy_facts_method_request_purpose(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.instance")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.instance")))
 extern void __wasm_import_volward_policy_facts_method_request_instance(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.instance-name")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.instance-name")))
 extern void __wasm_import_volward_policy_facts_method_request_instance_name(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.hints")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.hints")))
 extern void __wasm_import_volward_policy_facts_method_request_hints(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.disks")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.disks")))
 extern void __wasm_import_volward_policy_facts_method_request_disks(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.held")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.held")))
 extern void __wasm_import_volward_policy_facts_method_request_held(int32_t, uint8_t *);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.node")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.node")))
 extern int32_t __wasm_import_volward_policy_facts_method_request_node(int32_t);
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[method]request.peer")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[method]request.peer")))
 extern void __wasm_import_volward_policy_facts_method_request_peer(int32_t, uint8_t *);
 
-// Imported Functions from `volward:policy/answers@0.1.0`
+// Imported Functions from `volward:policy/answers@0.1.1`
 
-__attribute__((__import_module__("volward:policy/answers@0.1.0"), __import_name__("[method]answer.exclusive")))
+__attribute__((__import_module__("volward:policy/answers@0.1.1"), __import_name__("[method]answer.exclusive")))
 extern void __wasm_import_volward_policy_answers_method_answer_exclusive(int32_t, int32_t);
 
-__attribute__((__import_module__("volward:policy/answers@0.1.0"), __import_name__("[method]answer.read-only")))
+__attribute__((__import_module__("volward:policy/answers@0.1.1"), __import_name__("[method]answer.read-only")))
 extern void __wasm_import_volward_policy_answers_method_answer_read_only(int32_t, int32_t);
 
-__attribute__((__import_module__("volward:policy/answers@0.1.0"), __import_name__("[method]answer.copy-at-most")))
+__attribute__((__import_module__("volward:policy/answers@0.1.1"), __import_name__("[method]answer.copy-at-most")))
 extern void __wasm_import_volward_policy_answers_method_answer_copy_at_most(int32_t, int32_t, int32_t);
 
-__attribute__((__import_module__("volward:policy/answers@0.1.0"), __import_name__("[method]answer.copy")))
+__attribute__((__import_module__("volward:policy/answers@0.1.1"), __import_name__("[method]answer.copy")))
 extern void __wasm_import_volward_policy_answers_method_answer_copy(int32_t, int32_t, int32_t, int32_t, int64_t, int32_t, int64_t, int32_t);
 
-__attribute__((__import_module__("volward:policy/answers@0.1.0"), __import_name__("[method]answer.note")))
+__attribute__((__import_module__("volward:policy/answers@0.1.1"), __import_name__("[method]answer.note")))
 extern void __wasm_import_volward_policy_answers_method_answer_note(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-// Exported Functions from `volward:policy/attach@0.1.0`
+// Exported Functions from `volward:policy/attach@0.1.1`
 
-__attribute__((__weak__, __export_name__("cabi_post_volward:policy/attach@0.1.0#review")))
+__attribute__((__weak__, __export_name__("cabi_post_volward:policy/attach@0.1.1#review")))
 void __wasm_export_exports_volward_policy_attach_review_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -144,9 +144,9 @@ void __wasm_export_exports_volward_policy_attach_review_post_return(uint8_t * ar
   }
 }
 
-// Exported Functions from `volward:policy/lifecycle@0.1.0`
+// Exported Functions from `volward:policy/lifecycle@0.1.1`
 
-__attribute__((__weak__, __export_name__("cabi_post_volward:policy/lifecycle@0.1.0#check-config")))
+__attribute__((__weak__, __export_name__("cabi_post_volward:policy/lifecycle@0.1.1#check-config")))
 void __wasm_export_exports_volward_policy_lifecycle_check_config_post_return(uint8_t * arg0) {
   size_t len = *((size_t*) (arg0 + sizeof(void*)));
   if (len > 0) {
@@ -257,7 +257,7 @@ void volward_policy_facts_attachment_free(volward_policy_facts_attachment_t *ptr
   volward_policy_facts_attachment_state_free(&ptr->state);
 }
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[resource-drop]node")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[resource-drop]node")))
 extern void __wasm_import_volward_policy_facts_node_drop(int32_t handle);
 
 void volward_policy_facts_node_drop_own(volward_policy_facts_own_node_t handle) {
@@ -272,7 +272,7 @@ volward_policy_facts_borrow_node_t volward_policy_facts_borrow_node(volward_poli
   return (volward_policy_facts_borrow_node_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[resource-drop]disk")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[resource-drop]disk")))
 extern void __wasm_import_volward_policy_facts_disk_drop(int32_t handle);
 
 void volward_policy_facts_disk_drop_own(volward_policy_facts_own_disk_t handle) {
@@ -287,7 +287,7 @@ volward_policy_facts_borrow_disk_t volward_policy_facts_borrow_disk(volward_poli
   return (volward_policy_facts_borrow_disk_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("volward:policy/facts@0.1.0"), __import_name__("[resource-drop]request")))
+__attribute__((__import_module__("volward:policy/facts@0.1.1"), __import_name__("[resource-drop]request")))
 extern void __wasm_import_volward_policy_facts_request_drop(int32_t handle);
 
 void volward_policy_facts_request_drop_own(volward_policy_facts_own_request_t handle) {
@@ -370,7 +370,7 @@ void volward_policy_answers_denial_free(volward_policy_answers_denial_t *ptr) {
   policy_option_u32_free(&ptr->retry_after_ms);
 }
 
-__attribute__((__import_module__("volward:policy/answers@0.1.0"), __import_name__("[resource-drop]answer")))
+__attribute__((__import_module__("volward:policy/answers@0.1.1"), __import_name__("[resource-drop]answer")))
 extern void __wasm_import_volward_policy_answers_answer_drop(int32_t handle);
 
 void volward_policy_answers_answer_drop_own(volward_policy_answers_own_answer_t handle) {
@@ -855,7 +855,7 @@ void volward_policy_answers_method_answer_note(volward_policy_answers_borrow_ans
   __wasm_import_volward_policy_answers_method_answer_note((self).__handle, (uint8_t *) (*key).ptr, (*key).len, (uint8_t *) (*value).ptr, (*value).len);
 }
 
-__attribute__((__export_name__("volward:policy/attach@0.1.0#review")))
+__attribute__((__export_name__("volward:policy/attach@0.1.1#review")))
 uint8_t * __wasm_export_exports_volward_policy_attach_review(int32_t arg, int32_t arg0) {
   exports_volward_policy_attach_result_void_denial_t ret;
   exports_volward_policy_attach_denial_t err;
@@ -883,7 +883,7 @@ uint8_t * __wasm_export_exports_volward_policy_attach_review(int32_t arg, int32_
   return ptr;
 }
 
-__attribute__((__export_name__("volward:policy/lifecycle@0.1.0#check-config")))
+__attribute__((__export_name__("volward:policy/lifecycle@0.1.1#check-config")))
 uint8_t * __wasm_export_exports_volward_policy_lifecycle_check_config(void) {
   exports_volward_policy_lifecycle_list_problem_t ret;
   exports_volward_policy_lifecycle_check_config(&ret);

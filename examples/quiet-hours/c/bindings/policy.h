@@ -260,19 +260,19 @@ typedef struct {
   size_t len;
 } exports_volward_policy_lifecycle_list_problem_t;
 
-// Imported Functions from `volward:policy/log@0.1.0`
+// Imported Functions from `volward:policy/log@0.1.1`
 extern void volward_policy_log_write(volward_policy_log_level_t level, policy_string_t *message, policy_list_tuple2_string_string_t *fields);
 
-// Imported Functions from `volward:policy/config@0.1.0`
+// Imported Functions from `volward:policy/config@0.1.1`
 extern bool volward_policy_config_get(policy_string_t *key, policy_string_t *ret);
 // So that check-config can name a misspelt key.
 extern void volward_policy_config_all(policy_list_tuple2_string_string_t *ret);
 
-// Imported Functions from `volward:policy/clock@0.1.0`
+// Imported Functions from `volward:policy/clock@0.1.1`
 extern uint64_t volward_policy_clock_now_ms(void);
 extern int32_t volward_policy_clock_utc_offset_minutes(void);
 
-// Imported Functions from `volward:policy/facts@0.1.0`
+// Imported Functions from `volward:policy/facts@0.1.1`
 extern void volward_policy_facts_method_node_name(volward_policy_facts_borrow_node_t self, policy_string_t *ret);
 // From the daemon's configuration.
 extern void volward_policy_facts_method_node_labels(volward_policy_facts_borrow_node_t self, policy_list_tuple2_string_string_t *ret);
@@ -317,7 +317,7 @@ extern void volward_policy_facts_method_request_held(volward_policy_facts_borrow
 extern volward_policy_facts_own_node_t volward_policy_facts_method_request_node(volward_policy_facts_borrow_request_t self);
 extern bool volward_policy_facts_method_request_peer(volward_policy_facts_borrow_request_t self, volward_policy_facts_own_node_t *ret);
 
-// Imported Functions from `volward:policy/answers@0.1.0`
+// Imported Functions from `volward:policy/answers@0.1.1`
 extern void volward_policy_answers_method_answer_exclusive(volward_policy_answers_borrow_answer_t self, volward_policy_answers_borrow_disk_t d);
 extern void volward_policy_answers_method_answer_read_only(volward_policy_answers_borrow_answer_t self, volward_policy_answers_borrow_disk_t d);
 // Ceiling: the lowest of the chain holds.
@@ -327,10 +327,10 @@ extern void volward_policy_answers_method_answer_copy(volward_policy_answers_bor
 // A remark for the decision log; changes nothing.
 extern void volward_policy_answers_method_answer_note(volward_policy_answers_borrow_answer_t self, policy_string_t *key, policy_string_t *value);
 
-// Exported Functions from `volward:policy/attach@0.1.0`
+// Exported Functions from `volward:policy/attach@0.1.1`
 bool exports_volward_policy_attach_review(exports_volward_policy_attach_borrow_request_t req, exports_volward_policy_attach_borrow_answer_t ans, exports_volward_policy_attach_denial_t *err);
 
-// Exported Functions from `volward:policy/lifecycle@0.1.0`
+// Exported Functions from `volward:policy/lifecycle@0.1.1`
 void exports_volward_policy_lifecycle_check_config(exports_volward_policy_lifecycle_list_problem_t *ret);
 
 // Helper Functions

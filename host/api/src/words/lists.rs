@@ -196,6 +196,10 @@ pub enum Hook {
     Detach,
     /// What is wrong with its configuration.
     Lifecycle,
+    /// Whether an instance may come to this node by live migration.
+    Migrate,
+    /// Whether something may be done with a volume.
+    Operate,
 }
 
 /// What the policies came to together.
@@ -333,7 +337,7 @@ own_words!(LockType, "LockType": Sanlock, None);
 own_words!(VolumeHome, "VolumeHome": Pool, Split, Node, Returning);
 own_words!(PolicyLevel, "PolicyLevel": Enforce, Monitor, Off);
 own_words!(PolicyState, "PolicyState": Serving, LastGood, RolledBack, Refused, Waiting, Off);
-own_words!(Hook, "Hook": Attach, Detach, Lifecycle);
+own_words!(Hook, "Hook": Attach, Detach, Lifecycle, Migrate, Operate);
 own_words!(Said, "Said": Granted, Advised, Denied, Faulted);
 own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);

@@ -16,7 +16,7 @@ pub(crate) fn decisions(reply: &DecisionsReply) -> String {
         [
             utc(view.at_ms),
             view.request.clone(),
-            view.hook.to_string(),
+            asked(view),
             instance(view),
             view.disks.join(" "),
             said(view),
@@ -31,20 +31,33 @@ pub(crate) fn decisions(reply: &DecisionsReply) -> String {
 
 /// One decision in a line, for whoever follows.
 pub(crate) fn decisions_line(view: &DecisionView) -> String {
+    let whom = match view.operation {
+        Some(_) => String::new(),
+        None => format!(" for {}", instance(view)),
+    };
     format!(
-        "{}  {}  {} of {} for {}: {}, {}",
+        "{}  {}  {} of {}{whom}: {}, {}",
         utc(view.at_ms),
         view.request,
-        view.hook,
+        asked(view),
         view.disks.join(" "),
-        instance(view),
         said(view),
         became(view)
     )
 }
 
+/// The hook; of an operation on a volume which one, for that says more.
+fn asked(view: &DecisionView) -> String {
+    match &view.operation {
+        Some(operation) => operation.to_string(),
+        None => view.hook.to_string(),
+    }
+}
+
 fn instance(view: &DecisionView) -> String {
-    if view.instance_name.is_empty() {
+    if view.operation.is_some() {
+        "-".to_owned()
+    } else if view.instance_name.is_empty() {
         view.instance.clone()
     } else {
         view.instance_name.clone()

@@ -457,6 +457,7 @@ fn facts() -> Facts {
             attachments: Some(7),
         },
         peer: None,
+        operation: None,
         disks: vec![root, common],
         held: Vec::new(),
         now_ms: NOW,

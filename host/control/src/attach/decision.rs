@@ -1,10 +1,10 @@
 //! What policies said of an attach, and how it stands in the decision log.
 
-use volward_model::{Answer, Combined, DecisionRecord, Outcome, RequestId};
-use volward_plan::{Refusal, VolumeInput};
+use volward_model::{DecisionRecord, Outcome, Purpose, RequestId};
+use volward_plan::{AttachPlan, VolumeInput};
 
-use super::{Attach, AttachContext, AttachRequest, refuse, volumes};
-use crate::error::{ControlError, SilentNode};
+use super::{Attach, AttachContext, AttachRequest, volumes};
+use crate::error::{ControlError, SilentNode, granted};
 use crate::ports::{Event, PortError};
 
 impl Attach {
@@ -14,6 +14,31 @@ impl Attach {
         recorded.map_err(|error| ControlError::State { error })?;
         self.state.in_flight.on_record(decision.facts.request.id);
         Ok(())
+    }
+
+    /// Whether an instance that comes by a live migration may, where anything is to be begun for it. Its own
+    /// decision is on record before the attach's, and has no part in how that ends.
+    pub(super) fn may_come(
+        &self,
+        ask: &AttachRequest,
+        look: &AttachContext,
+        plan: &AttachPlan,
+    ) -> Result<(), ControlError> {
+        if ask.purpose != Purpose::MigrationIn || plan.grants.iter().all(|grant| grant.already) {
+            return Ok(());
+        }
+        let decision = self.ports.policy.migrate(&look.facts);
+        if let Err(error) = granted(ask.request, &decision) {
+            if !ask.dry_run {
+                self.log(&decision, &error.outcome());
+            }
+            return Err(error);
+        }
+        if ask.dry_run {
+            return Ok(());
+        }
+        let recorded = self.ports.decisions.record(&decision, &Outcome::Done);
+        recorded.map_err(|error| ControlError::State { error })
     }
 
     /// What ends here began nothing, so it ends so also where the log cannot be written.
@@ -58,23 +83,4 @@ pub(super) fn silent_holder(look: &AttachContext) -> Option<SilentNode> {
             silence: other.silence?,
         })
     })
-}
-
-pub(super) fn answer_of(
-    request: RequestId,
-    decision: &DecisionRecord,
-) -> Result<Answer, ControlError> {
-    match &decision.combined {
-        Combined::Granted(answer) => Ok(answer.clone()),
-        Combined::Denied(denials) => Err(ControlError::Denied {
-            request,
-            denials: denials.clone(),
-            silent: None,
-        }),
-        Combined::Faulted(faults) => Err(ControlError::Faulted {
-            request,
-            faults: faults.clone(),
-        }),
-        Combined::Advised(_) => Err(refuse(request, Refusal::no_attach_answer())),
-    }
 }

@@ -4,9 +4,9 @@
 use volward_model::{AttachmentState, Outcome};
 use volward_plan::{AttachPlan, DiskForm, Precedence, Refusal, precedence};
 
-use super::{Attach, AttachDone, AttachRequest, Attempt, answer_of, refuse, storage, volumes};
+use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage, volumes};
 use crate::engine::{ExecuteError, StepError, StepFailure};
-use crate::error::ControlError;
+use crate::error::{ControlError, granted};
 use crate::ports::{Event, Finish, JournalState, Marked, Migration, Operation, StoredAttachment};
 
 impl Attach {
@@ -86,10 +86,10 @@ impl Attach {
             return false;
         }
         let decision = self.ports.policy.attach(&look.facts);
-        let granted = answer_of(ask.request, &decision)
+        let same = granted(ask.request, &decision)
             .and_then(|answer| self.plan(ask, &look, &answer))
             .is_ok_and(|now| now.grants == plan.grants);
-        granted && self.replaces_the_decision(ask, &decision)
+        same && self.replaces_the_decision(ask, &decision)
     }
 
     /// What came to nothing before it was decided: `explain` must know the request all the same.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use volward_model::{AttachmentKey, DiskFacts, Facts, PoolName, RequestFacts, VolumeRef};
+use volward_model::{
+    AttachmentKey, DiskFacts, Facts, NodeFacts, PoolName, Purpose, RequestFacts, VolumeRef,
+};
 use volward_plan::{DiskOptions, PlanInput, RequestedDisk, Watchdog, home_of};
 
 use super::{Attach, AttachRequest, DiskRequest, refuse, storage};
@@ -88,7 +90,8 @@ impl Attach {
                 hints: ask.hints.clone(),
             },
             node: self.observer.node_facts(local.as_ref(), &own),
-            peer: None,
+            peer: comes_from(ask, &disks),
+            operation: None,
             disks: disk_facts,
             held: held_facts,
             now_ms: self.ports.clock.now_ms(),
@@ -187,6 +190,23 @@ impl Attach {
             (false, false) => Watchdog::Missing,
         })
     }
+}
+
+/// The node that shows the instance's volumes as its own, where it comes by a live migration: its name,
+/// for a slot says no more of a node. That it is one node is the plan's to see to.
+fn comes_from(ask: &AttachRequest, disks: &[RequestedDisk]) -> Option<NodeFacts> {
+    if ask.purpose != Purpose::MigrationIn {
+        return None;
+    }
+    let mut elsewhere = disks.iter().flat_map(|disk| disk.input.settled_elsewhere());
+    let theirs = elsewhere.find(|theirs| theirs.attachment.instance == ask.instance)?;
+    Some(NodeFacts {
+        name: theirs.attachment.node.clone(),
+        labels: Vec::new(),
+        local: None,
+        io_pressure: None,
+        attachments: None,
+    })
 }
 
 fn options(disk: &DiskRequest) -> DiskOptions {

@@ -101,6 +101,7 @@ impl Detach {
             },
             node: self.observer.node_facts(local.as_ref(), &own),
             peer: None,
+            operation: None,
             disks,
             held: Vec::new(),
             now_ms: self.ports.clock.now_ms(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    Bytes, Course, End, GrowOrder, GrowReport, NodeName, OperationId, PoolName, RequestId, Slot,
+    Bytes, Course, End, GrowOrder, GrowReport, NodeName, OperationId, Origin, PoolName, RequestId, Slot,
     VolumeOperation, VolumeTask,
 };
 use volward_plan::Refusal;
@@ -15,7 +15,7 @@ use volward_plan::operate::who_is_told;
 
 use super::look::Look;
 use super::work::Went;
-use super::{Operate, OperationRequest};
+use super::{Decided, Operate, OperationRequest};
 use crate::engine::StepError;
 use crate::error::{ControlError, storage};
 use crate::observe::Correspondence;
@@ -280,6 +280,7 @@ impl Operate {
         tracing::info!(id = %order.id, by = %told.node, volume = %found.volume, "a volume is to grow here");
         let asked = OperationRequest {
             request,
+            origin: Origin::Other("order".to_owned()),
             uid: 0,
             id: order.id.clone(),
             task: VolumeTask::Extend {
@@ -289,7 +290,8 @@ impl Operate {
             },
             dry_run: false,
         };
-        self.ask(&asked).map(|asked| asked.operation)
+        self.consider(&asked, Decided::Elsewhere)
+            .map(|asked| asked.operation)
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use volward_control::OperationRequest;
 use volward_control::ports::Devices;
 use volward_model::RequestId;
+use volward_model::scenario::Hook;
 use volward_plan::DiskForm;
+use volward_simulation::doubles::denied;
 
 use super::*;
 
@@ -82,6 +84,27 @@ fn i11_a_volume_grows_on_the_node_that_has_it() {
         // What is done is done, on either node.
         assert_eq!(done(&daemon, "e2", extend(&lab, "a", SIZE)), End::Done);
         rounds(&lab, &[&daemon, &other], 2);
+    });
+}
+
+/// Its own policies are not asked a second time: the node that was asked has the decision on record.
+#[test]
+fn i32_only_the_node_that_is_asked_asks_its_policies() {
+    in_each_style(|lab, daemon| {
+        let (_, other) = apart(&lab);
+        begin(&lab, &daemon, "e1");
+        assert_eq!(daemon.policy.asked_at(Hook::Operate).len(), 1);
+        let no = denied("not-today", "the test grows nothing today".to_owned());
+        daemon.policy.say_at(Hook::Operate, no);
+        daemon.tasks.run_all();
+        rounds(&lab, &[&daemon, &other], 4);
+        assert_eq!(end(&daemon, "e1"), End::Done);
+        assert_eq!(daemon.policy.asked_at(Hook::Operate).len(), 1);
+        let refused = operation("e2", extend(&lab, "a", Bytes(SIZE.0 * 2)));
+        let error = daemon.node.ask_operation(&refused).unwrap_err();
+        assert_eq!(error.to_string(), "the test grows nothing today");
+        rounds(&lab, &[&daemon, &other], 2);
+        assert!(other.node.operation(&refused.id).is_none());
     });
 }
 

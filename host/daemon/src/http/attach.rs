@@ -59,7 +59,7 @@ pub(super) async fn attach(
 }
 
 /// Nobody can say yet whether it is allowed.
-fn policies_loading() -> Failure {
+pub(super) fn policies_loading() -> Failure {
     let message = "the policies are still being loaded, and nobody else can allow this: ask again \
                    in a minute; `volward policy ls` shows which one it is";
     plain(ProblemCode::Faulted, "policies-loading", message.to_owned()).into()

@@ -120,9 +120,14 @@ fn unreadable(error: std::io::Error) -> Failure {
     plain(ProblemCode::Internal, "log", message).into()
 }
 
+/// The volumes that it is about; of an operation also the one that is made, or its new name.
 fn disks(entry: &LogEntry) -> Vec<String> {
-    let disks = entry.record.facts.disks.iter();
-    disks.map(|d| format!("{}/{}", d.pool, d.name)).collect()
+    let facts = &entry.record.facts;
+    let disks = facts.disks.iter();
+    let disks = disks.map(|d| format!("{}/{}", d.pool, d.name));
+    let operation = facts.operation.iter();
+    let new = operation.filter_map(|o| Some(format!("{}/{}", o.pool, o.new_name.as_ref()?)));
+    disks.chain(new).collect()
 }
 
 /// The word for what the policies came to, and who was first.
@@ -150,7 +155,15 @@ fn view(entry: &LogEntry) -> DecisionView {
         request: facts.request.id.to_string(),
         at_ms: facts.now_ms,
         hook: Open::of_word(&entry.record.hook),
-        instance: facts.request.instance.to_string(),
+        operation: facts
+            .operation
+            .as_ref()
+            .map(|operation| Open::of_word(&operation.kind.to_string())),
+        // An operation is for none.
+        instance: match facts.operation {
+            Some(_) => String::new(),
+            None => facts.request.instance.to_string(),
+        },
         instance_name: facts.request.instance_name.clone(),
         disks: disks(entry),
         said: said.into(),

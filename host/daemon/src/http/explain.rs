@@ -226,7 +226,8 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
     let Some(logged) = logged else {
         return String::new();
     };
-    let disks = &logged.record.facts.disks;
+    let facts = &logged.record.facts;
+    let disks = &facts.disks;
     let volumes: Vec<_> = disks
         .iter()
         .map(|d| format!("{}/{}", d.pool, d.name))
@@ -234,11 +235,17 @@ fn summary(entry: Option<&JournalEntry>, logged: Option<&LogEntry>) -> String {
     let said = match &logged.outcome {
         Outcome::Begun => "under way".to_owned(),
         Outcome::Interrupted { message } => format!("interrupted: {message}"),
+        Outcome::Done if facts.operation.is_some() => {
+            "on record; `volward op ls` shows how it goes on".to_owned()
+        }
         Outcome::Done => "done".to_owned(),
         Outcome::Refused { message, .. } => format!("refused: {message}"),
         Outcome::Failed { message } => format!("failed: {message}"),
     };
-    format!("{} of {}: {said}", logged.record.hook, volumes.join(", "))
+    match facts.operated() {
+        Some(operated) => format!("{operated}: {said}"),
+        None => format!("{} of {}: {said}", logged.record.hook, volumes.join(", ")),
+    }
 }
 
 fn volume_at(daemon: &Arc<Daemon>, path: &str) -> Result<VolumeRef, Failure> {

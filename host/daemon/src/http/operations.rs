@@ -10,15 +10,17 @@ use volward_api::{
     ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
     VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
 };
-use volward_control::{Operated, OperationRequest};
+use volward_control::{ControlError, Operated, OperationRequest};
 use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeName, VolumeRef, VolumeTask};
 
 use super::Peer;
+use super::attach::policies_loading;
 use super::handler::{Shared, at_once, blocking};
 use super::patience::Patience;
 use super::places;
 use super::problem::{Failure, plain};
 use super::views::{attached_here, other_view, parse, request, volume_view};
+use crate::policies::FIRST_LOAD;
 use crate::wiring::Daemon;
 
 /// Whoever waits is answered after so long at most, and may ask again: a connection that says nothing for
@@ -131,21 +133,38 @@ async fn ask(
         tracing::info!(%request, %id, %task, dry_run, uid, ?origin, "operation asked for");
         let asked = OperationRequest {
             request,
+            origin: caller.origin.clone(),
             uid,
             id,
             task,
             dry_run,
         };
+        let is_known = daemon.node.operation(&asked.id).is_some();
+        if !is_known && !daemon.policies.ready_within(FIRST_LOAD) {
+            return Err(policies_loading());
+        }
+        let dry_run = asked.dry_run;
         let asked = daemon.node.ask_operation(&asked);
         let asked = asked
             .inspect_err(|error| tracing::warn!(%request, %error, "operation not begun"))
-            .map_err(Failure::without_record)?;
+            .map_err(|error| match is_of_policies(&error) && !dry_run {
+                true => Failure::from(error),
+                false => Failure::without_record(error),
+            })?;
         Ok(OperationReply {
             operation: asked.operation.as_ref().map(view),
             plan: asked.plan,
         })
     });
     places::within(place, work).await
+}
+
+/// What policies refuse is in the decision log.
+fn is_of_policies(error: &ControlError) -> bool {
+    matches!(
+        error,
+        ControlError::Denied { .. } | ControlError::Faulted { .. }
+    )
 }
 
 pub(super) async fn list(

@@ -3,6 +3,7 @@
 
 use volward_control::ports::{JournalEntry, JournalQuery, JournalState, Operation};
 use volward_model::RequestId;
+use volward_model::scenario::Hook;
 use volward_policy::{LogEntry, Outcome};
 
 use super::problem::Failure;
@@ -23,6 +24,19 @@ pub(super) fn settle(daemon: &Daemon, entries: &mut [LogEntry]) -> Result<(), Fa
 fn outcome(daemon: &Daemon, request: RequestId, hook: &str) -> Result<Outcome, Failure> {
     if daemon.node.is_attaching(request) {
         return Ok(Outcome::Begun);
+    }
+    if hook == Hook::Operate.word() {
+        let mut operations = daemon.node.operations().into_iter();
+        let on_record = operations.any(|one| one.operation.request == request);
+        return Ok(match on_record {
+            true => Outcome::Done,
+            false => Outcome::Interrupted {
+                message:
+                    "it was allowed, and the daemon ended before the operation was on record: \
+                          nothing was begun"
+                        .to_owned(),
+            },
+        });
     }
     let known = daemon
         .node

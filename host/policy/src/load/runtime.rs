@@ -20,7 +20,7 @@ use crate::load::refused::{LoadError, RuntimeError};
 use crate::load::scenarios::ScenarioTime;
 use crate::load::source::Settings;
 use crate::load::turn::{COMPILE_TIME, Compiling, Turns};
-use crate::run::bindings::Imports;
+use crate::run::bindings::AllImports;
 use crate::run::call::Call;
 use crate::run::chain::{Chain, Member};
 use crate::run::convert;
@@ -106,7 +106,7 @@ impl Runtime {
         };
         let engine = engine::runtime_engine(&limits, code).map_err(failed)?;
         let mut linker = Linker::new(&engine);
-        Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call).map_err(failed)?;
+        AllImports::add_to_linker::<_, HasSelf<_>>(&mut linker, |call| call).map_err(failed)?;
         Ok(Self {
             sandbox: Arc::new(Sandbox::new(engine, limits, metered).map_err(RuntimeError::Ticker)?),
             linker,

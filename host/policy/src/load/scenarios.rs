@@ -249,6 +249,8 @@ pub(crate) fn try_all(
         let record = match scenario.hook {
             Hook::Attach => chain.attach(&facts),
             Hook::Detach => chain.detach(&facts, &scenario.copies),
+            Hook::Migrate => chain.migrate(&facts),
+            Hook::Operate => chain.operate(&facts),
         };
         budget.spent.set(before + watch.passed());
         let differences = scenario.differences(&facts, &record.plugins, &record.combined);

@@ -10,14 +10,15 @@
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "imports",
+    world: "all-imports",
     imports: { default: trappable },
     with: {
         "volward:policy/facts.node": crate::run::handles::NodeHandle,
         "volward:policy/facts.disk": crate::run::handles::DiskHandle,
         "volward:policy/facts.request": crate::run::handles::RequestHandle,
+        "volward:policy/operations.operation": crate::run::handles::OperationHandle,
         "volward:policy/answers.answer": crate::run::handles::AnswerHandle,
     },
 });
 
-pub use volward::policy::{answers, clock, config, facts, log};
+pub use volward::policy::{answers, clock, config, facts, log, operations};

@@ -255,12 +255,35 @@ impl Chain {
     /// stack of 2 MiB, as Rust's threads have.
     #[must_use]
     pub fn attach(&self, facts: &Facts) -> DecisionRecord {
+        self.review("attach", facts, Plugin::attach)
+    }
+
+    /// Asks every policy whether the instance may come here by live migration, in the same way; none can
+    /// narrow anything.
+    #[must_use]
+    pub fn migrate(&self, facts: &Facts) -> DecisionRecord {
+        self.review("migrate", facts, Plugin::migrate)
+    }
+
+    /// Asks every policy whether [`Facts::operation`] may be begun, in the same way; none can narrow
+    /// anything.
+    #[must_use]
+    pub fn operate(&self, facts: &Facts) -> DecisionRecord {
+        self.review("operate", facts, Plugin::operate)
+    }
+
+    fn review(
+        &self,
+        hook: &str,
+        facts: &Facts,
+        plugin: fn(&Plugin, &Arc<Facts>) -> PluginVerdict,
+    ) -> DecisionRecord {
         let watch = Stopwatch::start();
         let facts = Arc::new(facts.clone());
-        let ask = |member: &Member| member.verdict(|plugin| plugin.attach(&facts));
+        let ask = |member: &Member| member.verdict(|one| plugin(one, &facts));
         let plugins: Vec<PluginVerdict> = self.members.iter().filter_map(ask).collect();
         let combined = Combined::attach(&facts, &plugins);
-        record("attach", facts, &[], plugins, combined, &watch)
+        record(hook, facts, &[], plugins, combined, &watch)
     }
 
     /// Asks every policy for the fate of each copy; `granted` is what its grant named. It cannot

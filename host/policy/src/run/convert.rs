@@ -2,7 +2,7 @@
 
 use volward_model as model;
 
-use crate::run::bindings::{answers, facts, log};
+use crate::run::bindings::{answers, facts, log, operations};
 
 pub(crate) fn sharing(sharing: model::Sharing) -> facts::Sharing {
     match sharing {
@@ -24,6 +24,18 @@ pub(crate) fn origin(origin: &model::Origin) -> facts::Origin {
         model::Origin::Openstack => facts::Origin::Openstack,
         model::Origin::Operator => facts::Origin::Operator,
         model::Origin::Other(other) => facts::Origin::Other(other.clone()),
+    }
+}
+
+pub(crate) fn operation_kind(kind: &model::OperationKind) -> operations::OperationKind {
+    match kind {
+        model::OperationKind::Create => operations::OperationKind::Create,
+        model::OperationKind::Delete => operations::OperationKind::Delete,
+        model::OperationKind::Extend => operations::OperationKind::Extend,
+        model::OperationKind::Copy => operations::OperationKind::Copy,
+        model::OperationKind::Snapshot => operations::OperationKind::Snapshot,
+        model::OperationKind::Rename => operations::OperationKind::Rename,
+        model::OperationKind::Other(other) => operations::OperationKind::Other(other.clone()),
     }
 }
 

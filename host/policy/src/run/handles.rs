@@ -8,5 +8,7 @@ pub struct RequestHandle;
 pub struct DiskHandle;
 /// Stands for a node.
 pub struct NodeHandle;
+/// Stands for the operation on a volume.
+pub struct OperationHandle;
 /// Stands for the answer being made.
 pub struct AnswerHandle;

@@ -6,7 +6,7 @@ use std::fmt;
 use wasmtime::component::Component;
 
 /// The interface this runtime offers and asks for.
-pub const INTERFACE: &str = "volward:policy@0.1.0";
+pub const INTERFACE: &str = "volward:policy@0.1.1";
 
 /// A hook that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +17,20 @@ pub(crate) enum Hook {
     Detach,
     /// What is wrong with the configuration?
     Lifecycle,
+    /// May the instance come here by live migration?
+    Migrate,
+    /// May this be done with a volume?
+    Operate,
 }
 
 /// All hooks, in the order in which they are shown: the interface that a policy exports, and the
 /// function in it. A hook that is added is a row here, and what asks it in [`crate::run::plugin`].
-pub(crate) const HOOKS: [(Hook, &str, &str); 3] = [
+pub(crate) const HOOKS: [(Hook, &str, &str); 5] = [
     (Hook::Attach, "attach", "review"),
     (Hook::Detach, "detach", "review"),
     (Hook::Lifecycle, "lifecycle", "check-config"),
+    (Hook::Migrate, "migrate", "review"),
+    (Hook::Operate, "operate", "review"),
 ];
 
 impl Hook {
@@ -188,7 +194,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             said.to_string(),
-            "it was built against volward:policy@0.1.0-draft, a draft that is not served any more: build it again against volward:policy@0.1.0"
+            "it was built against volward:policy@0.1.0-draft, a draft that is not served any more: build it again against volward:policy@0.1.1"
         );
     }
 
@@ -205,9 +211,9 @@ mod tests {
     fn what_nothing_asks_is_named() {
         let names = [
             "volward:policy/attach@0.1.0",
-            "volward:policy/migrate@0.1.0",
+            "volward:policy/progress@0.1.0",
             "a:b/c@1.0.0",
         ];
-        assert_eq!(built(&names).unasked, ["migrate"]);
+        assert_eq!(built(&names).unasked, ["progress"]);
     }
 }

@@ -18,7 +18,7 @@ use crate::run::call::Call;
 use crate::run::convert;
 use crate::run::engine::CODE_SETTINGS;
 use crate::run::fault::{MESSAGE_BYTES, Misuse};
-use crate::run::handles::{AnswerHandle, DiskHandle, RequestHandle};
+use crate::run::handles::{AnswerHandle, DiskHandle, OperationHandle, RequestHandle};
 use crate::run::interface::{HOOKS, Hook, package_and_version};
 use crate::run::level::Level;
 use crate::run::sandbox::{Outcome, Sandbox};
@@ -65,6 +65,8 @@ type AttachHook =
     TypedFunc<(Resource<RequestHandle>, Resource<AnswerHandle>), (Result<(), answers::Denial>,)>;
 type DetachHook =
     TypedFunc<(Resource<RequestHandle>, Resource<DiskHandle>), (Option<answers::CopyFate>,)>;
+type MigrateHook = TypedFunc<(Resource<RequestHandle>,), (Result<(), answers::Denial>,)>;
+type OperateHook = TypedFunc<(Resource<OperationHandle>,), (Result<(), answers::Denial>,)>;
 type CheckConfig = TypedFunc<(), (Vec<Problem>,)>;
 
 impl Hooks {
@@ -166,6 +168,8 @@ impl Plugin {
         let outcome = self.run(facts, deadline, |store, instance| {
             let _: Option<AttachHook> = self.hooks.function(Hook::Attach, store, instance)?;
             let _: Option<DetachHook> = self.hooks.function(Hook::Detach, store, instance)?;
+            let _: Option<MigrateHook> = self.hooks.function(Hook::Migrate, store, instance)?;
+            let _: Option<OperateHook> = self.hooks.function(Hook::Operate, store, instance)?;
             let check: Option<CheckConfig> =
                 self.hooks.function(Hook::Lifecycle, store, instance)?;
             match check {
@@ -190,28 +194,54 @@ impl Plugin {
 
     /// Asks the attach hook.
     pub(crate) fn attach(&self, facts: &Arc<Facts>) -> PluginVerdict {
-        let watch = Stopwatch::start();
-        if self.hooks.index(Hook::Attach).is_none() {
-            return self.verdict("attach", facts, Verdict::Absent, Vec::new(), &watch);
-        }
-        let deadline = self.sandbox.limits.deadline_ms;
-        let outcome = self.run(Arc::clone(facts), deadline, |store, instance| {
+        self.review(Hook::Attach, facts, |store, instance| {
             let review: Option<AttachHook> = self.hooks.function(Hook::Attach, store, instance)?;
-            let Some(review) = review else {
-                return Ok(Ok(()));
-            };
             let (request, answer) = (
                 Resource::new_borrow(THE_ONLY),
                 Resource::new_borrow(THE_ONLY),
             );
-            Ok(review.call(&mut *store, (request, answer))?.0)
-        });
+            asked(review, store, (request, answer))
+        })
+    }
+
+    /// Asks the migrate hook.
+    pub(crate) fn migrate(&self, facts: &Arc<Facts>) -> PluginVerdict {
+        self.review(Hook::Migrate, facts, |store, instance| {
+            let review: Option<MigrateHook> =
+                self.hooks.function(Hook::Migrate, store, instance)?;
+            asked(review, store, (Resource::new_borrow(THE_ONLY),))
+        })
+    }
+
+    /// Asks the operate hook.
+    pub(crate) fn operate(&self, facts: &Arc<Facts>) -> PluginVerdict {
+        self.review(Hook::Operate, facts, |store, instance| {
+            let review: Option<OperateHook> =
+                self.hooks.function(Hook::Operate, store, instance)?;
+            asked(review, store, (Resource::new_borrow(THE_ONLY),))
+        })
+    }
+
+    /// Asks a hook that agrees or refuses. Of those that are lent no answer the answer is what was asked
+    /// for.
+    fn review(
+        &self,
+        hook: Hook,
+        facts: &Arc<Facts>,
+        ask: impl FnOnce(&mut Store<Call>, &Instance) -> wasmtime::Result<Said>,
+    ) -> PluginVerdict {
+        let watch = Stopwatch::start();
+        if self.hooks.index(hook).is_none() {
+            return self.verdict(hook.word(), facts, Verdict::Absent, Vec::new(), &watch);
+        }
+        let deadline = self.sandbox.limits.deadline_ms;
+        let outcome = self.run(Arc::clone(facts), deadline, ask);
         let verdict = match outcome.result {
             Ok(Ok(())) => Verdict::Granted(outcome.answer),
             Ok(Err(denial)) => Verdict::Denied(convert::denial(denial)),
             Err(fault) => Verdict::Faulted(fault),
         };
-        self.verdict("attach", facts, verdict, outcome.log, &watch)
+        self.verdict(hook.word(), facts, verdict, outcome.log, &watch)
     }
 
     /// Asks the detach hook about each of the volumes, one after the other in one instance.
@@ -269,6 +299,24 @@ impl Plugin {
         }
         self.tally.count(hook, facts, &verdict, micros);
         self.identity.verdict(verdict, log, micros)
+    }
+}
+
+/// What a hook returns that agrees or refuses.
+type Said = Result<(), answers::Denial>;
+
+/// Calls such a hook; whoever has none agrees.
+fn asked<Parameters>(
+    review: Option<TypedFunc<Parameters, (Said,)>>,
+    store: &mut Store<Call>,
+    lent: Parameters,
+) -> wasmtime::Result<Said>
+where
+    Parameters: ComponentNamedList + Lower,
+{
+    match review {
+        Some(review) => Ok(review.call(store, lent)?.0),
+        None => Ok(Ok(())),
     }
 }
 
@@ -337,6 +385,7 @@ fn nobodys_facts(node: NodeName) -> Facts {
             attachments: None,
         },
         peer: None,
+        operation: None,
         disks: Vec::new(),
         held: Vec::new(),
         now_ms: 0,

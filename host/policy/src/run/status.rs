@@ -14,7 +14,7 @@ pub struct PluginStatus {
     pub digest: String,
     /// Whether its answer counts.
     pub level: Level,
-    /// The hooks it has: `attach`, `detach`, `lifecycle`.
+    /// The hooks it has: `attach`, `detach`, `lifecycle`, `migrate`, `operate`.
     pub hooks: Vec<String>,
     /// The interface it was built against; the runtime's own where nobody could look.
     pub interface: String,

@@ -42,7 +42,7 @@ pub struct SeenFault {
     pub at_ms: u64,
     /// The request it was asked about.
     pub request: RequestId,
-    /// `attach` or `detach`.
+    /// `attach`, `detach`, `migrate` or `operate`.
     pub hook: String,
     /// How it broke.
     pub fault: Fault,

@@ -8,13 +8,13 @@ use volward_model::{self as model, Facts};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use crate::run::bindings::{answers, clock, config, facts, log};
+use crate::run::bindings::{answers, clock, config, facts, log, operations};
 use crate::run::call::Call;
 use crate::run::convert;
 use crate::run::fault::Misuse;
-use crate::run::handles::{AnswerHandle, DiskHandle, NodeHandle, RequestHandle};
+use crate::run::handles::{AnswerHandle, DiskHandle, NodeHandle, OperationHandle, RequestHandle};
 
-/// The one request, the one answer, and the deciding node.
+/// The one request or operation, the one answer, and the deciding node.
 pub(crate) const THE_ONLY: u32 = 0;
 /// The other node of a migration.
 const PEER: u32 = 1;
@@ -35,6 +35,12 @@ impl Call {
             _ => self.facts.peer.as_ref(),
         };
         Ok(node.ok_or(Misuse::NoSuchThing)?)
+    }
+
+    /// The operation, where it is one.
+    fn operation(&self) -> Result<&model::OperationFacts> {
+        let operation = self.facts.operation.as_ref();
+        Ok(operation.ok_or(Misuse::NoSuchThing)?)
     }
 
     /// The part of the answer for a disk that was asked for.
@@ -177,6 +183,51 @@ impl facts::HostNode for Call {
     }
 
     fn drop(&mut self, _: Resource<NodeHandle>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl operations::Host for Call {}
+
+impl operations::HostOperation for Call {
+    fn id(&mut self, _: Resource<OperationHandle>) -> Result<String> {
+        Ok(self.facts.request.id.to_string())
+    }
+
+    fn kind(&mut self, _: Resource<OperationHandle>) -> Result<operations::OperationKind> {
+        Ok(convert::operation_kind(&self.operation()?.kind))
+    }
+
+    fn origin(&mut self, _: Resource<OperationHandle>) -> Result<facts::Origin> {
+        Ok(convert::origin(&self.facts.request.origin))
+    }
+
+    fn caller_uid(&mut self, _: Resource<OperationHandle>) -> Result<u32> {
+        Ok(self.facts.request.caller_uid)
+    }
+
+    fn pool(&mut self, _: Resource<OperationHandle>) -> Result<String> {
+        Ok(self.operation()?.pool.to_string())
+    }
+
+    fn volume(&mut self, _: Resource<OperationHandle>) -> Result<Option<Resource<DiskHandle>>> {
+        let disk = self.facts.disks.first();
+        Ok(disk.map(|_| Resource::new_own(THE_ONLY)))
+    }
+
+    fn new_name(&mut self, _: Resource<OperationHandle>) -> Result<Option<String>> {
+        Ok(self.operation()?.new_name.as_ref().map(ToString::to_string))
+    }
+
+    fn new_size(&mut self, _: Resource<OperationHandle>) -> Result<Option<u64>> {
+        Ok(self.operation()?.new_size.map(|size| size.0))
+    }
+
+    fn node(&mut self, _: Resource<OperationHandle>) -> Result<Resource<NodeHandle>> {
+        Ok(Resource::new_own(THE_ONLY))
+    }
+
+    fn drop(&mut self, _: Resource<OperationHandle>) -> Result<()> {
         Ok(())
     }
 }

@@ -117,8 +117,10 @@ fn shipped_policies_are_loaded_with_their_scenarios() {
         "cluster-disk",
         "hydrate-local",
         "maintenance",
+        "migration",
         "quota",
         "read-only-replicas",
+        "volume-rules",
     ] {
         let scenarios = std::fs::read(folder.join(format!("{name}.scenarios.jsonl"))).unwrap();
         let placed = volward_policy::scenarios::parse(name, &scenarios).unwrap();

@@ -185,6 +185,7 @@ pub(crate) fn facts(disks: Vec<DiskFacts>) -> Facts {
             attachments: Some(7),
         },
         peer: None,
+        operation: None,
         disks,
         held: Vec::new(),
         now_ms: 1_790_000_000_000,

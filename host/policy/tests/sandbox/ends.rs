@@ -137,3 +137,30 @@ fn a_log_without_ends_is_read_as_it_was() {
     assert_eq!(log.last(), 3);
     assert_eq!(outcomes(folder.path()).last(), Some(&(3, Outcome::Done)));
 }
+
+/// Since 0.1.1: a decision of an operation on a volume, as it stays readable.
+#[test]
+fn a_log_with_an_operation_is_read_as_it_was_written() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/compat/log/operate.jsonl"
+    );
+    let text = fs::read(path).unwrap();
+    let read: Vec<_> = LogReader::new(&text[..])
+        .map(|item| item.unwrap().unwrap())
+        .collect();
+    let [entry] = &read[..] else {
+        panic!("{read:?}")
+    };
+    let facts = &entry.record.facts;
+    assert_eq!(
+        facts.operated().as_deref(),
+        Some("rename of vg0/a to vg0/b")
+    );
+    let scenario = volward_model::Scenario::try_from(&entry.record).unwrap();
+    assert_eq!(scenario.hook, volward_model::scenario::Hook::Operate);
+    // Written again it is the same text.
+    let mut again = volward_policy::LogWriter::new(Vec::new());
+    again.write(&entry.record, &entry.outcome).unwrap();
+    assert_eq!(again.into_inner(), text);
+}

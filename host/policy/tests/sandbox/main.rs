@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod log_folder;
 mod reload;
+mod review;
 mod rotation;
 mod turns;
 mod versions;

@@ -26,12 +26,13 @@ const AMOUNTS: &[&str] = &[
     "node-promised",
     "readers",
     "second-writer",
+    "delete-by",
 ];
 /// Keys of the shipped policies whose values are, or begin with, a key of labels or tags.
 const KEYS: &[&str] = &["tag", "label"];
 
-/// How settings of a shipped policy begin that have a name in their key.
-pub(super) const NAMING: &str = "group-";
+/// How settings of the shipped policies begin that have a name in their key.
+pub(super) const NAMING: [&str; 3] = ["group-", "rack-", "tenant-"];
 
 /// A word of the vocabulary, in any case.
 pub(super) fn is_plain(word: &str) -> bool {

@@ -7,7 +7,7 @@ use super::{
 use crate::answer::{Answer, Denial};
 use crate::attachment::Attachment;
 use crate::decision::{Combined, DecisionRecord, Fault, PluginVerdict, Verdict};
-use crate::facts::{Facts, Place, RequestFacts};
+use crate::facts::{Facts, OperationFacts, Place, RequestFacts};
 use crate::ids::{PoolName, VolumeId};
 
 impl Scenario {
@@ -18,11 +18,17 @@ impl Scenario {
             request,
             node,
             peer,
+            operation,
             disks,
             held,
             now_ms,
             utc_offset_minutes,
         } = &self.facts;
+        let operation = match (operation, self.hook) {
+            // It is about one, whichever.
+            (None, Hook::Operate) => Some(OperationFacts::default()),
+            (operation, _) => operation.clone(),
+        };
         let mut pools: Vec<&PoolName> = Vec::new();
         for disk in disks.iter().chain(held) {
             if !pools.contains(&&disk.pool) {
@@ -48,6 +54,7 @@ impl Scenario {
             request: request.whole(),
             node: node.clone(),
             peer: peer.clone(),
+            operation,
             disks: whole(disks, "disk"),
             held: whole(held, "held"),
             now_ms: *now_ms,
@@ -93,15 +100,18 @@ impl ScenarioAttachment {
     }
 }
 
+/// A record is of a hook that came after this version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("hook {0} is not known here: a later version of Volward recorded it")]
+pub struct UnknownHook(pub String);
+
 /// What a record says happened is what is expected to happen again.
-impl From<&DecisionRecord> for Scenario {
-    fn from(record: &DecisionRecord) -> Self {
-        let hook = if record.hook == Hook::Detach.word() {
-            Hook::Detach
-        } else {
-            Hook::Attach
-        };
-        Self {
+impl TryFrom<&DecisionRecord> for Scenario {
+    type Error = UnknownHook;
+
+    fn try_from(record: &DecisionRecord) -> Result<Self, UnknownHook> {
+        let hook = Hook::of_word(&record.hook).ok_or_else(|| UnknownHook(record.hook.clone()))?;
+        Ok(Self {
             title: String::new(),
             hook,
             facts: (&record.facts).into(),
@@ -109,7 +119,7 @@ impl From<&DecisionRecord> for Scenario {
             plugins: record.plugins.iter().map(Into::into).collect(),
             combined: Some((&record.combined).into()),
             micros: record.micros,
-        }
+        })
     }
 }
 
@@ -136,6 +146,7 @@ impl From<&Facts> for ScenarioFacts {
             },
             node: facts.node.clone(),
             peer: facts.peer.clone(),
+            operation: facts.operation.clone(),
             disks: facts.disks.iter().map(Into::into).collect(),
             held: facts.held.iter().map(Into::into).collect(),
             now_ms: facts.now_ms,

@@ -185,10 +185,8 @@ fn work(receiver: &Mutex<Receiver<Vec<Task>>>, options: Options) -> Report {
 
 /// Makes a decision again and compares.
 fn again(chain: &Chain, record: &DecisionRecord, options: Options) -> Came {
-    let hook = match record.hook.as_str() {
-        "attach" => Hook::Attach,
-        "detach" => Hook::Detach,
-        _ => return Came::Excluded(Excluded::Hook),
+    let Some(hook) = Hook::of_word(&record.hook) else {
+        return Came::Excluded(Excluded::Hook);
     };
     if let Some(why) = chance(&record.plugins) {
         return Came::Excluded(why);

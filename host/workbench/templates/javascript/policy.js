@@ -2,11 +2,11 @@
 // @ts-check
 /// <reference path="./types/policy.d.ts" />
 
-import { all, get } from "volward:policy/config@0.1.0";
+import { all, get } from "volward:policy/config@0.1.1";
 
 const KEYS = ["prefix"];
 
-/** @type {typeof import("volward:policy/attach@0.1.0")} */
+/** @type {typeof import("volward:policy/attach@0.1.1")} */
 export const attach = {
   review(req, ans) {
     const prefix = get("prefix") ?? "";
@@ -18,7 +18,7 @@ export const attach = {
   },
 };
 
-/** @type {typeof import("volward:policy/lifecycle@0.1.0")} */
+/** @type {typeof import("volward:policy/lifecycle@0.1.1")} */
 export const lifecycle = {
   checkConfig() {
     const problems = all()

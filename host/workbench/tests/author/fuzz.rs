@@ -12,8 +12,9 @@ fn fuzz_random_scenarios_are_read_or_refused() {
     fuzz("random scenarios", |runner| {
         let mut make =
             |strategy: BoxedStrategy<String>| strategy.new_tree(runner).unwrap().current();
-        let scenario = volward_samples::record()
-            .prop_map(|record| serde_json::to_string_pretty(&Scenario::from(&record)).unwrap());
+        let scenario = volward_samples::record().prop_map(|record| {
+            serde_json::to_string_pretty(&Scenario::try_from(&record).unwrap()).unwrap()
+        });
         let text = make(scenario.boxed());
         // As it is, it is read.
         assert_eq!(parse("f", text.as_bytes()).unwrap().len(), 1);

@@ -4,7 +4,7 @@
 
 mod reader;
 
-pub use reader::{Reader, is_uuid};
+pub use reader::{Reader, bytes, is_uuid};
 
 use crate::Problem;
 

@@ -146,7 +146,8 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Bytes, with a binary unit or without.
-fn bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
 
     let with_unit = UNITS

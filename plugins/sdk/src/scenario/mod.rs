@@ -30,7 +30,10 @@ use volward_record::{
 };
 
 use crate::answer::Narrowing;
-use crate::{Answer, Attach, CopyFate, Denial, Detach, Disk, Lifecycle, Problem, Request, config};
+use crate::{
+    Answer, Attach, CopyFate, Denial, Detach, Disk, Lifecycle, Migrate, Operate, Operation,
+    Problem, Request, config,
+};
 
 /// One scenario, in the form that the daemon reads too (`volward-record`'s).
 #[derive(Clone, Debug, Default)]
@@ -82,6 +85,12 @@ impl Scenario {
         (&self.facts()).into()
     }
 
+    /// The operation as a policy in Rust is told of it.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        (&self.facts()).into()
+    }
+
     /// The configuration of a policy here: none unless the scenario gives one.
     #[must_use]
     pub fn config(&self, policy: &str) -> BTreeMap<String, String> {
@@ -130,6 +139,8 @@ type AttachHook = fn(&Request, &mut Answer) -> Result<(), Denial>;
 pub struct Hooks {
     attach: Option<AttachHook>,
     detach: Option<fn(&Request, &Disk) -> Option<CopyFate>>,
+    migrate: Option<fn(&Request) -> Result<(), Denial>>,
+    operate: Option<fn(&Operation) -> Result<(), Denial>>,
     check_config: Option<fn() -> Vec<Problem>>,
 }
 
@@ -148,6 +159,24 @@ impl Hooks {
     pub fn detach<P: Detach>(self) -> Self {
         Self {
             detach: Some(P::detach),
+            ..self
+        }
+    }
+
+    /// With a policy's migrate hook.
+    #[must_use]
+    pub fn migrate<P: Migrate>(self) -> Self {
+        Self {
+            migrate: Some(P::migrate),
+            ..self
+        }
+    }
+
+    /// With a policy's operate hook.
+    #[must_use]
+    pub fn operate<P: Operate>(self) -> Self {
+        Self {
+            operate: Some(P::operate),
             ..self
         }
     }
@@ -210,31 +239,60 @@ impl Hooks {
     }
 
     fn verdict(self, scenario: &Scenario) -> Verdict {
-        let (facts, request) = (scenario.facts(), scenario.request());
-        match (scenario.hook(), self.attach, self.detach) {
-            (Hook::Attach, Some(attach), _) => {
-                let mut answer = Answer::default();
-                match attach(&request, &mut answer) {
-                    Ok(()) => Verdict::Granted(made(&facts, &answer)),
-                    Err(denial) => Verdict::Denied(denial.into()),
-                }
+        match scenario.hook() {
+            Hook::Attach => self.attached(scenario),
+            Hook::Detach => self.detached(scenario),
+            Hook::Migrate => {
+                let hook = self.migrate;
+                hook.map_or(Verdict::Absent, |migrate| {
+                    reviewed(scenario, migrate(&scenario.request()))
+                })
             }
-            (Hook::Detach, _, Some(detach)) => {
-                let advise = |volume: &VolumeId| {
-                    let id = volume.to_string();
-                    let mut disks = request.disks.iter().chain(&request.held);
-                    let disk = disks.find(|disk| disk.id == id)?;
-                    detach(&request, disk).map(Into::into)
-                };
-                let copies = scenario.0.copies.iter();
-                Verdict::Advised(
-                    copies
-                        .map(|(volume, _)| (*volume, advise(volume)))
-                        .collect(),
-                )
+            Hook::Operate => {
+                let hook = self.operate;
+                hook.map_or(Verdict::Absent, |operate| {
+                    reviewed(scenario, operate(&scenario.operation()))
+                })
             }
-            _ => Verdict::Absent,
         }
+    }
+
+    fn attached(self, scenario: &Scenario) -> Verdict {
+        let Some(attach) = self.attach else {
+            return Verdict::Absent;
+        };
+        let mut answer = Answer::default();
+        match attach(&scenario.request(), &mut answer) {
+            Ok(()) => Verdict::Granted(made(&scenario.facts(), &answer)),
+            Err(denial) => Verdict::Denied(denial.into()),
+        }
+    }
+
+    fn detached(self, scenario: &Scenario) -> Verdict {
+        let Some(detach) = self.detach else {
+            return Verdict::Absent;
+        };
+        let request = scenario.request();
+        let advise = |volume: &VolumeId| {
+            let id = volume.to_string();
+            let mut disks = request.disks.iter().chain(&request.held);
+            let disk = disks.find(|disk| disk.id == id)?;
+            detach(&request, disk).map(Into::into)
+        };
+        let copies = scenario.0.copies.iter();
+        Verdict::Advised(
+            copies
+                .map(|(volume, _)| (*volume, advise(volume)))
+                .collect(),
+        )
+    }
+}
+
+/// What the daemon makes of an answer of a hook that agrees or refuses.
+fn reviewed(scenario: &Scenario, said: Result<(), Denial>) -> Verdict {
+    match said {
+        Ok(()) => Verdict::Granted(record::Answer::as_asked(&scenario.facts())),
+        Err(denial) => Verdict::Denied(denial.into()),
     }
 }
 

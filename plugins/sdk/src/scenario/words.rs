@@ -38,6 +38,20 @@ impl From<&record::Origin> for facts::Origin {
     }
 }
 
+impl From<&record::OperationKind> for facts::OperationKind {
+    fn from(kind: &record::OperationKind) -> Self {
+        match kind {
+            record::OperationKind::Create => Self::Create,
+            record::OperationKind::Delete => Self::Delete,
+            record::OperationKind::Extend => Self::Extend,
+            record::OperationKind::Copy => Self::Copy,
+            record::OperationKind::Snapshot => Self::Snapshot,
+            record::OperationKind::Rename => Self::Rename,
+            record::OperationKind::Other(other) => Self::Other(other.clone()),
+        }
+    }
+}
+
 impl From<&record::Purpose> for facts::Purpose {
     fn from(purpose: &record::Purpose) -> Self {
         match purpose {

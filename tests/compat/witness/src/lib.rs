@@ -2,8 +2,8 @@
 //! else than the one it was built for is noticed. Its compiled form of each release is kept.
 
 use volward_sdk::{
-    Answer, Attach, CopyFate, CopyMode, CopyPlan, Denial, Detach, Disk, Lifecycle, Problem,
-    Request, config, log,
+    Answer, Attach, CopyFate, CopyMode, CopyPlan, Denial, Detach, Disk, Lifecycle, Migrate,
+    Operate, Operation, Problem, Request, config, log,
 };
 
 struct Witness;
@@ -12,11 +12,7 @@ impl Attach for Witness {
     fn attach(request: &Request, answer: &mut Answer) -> Result<(), Denial> {
         testify(request);
         answer.note("config", format!("{:?}", config::all()));
-        if let Some(code) = config::get("deny") {
-            let mut denial = Denial::new(code, "as configured");
-            denial.retry_after_ms = Some(1_500);
-            return Err(denial);
-        }
+        as_configured()?;
         // One disk for each method, and the rest untouched.
         let [exclusive, read_only, ceiling, copied, ..] = &request.disks[..] else {
             return Ok(());
@@ -48,13 +44,37 @@ impl Detach for Witness {
     }
 }
 
+impl Migrate for Witness {
+    fn migrate(request: &Request) -> Result<(), Denial> {
+        testify(request);
+        as_configured()
+    }
+}
+
+impl Operate for Witness {
+    fn operate(operation: &Operation) -> Result<(), Denial> {
+        log::debug(&format!("{operation:?}"));
+        as_configured()
+    }
+}
+
 impl Lifecycle for Witness {
     fn check_config() -> Vec<Problem> {
         config::unknown_keys(&["deny", "fate"])
     }
 }
 
-volward_sdk::export!(Witness: attach, detach, lifecycle);
+volward_sdk::export!(Witness: attach, detach, migrate, operate, lifecycle);
+
+/// Refuses where it is told to.
+fn as_configured() -> Result<(), Denial> {
+    let Some(code) = config::get("deny") else {
+        return Ok(());
+    };
+    let mut denial = Denial::new(code, "as configured");
+    denial.retry_after_ms = Some(1_500);
+    Err(denial)
+}
 
 /// A line of each level, all that was told among them.
 fn testify(request: &Request) {

@@ -7,5 +7,5 @@ mod tasks;
 
 pub use clock::LabClock;
 pub use points::{Death, Idle, Points};
-pub use policy::{FakeDecisions, FakePolicy, Say};
+pub use policy::{FakeDecisions, FakePolicy, Say, denied};
 pub use tasks::{TaskQueue, Threads};

@@ -1,10 +1,12 @@
 //! A policy that says what a test wants, and a decision log in memory.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use volward_control::ports::{Decisions, Policy, PortError, PortResult};
 use volward_model::decision::{Combined, DecisionRecord};
+use volward_model::scenario::Hook;
 use volward_model::{
     Access, Answer, Bytes, CopyFate, CopyMode, CopyPlan, Denial, Facts, Outcome, RequestId,
     Sharing, VolumeId,
@@ -42,6 +44,9 @@ pub enum Say {
 pub struct FakePolicy {
     says: Mutex<Say>,
     asked: Mutex<Vec<Facts>>,
+    /// What it says at a hook that narrows nothing; as asked where nothing stands here.
+    reviews: Mutex<HashMap<Hook, Combined>>,
+    reviewed: Mutex<Vec<(Hook, Facts)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,6 +65,31 @@ impl FakePolicy {
         lock(&self.says).clone()
     }
 
+    /// What it says from now on at migrate or operate.
+    pub fn say_at(&self, hook: Hook, combined: Combined) {
+        lock(&self.reviews).insert(hook, combined);
+    }
+
+    /// It agrees again at migrate or operate.
+    pub fn agree_at(&self, hook: Hook) {
+        lock(&self.reviews).remove(&hook);
+    }
+
+    /// The facts that it was asked about at migrate or operate.
+    #[must_use]
+    pub fn asked_at(&self, hook: Hook) -> Vec<Facts> {
+        let reviewed = lock(&self.reviewed);
+        let those = reviewed.iter().filter(|(at, _)| *at == hook);
+        those.map(|(_, facts)| facts.clone()).collect()
+    }
+
+    fn review(&self, hook: Hook, facts: &Facts) -> DecisionRecord {
+        lock(&self.reviewed).push((hook, facts.clone()));
+        let said = lock(&self.reviews).get(&hook).cloned();
+        let said = said.unwrap_or_else(|| Combined::Granted(Answer::as_asked(facts)));
+        record(hook.word(), facts, said)
+    }
+
     /// The facts of every attach it was asked about.
     #[must_use]
     pub fn asked(&self) -> Vec<Facts> {
@@ -67,7 +97,9 @@ impl FakePolicy {
     }
 }
 
-fn denied(code: &str, message: String) -> Combined {
+/// One policy's denial.
+#[must_use]
+pub fn denied(code: &str, message: String) -> Combined {
     let denial = Denial {
         code: code.to_owned(),
         message,
@@ -138,6 +170,14 @@ impl Policy for FakePolicy {
         record("attach", facts, combined)
     }
 
+    fn migrate(&self, facts: &Facts) -> DecisionRecord {
+        self.review(Hook::Migrate, facts)
+    }
+
+    fn operate(&self, facts: &Facts) -> DecisionRecord {
+        self.review(Hook::Operate, facts)
+    }
+
     fn detach(&self, facts: &Facts, granted: &[(VolumeId, CopyFate)]) -> DecisionRecord {
         DecisionRecord {
             copies: granted.to_vec(),
@@ -162,6 +202,7 @@ fn record(hook: &str, facts: &Facts, combined: Combined) -> DecisionRecord {
 pub struct FakeDecisions {
     kernel: FakeNode,
     log: Mutex<Vec<(RequestId, Outcome)>>,
+    hooks: Mutex<Vec<String>>,
     full: AtomicBool,
 }
 
@@ -172,6 +213,7 @@ impl FakeDecisions {
         Self {
             kernel,
             log: Mutex::default(),
+            hooks: Mutex::default(),
             full: AtomicBool::new(false),
         }
     }
@@ -189,6 +231,12 @@ impl FakeDecisions {
             .iter()
             .map(|(request, _)| *request)
             .collect()
+    }
+
+    /// The hooks whose decisions they are, the oldest first.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<String> {
+        lock(&self.hooks).clone()
     }
 
     /// The disk is full, or has space again.
@@ -211,6 +259,7 @@ impl FakeDecisions {
 impl Decisions for FakeDecisions {
     fn record(&self, decision: &DecisionRecord, outcome: &Outcome) -> PortResult<()> {
         self.change("decision")?;
+        lock(&self.hooks).push(decision.hook.clone());
         lock(&self.log).push((decision.facts.request.id, outcome.clone()));
         Ok(())
     }
