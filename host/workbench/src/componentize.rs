@@ -150,6 +150,11 @@ mod tests {
             let text = String::from_utf8_lossy(&component).into_owned();
             assert!(text.contains(&format!("volward:policy/attach@{version}")));
         }
-        let module = hook("0.1.1");
+    }
+
+    #[test]
+    fn a_module_of_an_older_interface_has_that_ones_worlds() {
+        let error = componentize(&hook("0.1.0"), Some("migrate-hook")).unwrap_err();
+        assert_eq!(error.to_string(), "the interface has no world migrate-hook");
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    Bytes, Course, End, GrowOrder, GrowReport, NodeName, OperationId, Origin, PoolName, RequestId, Slot,
-    VolumeOperation, VolumeTask,
+    Bytes, Course, End, GrowOrder, GrowReport, NodeName, OperationId, Origin, PoolName, RequestId,
+    Slot, VolumeOperation, VolumeTask,
 };
 use volward_plan::Refusal;
 use volward_plan::input::ForeignAttachment;
