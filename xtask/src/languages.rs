@@ -1,5 +1,5 @@
-//! Builds the policy of `examples/quiet-hours` in the languages that need more than cargo:
-//! `target/languages/quiet-hours-<language>.wasm`. Each has its `build.sh`, as an author's policy
+//! Builds the examples in the languages that need more than cargo:
+//! `target/languages/<example>-<language>.wasm`. Each has its `build.sh`, as an author's policy
 //! has; here is only when to run it, and the look at what came out.
 
 use std::fs;
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::componentize::check_imports;
 use crate::{guests, setup};
 
+const EXAMPLES: [&str; 2] = ["quiet-hours", "one-rack"];
 const LANGUAGES: [&str; 3] = ["c", "javascript", "python"];
 
 /// Builds what changed since it was built.
@@ -23,17 +24,21 @@ const LANGUAGES: [&str; 3] = ["c", "javascript", "python"];
 pub(crate) fn build(root: &Path) -> Result<()> {
     setup::languages()?;
     guests::build(root)?;
-    LANGUAGES.iter().try_for_each(|name| language(root, name))
+    EXAMPLES.iter().try_for_each(|example| {
+        let mut languages = LANGUAGES.iter();
+        languages.try_for_each(|language| build_one(root, example, language))
+    })
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "people want to know how long it took"
 )]
-fn language(root: &Path, name: &str) -> Result<()> {
-    let folder = root.join("examples/quiet-hours").join(name);
+fn build_one(root: &Path, example: &str, language: &str) -> Result<()> {
+    let folder = root.join("examples").join(example).join(language);
     let target = root.join("target/languages");
-    let out = target.join(format!("quiet-hours-{name}.wasm"));
+    let name = format!("{example}-{language}");
+    let out = target.join(format!("{name}.wasm"));
     // What it was built from is noted beside it: these compilers take long, and what they make
     // differs from time to time.
     let stamp = out.with_extension("from");
@@ -48,7 +53,8 @@ fn language(root: &Path, name: &str) -> Result<()> {
     let made = target.join(format!("{name}.new"));
     let status = Command::new(folder.join("build.sh"))
         .arg(&made)
-        .env("VOLWARD_TOOLS", target.join(name))
+        // The examples' own: what builds one builds the other.
+        .env("VOLWARD_TOOLS", target.join(language))
         // The C build ends with it, and here is all it needs of it: no compiler is built for that.
         .env("VOLWARD_POLICY", own_program(root)?)
         .status()
@@ -56,7 +62,7 @@ fn language(root: &Path, name: &str) -> Result<()> {
     ensure!(status.success(), "{name} does not build: see above");
     let component = fs::read(&made).with_context(|| made.display().to_string())?;
     fs::remove_file(&made).with_context(|| made.display().to_string())?;
-    check_imports(&component).with_context(|| format!("quiet-hours in {name}"))?;
+    check_imports(&component).with_context(|| name.clone())?;
     guests::place(&component, &out)?;
     let seconds = begun.elapsed().as_secs();
     println!("languages: {name} built in {seconds} s");
@@ -124,13 +130,51 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
     #[test]
-    fn every_language_has_a_script() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        for name in LANGUAGES {
-            let folder = root.join("examples/quiet-hours").join(name);
-            let files = inputs(&root, &folder).unwrap();
-            assert!(files.iter().any(|f| f.ends_with("build.sh")), "{name}");
+    fn every_example_has_a_script_for_every_language() {
+        for example in EXAMPLES {
+            for name in LANGUAGES {
+                let folder = root().join("examples").join(example).join(name);
+                let files = inputs(&root(), &folder).unwrap();
+                let has = files.iter().any(|f| f.ends_with("build.sh"));
+                assert!(has, "{example} in {name}");
+            }
+        }
+    }
+
+    /// What the examples are built with is said once for all, but for the name and the world; and as
+    /// the lock file is the same, tools are fetched once.
+    #[test]
+    fn examples_are_built_alike() {
+        let examples = root().join("examples");
+        let read = |path: &str| fs::read_to_string(examples.join(path)).unwrap();
+        for file in [
+            "c/.gitignore",
+            "c/build.sh",
+            "javascript/.gitignore",
+            "javascript/build.sh",
+            "javascript/componentize.mjs",
+            "javascript/package.json",
+            "javascript/package-lock.json",
+            "javascript/tsconfig.json",
+            "javascript/types.mjs",
+            "python/.gitignore",
+            "python/build.sh",
+            "python/requirements.txt",
+        ] {
+            let ours = read(&format!("quiet-hours/{file}"));
+            let expected = ours
+                .replace("\nworld=policy\n", "\nworld=migration-policy\n")
+                .replace("quiet-hours", "one-rack")
+                .replace(
+                    "Keeps the LUN quiet at certain hours",
+                    "Keeps an instance within its rack",
+                );
+            assert_eq!(read(&format!("one-rack/{file}")), expected, "{file}");
         }
     }
 }

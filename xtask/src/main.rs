@@ -45,7 +45,7 @@ enum Verb {
     Setup,
     /// Build the policies of plugins/ and examples/ to target/guests
     Guests,
-    /// Build the policy of examples/quiet-hours in C, JavaScript and Python to target/languages
+    /// Build the examples quiet-hours and one-rack in C, JavaScript and Python to target/languages
     Languages,
     /// As `volward-policy componentize`, for the scripts that `languages` runs
     #[command(hide = true)]

@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")"
 out=${1:-quiet-hours.wasm}
+# Of the worlds in policy.wit the one that has the policy's hooks, and no other.
+world=policy
 core=$(mktemp)
 trap 'rm -f "$core"' EXIT
 
@@ -15,4 +17,4 @@ clang --target=wasm32-wasi -Oz -Wall -Wextra -Werror -nostartfiles \
   -Wl,--no-entry -Wl,--gc-sections -Wl,--strip-all \
   ./*.c bindings/policy.c -o "$core"
 echo "make the component"
-"${VOLWARD_POLICY:-volward-policy}" componentize --world policy "$core" --out "$out"
+"${VOLWARD_POLICY:-volward-policy}" componentize --world "$world" "$core" --out "$out"

@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")"
 out=${1:-quiet-hours.wasm}
+# Of the worlds in policy.wit the one that has the policy's hooks, and no other.
+world=policy
 # Where the tools are kept; they are fetched when package-lock.json changes.
 tools=${VOLWARD_TOOLS:-.tools}
 wit=../../../wit/policy.wit
@@ -35,7 +37,7 @@ if ! cmp -s package-lock.json "$tools/fetched.json"; then
   cp package-lock.json "$tools/fetched.json"
 fi
 echo "types"
-node types.mjs "$tools" "$wit"
+node types.mjs "$tools" "$wit" "$world"
 "$tools/node_modules/.bin/tsc" --project tsconfig.json
 echo "make the component"
-node componentize.mjs "$tools" "$wit" "$out"
+node componentize.mjs "$tools" "$wit" "$world" "$out"

@@ -3,6 +3,8 @@
 set -eu
 cd "$(dirname "$0")"
 out=${1:-quiet-hours.wasm}
+# Of the worlds in policy.wit the one that has the policy's hooks, and no other.
+world=policy
 # Where the tools are kept; they are fetched when requirements.txt changes.
 tools=${VOLWARD_TOOLS:-.tools}
 wit=../../../wit/policy.wit
@@ -15,7 +17,7 @@ if ! cmp -s requirements.txt "$tools/requirements.txt"; then
 fi
 echo "bindings, for editors"
 rm -rf bindings
-"$tools/bin/componentize-py" --quiet -d "$wit" -w policy bindings bindings
+"$tools/bin/componentize-py" --quiet -d "$wit" -w "$world" bindings bindings
 echo "make the component"
 # It makes the same bindings for itself.
-"$tools/bin/componentize-py" --quiet -d "$wit" -w policy componentize --stub-wasi app -o "$out"
+"$tools/bin/componentize-py" --quiet -d "$wit" -w "$world" componentize --stub-wasi app -o "$out"
