@@ -9,9 +9,13 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
 /// Where they lie, and of which world they are.
-const KEPT: [(&str, &str); 2] = [
+const KEPT: [(&str, &str); 3] = [
     ("examples/quiet-hours/c/bindings", "policy"),
     ("examples/one-rack/c/bindings", "migration-policy"),
+    (
+        "host/workbench/templates/operate/bindings",
+        "operation-policy",
+    ),
 ];
 
 #[test]

@@ -14,7 +14,11 @@ use std::process::Command;
 
 use volward_compat::Desk;
 use volward_sdk::scenario;
-use volward_workbench::new::{Language, New};
+use volward_workbench::chain::ask;
+use volward_workbench::componentize::check_imports;
+use volward_workbench::new::{Hook, Language, New};
+
+const HOOKS: [Hook; 3] = [Hook::Attach, Hook::Migrate, Hook::Operate];
 
 fn target() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
@@ -27,12 +31,19 @@ fn program() -> PathBuf {
     given.unwrap_or_else(|| target().join("debug/volward-policy"))
 }
 
-/// Makes one, builds it, and asks the component its scenarios.
-fn builds_and_answers(language: Language, tools: &str) {
+/// What it builds to, and the folder it lies in.
+struct Built {
+    component: Vec<u8>,
+    folder: tempfile::TempDir,
+}
+
+/// Makes one and builds it.
+fn builds(language: Language, tools: &str, hook: Hook) -> Built {
     let into = tempfile::tempdir().unwrap();
     let new = New {
         name: "my-policy".to_owned(),
         language,
+        hook,
         into: into.path().to_owned(),
     };
     new.make().unwrap();
@@ -50,43 +61,65 @@ fn builds_and_answers(language: Language, tools: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "{language:?} does not build: {said}"
+        "{language:?} does not build for {hook:?}: {said}"
     );
-
     let component = fs::read(folder.join("my-policy.wasm")).unwrap();
+    Built {
+        component,
+        folder: into,
+    }
+}
+
+/// Makes one, builds it, and asks the component its scenarios.
+fn builds_and_answers(language: Language, tools: &str, hook: Hook) {
+    let Built { component, folder } = builds(language, tools, hook);
     let desk = Desk::new();
     let refused = desk.load("my-policy", &component, &[].into()).map(drop);
     let reason = refused.unwrap_err();
     assert!(reason.contains("prefix: give the beginning"), "{reason}");
-    for scenario in scenario::read(&folder.join("scenarios/my-policy.jsonl")).unwrap() {
+    let file = folder.path().join("my-policy/scenarios/my-policy.jsonl");
+    for scenario in scenario::read(&file).unwrap() {
         let config = scenario.config("my-policy");
         let chain = desk.load("my-policy", &component, &config).unwrap();
-        let record = chain.attach(&scenario.facts());
+        // None has a detach hook, which alone is asked about copies.
+        let record = ask(&chain, scenario.hook(), &scenario.facts(), &[]);
         let found = scenario.differences("my-policy", &record.plugins[0].verdict);
         assert!(
             found.is_empty(),
-            "{language:?}, {}: {found:?}",
+            "{language:?}, {hook:?}, {}: {found:?}",
             scenario.title()
         );
     }
 }
 
 #[test]
-fn one_in_rust() {
-    builds_and_answers(Language::Rust, "rust");
+fn each_hook_in_rust() {
+    for hook in HOOKS {
+        builds_and_answers(Language::Rust, "rust", hook);
+    }
 }
 
 #[test]
-fn one_in_c() {
-    builds_and_answers(Language::C, "c");
+fn each_hook_in_c() {
+    for hook in HOOKS {
+        builds_and_answers(Language::C, "c", hook);
+    }
 }
 
 #[test]
-fn one_in_javascript() {
-    builds_and_answers(Language::Javascript, "javascript");
+fn each_hook_in_javascript() {
+    for hook in HOOKS {
+        builds_and_answers(Language::Javascript, "javascript", hook);
+    }
 }
 
+/// A component with Python in it is compiled in a minute, so one is asked: that of the hook of which no
+/// example is in Python. The others are built, which imports them.
 #[test]
-fn one_in_python() {
-    builds_and_answers(Language::Python, "python");
+fn each_hook_in_python_and_operate_is_asked() {
+    for hook in [Hook::Attach, Hook::Migrate] {
+        let built = builds(Language::Python, "python", hook);
+        check_imports(&built.component).unwrap();
+    }
+    builds_and_answers(Language::Python, "python", Hook::Operate);
 }
