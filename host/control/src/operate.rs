@@ -13,7 +13,8 @@ use volward_model::{
 };
 use volward_plan::Refusal;
 use volward_plan::operate::{
-    Sight, dry_run, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told,
+    Sight, SourceSeen, Writer, dry_run, may_be_copied, may_be_told, may_begin, may_change,
+    may_hold, who_is_told,
 };
 
 use crate::engine::{Engine, StepError};
@@ -29,6 +30,7 @@ use crate::state::{Operated, State};
 mod act;
 mod copies;
 mod look;
+mod mirror;
 mod orders;
 mod review;
 mod work;
@@ -170,9 +172,9 @@ impl Operate {
             });
         }
         let wipe = self.settings.wipe(asked.task.pool());
-        let sight = Sight {
-            attached: look.sight.attached || told.is_some(),
-            ..look.sight.clone()
+        let sight = match told {
+            Some(_) => seen_there(&look.sight),
+            None => look.sight.clone(),
         };
         let (steps, _) =
             dry_run(&operation, wipe, &sight).map_err(|refusal| refuse(asked.request, refusal))?;
@@ -190,8 +192,10 @@ impl Operate {
         operation: &VolumeOperation,
         look: &'a Look,
     ) -> PortResult<Option<&'a NodeName>> {
-        let seen = look.seen.as_ref();
-        let Some(other) = seen.and_then(|seen| who_is_told(&operation.task, seen)) else {
+        let Some(other) = look
+            .subject()
+            .and_then(|seen| who_is_told(&operation.task, seen))
+        else {
             return Ok(None);
         };
         let can_speak = self
@@ -201,9 +205,8 @@ impl Operate {
     }
 
     fn may_be_told(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {
-        let seen = look.seen.as_ref();
-        seen.map_or(Ok(()), |seen| {
-            may_be_told(&operation.task, self.node(), seen)
+        look.subject().map_or(Ok(()), |seen| {
+            may_be_told(&operation.id, &operation.task, self.node(), seen)
         })
     }
 
@@ -390,4 +393,17 @@ pub(crate) fn no_operation(id: &OperationId) -> String {
 
 fn no_volume(pool: &PoolName, name: &VolumeName) -> String {
     format!("there is no volume {pool}/{name}; `volward pool ls` shows what there is")
+}
+
+/// As the node that has the volume attached sees it.
+fn seen_there(sight: &Sight) -> Sight {
+    let writer = Some(Writer::Apart);
+    Sight {
+        attached: true,
+        source: sight
+            .source
+            .clone()
+            .map(|source| SourceSeen { writer, ..source }),
+        ..sight.clone()
+    }
 }

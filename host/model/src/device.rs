@@ -137,11 +137,43 @@ pub enum Table {
     },
     /// dm-clone; always with `no_discard_passdown`: a discard must not reach the source.
     Clone(CloneTable),
+    /// dm-mirror: every write goes to both, and the kernel copies what was there before. Reads are of the first.
+    Mirror(MirrorTable),
     /// Every I/O fails: a fenced attachment.
     Error {
         /// Length of the table in sectors of 512 bytes.
         size: Sectors,
     },
+}
+
+/// A dm-mirror table of two legs, in the kernel's units; which regions are equal the kernel keeps in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorTable {
+    /// What the guest reads.
+    pub on: Backing,
+    /// What becomes equal to it.
+    pub copy: Backing,
+    /// Length of the table in sectors of 512 bytes.
+    pub size: Sectors,
+}
+
+/// How far a mirror's second leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    /// Regions that are equal on both legs.
+    pub equal: u64,
+    /// Regions of the device.
+    pub total: u64,
+    /// No leg has failed to read or write.
+    pub sound: bool,
+}
+
+impl MirrorStatus {
+    /// The second leg holds what the first one does.
+    #[must_use]
+    pub fn whole(&self) -> bool {
+        self.sound && self.equal == self.total
+    }
 }
 
 /// A dm-clone table, in the kernel's units.

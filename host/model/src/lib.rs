@@ -30,13 +30,14 @@ pub mod volume_operation;
 pub use copy::{CopyLayout, CopyLv, CopyStage};
 pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,
-    Table,
+    MirrorStatus, MirrorTable, Table,
 };
 pub use given_up::GivenUp;
 pub use regions::RegionMap;
 pub use slot::{
-    CopyProgress, CopyState, GrowOrder, GrowReport, Messages, MigrationAnswer, MigrationCall,
-    MigrationNonce, MigrationVerdict, NewerSlot, NumberedSlot, RegistryLayout, Slot, SlotReading,
+    CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
+    MigrationVerdict, NewerSlot, NumberedSlot, OrderReport, Ordered, RegistryLayout, Slot,
+    SlotReading, VolumeOrder,
 };
 pub use volume::{
     Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PhysicalVolume,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attachment::Attachment;
-use crate::ids::{InstanceId, NodeName, VolumeId};
+use crate::ids::{InstanceId, NodeName, VolumeId, VolumeName};
 use crate::units::Bytes;
-use crate::volume_operation::{End, OperationId};
+use crate::volume::VolumeRef;
+use crate::volume_operation::{End, OperationId, VolumeTask};
 
 /// A slot's content, as far as this version knows what there is to say. How it is written down is
 /// the registry's business.
@@ -48,38 +49,104 @@ pub struct Messages {
     pub answers: Vec<MigrationAnswer>,
     /// What it has nodes do with volumes that they have attached.
     #[serde(default)]
-    pub orders: Vec<GrowOrder>,
+    pub orders: Vec<VolumeOrder>,
     /// What becomes of what it was told to do.
     #[serde(default)]
-    pub reports: Vec<GrowReport>,
+    pub reports: Vec<OrderReport>,
 }
 
-/// Has the node that a volume is attached on grow it: only there are the devices of its guest. It is an
+/// Has the node that a volume is attached on do what only that node can: there are the devices of its guest. It is an
 /// operation of that node under the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrowOrder {
+pub struct VolumeOrder {
     /// The id of the operation.
     pub id: OperationId,
     /// Which volume.
     pub volume: VolumeId,
-    /// Its size afterwards in bytes.
-    pub size: Bytes,
+    /// What is to be done with it.
+    pub what: Ordered,
     /// sanlock's number of the node that is told.
     pub to: u64,
     /// It is taken back: what was not begun is not, and what can be cancelled is.
     pub back: bool,
 }
 
+/// What a node is told to do with a volume that it has attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ordered {
+    /// It is to grow.
+    Grow {
+        /// Its size afterwards in bytes.
+        size: Bytes,
+    },
+    /// Its content is to be in a new volume of the same pool.
+    Copy {
+        /// The new one's name.
+        name: VolumeName,
+        /// At least this size in bytes; `None`: as large as the volume.
+        size: Option<Bytes>,
+    },
+    /// The same, to keep the moment.
+    Snapshot {
+        /// The new one's name.
+        name: VolumeName,
+    },
+}
+
+impl Ordered {
+    /// What a node is told of a task; `None`: no node is told such a thing.
+    #[must_use]
+    pub fn of(task: &VolumeTask) -> Option<Self> {
+        match task {
+            VolumeTask::Extend { size, .. } => Some(Self::Grow { size: *size }),
+            VolumeTask::Copy { name, size, .. } => Some(Self::Copy {
+                name: name.clone(),
+                size: *size,
+            }),
+            VolumeTask::Snapshot { name, .. } => Some(Self::Snapshot { name: name.clone() }),
+            VolumeTask::Create { .. } | VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The task of the node that is told, about a volume of that name.
+    #[must_use]
+    pub fn task(&self, volume: &VolumeRef) -> VolumeTask {
+        let pool = volume.pool.clone();
+        match self {
+            Self::Grow { size } => VolumeTask::Extend {
+                pool,
+                name: volume.name.clone(),
+                size: *size,
+            },
+            Self::Copy { name, size } => VolumeTask::Copy {
+                from_pool: pool.clone(),
+                from: volume.name.clone(),
+                pool,
+                name: name.clone(),
+                size: *size,
+            },
+            Self::Snapshot { name } => VolumeTask::Snapshot {
+                pool,
+                from: volume.name.clone(),
+                name: name.clone(),
+            },
+        }
+    }
+}
+
 /// How an order stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrowReport {
+pub struct OrderReport {
     /// The id of the operation.
     pub id: OperationId,
     /// sanlock's number of the node that gave it.
     pub to: u64,
-    /// Bytes zeroed, of `total`.
+    /// Bytes copied and zeroed, of `total`.
     pub zeroed: Bytes,
-    /// Bytes to be zeroed in all; 0 until that is known.
+    /// Bytes to be copied and zeroed in all; 0 until that is known.
     pub total: Bytes,
     /// How it has ended.
     pub end: Option<End>,

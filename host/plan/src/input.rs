@@ -178,6 +178,8 @@ pub struct LocalAttachment {
     pub copied: bool,
     /// The node from which the instance is arriving, by a migration that has not ended.
     pub arriving: Option<NodeName>,
+    /// The instance is leaving for another node, by one that has not ended.
+    pub leaving: bool,
 }
 
 /// Which device a guest opens.

@@ -29,8 +29,10 @@ use volward_model::{
 
 use crate::refusal::Refusal;
 
-pub use may::{Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told};
-pub use sight::{Seen, Sight, SourceSeen, dry_run};
+pub use may::{
+    Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told, writes_alone,
+};
+pub use sight::{Seen, Sight, SourceSeen, Writer, dry_run};
 pub use step::OperationStep;
 
 /// Zeroed at a time. What is under way cannot be interrupted: an array that zeroes 100 MiB/s by itself

@@ -194,6 +194,10 @@ codes! {
     BeingCopied => "being-copied",
     /// The volume to be copied is gone.
     SourceGone => "source-gone",
+    /// The instance that wrote to the source of a copy was detached before the copy was whole.
+    SourceDetached => "source-detached",
+    /// The mirror by which a copy follows its source's guest failed.
+    CopyBroken => "copy-broken",
     /// Another operation on the volume has not ended.
     OperationOpen => "operation-open",
     /// The operation's id was given to another request before.

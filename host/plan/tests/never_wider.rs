@@ -66,6 +66,7 @@ fn here() -> impl Strategy<Value = LocalAttachment> {
             state,
             copied: false,
             arriving: None,
+            leaving: false,
         })
 }
 

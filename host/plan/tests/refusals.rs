@@ -22,7 +22,9 @@ use volward_plan::attach::{Requester, attach};
 use volward_plan::home::write_back;
 use volward_plan::input::ForeignAttachment;
 use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge, source};
-use volward_plan::operate::{Sight, Wipe, may_be_copied, may_begin, may_change, may_hold, next};
+use volward_plan::operate::{
+    Seen, Sight, SourceSeen, Wipe, Writer, may_be_copied, may_begin, may_change, may_hold, next,
+};
 use volward_plan::permit::permit;
 use volward_plan::recheck::recheck;
 use volward_plan::service::Kind;
@@ -103,6 +105,7 @@ fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
         state,
         copied: false,
         arriving: None,
+        leaving: false,
     }
 }
 
@@ -347,6 +350,28 @@ fn operations() -> Vec<Case> {
         );
         next(&operation, Wipe::default(), &Sight::nothing(false)).unwrap_err()
     };
+    // Of a copy that was begun under a guest.
+    let followed = |writer| {
+        let operation = VolumeOperation::new(
+            by.clone(),
+            task("copy", "root", gib),
+            (RequestId(uuid::Uuid::nil()), 0),
+            1,
+        );
+        let sight = Sight {
+            volume: Some(Seen::of(&marked(&new).info).unwrap()),
+            source: Some(SourceSeen {
+                size: from,
+                mark: None,
+                holds: false,
+                works: false,
+                read: false,
+                writer,
+            }),
+            ..Sight::nothing(true)
+        };
+        next(&operation, Wipe::default(), &sight).unwrap_err()
+    };
     vec![
         (
             Code::BeingCopied,
@@ -359,6 +384,16 @@ fn operations() -> Vec<Case> {
             copied(&marked(&copying)),
         ),
         (Code::SourceGone, "the source of a copy was removed", gone),
+        (
+            Code::SourceDetached,
+            "the guest stopped while its volume was copied",
+            followed(None),
+        ),
+        (
+            Code::CopyBroken,
+            "the disks failed while a volume was copied under its guest",
+            followed(Some(Writer::Failed)),
+        ),
         (
             Code::WouldShrink,
             "a copy that is smaller than its source",
@@ -483,9 +518,12 @@ fn operations() -> Vec<Case> {
         ),
         (
             Code::HeldHere,
-            "copied while somebody here may write to it",
+            "copied while somebody here may write to the LV itself",
             copied(&of(|v| {
-                v.here.push(here(instance(2), AttachmentState::Attached))
+                v.here.push(LocalAttachment {
+                    form: DiskForm::Lv,
+                    ..here(instance(2), AttachmentState::Attached)
+                });
             })),
         ),
         (
@@ -682,7 +720,7 @@ fn migrations() -> Vec<Case> {
         (
             Code::OrderUnanswered,
             "in time",
-            Refusal::order_unanswered(&name, &n2, 30),
+            Refusal::order_unanswered(&name, "extend", &n2, 30),
         ),
         (Code::MigrationOver, "under the lease", over),
         (Code::Arriving, "a start", arriving),

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use volward_model::{
-    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, PoolName, RegionMap,
-    Sectors, Table, VolumeId, VolumeName,
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, InstanceId, IoCounters, MirrorStatus,
+    PoolName, RegionMap, Sectors, Table, VolumeId, VolumeName,
 };
 
 use super::{Applied, PortResult};
@@ -83,6 +83,19 @@ pub trait Devices: Send + Sync {
     /// # Errors
     /// If the device is not there or its status cannot be understood.
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>>;
+
+    /// How far a mirror's second leg is; `None` if its live table is no mirror (any more).
+    ///
+    /// # Errors
+    /// If the device is not there or its status cannot be understood.
+    fn mirror_status(&self, id: DeviceId) -> PortResult<Option<MirrorStatus>>;
+
+    /// Puts another table in a mirror's place, as [`Devices::reload`] does, and tells how far the second leg was at that
+    /// moment, when nothing was in flight: what it holds then it keeps.
+    ///
+    /// # Errors
+    /// If the table cannot be loaded, or the device is no mirror; the old one is live then.
+    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus>;
 
     /// Switches background hydration on or off.
     ///

@@ -263,6 +263,7 @@ impl StoredAttachment {
             state: self.state,
             copied: self.copy.is_some(),
             arriving: self.arriving().cloned(),
+            leaving: matches!(self.migration, Some(Migration::Leaving { .. })),
         }
     }
 }

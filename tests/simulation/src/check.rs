@@ -116,6 +116,17 @@ fn accounted(lab: &Lab, daemon: &Daemon) -> Vec<String> {
             wrong.push(format!("device {id} belongs to nothing"));
         }
     }
+    for (device, copy) in kernel.mirrors() {
+        let open = daemon.node.operations().into_iter().any(|known| {
+            let operation = known.operation;
+            operation.end().is_none() && operation.volumes().any(|volume| volume.id == copy)
+        });
+        if !open {
+            wrong.push(format!(
+                "device {device} writes to {copy}, which nobody copies"
+            ));
+        }
+    }
     for link in kernel.links().unwrap_or_default() {
         let known = attachments
             .iter()
@@ -226,6 +237,16 @@ pub fn clean(lab: &Lab, daemon: &Daemon) -> Vec<String> {
 #[must_use]
 pub fn always(lab: &Lab, nodes: &[FakeNode]) -> Vec<String> {
     let mut wrong = Vec::new();
+    for node in nodes {
+        for (device, copy) in node.mirrors() {
+            if lease_of(node, copy) != Some(LeaseMode::Exclusive) {
+                let name = node.name();
+                wrong.push(format!(
+                    "device {device} on {name} writes to {copy} without a lease"
+                ));
+            }
+        }
+    }
     for volume in lab.volumes() {
         let holders: Vec<(&FakeNode, LeaseMode)> = nodes
             .iter()

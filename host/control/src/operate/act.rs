@@ -41,6 +41,10 @@ impl Operate {
             | OperationStep::LeaseSource { .. }
             | OperationStep::MarkSource { .. }
             | OperationStep::Copy { .. }
+            | OperationStep::Mirror
+            | OperationStep::AwaitMirror
+            | OperationStep::Split { .. }
+            | OperationStep::Unmirror
             | OperationStep::ReleaseSource
             | OperationStep::UnmarkSource { .. } => {}
             OperationStep::Lease => {

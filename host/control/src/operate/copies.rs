@@ -40,6 +40,10 @@ impl Operate {
                     false => lease.is_some() && attached.iter().all(is_whole),
                 },
             read,
+            writer: match input.elsewhere.is_empty() {
+                true => self.writer(info, &attached)?,
+                false => None,
+            },
         };
         Ok(Some((seen, input)))
     }
@@ -69,6 +73,11 @@ impl Operate {
                 self.set_mark(info, Some(mark))?;
             }
             OperationStep::Copy { .. } => self.copy(operation, info, look)?,
+            OperationStep::Mirror => self.mirror(operation, source, look)?,
+            OperationStep::Split { content } => {
+                self.split(operation, source, (look, *content))?;
+            }
+            OperationStep::Unmirror => self.unmirror(info)?,
             OperationStep::ReleaseSource => self.engine.release(pool, volumes)?,
             OperationStep::UnmarkSource { .. } => self.set_mark(info, None)?,
             _ => {}

@@ -21,6 +21,13 @@ pub(super) struct Look {
     pub(super) source: Option<VolumeInput>,
 }
 
+impl Look {
+    /// The volume that there is before the operation: of a copy, the source.
+    pub(super) fn subject(&self) -> Option<&VolumeInput> {
+        self.source.as_ref().or(self.seen.as_ref())
+    }
+}
+
 impl Operate {
     /// Looks at the volume that the operation is about. Under its turn where anything follows from it.
     ///

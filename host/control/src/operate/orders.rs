@@ -1,13 +1,13 @@
-//! A volume grows on the node that has it attached: only there are the devices of its guest. Whoever is asked has that
-//! node do it, by an order in his slot; that node carries it out as an operation of its own under the same id, and
+//! A volume grows, and is copied under its guest, on the node that has it attached: only there are the guest's devices.
+//! Whoever is asked has that node do it, by an order in his slot; that node carries it out as an operation of its own under the same id, and
 //! tells in its slot how it stands. Each looks at the volume himself: a word of another node takes no step.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    Bytes, Course, End, GrowOrder, GrowReport, NodeName, OperationId, Origin, PoolName, RequestId,
-    Slot, VolumeOperation, VolumeTask,
+    Bytes, Course, End, NodeName, OperationId, OrderReport, Ordered, Origin, PoolName, RequestId,
+    Slot, VolumeOperation, VolumeOrder,
 };
 use volward_plan::Refusal;
 use volward_plan::input::ForeignAttachment;
@@ -30,14 +30,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// An order to this node.
 struct Told {
-    order: GrowOrder,
+    order: VolumeOrder,
     by: u64,
     node: NodeName,
 }
 
 impl Told {
-    fn report(&self, (zeroed, total): (Bytes, Bytes), end: Option<End>) -> GrowReport {
-        GrowReport {
+    fn report(&self, (zeroed, total): (Bytes, Bytes), end: Option<End>) -> OrderReport {
+        OrderReport {
             id: self.order.id.clone(),
             to: self.by,
             zeroed,
@@ -46,16 +46,16 @@ impl Told {
         }
     }
 
-    fn stands(&self, known: &Operated) -> GrowReport {
+    fn stands(&self, known: &Operated) -> OrderReport {
         let operation = &known.operation;
         self.report((operation.zeroed, known.total), operation.end().cloned())
     }
 
-    fn ended(&self, end: End) -> GrowReport {
+    fn ended(&self, end: End) -> OrderReport {
         self.report((Bytes(0), Bytes(0)), Some(end))
     }
 
-    fn failed(&self, refusal: &Refusal) -> GrowReport {
+    fn failed(&self, refusal: &Refusal) -> OrderReport {
         self.ended(End::Failed {
             code: refusal.code.to_string(),
             message: refusal.message.clone(),
@@ -71,22 +71,27 @@ impl Operate {
         look: &Look,
     ) -> Result<Option<Went>, StepError> {
         let (pool, id) = (operation.task.pool(), &operation.id);
-        let holder = look.seen.as_ref();
+        let holder = look.subject();
         let holder = holder.and_then(|seen| who_is_told(&operation.task, seen));
-        let (VolumeTask::Extend { size, .. }, Some(holder)) = (&operation.task, holder) else {
+        let (Some(what), Some(holder)) = (Ordered::of(&operation.task), holder) else {
             // Detached, or its node is dead: what it has begun has this operation's mark.
             self.withdraw(pool, operation)?;
             return Ok(None);
         };
-        let seen = look.sight.volume.as_ref();
-        let is_done = seen.is_some_and(|seen| seen.size >= *size && seen.mark.is_none());
-        if is_done && self.state.orders().heard(pool, id).is_none() {
+        let is_done = is_done(&what, look);
+        let stands = self.state.orders().heard(pool, id).is_some();
+        let goes_on = match operation.task.makes() {
+            true => look.sight.known,
+            false => is_done,
+        };
+        if !stands && goes_on {
+            // Grown already; or this node has made what is to be made, and goes on with it.
             return Ok(None);
         }
-        let order = GrowOrder {
+        let order = VolumeOrder {
             id: id.clone(),
             volume: holder.attachment.volume,
-            size: *size,
+            what,
             to: holder.host_id,
             back: matches!(operation.course, Course::Back(_)),
         };
@@ -96,7 +101,7 @@ impl Operate {
         }
         let said = self.observer.correspondence(pool)?;
         match report_of(&said, holder, operation) {
-            Some(report) => self.told_how(operation, holder, &report, is_done),
+            Some(report) => self.told_how(operation, (holder, look), &report, is_done),
             None => self.unanswered(operation, holder),
         }
         .map(Some)
@@ -105,8 +110,8 @@ impl Operate {
     fn told_how(
         &self,
         operation: &VolumeOperation,
-        holder: &ForeignAttachment,
-        report: &GrowReport,
+        (holder, look): (&ForeignAttachment, &Look),
+        report: &OrderReport,
         is_done: bool,
     ) -> Result<Went, StepError> {
         let (pool, id, node) = (
@@ -122,23 +127,32 @@ impl Operate {
         }
         let end = match (&report.end, &operation.course) {
             (None, _) => {
-                let zeroed = match report.total {
+                let written = match report.total {
                     Bytes(0) => String::new(),
-                    total => format!(": {} of {total} zeroed", report.zeroed),
+                    total => format!(": {} of {total} written", report.zeroed),
+                };
+                let does = match operation.task.makes() {
+                    true => "copies",
+                    false => "grows",
                 };
                 return Ok(self.waits(
                     id,
-                    format!("node {node}, where it is attached, grows it{zeroed}"),
+                    format!("node {node}, where it is attached, {does} it{written}"),
                 ));
             }
             // Whoever says so is believed when it is seen.
             (Some(End::Done), _) if !is_done => {
                 return Ok(self.waits(
                     id,
-                    format!("node {node} has grown it, and the pool does not show it yet"),
+                    format!("node {node} has done it, and the pool does not show it yet"),
                 ));
             }
-            (Some(End::Done), _) => End::Done,
+            (Some(End::Done), _) => {
+                if let (true, Some(info)) = (operation.task.makes(), &look.info) {
+                    self.claim(id, &info.volume)?;
+                }
+                End::Done
+            }
             (Some(End::Cancelled | End::Failed { .. }), Course::Back(end)) => end.clone(),
             (Some(End::Cancelled), _) => End::Cancelled,
             (Some(End::Failed { code, message }), _) => End::Failed {
@@ -147,7 +161,10 @@ impl Operate {
             },
         };
         self.withdraw(pool, operation)?;
-        self.end(operation, end)
+        let ended = self
+            .operation(id)
+            .map_or_else(|| operation.clone(), |known| known.operation);
+        self.end(&ended, end)
     }
 
     /// Its slot tells nothing of the order: it has not begun, or its daemon has just been started again.
@@ -166,14 +183,17 @@ impl Operate {
         if now.saturating_sub(heard) < ANSWERED_WITHIN {
             return Ok(self.waits(
                 id,
-                format!("node {node}, where it is attached, is to grow it"),
+                format!("node {node}, where it is attached, is to do it"),
             ));
         }
         self.withdraw(pool, operation)?;
-        let end = match (&operation.course, &operation.volume) {
+        let about = operation.source.as_ref().or(operation.volume.as_ref());
+        let end = match (&operation.course, about) {
             (Course::Back(end), _) => end.clone(),
             (_, Some(volume)) => {
-                let refusal = Refusal::order_unanswered(volume, node, ANSWERED_WITHIN.as_secs());
+                let word = operation.task.word();
+                let refusal =
+                    Refusal::order_unanswered(volume, word, node, ANSWERED_WITHIN.as_secs());
                 End::Failed {
                     code: refusal.code.to_string(),
                     message: refusal.message,
@@ -184,7 +204,7 @@ impl Operate {
         self.end(operation, end)
     }
 
-    fn waits(&self, id: &OperationId, what: String) -> Went {
+    pub(super) fn waits(&self, id: &OperationId, what: String) -> Went {
         let until = self.ports.clock.monotonic() + LOOK_AGAIN;
         self.state.operations().waits(id, what, until);
         Went::Out
@@ -202,7 +222,7 @@ impl Operate {
     /// a pool of which this node has something attached.
     pub(crate) fn hear(&self, pool: &PoolName, said: &Correspondence) {
         let reports = told(said).into_iter();
-        let reports: Vec<GrowReport> = reports.filter_map(|told| self.obey(pool, &told)).collect();
+        let reports: Vec<OrderReport> = reports.filter_map(|told| self.obey(pool, &told)).collect();
         let is_new = self.state.orders().report(pool, reports);
         if !is_new {
             return;
@@ -218,7 +238,7 @@ impl Operate {
     }
 
     /// `None`: not yet.
-    fn obey(&self, pool: &PoolName, told: &Told) -> Option<GrowReport> {
+    fn obey(&self, pool: &PoolName, told: &Told) -> Option<OrderReport> {
         if let Some(known) = self.operation(&told.order.id) {
             return Some(self.report_known(told, &known));
         }
@@ -245,7 +265,7 @@ impl Operate {
         }
     }
 
-    fn report_known(&self, told: &Told, known: &Operated) -> GrowReport {
+    fn report_known(&self, told: &Told, known: &Operated) -> OrderReport {
         let order = &told.order;
         if !is_same(&known.operation, order) {
             return told.failed(&Refusal::operation_differs(
@@ -277,17 +297,14 @@ impl Operate {
             let lv = order.volume.lv;
             ControlError::NotFound(format!("the volume {lv} is not attached on this node"))
         })?;
-        tracing::info!(id = %order.id, by = %told.node, volume = %found.volume, "a volume is to grow here");
+        let task = order.what.task(&found.volume);
+        tracing::info!(id = %order.id, by = %told.node, %task, "another node has this done here");
         let asked = OperationRequest {
             request,
             origin: Origin::Other("order".to_owned()),
             uid: 0,
             id: order.id.clone(),
-            task: VolumeTask::Extend {
-                pool: pool.clone(),
-                name: found.volume.name.clone(),
-                size: order.size,
-            },
+            task,
             dry_run: false,
         };
         self.consider(&asked, Decided::Elsewhere)
@@ -295,21 +312,31 @@ impl Operate {
     }
 }
 
-fn is_same(operation: &VolumeOperation, order: &GrowOrder) -> bool {
-    let grows = matches!(&operation.task, VolumeTask::Extend { size, .. } if *size == order.size);
-    let of = operation.volume.as_ref();
-    grows && of.is_some_and(|volume| volume.id == order.volume)
+fn is_same(operation: &VolumeOperation, order: &VolumeOrder) -> bool {
+    let of = operation.source.as_ref().or(operation.volume.as_ref());
+    let same = Ordered::of(&operation.task).as_ref() == Some(&order.what);
+    same && of.is_some_and(|volume| volume.id == order.volume)
+}
+
+/// Whether the pool shows what was to be done.
+fn is_done(what: &Ordered, look: &Look) -> bool {
+    let seen = look.sight.volume.as_ref();
+    let seen = seen.filter(|seen| seen.mark.is_none());
+    match what {
+        Ordered::Grow { size } => seen.is_some_and(|seen| seen.size >= *size),
+        Ordered::Copy { .. } | Ordered::Snapshot { .. } => seen.is_some(),
+    }
 }
 
 fn report_of(
     said: &Correspondence,
     holder: &ForeignAttachment,
     operation: &VolumeOperation,
-) -> Option<GrowReport> {
+) -> Option<OrderReport> {
     let mut slots = said.live_slots().filter(|slot| said.is_present(slot));
     let slot = slots.find(|slot| slot.host_id == holder.host_id)?;
     let mut reports = slot.messages.reports.iter();
-    let ours = |report: &&GrowReport| report.to == said.own.host_id && report.id == operation.id;
+    let ours = |report: &&OrderReport| report.to == said.own.host_id && report.id == operation.id;
     reports.find(ours).cloned()
 }
 

@@ -71,7 +71,7 @@ impl Operate {
     fn facts(&self, asked: &OperationRequest, look: &Look) -> Result<Facts, ControlError> {
         let nobody = InstanceId(Uuid::nil());
         // The volume that there is: of a copy it is the source.
-        let there = look.source.as_ref().or(look.seen.as_ref());
+        let there = look.subject();
         let disk = there.map(|there| -> Result<DiskFacts, ControlError> {
             let home = home_of(&there.info).map_err(|refusal| refuse(asked.request, refusal))?;
             // Nobody asks to have it.

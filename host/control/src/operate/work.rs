@@ -114,17 +114,18 @@ impl Operate {
             run.turn = self.turn(operation)?;
         }
         let look = self.look(operation)?;
+        if let Some(went) = self.has_it_done(operation, &look)? {
+            return Ok(went);
+        }
         if let (true, Some(info)) = (is_unclaimed(operation, &look), &look.info) {
             self.claim(&operation.id, &info.volume)?;
             return Ok(Went::On);
-        }
-        if let Some(went) = self.has_it_done(operation, &look)? {
-            return Ok(went);
         }
         self.note_sight(operation, &look);
         let wipe = self.settings.wipe(operation.task.pool());
         let step = match next(operation, wipe, &look.sight).map_err(StepError::Refused)? {
             Next::End(end) => return self.end(operation, end),
+            Next::Do(OperationStep::AwaitMirror) => return self.await_mirror(operation, &look),
             Next::Do(step) => step,
         };
         // Done a moment ago, and not seen: a mend of its cause is waited for, and not the next look.

@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use volward_model::{GrowOrder, GrowReport, OperationId, PoolName};
+use volward_model::{OperationId, OrderReport, PoolName, VolumeOrder};
 
 /// Orders and reports of this node, by pool.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     given: BTreeMap<(PoolName, OperationId), Given>,
-    reports: BTreeMap<PoolName, Vec<GrowReport>>,
+    reports: BTreeMap<PoolName, Vec<OrderReport>>,
 }
 
 /// An order that stands.
 #[derive(Debug)]
 struct Given {
-    order: GrowOrder,
+    order: VolumeOrder,
     /// When it was given as it is, or its node last told of it, on the monotonic clock.
     heard: Duration,
 }
 
 impl Orders {
     /// Gives an order, or changes the one that stands; whether others are to be shown something new.
-    pub(crate) fn give(&mut self, pool: &PoolName, order: GrowOrder, now: Duration) -> bool {
+    pub(crate) fn give(&mut self, pool: &PoolName, order: VolumeOrder, now: Duration) -> bool {
         let key = (pool.clone(), order.id.clone());
         let stands = self.given.get(&key);
         if stands.is_some_and(|given| given.order == order) {
@@ -51,7 +51,7 @@ impl Orders {
     }
 
     /// How what stands in a pool goes; whether that is new.
-    pub(crate) fn report(&mut self, pool: &PoolName, reports: Vec<GrowReport>) -> bool {
+    pub(crate) fn report(&mut self, pool: &PoolName, reports: Vec<OrderReport>) -> bool {
         let before = self.reports.get(pool).map_or(&[][..], |reports| reports);
         if before == reports {
             return false;
@@ -69,7 +69,7 @@ impl Orders {
         pool: &PoolName,
         to: u64,
         id: &OperationId,
-    ) -> Option<GrowReport> {
+    ) -> Option<OrderReport> {
         let mut reports = self.reports.get(pool)?.iter();
         let found = reports.find(|report| report.to == to && report.id == *id);
         found.cloned()
@@ -81,7 +81,7 @@ impl Orders {
     }
 
     /// What this node's slot says of them.
-    pub(crate) fn of(&self, pool: &PoolName) -> (Vec<GrowOrder>, Vec<GrowReport>) {
+    pub(crate) fn of(&self, pool: &PoolName) -> (Vec<VolumeOrder>, Vec<OrderReport>) {
         let given = self.given.iter().filter(|((of, _), _)| of == pool);
         let orders = given.map(|(_, given)| given.order.clone()).collect();
         (orders, self.reports.get(pool).cloned().unwrap_or_default())

@@ -109,12 +109,12 @@ fn what_is_copied_is_attached_by_nobody_until_that_has_ended() {
 fn what_may_be_written_is_not_copied_and_what_is_read_is() {
     in_each_style(|lab, daemon| {
         let origin = origin(&lab);
-        daemon
-            .node
-            .attach(&ask(instance(1), &[disk(&origin)]))
-            .unwrap();
+        let common = lab.shareable("common");
+        let both = [disk(&origin), shared(&common)];
+        daemon.node.attach(&ask(instance(1), &both)).unwrap();
+        // Others may write to it, too.
         assert_eq!(
-            refusal(&daemon, "c1", copy(&lab, "origin", "new", None)),
+            refusal(&daemon, "c1", copy(&lab, "common", "new", None)),
             "held-here"
         );
         assert_eq!(
@@ -345,11 +345,11 @@ fn a_copy_is_made_beside_readers_of_another_node() {
             "the lease was given back"
         );
         other.node.detach(&detach_ask(instance(2))).unwrap();
-        other
-            .node
-            .attach(&ask(instance(2), &[disk(&origin)]))
-            .unwrap();
-        let task = copy(&lab, "origin", "b", None);
+        // Others may write to it, too.
+        let common = lab.shareable("common");
+        let writes = ask(instance(2), &[shared(&common)]);
+        other.node.attach(&writes).unwrap();
+        let task = copy(&lab, "common", "b", None);
         assert_eq!(refusal(&daemon, "c2", task), "held-elsewhere");
     });
 }

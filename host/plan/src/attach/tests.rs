@@ -159,6 +159,7 @@ fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
         state: AttachmentState::Attached,
         copied: false,
         arriving: None,
+        leaving: false,
     }
 }
 

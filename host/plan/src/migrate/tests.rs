@@ -41,6 +41,7 @@ fn attachment() -> LocalAttachment {
         state: AttachmentState::Attached,
         copied: false,
         arriving: None,
+        leaving: false,
     }
 }
 

@@ -4,20 +4,33 @@
 //! The source has a mark of its own from before the first byte is read until the copy is a volume like any
 //! other: nobody attaches it, so its content is of one moment, however often the daemon dies, and also when
 //! the lease is lost meanwhile. Who reads it already goes on. The mark holds how much there is to copy.
+//!
+//! A source that one instance on this node writes to has no mark: its exclusive lease keeps all others away. The kernel
+//! makes the copy the second leg of a mirror under that instance's device, and when both are equal the copy is split
+//! off: it holds what was written until then. What is on record of the progress is nothing until that has been done.
 
 use volward_model::{Bytes, End, LeaseMode, Mark, VolumeOperation};
 
-use super::sight::{Seen, Sight, SourceSeen};
+use super::sight::{Seen, Sight, SourceSeen, Writer};
 use super::step::OperationStep;
 use super::{CHUNK, Next, Wipe, failed, is_new, is_ours, step};
 use crate::refusal::Refusal;
 
 /// How much of the source is copied, in bytes; `None` while that is not settled.
 fn content(operation: &VolumeOperation, sight: &Sight) -> Option<Bytes> {
-    match &sight.source.as_ref()?.mark {
+    let source = sight.source.as_ref()?;
+    match &source.mark {
         Some(Mark::Copying { by, size }) if *by == operation.id => Some(*size),
+        None if source.writer.is_some() || is_split_off(operation, sight, source) => {
+            Some(source.size)
+        }
         _ => None,
     }
+}
+
+/// The copy of what an instance wrote to is whole, whoever has the source by now.
+fn is_split_off(operation: &VolumeOperation, sight: &Sight, source: &SourceSeen) -> bool {
+    sight.known && operation.zeroed >= source.size
 }
 
 /// How much is copied and zeroed in all.
@@ -63,7 +76,11 @@ pub(super) fn next(
     let source = sight.source.as_ref();
     let source = source.ok_or_else(|| Refusal::source_gone(&operation.task))?;
     let Some(content) = content(operation, sight) else {
-        return begin(operation, source);
+        return match seen {
+            // Made as the leg of a mirror: what it holds is of no moment.
+            Some(_) if source.mark.is_none() => Err(Refusal::source_detached(&operation.task)),
+            _ => begin(operation, source),
+        };
     };
     let Some(seen) = seen else {
         return Ok(step(OperationStep::Make {
@@ -76,13 +93,33 @@ pub(super) fn next(
     if seen.size < content {
         return Err(Refusal::copy_too_small(&operation.task, content, seen.size));
     }
-    Ok(fill(
-        operation,
-        sight,
-        (source, content),
-        total(operation, wipe, sight),
-        seen,
-    ))
+    match (source.writer, &source.mark) {
+        (Some(writer), None) if operation.zeroed < content => {
+            follow(operation, sight, (writer, content)).map(step)
+        }
+        _ => Ok(fill(
+            operation,
+            sight,
+            (source, content),
+            total(operation, wipe, sight),
+            seen,
+        )),
+    }
+}
+
+/// What the mirror needs.
+fn follow(
+    operation: &VolumeOperation,
+    sight: &Sight,
+    (writer, content): (Writer, Bytes),
+) -> Result<OperationStep, Refusal> {
+    match writer {
+        Writer::Failed | Writer::Cut => Err(Refusal::copy_broken(&operation.task)),
+        _ if !sight.works => Ok(OperationStep::Lease),
+        Writer::Apart => Ok(OperationStep::Mirror),
+        Writer::Filling => Ok(OperationStep::AwaitMirror),
+        Writer::Equal => Ok(OperationStep::Split { content }),
+    }
 }
 
 /// The source is kept as it is, from here on.
@@ -151,6 +188,10 @@ fn fill(
 
 /// The way back: what was made goes, then the source is free.
 fn unmake(operation: &VolumeOperation, found: Option<&Seen>, sight: &Sight, end: &End) -> Next {
+    let writer = sight.source.as_ref().and_then(|source| source.writer);
+    if writer.is_some_and(Writer::is_mirrored) {
+        return step(OperationStep::Unmirror);
+    }
     match found {
         Some(seen) if is_ours(seen.mark.as_ref(), &operation.id) && is_new(seen) => {
             match sight.holds {

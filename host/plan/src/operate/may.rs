@@ -6,7 +6,7 @@ use volward_model::{
     VolumeInfo, VolumeName, VolumeRef, VolumeTask,
 };
 
-use crate::input::{DiskForm, ForeignAttachment, VolumeInput};
+use crate::input::{DiskForm, ForeignAttachment, LocalAttachment, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode, Unmet, home_of};
 use crate::service::Kind;
 use crate::witness::{Verdict, agree};
@@ -161,8 +161,8 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
     }
 }
 
-/// Whether the volume's content can be copied: nobody writes to it, and all of it is in the pool. `id`, whose
-/// mark it may have. Asked again before each part of it is read: who is to write may have looked before the
+/// Whether the volume's content can be copied: nobody writes to it but one instance on this node, and all of it is in
+/// the pool. `id`, whose mark it may have. Asked again before each part of it is read: who is to write may have looked before the
 /// mark was on, and has said so in its slot.
 ///
 /// # Errors
@@ -181,12 +181,17 @@ pub fn may_be_copied(
     }
     all_in_the_pool(task, node, seen)?;
     let volume = &seen.info.volume;
+    let (from_pool, _) = task.source().unwrap_or((task.pool(), task.name()));
+    // A node that loses the one pool's leases cuts the other one's attachments off no sooner for that.
+    if seen.info.mark().is_none() && from_pool == task.pool() && writes_alone(seen).is_some() {
+        return Ok(());
+    }
     let reads = |access, state| access == Access::ReadOnly && state != AttachmentState::Quarantined;
     let mut here = seen.here.iter();
     if let Some(here) = here.find(|a| !reads(a.access, a.state) || a.arriving.is_some()) {
         let message = format!(
-            "{volume} is attached to instance {} on this node, which may write to it; a {} needs a volume that \
-             nobody writes to, so detach it first",
+            "{volume} is attached to instance {} on this node, which may write to it; a {} needs a volume that nobody \
+             writes to, or in its own pool one that one instance has alone with a device of its own, so detach it first",
             here.instance,
             task.word()
         );
@@ -205,6 +210,21 @@ pub fn may_be_copied(
         task.word()
     );
     Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
+}
+
+/// The instance on this node that writes to the volume, where nobody else can: its writes can be followed.
+#[must_use]
+pub fn writes_alone(seen: &VolumeInput) -> Option<&LocalAttachment> {
+    let [here] = seen.here.as_slice() else {
+        return None;
+    };
+    let alone = here.sharing == Sharing::Exclusive && seen.elsewhere.is_empty();
+    let follows = here.access == Access::ReadWrite
+        && here.state == AttachmentState::Attached
+        && here.form == DiskForm::Own
+        && here.arriving.is_none()
+        && !here.leaving;
+    (alone && follows).then_some(here)
 }
 
 fn not_internal(seen: &VolumeInput) -> Result<(), Refusal> {
@@ -298,20 +318,36 @@ pub fn who_is_told<'a>(task: &VolumeTask, seen: &'a VolumeInput) -> Option<&'a F
             && other.silence.is_none()
             && other.attachment.state == AttachmentState::Attached
     };
-    let grows = matches!(task, VolumeTask::Extend { .. });
-    (grows && seen.here.is_empty() && seen.elsewhere.iter().all(alone)).then_some(first)
+    let can = match task {
+        VolumeTask::Extend { .. } => true,
+        VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } => {
+            let same = task.source().is_some_and(|(pool, _)| pool == task.pool());
+            // Who only reads lets others read.
+            same && first.attachment.sharing == Sharing::Exclusive
+        }
+        VolumeTask::Create { .. } | VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => false,
+    };
+    (can && seen.here.is_empty() && seen.elsewhere.iter().all(alone)).then_some(first)
 }
 
 /// Whether that node may be told so. It looks again, with what it knows itself.
 ///
 /// # Errors
 /// With the rule that is broken.
-pub fn may_be_told(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
+pub fn may_be_told(
+    id: &OperationId,
+    task: &VolumeTask,
+    node: &NodeName,
+    seen: &VolumeInput,
+) -> Result<(), Refusal> {
     let there = VolumeInput {
         elsewhere: Vec::new(),
         ..seen.clone()
     };
-    may_change(task, node, &there)
+    match task.source() {
+        Some(_) => may_be_copied(id, task, node, &there),
+        None => may_change(task, node, &there),
+    }
 }
 
 /// Attached on this node it may be: its devices keep their length until the new end is zeroed.

@@ -37,6 +37,31 @@ pub struct SourceSeen {
     pub works: bool,
     /// Others read it: its lease is shared with them.
     pub read: bool,
+    /// An instance on this node writes to it, alone; how its device stands to the copy.
+    pub writer: Option<Writer>,
+}
+
+/// The device of an instance that writes to the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// It stands on the source alone.
+    Apart,
+    /// It is a mirror, whose second leg is not equal yet.
+    Filling,
+    /// Both legs are equal.
+    Equal,
+    /// It is a mirror of which a leg has failed.
+    Failed,
+    /// It is neither: its I/O is cut off.
+    Cut,
+}
+
+impl Writer {
+    /// The guest writes to a copy, too.
+    #[must_use]
+    pub fn is_mirrored(self) -> bool {
+        matches!(self, Self::Filling | Self::Equal | Self::Failed)
+    }
 }
 
 /// The volume as the pool lists it.
@@ -101,6 +126,10 @@ impl Sight {
             OperationStep::LeaseSource { .. }
             | OperationStep::MarkSource { .. }
             | OperationStep::ReleaseSource
+            | OperationStep::Mirror
+            | OperationStep::AwaitMirror
+            | OperationStep::Split { .. }
+            | OperationStep::Unmirror
             | OperationStep::UnmarkSource { .. } => {
                 if let Some(source) = &mut sight.source {
                     change_source(source, taken);
@@ -138,6 +167,11 @@ fn change_source(source: &mut SourceSeen, taken: &OperationStep) {
         OperationStep::MarkSource { mark } => source.mark = Some(mark.clone()),
         OperationStep::ReleaseSource => (source.holds, source.works) = (false, false),
         OperationStep::UnmarkSource { .. } => source.mark = None,
+        OperationStep::Mirror => source.writer = Some(Writer::Filling),
+        OperationStep::AwaitMirror => source.writer = Some(Writer::Equal),
+        OperationStep::Split { .. } | OperationStep::Unmirror => {
+            source.writer = Some(Writer::Apart)
+        }
         _ => {}
     }
 }
@@ -169,6 +203,9 @@ pub fn dry_run(
         sight = sight.after(&taken, &made);
         if let OperationStep::Zero { amount, .. } | OperationStep::Copy { amount, .. } = &taken {
             operation.zeroed = operation.zeroed + *amount;
+        }
+        if let OperationStep::Split { content } = &taken {
+            operation.zeroed = *content;
         }
         match (steps.last_mut(), &taken) {
             (

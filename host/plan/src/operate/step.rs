@@ -59,6 +59,17 @@ pub enum OperationStep {
         /// The mark that it has.
         mark: Mark,
     },
+    /// Have the instance's writes go to both, the source and its copy, and the kernel copy the rest.
+    Mirror,
+    /// Wait until both are equal.
+    AwaitMirror,
+    /// The instance writes to the source alone again: the copy holds what was written until then.
+    Split {
+        /// How much is copied with that, in bytes.
+        content: Bytes,
+    },
+    /// The instance writes to the source alone again, whatever the copy holds.
+    Unmirror,
     /// Write zeroes, and flush.
     Zero {
         /// Where, in bytes from the volume's beginning.
@@ -89,6 +100,10 @@ impl OperationStep {
                 | Self::MarkSource { .. }
                 | Self::Copy { .. }
                 | Self::ReleaseSource
+                | Self::Mirror
+                | Self::AwaitMirror
+                | Self::Split { .. }
+                | Self::Unmirror
                 | Self::UnmarkSource { .. }
         )
     }
@@ -107,6 +122,10 @@ impl OperationStep {
             Self::Copy { .. } => "copy",
             Self::ReleaseSource => "release-source",
             Self::UnmarkSource { .. } => "unmark-source",
+            Self::Mirror => "mirror",
+            Self::AwaitMirror => "await-mirror",
+            Self::Split { .. } => "split",
+            Self::Unmirror => "unmirror",
             Self::Zero { .. } => "zero",
             Self::Lengthen => "lengthen",
             Self::Release => "release",
@@ -143,6 +162,15 @@ impl fmt::Display for OperationStep {
             Self::UnmarkSource { mark } => {
                 write!(f, "take the tag {} off the source", mark.tag())
             }
+            Self::Mirror => f.pad("have its guest write to both, and the kernel copy the rest"),
+            Self::AwaitMirror => f.pad("wait until both are equal"),
+            Self::Split { content } => {
+                write!(
+                    f,
+                    "keep the {content} that both hold at that moment, apart from the guest"
+                )
+            }
+            Self::Unmirror => f.pad("have the source's guest write to the source alone"),
             Self::Zero { from, amount } => write!(f, "zero {amount} from byte {} on", from.0),
             Self::Lengthen => f.pad("give its attachments on this node their new length"),
             Self::Release => f.pad("deactivate it and give its lease up"),

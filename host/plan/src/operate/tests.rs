@@ -128,6 +128,14 @@ fn sights() -> Vec<Sight> {
     sights
 }
 
+const WRITERS: [Writer; 5] = [
+    Writer::Apart,
+    Writer::Filling,
+    Writer::Equal,
+    Writer::Failed,
+    Writer::Cut,
+];
+
 /// Everything that may be found of the source of a copy.
 fn sources() -> Vec<Option<SourceSeen>> {
     let copying = |by| Mark::Copying {
@@ -150,9 +158,20 @@ fn sources() -> Vec<Option<SourceSeen>> {
                     holds,
                     works,
                     read,
+                    writer: None,
                 }));
             }
         }
+    }
+    for writer in WRITERS {
+        sources.push(Some(SourceSeen {
+            size: SIZE,
+            mark: None,
+            holds: false,
+            works: false,
+            read: false,
+            writer: Some(writer),
+        }));
     }
     sources
 }
@@ -187,6 +206,9 @@ fn follow(
                     &step
                 {
                     operation.zeroed = Bytes(operation.zeroed.0 + amount.0);
+                }
+                if let OperationStep::Split { content } = &step {
+                    operation.zeroed = *content;
                 }
                 sight = sight.after(&step, &made);
             }
@@ -264,6 +286,13 @@ fn whatever_is_found_an_operation_ends_and_leaves_nothing_half_made() {
         }
         if let Some(source) = &left.source {
             assert!(!is_ours(source.mark.as_ref(), &operation.id), "{case}");
+            let found = found.source.as_ref().and_then(|source| source.writer);
+            let mirrored = source.writer.is_some_and(Writer::is_mirrored);
+            // One that was there before the first step is another's.
+            assert!(
+                !mirrored || found.is_some_and(Writer::is_mirrored),
+                "{case}"
+            );
         }
     });
 }
@@ -307,6 +336,10 @@ fn i28_each_step_is_taken_where_it_may_be() {
                 | OperationStep::MarkSource { .. }
                 | OperationStep::Copy { .. }
                 | OperationStep::ReleaseSource
+                | OperationStep::Mirror
+                | OperationStep::AwaitMirror
+                | OperationStep::Split { .. }
+                | OperationStep::Unmirror
                 | OperationStep::UnmarkSource { .. } => source_step(now, sight, step, &case),
                 OperationStep::Grow { held, .. } => {
                     assert!(
@@ -353,6 +386,20 @@ fn source_step(now: &VolumeOperation, sight: &Sight, step: &OperationStep, case:
             assert!(is_ours(source.mark.as_ref(), &now.id), "{case}");
         }
         OperationStep::ReleaseSource => assert!(source.holds, "{case}"),
+        OperationStep::Mirror | OperationStep::AwaitMirror => {
+            assert!(sight.works && half_made && source.mark.is_none(), "{case}");
+        }
+        OperationStep::Split { content } => {
+            assert!(
+                source.writer == Some(Writer::Equal) && sight.works,
+                "{case}"
+            );
+            assert!(half_made && *content == source.size, "{case}");
+        }
+        OperationStep::Unmirror => {
+            assert!(source.writer.is_some_and(Writer::is_mirrored), "{case}");
+            assert!(matches!(now.course, Course::Back(_)), "{case}");
+        }
         _ => assert!(!source.works, "{case}"),
     }
 }

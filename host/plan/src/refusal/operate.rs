@@ -77,6 +77,28 @@ impl Refusal {
         Self::general(RefusalCode::SourceGone, message)
     }
 
+    /// The instance that wrote to it is gone, and with it the mirror.
+    pub(crate) fn source_detached(task: &VolumeTask) -> Self {
+        let message = format!(
+            "{} was detached before its {} was whole, and nothing of it is kept; ask again",
+            source_of(task),
+            task.word()
+        );
+        Self::general(RefusalCode::SourceDetached, message)
+    }
+
+    /// A leg of the mirror failed, or its device is not what it was.
+    #[must_use]
+    pub fn copy_broken(task: &VolumeTask) -> Self {
+        let message = format!(
+            "the {} of {} failed while its guest wrote to it, and nothing of it is kept (the guest goes on): the disks of \
+             the pool gave an error, or its I/O was cut off; see `volward doctor`, then ask again",
+            task.word(),
+            source_of(task)
+        );
+        Self::general(RefusalCode::CopyBroken, message)
+    }
+
     /// What is asked for is smaller than the source.
     pub(crate) fn copy_too_small(task: &VolumeTask, has: Bytes, asked: Bytes) -> Self {
         let message = format!(
@@ -177,11 +199,11 @@ impl Refusal {
         Self::general(RefusalCode::NoSpace, message)
     }
 
-    /// The node that has the volume, and was to grow it, said nothing for so many seconds.
+    /// The node that has the volume, and was to do something with it (`word`), said nothing for so many seconds.
     #[must_use]
-    pub fn order_unanswered(volume: &VolumeRef, node: &NodeName, seconds: u64) -> Self {
+    pub fn order_unanswered(volume: &VolumeRef, word: &str, node: &NodeName, seconds: u64) -> Self {
         let message = format!(
-            "node {node}, where {volume} is attached, has not begun to grow it within {seconds} s; see that volwardd \
+            "node {node}, where {volume} is attached, has not begun with the {word} within {seconds} s; see that volwardd \
              runs there, in this version or a later one, and ask again under another id"
         );
         Self::of(RefusalCode::OrderUnanswered, volume, message)

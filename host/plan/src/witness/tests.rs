@@ -119,6 +119,7 @@ fn attached(copied: bool) -> LocalAttachment {
         state: AttachmentState::Attached,
         copied,
         arriving: None,
+        leaving: false,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{
-    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, RegionMap, Sectors, Table,
-    VolumeId,
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, MirrorStatus, RegionMap,
+    Sectors, Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortResult};
 
@@ -89,6 +89,17 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
         self.inner.clone_status(id)
+    }
+
+    fn mirror_status(&self, id: DeviceId) -> PortResult<Option<MirrorStatus>> {
+        self.inner.mirror_status(id)
+    }
+
+    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus> {
+        let table = table.clone();
+        self.call("reloading", id, move |inner| {
+            inner.split(id, &table, read_only)
+        })
     }
 
     fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {

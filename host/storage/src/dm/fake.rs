@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use volward_model::{
     Backing, Bytes, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber,
-    IoCounters, NodeName, RegionMap, Sectors, Table, VolumeId,
+    IoCounters, MirrorStatus, NodeName, RegionMap, Sectors, Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
-use crate::fake::{Device, FakeNode, World, regions};
+use crate::fake::{Device, FakeNode, World, mirror, regions};
 
 fn missing(id: DeviceId) -> PortError {
     PortError::Missing {
@@ -35,6 +35,7 @@ fn backing(table: &Table) -> Vec<Backing> {
     match table {
         Table::Linear { on, .. } | Table::Part { on, .. } => vec![*on],
         Table::Clone(clone) => vec![clone.metadata, clone.destination, clone.source],
+        Table::Mirror(mirror) => vec![mirror.on, mirror.copy],
         Table::Error { .. } => Vec::new(),
     }
 }
@@ -43,6 +44,7 @@ fn size(table: &Table) -> Sectors {
     match table {
         Table::Linear { size, .. } | Table::Part { size, .. } | Table::Error { size } => *size,
         Table::Clone(clone) => clone.size,
+        Table::Mirror(mirror) => mirror.size,
     }
 }
 
@@ -123,6 +125,7 @@ fn info(world: &World, node: &NodeName, id: DeviceId, device: &Device) -> Device
             match device.table {
                 Table::Linear { .. } | Table::Part { .. } => "linear",
                 Table::Clone(_) => "clone",
+                Table::Mirror(_) => "mirror",
                 Table::Error { .. } => "error",
             }
             .to_owned(),
@@ -177,6 +180,7 @@ fn create(
         event: 0,
         minor,
         hydrating: matches!(table, Table::Clone(clone) if clone.hydrating),
+        equal: 0,
         io: IoCounters::default(),
     };
     world.node_mut(node).devices.insert(id, device);
@@ -226,7 +230,31 @@ impl Devices for FakeNode {
             device.read_only = read_only;
             device.suspended = false;
             device.hydrating = matches!(table, Table::Clone(clone) if clone.hydrating);
+            device.equal = 0;
             Ok(())
+        })
+    }
+
+    /// Between two looks the kernel gets on.
+    fn mirror_status(&self, id: DeviceId) -> PortResult<Option<MirrorStatus>> {
+        self.changes("mirror-status", id, |world, node| {
+            let seen = mirror::status(world, node, id)?;
+            mirror::copy_on(world, node, id)?;
+            Ok(seen)
+        })
+    }
+
+    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus> {
+        self.changes("split", id, |world, node| {
+            check(world, node, table)?;
+            let seen = mirror::status(world, node, id)?.ok_or_else(|| PortError::Invalid {
+                what: format!("splitting device {id}"),
+                reason: "it is no mirror".to_owned(),
+            })?;
+            let device = device_mut(world, node, id)?;
+            (device.table, device.read_only) = (table.clone(), read_only);
+            (device.suspended, device.equal) = (false, 0);
+            Ok(seen)
         })
     }
 

@@ -10,6 +10,7 @@ mod fake;
 mod found;
 pub(crate) mod ioctl;
 mod links;
+mod mirror;
 mod regions;
 mod status;
 mod table;
@@ -25,8 +26,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use volward_folder::NamedFolder;
 use volward_model::{
-    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, RegionMap, Sectors,
-    Table, VolumeId,
+    Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, MirrorStatus,
+    RegionMap, Sectors, Table, VolumeId,
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
 
@@ -167,6 +168,56 @@ fn start(
     discards::set(found.info.number, discards)
 }
 
+/// Puts another table in place of the live one. `meanwhile`: while the device is suspended, after all I/O that was under way
+/// and before any other; its failure leaves the old table.
+fn reload<T>(
+    id: DeviceId,
+    table: &Table,
+    read_only: bool,
+    meanwhile: impl FnOnce(&DM) -> PortResult<T>,
+) -> PortResult<T> {
+    let dm = control()?;
+    let found = find(&dm, id)?.ok_or_else(|| missing(id))?;
+    let discards = discards::allowed(found.info.number)?;
+    let resolved = table::resolve(table)?;
+    let clear = |error: PortError| match by_uuid(id, |dev| dm.table_clear(dev)) {
+        Ok(_) => error,
+        Err(undo) => failed(format!("{error}; and its new table is left loaded"), &undo),
+    };
+    load(&dm, id, &resolved, read_only).map_err(clear)?;
+    let mut flags = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
+    if matches!(table, Table::Error { .. }) {
+        // A fence: what is queued must meet the error table, not the old one.
+        flags |= DmFlags::DM_NOFLUSH;
+    }
+    suspend(&dm, id, flags).map_err(clear)?;
+    let done = meanwhile(&dm).and_then(|seen| resume(id).map(|()| seen));
+    let seen = match done {
+        Ok(seen) => seen,
+        Err(error) => {
+            // The new table was refused at the last moment: the old one goes on (I22).
+            let error = clear(error);
+            resume(id)?;
+            return Err(error);
+        }
+    };
+    // A new table brings its own limits; a refusal stays one.
+    if !discards {
+        discards::set(found.info.number, false)?;
+    }
+    Ok(seen)
+}
+
+fn status_lines(dm: &DM, id: DeviceId) -> PortResult<Vec<table::Line>> {
+    // Without NOFLUSH a status would commit dm-clone's metadata each time.
+    let asked = by_uuid(id, |dev| dm.table_status(dev, options(DmFlags::DM_NOFLUSH)));
+    let (_, lines) = asked.map_err(|error| match errno(&error) {
+        Some(Errno::NXIO) => missing(id),
+        _ => failed(format!("cannot read the status of device {id}"), &error),
+    })?;
+    Ok(lines)
+}
+
 impl Devices for Dm {
     fn create(
         &self,
@@ -221,33 +272,7 @@ impl Devices for Dm {
     }
 
     fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
-        let dm = control()?;
-        let found = find(&dm, id)?.ok_or_else(|| missing(id))?;
-        let discards = discards::allowed(found.info.number)?;
-        let resolved = table::resolve(table)?;
-        let clear = |error: PortError| match by_uuid(id, |dev| dm.table_clear(dev)) {
-            Ok(_) => error,
-            Err(undo) => failed(format!("{error}; and its new table is left loaded"), &undo),
-        };
-        load(&dm, id, &resolved, read_only).map_err(clear)?;
-        let mut flags = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
-        if matches!(table, Table::Error { .. }) {
-            // A fence: what is queued must meet the error table, not the old one.
-            flags |= DmFlags::DM_NOFLUSH;
-        }
-        suspend(&dm, id, flags).map_err(clear)?;
-        if let Err(error) = resume(id) {
-            // The new table was refused at the last moment: the old one goes on (I22).
-            let error = clear(error);
-            resume(id)?;
-            return Err(error);
-        }
-        // A new table brings its own limits; a refusal stays one.
-        if discards {
-            Ok(())
-        } else {
-            discards::set(found.info.number, false)
-        }
+        reload(id, table, read_only, |_| Ok(()))
     }
 
     fn resume(&self, id: DeviceId) -> PortResult<Applied> {
@@ -299,17 +324,29 @@ impl Devices for Dm {
     }
 
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
-        let dm = control()?;
-        // Without NOFLUSH a status would commit dm-clone's metadata each time.
-        let (_, lines) = by_uuid(id, |dev| dm.table_status(dev, options(DmFlags::DM_NOFLUSH)))
-            .map_err(|error| match errno(&error) {
-                Some(Errno::NXIO) => missing(id),
-                _ => failed(format!("cannot read the status of device {id}"), &error),
-            })?;
-        match lines.as_slice() {
+        match status_lines(&control()?, id)?.as_slice() {
             [(_, _, target, words)] if target == "clone" => status::parse(words).map(Some),
             _ => Ok(None),
         }
+    }
+
+    fn mirror_status(&self, id: DeviceId) -> PortResult<Option<MirrorStatus>> {
+        match status_lines(&control()?, id)?.as_slice() {
+            [(_, _, target, words)] if target == "mirror" => mirror::parse(words).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus> {
+        reload(id, table, read_only, |dm| {
+            match status_lines(dm, id)?.as_slice() {
+                [(_, _, target, words)] if target == "mirror" => mirror::parse(words),
+                _ => Err(PortError::Invalid {
+                    what: format!("splitting device {id}"),
+                    reason: "it is no mirror".to_owned(),
+                }),
+            }
+        })
     }
 
     fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {

@@ -4,6 +4,7 @@ use volward_model::device::lv_dm_uuid;
 use volward_model::{Backing, CloneTable, DeviceNumber, Sectors, Table};
 use volward_ports::{PortError, PortResult};
 
+use super::mirror;
 use crate::blockdev;
 
 /// Start, length, target, parameters.
@@ -40,6 +41,10 @@ fn resolve_with(
         Table::Linear { on, size } => (*size, "linear", format!("{} 0", number(on)?)),
         Table::Part { on, start, size } => {
             (*size, "linear", format!("{} {}", number(on)?, start.0))
+        }
+        Table::Mirror(mirror) => {
+            let [on, copy] = [&mirror.on, &mirror.copy].map(&mut number);
+            (mirror.size, "mirror", mirror::words([on?, copy?]))
         }
         Table::Error { size } => (*size, "error", String::new()),
         Table::Clone(clone) => {

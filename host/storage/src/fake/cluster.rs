@@ -68,6 +68,7 @@ impl FakeCluster {
                     leases: Default::default(),
                     devices: Default::default(),
                     lvs_opened: Default::default(),
+                    mirrors_fail: false,
                     links: Default::default(),
                     reported: Default::default(),
                     faults: Faults::default(),

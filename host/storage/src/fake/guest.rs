@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use volward_model::{Backing, CloneTable, DeviceId, NodeName, Table};
+use volward_model::{Backing, CloneTable, DeviceId, MirrorTable, NodeName, Table};
 use volward_ports::{PortError, PortResult};
 
 use super::data::BLOCK;
@@ -20,6 +20,8 @@ fn io(id: DeviceId, reason: &str) -> PortError {
 enum Live {
     Linear(Backing),
     Clone(Box<CloneTable>, MetadataAt),
+    /// With so many blocks that are equal.
+    Mirror(MirrorTable, u64),
 }
 
 fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
@@ -32,6 +34,7 @@ fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
         Table::Error { .. } => Err(io(id, "its table is an error table")),
         Table::Linear { on, .. } => Ok(Live::Linear(*on)),
         Table::Part { .. } => Err(io(id, "no guest has it")),
+        Table::Mirror(mirror) => Ok(Live::Mirror(mirror.clone(), device.equal)),
         Table::Clone(clone) => {
             let metadata = world.metadata_of(node, clone)?;
             Ok(Live::Clone(Box::new(clone.clone()), metadata))
@@ -61,7 +64,12 @@ fn mark(world: &mut World, metadata: MetadataAt, region: u64) -> &mut BTreeSet<u
     regions
 }
 
-fn read_backing(world: &World, node: &NodeName, on: Backing, block: u64) -> PortResult<u64> {
+pub(super) fn read_backing(
+    world: &World,
+    node: &NodeName,
+    on: Backing,
+    block: u64,
+) -> PortResult<u64> {
     match on {
         Backing::Device(id) => read(world, node, id, block),
         Backing::Volume(volume) if !world.node(node).active.contains(&volume) => {
@@ -76,7 +84,7 @@ fn read_backing(world: &World, node: &NodeName, on: Backing, block: u64) -> Port
     }
 }
 
-fn write_backing(
+pub(super) fn write_backing(
     world: &mut World,
     node: &NodeName,
     on: Backing,
@@ -102,6 +110,7 @@ fn write_backing(
 fn read(world: &World, node: &NodeName, id: DeviceId, block: u64) -> PortResult<u64> {
     match live(world, node, id)? {
         Live::Linear(on) => read_backing(world, node, on, block),
+        Live::Mirror(mirror, _) => read_backing(world, node, mirror.on, block),
         Live::Clone(clone, metadata) => {
             let from = if hydrated(world, metadata, region(&clone, block)) {
                 clone.destination
@@ -130,6 +139,13 @@ fn write(
     }
     match live(world, node, id)? {
         Live::Linear(on) => write_backing(world, node, on, block, value),
+        Live::Mirror(mirror, equal) => {
+            // What is not equal yet is copied later, as it is then.
+            if block < equal {
+                write_backing(world, node, mirror.copy, block, value)?;
+            }
+            write_backing(world, node, mirror.on, block, value)
+        }
         Live::Clone(clone, metadata) => {
             // A partial write hydrates its region first.
             hydrate_region(world, node, id, &clone, metadata, region(&clone, block))?;
@@ -184,7 +200,7 @@ fn discard(world: &mut World, node: &NodeName, id: DeviceId, block: u64) -> Port
     }
     match live(world, node, id)? {
         Live::Linear(Backing::Device(below)) => discard(world, node, below, block),
-        Live::Linear(Backing::Volume(_)) => Ok(()),
+        Live::Linear(Backing::Volume(_)) | Live::Mirror(..) => Ok(()),
         Live::Clone(clone, metadata) => {
             let region = region(&clone, block);
             if !hydrated(world, metadata, region) {

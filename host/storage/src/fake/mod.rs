@@ -25,6 +25,7 @@ mod cluster;
 mod data;
 mod faults;
 mod guest;
+pub(crate) mod mirror;
 mod node;
 mod old_copies;
 pub(crate) mod regions;

@@ -77,7 +77,7 @@ impl FakeNode {
         result
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Node) -> T) -> T {
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Node) -> T) -> T {
         look(self.cluster.world().node_mut(&self.name))
     }
 

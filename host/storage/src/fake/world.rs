@@ -98,6 +98,8 @@ pub(crate) struct Node {
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     /// Volumes whose own device a guest has open.
     pub(crate) lvs_opened: BTreeSet<VolumeId>,
+    /// The second leg of its mirrors cannot be written.
+    pub(crate) mirrors_fail: bool,
     pub(crate) links: BTreeMap<LinkPath, DeviceId>,
     /// The metadata of each pool, as it was at the last report of it.
     pub(crate) reported: BTreeMap<PoolName, String>,
@@ -118,6 +120,8 @@ pub(crate) struct Device {
     pub(crate) minor: u32,
     /// A clone's background hydration is on.
     pub(crate) hydrating: bool,
+    /// Blocks of a mirror that are equal on both legs, from its beginning.
+    pub(crate) equal: u64,
     /// What guests have had done on it.
     pub(crate) io: IoCounters,
 }

@@ -61,6 +61,7 @@ pub(crate) fn in_use(world: &World, node: &NodeName, volume: VolumeId) -> bool {
     devices.into_iter().any(|device| match &device.table {
         Table::Linear { on: backing, .. } | Table::Part { on: backing, .. } => *backing == on,
         Table::Clone(clone) => [clone.metadata, clone.destination, clone.source].contains(&on),
+        Table::Mirror(mirror) => [mirror.on, mirror.copy].contains(&on),
         Table::Error { .. } => false,
     })
 }

@@ -4,9 +4,9 @@
 use std::os::unix::fs::FileExt;
 
 use volward_model::{
-    Access, Attachment, AttachmentState, Bytes, CopyProgress, End, GrowOrder, GrowReport,
-    InstanceId, MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict, Sharing, Slot,
-    SlotReading, VolumeId,
+    Access, Attachment, AttachmentState, Bytes, CopyProgress, End, InstanceId, MigrationAnswer,
+    MigrationCall, MigrationNonce, MigrationVerdict, OrderReport, Ordered, Sharing, Slot,
+    SlotReading, VolumeId, VolumeOrder,
 };
 use volward_ports::Applied;
 

@@ -53,13 +53,14 @@ fn the_steps_are_as_reviewed() {
         attached,
         ..Sight::nothing(true)
     };
-    let copied = |read| Sight {
+    let copied = |read, writer| Sight {
         source: Some(SourceSeen {
             size: SIZE,
             mark: None,
             holds: false,
             works: false,
             read,
+            writer,
         }),
         ..Sight::nothing(false)
     };
@@ -70,8 +71,13 @@ fn the_steps_are_as_reviewed() {
         (&delete, there(false), ""),
         (&extend, there(false), ", detached"),
         (&extend, there(true), ", attached here"),
-        (&copy, copied(false), ", detached"),
-        (&snapshot, copied(true), ", read elsewhere"),
+        (&copy, copied(false, None), ", detached"),
+        (&snapshot, copied(true, None), ", read elsewhere"),
+        (
+            &snapshot,
+            copied(false, Some(Writer::Apart)),
+            ", written by a guest here",
+        ),
         (&rename, there(false), ""),
     ] {
         for wipe in WIPES {

@@ -4,8 +4,8 @@
 use prost::Message;
 use uuid::Uuid;
 use volward_model::{
-    Bytes, End, GrowOrder, GrowReport, InstanceId, Messages, MigrationAnswer, MigrationCall,
-    MigrationNonce, MigrationVerdict, VolumeId,
+    Bytes, End, InstanceId, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
+    MigrationVerdict, OrderReport, Ordered, VolumeId, VolumeOrder,
 };
 
 /// The longest reason that is written, in bytes: a place has room for other nodes' attachments too.
@@ -52,13 +52,28 @@ pub(super) struct Ordering {
     pub(super) vg: String,
     #[prost(string, tag = "3")]
     pub(super) lv: String,
+    /// Of a volume that grows. A reader that knows no other orders takes them for one to grow to nothing, which it
+    /// refuses.
     #[prost(uint64, tag = "4")]
     pub(super) size: u64,
     #[prost(uint64, tag = "5")]
     pub(super) to: u64,
     #[prost(bool, tag = "6")]
     pub(super) back: bool,
+    /// 0: grow, 1: copy, 2: snapshot; others are not understood.
+    #[prost(uint32, tag = "7")]
+    pub(super) what: u32,
+    /// Of a volume that is made.
+    #[prost(string, tag = "8")]
+    pub(super) name: String,
+    /// The same; 0: the source's.
+    #[prost(uint64, tag = "9")]
+    pub(super) new_size: u64,
 }
+
+const GROW: u32 = 0;
+const COPY: u32 = 1;
+const SNAPSHOT: u32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Reporting {
@@ -127,13 +142,23 @@ pub(super) fn answers(of: &Messages, number: impl Fn(VolumeId) -> u32) -> Vec<An
 }
 
 pub(super) fn orders(of: &Messages) -> Vec<Ordering> {
-    let orders = of.orders.iter().map(|order| Ordering {
-        id: order.id.to_string(),
-        vg: order.volume.vg.compact().to_owned(),
-        lv: order.volume.lv.compact().to_owned(),
-        size: order.size.0,
-        to: order.to,
-        back: order.back,
+    let orders = of.orders.iter().map(|order| {
+        let (what, size, name, new_size) = match &order.what {
+            Ordered::Grow { size } => (GROW, size.0, "", 0),
+            Ordered::Copy { name, size } => (COPY, 0, name.as_str(), size.map_or(0, |size| size.0)),
+            Ordered::Snapshot { name } => (SNAPSHOT, 0, name.as_str(), 0),
+        };
+        Ordering {
+            id: order.id.to_string(),
+            vg: order.volume.vg.compact().to_owned(),
+            lv: order.volume.lv.compact().to_owned(),
+            size,
+            to: order.to,
+            back: order.back,
+            what,
+            name: name.to_owned(),
+            new_size,
+        }
     });
     orders.collect()
 }
@@ -197,14 +222,27 @@ impl Answering {
 }
 
 impl Ordering {
-    pub(super) fn understood(&self) -> Option<GrowOrder> {
-        Some(GrowOrder {
+    pub(super) fn understood(&self) -> Option<VolumeOrder> {
+        let what = match self.what {
+            GROW => Ordered::Grow {
+                size: Bytes(self.size),
+            },
+            COPY => Ordered::Copy {
+                name: self.name.parse().ok()?,
+                size: (self.new_size > 0).then_some(Bytes(self.new_size)),
+            },
+            SNAPSHOT => Ordered::Snapshot {
+                name: self.name.parse().ok()?,
+            },
+            _ => return None,
+        };
+        Some(VolumeOrder {
             id: self.id.parse().ok()?,
             volume: VolumeId {
                 vg: self.vg.parse().ok()?,
                 lv: self.lv.parse().ok()?,
             },
-            size: Bytes(self.size),
+            what,
             to: self.to,
             back: self.back,
         })
@@ -212,7 +250,7 @@ impl Ordering {
 }
 
 impl Reporting {
-    pub(super) fn understood(&self) -> Option<GrowReport> {
+    pub(super) fn understood(&self) -> Option<OrderReport> {
         let end = match self.end {
             0 => None,
             DONE => Some(End::Done),
@@ -223,7 +261,7 @@ impl Reporting {
             }),
             _ => return None,
         };
-        Some(GrowReport {
+        Some(OrderReport {
             id: self.id.parse().ok()?,
             to: self.to,
             zeroed: Bytes(self.zeroed),

@@ -62,14 +62,16 @@ fn ordering() -> [Slot; 2] {
     use Sharing::Exclusive;
     let root = attachment(1, "a", 1, (Exclusive, ReadWrite, Attached));
     let data = attachment(1, "b", 1, (Exclusive, ReadWrite, Attached));
-    let order = |of: &Attachment, n: u64, back| GrowOrder {
+    let order = |of: &Attachment, n: u64, back| VolumeOrder {
         id: format!("cinder:{n}").parse().unwrap(),
         volume: of.volume,
-        size: Bytes::mib(n),
+        what: Ordered::Grow {
+            size: Bytes::mib(n),
+        },
         to: 1,
         back,
     };
-    let report = |n: u64, end| GrowReport {
+    let report = |n: u64, end| OrderReport {
         id: format!("cinder:{n}").parse().unwrap(),
         to: 2,
         zeroed: Bytes::mib(1),
