@@ -161,6 +161,7 @@ impl Node {
         // First: a lease that an operation has is explained by it.
         self.operate.load()?;
         let recovered = self.recovery.recover()?;
+        self.operate.end_stray_mirrors();
         self.fence.take_up();
         self.start_marks.rebuild()?;
         self.retries.wake();

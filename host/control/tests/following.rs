@@ -16,6 +16,7 @@ use volward_model::{
 };
 use volward_plan::DiskForm;
 use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation, shared};
+use volward_storage::journal::FakeJournal;
 
 const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
 
@@ -313,6 +314,23 @@ fn a_lost_lease_cuts_the_copy_off_with_the_guest() {
     stage.rounds(None, &[&daemon], 3);
     assert_eq!(code(&ended(&daemon, "s1")), "copy-broken");
     assert_eq!(stage.made(&daemon), None);
+}
+
+/// With the records goes whoever would end it.
+#[test]
+fn without_its_record_the_guest_writes_to_its_volume_alone_again() {
+    let (mut stage, daemon) = stage(LeaseStyle::Fused);
+    daemon.node.ask_operation(&stage.snapshot("s1")).unwrap();
+    daemon.tasks.run_all();
+    assert_eq!(stage.target(&daemon).as_deref(), Some("mirror"));
+    daemon.kernel.set_open(stage.device(), true);
+    let empty = FakeJournal::new(daemon.kernel.clone());
+    daemon.kill();
+    stage.lab.set_journal("n1", empty);
+    let daemon = stage.lab.start("n1");
+    assert_eq!(daemon.kernel.mirrors(), []);
+    assert_eq!(stage.target(&daemon).as_deref(), Some("linear"));
+    stage.writes(&daemon);
 }
 
 /// The node that has the guest is told, and does it.

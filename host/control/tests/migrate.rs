@@ -19,10 +19,10 @@ use std::time::Duration;
 use pair::{Pair, arrival, code, guest, lease};
 use volward_control::ports::{Clock, Event, PortError};
 use volward_model::{
-    AttachmentState, LeaseMode, MemberState, MigrationCall, MigrationNonce, SlotReading,
+    AttachmentState, LeaseMode, MemberState, MigrationCall, MigrationNonce, SlotReading, VolumeTask,
 };
 use volward_plan::migrate::Job;
-use volward_simulation::{ask, check, detach_ask, disk, instance, shared};
+use volward_simulation::{ask, check, detach_ask, disk, instance, operation, shared};
 
 use LeaseMode::{Exclusive, Shared};
 
@@ -78,6 +78,27 @@ fn i7_a_guest_with_a_shared_disk_moves_and_the_other_reader_stays() {
     assert_eq!(lease(&pair, "n2"), Some(Exclusive));
     assert_eq!(check::settled(&pair.lab, &n2), [""; 0]);
     assert_eq!(check::settled(&pair.lab, &n3), [""; 0]);
+}
+
+/// Its device writes to the copy too, whose lease stays where it is.
+#[test]
+fn i7_a_guest_does_not_leave_while_its_volume_is_copied() {
+    let pair = Pair::new();
+    let n1 = pair.node("n1");
+    pair.starts_on("n1");
+    let task = VolumeTask::Snapshot {
+        pool: pair.lab.pool.clone(),
+        from: pair.volume.name.clone(),
+        name: "moment".parse().unwrap(),
+    };
+    n1.node.ask_operation(&operation("s1", task)).unwrap();
+    n1.tasks.run_all();
+    assert!(!n1.kernel.mirrors().is_empty());
+    pair.begins("n1");
+    let error = pair.attach("n2").unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("`volward op wait s1`"), "{said}");
+    assert_eq!(pair.leases(), [Some(Exclusive), None]);
 }
 
 #[test]

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use volward_model::{
-    Attachment, AttachmentState, HomeState, InstanceId, MigrationCall, NodeName, VolumeInfo,
-    VolumeRef,
+    Attachment, AttachmentState, HomeState, InstanceId, MigrationCall, NodeName, OperationId,
+    VolumeInfo, VolumeRef,
 };
 
 use crate::input::{ForeignAttachment, LocalAttachment, PlanInput};
@@ -67,6 +67,8 @@ pub struct Heard<'a> {
     pub attachment: Option<&'a LocalAttachment>,
     /// The host-id of the node to which the attachment is leaving already.
     pub leaving: Option<u64>,
+    /// The operation that copies it under its guest.
+    pub copied_by: Option<OperationId>,
     /// Why its I/O is cut off, or its leases are not sound.
     pub unsound: Option<String>,
     /// What libvirt says.
@@ -105,6 +107,11 @@ pub fn judge(heard: &Heard<'_>) -> Judgement {
     }
     let refused = stale(heard, name)
         .or_else(|| cannot_share(info, attachment))
+        .or_else(|| {
+            // The copy's lease stays here, and its guest writes to both.
+            let by = heard.copied_by.as_ref()?;
+            Some(Refusal::copied_under_guest(name, by))
+        })
         .or_else(|| {
             let why = heard.unsound.as_ref()?;
             Some(Refusal::fenced(name, why))

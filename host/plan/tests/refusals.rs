@@ -756,6 +756,7 @@ fn heard(
         info: Some(&volume.info),
         attachment: Some(attachment),
         leaving: None,
+        copied_by: None,
         unsound: None,
         job: Job::MigratingOut { since: None },
     };

@@ -119,6 +119,7 @@ impl Migrate {
             info: info.volume(asked.call.volume),
             attachment: local.as_ref(),
             leaving,
+            copied_by: self.state.operations().open_on(asked.call.volume).cloned(),
             unsound: attachment.and_then(|a| self.unsound(a)),
             // Asked only where everything else is as it should be.
             job: Job::MigratingOut { since: None },

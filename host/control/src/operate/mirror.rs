@@ -2,8 +2,8 @@
 //! both are equal it is split off.
 
 use volward_model::{
-    Access, Backing, Bytes, DeviceId, DeviceInfo, MirrorTable, Sharing, Table, VolumeInfo,
-    VolumeOperation,
+    Access, Backing, Bytes, DeviceId, DeviceInfo, DeviceRole, MirrorTable, Sharing, Table,
+    VolumeInfo, VolumeOperation,
 };
 use volward_plan::operate::Writer;
 use volward_plan::{Refusal, VolumeInput};
@@ -12,7 +12,7 @@ use super::Operate;
 use super::look::{Look, is_whole};
 use super::work::Went;
 use crate::engine::StepError;
-use crate::ports::{PortError, PortResult, StoredAttachment};
+use crate::ports::{Event, PortError, PortResult, StoredAttachment};
 
 impl Operate {
     /// How the device of the instance that writes to the source stands to the copy; `None` where nobody does, or more
@@ -119,6 +119,36 @@ impl Operate {
             .ports
             .devices
             .reload(id, &alone(info, &device), device.read_only)?)
+    }
+
+    /// Ends mirrors that no operation on record has made: its record was lost, and with it whoever would end it. What
+    /// they were to become stays, with its mark.
+    pub(crate) fn end_stray_mirrors(&self) {
+        let stays = |what: String, error: PortError| {
+            let reason = error.to_string();
+            self.ports.events.tell(&Event::StrayStays { what, reason });
+        };
+        let devices = match self.ports.devices.list() {
+            Ok(devices) => devices,
+            Err(error) => return stays("mirrors under guests".to_owned(), error),
+        };
+        let mirrors = devices.iter().filter(|device| {
+            let of_guest = matches!(device.id.role, DeviceRole::Attachment(_));
+            of_guest && device.target.as_deref() == Some("mirror")
+        });
+        for device in mirrors {
+            let (id, size, read_only) = (device.id, device.size, device.read_only);
+            if self.state.operations().open_on(id.volume).is_some() {
+                continue;
+            }
+            let table = Table::Linear {
+                on: Backing::Volume(id.volume),
+                size,
+            };
+            if let Err(error) = self.ports.devices.reload(id, &table, read_only) {
+                stays(format!("the mirror under device {id}"), error);
+            }
+        }
     }
 
     /// The copy, whose lease is held like the source's at this moment.

@@ -260,7 +260,7 @@ impl Recovery {
             || info.is_internal()
             || self.state.uses(volume.id)
             || self.state.is_returning(volume.id)
-            || self.state.operations().has_open_on(volume.id)
+            || self.state.operations().open_on(volume.id).is_some()
             // What the data's own witnesses say of it is named already, and refused.
             || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
         let here = held.is_some() || snapshot.by_hand.contains(&volume.id.lv);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use volward_model::{
-    Bytes, Course, End, OperationId, PoolName, VolumeId, VolumeOperation, VolumeRef, VolumeTask,
+    Bytes, Course, End, OperationId, PoolName, VolumeId, VolumeOperation, VolumeTask,
 };
 
 use super::owed::Tries;
@@ -112,12 +112,11 @@ impl OperationBook {
         open.find(same).map(|other| &other.operation.id)
     }
 
-    /// Whether one that has not ended is about the volume.
-    pub(crate) fn has_open_on(&self, volume: VolumeId) -> bool {
-        self.all.values().any(|other| {
-            let about = |known: &VolumeRef| known.id == volume;
-            other.is_open() && other.operation.volumes().any(about)
-        })
+    /// One that has not ended and is about the volume.
+    pub(crate) fn open_on(&self, volume: VolumeId) -> Option<&OperationId> {
+        let mut open = self.all.values().filter(|other| other.is_open());
+        let about = |other: &&Operated| other.operation.volumes().any(|known| known.id == volume);
+        open.find(about).map(|other| &other.operation.id)
     }
 
     /// Takes the next one of a pool that is due, the oldest first; `None` if none is, or if enough are

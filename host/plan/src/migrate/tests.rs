@@ -70,6 +70,7 @@ fn heard<'a>(info: &'a VolumeInfo, attachment: &'a LocalAttachment) -> Heard<'a>
         info: Some(info),
         attachment: Some(attachment),
         leaving: None,
+        copied_by: None,
         unsound: None,
         job: migrating(),
     }
@@ -175,6 +176,8 @@ fn i7_what_cannot_be_on_two_nodes_stays() {
         refused(|_, a| a.state = AttachmentState::Quarantined),
         RefusalCode::Quarantined
     );
+    let copied = judged(|h| h.copied_by = Some("s1".parse().unwrap()));
+    assert_eq!(code(copied), RefusalCode::OperationOpen);
     let cut = judged(|h| h.unsound = Some("somebody asked for it".into()));
     assert_eq!(code(cut), RefusalCode::Fenced);
 }

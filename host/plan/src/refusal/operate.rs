@@ -126,6 +126,16 @@ impl Refusal {
         Self::general(RefusalCode::OperationOpen, message).retry_after(Some(5_000))
     }
 
+    /// Its instance is to leave while the volume is copied.
+    #[must_use]
+    pub fn copied_under_guest(volume: &VolumeRef, by: &OperationId) -> Self {
+        let message = format!(
+            "{volume} is being copied under its guest by the operation {by}; wait for it on that node \
+             (`volward op wait {by}`), or cancel it, then migrate"
+        );
+        Self::of(RefusalCode::OperationOpen, volume, message).retry_after(Some(5_000))
+    }
+
     /// The id was given to something else before.
     #[must_use]
     pub fn operation_differs(id: &OperationId, before: &VolumeTask) -> Self {
