@@ -28,6 +28,9 @@ const VERSIONS: usize = 5;
 /// A version is some digits and its configuration, which is a settings file of at most 1 MiB.
 const LIST_BYTES: u64 = 16 << 20;
 
+/// See [`Keeping::settled`]: longer than a deployment of several files takes.
+pub(crate) const SETTLED: Duration = Duration::from_secs(120);
+
 /// How long the versions of a policy are kept, and which of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping {
@@ -42,7 +45,7 @@ pub struct Keeping {
 impl Default for Keeping {
     fn default() -> Self {
         Self {
-            settled: Duration::from_secs(120),
+            settled: SETTLED,
             absent: Duration::from_secs(30 * 86_400),
         }
     }

@@ -180,7 +180,9 @@ pub enum RollbackError {
     },
     /// There was only this one.
     #[error(
-        "there is no earlier version of {name} that can serve: remove its file, or set level = \"off\" beside it"
+        "there is no earlier version of {name} that can serve (one that stood for less than {} s before the next \
+         was put in its place is not kept): remove its file, or set level = \"off\" beside it",
+        crate::load::history::SETTLED.as_secs()
     )]
     NothingEarlier {
         /// The name.
