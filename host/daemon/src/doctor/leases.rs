@@ -10,7 +10,7 @@ use crate::wiring::Daemon;
 
 /// What waits for lvmlockd where volwardd takes the leases.
 pub(super) const WAITS_DIRECT: &str = "local copies, and volumes that are neither linear nor striped, are neither \
-                                       attached nor detached";
+                                       attached nor detached, and no volume is made, changed or deleted";
 
 /// What the leases of each shared pool are worth, and what is cut off.
 pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {

@@ -132,6 +132,14 @@ pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection]) -> DoctorChec
             ..bad("lvmlockd", DoctorVerdict::Failed, found, remedy)
         };
     };
+    let lvmlockd_first = probes.started("lvmlockd") < probes.started("sanlock");
+    if lvmlockd_first && probes.started("lvmlockd").is_some() {
+        let found = "older than sanlock, which was started again since: it knows of no lockspace, and \
+                     joins none (`vgchange --lock-start` says nothing of it)";
+        let remedy = "systemctl restart lvmlockd; then, for each shared pool, vgchange --lock-start POOL. A guest whose I/O \
+                      was cut off is stopped, or gets it back by `volward unfence`";
+        return refusing(bad("lvmlockd", DoctorVerdict::Failed, found, remedy));
+    }
     let adopts = arguments
         .windows(2)
         .any(|w| matches!(w[0].as_str(), "--adopt" | "-A") && w[1] == "1")

@@ -187,6 +187,21 @@ fn lvmlockd_should_adopt_its_leases() {
     }
 }
 
+/// sanlock forgets its lockspaces when it ends, and lvmlockd asks it for them only when it is started itself.
+#[test]
+fn an_lvmlockd_that_is_older_than_sanlock_is_to_be_restarted() {
+    let boot = FakeSystem::default()
+        .running("sanlock daemon")
+        .running("lvmlockd --adopt 1");
+    assert_eq!(system::lvmlockd(&boot, &[]).verdict, DoctorVerdict::Ok);
+    let said = system::lvmlockd(&boot.clone().running("sanlock daemon"), &[]);
+    assert!(said.refuses_read_write, "{said:?}");
+    let remedy = said.remedy.unwrap_or_default();
+    assert!(remedy.starts_with("systemctl restart lvmlockd"), "{remedy}");
+    let again = boot.running("sanlock daemon").running("lvmlockd --adopt 1");
+    assert_eq!(system::lvmlockd(&again, &[]).verdict, DoctorVerdict::Ok);
+}
+
 #[test]
 fn without_lvmlockd_read_write_is_refused_only_where_it_serves() {
     let pool = |name: &str, provider| PoolSection {

@@ -12,7 +12,8 @@ pub struct FakeSystem {
     /// Content, and whether it can be run.
     files: BTreeMap<PathBuf, (Vec<u8>, bool)>,
     links: BTreeMap<PathBuf, PathBuf>,
-    running: BTreeMap<String, Vec<String>>,
+    /// With their arguments, in the order in which they were started.
+    running: Vec<(String, Vec<String>)>,
     confined: BTreeMap<String, String>,
 }
 
@@ -52,12 +53,14 @@ impl FakeSystem {
         self.files.get(path)
     }
 
-    /// With a running program, given as its command line: the first word is its name.
+    /// With a running program, given as its command line: the first word is its name. It was started after those that run
+    /// already; one of its name is gone.
     #[must_use]
     pub fn running(mut self, line: &str) -> Self {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let name = words.first().cloned().unwrap_or_default();
-        self.running.insert(name, words);
+        self.running.retain(|(other, _)| *other != name);
+        self.running.push((name, words));
         self
     }
 }
@@ -92,6 +95,13 @@ impl Probes for FakeSystem {
     }
 
     fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
-        self.running.get(program).cloned()
+        let mut running = self.running.iter();
+        let found = running.find(|(name, _)| name == program);
+        found.map(|(_, words)| words.clone())
+    }
+
+    fn started(&self, program: &str) -> Option<u64> {
+        let at = self.running.iter().position(|(name, _)| name == program)?;
+        u64::try_from(at).ok()
     }
 }

@@ -40,6 +40,10 @@ pub trait Probes: Debug + Send + Sync {
 
     /// The arguments of a running program, its own name first; `None` if none of that name runs.
     fn arguments_of(&self, program: &str) -> Option<Vec<String>>;
+
+    /// When a running program was started, in clock ticks since the kernel's start; `None` if none of that name runs, or
+    /// the kernel says nothing.
+    fn started(&self, program: &str) -> Option<u64>;
 }
 
 /// The node this process runs on.
@@ -96,6 +100,17 @@ impl Probes for System {
         let words = words.map(|word| String::from_utf8_lossy(word).into_owned());
         Some(words.collect())
     }
+
+    fn started(&self, program: &str) -> Option<u64> {
+        let stat = kernel::text(&process_of(program)?.join("stat")).ok()?;
+        start_time(&stat)
+    }
+}
+
+/// Field 22 of `proc_pid_stat(5)`; the name before it, in brackets, may hold anything.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, behind) = stat.rsplit_once(')')?;
+    behind.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// The folder of a running program's process.
@@ -113,6 +128,14 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// From a real node.
+    #[test]
+    fn when_a_program_was_started_is_read_behind_its_name() {
+        let stat = "412 (a) name) S 1 412 412 0 -1 4194560 158 0 0 0 6 12 0 0 20 0 3 0 1187 87879680 2048 1";
+        assert_eq!(start_time(stat), Some(1187));
+        assert_eq!(start_time("412 (short) S 1"), None);
+    }
 
     #[test]
     fn a_program_is_a_file_that_can_be_run() {
