@@ -9,7 +9,11 @@ use super::Unmet;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PortError {
     /// A program ran and failed. Nothing is concluded from its stderr (I29).
-    #[error("`{command}` failed with {status}{}", first_line(stderr))]
+    #[error(
+        "{}`{command}` failed with {status}{}",
+        known(stderr),
+        first_line(stderr)
+    )]
     Command {
         /// The whole command line.
         command: String,
@@ -125,9 +129,48 @@ impl PortError {
     }
 }
 
+/// What is wrong and what to do, where that is plain: the command line before the complaint is longer than people read.
+fn known(stderr: &str) -> &'static str {
+    match stderr.contains("lvmlockd.socket: connect failed") {
+        true => {
+            "lvmlockd does not run on this node, and LVM changes nothing of a shared pool without it (systemctl \
+             start lvmlockd): "
+        }
+        false => "",
+    }
+}
+
 fn first_line(stderr: &str) -> String {
     match stderr.lines().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) => format!(": {line}"),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_lvmlockd_is_said_before_the_command() {
+        let failed = |stderr: &str| PortError::Command {
+            command: "lvcreate".to_owned(),
+            status: "exit status: 5".to_owned(),
+            stdout: String::new(),
+            stderr: stderr.to_owned(),
+        };
+        // As LVM 2.03.16 says it.
+        let missing = "  /run/lvm/lvmlockd.socket: connect failed: Connection refused\n  lvmlockd process is not running.\n";
+        let said = failed(missing).to_string();
+        assert!(
+            said.starts_with("lvmlockd does not run on this node"),
+            "{said}"
+        );
+        assert!(
+            said.contains("`lvcreate` failed with exit status: 5"),
+            "{said}"
+        );
+        let said = failed("  no space\n").to_string();
+        assert_eq!(said, "`lvcreate` failed with exit status: 5: no space");
     }
 }
