@@ -365,6 +365,27 @@ fn what_was_printed_for_other_witnesses_is_refused() {
     assert!(said(&pool, &copied, &pool, &home(split("n1"), 5)).is_err());
 }
 
+/// What the copy lacks was in the pool when it was made, and is not there any more.
+#[test]
+fn i19_a_copy_that_was_given_up_is_no_way_back_once_another_copy_was_written_back() {
+    let given = GivenUp::new(node("n1"), lv('c'), 1, 1_795_900_000, (0, "burnt"));
+    let mut seen = with_copy(used(1));
+    seen.info.tags.push(given.tag());
+    let way_back = |generation| {
+        let at = home(HomeState::Pool, generation);
+        let heard = testimony(&node("n1"), &at, &seen, &Owner::Here);
+        let offered = heard
+            .ways_out
+            .iter()
+            .any(|way| way.contains("--set-home split"));
+        assert_eq!(offered, !heard.homes.is_empty(), "{heard:?}");
+        assert!(heard.ways_out.iter().any(|way| way.contains("--discard")));
+        offered
+    };
+    assert!(way_back(3), "as it was given up");
+    assert!(!way_back(6), "another copy was written back since");
+}
+
 #[test]
 fn what_is_on_another_node_is_given_up_only_where_that_node_is_gone() {
     let seen = seen();

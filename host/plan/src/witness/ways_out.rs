@@ -4,7 +4,8 @@
 
 use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
-    AttachmentState, Bytes, CopyLv, CopyStage, DeviceRole, Home, HomeState, NodeName, VolumeRef,
+    AttachmentState, Bytes, CopyLv, CopyStage, DeviceRole, GivenUp, Home, HomeState, NodeName,
+    VolumeRef,
 };
 
 use super::elsewhere::{self, Owner};
@@ -155,7 +156,14 @@ fn ways_out(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<String> {
     ways.extend(devices_in_use(seen));
     let here = home.copy().is_some_and(|(owner, _)| owner == node);
     for copy in copies(seen) {
-        if given_up(seen, copy).is_some() {
+        if let Some(given) = given_up(seen, copy) {
+            if is_overtaken(home, &given) {
+                ways.push(format!(
+                    "the copy is no way back: it was given up, and since then {} was served from another copy, which was \
+                     written back ({home}); together with what the pool holds now it is of no moment",
+                    seen.info.volume
+                ));
+            }
             ways.push(format!(
                 "if nothing in the copy is missed: `volward recover {} --discard {}` removes it for good",
                 seen.info.volume, copy.lv
@@ -204,13 +212,21 @@ fn homes(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<Home> {
     if copies(seen).next().is_none() {
         return here.then(|| pool_after(home)).into_iter().collect();
     }
-    let spoken_for = copies(seen).filter_map(|copy| spoken_for(node, home, copy));
+    let spoken_for = copies(seen).filter_map(|copy| spoken_for(node, home, seen, copy));
     let fits = |right: &Home| right != home && too_small(seen).is_none();
     spoken_for.filter(fits).collect()
 }
 
+/// The home has changed since the copy was given up: what the copy lacks is not in the pool any more.
+fn is_overtaken(home: &Home, given: &GivenUp) -> bool {
+    home.generation > given.generation.saturating_add(2)
+}
+
 /// The home that a copy speaks for.
-fn spoken_for(node: &NodeName, home: &Home, copy: &CopyLv) -> Option<Home> {
+fn spoken_for(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -> Option<Home> {
+    if given_up(seen, copy).is_some_and(|given| is_overtaken(home, &given)) {
+        return None;
+    }
     match copy.stage {
         Some(CopyStage::Used { generation, .. }) => Some(Home {
             state: HomeState::Split {
@@ -235,7 +251,7 @@ fn too_small(seen: &VolumeInput) -> Option<Bytes> {
 /// What to do where the tag says another home than a copy does.
 fn right_home(node: &NodeName, home: &Home, seen: &VolumeInput, copy: &CopyLv) -> Option<String> {
     let volume = &seen.info.volume;
-    let right = spoken_for(node, home, copy)?;
+    let right = spoken_for(node, home, seen, copy)?;
     if let Some(size) = too_small(seen) {
         return Some(format!(
             "make {volume} at least {size} large again: `lvextend --lockopt skiplv -L {}b {volume}`",
