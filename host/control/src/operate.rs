@@ -145,6 +145,7 @@ impl Operate {
         for pool in asked.task.pools() {
             self.observer.managed(pool)?;
         }
+        self.leases_must_be_sound(asked)?;
         let operation = self.about(asked, &doing)?;
         self.must_have_a_watchdog(asked)?;
         let look = self
@@ -308,6 +309,18 @@ impl Operate {
             operation: known,
             plan: Vec::new(),
         })
+    }
+
+    /// LVM would say so in words of its own, or wait for disks that hang.
+    fn leases_must_be_sound(&self, asked: &OperationRequest) -> Result<(), ControlError> {
+        let now = self.ports.clock.monotonic();
+        for pool in asked.task.pools() {
+            if let Some(why) = self.state.uncertain(pool, now) {
+                let refusal = Refusal::leases_uncertain(pool, &why);
+                return Err(refuse(asked.request, refusal));
+            }
+        }
+        Ok(())
     }
 
     /// Zeroes are written under a lease: a node that loses it is to be reset before others use the volume

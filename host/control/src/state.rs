@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use volward_model::{
     Attachment, AttachmentKey, AttachmentState, Bytes, DeviceId, DeviceInfo, DeviceRole,
     InstanceId, Member, PoolName, VolumeId,
 };
 use volward_plan::Unmet;
+use volward_plan::fence::Standing;
 use volward_plan::intent::Contender;
 
 use crate::ports::{
@@ -158,6 +160,19 @@ impl State {
 
     pub(crate) fn followed(&self) -> MutexGuard<'_, BTreeMap<PoolName, Followed>> {
         unpoisoned(&self.followed)
+    }
+
+    /// Why a pool's leases are lost, or may be before long; `None` where nothing says so.
+    pub(crate) fn uncertain(&self, pool: &PoolName, now: Duration) -> Option<String> {
+        let pools = self.followed();
+        match pools.get(pool)?.watch.standing(now) {
+            Standing::Late { ago, .. } => Some(format!(
+                "the lockspace was last renewed {} s ago",
+                ago.as_secs()
+            )),
+            Standing::Lost { reason, .. } => Some(reason),
+            Standing::Unknown | Standing::Sound => None,
+        }
     }
 
     pub(crate) fn monitors(&self) -> MutexGuard<'_, BTreeMap<VolumeId, CopyMonitor>> {

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use volward_control::ControlError;
 use volward_control::ports::{Clock, Event, PortError};
-use volward_model::{CopyMode, MemberState, RequestId, VolumeRef};
+use volward_model::{CopyMode, MemberState, RequestId, VolumeRef, VolumeTask};
 use volward_plan::DiskForm;
 use volward_plan::fence::Standing;
 use volward_simulation::check::{clean, data};
-use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, shared};
+use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, operation, shared};
 
 fn request() -> RequestId {
     RequestId("00000000-0000-0000-0000-000000000001".parse().unwrap())
@@ -73,6 +73,13 @@ fn i2_a_lockspace_that_is_not_renewed_cuts_off_what_is_attached_and_gives_it_bac
         .node
         .attach(&ask(instance(2), &[disk(&other)]))
         .unwrap_err();
+    assert_eq!(refused(&error).0, "leases-uncertain");
+    // Nor is anything made, changed or deleted: LVM would fail in words of its own, or hang.
+    let task = VolumeTask::Delete {
+        pool: lab.pool.clone(),
+        name: other.name.clone(),
+    };
+    let error = n1.node.ask_operation(&operation("d1", task)).unwrap_err();
     assert_eq!(refused(&error).0, "leases-uncertain");
 
     // Before the 80 s after which another node may have the lease.

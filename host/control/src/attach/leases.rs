@@ -2,7 +2,6 @@
 
 use volward_model::VolumeRef;
 use volward_plan::Refusal;
-use volward_plan::fence::Standing;
 
 use super::{Attach, AttachRequest, refuse};
 use crate::error::ControlError;
@@ -11,18 +10,11 @@ impl Attach {
     /// Nothing is attached where leases may be lost before long.
     pub(super) fn leases_must_be_sound(&self, ask: &AttachRequest) -> Result<(), ControlError> {
         let now = self.ports.clock.monotonic();
-        let followed = self.state.followed();
         for disk in &ask.disks {
-            let standing = followed.get(&disk.pool).map(|f| f.watch.standing(now));
-            let why = match standing {
-                Some(Standing::Late { ago, .. }) => {
-                    format!("the lockspace was last renewed {} s ago", ago.as_secs())
-                }
-                Some(Standing::Lost { reason, .. }) => reason,
-                None | Some(Standing::Unknown | Standing::Sound) => continue,
-            };
-            let refusal = Refusal::leases_uncertain(&disk.pool, &why);
-            return Err(refuse(ask.request, refusal));
+            if let Some(why) = self.state.uncertain(&disk.pool, now) {
+                let refusal = Refusal::leases_uncertain(&disk.pool, &why);
+                return Err(refuse(ask.request, refusal));
+            }
         }
         Ok(())
     }

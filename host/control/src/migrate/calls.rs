@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use volward_model::{MigrationAnswer, MigrationCall, MigrationVerdict, PoolInfo, PoolName, Slot};
 use volward_plan::Refusal;
-use volward_plan::fence::Standing;
 use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge};
 
 use super::{CONTINUOUS, CallName, Jobs, Migrate};
@@ -140,16 +139,7 @@ impl Migrate {
             return Some(fenced.reason.clone());
         }
         let now = self.ports.clock.monotonic();
-        let pools = self.state.followed();
-        let followed = pools.get(&attachment.volume.pool)?;
-        match followed.watch.standing(now) {
-            Standing::Late { ago, .. } => Some(format!(
-                "the lockspace was last renewed {} s ago",
-                ago.as_secs()
-            )),
-            Standing::Lost { reason, .. } => Some(reason),
-            Standing::Unknown | Standing::Sound => None,
-        }
+        self.state.uncertain(&attachment.volume.pool, now)
     }
 
     fn answer_no(&self, pool: &PoolName, asked: &Asked, refusal: &Refusal) {
