@@ -317,6 +317,12 @@ impl Node {
         self.views.attachments_elsewhere()
     }
 
+    /// The same in one pool: one that hangs keeps nothing of the others back.
+    #[must_use]
+    pub fn attachments_elsewhere_in(&self, pool: &PoolName) -> Elsewhere {
+        self.views.attachments_elsewhere_in(pool)
+    }
+
     /// Of these disks, the ones an instance has not attached here.
     #[must_use]
     pub fn missing(

@@ -129,32 +129,35 @@ impl Views {
     /// What other nodes have, over all shared pools.
     #[must_use]
     pub(crate) fn attachments_elsewhere(&self) -> Elsewhere {
-        let Elsewhere {
-            mut attachments,
-            mut unreadable,
-            mut silent,
-        } = Elsewhere::default();
+        let mut all = Elsewhere::default();
         for pool in &self.settings.pools {
-            match self.observer.shown(pool) {
-                Ok(snapshot) => {
-                    let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
-                    let all = snapshot.attachments_of_others().map(|(_, a)| a);
-                    attachments.extend(all.map(|a| ClusterAttachment {
-                        attachment: a.clone(),
-                        volume: named(a.volume),
-                    }));
-                    unreadable.extend(snapshot.unreadable());
-                    unreadable.extend(snapshot.newer(None));
-                    silent.extend(snapshot.silent_nodes());
-                }
-                Err(error) => unreadable.push(format!("pool {pool}: {error}")),
+            let of_pool = self.attachments_elsewhere_in(pool);
+            all.attachments.extend(of_pool.attachments);
+            all.unreadable.extend(of_pool.unreadable);
+            all.silent.extend(of_pool.silent);
+        }
+        all
+    }
+
+    /// What other nodes have in a shared pool.
+    #[must_use]
+    pub(crate) fn attachments_elsewhere_in(&self, pool: &PoolName) -> Elsewhere {
+        let mut found = Elsewhere::default();
+        match self.observer.shown(pool) {
+            Ok(snapshot) => {
+                let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
+                let all = snapshot.attachments_of_others().map(|(_, a)| a);
+                found.attachments.extend(all.map(|a| ClusterAttachment {
+                    attachment: a.clone(),
+                    volume: named(a.volume),
+                }));
+                found.unreadable.extend(snapshot.unreadable());
+                found.unreadable.extend(snapshot.newer(None));
+                found.silent.extend(snapshot.silent_nodes());
             }
+            Err(error) => found.unreadable.push(format!("pool {pool}: {error}")),
         }
-        Elsewhere {
-            attachments,
-            unreadable,
-            silent,
-        }
+        found
     }
 
     /// What each witness says of where a volume's data is.

@@ -54,7 +54,10 @@ pub(super) async fn unfence(
         tracing::warn!(
             %request, instance = %body.instance, uid = caller.uid, origin = ?caller.origin, "unfence"
         );
-        let given = daemon.node.unfence(request, body.instance)?;
+        let given = daemon.node.unfence(request, body.instance);
+        let given = given
+            .inspect_err(|error| tracing::warn!(%request, %error, "unfence"))
+            .map_err(Failure::without_record)?;
         let is_given = |a: &StoredAttachment| {
             a.instance == body.instance && given.iter().any(|volume| volume.id == a.volume.id)
         };
@@ -78,5 +81,39 @@ fn reply(daemon: &Daemon, attachments: &[StoredAttachment]) -> FenceReply {
         .map(|a| own_view(daemon, &node, &SeenAttachment::remembered(a.clone())));
     FenceReply {
         attachments: views.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use volward_simulation::{Say, instance};
+
+    use super::*;
+    use crate::doctor::faults::{daemon, stage};
+
+    /// What `explain` would know nothing of is not said to be explained.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_refused_unfence_names_no_request() {
+        let stage = stage(Say::AsAsked);
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = daemon(&stage, folder.path());
+        daemon.node.fence(Some(instance(1)), &[]);
+        while let Some((_, work)) = stage.n1.tasks.pop() {
+            work();
+        }
+        stage.n1.kernel.set_renewed_ago(Duration::from_secs(70));
+        let body = UnfenceRequest {
+            instance: instance(1),
+        };
+        let refused = unfence(State(daemon), ConnectInfo(Peer::root()), Json(body)).await;
+        let Err(failure) = refused else {
+            panic!("not refused");
+        };
+        let answer = failure.into_response().into_body();
+        let bytes = axum::body::to_bytes(answer, 1 << 16).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(problem["code"], "fenced", "{problem}");
+        assert_eq!(problem["request"], serde_json::Value::Null, "{problem}");
     }
 }

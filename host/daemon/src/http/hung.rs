@@ -12,6 +12,7 @@ use volward_control::ports::Clock;
 use volward_simulation::{Say, instance};
 
 use super::explain::explain;
+use super::views::{cluster, pools};
 use crate::doctor::faults::{bad, daemon, keep, refused, stage};
 use crate::doctor::reply;
 use crate::looks::Looks;
@@ -65,6 +66,32 @@ async fn doctor_and_explain_answer_in_time_over_a_pool_that_hangs() {
         story.trouble.iter().any(|one| one.contains("san")),
         "{story:?}"
     );
+
+    // What is known of the other pools is there, and what is missing is named.
+    let begin = clock.monotonic();
+    let Ok(Json(listed)) = pools(State(Arc::clone(&daemon))).await else {
+        panic!("pool ls fails")
+    };
+    let Ok(Json(all)) = cluster(State(Arc::clone(&daemon))).await else {
+        panic!("ls --all fails")
+    };
+    assert!(
+        clock.monotonic() - begin < PATIENCE * 6,
+        "the lists were late"
+    );
+    let trouble = |name: &str| {
+        let view = listed.iter().find(|view| view.name == name).unwrap();
+        view.trouble.clone()
+    };
+    assert!(trouble("san").unwrap().contains("has not answered"));
+    assert_eq!((trouble("other"), trouble("nvme-n1")), (None, None));
+    let unread: Vec<_> = all
+        .unreadable
+        .iter()
+        .filter(|one| one.contains("pool san"))
+        .collect();
+    assert_eq!(unread.len(), 1, "{all:?}");
+    assert!(!all.attachments.is_empty(), "its own are remembered");
     drop(done);
     watch.join().unwrap();
     let kept = json!({

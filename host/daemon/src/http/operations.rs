@@ -235,7 +235,7 @@ pub(super) async fn volume(
                 format!("there is no volume {pool}/{name}; `volward pool ls` shows what there is");
             return Err(plain(ProblemCode::NotFound, "not-found", message).into());
         };
-        let elsewhere = daemon.node.attachments_elsewhere();
+        let elsewhere = daemon.node.attachments_elsewhere_in(&pool);
         let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
         attachments.extend(elsewhere.attachments.into_iter().map(other_view));
         attachments.retain(|a| a.pool == pool.as_str() && a.volume == name.as_str());

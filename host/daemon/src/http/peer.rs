@@ -40,6 +40,15 @@ pub(crate) struct Caller {
 }
 
 impl Peer {
+    /// Root, by this process.
+    #[cfg(test)]
+    pub(crate) fn root() -> Self {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        Self {
+            credentials: Some((0, own)),
+        }
+    }
+
     /// Whoever is connected there.
     pub(crate) fn of(stream: &UnixStream) -> Self {
         let credentials = stream.peer_cred().ok();

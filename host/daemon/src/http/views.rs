@@ -10,7 +10,7 @@ use volward_api::{
     PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeMark,
     VolumeSetRequest, VolumeView,
 };
-use volward_control::views::ClusterAttachment;
+use volward_control::views::{ClusterAttachment, Elsewhere};
 use volward_control::{CopyView, Node, SeenAttachment};
 use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
@@ -22,6 +22,7 @@ use super::places;
 use super::problem::{Failure, plain};
 use crate::config::PoolKind;
 use crate::doctor;
+use crate::looks::{Look, Work};
 use crate::wiring::Daemon;
 
 /// What `ls` waits for the disks of its pools: they answer in milliseconds, or hang.
@@ -52,10 +53,27 @@ pub(super) async fn pool_init(
 
 pub(super) async fn pools(State(daemon): State<Shared>) -> Result<Json<Vec<PoolView>>, Failure> {
     blocking(move || {
-        let names = daemon.config.pool.iter().map(|p| p.name.clone());
-        Ok(names.map(|name| pool_view(&daemon, &name)).collect())
+        let names: Vec<PoolName> = daemon.config.pool.iter().map(|p| p.name.clone()).collect();
+        let look = |name: &PoolName| -> Work<PoolView> {
+            let (of, pool) = (Shared::clone(&daemon), name.clone());
+            let what = format!("the list of pool {name}");
+            (what, Box::new(move || pool_view(&of, &pool)))
+        };
+        let found = daemon.looks.at_all(names.iter().map(look).collect());
+        let views = names.iter().zip(found).map(|(name, (_, look))| match look {
+            Look::Seen(view) => view,
+            Look::Silent(time) => PoolView {
+                trouble: Some(silent(time)),
+                ..unseen_pool(&daemon, name)
+            },
+        });
+        Ok(views.collect())
     })
     .await
+}
+
+fn silent(time: Duration) -> String {
+    format!("has not answered for {} s", time.as_secs())
 }
 
 pub(super) async fn volume_set(
@@ -103,28 +121,47 @@ pub(super) async fn attachments(
         let own = own.unwrap_or_else(|| daemon.node.attachments_remembered());
         return at_once(|| attached_here(&daemon, &own));
     }
-    blocking(move || {
-        let mut views = attached_here(&daemon, &daemon.node.attachments_seen());
-        let elsewhere = daemon.node.attachments_elsewhere();
-        for trouble in &elsewhere.unreadable {
-            tracing::warn!(%trouble, "the cluster's attachments are incomplete");
-        }
-        views.extend(elsewhere.attachments.into_iter().map(other_view));
-        Ok(views)
-    })
-    .await
+    let Json(all) = cluster(State(daemon)).await?;
+    for trouble in &all.unreadable {
+        tracing::warn!(%trouble, "the cluster's attachments are incomplete");
+    }
+    Ok(Json(all.attachments))
 }
 
 pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<ClusterReply>, Failure> {
+    let own = seen(&daemon, Node::attachments_seen).await;
     blocking(move || {
-        let mut attachments = attached_here(&daemon, &daemon.node.attachments_seen());
-        let elsewhere = daemon.node.attachments_elsewhere();
-        attachments.extend(elsewhere.attachments.into_iter().map(other_view));
-        Ok(ClusterReply {
-            attachments,
-            unreadable: elsewhere.unreadable,
-            silent: elsewhere.silent,
-        })
+        let own = own.unwrap_or_else(|| daemon.node.attachments_remembered());
+        let mut reply = ClusterReply {
+            attachments: attached_here(&daemon, &own),
+            unreadable: Vec::new(),
+            silent: Vec::new(),
+        };
+        let pools = &daemon.node.settings().pools;
+        let look = |pool: &PoolName| -> Work<Elsewhere> {
+            let (of, pool) = (Shared::clone(&daemon), pool.clone());
+            let what = format!("what others have in pool {pool}");
+            (
+                what,
+                Box::new(move || of.node.attachments_elsewhere_in(&pool)),
+            )
+        };
+        let found = daemon.looks.at_all(pools.iter().map(look).collect());
+        for (pool, (_, look)) in pools.iter().zip(found) {
+            let elsewhere = match look {
+                Look::Seen(elsewhere) => elsewhere,
+                Look::Silent(time) => {
+                    let what = format!("pool {pool} {}", silent(time));
+                    reply.unreadable.push(what);
+                    continue;
+                }
+            };
+            let theirs = elsewhere.attachments.into_iter().map(other_view);
+            reply.attachments.extend(theirs);
+            reply.unreadable.extend(elsewhere.unreadable);
+            reply.silent.extend(elsewhere.silent);
+        }
+        Ok(reply)
     })
     .await
 }
@@ -293,11 +330,16 @@ pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusRe
     })
 }
 
-pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
+fn kind_of(daemon: &Daemon, name: &PoolName) -> PoolKind {
     let pools = &daemon.config.pool;
     let configured = pools.iter().find(|p| p.name == *name).map(|p| p.kind);
-    let kind = configured.unwrap_or(PoolKind::Shared);
-    let mut view = PoolView {
+    configured.unwrap_or(PoolKind::Shared)
+}
+
+/// What is known of it without a look.
+fn unseen_pool(daemon: &Daemon, name: &PoolName) -> PoolView {
+    let kind = kind_of(daemon, name);
+    PoolView {
         name: name.to_string(),
         vg_uuid: None,
         kind: kind.into(),
@@ -308,7 +350,12 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
         volumes: Vec::new(),
         trouble: None,
         incomplete: false,
-    };
+    }
+}
+
+pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
+    let kind = kind_of(daemon, name);
+    let mut view = unseen_pool(daemon, name);
     let info = match daemon.node.pool_info(name) {
         Ok(info) => info,
         Err(error) => {
