@@ -53,7 +53,7 @@ impl Draft<'_> {
             next.push(match local {
                 true => format!("vgcreate {name} /dev/disk/by-id/OWN-DISK   (unless it is there)"),
                 false => format!(
-                    "vgcreate --shared {name} /dev/disk/by-id/LUN   (on one node, once; on the others vgchange --lock-start \
+                    "vgcreate --shared {name} /dev/disk/by-id/LUN   (unless it is there; on one node, once; on the others vgchange --lock-start \
                      {name})"
                 ),
             });
