@@ -138,7 +138,7 @@ fn policies_decide_and_broken_ones_let_nothing_start() {
     for (put_there, reason) in [
         ("echo hello > 50-x.wasm", "it is not WebAssembly"),
         (
-            "sed s/@0.1.0/@0.9.0/g /host/guests/baseline.wasm > 50-x.wasm",
+            "sed 's/@0\\.1\\.[0-9]/@0.9.0/g' /host/guests/baseline.wasm > 50-x.wasm",
             "0.9.0",
         ),
         (

@@ -133,14 +133,16 @@ impl Scenario {
 }
 
 type AttachHook = fn(&Request, &mut Answer) -> Result<(), Denial>;
+/// A hook that answers yes, or why not.
+type MayHook<T> = fn(&T) -> Result<(), Denial>;
 
 /// The hooks of a policy, as plain functions; [`scenarios!`](crate::scenarios) makes one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hooks {
     attach: Option<AttachHook>,
     detach: Option<fn(&Request, &Disk) -> Option<CopyFate>>,
-    migrate: Option<fn(&Request) -> Result<(), Denial>>,
-    operate: Option<fn(&Operation) -> Result<(), Denial>>,
+    migrate: Option<MayHook<Request>>,
+    operate: Option<MayHook<Operation>>,
     check_config: Option<fn() -> Vec<Problem>>,
 }
 

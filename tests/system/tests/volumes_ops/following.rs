@@ -23,8 +23,9 @@ while not ended:
         longest = max(longest, time.monotonic() - begun)
         if ended:
             break
-    with open(sys.argv[3], 'w') as out:
+    with open(sys.argv[3] + '.new', 'w') as out:
         print(number, int(longest * 1000), file=out)
+    os.rename(sys.argv[3] + '.new', sys.argv[3])
 ";
 
 /// Prints the numbers at the heads, and the digest of all the rest.
