@@ -95,6 +95,7 @@ class DetachReply(TypedDict):
 
     detached: list[Detached]
     trying_again: NotRequired[list[TryingAgain]]
+    notes: NotRequired[list[str]]
     plan: NotRequired[list[str]]
 
 
@@ -269,6 +270,8 @@ class DoctorReply(TypedDict):
 
     checks: list[DoctorCheck]
     pools: NotRequired[list[str]]
+    cut_off: NotRequired[list[str]]
+    unfinished: NotRequired[list[str]]
 
 
 class StatusReply(TypedDict):
@@ -278,6 +281,9 @@ class StatusReply(TypedDict):
     node: str
     quarantined: int
     pools: list[str]
+    cut_off: NotRequired[list[str]]
+    unfinished: NotRequired[list[str]]
+    leases: NotRequired[list[str]]
 
 
 class Problem(TypedDict):

@@ -221,6 +221,10 @@ pub struct DetachReply {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<(String, String)>"))]
     pub in_use: Vec<(PoolName, VolumeName)>,
+    /// Of what was asked for and is not attached to the instance on this node: where it is attached, or that there is
+    /// no such volume, a sentence each; of requests of people only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The plan's steps, a line each, where only that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,

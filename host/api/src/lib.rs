@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod operation;
 pub mod pool;
 pub mod problem;
+pub mod recover;
 pub mod view;
 pub mod words;
 
@@ -29,11 +30,11 @@ pub use operation::{
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
+pub use recover::{DiscardCopyRequest, GivenUpView, RecoverReply, SetHomeRequest};
 pub use view::{
-    AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DiscardCopyRequest,
-    DoctorCheck, DoctorReply, DoctorVerdict, ExplainReply, FaultView, FenceReply, FenceRequest,
-    FencedView, HydrationView, PolicyView, RecoverReply, RollbackRequest, SetHomeRequest,
-    StatusReply, UnfenceRequest,
+    AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
+    DoctorReply, DoctorVerdict, ExplainReply, FaultView, FenceReply, FenceRequest, FencedView,
+    HydrationView, PolicyView, RollbackRequest, StatusReply, UnfenceRequest,
 };
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;

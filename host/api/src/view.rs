@@ -5,9 +5,7 @@ use volward_model::{
     Access, AttachmentState, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
 };
 
-use crate::words::{
-    Became, Heard, Hook, Open, OperationKind, PolicyLevel, PolicyState, Said, StepState, Witness,
-};
+use crate::words::{Became, Hook, Open, OperationKind, PolicyLevel, PolicyState, Said, StepState};
 
 /// `GET /v1/attachments` (`?all=true` for the cluster, without a word on what cannot be read).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,54 +228,6 @@ pub struct ExplainReply {
     pub trouble: Vec<String>,
 }
 
-/// `POST /v1/recover/home`: the home tag that a person says is right, in the words of a way out. Answers
-/// with what the witnesses say then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct SetHomeRequest {
-    /// The volume, as `POOL/NAME`.
-    pub volume: String,
-    /// The right home: `STATE:NODE:COPY-UUID:GENERATION`, as in the tag.
-    pub home: String,
-    /// What the tag said when the way out was printed; where it says something else by now, nothing is
-    /// changed.
-    pub instead_of: String,
-    /// Why; needed where the copy of a node that is gone is given up. Up to 200 characters of it stay with the
-    /// volume.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub because: Option<String>,
-}
-
-/// `POST /v1/recover/discard`: removes a copy on this node that was given up. Answers with what the witnesses say
-/// then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct DiscardCopyRequest {
-    /// The volume, as `POOL/NAME`.
-    pub volume: String,
-    /// LV UUID of the copy, as a way out names it.
-    pub copy: String,
-}
-
-/// `GET /v1/recover?volume=POOL/NAME`: where a volume's data is, told by every witness that this
-/// node has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct RecoverReply {
-    /// The volume, as `POOL/NAME`.
-    pub volume: String,
-    /// What they say together.
-    pub heard: Open<Heard>,
-    /// Each witness with what it says, a sentence.
-    pub witnesses: Vec<(Open<Witness>, String)>,
-    /// What does not fit together, a sentence each; empty where they agree.
-    pub contradictions: Vec<String>,
-    /// What a person can do, a sentence each.
-    pub ways_out: Vec<String>,
-}
-
 /// `GET /v1/decisions`: decisions of this node's log, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -344,6 +294,12 @@ pub struct DoctorReply {
     /// The shared pools of this node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
+    /// Attachments of this node whose I/O is cut off, or is to be, in a few words each: their guests do not go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_off: Vec<String>,
+    /// Attaches and detaches that failed for now and are tried again, in a few words each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
 }
 
 /// One check of `GET /v1/doctor`: what was looked at, what was found, what to do.
@@ -390,4 +346,13 @@ pub struct StatusReply {
     pub quarantined: u64,
     /// The names of the pools in its configuration.
     pub pools: Vec<String>,
+    /// Attachments of this node whose I/O is cut off, or is to be, each with the reason, a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_off: Vec<String>,
+    /// Attaches and detaches that failed for now and are tried again, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
+    /// Pools whose leases this node may be losing, or has lost, each with how that shows, a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<String>,
 }

@@ -28,6 +28,9 @@ fn status() -> StatusReply {
         node: "n1".into(),
         quarantined: 0,
         pools: vec!["vg0".into()],
+        cut_off: Vec::new(),
+        unfinished: Vec::new(),
+        leases: Vec::new(),
     }
 }
 

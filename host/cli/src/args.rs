@@ -7,12 +7,13 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use volward_api::model::{InstanceId, PoolName, Purpose, RequestId, VolumeName};
+use volward_api::model::{PoolName, Purpose, RequestId, VolumeName};
 use volward_api::{DiskRequest, Said, Words};
 
 use crate::audit::AuditCommand;
 use crate::disk;
 use crate::exit;
+use crate::instance::Instance;
 use crate::operations::{CopyArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
 use crate::plug::{PlugArgs, UnplugArgs};
 use crate::setup::{self, SetupArgs};
@@ -66,7 +67,7 @@ pub(crate) enum Command {
     /// Give an instance its I/O back, if nobody can have had its volumes meanwhile
     Unfence {
         /// The instance's libvirt domain UUID
-        instance: InstanceId,
+        instance: Instance,
     },
     /// What is attached on this node
     Ls {
@@ -202,7 +203,7 @@ pub(crate) enum DecisionsCommand {
 pub(crate) struct WhichDecisions {
     /// Decisions of this instance only
     #[arg(long, value_name = "UUID")]
-    pub(crate) instance: Option<InstanceId>,
+    pub(crate) instance: Option<Instance>,
     /// Those about a volume of this name
     #[arg(long, value_name = "POOL/VOLUME")]
     pub(crate) volume: Option<VolumePath>,
@@ -247,7 +248,7 @@ pub(crate) enum YesNo {
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
     /// The instance's libvirt domain UUID
-    pub(crate) instance: InstanceId,
+    pub(crate) instance: Instance,
     /// The disks: volumes, each with its options
     #[arg(required = true, value_name = "POOL/VOLUME[:OPTION[,OPTION...]]", value_parser = disk::request)]
     pub(crate) disks: Vec<DiskRequest>,
@@ -273,7 +274,7 @@ again when volwardd is started. It fails when something is left, and names it.";
 #[derive(Debug, Args)]
 pub(crate) struct DetachArgs {
     /// The instance's libvirt domain UUID
-    pub(crate) instance: InstanceId,
+    pub(crate) instance: Instance,
     /// These only; none: everything the instance has on this node
     #[arg(value_name = "POOL/VOLUME")]
     pub(crate) volumes: Vec<VolumePath>,
@@ -286,7 +287,7 @@ pub(crate) struct DetachArgs {
 pub(crate) struct FenceArgs {
     /// The instance's libvirt domain UUID
     #[arg(required_unless_present = "all")]
-    pub(crate) instance: Option<InstanceId>,
+    pub(crate) instance: Option<Instance>,
     /// These only; none: everything the instance has on this node
     #[arg(value_name = "POOL/VOLUME")]
     pub(crate) volumes: Vec<VolumePath>,
@@ -302,7 +303,7 @@ pub(crate) struct ExplainArgs {
     pub(crate) request: Option<RequestId>,
     /// The latest request of this instance
     #[arg(long, value_name = "UUID")]
-    pub(crate) instance: Option<InstanceId>,
+    pub(crate) instance: Option<Instance>,
     /// The latest request about this volume
     #[arg(long, value_name = "POOL/VOLUME")]
     pub(crate) volume: Option<VolumePath>,

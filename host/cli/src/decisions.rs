@@ -9,6 +9,7 @@ use volward_api::model::{DecisionRecord, Mask, Outcome, RequestId};
 use volward_api::{Became, Client, DecisionReply, DecisionView, DecisionsQuery};
 
 use crate::args::{DecisionsCommand, WhichDecisions};
+use crate::instance::id_of;
 use crate::output::{answer, hint, print};
 use crate::show;
 
@@ -22,22 +23,22 @@ pub(crate) fn run(client: &Client, json: bool, command: DecisionsCommand) -> any
         DecisionsCommand::Ls { limit, which } => {
             let query = DecisionsQuery {
                 limit: Some(limit),
-                ..query(which)
+                ..query(client, which)?
             };
             answer(json, &client.decisions(&query)?, show::decisions)
         }
         DecisionsCommand::Show { request, mask } => one(client, json, request, mask),
-        DecisionsCommand::Follow { which } => follow(client, json, query(which)),
+        DecisionsCommand::Follow { which } => follow(client, json, query(client, which)?),
     }
 }
 
-fn query(which: WhichDecisions) -> DecisionsQuery {
-    DecisionsQuery {
-        instance: which.instance,
+fn query(client: &Client, which: WhichDecisions) -> anyhow::Result<DecisionsQuery> {
+    Ok(DecisionsQuery {
+        instance: id_of(which.instance, client)?,
         volume: which.volume.map(|v| (v.pool, v.volume)),
         said: which.said,
         ..DecisionsQuery::default()
-    }
+    })
 }
 
 fn one(client: &Client, json: bool, request: RequestId, mask: bool) -> anyhow::Result<()> {

@@ -1,19 +1,20 @@
 //! `volume create|rm|extend|cp|snap|mv|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use volward_api::model::{OperationId, VolumeName};
 use volward_api::{
-    Client, OperationCancelRequest, OperationReply, OperationState, OperationView,
+    Client, ClientError, OperationCancelRequest, OperationReply, OperationState, OperationView,
     VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
     VolumeRenameRequest, VolumeSnapshotRequest,
 };
 
 use crate::args::VolumePath;
 use crate::exit::Exit;
-use crate::output::answer;
+use crate::output::{answer, hint};
 use crate::show;
 
 /// A call of those that wait for an operation: then it is asked again.
@@ -128,70 +129,76 @@ impl FromStr for Size {
 }
 
 pub(crate) fn create(client: &Client, json: bool, args: SizedArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
     let request = VolumeCreateRequest {
-        id: args.how.id.clone(),
+        id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         size: args.size.0,
-        dry_run: args.how.dry_run,
+        dry_run: how.dry_run,
     };
-    follow(client, json, &args.how, client.volume_create(&request)?)
+    follow(client, json, &how, client.volume_create(&request))
 }
 
 pub(crate) fn extend(client: &Client, json: bool, args: SizedArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
     let request = VolumeExtendRequest {
-        id: args.how.id.clone(),
+        id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         size: args.size.0,
-        dry_run: args.how.dry_run,
+        dry_run: how.dry_run,
     };
-    follow(client, json, &args.how, client.volume_extend(&request)?)
+    follow(client, json, &how, client.volume_extend(&request))
 }
 
 pub(crate) fn remove(client: &Client, json: bool, args: RemoveArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
     let request = VolumeDeleteRequest {
-        id: args.how.id.clone(),
+        id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
-        dry_run: args.how.dry_run,
+        dry_run: how.dry_run,
     };
-    follow(client, json, &args.how, client.volume_delete(&request)?)
+    follow(client, json, &how, client.volume_delete(&request))
 }
 
 pub(crate) fn copy(client: &Client, json: bool, args: CopyArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
     let request = VolumeCopyRequest {
-        id: args.how.id.clone(),
+        id: how.id.clone(),
         pool: args.from.pool.to_string(),
         volume: args.from.volume.to_string(),
         to_pool: Some(args.to.pool.to_string()),
         to_volume: args.to.volume.to_string(),
         size: args.size.map(|size| size.0),
-        dry_run: args.how.dry_run,
+        dry_run: how.dry_run,
     };
-    follow(client, json, &args.how, client.volume_copy(&request)?)
+    follow(client, json, &how, client.volume_copy(&request))
 }
 
 pub(crate) fn snapshot(client: &Client, json: bool, args: NameArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
     let request = VolumeSnapshotRequest {
-        id: args.how.id.clone(),
+        id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         snapshot: args.to.to_string(),
-        dry_run: args.how.dry_run,
+        dry_run: how.dry_run,
     };
-    follow(client, json, &args.how, client.volume_snapshot(&request)?)
+    follow(client, json, &how, client.volume_snapshot(&request))
 }
 
 pub(crate) fn rename(client: &Client, json: bool, args: NameArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
     let request = VolumeRenameRequest {
-        id: args.how.id.clone(),
+        id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         to: args.to.to_string(),
-        dry_run: args.how.dry_run,
+        dry_run: how.dry_run,
     };
-    follow(client, json, &args.how, client.volume_rename(&request)?)
+    follow(client, json, &how, client.volume_rename(&request))
 }
 
 pub(crate) fn operations(
@@ -225,7 +232,53 @@ pub(crate) fn operations(
     }
 }
 
-fn follow(client: &Client, json: bool, how: &How, reply: OperationReply) -> anyhow::Result<Exit> {
+impl How {
+    /// With an id, which is said before anything is asked for: whoever hears no answer can ask again with it.
+    fn told(mut self, json: bool) -> Self {
+        if self.dry_run || self.id.is_some() {
+            return self;
+        }
+        // A UUID has the letters of an id.
+        self.id = uuid::Uuid::new_v4().to_string().parse().ok();
+        if let Some(id) = self.id.as_ref().filter(|_| !json) {
+            hint(&format!("operation {id}"));
+        }
+        self
+    }
+}
+
+/// Where no answer came, the id under which the operation is found. Its display says what it is about.
+#[derive(Debug)]
+pub(crate) struct NotHeardOf(pub(crate) OperationId);
+
+impl fmt::Display for NotHeardOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the operation {}", self.0)
+    }
+}
+
+/// An answer about the operation, or an error that tells under which id to look for it.
+fn about<T>(id: Option<&OperationId>, reply: Result<T, ClientError>) -> anyhow::Result<T> {
+    reply.map_err(|error| {
+        let unheard = matches!(
+            error,
+            ClientError::TimedOut { .. } | ClientError::Protocol { .. }
+        );
+        let error = anyhow::Error::from(error);
+        match id.filter(|_| unheard) {
+            Some(id) => error.context(NotHeardOf(id.clone())),
+            None => error,
+        }
+    })
+}
+
+fn follow(
+    client: &Client,
+    json: bool,
+    how: &How,
+    reply: Result<OperationReply, ClientError>,
+) -> anyhow::Result<Exit> {
+    let reply = about(how.id.as_ref(), reply)?;
     let Some(view) = &reply.operation else {
         answer(json, &reply, |reply| show::plan(&reply.plan))?;
         return Ok(Exit::Ok);
@@ -240,7 +293,8 @@ fn follow(client: &Client, json: bool, how: &How, reply: OperationReply) -> anyh
 
 fn wait(client: &Client, id: &OperationId) -> anyhow::Result<OperationView> {
     loop {
-        let view = client.operation(id, ONE_WAIT.min(client.deadline() / 2))?;
+        let view = client.operation(id, ONE_WAIT.min(client.deadline() / 2));
+        let view = about(Some(id), view)?;
         if view.has_ended() {
             return Ok(view);
         }

@@ -7,6 +7,8 @@ use serde_json::json;
 use volward_api::{ClientError, Problem};
 
 use crate::exit::Exit;
+use crate::instance::NoUuid;
+use crate::operations::NotHeardOf;
 use crate::time::span;
 
 /// Prints what a command found: as JSON for programs, else as `show` tells it.
@@ -39,7 +41,10 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// Says on stderr why a command failed, and which code it ends with.
 pub(crate) fn complain(error: &anyhow::Error, json: bool) -> Exit {
     let client = error.downcast_ref::<ClientError>();
-    let exit = client.map_or(Exit::Failure, Exit::of);
+    let exit = match error.is::<NoUuid>() {
+        true => Exit::Usage,
+        false => client.map_or(Exit::Failure, Exit::of),
+    };
     let text = match (client, json) {
         (Some(ClientError::Problem(problem)), false) => problem_text(problem),
         (Some(ClientError::Problem(problem)), true) => json!({ "problem": problem }).to_string(),
@@ -58,10 +63,16 @@ pub(crate) fn hint(text: &str) {
 }
 
 fn sentence(error: &anyhow::Error, client: Option<&ClientError>) -> String {
+    if let Some(NotHeardOf(id)) = error.downcast_ref() {
+        return format!(
+            "volward: {error:#}; it may still be at work: `volward op show {id}` says how it stands; to ask for the same \
+             again with `--id {id}` is safe, and never begins it twice"
+        );
+    }
     let advice = match client {
         Some(ClientError::NoDaemon { .. }) => ": start it with `systemctl start volwardd`",
         Some(ClientError::TimedOut { .. }) => {
-            "; it may still be at work: look with `volward ls`, or wait longer with --timeout"
+            "; it may still be at work: look with `volward ls` and `volward op ls`, or wait longer with --timeout"
         }
         _ => "",
     };

@@ -16,6 +16,7 @@ use crate::args::{
 };
 use crate::audit::AuditCommand;
 use crate::exit::Exit;
+use crate::instance::id_of;
 use crate::output::{answer, complain, hint, print};
 use crate::{audit, decisions, manual, operations, plug, release, setup, show, watch, workbench};
 
@@ -68,6 +69,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Fence(args) => fence(&client, json, args)?,
         Command::Unfence { instance } => {
+            let instance = instance.id(&client)?;
             let reply = client.unfence(&UnfenceRequest { instance })?;
             answer(json, &reply, show::unfenced)?;
         }
@@ -77,7 +79,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             })?;
         }
         Command::Ls { all: true } => return cluster(&client, json),
-        Command::Explain(args) => answer(json, &client.explain(&query(args))?, show::explain)?,
+        Command::Explain(args) => {
+            let found = client.explain(&query(&client, args)?)?;
+            answer(json, &found, show::explain)?;
+        }
         Command::Recover {
             volume,
             set_home,
@@ -214,7 +219,7 @@ fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<Exi
 fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
     let request = AttachRequest {
         only_while_waiting: false,
-        instance: args.instance,
+        instance: args.instance.id(client)?,
         instance_name: args.name,
         purpose: args.purpose,
         hints: args.hints,
@@ -229,7 +234,7 @@ fn attach(client: &Client, json: bool, args: AttachArgs) -> anyhow::Result<()> {
 fn detach(client: &Client, json: bool, args: DetachArgs) -> anyhow::Result<()> {
     let volumes = args.volumes.into_iter();
     let request = DetachRequest {
-        instance: args.instance,
+        instance: args.instance.id(client)?,
         volumes: volumes.map(|v| (v.pool, v.volume)).collect(),
         not_after: None,
         only_unused: false,
@@ -243,18 +248,18 @@ fn detach(client: &Client, json: bool, args: DetachArgs) -> anyhow::Result<()> {
 fn fence(client: &Client, json: bool, args: FenceArgs) -> anyhow::Result<()> {
     let volumes = args.volumes.into_iter();
     let request = FenceRequest {
-        instance: args.instance,
+        instance: id_of(args.instance, client)?,
         volumes: volumes.map(|v| (v.pool, v.volume)).collect(),
     };
     answer(json, &client.fence(&request)?, show::fenced)
 }
 
 /// clap has seen to it that there is exactly one.
-fn query(args: ExplainArgs) -> ExplainQuery {
-    match (args.request, args.instance, args.volume) {
+fn query(client: &Client, args: ExplainArgs) -> anyhow::Result<ExplainQuery> {
+    Ok(match (args.request, args.instance, args.volume) {
         (Some(request), _, _) => ExplainQuery::Request(request),
-        (_, Some(instance), _) => ExplainQuery::Instance(instance),
+        (_, Some(instance), _) => ExplainQuery::Instance(instance.id(client)?),
         (_, _, Some(volume)) => ExplainQuery::Volume(volume.pool, volume.volume),
         (None, None, None) => unreachable!("the argument group is required"),
-    }
+    })
 }

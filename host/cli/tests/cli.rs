@@ -68,6 +68,103 @@ fn tables_and_stories_read_as_reviewed() {
     }
 }
 
+/// Whoever waits in vain knows under which id to look, and to ask again: the daemon hears the same one.
+#[test]
+fn an_operations_id_is_said_before_it_is_asked_for_and_again_where_no_answer_came() {
+    let silent = Node::with(|_| Canned::Silence);
+    let arguments = "--timeout 1 volume create vg0/new 1G --id c9";
+    let ended = silent.volward(arguments);
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert_golden("volume-create-silent", arguments, &ended);
+    let waits = silent.volward("--timeout 1 op wait c9");
+    assert!(waits.stderr.contains("`volward op show c9`"), "{waits:?}");
+
+    let ended = silent.volward("--timeout 1 volume rm vg0/new");
+    let id = ended.stderr.lines().next().unwrap();
+    let id = id.strip_prefix("operation ").unwrap();
+    assert!(ended.stderr.contains(&format!("--id {id}")), "{ended:?}");
+    let body: Value = serde_json::from_str(&silent.seen().pop().unwrap().body).unwrap();
+    assert_eq!(body["id"], id, "{body}");
+    // A dry run is no operation, and a program reads one line of JSON.
+    let node = Node::with(healthy);
+    let dry = node.volward("volume create vg0/new 10G --dry-run");
+    assert_eq!(dry.stderr, "");
+    let json = silent
+        .volward("--timeout 1 --json volume rm vg0/new")
+        .stderr;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert!(json["error"].as_str().unwrap().contains("--id"), "{json}");
+}
+
+/// `ls` shows a name; a UUID is needed.
+#[test]
+fn a_name_where_a_uuid_is_needed_is_told_how_to_come_by_it() {
+    let node = Node::with(healthy);
+    let ended = node.volward("detach web1");
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert_golden("detach-by-name", "detach web1", &ended);
+    for arguments in [
+        "attach nobody vg0/root",
+        "fence nobody",
+        "unfence nobody",
+        "explain --instance nobody",
+        "decisions ls --instance nobody",
+    ] {
+        let ended = node.volward(arguments);
+        assert_eq!(ended.code, 2, "{arguments}: {ended:?}");
+        assert!(ended.stderr.contains("`virsh domuuid nobody`"), "{ended:?}");
+        assert!(!ended.stderr.contains("of that name"), "{ended:?}");
+    }
+    let asked = node.seen();
+    assert!(
+        asked
+            .iter()
+            .all(|seen| seen.line.starts_with("GET /v1/attachments")),
+        "{asked:?}"
+    );
+}
+
+/// Nothing was attached here, and whoever asked reads where it is.
+#[test]
+fn a_detach_that_found_nothing_says_where_it_is() {
+    let node = Node::with(|_| {
+        Canned::json(&json!({
+            "detached": [],
+            "notes": ["the instance has vg0/db on node n2: detach it there"],
+        }))
+    });
+    let arguments = format!("detach {WEB1}");
+    let ended = node.volward(&arguments);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_golden("detach-elsewhere", &arguments, &ended);
+}
+
+/// What one pastes into a ticket does not say that all is well.
+#[test]
+fn the_status_names_what_is_cut_off_what_is_tried_again_and_leases_that_are_lost() {
+    let node = Node::with(|seen| match seen.line.as_str() {
+        "GET /v1/status" => Canned::json(&json!({
+            "version": "0.1.0", "node": "n1", "quarantined": 0, "pools": ["vg0"],
+            "cut_off": ["vg0/web of instance 1 (web1): this node is not in the pool's lockspace any more"],
+            "unfinished": ["detach of vg0/db for instance 2 failed 3 time(s) and is tried again in 8 s: no lockspace"],
+            "leases": ["vg0: lost: this node is not in the pool's lockspace any more"],
+        })),
+        _ => Canned::json(&json!({
+            "checks": [{
+                "name": "sanlock", "verdict": "failed", "found": "not running", "remedy": "start it",
+                "refuses_read_write": true,
+            }],
+            "pools": ["vg0"],
+            "cut_off": ["vg0/web of instance 1 (web1)"],
+            "unfinished": ["detach of vg0/db of instance 2"],
+        })),
+    });
+    assert_golden("status-in-trouble", "status", &node.volward("status"));
+    let ended = node.volward("doctor");
+    assert!(!ended.stdout.contains("guests that run go on"), "{ended:?}");
+    assert_golden("doctor-cut-off", "doctor", &ended);
+}
+
 /// What waits for an operation ends with how that ended; what does not, when it is on record.
 #[test]
 fn an_operation_that_failed_is_a_failure_and_one_that_goes_on_is_none() {
@@ -106,6 +203,18 @@ fn a_home_is_set_instead_of_the_one_that_was_found() {
         body,
         serde_json::json!({"volume": "vg0/web", "home": "split:n1:y:1", "instead_of": "pool:::0"})
     );
+    let given_up = Node::with(|_| {
+        Canned::json(&json!({
+            "volume": "vg0/web", "heard": "agree", "witnesses": [["home-tag", "pool"]],
+            "contradictions": [], "ways_out": [],
+            "given_up": [{
+                "node": "n3", "copy": "y", "generation": 3, "at_ms": 1_795_900_000_000_u64, "uid": 0,
+                "reason": "node 3 burnt, on call: walk",
+            }],
+        }))
+    });
+    let ended = given_up.volward("recover vg0/web");
+    assert_golden("recover-given-up", "recover vg0/web", &ended);
     for half in ["--set-home split:n1:y:1", "--instead-of pool:::0"] {
         assert_eq!(
             node.volward(&format!("recover vg0/web {half}")).code,
@@ -434,7 +543,6 @@ fn nonsense_on_the_command_line_is_code_2() {
         "",
         "fly",
         "attach",
-        "attach web1 vg0/a",
         &format!("attach {WEB1}"),
         &format!("attach {WEB1} vg0/a:x"),
         &format!("attach {WEB1} vg0/a --hint k={}", "x".repeat(2_000)),

@@ -20,6 +20,7 @@ mod copy_lv;
 mod execute;
 mod homes;
 mod hydration;
+mod in_use;
 mod leases;
 mod owed;
 mod pacing;

@@ -323,6 +323,17 @@ impl Node {
         self.views.attachments_elsewhere_in(pool)
     }
 
+    /// What is to be said of these volumes, or of all that an instance has on other nodes, to whoever asks this node
+    /// to detach what it does not have: a sentence each. Reads the pools.
+    #[must_use]
+    pub fn not_here(
+        &self,
+        instance: InstanceId,
+        volumes: &[(PoolName, VolumeName)],
+    ) -> Vec<String> {
+        self.views.not_here(instance, volumes)
+    }
+
     /// Of these disks, the ones an instance has not attached here.
     #[must_use]
     pub fn missing(

@@ -22,6 +22,7 @@ use crate::state::{Owed, Rest, State};
 
 mod consistent;
 mod inventory;
+mod not_here;
 mod orphans;
 mod seen;
 

@@ -234,6 +234,11 @@ fn i2_a_sanlock_that_was_restarted_gives_nothing_back() {
     assert!(!writes(&lab, &n1, &volume, 1));
     let error = n1.node.unfence(request(), instance(1)).unwrap_err();
     assert_eq!(refused(&error).0, "fenced");
+    // Why, in the words of `ls`, and nothing that was just refused is advised.
+    let message = refused(&error).1;
+    assert!(message.contains("joined it again (generation"), "{message}");
+    assert!(message.contains("stop the instance here"), "{message}");
+    assert!(!message.contains("unfence"), "{message}");
     // What is attached under the new generation is not concerned.
     let other = lab.volume("b");
     n1.node.attach(&ask(instance(2), &[disk(&other)])).unwrap();

@@ -97,6 +97,15 @@ fn i19_what_may_be_alive_is_not_given_up_and_what_is_dead_is_with_a_reason() {
 
     give_up(&n2, &volume, &before, Some("its RAID burned")).unwrap();
     assert_eq!(home(&lab, &volume).state, HomeState::Pool);
+    // Whoever asks here later reads who it was, and why.
+    let told = n2
+        .node
+        .testimony(REQUEST, &volume.pool, &volume.name)
+        .unwrap();
+    let told = told.given_up;
+    assert_eq!(told.len(), 1, "{told:?}");
+    let said = (told[0].node.as_str(), told[0].uid, told[0].reason());
+    assert_eq!(said, ("n1", 0, "its RAID burned".to_owned()));
     lab.policy.say(Say::AsAsked);
     n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
     let read = lab.read(&n2.kernel, volume.id, instance(2)).unwrap();

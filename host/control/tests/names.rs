@@ -13,7 +13,7 @@ use volward_model::{Bytes, CopyMode, DeviceId, LeaseMode, VolumeRef};
 use volward_plan::{DiskForm, RefusalCode};
 use volward_simulation::check::{clean, holds, settled};
 use volward_simulation::story::{one_node, refused};
-use volward_simulation::{Daemon, Say, ask, detach_ask, disk, instance};
+use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 
 fn names(daemon: &Daemon) -> Vec<String> {
     let attachments = daemon.node.attachments();
@@ -328,4 +328,40 @@ fn volumes_of_odd_sizes_hydrate_switch_and_come_home_whole() {
         *expected.last_mut().unwrap() = 77;
         assert_eq!(after, expected, "{kib} KiB");
     }
+}
+
+/// "Nothing was attached" is no "it is released": whoever asks the wrong node hears which one has it.
+#[test]
+fn a_detach_on_the_wrong_node_or_of_a_name_that_nobody_has_is_told_so() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    let [a, b] = ["a", "b"].map(|name| lab.volume(name));
+    n2.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
+    n1.node.attach(&ask(instance(1), &[disk(&b)])).unwrap();
+    let [all] = &n1.node.not_here(instance(2), &[])[..] else {
+        panic!("one sentence")
+    };
+    assert!(all.contains(&format!("{a} on node n2")), "{all}");
+    let told = |volume: &str| {
+        let named = (a.pool.clone(), volume.parse().unwrap());
+        n1.node.not_here(instance(2), &[named]).join("; ")
+    };
+    assert!(
+        told("a").contains("on node n2 to instance"),
+        "{}",
+        told("a")
+    );
+    assert!(
+        told("b").contains("on this node to instance"),
+        "{}",
+        told("b")
+    );
+    assert!(
+        told("nosuch").contains("there is no volume"),
+        "{}",
+        told("nosuch")
+    );
+    n2.node.detach(&detach_ask(instance(2))).unwrap();
+    assert!(told("a").contains("attached nowhere"), "{}", told("a"));
+    assert_eq!(n1.node.not_here(instance(2), &[]), [""; 0]);
 }

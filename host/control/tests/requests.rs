@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use volward_control::ports::{Devices, JournalQuery, JournalState, PortError, Volumes};
-use volward_control::{ControlError, NotAfter};
+use volward_control::{AttachRequest, ControlError, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{
     AttachmentState, Bytes, DeviceId, Home, LeaseMode, NewerSlot, Outcome, SlotReading, VolumeRef,
@@ -205,10 +205,22 @@ fn a_request_that_fails_before_it_is_decided_is_known_to_explain() {
 fn a_guest_that_is_detached_while_it_runs_keeps_its_path_and_is_said_to_be_quarantined() {
     let (lab, n1, _) = two_nodes();
     let volume = lab.volume("a");
-    n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+    let named = AttachRequest {
+        instance_name: "web1".to_owned(),
+        ..ask(instance(1), &[disk(&volume)])
+    };
+    n1.node.attach(&named).unwrap();
     n1.kernel.set_open(device(&volume, 1), true);
     let error = n1.node.detach(&detach_ask(instance(1))).unwrap_err();
     assert!(matches!(error, ControlError::Quarantined { .. }), "{error}");
+    // Who has it, and what ends that: no other detach does.
+    let told = error.to_string();
+    assert!(
+        told.contains("in use by qemu-system-x86") && told.contains("guest web1"),
+        "{told}"
+    );
+    assert!(told.contains("stop it, and its end releases"), "{told}");
+    assert_eq!(n1.node.attachments()[0].causes, [told]);
     assert_eq!(n1.kernel.links().unwrap().len(), 1);
     lab.write(&n1.kernel, volume.id, instance(1), (3, 9))
         .unwrap();

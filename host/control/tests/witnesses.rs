@@ -182,7 +182,7 @@ fn the_home_that_a_person_says_is_right_is_compared_with_the_witnesses_again() {
     assert_eq!(lab.cluster.tags(&volume), tags);
     lab.cluster.tamper(&volume, |_, now, _| now.clear());
     // No home that nobody printed.
-    assert!(refused(&other).contains("not among the ways out"));
+    assert!(refused(&other).contains("not among the homes that can be chosen"));
 
     set(right).unwrap();
     assert_eq!(home(&lab, &volume), *right);

@@ -18,6 +18,7 @@ use crate::wiring::Daemon;
 mod copies;
 mod disks;
 mod groups;
+pub(crate) mod known;
 mod leases;
 mod libvirt;
 mod lvm;
@@ -33,9 +34,12 @@ pub(crate) use sides::not_compared;
 /// What `GET /v1/doctor` answers.
 pub(crate) fn reply(daemon: &Arc<Daemon>) -> DoctorReply {
     let pools = &daemon.node.settings().pools;
+    let few = |(few, _): (String, String)| few;
     DoctorReply {
         checks: examine(daemon),
         pools: pools.iter().map(ToString::to_string).collect(),
+        cut_off: known::cut_off(daemon).into_iter().map(few).collect(),
+        unfinished: known::unfinished(daemon).into_iter().map(few).collect(),
     }
 }
 

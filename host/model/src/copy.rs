@@ -122,8 +122,9 @@ pub enum CopyStage {
         /// was grown to since.
         size: Bytes,
     },
-    /// Everything in it is in the shared volume; set just before the home becomes `pool`. It is
-    /// never used again. Tag: `volward.copy-stage=returned`.
+    /// Nothing in it is needed any more: everything is in the shared volume (set just before the home becomes
+    /// `pool`), or somebody discarded a copy that was given up. It is never used again. Tag:
+    /// `volward.copy-stage=returned`.
     Returned,
 }
 
@@ -179,7 +180,10 @@ impl fmt::Display for CopyLv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.stage {
             Some(CopyStage::Fresh) => write!(f, "{}, never used", self.lv),
-            Some(CopyStage::Returned) => write!(f, "{}, written back already", self.lv),
+            // The tag does not say which of the two.
+            Some(CopyStage::Returned) => {
+                write!(f, "{}, which was written back or discarded", self.lv)
+            }
             Some(CopyStage::Used { generation, .. }) => {
                 write!(
                     f,

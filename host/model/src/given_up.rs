@@ -2,6 +2,10 @@
 //!
 //! The shared volume says so in a tag of its own, for its node may come back and must not write an old copy home:
 //! `volward.given-up=NODE:COPY-UUID:GENERATION:SECONDS:UID:REASON`.
+//!
+//! A tag has few letters. In a reason a space is `_`; where it has more that a tag cannot hold it begins with `=Q=`, and
+//! each byte of that is `=` with two digits in base 16, as in RFC 2047's encoding Q. Earlier versions show such a
+//! reason as it stands.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +14,12 @@ use crate::ids::{LvUuid, NodeName, ParseIdError};
 
 /// Starts the tag, on the shared volume.
 pub const GIVEN_UP_TAG_PREFIX: &str = "volward.given-up=";
-/// Of a reason, so much is kept: LVM takes tags of 1,024 bytes.
+/// Of a reason, so many characters are kept.
 const REASON: usize = 200;
+/// And so many bytes of the tag: LVM takes tags of 1,024 bytes, and what is before the reason has 200 at most.
+const ENCODED: usize = 800;
+/// Begins a reason with bytes that are written in base 16.
+const QUOTED: &str = "=Q=";
 
 /// A copy that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,20 +39,24 @@ pub struct GivenUp {
 }
 
 impl GivenUp {
-    /// What a person says of a copy. Of the reason, what a tag cannot hold becomes `_`.
+    /// What a person says of a copy.
     #[must_use]
     pub fn new(node: NodeName, copy: LvUuid, generation: u64, at: u64, by: (u32, &str)) -> Self {
         let (uid, reason) = by;
-        let legal = |c: char| c.is_ascii_alphanumeric() || "_+.-/=!&#".contains(c);
-        let kept = reason.trim().chars().take(REASON);
         Self {
             node,
             copy,
             generation,
             at,
             uid,
-            reason: kept.map(|c| if legal(c) { c } else { '_' }).collect(),
+            reason: encoded(reason),
         }
+    }
+
+    /// Why, as it was said.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        decoded(&self.reason)
     }
 
     /// Those that a volume's tags name. A tag that is not understood names none: the copy contradicts the home
@@ -96,9 +108,63 @@ impl FromStr for GivenUp {
 /// For people: who said so, and why.
 impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = self.reason.replace('_', " ");
-        write!(f, "given up by uid {} ({reason})", self.uid)
+        write!(f, "given up by uid {} ({})", self.uid, self.reason())
     }
+}
+
+/// A reason in the letters of a tag. What moves a terminal's cursor is a space.
+fn encoded(reason: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+.-/!:&#".contains(c);
+    let reason = reason.trim().chars().take(REASON);
+    let reason = reason.map(|c| if c.is_control() { ' ' } else { c });
+    let reason: String = reason.collect();
+    let mut text = match reason.chars().all(|c| plain(c) || c == ' ') {
+        true => String::new(),
+        false => QUOTED.to_owned(),
+    };
+    for c in reason.chars() {
+        let mut bytes = [0; 4];
+        let one: String = match c {
+            ' ' => "_".to_owned(),
+            c if plain(c) => c.to_string(),
+            c => {
+                let bytes = c.encode_utf8(&mut bytes).bytes();
+                bytes.map(|byte| format!("={byte:02X}")).collect()
+            }
+        };
+        if text.len() + one.len() > ENCODED {
+            break;
+        }
+        text.push_str(&one);
+    }
+    text
+}
+
+/// The reason that a tag has. One of an earlier version is without bytes in base 16.
+fn decoded(text: &str) -> String {
+    let Some(quoted) = text.strip_prefix(QUOTED) else {
+        return text.replace('_', " ");
+    };
+    let mut bytes = Vec::new();
+    let mut rest = quoted.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'=');
+        let digits = digits.and_then(|two| std::str::from_utf8(two).ok());
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(if *first == b'_' { b' ' } else { *first });
+                rest = after;
+            }
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -127,10 +193,43 @@ mod tests {
             (0, " its RAID burned, \u{1b}all\n"),
         );
         assert!(
-            again.tag().ends_with(":0:its_RAID_burned___all"),
+            again.tag().ends_with(":0:=Q=its_RAID_burned=2C__all"),
             "{}",
             again.tag()
         );
+        // What an earlier version wrote stays as it is, also where it looks like base 16.
+        let earlier = tag.replace("its_RAID", "a=3B");
+        let [earlier] = &GivenUp::of_tags([earlier.as_str()]).collect::<Vec<_>>()[..] else {
+            panic!("{earlier}")
+        };
+        assert!(earlier.reason().starts_with("a=3B"), "{earlier}");
+    }
+
+    /// Whoever is on call later reads what was typed, whatever it was.
+    #[test]
+    fn a_reason_is_read_as_it_was_typed_and_its_tag_has_the_letters_of_tags() {
+        let found = "node2:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:3:1:0:x".parse::<GivenUp>();
+        let found = found.unwrap();
+        for reason in [
+            "node 3 burnt, on call: walk ; 'x' & \u{fc}",
+            "a_b=c =Q= 100%",
+            "=Q=",
+            "plain words",
+            "\u{65e5}\u{672c}",
+        ] {
+            let new = GivenUp::new(found.node.clone(), found.copy, 3, 1, (0, reason));
+            let tag = new.tag();
+            let legal = |c: char| c.is_ascii_alphanumeric() || "_+.-/=!:&#".contains(c);
+            assert!(tag.chars().all(legal), "{tag}");
+            let [read] = &GivenUp::of_tags([tag.as_str()]).collect::<Vec<_>>()[..] else {
+                panic!("{tag}")
+            };
+            assert_eq!((read.reason().as_str(), read.tag()), (reason, tag));
+        }
+        // Written by somebody else: no cursor is moved.
+        let moved = "node2:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:3:1:0:=Q=a=1B=Z";
+        let moved = moved.parse::<GivenUp>().unwrap();
+        assert_eq!(moved.reason(), "a =Z");
     }
 
     #[test]
@@ -152,5 +251,10 @@ mod tests {
         let long = "x".repeat(5_000);
         let new = GivenUp::new(found.node, found.copy, 3, 1, (0, &long));
         assert!(new.tag().len() < 400, "{}", new.tag().len());
+        let found = new;
+        let long = "\u{65e5}".repeat(5_000);
+        let new = GivenUp::new(found.node, found.copy, 3, 1, (0, &long));
+        assert!(new.tag().len() < 1_000, "{}", new.tag().len());
+        assert!(new.reason().chars().all(|c| c == '\u{65e5}'), "{new}");
     }
 }

@@ -16,6 +16,7 @@
 //! | `step` | (the output) what can be done |
 //! | `sight` | what a step does to what is seen: a dry run is the same decisions over a volume in thought |
 
+mod attached;
 mod copies;
 mod may;
 mod sight;

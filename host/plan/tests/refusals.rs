@@ -562,6 +562,14 @@ fn operations() -> Vec<Case> {
             ),
         ),
         (
+            Code::HeldHere,
+            "deleted while quarantined",
+            change(
+                "delete",
+                &of(|v| v.here.push(here(instance(2), AttachmentState::Quarantined))),
+            ),
+        ),
+        (
             Code::HeldElsewhere,
             "grown while attached elsewhere",
             change(
@@ -1131,7 +1139,24 @@ fn rules() -> Vec<Case> {
         (
             Code::Fenced,
             "its lease was taken again",
-            Refusal::fenced(&volume().info.volume, "its lease was lost and taken again"),
+            Refusal::fenced(&volume().info.volume, "somebody asked for it"),
+        ),
+        (
+            Code::Fenced,
+            "and something is in the way now",
+            Refusal::fenced_for_now(
+                &volume().info.volume,
+                "the lockspace is not renewed as it should be",
+            ),
+        ),
+        (
+            Code::Fenced,
+            "for good",
+            Refusal::fenced_for_good(
+                &volume().info.volume,
+                "this node is not in the pool's lockspace any more",
+                Some(&"n2".parse().unwrap()),
+            ),
         ),
         (
             Code::LeasesUncertain,

@@ -71,6 +71,10 @@ pub trait Devices: Send + Sync {
     /// If device-mapper does not answer.
     fn get(&self, id: DeviceId) -> PortResult<Option<DeviceInfo>>;
 
+    /// Who has a device open, in a few words each, for people: `qemu-system-x86 (process 4711)`. Empty if nobody
+    /// has, or nobody can tell.
+    fn users(&self, id: DeviceId) -> Vec<String>;
+
     /// Whether somebody has the LV's own device open (device-mapper's own layers count too); `false` if it is not
     /// there.
     ///

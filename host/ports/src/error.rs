@@ -46,6 +46,16 @@ pub enum PortError {
         /// The device or volume.
         what: String,
     },
+    /// It is in use, and whoever has it keeps it for as long as he runs.
+    #[error("{what} is in use by {by}; {so}")]
+    Open {
+        /// The device.
+        what: String,
+        /// Who has it open.
+        by: String,
+        /// What releases it.
+        so: String,
+    },
     /// It is not there.
     #[error("{what} does not exist")]
     Missing {
@@ -116,7 +126,10 @@ impl PortError {
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::Identity { .. } | Self::Invalid { .. } => true,
+            Self::Busy { .. }
+            | Self::Open { .. }
+            | Self::Identity { .. }
+            | Self::Invalid { .. } => true,
             Self::Command { .. }
             | Self::Deadline { .. }
             | Self::Io { .. }

@@ -22,10 +22,11 @@ use crate::attach::{
 };
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
+use crate::recover::{DiscardCopyRequest, RecoverReply, SetHomeRequest};
 use crate::view::{
-    AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DiscardCopyRequest, DoctorReply,
-    ExplainReply, FenceReply, FenceRequest, HydrationView, PolicyView, RecoverReply,
-    RollbackRequest, SetHomeRequest, StatusReply, UnfenceRequest,
+    AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
+    FenceReply, FenceRequest, HydrationView, PolicyView, RollbackRequest, StatusReply,
+    UnfenceRequest,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};

@@ -12,7 +12,8 @@ what can be looked at without it:
   systemctl status sanlock lvmlockd   what it takes leases through
   sanlock client status               the lockspaces that are joined";
 
-/// The checks, each with its remedy, and in the end whether read-write attaches are served.
+/// The checks, each with its remedy, and in the end what is cut off or not finished, and whether read-write
+/// attaches are served.
 pub(crate) fn doctor(reply: &DoctorReply) -> String {
     let width = reply.checks.iter().map(|c| c.name.len()).max().unwrap_or(0);
     let mut lines: Vec<String> = Vec::new();
@@ -28,8 +29,27 @@ pub(crate) fn doctor(reply: &DoctorReply) -> String {
         }
     }
     lines.push(String::new());
+    let now = |word: &str, of: &[String]| {
+        let of: Vec<String> = of.iter().map(|one| format!("{word}: {one}")).collect();
+        of
+    };
+    lines.extend(now("cut off", &reply.cut_off));
+    lines.extend(now("not finished, tried again", &reply.unfinished));
     lines.push(read_write(reply));
     lines.join("\n")
+}
+
+/// What becomes of guests and detaches meanwhile.
+fn meanwhile(reply: &DoctorReply) -> String {
+    let guests = match reply.cut_off.is_empty() {
+        true => "guests that run go on",
+        false => "guests that are cut off do not go on, others that run do",
+    };
+    let detaches = match reply.unfinished.is_empty() {
+        true => "detaches are taken",
+        false => "detaches are taken, and tried again where they fail for now",
+    };
+    format!("{guests}, and {detaches}")
 }
 
 /// A failure is to be seen among many lines.
@@ -58,16 +78,14 @@ fn read_write(reply: &DoctorReply) -> String {
     if in_the_way.is_empty() {
         "read-write attaches are served on this node".to_owned()
     } else if served.is_empty() {
-        format!(
-            "read-write attaches are REFUSED on this node until mended: {names}; guests that run go on, \
-             and detaches are taken"
-        )
+        let meanwhile = meanwhile(reply);
+        format!("read-write attaches are REFUSED on this node until mended: {names}; {meanwhile}")
     } else {
         format!(
-            "read-write attaches are served in {}, and REFUSED in {} until mended: {names}; guests that \
-             run go on, and detaches are taken",
+            "read-write attaches are served in {}, and REFUSED in {} until mended: {names}; {}",
             list(&served),
-            list(&refused)
+            list(&refused),
+            meanwhile(reply)
         )
     }
 }

@@ -3,7 +3,7 @@
 use volward_api::model::{Bytes, CopyState, MemberState, PoolName};
 use volward_api::{
     AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, FenceReply, HydrationView,
-    PoolMember, PoolView, StatusReply, VolumeView,
+    PoolMember, PoolView, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -225,11 +225,21 @@ pub(crate) fn plan(steps: &[String]) -> String {
 
 /// After `detach`: a line a disk, or the plan.
 pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
+    let notes = reply.notes.iter().map(|note| format!("note: {note}"));
     if dry_run {
-        return plan(&reply.plan);
+        return [plan(&reply.plan)]
+            .into_iter()
+            .chain(notes)
+            .collect::<Vec<_>>()
+            .join("\n");
     }
     if reply.detached.is_empty() && reply.trying_again.is_empty() {
-        return "nothing was attached".to_owned();
+        let nothing = "nothing was attached on this node".to_owned();
+        return [nothing]
+            .into_iter()
+            .chain(notes)
+            .collect::<Vec<_>>()
+            .join("\n");
     }
     let unfinished = reply.trying_again.iter().map(|disk| {
         format!(
@@ -245,7 +255,8 @@ pub(crate) fn detached(reply: &DetachReply, dry_run: bool) -> String {
         };
         format!("{}/{} detached{rest}", disk.pool, disk.volume)
     });
-    lines.chain(unfinished).collect::<Vec<_>>().join("\n")
+    let lines = lines.chain(unfinished).chain(notes);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `hydration ls`: a table, a line a copy.
@@ -301,20 +312,6 @@ pub(super) fn percent(done: u64, total: u64) -> String {
     let hundredths = u128::from(done) * 100;
     let percent = hundredths.checked_div(u128::from(total));
     percent.map_or_else(|| "-".to_owned(), |p| format!("{p} %"))
-}
-
-/// `volward status`: a line for each thing there is to say.
-pub(crate) fn status(status: &StatusReply) -> String {
-    let quarantined = match status.quarantined {
-        0 => "none".to_owned(),
-        n => format!("{n}: see `volward ls`"),
-    };
-    format!(
-        "node         {}\nversion      {}\npools        {}\nquarantined  {quarantined}",
-        status.node,
-        status.version,
-        or_none(&status.pools.join(", ")),
-    )
 }
 
 pub(super) fn or_none(text: &str) -> String {

@@ -12,17 +12,19 @@ mod policies;
 mod pool;
 mod recover;
 mod release;
+mod status;
 
 pub(crate) use audit::audit;
 pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
-    attached, attachments, detached, fenced, hydration_remark, hydrations, plan, pools, status,
-    unfenced, unreadable, volume_set,
+    attached, attachments, detached, fenced, hydration_remark, hydrations, plan, pools, unfenced,
+    unreadable, volume_set,
 };
 pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;
 pub(crate) use pool::pool;
 pub(crate) use recover::recover;
 pub(crate) use release::released;
+pub(crate) use status::status;

@@ -3,6 +3,7 @@
 use volward_api::{Heard, Open, RecoverReply};
 
 use crate::table::table;
+use crate::time::utc;
 
 pub(crate) fn recover(reply: &RecoverReply) -> String {
     let said = reply.witnesses.iter();
@@ -28,6 +29,17 @@ pub(crate) fn recover(reply: &RecoverReply) -> String {
         lines.push("what does not fit together:".to_owned());
         lines.extend(reply.contradictions.iter().map(|s| format!("  {s}")));
     }
+    lines.extend(reply.given_up.iter().map(|said| {
+        format!(
+            "the copy {} on node {} was given up at {} by uid {}, at the home's generation {}: {}",
+            said.copy,
+            said.node,
+            utc(said.at_ms),
+            said.uid,
+            said.generation,
+            said.reason
+        )
+    }));
     if !reply.ways_out.is_empty() {
         lines.push("what can be done (nothing was changed):".to_owned());
         lines.extend(reply.ways_out.iter().map(|s| format!("  {s}")));

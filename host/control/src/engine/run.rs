@@ -261,7 +261,9 @@ impl Engine {
                 applied(step, devices.create(id, &table, *read_only, *discards)?);
             }
             Step::RemoveDevice { volume, instance } => {
-                self.remove_device(DeviceId::attachment(volume.id, *instance))?;
+                let id = DeviceId::attachment(volume.id, *instance);
+                self.remove_device(id)
+                    .map_err(|error| self.kept_open(id, *instance, error))?;
             }
             Step::Publish { pool, attachments } => {
                 self.state.attachment_table().publish(pool, attachments);

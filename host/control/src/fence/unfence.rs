@@ -1,6 +1,8 @@
 //! Giving I/O back: only where the lease, the home and the size are what they were.
 
-use volward_model::{Backing, HomeState, InstanceId, RequestId, Sectors, Table, VolumeRef};
+use volward_model::{
+    Backing, HomeState, InstanceId, NodeName, RequestId, Sectors, Table, VolumeRef,
+};
 use volward_plan::fence::{Said, Standing};
 use volward_plan::{Refusal, home_of};
 
@@ -17,6 +19,14 @@ pub(super) enum Asked {
     BySomebody,
     /// The leases are sound again, and the configuration says that this is enough.
     ByNobody,
+}
+
+/// Why the lease is not the one that it was.
+enum Lease {
+    /// It may be again.
+    NotSound(&'static str),
+    /// It never will be.
+    Another(String),
 }
 
 impl Fence {
@@ -93,7 +103,8 @@ impl Fence {
         let by_hand = fences.get(attachment).is_some_and(|fenced| fenced.asked);
         if by_hand && asked == Asked::ByNobody {
             let why = "somebody asked for it meanwhile";
-            return Err(refuse(request, Refusal::fenced(&attachment.volume, why)));
+            let fenced = Refusal::fenced_for_now(&attachment.volume, why);
+            return Err(refuse(request, fenced));
         }
         Ok(fences.lift(attachment))
     }
@@ -105,21 +116,30 @@ impl Fence {
         attachment: &StoredAttachment,
     ) -> Result<(Table, bool), ControlError> {
         let volume = &attachment.volume;
-        let no = |why: String| refuse(request, Refusal::fenced(volume, &why));
-        let failed = |error| storage(request, "looking at what is fenced", error);
-        let fenced = self.state.fences().get(attachment).cloned();
-        let Some(fenced) = fenced.filter(|fenced| fenced.regainable) else {
-            return Err(no(
-                "its lease was given up, or nobody knows why it was cut off".into(),
-            ));
+        let for_now = |why: &str| refuse(request, Refusal::fenced_for_now(volume, why));
+        let no = |why: String| {
+            let by = self.who_has_it_now(volume);
+            let fenced = Refusal::fenced_for_good(volume, &why, by.as_ref());
+            refuse(request, fenced)
         };
+        let failed = |error| storage(request, "looking at what is fenced", error);
+        let Some(fenced) = self.state.fences().get(attachment).cloned() else {
+            return Err(for_now("its I/O was given back meanwhile"));
+        };
+        if !fenced.regainable {
+            return Err(no(fenced.reason));
+        }
         if !fenced.cut {
-            return Err(no(
-                "it is not cut off yet: I/O in flight has not ended".into()
+            return Err(for_now(
+                "it is not cut off yet: I/O in flight has not ended",
             ));
         }
         // The lease first: where it is lost, the pool is hardly ever readable.
-        self.lease_is_as_before(&fenced, attachment).map_err(no)?;
+        self.lease_is_as_before(&fenced, attachment)
+            .map_err(|why| match why {
+                Lease::NotSound(why) => for_now(why),
+                Lease::Another(why) => no(why),
+            })?;
         let snapshot = self.observer.snapshot(&volume.pool).map_err(failed)?;
         let device = self
             .ports
@@ -137,11 +157,19 @@ impl Fence {
         Ok((Table::Linear { on, size }, device.read_only))
     }
 
+    /// The other node that has the volume, as far as the pool tells at once.
+    fn who_has_it_now(&self, volume: &VolumeRef) -> Option<NodeName> {
+        let snapshot = self.observer.shown(&volume.pool).ok()?;
+        let mut others = snapshot.attachments_of_others();
+        let other = others.find(|(_, a)| a.volume == volume.id);
+        other.map(|(_, a)| a.node.clone())
+    }
+
     fn lease_is_as_before(
         &self,
         fenced: &Fenced,
         attachment: &StoredAttachment,
-    ) -> Result<(), String> {
+    ) -> Result<(), Lease> {
         let pool = &attachment.volume.pool;
         let now = self.ports.clock.monotonic();
         let said = said(self.ports.leases.status(pool));
@@ -155,22 +183,25 @@ impl Fence {
         };
         let standing = watch.hear(now, &said);
         let Said::Joined { held, .. } = said else {
-            return Err("the lockspace is not joined, or sanlock does not answer".to_owned());
+            let why = "the lockspace is not joined, or sanlock does not answer";
+            return Err(Lease::NotSound(why));
         };
         if standing != Standing::Sound {
-            return Err("the lockspace is not renewed as it should be".to_owned());
+            return Err(Lease::NotSound(
+                "the lockspace is not renewed as it should be",
+            ));
         }
         match held.get(&attachment.volume.id.lv) {
-            Some(lease) if lease.orphan => Err("its lease is an orphan".to_owned()),
-            Some(lease) if lease.mode < attachment.lease() => {
-                Err(format!("its lease is held {} now", lease.mode))
-            }
-            Some(lease) if Some(lease.version) != fenced.version => Err(
-                "its lease was lost and taken again: another node may have written meanwhile"
-                    .to_owned(),
-            ),
+            Some(lease) if lease.orphan => Err(Lease::NotSound("its lease is an orphan")),
+            Some(lease) if lease.mode < attachment.lease() => Err(Lease::Another(format!(
+                "its lease is held {} now",
+                lease.mode
+            ))),
+            Some(lease) if Some(lease.version) != fenced.version => Err(Lease::Another(
+                "its lease was lost and taken again".to_owned(),
+            )),
             Some(_) => Ok(()),
-            None => Err("its lease is not held any more".to_owned()),
+            None => Err(Lease::Another("its lease is not held any more".to_owned())),
         }
     }
 

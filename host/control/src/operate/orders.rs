@@ -124,6 +124,12 @@ impl Operate {
             .hear(pool, id, self.ports.clock.monotonic());
         if let Some(known) = self.state.operations().get_mut(id) {
             known.total = known.total.max(report.total);
+            known.there = report.zeroed;
+            // On record with the end: what is done is done for whoever asks here.
+            if is_done && report.end == Some(End::Done) {
+                known.total = known.total.max(report.zeroed);
+                known.operation.zeroed = known.total;
+            }
         }
         let end = match (&report.end, &operation.course) {
             (None, _) => {
@@ -212,6 +218,10 @@ impl Operate {
 
     fn withdraw(&self, pool: &PoolName, operation: &VolumeOperation) -> Result<(), StepError> {
         let stood = self.state.orders().withdraw(pool, &operation.id);
+        // Whoever goes on with it begins with what he has written himself.
+        if let Some(known) = self.state.operations().get_mut(&operation.id) {
+            known.there = Bytes(0);
+        }
         if stood {
             self.state.write_slot(pool)?;
         }

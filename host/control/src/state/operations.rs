@@ -25,6 +25,8 @@ pub struct Operated {
     pub operation: VolumeOperation,
     /// Bytes that are to be copied and zeroed in all; 0 until that is known, or if nothing is.
     pub total: Bytes,
+    /// Of these, bytes that another node says it has written in this one's stead.
+    pub there: Bytes,
     /// Nothing of it can be taken back any more.
     pub committed: bool,
     /// Why it does not get on now, a sentence; tried again.
@@ -42,12 +44,19 @@ impl Operated {
         Self {
             operation,
             total: Bytes(0),
+            there: Bytes(0),
             committed: false,
             trouble: None,
             failures: 0,
             at_work: false,
             next: Duration::ZERO,
         }
+    }
+
+    /// Bytes that are written so far, by whichever node.
+    #[must_use]
+    pub fn written(&self) -> Bytes {
+        self.operation.zeroed.max(self.there)
     }
 
     fn is_open(&self) -> bool {

@@ -70,6 +70,15 @@ fn i11_a_volume_grows_on_the_node_that_has_it() {
         rounds(&lab, &[&daemon, &other], 4);
         assert_eq!(end(&daemon, "e1"), End::Done);
         assert_eq!(end(&other, "e1"), End::Done, "the same one there");
+        // Whoever looks at the node that was asked sees that all of it was zeroed.
+        let [asked, does] = [&daemon, &other].map(|d| d.node.operation(&"e1".parse().unwrap()));
+        let (asked, does) = (asked.unwrap(), does.unwrap());
+        assert!(does.operation.zeroed.0 > 0, "{does:?}");
+        assert_eq!(asked.written(), does.operation.zeroed, "{asked:?}");
+        assert_eq!(
+            (asked.total, asked.operation.zeroed),
+            (does.total, does.operation.zeroed)
+        );
         assert_eq!(length(&other, &a), SIZE, "its guest sees it");
         let now = lab.cluster.contents(a.id);
         assert_eq!(now[..had.len()], had, "its data");

@@ -167,7 +167,12 @@ fn every_fault_is_named_and_what_is_served_is_what_doctor_says() {
         requests.for_each(|check| check.name = format!("request {}", uuid::Uuid::nil()));
         kept.push(json!({
             "fault": name,
-            "reply": { "checks": wrong, "pools": found.pools },
+            "reply": {
+                "checks": wrong,
+                "pools": found.pools,
+                "cut_off": found.cut_off,
+                "unfinished": found.unfinished,
+            },
         }));
     }
     assert!(lies.is_empty(), "{}", lies.join("\n"));

@@ -1,15 +1,13 @@
-//! Attach, detach, confirm: from the protocol to `control` and back.
-
-use std::collections::BTreeSet;
+//! Attach and confirm: from the protocol to `control` and back.
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
-    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DetachReply, DetachRequest,
-    Detached, DiskPath, DomainEvent, Problem, ProblemCode, TryingAgain,
+    AttachReply, AttachRequest, Attached, ConfirmReply, ConfirmRequest, DiskPath, DomainEvent,
+    Problem, ProblemCode,
 };
-use volward_control::{AttachDone, Cancellation, NotAfter};
-use volward_model::{InstanceId, PoolName, RequestId};
+use volward_control::{AttachDone, Cancellation};
+use volward_model::{InstanceId, RequestId};
 use volward_plan::{DiskForm, Grant};
 
 use super::Peer;
@@ -136,73 +134,6 @@ fn device_path(daemon: &Daemon, instance: InstanceId, grant: &Grant) -> String {
             )
         }
         DiskForm::Lv => format!("/dev/{}", grant.volume),
-    }
-}
-
-pub(super) async fn detach(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<DetachRequest>,
-) -> Result<Json<DetachReply>, Failure> {
-    let caller = peer.caller(&daemon.config.api)?;
-    let place = daemon
-        .places
-        .in_pools(&pools_of(&daemon, &body), patience)
-        .await?;
-    let work = blocking(move || {
-        let ask = volward_control::DetachRequest {
-            request: RequestId(uuid::Uuid::new_v4()),
-            origin: caller.origin,
-            caller_uid: caller.uid,
-            instance: body.instance,
-            volumes: body.volumes,
-            not_after: body.not_after.map(|start| NotAfter {
-                boot_id: start.boot_id,
-                sequence: start.sequence,
-            }),
-            only_unused: body.only_unused,
-            dry_run: body.dry_run,
-        };
-        tracing::info!(
-            request = %ask.request, instance = %ask.instance, uid = ask.caller_uid,
-            origin = ?ask.origin, only_unused = ask.only_unused, "detach"
-        );
-        let done = daemon.node.detach(&ask);
-        let done =
-            done.inspect_err(|error| tracing::warn!(request = %ask.request, %error, "detach"))?;
-        let detached = done
-            .detached
-            .into_iter()
-            .map(|(volume, writing_back)| Detached {
-                pool: volume.pool,
-                volume: volume.name,
-                writing_back,
-            });
-        let trying_again = done
-            .trying_again
-            .into_iter()
-            .map(|(volume, cause)| TryingAgain {
-                pool: volume.pool,
-                volume: volume.name,
-                cause,
-            });
-        let in_use = done.in_use.into_iter().map(|v| (v.pool, v.name));
-        Ok(DetachReply {
-            detached: detached.collect(),
-            trying_again: trying_again.collect(),
-            in_use: in_use.collect(),
-            plan: done.plan,
-        })
-    });
-    places::within(place, work).await
-}
-
-/// The pools whose volumes a detach is about, as far as this node knows.
-fn pools_of(daemon: &Daemon, body: &DetachRequest) -> BTreeSet<PoolName> {
-    match body.volumes.is_empty() {
-        true => daemon.node.pools_of(body.instance),
-        false => body.volumes.iter().map(|(pool, _)| pool.clone()).collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attach;
 mod decisions;
+mod detach;
 mod door;
 mod explain;
 mod fence;
@@ -22,6 +23,7 @@ mod problem;
 mod recover;
 pub(crate) mod rights;
 mod routes;
+pub(crate) mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

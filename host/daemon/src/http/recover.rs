@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use uuid::Uuid;
-use volward_api::{DiscardCopyRequest, Heard, ProblemCode, RecoverReply, SetHomeRequest, Witness};
+use volward_api::{
+    DiscardCopyRequest, GivenUpView, Heard, ProblemCode, RecoverReply, SetHomeRequest, Witness,
+};
 use volward_control::SaidBy;
-use volward_model::{Home, LvUuid, PoolName, RequestId, VolumeName};
+use volward_model::{GivenUp, Home, LvUuid, PoolName, RequestId, VolumeName};
 use volward_plan::witness::{Testimony, Verdict, Witness as Said};
 
 use super::Peer;
@@ -120,6 +122,18 @@ fn reply(volume: String, testimony: Testimony) -> RecoverReply {
             .collect(),
         contradictions,
         ways_out: testimony.ways_out,
+        given_up: testimony.given_up.iter().map(given_up).collect(),
+    }
+}
+
+fn given_up(said: &GivenUp) -> GivenUpView {
+    GivenUpView {
+        node: said.node.to_string(),
+        copy: said.copy.to_string(),
+        generation: said.generation,
+        at_ms: said.at.saturating_mul(1_000),
+        uid: said.uid,
+        reason: said.reason(),
     }
 }
 

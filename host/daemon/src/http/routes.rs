@@ -23,7 +23,10 @@ use super::handler::Shared;
 use super::patience::Patience;
 use super::places::{self, Place};
 use super::problem::{Failure, plain};
-use super::{attach, decisions, explain, fence, inventory, operations, policies, recover, views};
+use super::{
+    attach, decisions, detach, explain, fence, inventory, operations, policies, recover, status,
+    views,
+};
 
 mod rejections;
 mod route;
@@ -45,7 +48,7 @@ pub(super) fn table() -> Vec<Route> {
         does::<DetachRequest, DetachReply>(
             "/v1/detach",
             "Detach an instance's disks; what is not attached is no error",
-            post(attach::detach),
+            post(detach::detach),
         )
         .for_whoever_may(Action::Detach)
         .waiting(Waits::InPools),
@@ -270,7 +273,7 @@ pub(super) fn table() -> Vec<Route> {
             &[],
             get(views::doctor),
         ),
-        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(views::status))
+        reads::<StatusReply>("/v1/status", "The daemon itself", &[], get(status::status))
             .waiting(Waits::Never),
     ]
 }

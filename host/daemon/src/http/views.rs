@@ -7,12 +7,12 @@ use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
     AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
-    PoolInitRequest, PoolMember, PoolView, ProblemCode, StatusReply, VolumeHome, VolumeMark,
-    VolumeSetRequest, VolumeView,
+    PoolInitRequest, PoolMember, PoolView, ProblemCode, VolumeHome, VolumeMark, VolumeSetRequest,
+    VolumeView,
 };
 use volward_control::views::{ClusterAttachment, Elsewhere};
 use volward_control::{CopyView, Node, SeenAttachment};
-use volward_model::{AttachmentState, PoolName, RequestId, VolumeInfo, VolumeName};
+use volward_model::{PoolName, RequestId, VolumeInfo, VolumeName};
 use volward_plan::DiskForm;
 
 use super::Peer;
@@ -168,7 +168,10 @@ pub(super) async fn cluster(State(daemon): State<Shared>) -> Result<Json<Cluster
 
 /// What this node has with what its volumes are now, as far as the disks answer at once; of one look at a
 /// time, that a pool that hangs takes one thread and no more. `None`: it is to be answered from memory.
-async fn seen<T: Send + 'static>(daemon: &Shared, look: fn(&Node) -> Vec<T>) -> Option<Vec<T>> {
+pub(super) async fn seen<T: Send + 'static>(
+    daemon: &Shared,
+    look: impl FnOnce(&Node) -> Vec<T> + Send + 'static,
+) -> Option<Vec<T>> {
     let place = daemon.places.to_see()?;
     let background = Shared::clone(daemon);
     let look = tokio::task::spawn_blocking(move || {
@@ -307,27 +310,6 @@ pub(super) fn hydration(copy: CopyView) -> HydrationView {
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
     blocking(move || Ok(doctor::reply(&daemon))).await
-}
-
-pub(super) async fn status(State(daemon): State<Shared>) -> Result<Json<StatusReply>, Failure> {
-    at_once(|| {
-        let attachments = daemon.node.attachments();
-        let quarantined = attachments
-            .iter()
-            .filter(|a| a.state == AttachmentState::Quarantined)
-            .count();
-        StatusReply {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            node: daemon.node.settings().node.to_string(),
-            quarantined: u64::try_from(quarantined).unwrap_or(u64::MAX),
-            pools: daemon
-                .config
-                .pool
-                .iter()
-                .map(|p| p.name.to_string())
-                .collect(),
-        }
-    })
 }
 
 fn kind_of(daemon: &Daemon, name: &PoolName) -> PoolKind {

@@ -6,6 +6,7 @@ use volward_model::{
     VolumeInfo, VolumeName, VolumeRef, VolumeTask,
 };
 
+use super::attached::{HERE, THERE, how_it_goes, unattached};
 use crate::input::{DiskForm, ForeignAttachment, LocalAttachment, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode, Unmet, home_of};
 use crate::service::Kind;
@@ -191,9 +192,10 @@ pub fn may_be_copied(
     if let Some(here) = here.find(|a| !reads(a.access, a.state) || a.arriving.is_some()) {
         let message = format!(
             "{volume} is attached to instance {} on this node, which may write to it; a {} needs a volume that nobody \
-             writes to, or in its own pool one that one instance has alone with a device of its own, so detach it first",
+             writes to, or in its own pool one that one instance has alone with a device of its own; {}",
             here.instance,
-            task.word()
+            task.word(),
+            how_it_goes(here.state, HERE)
         );
         return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
     }
@@ -204,10 +206,11 @@ pub fn may_be_copied(
     };
     let message = format!(
         "{volume} is attached to instance {} on node {}, alone or to write; a {} needs a volume that nobody \
-         writes to, so ask on that node if it reads, else detach it there first",
+         writes to, so ask on that node if it reads; else {}",
         other.instance,
         other.node,
-        task.word()
+        task.word(),
+        how_it_goes(other.state, THERE)
     );
     Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
 }
@@ -246,7 +249,11 @@ fn all_in_the_pool(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Re
     let verdict = agree(node, &home, seen)?;
     match home.state == HomeState::Pool && verdict != Verdict::Leftovers {
         true => Ok(()),
-        false => Err(Refusal::copied(task, volume)),
+        false => {
+            // What is left of a copy whose home is the pool again is this node's.
+            let owner = home.copy().map_or(node, |(owner, _)| owner);
+            Err(Refusal::copied(task, volume, owner))
+        }
     }
 }
 
@@ -283,27 +290,6 @@ fn kind(seen: &VolumeInput) -> Result<(), Refusal> {
                 seen.info.segment_type
             );
             Err(Refusal::of(RefusalCode::SegmentType, volume, message))
-        }
-    }
-}
-
-fn unattached(seen: &VolumeInput) -> Result<(), Refusal> {
-    let volume = &seen.info.volume;
-    if let Some(here) = seen.here.first() {
-        let message = format!(
-            "{volume} is attached to instance {} on this node; detach it first",
-            here.instance
-        );
-        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
-    }
-    match seen.elsewhere.first() {
-        None => Ok(()),
-        Some(other) => {
-            let (node, instance) = (&other.attachment.node, other.attachment.instance);
-            let message = format!(
-                "{volume} is attached to instance {instance} on node {node}; detach it there first"
-            );
-            Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
         }
     }
 }
@@ -357,7 +343,8 @@ fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
         let node = &other.attachment.node;
         let message = format!(
             "{volume} is attached on node {node}, and only the node that has it can give its guest the new \
-             size: one node alone, completely attached and alive; detach it elsewhere first"
+             size: one node alone, completely attached and alive; {}",
+            how_it_goes(other.attachment.state, THERE)
         );
         return Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message));
     }
@@ -370,8 +357,9 @@ fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
             _ => "neither complete nor gone",
         };
         let message = format!(
-            "{volume} is attached to instance {} on this node, and that attachment is {why}; detach it first",
-            here.instance
+            "{volume} is attached to instance {} on this node, and that attachment is {why}; {}",
+            here.instance,
+            how_it_goes(here.state, HERE)
         );
         return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
     }

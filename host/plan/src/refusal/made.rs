@@ -60,12 +60,34 @@ impl Refusal {
         Some(Self::of(code, &info.volume, message))
     }
 
-    /// The attachment's I/O is cut off, and `why` says what keeps it so.
+    /// The attachment's I/O is cut off, and `why` says what for.
     #[must_use]
     pub fn fenced(volume: &VolumeRef, why: &str) -> Self {
         let message = format!(
-            "the I/O of {volume} is cut off on this node and stays so, because {why}; `volward unfence` gives it \
-             back where nobody can have had the volume meanwhile, else stop the instance and start it again"
+            "the I/O of {volume} is cut off on this node: {why}; `volward unfence` gives it back where nobody can \
+             have had the volume meanwhile, else stop the instance and start it again"
+        );
+        Self::of(RefusalCode::Fenced, volume, message)
+    }
+
+    /// I/O that is cut off is not given back for now, and `why` says what is in the way.
+    #[must_use]
+    pub fn fenced_for_now(volume: &VolumeRef, why: &str) -> Self {
+        let message = format!(
+            "the I/O of {volume} is not given back: {why}; ask again when that has passed (`volward doctor` says how \
+             it stands), or stop the instance here, which releases the volume"
+        );
+        Self::of(RefusalCode::Fenced, volume, message).retry_after(Some(5_000))
+    }
+
+    /// I/O that is cut off is never given back: `why` says what it was cut off for, or what has changed since. `by`:
+    /// another node that has the volume now, as far as is known.
+    #[must_use]
+    pub fn fenced_for_good(volume: &VolumeRef, why: &str, by: Option<&NodeName>) -> Self {
+        let has = by.map_or_else(String::new, |node| format!("; node {node} has it now"));
+        let message = format!(
+            "the I/O of {volume} is not given back, for another node may have had the volume since: {why}{has}; stop \
+             the instance here, which releases the volume, and start it again"
         );
         Self::of(RefusalCode::Fenced, volume, message)
     }

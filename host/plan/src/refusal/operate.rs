@@ -13,6 +13,10 @@ fn source_of(task: &VolumeTask) -> String {
     source.map_or_else(|| volume_of(task), |(pool, name)| format!("{pool}/{name}"))
 }
 
+/// To whoever meets another operation's mark: nobody ends what a dead node has begun until he is asked to.
+const WAIT_OR_GO_ON: &str = "wait for that, then ask again; where the node that does it is dead, ask for that \
+                             operation under its id on a control node, which ends it";
+
 /// What a mark says is going on, its code, and by which operation.
 fn going_on(mark: Option<&Mark>) -> (RefusalCode, String) {
     let (code, what) = match mark {
@@ -37,15 +41,24 @@ impl Refusal {
     #[must_use]
     pub fn under_operation(volume: &VolumeRef, mark: &Mark) -> Self {
         let (code, what) = going_on(Some(mark));
-        let unfinished = match mark {
+        // The tag does not say which node it is, and that one may be dead.
+        let again = match mark.by() {
+            Some(by) => format!(
+                "where that node is dead, ask for the same operation with `--id {by}` on another control node, \
+                 which goes on with it"
+            ),
+            None => "where that node is dead, ask for the same operation under the same id on another control \
+                     node, which goes on with it"
+                .to_owned(),
+        };
+        let else_ = match mark {
             // What is copied is not what may be deleted.
-            Mark::Copying { .. } => {
-                "one that nobody goes on with is asked for again under the same id, and cancelled where it is not wanted"
-            }
-            _ => "one that nobody goes on with is begun again there or deleted",
+            Mark::Copying { .. } => ", and cancel it there if the copy is not wanted",
+            Mark::New { .. } => ", or delete the volume",
+            Mark::Dying { .. } | Mark::Growing { .. } | Mark::Unknown { .. } => "",
         };
         let message = format!(
-            "{volume} is {what}; `volward op ls` on the node that does it shows how far it is, and {unfinished}"
+            "{volume} is {what}; `volward op ls` on the node that does it shows how far it is; {again}{else_}"
         );
         let passes = matches!(mark, Mark::Growing { .. } | Mark::Copying { .. });
         let again = passes.then_some(5_000);
@@ -56,7 +69,7 @@ impl Refusal {
     pub(crate) fn marked(task: &VolumeTask, mark: Option<&Mark>) -> Self {
         let (code, what) = going_on(mark);
         let volume = volume_of(task);
-        let message = format!("{volume} is {what}; wait for that, then ask again");
+        let message = format!("{volume} is {what}; {WAIT_OR_GO_ON}");
         Self::general(code, message).retry_after(Some(5_000))
     }
 
@@ -64,7 +77,7 @@ impl Refusal {
     pub(crate) fn source_marked(task: &VolumeTask, mark: Option<&Mark>) -> Self {
         let (code, what) = going_on(mark);
         let source = source_of(task);
-        let message = format!("{source} is {what}; wait for that, then ask again");
+        let message = format!("{source} is {what}; {WAIT_OR_GO_ON}");
         Self::general(code, message).retry_after(Some(5_000))
     }
 
@@ -231,12 +244,13 @@ impl Refusal {
         Self::general(RefusalCode::NoWatchdog, message)
     }
 
-    /// Its data is not in the pool alone.
-    pub(crate) fn copied(task: &VolumeTask, volume: &VolumeRef) -> Self {
+    /// Its data is not in the pool alone. `node`: the one that has the copy.
+    pub(crate) fn copied(task: &VolumeTask, volume: &VolumeRef, node: &NodeName) -> Self {
+        let word = task.word();
         let message = format!(
-            "the data of {volume} is, or was, in a local copy that is not gone; the {} waits until it is \
-             written back (`volward hydration ls` on its node)",
-            task.word()
+            "the data of {volume} is, or was, in a local copy on node {node} that is not gone, so the {word} is \
+             refused; have the copy written back (`volward hydration ls` on node {node} shows how far that is), \
+             then ask for the {word} again"
         );
         Self::of(RefusalCode::HomeElsewhere, volume, message)
     }

@@ -218,7 +218,11 @@ fn the_copy_that_the_home_names_must_be_the_one_that_is_here() {
     is(&home(split("n1"), 4), &with_copy(None), &Verdict::Agree);
     let returned = with_copy(Some(CopyStage::Returned));
     is(&home(returning(), 5), &returned, &Verdict::Agree);
-    contradicts(&home(split("n1"), 4), &returned, "written back already");
+    contradicts(
+        &home(split("n1"), 4),
+        &returned,
+        "written back or discarded",
+    );
     is(
         &home(split("n1"), 4),
         &with_copy(Some(CopyStage::Fresh)),
@@ -361,56 +365,15 @@ fn what_was_printed_for_other_witnesses_is_refused() {
         ..copied.clone()
     };
     assert!(said(&pool, &elsewhere, &pool, &here).is_err());
-    // Something that nobody printed.
-    assert!(said(&pool, &copied, &pool, &home(split("n1"), 5)).is_err());
+    // Something that nobody printed: what could be chosen is said beside it.
+    let message = said(&pool, &copied, &pool, &home(split("n1"), 5)).unwrap_err();
+    assert!(
+        message.contains(":5 is not among") && message.contains("of generation 4"),
+        "{message}"
+    );
+    // Nothing is to be chosen, and nobody's node is to blame.
+    let message = said(&here, &copied, &here, &pool).unwrap_err();
+    assert!(message.contains("nothing to choose"), "{message}");
 }
 
-/// What the copy lacks was in the pool when it was made, and is not there any more.
-#[test]
-fn i19_a_copy_that_was_given_up_is_no_way_back_once_another_copy_was_written_back() {
-    let given = GivenUp::new(node("n1"), lv('c'), 1, 1_795_900_000, (0, "burnt"));
-    let mut seen = with_copy(used(1));
-    seen.info.tags.push(given.tag());
-    let way_back = |generation| {
-        let at = home(HomeState::Pool, generation);
-        let heard = testimony(&node("n1"), &at, &seen, &Owner::Here);
-        let offered = heard
-            .ways_out
-            .iter()
-            .any(|way| way.contains("--set-home split"));
-        assert_eq!(offered, !heard.homes.is_empty(), "{heard:?}");
-        assert!(heard.ways_out.iter().any(|way| way.contains("--discard")));
-        offered
-    };
-    assert!(way_back(3), "as it was given up");
-    assert!(!way_back(6), "another copy was written back since");
-}
-
-#[test]
-fn what_is_on_another_node_is_given_up_only_where_that_node_is_gone() {
-    let seen = seen();
-    let gone = Owner::Gone("the data is on n2, which is dead".to_owned());
-    let lives = Owner::MayLive("the data is on n2, which may be alive".to_owned());
-    let at = home(split("n2"), 3);
-    let heard = testimony(&node("n1"), &at, &seen, &gone);
-    assert_eq!(heard.homes, [home(HomeState::Pool, 5)]);
-    assert!(
-        heard.ways_out[1].contains("--set-home pool:::5 --instead-of split:n2:")
-            && heard.ways_out[1].contains(" --because REASON`;"),
-        "{:?}",
-        heard.ways_out
-    );
-    let heard = testimony(&node("n1"), &at, &seen, &lives);
-    assert_eq!(heard.homes, []);
-    assert!(
-        heard.ways_out[0].contains("written back there"),
-        "{heard:?}"
-    );
-    // Half written back, the pool's own content is neither.
-    let half = HomeState::Returning {
-        node: node("n2"),
-        copy: lv('c'),
-    };
-    let heard = testimony(&node("n1"), &home(half, 4), &seen, &gone);
-    assert!(heard.ways_out[1].contains("partly"), "{heard:?}");
-}
+mod choice;

@@ -43,6 +43,8 @@ pub struct Testimony {
     pub ways_out: Vec<String>,
     /// The homes among which a person may choose instead of the one that the tag says.
     pub homes: Vec<Home>,
+    /// What persons have said of copies that count no more.
+    pub given_up: Vec<GivenUp>,
 }
 
 /// Hears all witnesses of one volume.
@@ -69,6 +71,7 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput, owner: &Owner
         witnesses: witnesses(home, seen),
         ways_out,
         homes,
+        given_up: seen.info.given_up().collect(),
     }
 }
 
@@ -91,20 +94,47 @@ pub fn choose(
         ));
     }
     if !heard.homes.contains(right) {
-        let now = match &heard.verdict {
-            Verdict::Contradict(_) => "that home is not among the ways out now",
-            Verdict::Agree => "the witnesses agree now, and its node may be alive",
-            Verdict::Leftovers => "the data is home now, and something is left of a copy",
-            Verdict::Silent(_) => "the local pool cannot be read now",
-        };
-        return Err(Refusal::home_changed(volume, now));
+        return Err(Refusal::home_changed(volume, &not_a_way_out(heard, right)));
     }
     Ok(())
 }
 
+/// Why a home cannot be chosen: there is no choice now, or it is another one.
+fn not_a_way_out(heard: &Testimony, right: &Home) -> String {
+    let can_be = |home: &Home| {
+        let text = words(home);
+        match home.state == right.state {
+            true => format!("{text}, of generation {}", home.generation),
+            false => text,
+        }
+    };
+    if !heard.homes.is_empty() {
+        let homes: Vec<String> = heard.homes.iter().map(can_be).collect();
+        return format!(
+            "{} is not among the homes that can be chosen now: {}",
+            words(right),
+            homes.join(", or ")
+        );
+    }
+    let now = match &heard.verdict {
+        Verdict::Contradict(_) => "no home can be chosen now",
+        Verdict::Agree if heard.ways_out.is_empty() => {
+            "the witnesses agree now, and there is nothing to choose"
+        }
+        Verdict::Agree => "the witnesses agree now, and its node may be alive",
+        Verdict::Leftovers => "the data is home now, and something is left of a copy",
+        Verdict::Silent(_) => "the local pool cannot be read now",
+    };
+    now.to_owned()
+}
+
+/// A home as commands name it.
+fn words(home: &Home) -> String {
+    home.tag().trim_start_matches(HOME_TAG_PREFIX).to_owned()
+}
+
 /// The command that says so: it is refused once it is not true any more.
 pub(super) fn command(volume: &VolumeRef, found: &Home, right: &Home) -> String {
-    let words = |home: &Home| home.tag().trim_start_matches(HOME_TAG_PREFIX).to_owned();
     format!(
         "`volward recover {volume} --set-home {} --instead-of {}`",
         words(right),

@@ -83,6 +83,10 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
         self.inner.get(id)
     }
 
+    fn users(&self, id: DeviceId) -> Vec<String> {
+        self.inner.users(id)
+    }
+
     fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
         self.inner.is_lv_open(volume)
     }

@@ -215,6 +215,12 @@ impl Devices for FakeNode {
         })
     }
 
+    fn users(&self, id: DeviceId) -> Vec<String> {
+        let guest = self.is_open(id);
+        let guest = guest.then(|| "qemu-system-x86 (process 4711)".to_owned());
+        guest.into_iter().collect()
+    }
+
     fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
         self.reads("is-lv-open", volume, |world, node| {
             Ok(world.node(node).lvs_opened.contains(&volume))

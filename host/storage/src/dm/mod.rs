@@ -271,6 +271,10 @@ impl Devices for Dm {
         remove(id)
     }
 
+    fn users(&self, id: DeviceId) -> Vec<String> {
+        blockdev::users(&id.dm_uuid())
+    }
+
     fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
         reload(id, table, read_only, |_| Ok(()))
     }

@@ -239,6 +239,11 @@ impl FakeNode {
         });
     }
 
+    /// Whether a guest has a device open. No call that can be told to fail.
+    pub(crate) fn is_open(&self, id: DeviceId) -> bool {
+        self.with(|node| node.devices.get(&id).is_some_and(|device| device.opened))
+    }
+
     /// A guest opens or closes a volume that it has as the LV itself: what is open is not deactivated.
     pub fn set_lv_open(&self, volume: VolumeId, open: bool) {
         self.with(|node| match open {
