@@ -22,7 +22,7 @@ use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
 use crate::ports::{
     Clock, Decisions, Devices, Event, Events, FaultPoints, Leases, Operations, Policy, PortError,
-    PortResult, Tasks, Volumes,
+    PortResult, StoredAttachment, Tasks, Volumes,
 };
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{Operated, State};
@@ -158,7 +158,8 @@ impl Operate {
             Some(_) => self.may_be_told(&operation, &look),
             None => self.may(&operation, &look),
         };
-        may.map_err(|refusal| refuse(asked.request, refusal))?;
+        may.and_then(|()| self.must_not_be_cut_off(&look))
+            .map_err(|refusal| refuse(asked.request, refusal))?;
         let decision = match decided {
             Decided::Here => self.review(asked, &operation, &look)?,
             Decided::Elsewhere => None,
@@ -184,6 +185,24 @@ impl Operate {
         Ok(OperationAsked {
             operation: None,
             plan: told.into_iter().chain(steps).collect(),
+        })
+    }
+
+    /// What is cut off has no device that could grow or be copied: the operation would wait for somebody who knows
+    /// nothing of it.
+    fn must_not_be_cut_off(&self, look: &Look) -> Result<(), Refusal> {
+        let Some(seen) = look.subject() else {
+            return Ok(());
+        };
+        let volume = &seen.info.volume;
+        let attached: Vec<StoredAttachment> = {
+            let table = self.state.attachment_table();
+            table.of_volume(volume.id).cloned().collect()
+        };
+        let fences = self.state.fences();
+        let fenced = attached.iter().find_map(|a| fences.get(a));
+        fenced.map_or(Ok(()), |fenced| {
+            Err(Refusal::fenced(volume, &fenced.reason))
         })
     }
 

@@ -10,8 +10,8 @@ use volward_plan::NodeRoles;
 use volward_plan::operate::Wipe;
 
 use crate::ports::{
-    Activation, Clock, Decisions, Devices, Events, FaultPoints, Guests, Journal, Leases, Machine,
-    Marks, Operations, Policy, Registry, Tasks, Volumes,
+    Activation, Clock, Decisions, Devices, Events, FaultPoints, FenceRecords, Guests, Journal,
+    Leases, Machine, Marks, Operations, Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -25,6 +25,7 @@ pub struct Ports {
     pub registry: Arc<dyn Registry>,
     pub journal: Arc<dyn Journal>,
     pub operations: Arc<dyn Operations>,
+    pub fence_records: Arc<dyn FenceRecords>,
     pub policy: Arc<dyn Policy>,
     pub decisions: Arc<dyn Decisions>,
     pub marks: Arc<dyn Marks>,

@@ -17,6 +17,9 @@ use volward_plan::fence::Standing;
 use volward_simulation::check::{clean, data};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, operation, shared};
 
+#[path = "fence/restart.rs"]
+mod restart;
+
 fn request() -> RequestId {
     RequestId("00000000-0000-0000-0000-000000000001".parse().unwrap())
 }
@@ -26,7 +29,7 @@ fn look(node: &Daemon) {
     node.node.follow_leases();
     while let Some((name, work)) = node.tasks.pop() {
         // Copies have threads of their own.
-        if ["leases", "fence", "unfence"]
+        if ["leases", "fence", "unfence", "record"]
             .iter()
             .any(|of| name.starts_with(of))
         {

@@ -147,6 +147,7 @@ impl Daemon {
             devices: storage.devices,
             registry: storage.registry,
             operations: state.clone(),
+            fence_records: state.clone(),
             journal: state,
             policy: policies.clone(),
             decisions: decisions.clone(),

@@ -13,6 +13,7 @@ mod clock;
 mod devices;
 mod error;
 mod events;
+mod fences;
 mod guests;
 mod journal;
 mod leases;
@@ -29,6 +30,7 @@ pub use clock::{Clock, Machine};
 pub use devices::{Devices, LinkPath};
 pub use error::PortError;
 pub use events::{Event, Events, Subject};
+pub use fences::{FenceRecord, FenceRecords};
 pub use guests::Guests;
 pub use journal::{
     DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, Migration,

@@ -217,6 +217,7 @@ impl Lab {
             devices: port.clone(),
             registry: port.clone(),
             operations: Arc::new(self.journal(node)),
+            fence_records: Arc::new(self.journal(node)),
             journal: Arc::new(self.journal(node)),
             policy: self.policy.clone(),
             decisions: decisions.clone(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use volward_model::{AttachmentKey, InstanceId};
 use volward_plan::fence::GiveBack;
 
-use crate::ports::StoredAttachment;
+use crate::ports::{FenceRecord, StoredAttachment};
 
 /// One attachment whose I/O is cut off, or is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub(crate) struct Fences {
     told: BTreeMap<Which, String>,
     /// Which instances were given their I/O back by themselves, and how often.
     given_back: BTreeMap<InstanceId, GiveBack>,
+    /// What is on record is not what is known.
+    unrecorded: bool,
+    /// Somebody is writing the record.
+    recording: bool,
 }
 
 impl Fences {
@@ -50,6 +54,7 @@ impl Fences {
     /// that is done or under way. A reason that leaves no way back replaces one that does.
     pub(crate) fn begin(&mut self, attachment: &StoredAttachment, fenced: Fenced) -> bool {
         let which = which(attachment);
+        let before = self.all.get(&which).cloned();
         let known = self.all.entry(which).or_insert_with(|| fenced.clone());
         known.asked |= fenced.asked;
         if known.regainable && !fenced.regainable {
@@ -60,6 +65,7 @@ impl Fences {
                 ..fenced
             };
         }
+        self.unrecorded |= before.as_ref() != Some(&*known);
         !known.cut && self.under_way.insert(which)
     }
 
@@ -70,6 +76,7 @@ impl Fences {
         self.told.remove(&which);
         let fenced = self.all.get_mut(&which)?;
         fenced.cut = true;
+        self.unrecorded = true;
         Some(fenced.reason.clone())
     }
 
@@ -82,12 +89,45 @@ impl Fences {
 
     /// Forgets an attachment that is about to have its I/O back; what was known of it.
     pub(crate) fn lift(&mut self, attachment: &StoredAttachment) -> Option<Fenced> {
+        self.unrecorded = true;
         self.all.remove(&which(attachment))
     }
 
     /// It does not get its I/O back after all.
     pub(crate) fn put_back(&mut self, attachment: &StoredAttachment, fenced: Fenced) {
+        self.unrecorded = true;
         self.all.entry(which(attachment)).or_insert(fenced);
+    }
+
+    /// What an earlier daemon has cut off and put on record.
+    pub(crate) fn take_up(&mut self, attachment: &StoredAttachment, fenced: Fenced) {
+        self.all.insert(which(attachment), fenced);
+    }
+
+    /// What is to be put on record, if it is not, and nobody does it now.
+    pub(crate) fn take_unrecorded(&mut self) -> Option<Vec<FenceRecord>> {
+        if !self.unrecorded || self.recording {
+            return None;
+        }
+        (self.unrecorded, self.recording) = (false, true);
+        // What is not cut off yet is cut off again by whoever finds the reason again.
+        let cut = self.all.iter().filter(|(_, fenced)| fenced.cut);
+        let record = |((attachment, granted_ms), fenced): (&Which, &Fenced)| FenceRecord {
+            attachment: *attachment,
+            granted_ms: *granted_ms,
+            reason: fenced.reason.clone(),
+            since_ms: fenced.since_ms,
+            regainable: fenced.regainable,
+            version: fenced.version,
+            asked: fenced.asked,
+        };
+        Some(cut.map(record).collect())
+    }
+
+    /// Whether it could be put on record; it is tried again where not.
+    pub(crate) fn recorded(&mut self, done: bool) {
+        self.recording = false;
+        self.unrecorded |= !done;
     }
 
     /// When an instance had its I/O given back by itself, to be noted there.
@@ -100,7 +140,9 @@ impl Fences {
         let attached: BTreeSet<Which> = attached.map(which).collect();
         let has = |instance: &InstanceId| attached.iter().any(|(key, _)| key.instance == *instance);
         self.given_back.retain(|instance, _| has(instance));
+        let known = self.all.len();
         self.all.retain(|which, _| attached.contains(which));
+        self.unrecorded |= self.all.len() != known;
         self.under_way.retain(|which| attached.contains(which));
         self.told.retain(|which, _| attached.contains(which));
     }

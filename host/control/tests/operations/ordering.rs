@@ -359,3 +359,39 @@ fn what_fails_here_ends_with_the_reason_here() {
         );
     });
 }
+
+/// Its device cannot grow, and nobody who waits would be told what for.
+#[test]
+fn what_is_cut_off_neither_grows_nor_is_copied_and_whoever_asks_is_told_why() {
+    in_each_style(|lab, daemon| {
+        let (a, other) = apart(&lab);
+        let before = length(&other, &a);
+        other.node.fence(Some(instance(2)), &[]);
+        other.tasks.run_all();
+        let snap = VolumeTask::Snapshot {
+            pool: lab.pool.clone(),
+            from: a.name.clone(),
+            name: "moment".parse().unwrap(),
+        };
+        for (id, task) in [("e1", extend(&lab, "a", SIZE)), ("s1", snap)] {
+            let error = other
+                .node
+                .ask_operation(&operation(&format!("own-{id}"), task.clone()))
+                .unwrap_err();
+            let ControlError::Refused { refusal, .. } = &error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(refusal.code.as_str(), "fenced", "{error}");
+
+            daemon.node.ask_operation(&operation(id, task)).unwrap();
+            rounds(&lab, &[&daemon, &other], 6);
+            let said = end(&daemon, id);
+            let said = message(&said);
+            assert!(
+                said.contains("node n2") && said.contains("somebody asked for it"),
+                "{said}"
+            );
+        }
+        assert_eq!(length(&other, &a), before);
+    });
+}

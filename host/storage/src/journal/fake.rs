@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::{AttachmentKey, Bytes, OperationId, VolumeOperation};
 use volward_ports::{
-    DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, OpenEntries,
-    Operations, PortError, PortResult, StepMark, StoredAttachment,
+    DamagedEntry, FenceRecord, FenceRecords, Finish, Journal, JournalEntry, JournalQuery,
+    JournalState, OpenEntries, Operations, PortError, PortResult, StepMark, StoredAttachment,
 };
 
 use crate::fake::FakeNode;
@@ -27,6 +27,7 @@ struct State {
     damaged: BTreeMap<u64, String>,
     full: bool,
     operations: BTreeMap<OperationId, VolumeOperation>,
+    fences: Vec<FenceRecord>,
 }
 
 impl FakeJournal {
@@ -269,5 +270,15 @@ impl Operations for FakeJournal {
                 .operations
                 .retain(|id, operation| open(operation) || !ids.contains(id));
         })
+    }
+}
+
+impl FenceRecords for FakeJournal {
+    fn replace_fences(&self, all: &[FenceRecord]) -> PortResult<()> {
+        self.change("fences", |state| state.fences = all.to_vec())
+    }
+
+    fn fences(&self) -> PortResult<Vec<FenceRecord>> {
+        self.look(|state| state.fences.clone())
     }
 }

@@ -9,6 +9,7 @@
 
 #[cfg(any(test, feature = "fake"))]
 mod fake;
+mod fences;
 mod group;
 mod open;
 mod operations;
