@@ -6,6 +6,8 @@ const MESSAGES: &str = include_str!("../../../../../tests/compat/registry/layout
 
 const ORDERS: &str = include_str!("../../../../../tests/compat/registry/layout-2-orders.hex");
 
+const COPIES: &str = include_str!("../../../../../tests/compat/registry/layout-2-copies.hex");
+
 /// Node 2 asks node 1 for what its guest has, and node 1 has shared one volume and not the other.
 fn speaking() -> [Slot; 2] {
     use Access::ReadWrite;
@@ -101,6 +103,53 @@ fn orders_and_reports_are_read() {
     let [holder, other] = ordering();
     assert_eq!(lun.reading(1), good(holder, false));
     assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// Node 2 has node 1 copy one volume, and keep a snapshot of the other one, under its guest.
+fn copying() -> [Slot; 2] {
+    let [holder, mut other] = ordering();
+    let words = [
+        Ordered::Copy {
+            name: "twin".parse().unwrap(),
+            size: Some(Bytes::mib(25)),
+        },
+        Ordered::Copy {
+            name: "twin-2".parse().unwrap(),
+            size: None,
+        },
+        Ordered::Snapshot {
+            name: "moment".parse().unwrap(),
+        },
+    ];
+    let first = other.messages.orders[0].clone();
+    let order = |(n, what): (usize, Ordered)| VolumeOrder {
+        id: format!("cinder:{n}").parse().unwrap(),
+        what,
+        ..first.clone()
+    };
+    other.messages.orders = (31..).zip(words).map(order).collect();
+    [holder, other]
+}
+
+#[test]
+fn orders_to_copy_are_read() {
+    let lun = fixture(COPIES, Bytes(0));
+    let [holder, other] = copying();
+    assert_eq!(lun.reading(1), good(holder, false));
+    assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// As the next but two, of `layout-2-copies.hex`.
+#[test]
+#[ignore = "writes the file it names"]
+fn the_fixture_of_copies() {
+    let lun = Lun::empty(Bytes::mib(4));
+    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
+    for slot in copying() {
+        lun.store().write(&slot).unwrap();
+    }
+    let title = "# A registry of layout 2 with orders to copy; see README.md.\n";
+    write_down(&lun, title, "layout-2-copies.hex");
 }
 
 /// As the next but one, of `layout-2-orders.hex`.
