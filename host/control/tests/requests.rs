@@ -698,5 +698,8 @@ fn a_home_tag_nobody_can_read_is_refused_with_its_code() {
     n1.kernel.change_tags(&volume, &[], &[broken]).unwrap();
     let (code, message) = refused(&n1.node, &ask(instance(1), &[disk(&volume)]));
     assert_eq!(code, RefusalCode::HomeUnreadable);
-    assert!(message.contains("mend the tag"), "{message}");
+    assert!(
+        message.contains("`volward.home=x`") && message.contains("lvchange --deltag"),
+        "{message}"
+    );
 }

@@ -12,6 +12,7 @@
 
 use std::fmt;
 
+use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{Home, NodeName, VolumeId, VolumeInfo, VolumeRef};
 
 use crate::fence::Silence;
@@ -233,9 +234,14 @@ impl fmt::Display for RefusalCode {
 pub fn home_of(info: &VolumeInfo) -> Result<Home, Refusal> {
     info.home().map_err(|error| {
         let name = &info.volume;
+        let tags = info.tags.iter().filter(|t| t.starts_with(HOME_TAG_PREFIX));
+        let tags: Vec<String> = tags.map(|tag| format!("`{tag}`")).collect();
         let message = format!(
-            "the home tag of {name} cannot be read ({error}), so nobody knows where its data is; \
-             mend the tag by hand"
+            "the home tag of {name} cannot be read ({error}), so nobody knows where its data is; home tags: {}; \
+             `lvs -o vg_name,lv_name,lv_tags` on each node shows its copies (`volward.copy-of`): where no node has one, \
+             the data is in the pool and every home tag goes (`lvchange --deltag TAG {name}`); else the one stays \
+             that names the copy",
+            tags.join(", ")
         );
         Refusal::of(RefusalCode::HomeUnreadable, name, message)
     })
