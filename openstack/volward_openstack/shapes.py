@@ -272,6 +272,7 @@ class DoctorReply(TypedDict):
     pools: NotRequired[list[str]]
     cut_off: NotRequired[list[str]]
     unfinished: NotRequired[list[str]]
+    unanswered: NotRequired[list[str]]
 
 
 class StatusReply(TypedDict):

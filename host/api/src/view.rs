@@ -300,6 +300,10 @@ pub struct DoctorReply {
     /// Attaches and detaches that failed for now and are tried again, in a few words each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<String>,
+    /// Shared pools that did not answer within the time of one look: whether read-write attaches are served there is
+    /// not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<String>,
 }
 
 /// One check of `GET /v1/doctor`: what was looked at, what was found, what to do.

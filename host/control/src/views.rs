@@ -154,6 +154,9 @@ impl Views {
                 }));
                 found.unreadable.extend(snapshot.unreadable());
                 found.unreadable.extend(snapshot.newer(None));
+                found
+                    .unreadable
+                    .extend(snapshot.impostors(&self.settings.node));
                 found.silent.extend(snapshot.silent_nodes());
             }
             Err(error) => found.unreadable.push(format!("pool {pool}: {error}")),

@@ -192,6 +192,12 @@ fn two_nodes_of_one_name_are_found_and_refused() {
     };
     assert_eq!(refusal.code, RefusalCode::SlotUnreadable);
     assert!(refusal.message.contains("called n1 too"), "{refusal}");
+    // `ls --all` says so, too.
+    let listed = n1.node.attachments_elsewhere().unreadable;
+    assert!(
+        listed.iter().any(|s| s.contains("is called n1 too")),
+        "{listed:?}"
+    );
     drop(n2);
 }
 

@@ -35,17 +35,19 @@ pub(crate) use sides::not_compared;
 pub(crate) fn reply(daemon: &Arc<Daemon>) -> DoctorReply {
     let pools = &daemon.node.settings().pools;
     let few = |(few, _): (String, String)| few;
+    let (checks, unanswered) = examine(daemon);
     DoctorReply {
-        checks: examine(daemon),
+        checks,
+        unanswered: unanswered.iter().map(ToString::to_string).collect(),
         pools: pools.iter().map(ToString::to_string).collect(),
         cut_off: known::cut_off(daemon).into_iter().map(few).collect(),
         unfinished: known::unfinished(daemon).into_iter().map(few).collect(),
     }
 }
 
-/// Every check. What may hang is looked at side by side, and not waited for longer than somebody
-/// waits for an answer.
-fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
+/// Every check, and the shared pools that did not answer. What may hang is looked at side by side, and not waited
+/// for longer than somebody waits for an answer.
+fn examine(daemon: &Arc<Daemon>) -> (Vec<DoctorCheck>, Vec<PoolName>) {
     let probes = &*daemon.probes;
     let mut checks = vec![
         system::tools(probes, &daemon.tools, &daemon.workbench),
@@ -84,7 +86,7 @@ fn examine(daemon: &Arc<Daemon>) -> Vec<DoctorCheck> {
     checks.extend(copies::examine(daemon));
     checks.extend(looked.volumes);
     checks.extend(starts::examine(daemon));
-    checks
+    (checks, looked.unanswered)
 }
 
 fn fine(name: &str, found: impl Into<String>) -> DoctorCheck {

@@ -66,28 +66,44 @@ fn read_write(reply: &DoctorReply) -> String {
     let mut names: Vec<&str> = in_the_way.iter().map(|check| check.name.as_str()).collect();
     names.dedup();
     let names = names.join(", ");
-    let is_refused = |pool: &&String| {
+    let is_refused = |pool: &&str| {
         let mut checks = in_the_way.iter();
-        checks.any(|check| check.pools.is_empty() || check.pools.contains(pool))
+        let of = |check: &DoctorCheck| check.pools.iter().any(|one| one == pool);
+        checks.any(|check| check.pools.is_empty() || of(check))
     };
-    let (refused, served): (Vec<&String>, Vec<&String>) = reply.pools.iter().partition(is_refused);
-    let list = |pools: &[&String]| {
-        let pools: Vec<&str> = pools.iter().map(|pool| pool.as_str()).collect();
-        pools.join(", ")
-    };
-    if in_the_way.is_empty() {
-        "read-write attaches are served on this node".to_owned()
-    } else if served.is_empty() {
-        let meanwhile = meanwhile(reply);
-        format!("read-write attaches are REFUSED on this node until mended: {names}; {meanwhile}")
-    } else {
-        format!(
-            "read-write attaches are served in {}, and REFUSED in {} until mended: {names}; {}",
-            list(&served),
-            list(&refused),
-            meanwhile(reply)
-        )
+    let pools = reply.pools.iter().map(String::as_str);
+    let (refused, others): (Vec<&str>, Vec<&str>) = pools.partition(is_refused);
+    let is_unanswered = |pool: &&str| reply.unanswered.iter().any(|one| one == pool);
+    let (unknown, served): (Vec<&str>, Vec<&str>) = others.into_iter().partition(is_unanswered);
+    if in_the_way.is_empty() && unknown.is_empty() {
+        return "read-write attaches are served on this node".to_owned();
     }
+    let mut parts = Vec::new();
+    if !served.is_empty() {
+        parts.push(format!("served in {}", served.join(", ")));
+    }
+    if !in_the_way.is_empty() {
+        let place = match served.is_empty() && unknown.is_empty() {
+            true => "on this node".to_owned(),
+            false => format!("in {}", refused.join(", ")),
+        };
+        parts.push(format!("REFUSED {place} until mended: {names}"));
+    }
+    let said = match (parts.is_empty(), unknown.is_empty()) {
+        (_, true) => format!("read-write attaches are {}", parts.join(", and ")),
+        (true, false) => format!("whether read-write attaches are {}", not_known(&unknown)),
+        (false, false) => format!(
+            "read-write attaches are {}; whether they are {}",
+            parts.join(", and "),
+            not_known(&unknown)
+        ),
+    };
+    format!("{said}; {}", meanwhile(reply))
+}
+
+fn not_known(pools: &[&str]) -> String {
+    let pools = pools.join(", ");
+    format!("served in {pools} is NOT KNOWN: it has not answered, and an attach waits for it")
 }
 
 fn refuses(check: &DoctorCheck) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_model::PoolName;
 
-use super::{bad, copies, in_pool, leases, lvm, pools, refusing};
+use super::{bad, copies, in_pool, leases, lvm, pools};
 use crate::config::{PoolKind, PoolSection};
 use crate::looks::{Look, Work};
 use crate::wiring::Daemon;
@@ -20,6 +20,8 @@ pub(super) struct Looked {
     pub(super) inconsistent: Vec<String>,
     /// One for each volume that somebody should look at.
     pub(super) volumes: Vec<DoctorCheck>,
+    /// Shared pools that did not answer in time.
+    pub(super) unanswered: Vec<PoolName>,
 }
 
 pub(super) fn look(daemon: &Arc<Daemon>) -> Looked {
@@ -49,6 +51,7 @@ pub(super) fn look(daemon: &Arc<Daemon>) -> Looked {
         all.checks.extend(one.checks);
         all.inconsistent.extend(one.inconsistent);
         all.volumes.extend(one.volumes);
+        all.unanswered.extend(one.unanswered);
     }
     all
 }
@@ -71,6 +74,7 @@ fn at_pool(daemon: &Arc<Daemon>, pool: &PoolSection) -> Work<Looked> {
                 checks: checks.map(|check| in_pool(check, &pool.name)).collect(),
                 inconsistent: of.node.inconsistencies_in(&pool.name),
                 volumes: copies::volumes(&of, &pool.name),
+                unanswered: Vec::new(),
             }
         }
     };
@@ -100,10 +104,12 @@ fn silent_pool(daemon: &Daemon, what: &str, pool: &PoolSection, time: Duration) 
                 ..Looked::default()
             }
         }
+        // A look that is late is no refusal: an attach has more time, and may well be served.
         PoolKind::Shared => Looked {
-            checks: vec![in_pool(refusing(failed(found)), &pool.name)],
+            checks: vec![failed(found)],
             inconsistent: not_compared(daemon, &pool.name).into_iter().collect(),
             volumes: Vec::new(),
+            unanswered: vec![pool.name.clone()],
         },
     }
 }

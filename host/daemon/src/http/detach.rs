@@ -118,3 +118,50 @@ fn pools_of(daemon: &Daemon, body: &DetachRequest) -> BTreeSet<PoolName> {
         false => body.volumes.iter().map(|(pool, _)| pool.clone()).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Vec<(PoolName, VolumeName)> {
+        let named = |name: &&str| ("vg0".parse().unwrap(), name.parse().unwrap());
+        names.iter().map(named).collect()
+    }
+
+    fn reply(detached: &[&str], trying: &[&str], plan: &[&str]) -> DetachReply {
+        let detached = named(detached).into_iter().map(|(pool, volume)| Detached {
+            pool,
+            volume,
+            writing_back: false,
+        });
+        let trying_again = named(trying).into_iter().map(|(pool, volume)| TryingAgain {
+            pool,
+            volume,
+            cause: "a test's".to_owned(),
+        });
+        DetachReply {
+            detached: detached.collect(),
+            trying_again: trying_again.collect(),
+            in_use: Vec::new(),
+            notes: Vec::new(),
+            plan: plan.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_named_and_is_not_here_is_missed_and_nothing_else() {
+        let missed = |reply: DetachReply, names: &[&str]| missed(&reply, named(names));
+        assert_eq!(missed(reply(&["a"], &["b"], &[]), &["a", "b"]), None);
+        assert_eq!(
+            missed(reply(&["a"], &[], &[]), &["a", "b"]),
+            Some(named(&["b"]))
+        );
+        // Everything the instance has was meant, and it has nothing here.
+        assert_eq!(missed(reply(&[], &[], &[]), &[]), Some(Vec::new()));
+        assert_eq!(missed(reply(&["a"], &[], &[]), &[]), None);
+        // Attached under a name of before: one was named, and one was detached.
+        assert_eq!(missed(reply(&["a"], &[], &[]), &["renamed"]), None);
+        // What would be done is no answer about what was not found.
+        assert_eq!(missed(reply(&[], &[], &["a step"]), &["b"]), None);
+    }
+}

@@ -9,8 +9,9 @@ use volward_model::{LeaseMode, PhysicalVolume, PoolName};
 
 use super::handler::{Shared, blocking};
 use super::operations::operations_in;
+use super::pools::pool_view;
 use super::problem::{Failure, plain};
-use super::views::{hydration, parse, pool_view};
+use super::views::{hydration, parse};
 
 pub(super) async fn pool(
     State(daemon): State<Shared>,

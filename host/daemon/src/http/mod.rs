@@ -19,6 +19,7 @@ mod patience;
 mod peer;
 pub(crate) mod places;
 pub(crate) mod policies;
+mod pools;
 mod problem;
 mod recover;
 pub(crate) mod rights;

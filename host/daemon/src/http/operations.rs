@@ -18,8 +18,9 @@ use super::attach::policies_loading;
 use super::handler::{Shared, at_once, blocking};
 use super::patience::Patience;
 use super::places;
+use super::pools::volume_view;
 use super::problem::{Failure, plain};
-use super::views::{attached_here, other_view, parse, request, volume_view};
+use super::views::{attached_here, other_view, parse, request};
 use crate::policies::FIRST_LOAD;
 use crate::wiring::Daemon;
 

@@ -24,8 +24,8 @@ use super::patience::Patience;
 use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::{
-    attach, decisions, detach, explain, fence, inventory, operations, policies, recover, status,
-    views,
+    attach, decisions, detach, explain, fence, inventory, operations, policies, pools, recover,
+    status, views,
 };
 
 mod rejections;
@@ -74,10 +74,10 @@ pub(super) fn table() -> Vec<Route> {
         does::<PoolInitRequest, PoolView>(
             "/v1/pools",
             "Make a volume group a pool",
-            post(views::pool_init),
+            post(pools::pool_init),
         )
         .waiting(Waits::InPools),
-        reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(views::pools)),
+        reads::<Vec<PoolView>>("/v1/pools", "The pools", &[], get(pools::pools)),
         reads::<PoolReply>(
             "/v1/pools/{pool}",
             "One pool, with its disks and every lease in it",
@@ -87,7 +87,7 @@ pub(super) fn table() -> Vec<Route> {
         does::<VolumeSetRequest, VolumeView>(
             "/v1/volumes/set",
             "Mark a volume as shareable, or take the mark away",
-            post(views::volume_set),
+            post(pools::volume_set),
         )
         .for_whoever_may(Action::Mark)
         .waiting(Waits::InPools),

@@ -1,4 +1,4 @@
-//! Listing and marking.
+//! What is attached, here and elsewhere, and copies that are made and written back.
 
 use std::time::Duration;
 
@@ -6,105 +6,23 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, LockType, Open,
-    PoolInitRequest, PoolMember, PoolView, ProblemCode, VolumeHome, VolumeMark, VolumeSetRequest,
-    VolumeView,
+    AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, Open, ProblemCode,
 };
 use volward_control::views::{ClusterAttachment, Elsewhere};
 use volward_control::{CopyView, Node, SeenAttachment};
-use volward_model::{PoolName, RequestId, VolumeInfo, VolumeName};
+use volward_model::{PoolName, RequestId};
 use volward_plan::DiskForm;
 
 use super::Peer;
 use super::handler::{Shared, at_once, blocking};
-use super::patience::Patience;
-use super::places;
+use super::pools::silent;
 use super::problem::{Failure, plain};
-use crate::config::PoolKind;
 use crate::doctor;
 use crate::looks::{Look, Work};
 use crate::wiring::Daemon;
 
 /// What `ls` waits for the disks of its pools: they answer in milliseconds, or hang.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
-
-pub(super) async fn pool_init(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<PoolInitRequest>,
-) -> Result<Json<PoolView>, Failure> {
-    let caller = peer.caller(&daemon.config.api)?;
-    let name: PoolName = parse(&body.name)?;
-    let pools = [name.clone()].into();
-    let place = daemon.places.in_pools(&pools, patience).await?;
-    let work = blocking(move || {
-        let request = request();
-        tracing::info!(
-            %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
-        );
-        let made = daemon.node.init_pool(request, &name);
-        made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))
-            .map_err(Failure::without_record)?;
-        Ok(pool_view(&daemon, &name))
-    });
-    places::within(place, work).await
-}
-
-pub(super) async fn pools(State(daemon): State<Shared>) -> Result<Json<Vec<PoolView>>, Failure> {
-    blocking(move || {
-        let names: Vec<PoolName> = daemon.config.pool.iter().map(|p| p.name.clone()).collect();
-        let look = |name: &PoolName| -> Work<PoolView> {
-            let (of, pool) = (Shared::clone(&daemon), name.clone());
-            let what = format!("the list of pool {name}");
-            (what, Box::new(move || pool_view(&of, &pool)))
-        };
-        let found = daemon.looks.at_all(names.iter().map(look).collect());
-        let views = names.iter().zip(found).map(|(name, (_, look))| match look {
-            Look::Seen(view) => view,
-            Look::Silent(time) => PoolView {
-                trouble: Some(silent(time)),
-                ..unseen_pool(&daemon, name)
-            },
-        });
-        Ok(views.collect())
-    })
-    .await
-}
-
-fn silent(time: Duration) -> String {
-    format!("has not answered for {} s", time.as_secs())
-}
-
-pub(super) async fn volume_set(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeSetRequest>,
-) -> Result<Json<VolumeView>, Failure> {
-    let caller = peer.caller(&daemon.config.api)?;
-    let (pool, volume): (PoolName, VolumeName) = (parse(&body.pool)?, parse(&body.volume)?);
-    let pools = [pool.clone()].into();
-    let place = daemon.places.in_pools(&pools, patience).await?;
-    let work = blocking(move || {
-        let (request, shareable) = (request(), body.shareable);
-        tracing::info!(
-            %request, %pool, %volume, shareable, uid = caller.uid, origin = ?caller.origin,
-            "volume set"
-        );
-        let set = daemon
-            .node
-            .set_shareable(request, &pool, &volume, shareable);
-        set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))
-            .map_err(Failure::without_record)?;
-        let info = daemon.node.pool_info(&pool)?;
-        info.named(&volume).map(volume_view).ok_or_else(|| {
-            let message = format!("{pool}/{volume} vanished while it was marked");
-            plain(ProblemCode::NotFound, "not-found", message).into()
-        })
-    });
-    places::within(place, work).await
-}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
@@ -310,105 +228,6 @@ pub(super) fn hydration(copy: CopyView) -> HydrationView {
 
 pub(super) async fn doctor(State(daemon): State<Shared>) -> Result<Json<DoctorReply>, Failure> {
     blocking(move || Ok(doctor::reply(&daemon))).await
-}
-
-fn kind_of(daemon: &Daemon, name: &PoolName) -> PoolKind {
-    let pools = &daemon.config.pool;
-    let configured = pools.iter().find(|p| p.name == *name).map(|p| p.kind);
-    configured.unwrap_or(PoolKind::Shared)
-}
-
-/// What is known of it without a look.
-fn unseen_pool(daemon: &Daemon, name: &PoolName) -> PoolView {
-    let kind = kind_of(daemon, name);
-    PoolView {
-        name: name.to_string(),
-        vg_uuid: None,
-        kind: kind.into(),
-        lock_type: Open::Other(String::new()),
-        size: 0,
-        free: 0,
-        members: Vec::new(),
-        volumes: Vec::new(),
-        trouble: None,
-        incomplete: false,
-    }
-}
-
-pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
-    let kind = kind_of(daemon, name);
-    let mut view = unseen_pool(daemon, name);
-    let info = match daemon.node.pool_info(name) {
-        Ok(info) => info,
-        Err(error) => {
-            view.trouble = Some(error.to_string());
-            return view;
-        }
-    };
-    view.vg_uuid = Some(info.vg.to_string());
-    view.lock_type = lock_type(&info.kind);
-    (view.size, view.free) = (info.size.0, info.free.0);
-    view.incomplete = info.partial;
-    view.volumes = info
-        .volumes
-        .iter()
-        .filter(|v| !v.is_internal())
-        .map(volume_view)
-        .collect();
-    if kind == PoolKind::Local {
-        return view;
-    }
-    match daemon.node.pool_snapshot(name) {
-        Ok(snapshot) => {
-            let troubles = snapshot.slot_troubles();
-            let members = snapshot.members.iter().map(|m| PoolMember {
-                host_id: m.host_id,
-                node: snapshot.name_of(m.host_id).map(ToString::to_string),
-                state: m.state.into(),
-                own: m.own,
-                silent_ms: snapshot.silences.get(&m.host_id).map(|s| s.quiet_ms()),
-                slot_trouble: troubles
-                    .iter()
-                    .find(|t| t.host_id == m.host_id)
-                    .map(|t| t.trouble.clone()),
-            });
-            view.members = members.collect();
-        }
-        Err(error) => view.trouble = Some(error.to_string()),
-    }
-    view
-}
-
-/// The lock type in LVM's word; a foreign one is passed on as LVM reports it.
-fn lock_type(kind: &volward_model::PoolKind) -> Open<LockType> {
-    match kind {
-        volward_model::PoolKind::Shared => LockType::Sanlock.into(),
-        volward_model::PoolKind::Local => LockType::None.into(),
-        volward_model::PoolKind::Foreign { lock_type } => Open::of_word(lock_type),
-    }
-}
-
-pub(super) fn volume_view(volume: &VolumeInfo) -> VolumeView {
-    let found = volume.home();
-    let home = match &found {
-        Ok(home) => match home.copy() {
-            None => home.state.word().to_owned(),
-            Some((node, _)) => format!("{} on {node}", home.state.word()),
-        },
-        Err(error) => format!("unreadable: {error}"),
-    };
-    let found = found.ok();
-    let copy = found.as_ref().and_then(volward_model::Home::copy);
-    VolumeView {
-        name: volume.volume.name.to_string(),
-        id: volume.volume.id.to_string(),
-        size: volume.size.0,
-        shareable: volume.shareable(),
-        home,
-        home_node: copy.map(|(node, _)| node.to_string()),
-        home_state: found.map(|home| VolumeHome::from(&home.state).into()),
-        mark: volume.mark().map(|mark| VolumeMark::from(&mark).into()),
-    }
 }
 
 pub(super) fn request() -> RequestId {
