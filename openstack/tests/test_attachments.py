@@ -192,7 +192,20 @@ def test_a_detach_without_a_daemon_says_what_to_do() -> None:
         attachments.detach(Client("/nonexistent"), DISK, INSTANCE)
 
 
-def test_a_node_is_told_of_in_half_a_second_whatever_the_daemon_does() -> None:
+def test_a_node_that_has_much_to_do_is_told_of() -> None:
+    """Else nothing is attached there, of ours and by Cinder's word."""
+    well = answering("200 OK", '{"version": "0", "node": "n1", "quarantined": 0, "pools": []}')
+
+    def late(connection: socket.socket) -> None:
+        time.sleep(1.5)
+        well(connection)
+
+    with serving(late) as busy:
+        assert attachments.node_properties(busy) == {"volward": {"api": 1, "node": "n1"}}
+
+
+def test_a_node_is_told_of_in_a_moment_whatever_the_daemon_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "PROPERTIES_PATIENCE", 0.4)
     done = threading.Event()
 
     def wait(_connection: socket.socket) -> None:

@@ -30,8 +30,10 @@ API = 1
 # A migration's two nodes have the volume one after the other, and what else passes by itself takes seconds.
 # Longer than this nobody is kept waiting: the sentence says when to ask again.
 OVERLAP = 30.0
-# os-brick asks all connectors before every attach of whatever kind of storage, and we are one of many.
-PROPERTIES_PATIENCE = 0.4
+# os-brick asks all connectors before every attach of whatever kind of storage, and we are one of many: where
+# the daemon is down that is known at once, where it hangs all wait for so long. A node that has much to do
+# answers after a second or two, and without an answer Cinder lets nothing of ours be attached there.
+PROPERTIES_PATIENCE = 4.0
 # Where the daemon has the devices of attachments.
 DEVICES = "/dev/volward"
 # Between two looks at a device that is to become longer.
@@ -180,7 +182,7 @@ def all_paths(client: Client) -> list[str]:
 
 
 def node_properties(path: str = SOCKET) -> dict[str, Any]:
-    """What this node tells Cinder. Never raises, and takes half a second at most: os-brick asks before every
+    """What this node tells Cinder. Never raises, and takes no longer than that: os-brick asks before every
     attach of the host, of any storage. Without an answer it says why, so that Cinder's driver can refuse
     with that sentence.
     """
