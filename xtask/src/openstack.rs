@@ -49,6 +49,16 @@ pub(crate) fn beside_its_hosts(root: &Path, steps: &mut Steps) {
     );
 }
 
+/// What emulated nodes run of nova, Cinder and os-brick, with the package: they see it below /host/openstack, read
+/// only. What is imported is compiled here, as a node cannot keep it, and takes many times as long.
+pub(crate) fn on_nodes(root: &Path) -> Result<()> {
+    let tools = Tools::fetch(root, "hosts")?;
+    tools.install(root)?;
+    run(Command::new(&tools.python)
+        .args(["-m", "compileall", "-q", "-x", "/tests?/"])
+        .arg(root.join("target/openstack/hosts/lib")))
+}
+
 /// Builds the daemon over storage in memory, with the features that the tests' own build has: no crate is
 /// compiled once more for it.
 fn fake_daemon(root: &Path) -> Result<PathBuf> {

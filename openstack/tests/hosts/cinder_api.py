@@ -36,7 +36,6 @@ class Cinder:
             "OpenStack-API-Version": "volume 3.70",
             "Content-Type": "application/json",
             # As nova with [service_user]: else an attachment in use is not deleted.
-            "X-Service-Roles": "service",
             "X-Service-Token": "x",
         }
         text = None if body is None else json.dumps(body)

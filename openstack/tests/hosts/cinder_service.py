@@ -1,10 +1,11 @@
 """Cinder's API, scheduler and volume service in one process, with our driver. It prints its port, and ends
 with its standard input.
 
-python -m tests.hosts.cinder_service FOLDER
+python -m tests.hosts.cinder_service FOLDER [ADDRESS [PORT]]
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ CONFIGURATION = """
 [DEFAULT]
 transport_url = fake:///
 auth_strategy = noauth_include_project_id
-api_paste_config = {etc}/api-paste.ini
+api_paste_config = {folder}/api-paste.ini
 resource_query_filters_file = {etc}/resource_filters.json
 state_path = {folder}
-osapi_volume_listen = 127.0.0.1
-osapi_volume_listen_port = 0
+osapi_volume_listen = {address}
+osapi_volume_listen_port = {port}
 osapi_volume_workers = 1
 enabled_backends = volward
+# Of the services of one process the last one reports that it is up, under its own name only.
+service_down_time = 86400
 # Else what fails is made again, twice, by the same backend.
 scheduler_max_attempts = 1
 log_file = {folder}/cinder.log
@@ -35,8 +38,29 @@ backend_url = file://{folder}/coordination
 policy_file = {folder}/none
 """
 
+# Where keystone's middleware would be.
+PIPELINE = " noauth_include_project_id apiv3"
+FILTER = """
+[filter:service_token]
+paste.filter_factory = {module}:service_token
+"""
 
-def serve(folder: str) -> None:
+
+def service_token(_settings: Any, **_: Any) -> Callable[[Any], Any]:
+    """Says of whoever has a service's token that it is a service, as keystone's middleware does."""
+
+    def wrapped(application: Any) -> Any:
+        def called(environment: dict[str, Any], start: Any) -> Any:
+            if "HTTP_X_SERVICE_TOKEN" in environment:
+                environment["HTTP_X_SERVICE_ROLES"] = "service"
+            return application(environment, start)
+
+        return called
+
+    return wrapped
+
+
+def serve(folder: str, address: str = "127.0.0.1", port: str = "0") -> None:
     """Until the input ends."""
     import eventlet
 
@@ -52,7 +76,11 @@ def serve(folder: str) -> None:
     assert configuration
     etc = Path(sys.prefix, "etc/cinder")
     file = Path(folder, "cinder.conf")
-    file.write_text(CONFIGURATION.format(etc=etc, folder=folder))
+    file.write_text(CONFIGURATION.format(etc=etc, folder=folder, address=address, port=port))
+    paste = Path(etc, "api-paste.ini").read_text()
+    assert PIPELINE in paste
+    paste = paste.replace(PIPELINE, f" service_token{PIPELINE}") + FILTER.format(module=__name__)
+    Path(folder, "api-paste.ini").write_text(paste)
     i18n.enable_lazy()
     objects.register_all()
     cfg.CONF(["--config-file", str(file)], project="cinder", version=version.version_string())
@@ -75,4 +103,4 @@ def serve(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

@@ -43,6 +43,15 @@ impl Guest {
         }
     }
 
+    /// One that somebody else has defined, to look at it and to have its QEMU read and write.
+    pub fn known(name: &str, uuid: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            uuid: uuid.to_owned(),
+            disks: Vec::new(),
+        }
+    }
+
     /// Adds a volume of the shared pool, by the path of the attachment's own device.
     #[must_use]
     pub fn disk(self, volume: &str, wish: Wish) -> Self {
@@ -138,8 +147,30 @@ impl Guest {
     /// # Errors
     /// When the guest does not run, or nothing is said in time.
     pub fn io(&self, node: &Node, disk: u8, command: &str) -> Result<String> {
+        self.io_of(node, &format!("virtio-disk{disk}"), command)
+    }
+
+    /// The same, on the disk that has this source, whatever libvirt calls it.
+    ///
+    /// # Errors
+    /// When it has no such disk, and as [`Guest::io`].
+    pub fn io_on(&self, node: &Node, source: &str, command: &str) -> Result<String> {
+        let script = format!(
+            "virsh dumpxml {} > /run/lab/guest.xml && python3 - {source} <<'END'
+import sys, xml.etree.ElementTree as tree
+for disk in tree.parse('/run/lab/guest.xml').iter('disk'):
+    if disk.find('source').get('dev') == sys.argv[1]:
+        print(disk.find('alias').get('name'))
+END",
+            self.name
+        );
+        let alias = node.run_ok_within(VIRSH, &script)?;
+        self.io_of(node, alias.trim(), command)
+    }
+
+    fn io_of(&self, node: &Node, alias: &str, command: &str) -> Result<String> {
         let name = &self.name;
-        let device = format!("/machine/peripheral/virtio-disk{disk}/virtio-backend");
+        let device = format!("/machine/peripheral/{alias}/virtio-backend");
         let monitor = format!("qemu-monitor-command {name} --hmp");
         // QEMU prints results to its stdout, which libvirt logs, and which is buffered: its help texts fill the
         // buffer until what we want comes out. One virsh for several: starting it is what takes time.

@@ -24,6 +24,7 @@ mod kernel;
 mod lab;
 mod launch;
 mod node;
+pub mod openstack;
 mod packaged;
 mod progress;
 mod provider;

@@ -37,7 +37,7 @@ const PACKAGES: &[&str] = &[
     "lvm2",
     "lvm2-lockd",
     "procps",
-    "python3-minimal",
+    "python3-libvirt",
     "qemu-system-x86",
     "qemu-utils",
     "sanlock",

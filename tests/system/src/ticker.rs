@@ -1,6 +1,7 @@
 //! A guest that writes by itself, all the time: its disk's first sector is a program that the BIOS starts.
 //! It writes a growing number into one sector after the other of a ring, through the BIOS, so that each write is
-//! done before the next one begins. What it has written says whether one was lost, wherever the guest ran.
+//! done before the next one begins. What it has written says whether one was lost, wherever the guest ran. A disk
+//! that it is asked to let go of it ejects, as the ACPI code of an operating system does.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ const RING: u64 = 1024;
 /// Where it begins, in sectors.
 const FIRST: u64 = 8;
 
-/// In 16 bits, at 0x7c00. Where a write fails it stops.
+/// In 16 bits, at 0x7c00. Where a write fails it stops. The ports are those of QEMU's PCI hot-plug for its machine `pc`:
+/// 0xae10 selects the bus, 0xae04 has a bit for each slot whose device is to go, 0xae08 ejects one.
 #[rustfmt::skip]
 const PROGRAM: &[u8] = &[
     0xfa,                                           // cli
@@ -20,19 +22,30 @@ const PROGRAM: &[u8] = &[
     0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0,             // mov ds, es, ss, ax
     0xbc, 0x00, 0x7c,                               // mov sp, 0x7c00
     0xfb,                                           // sti
-    0x88, 0x16, 0x42, 0x7c,                         // mov [drive], dl
+    0x88, 0x16, 0x5b, 0x7c,                         // mov [drive], dl
     0x66, 0xc7, 0x06, 0x00, 0x7e, 0, 0, 0, 0,       // mov dword [0x7e00], 0
     // next:
     0x66, 0xff, 0x06, 0x00, 0x7e,                   // inc dword [0x7e00]
     0x66, 0xa1, 0x00, 0x7e,                         // mov eax, [0x7e00]
     0x66, 0x25, 0xff, 0x03, 0x00, 0x00,             // and eax, RING - 1
     0x66, 0x83, 0xc0, 0x08,                         // add eax, FIRST
-    0x66, 0xa3, 0x4b, 0x7c,                         // mov [packet.lba], eax
+    0x66, 0xa3, 0x64, 0x7c,                         // mov [packet.lba], eax
     0xb4, 0x43, 0xb0, 0x00,                         // mov ax, 0x4300: write
-    0x8a, 0x16, 0x42, 0x7c,                         // mov dl, [drive]
-    0xbe, 0x43, 0x7c,                               // mov si, packet
+    0x8a, 0x16, 0x5b, 0x7c,                         // mov dl, [drive]
+    0xbe, 0x5c, 0x7c,                               // mov si, packet
     0xcd, 0x13,                                     // int 0x13
-    0x73, 0xda,                                     // jnc next
+    0x72, 0x19,                                     // jc stop
+    0xba, 0x10, 0xae,                               // mov dx, 0xae10
+    0x66, 0x31, 0xc0,                               // xor eax, eax
+    0x66, 0xef,                                     // out dx, eax
+    0xba, 0x04, 0xae,                               // mov dx, 0xae04
+    0x66, 0xed,                                     // in eax, dx
+    0x66, 0x85, 0xc0,                               // test eax, eax
+    0x74, 0xc8,                                     // jz next
+    0xba, 0x08, 0xae,                               // mov dx, 0xae08
+    0x66, 0xef,                                     // out dx, eax
+    0xeb, 0xc1,                                     // jmp next
+    // stop:
     0xeb, 0xfe,                                     // jmp $
     0x00,                                           // drive
     0x10, 0x00, 0x01, 0x00, 0x00, 0x7e, 0x00, 0x00, // packet: one sector from 0000:7e00
@@ -68,6 +81,14 @@ pub struct Ticks {
 /// When LVM refuses.
 pub fn volume(volward: &Volward<'_>, name: &str) -> Result<()> {
     volward.volume(name, 32)?;
+    install(volward, name)
+}
+
+/// Makes a volume that is there one that a guest boots from.
+///
+/// # Errors
+/// When somebody has it.
+pub fn install(volward: &Volward<'_>, name: &str) -> Result<()> {
     let mut sector = PROGRAM.to_vec();
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);

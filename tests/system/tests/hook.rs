@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use volward_system::guest::{Guest, Wish};
+use volward_system::ticker;
 use volward_system::volward::{VIRSH, Volward};
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
 
@@ -136,6 +137,24 @@ fn the_hook_does_its_part_whatever_runs_or_does_not() {
             Ok(volward.left_over(1)?.is_empty())
         })
         .unwrap();
+
+    // One with a program that lets go of a disk, as an operating system does.
+    ticker::volume(&volward, "boots").unwrap();
+    let other = Guest::new("other", 2).disk("boots", Wish::Plain);
+    other.start(node).unwrap();
+    for (words, held) in [
+        (
+            "plug other vg0/data vdb",
+            &["boots exclusive", "data exclusive"][..],
+        ),
+        ("unplug other vg0/data", &["boots exclusive"]),
+    ] {
+        let words = format!("volward {words}");
+        println!("{}", node.run_ok_within(VIRSH, &words).unwrap());
+        assert_eq!(volward.leases(1).unwrap(), held, "{words}");
+    }
+    other.stop(node).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
 }
 
 /// I30: libvirt does not wait for ever, nor does the hook. What it gave up is not attached, later,
