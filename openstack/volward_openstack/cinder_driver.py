@@ -94,7 +94,7 @@ class VolwardDriver(driver.VolumeDriver):
 
     def create_cloned_volume(self, volume: Any, src_vref: Any) -> dict[str, Any]:
         """A full copy, with zeroes behind it where the new one is larger. The other one is detached, or only
-        read, for so long."""
+        read, for so long; or one instance has it alone, in the same pool, and goes on."""
         return self._copied(volume, src_vref)
 
     def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class VolwardDriver(driver.VolumeDriver):
         return self._copied(volume, snapshot)
 
     def create_snapshot(self, snapshot: Any) -> dict[str, Any]:
-        """A full copy in the same pool. What an instance may write to is refused by the daemon."""
+        """A full copy in the same pool. What several instances may write to is refused by the daemon."""
 
         def begin(operation: str) -> OperationView:
             pool, view = self._found(snapshot.volume)
@@ -240,7 +240,7 @@ class VolwardDriver(driver.VolumeDriver):
             for view in pool["volumes"]:
                 cinder_id = have.get(view["id"])
                 in_use = (pool["name"], view["name"]) in used
-                marked = view.get("mark") and "being made, deleted or grown"
+                marked = view.get("mark") and "being made, deleted, grown or copied"
                 reason = "already managed" if cinder_id else "attached" if in_use else marked
                 entries.append(
                     {

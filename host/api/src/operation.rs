@@ -69,7 +69,8 @@ pub struct VolumeExtendRequest {
 }
 
 /// `POST /v1/volumes/copy`: makes a volume with the content that another one has, in the same pool or another
-/// shared one. The other one is detached, or attached read-only, and nobody attaches it until that has ended.
+/// shared one. The other one is detached, or attached read-only, and nobody attaches it until that has ended; or, in the
+/// same pool, one instance has it alone and goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -97,7 +98,7 @@ pub struct VolumeCopyRequest {
 }
 
 /// `POST /v1/volumes/snapshot`: keeps what a volume holds now in a volume of its own, in the same pool. The
-/// volume is detached, or attached read-only.
+/// volume is detached, or attached read-only, or one instance has it alone and goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

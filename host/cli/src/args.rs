@@ -148,7 +148,7 @@ pub(crate) enum VolumeCommand {
     Create(SizedArgs),
     /// Delete a volume that nobody has; one that is gone is no error
     Rm(RemoveArgs),
-    /// Give a volume at least this size, also while it is attached on this node
+    /// Give a volume at least this size, also while one node has it attached
     Extend(SizedArgs),
     /// Make a volume with the content of another one
     Cp(CopyArgs),

@@ -55,7 +55,7 @@ pub(crate) struct RemoveArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// The volume whose content is copied: detached, or attached read-only
+    /// The volume whose content is copied: detached, attached read-only, or in the same pool attached to one guest alone
     #[arg(value_name = "POOL/VOLUME")]
     from: VolumePath,
     /// The volume that is made, in the same pool or another shared one

@@ -345,4 +345,4 @@ def test_what_is_not_built_is_refused_by_the_driver_too(
         (entry,) = driver.get_manageable_volumes([], None, 10, 0, ["reference"], ["asc"])
         print(entry["safe_to_manage"], entry["reason_not_safe"])
     """
-    assert run(script) == "san 64.0 up\nTrue True True\nFalse being made, deleted or grown"
+    assert run(script) == "san 64.0 up\nTrue True True\nFalse being made, deleted, grown or copied"

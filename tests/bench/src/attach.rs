@@ -2,14 +2,14 @@
 //! lease and activation, one look, one device.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use volward_api::attach::{AttachRequest, DetachRequest, DiskPath, DiskRequest};
 use volward_api::client::Client;
 use volward_model::{Access, InstanceId, Purpose, Sharing};
 
-use crate::samples::{Pairs, time};
+use crate::samples::{Pairs, time, timed};
 
 /// The device made by hand.
 const DEVICE: &str = "volward-bench";
@@ -22,8 +22,44 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) fn measure(volume: &str, rounds: usize) -> anyhow::Result<Pairs> {
     let by_hand = ByHand::new(volume)?;
     let daemon = Daemon::new(volume)?;
-    Pairs::measure(WARM_UP, || daemon.round(), || by_hand.round())?;
-    Pairs::measure(rounds, || daemon.round(), || by_hand.round())
+    let through = || Ok(daemon.round()?.0);
+    Pairs::measure(WARM_UP, through, || by_hand.round())?;
+    Pairs::measure(rounds, through, || by_hand.round())
+}
+
+/// Measures pairs of one volume that is copied with each attach, and one that is not. The next attach waits until what
+/// was written is back.
+pub(crate) fn with_copy(copied: &str, served: &str, rounds: usize) -> anyhow::Result<Pairs> {
+    let (copy, plain) = (Daemon::new(copied)?, Daemon::new(served)?);
+    let with_copy = || {
+        let (took, granted) = copy.round()?;
+        ensure!(granted, "no policy has {copied} copied");
+        wait_home(copied)?;
+        Ok(took)
+    };
+    let without = || {
+        let (took, granted) = plain.round()?;
+        ensure!(!granted, "a policy has {served} copied");
+        Ok(took)
+    };
+    Pairs::measure(WARM_UP, with_copy, without)?;
+    Pairs::measure(rounds, with_copy, without)
+}
+
+/// Until the volume's data is on the LUN.
+fn wait_home(volume: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let tags = run("lvs", ["--noheadings", "-o", "lv_tags", volume])?;
+        if !["home=split", "home=returning"]
+            .iter()
+            .any(|away| tags.contains(away))
+        {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < DEADLINE, "{volume} is not home: {tags}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 struct ByHand<'a> {
@@ -99,11 +135,12 @@ impl Daemon {
         })
     }
 
-    /// From the request's first byte to the answer's last: what libvirt's hook waits.
-    fn round(&self) -> anyhow::Result<Duration> {
-        let took = time(|| Ok(self.client.attach(&self.attach)?))?;
+    /// From the request's first byte to the answer's last: what libvirt's hook waits. Also, whether a copy was granted.
+    fn round(&self) -> anyhow::Result<(Duration, bool)> {
+        let (reply, took) = timed(|| self.client.attach(&self.attach));
+        let copied = reply?.attached.iter().any(|disk| disk.copy.is_some());
         self.client.detach(&self.detach)?;
-        Ok(took)
+        Ok((took, copied))
     }
 }
 

@@ -56,6 +56,16 @@ enum What {
         #[arg(long, default_value_t = 30)]
         rounds: usize,
     },
+    /// Attaches of a volume that a policy has copied, against one that it has not (on a node, as root)
+    Copied {
+        /// The volume that is copied, POOL/NAME
+        copied: String,
+        /// The other one
+        served: String,
+        /// Pairs
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
+    },
     /// Guests that start at the same instant, against `lvchange -aey` one by one (on a node, as root)
     Storm {
         /// A shared pool with the free volumes `storm-0`, `storm-1` and so on
@@ -143,6 +153,11 @@ fn main() -> anyhow::Result<()> {
         What::Attach { volume, rounds } => {
             serde_json::to_string(&attach::measure(&volume, rounds)?)
         }
+        What::Copied {
+            copied,
+            served,
+            rounds,
+        } => serde_json::to_string(&attach::with_copy(&copied, &served, rounds)?),
         What::Storm {
             pool,
             hook,

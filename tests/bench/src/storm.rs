@@ -48,7 +48,7 @@ pub(crate) fn measure(
         let whole = ends.iter().map(|end| end.after).max().unwrap_or_default();
         let slowest = ends.iter().map(|end| end.took).max().unwrap_or_default();
         let granted = ends.iter().filter(|end| end.granted).count();
-        let told = |end: &&End| !end.granted && end.said.contains("(busy)");
+        let told = |end: &&End| !end.granted && end.said.contains(" busy)");
         let neither = |end: &&End| !end.granted && !told(end);
         storms.told.push(ends.iter().filter(told).count());
         let failed = ends.iter().filter(neither).map(|end| end.said.clone());

@@ -113,7 +113,7 @@ pub(super) fn table() -> Vec<Route> {
         .waiting(Waits::InPools),
         does::<VolumeExtendRequest, OperationReply>(
             "/v1/volumes/extend",
-            "Give a volume at least this size, also while it is attached on this node",
+            "Give a volume at least this size, also while one node has it attached",
             post(operations::extend),
         )
         .for_whoever_may(Action::Extend)

@@ -1,0 +1,111 @@
+//! What a local copy costs whoever waits for it: the start of a guest, and its writes while the copy is made.
+
+use anyhow::{Context, Result};
+use volward_system::volward::Volward;
+
+use super::figure::{Figure, Pairs, Unit};
+use super::on_node::{DEADLINE, NODE, bench};
+
+/// In MiB: of the volume that the policy has copied, and of one that it has not.
+const VOLUMES: [(&str, u64); 2] = [("kept", 512), ("served", 384)];
+/// Between the two.
+const SETTINGS: &str = "min-size = \"400MiB\"";
+/// The ratio that an attach with a copy may have to one without.
+const ATTACH_GOAL: f64 = 1.5;
+/// The same of the slowest in a hundred of a guest's writes.
+const WRITE_GOAL: f64 = 1.5;
+/// Pairs of attaches.
+const ROUNDS: usize = 10;
+/// Pairs of phases in which somebody writes.
+const PHASES: usize = 4;
+
+/// One write of 4 KiB after the other for so many seconds, at random places; answers how many there were, and their
+/// median and 99th percentile in ns.
+const WRITER: &str = "\
+import mmap, os, random, sys, time
+block = mmap.mmap(-1, 4096)
+block[:] = os.urandom(4096)
+device = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+blocks = os.lseek(device, 0, os.SEEK_END) // 4096
+random.seed(1)
+took, ends = [], time.monotonic() + float(sys.argv[2])
+while time.monotonic() < ends:
+    place = random.randrange(blocks) * 4096
+    begun = time.monotonic_ns()
+    os.pwrite(device, block, place)
+    took.append(time.monotonic_ns() - begun)
+took.sort()
+print(len(took), took[len(took) // 2], took[len(took) * 99 // 100])
+";
+
+/// Answers `WRITER`'s line of the one volume while it is hydrated, then of the other one.
+const PHASE: &str = "set -e
+instance=11111111-1111-1111-1111-111111111111
+writes() { python3 /run/lab/writer.py /dev/volward/$instance/vg0/$1 4; }
+volward attach $instance vg0/kept > /dev/null
+kept=$(writes kept)
+# name: start length clone block used/total region hydrated/total ...
+set -- $(dmsetup status --target clone)
+[ \"${8%/*}\" -lt \"${8#*/}\" ] || { echo 'the hydration ended while it was measured' >&2; exit 1; }
+volward detach $instance > /dev/null
+while lvs --noheadings -o lv_tags vg0/kept | grep -q -e home=split -e home=returning; do sleep 0.5; done
+volward attach $instance vg0/served > /dev/null
+served=$(writes served)
+volward detach $instance > /dev/null
+echo $kept $served
+";
+
+pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
+    for (name, mib) in VOLUMES {
+        volward.volume(name, mib)?;
+    }
+    let node = volward.node(NODE);
+    node.put_file("/run/lab/writer.py", 0o644, WRITER)?;
+    volward.add_policy(NODE, "hydrate-local", SETTINGS)?;
+    let words = format!("copied vg0/kept vg0/served --rounds {ROUNDS}");
+    let attaches: Pairs = bench(volward, &words)?;
+    let [mut slowest, mut median] = [(); 2].map(|()| Pairs {
+        ours: Vec::new(),
+        base: Vec::new(),
+    });
+    for _ in 0..PHASES {
+        eprintln!("  measuring: writes while a copy is made");
+        let text = node.run_ok_within(DEADLINE, PHASE)?;
+        let numbers: Vec<f64> = text
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("the node answered {text:?}"))?;
+        let &[_, kept, kept_p99, _, served, served_p99] = &numbers[..] else {
+            anyhow::bail!("the node answered {text:?}");
+        };
+        median.ours.push(kept / 1e9);
+        median.base.push(served / 1e9);
+        slowest.ours.push(kept_p99 / 1e9);
+        slowest.base.push(served_p99 / 1e9);
+    }
+    let without = "the same without a copy";
+    Ok(vec![
+        Figure::pairs(
+            "attach with a local copy",
+            "attach without one",
+            Unit::Milliseconds,
+            &attaches,
+            Some(ATTACH_GOAL),
+        ),
+        Figure::pairs(
+            "a write while its volume is hydrated, 99th percentile",
+            without,
+            Unit::Microseconds,
+            &slowest,
+            Some(WRITE_GOAL),
+        ),
+        Figure::pairs(
+            "the same, median",
+            without,
+            Unit::Microseconds,
+            &median,
+            None,
+        ),
+    ])
+}
