@@ -14,7 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What must not change under a running guest.
 fn sight(volward: &Volward<'_>, node: &Node) -> String {
-    let devices = "dmsetup info -c --noheadings -o name,uuid,open,attr | sort; virsh list --name";
+    // The daemon opens the registry for each look: how often it is open says nothing of a guest.
+    let devices = "dmsetup info -c --noheadings -o name,uuid,open,attr | \
+                   sed '/volward--registry/s/:[0-9]*:/:-:/' | sort; virsh list --name";
     volward.cli_ok(1, "ls").unwrap()
         + &volward.leases(1).unwrap().join(" ")
         + &node.run_ok(devices).unwrap()
@@ -140,7 +142,7 @@ fn the_hook_does_its_part_whatever_runs_or_does_not() {
 
     // One with a program that lets go of a disk, as an operating system does.
     ticker::volume(&volward, "boots").unwrap();
-    let other = Guest::new("other", 2).disk("boots", Wish::Plain);
+    let other = Guest::new("other", 3).disk("boots", Wish::Plain);
     other.start(node).unwrap();
     for (words, held) in [
         (
