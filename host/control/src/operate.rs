@@ -2,7 +2,7 @@
 //! out in the background, found again by whoever asks with the same id, and taken up after a restart.
 //!
 //! What comes next is `plan::operate`'s to say, each time anew from what is found. Here is how it is asked
-//! for and told of; `work` carries it out, `look` says what is found, `act` takes one step, `orders` has another node
+//! for and told of; `checks` says whether it may be, `work` carries it out, `look` says what is found, `act` takes one step, `orders` has another node
 //! take them.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,22 +12,20 @@ use volward_model::{
     VolumeOperation, VolumeTask,
 };
 use volward_plan::Refusal;
-use volward_plan::operate::{
-    Sight, SourceSeen, Writer, dry_run, may_be_copied, may_be_told, may_begin, may_change,
-    may_hold, who_is_told,
-};
+use volward_plan::operate::{Sight, SourceSeen, Writer, dry_run, may_begin, may_hold, who_is_told};
 
 use crate::engine::{Engine, StepError};
 use crate::error::{ControlError, refuse, storage};
 use crate::observe::Observer;
 use crate::ports::{
     Clock, Decisions, Devices, Event, Events, FaultPoints, Leases, Operations, Policy, PortError,
-    PortResult, StoredAttachment, Tasks, Volumes,
+    PortResult, Tasks, Volumes,
 };
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{Operated, State};
 
 mod act;
+mod checks;
 mod copies;
 mod look;
 mod mirror;
@@ -188,24 +186,6 @@ impl Operate {
         })
     }
 
-    /// What is cut off has no device that could grow or be copied: the operation would wait for somebody who knows
-    /// nothing of it.
-    fn must_not_be_cut_off(&self, look: &Look) -> Result<(), Refusal> {
-        let Some(seen) = look.subject() else {
-            return Ok(());
-        };
-        let volume = &seen.info.volume;
-        let attached: Vec<StoredAttachment> = {
-            let table = self.state.attachment_table();
-            table.of_volume(volume.id).cloned().collect()
-        };
-        let fences = self.state.fences();
-        let fenced = attached.iter().find_map(|a| fences.get(a));
-        fenced.map_or(Ok(()), |fenced| {
-            Err(Refusal::fenced(volume, &fenced.reason))
-        })
-    }
-
     /// The other node that is to do it, if this one cannot. Registries of 0.1.0's layout have no words for that.
     fn who_does_it<'a>(
         &self,
@@ -222,12 +202,6 @@ impl Operate {
             .observer
             .can_speak_of_migrations(operation.task.pool())?;
         Ok(can_speak.then_some(&other.attachment.node))
-    }
-
-    fn may_be_told(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {
-        look.subject().map_or(Ok(()), |seen| {
-            may_be_told(&operation.id, &operation.task, self.node(), seen)
-        })
     }
 
     /// The operation, with the volumes that it is about as the pools list them now.
@@ -268,18 +242,6 @@ impl Operate {
             _ => {}
         }
         Ok(operation)
-    }
-
-    /// Whether what is seen lets it go on: before anything is begun, and again at the steps that the rest
-    /// follows from.
-    fn may(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {
-        if let Some(seen) = &look.seen {
-            may_change(&operation.task, self.node(), seen)?;
-        }
-        match &look.source {
-            Some(source) => may_be_copied(&operation.id, &operation.task, self.node(), source),
-            None => Ok(()),
-        }
     }
 
     /// The operation of that id, if it is the same.
@@ -328,34 +290,6 @@ impl Operate {
             operation: known,
             plan: Vec::new(),
         })
-    }
-
-    /// LVM would say so in words of its own, or wait for disks that hang.
-    fn leases_must_be_sound(&self, asked: &OperationRequest) -> Result<(), ControlError> {
-        let now = self.ports.clock.monotonic();
-        for pool in asked.task.pools() {
-            if let Some(why) = self.state.uncertain(pool, now) {
-                let refusal = Refusal::leases_uncertain(pool, &why);
-                return Err(refuse(asked.request, refusal));
-            }
-        }
-        Ok(())
-    }
-
-    /// Zeroes are written under a lease: a node that loses it is to be reset before others use the volume
-    /// (I26).
-    fn must_have_a_watchdog(&self, asked: &OperationRequest) -> Result<(), ControlError> {
-        let armed = self.settings.lab_without_watchdog
-            || self.ports.leases.watchdog_armed().map_err(|error| {
-                storage(asked.request, "asking whether a watchdog is armed", error)
-            })?;
-        match armed {
-            true => Ok(()),
-            false => Err(refuse(
-                asked.request,
-                Refusal::operation_without_watchdog(&asked.task, self.node()),
-            )),
-        }
     }
 
     fn told(&self, asked: &OperationRequest, doing: &str, error: StepError) -> ControlError {
