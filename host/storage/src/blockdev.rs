@@ -1,16 +1,18 @@
-//! Which block device has which dm UUID, by sysfs; and opening it without being fooled (I12).
+//! Which block device has which dm UUID, by device-mapper; and opening it without being fooled (I12).
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use devicemapper::{DM, DevId, DeviceInfo, DmError, DmFlags, DmName, DmUuid};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use volward_model::device::lv_dm_uuid;
 use volward_model::{Bytes, DeviceNumber, VolumeId};
 use volward_ports::{PortError, PortResult};
 
+use crate::dm::ioctl::{control, errno, failed};
 use crate::kernel;
 
 /// Builds an [`PortError::Io`]; to be used in `map_err`.
@@ -22,7 +24,7 @@ pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Port
     }
 }
 
-/// A mapped device as sysfs shows it.
+/// A mapped device as the kernel shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mapped {
     pub(crate) number: DeviceNumber,
@@ -30,65 +32,85 @@ pub(crate) struct Mapped {
     pub(crate) kernel_name: String,
 }
 
+/// Device-mapper; `None` where the kernel has not got it loaded, and no mapped device with it.
+fn device_mapper() -> PortResult<Option<DM>> {
+    match control() {
+        Ok(dm) => Ok(Some(dm)),
+        Err(_) if !kernel::is_there(Path::new("/sys/class/misc/device-mapper")) => Ok(None),
+        // Who is not root may not ask, and has no mapped devices that a test could mean.
+        Err(_) if cfg!(test) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What device-mapper says of one device: one question, however many there are. sysfs would be read device by device.
+fn asked<'a>(
+    dm: &DM,
+    which: &str,
+    device: Result<DevId<'a>, DmError>,
+) -> PortResult<Option<DeviceInfo>> {
+    match device.and_then(|device| dm.device_info(&device)) {
+        Ok(info) => Ok(Some(info)),
+        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(None),
+        Err(error) => Err(failed(
+            format!("cannot ask about the device {which}"),
+            &error,
+        )),
+    }
+}
+
 /// The device with that dm UUID; `None` if there is none.
 pub(crate) fn find(dm_uuid: &str) -> PortResult<Option<Mapped>> {
-    search("dm/uuid", dm_uuid)
+    let Some(dm) = device_mapper()? else {
+        return Ok(None);
+    };
+    let device = DmUuid::new(dm_uuid).map(DevId::Uuid);
+    let info = asked(&dm, dm_uuid, device)?;
+    Ok(info.map(|info| {
+        let number = info.device();
+        Mapped {
+            number: DeviceNumber {
+                major: number.major,
+                minor: number.minor,
+            },
+            kernel_name: format!("dm-{}", number.minor),
+        }
+    }))
 }
 
 /// The dm UUID of the LV of that name, if it is active; by the name LVM gives its device.
 pub(crate) fn lv_uuid_named(vg: &str, lv: &str) -> PortResult<Option<String>> {
-    // Device-mapper doubles the dashes within names.
-    let name = format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"));
-    let Some(found) = search("dm/name", &name)? else {
+    let Some(dm) = device_mapper()? else {
         return Ok(None);
     };
+    // Device-mapper doubles the dashes within names.
+    let name = format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"));
+    let device = DmName::new(&name).map(DevId::Name);
+    let info = asked(&dm, &name, device)?;
+    let uuid = info.and_then(|info| info.uuid().map(ToString::to_string));
     // `LVM-`, VG, LV: anything longer is a layer of LVM's or a device of ours.
-    Ok(dm_uuid(found.number).filter(|uuid| uuid.starts_with("LVM-") && uuid.len() == 68))
+    Ok(uuid.filter(|uuid| uuid.starts_with("LVM-") && uuid.len() == 68))
 }
 
 /// The dm UUIDs of all mapped devices, each with whether the kernel refuses to write to it.
 pub(crate) fn dm_uuids() -> PortResult<HashMap<String, bool>> {
-    let paths = blocks()?.into_iter().map(|name| block(&name));
-    Ok(paths
-        .filter_map(|path| {
-            let uuid = attribute(&path.join("dm/uuid"))?;
-            let read_only = attribute(&path.join("ro")).is_some_and(|value| value == "1");
-            Some((uuid, read_only))
-        })
-        .collect())
-}
-
-/// Where sysfs lists the block devices.
-const BLOCKS: &str = "/sys/block";
-
-fn blocks() -> PortResult<Vec<OsString>> {
-    kernel::names(Path::new(BLOCKS)).map_err(io("cannot read /sys/block"))
-}
-
-fn block(name: &OsStr) -> PathBuf {
-    Path::new(BLOCKS).join(name)
-}
-
-fn search(attribute_name: &str, wanted: &str) -> PortResult<Option<Mapped>> {
-    for name in blocks()? {
-        let path = block(&name);
-        let Some(name) = name.to_str().filter(|name| name.starts_with("dm-")) else {
-            continue;
-        };
-        // A device that goes away while we look is not the one we look for.
-        if attribute(&path.join(attribute_name)).is_some_and(|value| value == wanted) {
-            let number = attribute(&path.join("dev"))
-                .as_deref()
-                .and_then(parse_number);
-            if let Some(number) = number {
-                return Ok(Some(Mapped {
-                    number,
-                    kernel_name: name.to_owned(),
-                }));
-            }
+    let mut found = HashMap::new();
+    let Some(dm) = device_mapper()? else {
+        return Ok(found);
+    };
+    let all = dm
+        .list_devices()
+        .map_err(|error| failed("cannot list mapped devices", &error))?;
+    for (name, _, _) in all {
+        // One that is gone since is not there.
+        let info = asked(&dm, &name.to_string(), Ok(DevId::Name(&name)))?;
+        let Some(info) = info else { continue };
+        if let Some(uuid) = info.uuid() {
+            let read_only = info.flags().contains(DmFlags::DM_READONLY);
+            found.insert(uuid.to_string(), read_only);
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// The dm UUID of the device with that number, if it is there and has one.
@@ -140,9 +162,9 @@ pub(crate) fn open(dm_uuid: &str, write: bool, flags: OFlags) -> PortResult<Chec
     let file = kernel::open(&path, write, flags).map_err(|error| {
         match error
             .raw_os_error()
-            .map(rustix::io::Errno::from_raw_os_error)
+            .map(Errno::from_raw_os_error)
         {
-            Some(rustix::io::Errno::BUSY) => PortError::Busy {
+            Some(Errno::BUSY) => PortError::Busy {
                 what: path.display().to_string(),
             },
             _ => io(format!("cannot open {}", path.display()))(error),
@@ -236,14 +258,6 @@ fn attribute(path: &Path) -> Option<String> {
         .ok()
         .map(|text| text.trim_end().to_owned())
         .filter(|text| !text.is_empty())
-}
-
-fn parse_number(text: &str) -> Option<DeviceNumber> {
-    let (major, minor) = text.split_once(':')?;
-    Some(DeviceNumber {
-        major: major.parse().ok()?,
-        minor: minor.parse().ok()?,
-    })
 }
 
 #[cfg(test)]

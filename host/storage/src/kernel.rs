@@ -35,6 +35,11 @@ pub(crate) fn node(path: &Path) -> io::Result<Metadata> {
     std::fs::metadata(path)
 }
 
+/// Whether something has that path; a link is not followed.
+pub(crate) fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
 /// Opens a device by its node, for reading at least.
 pub(crate) fn open(path: &Path, write: bool, flags: OFlags) -> io::Result<File> {
     OpenOptions::new()

@@ -55,5 +55,6 @@ pub mod probe;
 pub mod registry;
 mod sanlock;
 pub mod spool;
+mod udev;
 mod worker;
 mod zero;

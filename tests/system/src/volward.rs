@@ -12,6 +12,8 @@ use crate::sight::Sight;
 use crate::{Cluster, Lab, LabError, Node, Output, Provider, Result};
 
 const INSTALL: &str = include_str!("guest/install");
+/// What the package has for udev.
+const RULES: &str = include_str!("../../../packaging/55-volward.rules");
 /// Where nodes see the programs of this workspace.
 const PROGRAMS: &str = "/host/debug";
 /// Where nodes see the programs of the last release, as `cargo xtask test long` builds them.
@@ -55,7 +57,7 @@ impl Default for Setup {
 /// sets, and how it is done.
 pub(crate) fn ingredients(lab: &Lab, provider: Provider) -> Result<String> {
     let configuration = configuration(0, Some(provider), &Setup::default());
-    let mut text = format!("{INSTALL}{configuration}");
+    let mut text = format!("{INSTALL}{RULES}{configuration}");
     for name in ["volward", "volwardd", "volward-policy", "volward-hook"] {
         let path = lab.share().join("debug").join(name);
         let data = std::fs::metadata(&path).at("look at", &path)?;
@@ -184,7 +186,9 @@ impl<'a> Volward<'a> {
 
     fn put_programs(&self, node: u8, folder: &str) -> Result<()> {
         let script = format!("PROGRAMS={folder}\n{INSTALL}");
-        self.node(node).run_ok(&script).map(drop)
+        self.node(node).run_ok(&script)?;
+        self.node(node)
+            .put_file("/usr/lib/udev/rules.d/55-volward.rules", 0o644, RULES)
     }
 
     fn begin_node(&self, node: u8, setup: &Setup) -> Result<()> {

@@ -8,7 +8,7 @@
 
 use volward_system::guest::{Guest, Wish};
 use volward_system::volward::Volward;
-use volward_system::{Cluster, ClusterSpec, Lab, Progress};
+use volward_system::{Cluster, ClusterSpec, Lab, Progress, Provider};
 
 /// A disk with a PV, a VG `inner` and its LV `data` on it, as a guest makes them.
 const INNER: &str = "truncate -s 48M /run/lab/inner.img
@@ -32,8 +32,9 @@ fn i15_the_node_never_sees_what_is_inside_a_guests_disk() {
     let fill = format!("dd if=/run/lab/inner.img of={device} bs=1M oflag=direct status=none");
     node.run_ok(&fill).unwrap();
     // udev is told as after any writer's close, and asked once more.
+    let lv = "/dev/mapper/vg0-disk";
     node.run_ok(&format!(
-        "udevadm trigger --action=change $(readlink -f {device}) && udevadm settle"
+        "udevadm trigger --action=change $(readlink -f {device}) $(readlink -f {lv}) && udevadm settle"
     ))
     .unwrap();
 
@@ -44,12 +45,18 @@ fn i15_the_node_never_sees_what_is_inside_a_guests_disk() {
     assert!(seen.contains("vg0") && seen.contains("local"), "{seen}");
     assert!(!seen.contains("inner"), "{seen}");
     assert!(!node.run("vgs inner").unwrap().ok());
-    // Nor does udev know what kind of content it is.
-    let known = node
-        .run_ok(&format!("udevadm info --query=property {device}"))
-        .unwrap();
-    assert!(!known.contains("ID_FS_"), "{known}");
-    assert!(known.contains("DM_UUID="), "{known}");
+    // Nor does udev know what kind of content it is, unless LVM has told it of the LV.
+    let devices: &[&str] = match cluster.provider() {
+        Provider::Direct => &[&device, lv],
+        Provider::Lvmlockd => &[&device],
+    };
+    for device in devices {
+        let known = node
+            .run_ok(&format!("udevadm info --query=property {device}"))
+            .unwrap();
+        assert!(!known.contains("ID_FS_"), "{known}");
+        assert!(known.contains("DM_UUID="), "{known}");
+    }
 
     // QEMU lives in a mount namespace of its own, where no other disk of the node is.
     let namespaces = node

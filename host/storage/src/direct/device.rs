@@ -1,13 +1,20 @@
-//! An LV's device, made by ioctl as LVM makes it: its name, its UUID, its table, its udev flags. To LVM it
-//! is an active LV.
+//! An LV's device, made by ioctl as LVM makes it: its name, its UUID, its table. To LVM it is an active LV. To udev it is
+//! a device of which nobody has said anything: it has its name below `/dev/mapper`, is not looked into, and has LVM's
+//! path, `/dev/VG/LV`, once somebody opens it by that ([`show`]).
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmOptions, DmUdevFlags, DmUuid};
 use rustix::io::Errno;
+use volward_model::VolumeRef;
+use volward_model::device::lv_dm_uuid;
 use volward_ports::{Applied, PortError, PortResult};
 
 use super::table::Line;
 use crate::dm::ioctl::{control, errno, failed};
-use crate::dm::unawaited::unawaited;
+use crate::dm::quiet;
+use crate::{blockdev, kernel, udev};
 
 /// A device to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +27,8 @@ pub(super) struct Wanted {
     pub(super) read_only: bool,
 }
 
-/// LVM's own udev flags for a visible LV: all rules apply, which make `/dev/VG/LV`; nobody makes links in
-/// udev's place. The crate makes a cookie and waits for it, which [`unawaited`] does not.
+/// For [`show`]: LVM's own udev flags of a visible LV. All rules apply, which make `/dev/VG/LV`; nobody makes links in
+/// udev's place.
 fn options(flags: DmFlags) -> DmOptions {
     DmOptions::default()
         .set_udev_flags(DmUdevFlags::DM_UDEV_DISABLE_LIBRARY_FALLBACK)
@@ -35,14 +42,11 @@ fn by_uuid<T>(
     call(&DevId::Uuid(DmUuid::new(uuid)?))
 }
 
-/// The live table's lines, and whether the device is read-only; `None` if there is no device.
-fn live(dm: &DM, wanted: &Wanted) -> PortResult<Option<(Vec<Line>, bool)>> {
+/// The device's flags, and its live table's lines; `None` if there is no device.
+fn live(dm: &DM, wanted: &Wanted) -> PortResult<Option<(DmFlags, Vec<Line>)>> {
     let flags = options(DmFlags::DM_STATUS_TABLE | DmFlags::DM_NOFLUSH);
     match by_uuid(&wanted.uuid, |dev| dm.table_status(dev, flags)) {
-        Ok((info, lines)) => {
-            let read_only = info.flags().contains(DmFlags::DM_READONLY);
-            Ok(Some((lines, read_only)))
-        }
+        Ok((info, lines)) => Ok(Some((info.flags(), lines))),
         Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(None),
         Err(error) => Err(failed(
             format!("cannot read the table of {}", wanted.name),
@@ -59,13 +63,17 @@ fn live(dm: &DM, wanted: &Wanted) -> PortResult<Option<(Vec<Line>, bool)>> {
 pub(super) fn make(wanted: &Wanted) -> PortResult<Applied> {
     let dm = control()?;
     match live(&dm, wanted)? {
-        Some((lines, _)) if lines.is_empty() => {
+        Some((_, lines)) if lines.is_empty() => {
             // A crash between making it and loading its table.
             start(&dm, wanted)?;
         }
         Some(found) => {
             same(wanted, &found)?;
-            return Ok(Applied::Identity);
+            if !found.0.contains(DmFlags::DM_SUSPEND) {
+                return Ok(Applied::Identity);
+            }
+            // A crash in [`show`].
+            resume(wanted)?;
         }
         None => {
             create(&dm, wanted)?;
@@ -110,39 +118,44 @@ fn start(dm: &DM, wanted: &Wanted) -> PortResult<()> {
         dm.table_load(dev, &wanted.lines, options(access))
     })
     .map_err(|error| failed(format!("cannot load the table of {}", wanted.name), &error))?;
-    resume(dm, wanted)?;
+    resume(wanted)?;
     let found = live(dm, wanted)?.ok_or_else(|| PortError::Missing {
         what: format!("device {}, which was made a moment ago,", wanted.name),
     })?;
     same(wanted, &found)
 }
 
-fn resume(dm: &DM, wanted: &Wanted) -> PortResult<()> {
+fn resume(wanted: &Wanted) -> PortResult<()> {
     let what = format!("cannot resume device {}", wanted.name);
-    let (uuid, said) = (wanted.uuid.clone(), what.clone());
-    let change = move || {
-        let dm = control()?;
-        let resumed = by_uuid(&uuid, |dev| {
-            dm.device_suspend(dev, options(DmFlags::empty()))
-        });
-        resumed.map(drop).map_err(|error| failed(said, &error))
-    };
-    let is_live = || {
-        let info = by_uuid(&wanted.uuid, |dev| dm.device_info(dev));
-        let flags = info.map_err(|error| failed(what.clone(), &error))?.flags();
-        Ok(flags.contains(DmFlags::DM_ACTIVE_PRESENT) && !flags.contains(DmFlags::DM_SUSPEND))
-    };
-    unawaited(&what, change, is_live)
+    quiet::resume(&wanted.uuid, &what)
 }
 
-fn same(wanted: &Wanted, found: &(Vec<Line>, bool)) -> PortResult<()> {
-    if (&wanted.lines, wanted.read_only) == (&found.0, found.1) {
+/// Has udev make LVM's path of an LV whose device is there, as LVM does when it activates one, and waits for that. What is
+/// in flight is waited for; no I/O fails.
+///
+/// # Errors
+/// If there is no such device, or device-mapper fails. The device is left as it was.
+pub(super) fn show(uuid: &str, what: &str) -> PortResult<()> {
+    let dm = control()?;
+    let said = |error: &DmError| failed(format!("cannot show {what} to udev"), error);
+    let suspend = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
+    by_uuid(uuid, |dev| dm.device_suspend(dev, options(suspend))).map_err(|error| said(&error))?;
+    // Of a device that is not suspended nothing is told to udev.
+    let resumed = by_uuid(uuid, |dev| dm.device_suspend(dev, options(DmFlags::empty())));
+    let Err(error) = resumed else { return Ok(()) };
+    quiet::resume(uuid, what)?;
+    Err(said(&error))
+}
+
+fn same(wanted: &Wanted, (flags, lines): &(DmFlags, Vec<Line>)) -> PortResult<()> {
+    let read_only = flags.contains(DmFlags::DM_READONLY);
+    if (&wanted.lines, wanted.read_only) == (lines, read_only) {
         return Ok(());
     }
     Err(PortError::Identity {
         what: format!("device {}", wanted.name),
         expected: text(&wanted.lines, wanted.read_only),
-        found: text(&found.0, found.1),
+        found: text(lines, read_only),
     })
 }
 
@@ -155,31 +168,34 @@ fn text(lines: &[Line], read_only: bool) -> String {
     format!("{} ({mode})", lines.join("; "))
 }
 
+/// Waits until an active LV has LVM's path, which somebody opens it by; has udev make it where it is not there.
+///
+/// # Errors
+/// As [`show`]; if udev does not make it in time.
+pub(super) fn await_path(volume: &VolumeRef) -> PortResult<()> {
+    let path = Path::new("/dev")
+        .join(volume.pool.as_str())
+        .join(volume.name.as_str());
+    let uuid = lv_dm_uuid(volume.id);
+    let device = blockdev::find(&uuid)?.map(|device| device.number);
+    let leads_to = kernel::node(&path).map(|node| blockdev::from_dev(node.rdev()));
+    if leads_to.ok() != device {
+        show(&uuid, &volume.to_string())?;
+    }
+    udev::await_node(&path)
+}
+
 /// Removes the device of that UUID.
 ///
 /// # Errors
 /// [`Busy`](PortError::Busy) if somebody has it open.
 pub(super) fn remove(uuid: &str, what: &str) -> PortResult<Applied> {
     let dm = control()?;
-    let is_gone = || match by_uuid(uuid, |dev| dm.device_info(dev)) {
-        Ok(_) => Ok(false),
-        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(true),
+    match by_uuid(uuid, |dev| dm.device_info(dev)) {
+        Ok(_) => quiet::remove(uuid, what).map(|()| Applied::Changed),
+        Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(Applied::Identity),
         Err(error) => Err(failed(what.to_owned(), &error)),
-    };
-    if is_gone()? {
-        return Ok(Applied::Identity);
     }
-    let (own, said) = (uuid.to_owned(), what.to_owned());
-    let change = move || {
-        let dm = control()?;
-        match by_uuid(&own, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
-            Ok(_) => Ok(()),
-            Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(()),
-            Err(error) => Err(failed(said, &error)),
-        }
-    };
-    unawaited(what, change, is_gone)?;
-    Ok(Applied::Changed)
 }
 
 #[cfg(test)]
@@ -195,12 +211,13 @@ mod tests {
             lines: vec![line(2048)],
             read_only: false,
         };
-        assert!(same(&wanted, &(vec![line(2048)], false)).is_ok());
+        let plain = DmFlags::empty();
+        assert!(same(&wanted, &(plain, vec![line(2048)])).is_ok());
         for found in [
-            (vec![line(4096)], false),
-            (vec![line(2048)], true),
-            (vec![], false),
-            (vec![line(2048), line(2048)], false),
+            (plain, vec![line(4096)]),
+            (DmFlags::DM_READONLY, vec![line(2048)]),
+            (plain, vec![]),
+            (plain, vec![line(2048), line(2048)]),
         ] {
             let error = same(&wanted, &found).unwrap_err();
             assert!(error.to_string().contains("0 8 linear 8:0 2048"), "{error}");

@@ -12,7 +12,7 @@
 //! | `world` | what it needs of a node |
 //! | `reading`, `disk` | labels, headers and text of metadata on the disks |
 //! | `text`, `layout` | what the text says |
-//! | `table`, `device`, `udev` | LVM's table of an LV, its device, and what udev makes of that |
+//! | `table`, `device` | LVM's table of an LV, and its device |
 //!
 //! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
 
@@ -25,7 +25,6 @@ mod reading;
 mod space;
 mod table;
 mod text;
-mod udev;
 mod world;
 
 #[cfg(test)]
@@ -249,7 +248,7 @@ impl Activation for Direct {
 
     fn await_paths(&self, volumes: &[VolumeRef]) -> PortResult<()> {
         let mut served = volumes.iter().filter(|volume| self.serves(&volume.pool));
-        served.try_for_each(udev::await_path)
+        served.try_for_each(device::await_path)
     }
 
     fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {

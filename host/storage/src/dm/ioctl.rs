@@ -9,16 +9,22 @@ pub(crate) fn control() -> PortResult<DM> {
 }
 
 pub(crate) fn failed(what: impl Into<String>, error: &DmError) -> PortError {
-    let what = what.into();
     match errno(error) {
-        Some(Errno::BUSY) => PortError::Busy { what },
-        Some(errno) => PortError::Io {
+        Some(errno) => refused(what, errno),
+        None => PortError::Io {
+            what: what.into(),
+            reason: error.to_string(),
+        },
+    }
+}
+
+pub(crate) fn refused(what: impl Into<String>, errno: Errno) -> PortError {
+    let what = what.into();
+    match errno {
+        Errno::BUSY => PortError::Busy { what },
+        errno => PortError::Io {
             what,
             reason: std::io::Error::from(errno).to_string(),
-        },
-        None => PortError::Io {
-            what,
-            reason: error.to_string(),
         },
     }
 }

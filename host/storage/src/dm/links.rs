@@ -10,7 +10,7 @@ use volward_model::{DeviceId, DeviceNumber};
 use volward_ports::{Applied, LinkPath, PortError, PortResult};
 
 use crate::blockdev::{from_dev, io};
-use crate::kernel;
+use crate::{kernel, udev};
 
 /// What the names of all our devices start with.
 const OWN_PREFIX: &str = "volward-";
@@ -32,9 +32,19 @@ impl Links {
         self.mapper.join(id.name())
     }
 
-    /// The node udev made must be the device's.
-    pub(super) fn check_node(&self, id: DeviceId, number: DeviceNumber) -> PortResult<()> {
+    /// Whether udev's name of a device is there, whatever it leads to.
+    pub(super) fn is_named(&self, id: DeviceId) -> bool {
+        kernel::is_there(&self.node(id))
+    }
+
+    /// Waits for the name that udev makes when owner and mode of the device are as its rules have them; what it leads
+    /// to must be the device.
+    ///
+    /// # Errors
+    /// If udev does not make it in time, or it is another device's.
+    pub(super) fn await_node(&self, id: DeviceId, number: DeviceNumber) -> PortResult<()> {
         let node = self.node(id);
+        udev::await_node(&node)?;
         let meta = kernel::node(&node).map_err(io(format!("cannot look at {}", node.display())))?;
         let found = from_dev(meta.rdev());
         if meta.file_type().is_block_device() && found == number {
@@ -297,7 +307,7 @@ mod tests {
         fs::create_dir_all(&place.links.mapper).unwrap();
         fs::write(place.links.node(id("b")), "").unwrap();
         let number = DeviceNumber { major: 0, minor: 0 };
-        assert!(place.links.check_node(id("b"), number).is_err());
+        assert!(place.links.await_node(id("b"), number).is_err());
     }
 
     #[test]

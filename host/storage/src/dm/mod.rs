@@ -11,10 +11,10 @@ mod found;
 pub(crate) mod ioctl;
 mod links;
 mod mirror;
+pub(crate) mod quiet;
 mod regions;
 mod status;
 mod table;
-pub(crate) mod unawaited;
 mod wait;
 
 use std::ops::Range;
@@ -38,7 +38,6 @@ use crate::zero::zero;
 use found::{find, live_lines};
 use ioctl::{control, errno, failed};
 use links::Links;
-use unawaited::unawaited;
 
 /// Device-mapper.
 #[derive(Debug)]
@@ -99,36 +98,16 @@ fn suspend(dm: &DM, id: DeviceId, flags: DmFlags) -> PortResult<()> {
         .map_err(|error| failed(format!("cannot suspend or resume device {id}"), &error))
 }
 
-/// Makes the table that was loaded last live, as [`suspend`] without flags does, of a device that udev knows.
+/// Makes the table that was loaded last live.
 fn resume(id: DeviceId) -> PortResult<()> {
-    let what = format!("resuming device {id}");
-    let is_live = move || {
-        let dm = control()?;
-        let flags = by_uuid(id, |dev| dm.device_info(dev))
-            .map_err(|error| failed(format!("cannot ask about device {id}"), &error))?
-            .flags();
-        // Suspended until then, by whoever asks, and with its new table beside the old one.
-        let pending = DmFlags::DM_SUSPEND | DmFlags::DM_INACTIVE_PRESENT;
-        Ok(flags.contains(DmFlags::DM_ACTIVE_PRESENT) && !flags.intersects(pending))
-    };
-    let change = move || suspend(&control()?, id, DmFlags::empty());
-    unawaited(&what, change, is_live)
+    quiet::resume(&id.dm_uuid(), &format!("cannot resume device {id}"))
 }
 
 fn remove(id: DeviceId) -> PortResult<Applied> {
-    let is_gone = move || Ok(find(&control()?, id)?.is_none());
-    if is_gone()? {
+    if find(&control()?, id)?.is_none() {
         return Ok(Applied::Identity);
     }
-    let change = move || {
-        let dm = control()?;
-        match by_uuid(id, |dev| dm.device_remove(dev, options(DmFlags::empty()))) {
-            Ok(_) => Ok(()),
-            Err(error) if errno(&error) == Some(Errno::NXIO) => Ok(()),
-            Err(error) => Err(failed(format!("device {id}"), &error)),
-        }
-    };
-    unawaited(&format!("removing device {id}"), change, is_gone)?;
+    quiet::remove(&id.dm_uuid(), &format!("device {id}"))?;
     Ok(Applied::Changed)
 }
 
@@ -149,20 +128,22 @@ fn make(dm: &DM, id: DeviceId) -> PortResult<()> {
     })
 }
 
-/// Gives a device without a live table its first one, and makes it usable.
+/// Gives a device without a live table its first one, and makes it usable. `named`: udev's name of it is there already, of a
+/// device before it.
 fn start(
     dm: &DM,
     id: DeviceId,
     resolved: &table::Resolved,
-    read_only: bool,
-    discards: bool,
+    (read_only, discards): (bool, bool),
+    named: bool,
 ) -> PortResult<()> {
     load(dm, id, resolved, read_only)?;
-    match id.role {
-        // Whoever opens it finds it as udev's rules have it.
-        DeviceRole::Attachment(_) => suspend(dm, id, DmFlags::empty())?,
-        // Only tables stand on these, by their numbers.
-        _ => resume(id)?,
+    if named {
+        // The name tells nothing of this device, so udev's cookie does.
+        suspend(dm, id, DmFlags::empty())?;
+    } else {
+        // Who opens it waits for its name ([`Links::await_node`]); tables find it by its number.
+        resume(id)?;
     }
     let found = find(dm, id)?.ok_or_else(|| missing(id))?;
     discards::set(found.info.number, discards)
@@ -228,11 +209,13 @@ impl Devices for Dm {
     ) -> PortResult<Applied> {
         let dm = control()?;
         let resolved = table::resolve(table)?;
+        let named = matches!(id.role, DeviceRole::Attachment(_)) && self.links.is_named(id);
+        let start = || start(&dm, id, &resolved, (read_only, discards), named);
         if let Some(found) = find(&dm, id)? {
             let live = live_lines(&dm, id)?;
             if live.is_empty() {
                 // A crash between making it and loading its table.
-                start(&dm, id, &resolved, read_only, discards)?;
+                start()?;
                 return Ok(Applied::Changed);
             }
             if !resolved.same_as(&live) || found.info.read_only != read_only {
@@ -244,7 +227,7 @@ impl Devices for Dm {
             }
             let resumed = found.info.suspended;
             if resumed {
-                suspend(&dm, id, DmFlags::empty())?;
+                resume(id)?;
             }
             discards::set(found.info.number, discards)?;
             return Ok(if resumed {
@@ -254,7 +237,7 @@ impl Devices for Dm {
             });
         }
         make(&dm, id)?;
-        if let Err(error) = start(&dm, id, &resolved, read_only, discards) {
+        if let Err(error) = start() {
             // No half-made device stays (I13).
             return Err(match remove(id) {
                 Ok(_) => error,
@@ -424,7 +407,7 @@ impl Devices for Dm {
 
     fn link(&self, path: &LinkPath, id: DeviceId) -> PortResult<Applied> {
         let found = find(&control()?, id)?.ok_or_else(|| missing(id))?;
-        self.links.check_node(id, found.info.number)?;
+        self.links.await_node(id, found.info.number)?;
         self.links.link(path, id)
     }
 

@@ -1,34 +1,26 @@
-//! Who opens an LV by its path waits for udev, which makes it. Nobody else does (`dm::unawaited`).
+//! udev makes the nodes and names under `/dev`. Who opens a device by one of them waits for it, and nobody else does: a
+//! table is live, or a device gone, when the kernel says so.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use volward_model::VolumeRef;
 use volward_ports::{PortError, PortResult};
 
 use crate::deadline::Deadline;
 use crate::kernel;
 
 /// Between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
 /// On a busy node udev is behind by seconds.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Where udev makes an LV's path.
-fn path_of(volume: &VolumeRef) -> PathBuf {
-    Path::new("/dev")
-        .join(volume.pool.as_str())
-        .join(volume.name.as_str())
-}
-
-/// Waits until udev has made the volume's path.
+/// Waits until udev has made that name of a device.
 ///
 /// # Errors
 /// If it does not in time.
-pub(super) fn await_path(volume: &VolumeRef) -> PortResult<()> {
-    let path = path_of(volume);
+pub(crate) fn await_node(path: &Path) -> PortResult<()> {
     let end = Deadline::after(DEADLINE);
-    while kernel::node(&path).is_err() {
+    while kernel::node(path).is_err() {
         if end.passed() {
             return Err(PortError::Deadline {
                 what: format!("udev, which makes {},", path.display()),
