@@ -25,7 +25,7 @@ pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use inventory::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply};
 pub use operation::{
     OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest, VolumeReply,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
     VolumeSnapshotRequest,
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};

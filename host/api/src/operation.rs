@@ -118,6 +118,30 @@ pub struct VolumeSnapshotRequest {
     pub dry_run: bool,
 }
 
+/// `POST /v1/volumes/move`: a volume that nobody has goes to another shared pool, with its content, whether it may be shared, and people's
+/// tags; nobody attaches it meanwhile. In its own pool that is [`VolumeRenameRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeMoveRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool that the volume is in.
+    pub pool: String,
+    /// The volume's name there.
+    pub volume: String,
+    /// The pool that it goes to.
+    pub to_pool: String,
+    /// The name that it gets there, free now; absent: the one that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_volume: Option<String>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// `POST /v1/volumes/rename`: gives a volume that nobody has another name in its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -159,11 +183,11 @@ pub struct OperationView {
     pub id: String,
     /// What it does.
     pub operation: Open<OperationKind>,
-    /// The pool's name; of a copy, the new volume's.
+    /// The pool's name; of a copy and a move, the new volume's.
     pub pool: String,
-    /// The volume's name when it was asked for; of a copy and a snapshot, the new volume's.
+    /// The volume's name when it was asked for; of a copy, a snapshot and a move, the new volume's.
     pub volume: String,
-    /// Of a copy and a snapshot: the volume whose content is copied, `POOL/NAME`.
+    /// Of a copy, a snapshot and a move: the volume whose content is copied, `POOL/NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Of a rename: the new name.

@@ -14,7 +14,7 @@ use crate::audit::AuditCommand;
 use crate::disk;
 use crate::exit;
 use crate::instance::Instance;
-use crate::operations::{CopyArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
+use crate::operations::{CopyArgs, MoveArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
 use crate::plug::{PlugArgs, UnplugArgs};
 use crate::setup::{self, SetupArgs};
 
@@ -154,8 +154,8 @@ pub(crate) enum VolumeCommand {
     Cp(CopyArgs),
     /// Keep what a volume holds now in a volume of its own
     Snap(NameArgs),
-    /// Give a volume that nobody has another name
-    Mv(NameArgs),
+    /// Give a volume that nobody has another name, or have it go to another shared pool
+    Mv(MoveArgs),
     /// Show a volume: its size, who has it, what is done with it
     Show {
         /// The volume to show

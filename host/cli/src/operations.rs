@@ -5,11 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use volward_api::model::{OperationId, VolumeName};
+use volward_api::model::{OperationId, ParseIdError, PoolName, VolumeName};
 use volward_api::{
     Client, ClientError, OperationCancelRequest, OperationReply, OperationState, OperationView,
     VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeRenameRequest, VolumeSnapshotRequest,
+    VolumeMoveRequest, VolumeRenameRequest, VolumeSnapshotRequest,
 };
 
 use crate::args::VolumePath;
@@ -66,6 +66,48 @@ pub(crate) struct CopyArgs {
     size: Option<Size>,
     #[command(flatten)]
     how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// The volume
+    #[arg(value_name = "POOL/VOLUME")]
+    volume: VolumePath,
+    /// A name in the same pool that is free; or another shared pool, or one with a name there: then the content is copied, and the volume goes
+    #[arg(value_name = "NEW|POOL/[NEW]")]
+    to: Destination,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Where a volume goes, as it is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Destination {
+    /// Absent: the pool it is in.
+    pool: Option<PoolName>,
+    /// Absent: the name it has.
+    name: Option<VolumeName>,
+}
+
+impl FromStr for Destination {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let Some((pool, name)) = text.split_once('/') else {
+            return Ok(Self {
+                pool: None,
+                name: Some(text.parse()?),
+            });
+        };
+        let name = match name.is_empty() {
+            true => None,
+            false => Some(name.parse()?),
+        };
+        Ok(Self {
+            pool: Some(pool.parse()?),
+            name,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -189,13 +231,27 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: NameArgs) -> anyhow::R
     follow(client, json, &how, client.volume_snapshot(&request))
 }
 
-pub(crate) fn rename(client: &Client, json: bool, args: NameArgs) -> anyhow::Result<Exit> {
+pub(crate) fn move_to(client: &Client, json: bool, args: MoveArgs) -> anyhow::Result<Exit> {
     let how = args.how.told(json);
+    let Destination { pool, name } = args.to;
+    let to_pool = pool.filter(|pool| *pool != args.volume.pool);
+    let volume = &args.volume.volume;
+    if let Some(to_pool) = to_pool {
+        let request = VolumeMoveRequest {
+            id: how.id.clone(),
+            pool: args.volume.pool.to_string(),
+            volume: volume.to_string(),
+            to_pool: to_pool.to_string(),
+            to_volume: name.map(|name| name.to_string()),
+            dry_run: how.dry_run,
+        };
+        return follow(client, json, &how, client.volume_move(&request));
+    }
     let request = VolumeRenameRequest {
         id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
-        to: args.to.to_string(),
+        to: name.unwrap_or_else(|| volume.clone()).to_string(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_rename(&request))
@@ -315,6 +371,24 @@ fn ended(json: bool, view: &OperationView) -> anyhow::Result<Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_goes_to_a_name_a_pool_or_both() {
+        let both = |text: &str| {
+            let to: Destination = text.parse().unwrap();
+            (
+                to.pool.map(|p| p.to_string()),
+                to.name.map(|n| n.to_string()),
+            )
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(both("new"), (None, some("new")));
+        assert_eq!(both("vg1/new"), (some("vg1"), some("new")));
+        assert_eq!(both("vg1/"), (some("vg1"), None));
+        for bad in ["", "/", "/new", "vg1/a/b", "-a"] {
+            assert!(bad.parse::<Destination>().is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_size_is_bytes_or_powers_of_1024() {

@@ -44,7 +44,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             return operations::snapshot(&client, json, args);
         }
         Command::Volume(VolumeCommand::Mv(args)) => {
-            return operations::rename(&client, json, args);
+            return operations::move_to(&client, json, args);
         }
         Command::Volume(VolumeCommand::Show { volume }) => {
             let found = client.volume(&volume.pool, &volume.volume)?;

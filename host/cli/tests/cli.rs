@@ -41,6 +41,7 @@ fn tables_and_stories_read_as_reviewed() {
         ("volume-cp-plan", "volume cp vg0/web vg0/new --dry-run"),
         ("volume-snap", "volume snap vg0/web new --id c5"),
         ("volume-mv", "volume mv vg0/new other --id c6"),
+        ("volume-mv-pool", "volume mv vg0/web vg1/ --id c8"),
         ("volume-show", "volume show vg0/new"),
         ("op-ls", "op ls"),
         ("op-show", "op show c2"),

@@ -181,6 +181,18 @@ fn it_is_told_what_is_to_be_done_with_which_volume_and_by_whom() {
             Some(a.size),
         ),
         (
+            VolumeTask::Move {
+                from_pool: pool.clone(),
+                from: from.clone(),
+                pool: pool.clone(),
+                name: name("m"),
+            },
+            OperationKind::Other("move".to_owned()),
+            true,
+            Some("m"),
+            Some(a.size),
+        ),
+        (
             VolumeTask::Rename {
                 pool: pool.clone(),
                 name: from.clone(),

@@ -31,7 +31,7 @@ const ORIGIN: Bytes = Bytes::mib(100);
 const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
 
 /// What is interrupted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Story {
     Create,
     Delete,
@@ -40,8 +40,13 @@ enum Story {
     Copy,
     /// Of a volume that an instance here reads.
     Snapshot,
+    /// From another pool.
+    Move,
     Rename,
 }
+
+/// The other pool.
+const WELL: &str = "well";
 
 /// How the daemon ends.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,8 @@ struct Stage {
 fn stage(story: Story, style: LeaseStyle) -> Stage {
     let mut lab = Lab::new(&["n1", "n2"]);
     lab.wipe = volward_plan::operate::Wipe::Both;
+    // Each pool costs changes of its own at the start.
+    let well = (story == Story::Move).then(|| lab.add_pool(WELL));
     lab.cluster.set_lease_style(style);
     lab.start("n2").kill();
     let daemon = lab.start("n1");
@@ -78,6 +85,14 @@ fn stage(story: Story, style: LeaseStyle) -> Stage {
         Story::Copy | Story::Snapshot | Story::Rename => {
             let origin = lab.cluster.volume(&lab.pool, "origin", ORIGIN);
             lab.cluster.fill(origin.id, |block| 7_000 + block);
+            Some(origin)
+        }
+        Story::Move => {
+            let well = well.as_ref().unwrap();
+            let origin = lab.cluster.volume(well, "origin", ORIGIN);
+            lab.cluster.fill(origin.id, |block| 7_000 + block);
+            let tags = ["volward.shareable", "tier-1"].map(str::to_owned);
+            Volumes::change_tags(&daemon.kernel, &origin, &[], &tags).unwrap();
             Some(origin)
         }
     };
@@ -114,6 +129,12 @@ fn task(story: Story, lab: &Lab) -> VolumeTask {
             size: Some(SIZE),
         },
         Story::Snapshot => VolumeTask::Snapshot { pool, from, name },
+        Story::Move => VolumeTask::Move {
+            from_pool: WELL.parse().unwrap(),
+            from,
+            pool,
+            name,
+        },
         Story::Rename => VolumeTask::Rename {
             pool,
             name: from,
@@ -175,10 +196,21 @@ fn must_be_whole(story: Story, lab: &Lab, daemon: &Daemon, stage: &Stage, case: 
         return;
     };
     let size = match story {
-        Story::Snapshot | Story::Rename => ORIGIN,
+        Story::Snapshot | Story::Rename | Story::Move => ORIGIN,
         _ => SIZE,
     };
-    assert_eq!((volume.size, volume.tags.len()), (size, 0), "{case}");
+    let tags = match story {
+        Story::Move => &["volward.shareable", "tier-1"][..],
+        _ => &[],
+    };
+    assert_eq!(volume.size, size, "{case}");
+    assert_eq!(volume.tags, tags, "{case}");
+    if let (Story::Move, Some(origin)) = (story, &stage.volume) {
+        let left = lab.cluster.volumes(&origin.pool);
+        assert_eq!(left.len(), 1, "{case}: the registry alone, {left:?}");
+        let held = daemon.kernel.leases_held();
+        assert!(!held.iter().any(|(id, _)| *id == origin.id), "{case}");
+    }
     if let (Story::Copy | Story::Snapshot, Some(origin)) = (story, &stage.volume) {
         let pool = Volumes::pool(&daemon.kernel, &lab.pool).unwrap();
         let origin = pool.volume(origin.id).unwrap();
@@ -313,6 +345,11 @@ fn i30_a_snapshot_is_made_of_what_is_read() {
 }
 
 #[test]
+fn i30_a_volume_goes_to_another_pool() {
+    survives_everywhere(Story::Move);
+}
+
+#[test]
 fn i30_a_volume_is_renamed() {
     survives_everywhere(Story::Rename);
 }
@@ -336,6 +373,7 @@ fn i30_any_call_that_fails_is_made_again_or_all_is_taken_back() {
             Story::ExtendAttached,
             Story::Copy,
             Story::Snapshot,
+            Story::Move,
             Story::Rename,
         ] {
             let rehearsal = stage(story, style);
@@ -351,7 +389,10 @@ fn i30_any_call_that_fails_is_made_again_or_all_is_taken_back() {
                 try_again(lab, daemon);
                 if daemon.node.operation(&"op".parse().unwrap()).is_none() {
                     // Its record could not be written: nothing was begun.
-                    let named = !matches!(story, Story::Copy | Story::Snapshot | Story::Rename);
+                    let named = !matches!(
+                        story,
+                        Story::Copy | Story::Snapshot | Story::Move | Story::Rename
+                    );
                     let before = named && stage.volume.is_some();
                     assert_eq!(found(lab, daemon).is_some(), before, "{case}");
                     act(story, &stage);

@@ -105,9 +105,10 @@ impl Ordered {
                 size: *size,
             }),
             VolumeTask::Snapshot { name, .. } => Some(Self::Snapshot { name: name.clone() }),
-            VolumeTask::Create { .. } | VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => {
-                None
-            }
+            VolumeTask::Create { .. }
+            | VolumeTask::Delete { .. }
+            | VolumeTask::Move { .. }
+            | VolumeTask::Rename { .. } => None,
         }
     }
 

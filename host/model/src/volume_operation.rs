@@ -117,6 +117,17 @@ pub enum VolumeTask {
         /// The name of the snapshot; free now.
         name: VolumeName,
     },
+    /// A volume goes to another pool, with its content and its tags; nobody has it meanwhile.
+    Move {
+        /// The pool that it is in.
+        from_pool: PoolName,
+        /// The name that it has when it is asked for.
+        from: VolumeName,
+        /// The pool that it goes to; another one.
+        pool: PoolName,
+        /// The name that it gets there; free now.
+        name: VolumeName,
+    },
     /// A volume gets another name; one that has it is done.
     Rename {
         /// The pool it is in.
@@ -129,7 +140,7 @@ pub enum VolumeTask {
 }
 
 impl VolumeTask {
-    /// The pool it is about; of a copy, the one that the new volume is made in.
+    /// The pool it is about; of a copy and a move, the one that the new volume is made in.
     #[must_use]
     pub fn pool(&self) -> &PoolName {
         match self {
@@ -138,11 +149,12 @@ impl VolumeTask {
             | Self::Extend { pool, .. }
             | Self::Copy { pool, .. }
             | Self::Snapshot { pool, .. }
+            | Self::Move { pool, .. }
             | Self::Rename { pool, .. } => pool,
         }
     }
 
-    /// The name that the volume has, or is to have where it is made: of a copy, the new one's; of a rename,
+    /// The name that the volume has, or is to have where it is made: of a copy and a move, the new one's; of a rename,
     /// the old one.
     #[must_use]
     pub fn name(&self) -> &VolumeName {
@@ -152,15 +164,19 @@ impl VolumeTask {
             | Self::Extend { name, .. }
             | Self::Copy { name, .. }
             | Self::Snapshot { name, .. }
+            | Self::Move { name, .. }
             | Self::Rename { name, .. } => name,
         }
     }
 
-    /// Of a copy and a snapshot: pool and name of the volume whose content is copied.
+    /// Of a copy, a snapshot and a move: pool and name of the volume whose content is copied.
     #[must_use]
     pub fn source(&self) -> Option<(&PoolName, &VolumeName)> {
         match self {
             Self::Copy {
+                from_pool, from, ..
+            }
+            | Self::Move {
                 from_pool, from, ..
             } => Some((from_pool, from)),
             Self::Snapshot { pool, from, .. } => Some((pool, from)),
@@ -194,6 +210,12 @@ impl VolumeTask {
         pools
     }
 
+    /// Whether the volume whose content is copied goes, once that is done.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        matches!(self, Self::Move { .. })
+    }
+
     /// Whether it makes a volume, which does not exist before.
     #[must_use]
     pub fn makes(&self) -> bool {
@@ -206,11 +228,14 @@ impl VolumeTask {
         match self {
             Self::Create { size, .. } | Self::Extend { size, .. } => Some(*size),
             Self::Copy { size, .. } => *size,
-            Self::Delete { .. } | Self::Snapshot { .. } | Self::Rename { .. } => None,
+            Self::Delete { .. }
+            | Self::Snapshot { .. }
+            | Self::Move { .. }
+            | Self::Rename { .. } => None,
         }
     }
 
-    /// What it is called: `create`, `delete`, `extend`, `copy`, `snapshot`, `rename`.
+    /// What it is called: `create`, `delete`, `extend`, `copy`, `snapshot`, `move`, `rename`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -219,6 +244,7 @@ impl VolumeTask {
             Self::Extend { .. } => "extend",
             Self::Copy { .. } => "copy",
             Self::Snapshot { .. } => "snapshot",
+            Self::Move { .. } => "move",
             Self::Rename { .. } => "rename",
         }
     }
@@ -284,7 +310,7 @@ pub struct VolumeOperation {
     pub uid: u32,
     /// The volume, once it is known which one: of one that is made, after that.
     pub volume: Option<VolumeRef>,
-    /// Of a copy: the volume whose content is copied.
+    /// Of a copy and a move: the volume whose content is copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<VolumeRef>,
     /// Where it is going.

@@ -63,7 +63,9 @@ impl Wipe {
         matches!(self, Self::BeforeUse | Self::Both)
     }
 
-    fn after(self) -> bool {
+    /// Whether what is deleted is zeroed.
+    #[must_use]
+    pub fn after(self) -> bool {
         matches!(self, Self::AfterUse | Self::Both)
     }
 }
@@ -113,7 +115,7 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
             extend(operation, wipe, seen, sight, (*size, end))
         }
         (VolumeTask::Rename { to, .. }, end) => rename(operation, to, seen, sight, end),
-        (VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. }, end) => {
+        (VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } | VolumeTask::Move { .. }, end) => {
             copies::next(operation, wipe, sight, end)
         }
     }
@@ -133,7 +135,10 @@ pub fn is_committed(operation: &VolumeOperation, sight: &Sight) -> bool {
         (VolumeTask::Delete { .. }, Some((mark, _))) => matches!(mark, Some(Mark::Dying { .. })),
         (VolumeTask::Extend { .. }, Some((Some(Mark::Growing { from, .. }), size))) => size > *from,
         (
-            VolumeTask::Create { .. } | VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. },
+            VolumeTask::Create { .. }
+            | VolumeTask::Copy { .. }
+            | VolumeTask::Snapshot { .. }
+            | VolumeTask::Move { .. },
             Some((mark, _)),
         ) => sight.known && mark.is_none(),
         (VolumeTask::Extend { .. } | VolumeTask::Rename { .. }, Some(_)) => false,

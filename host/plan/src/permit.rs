@@ -130,6 +130,8 @@ pub enum Action {
     Extend,
     /// To make one with another one's content, to stay or as a snapshot.
     Copy,
+    /// To give one another pool.
+    Move,
     /// To give one another name.
     Rename,
     /// To change what is allowed with a volume.
@@ -141,7 +143,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of the table's rows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Look,
         Self::Explain,
         Self::Attach,
@@ -150,6 +152,7 @@ impl Action {
         Self::Delete,
         Self::Extend,
         Self::Copy,
+        Self::Move,
         Self::Rename,
         Self::Mark,
         Self::Administer,
@@ -167,6 +170,7 @@ impl fmt::Display for Action {
             Self::Delete => "delete",
             Self::Extend => "extend",
             Self::Copy => "copy",
+            Self::Move => "move",
             Self::Rename => "rename",
             Self::Mark => "mark",
             Self::Administer => "administer",
@@ -206,7 +210,7 @@ const CMP: On = On::Role(NodeRole::Compute);
 /// The table. Cinder attaches on any node, and so does what may be Cinder: it copies images to and from
 /// volumes where it runs, which is a control node; it marks what its types call multi-attach. Whoever may only be Cinder deletes nothing: the list of
 /// those is as old as attaching, and what was put there was promised no more.
-const TABLE: [(Action, [On; 5]); 11] = [
+const TABLE: [(Action, [On; 5]); 12] = [
     //                    root openst nova cinder monitoring
     (Action::Look, /*  */ [ANY, ANY, ANY, ANY, ANY]),
     (Action::Explain, /**/ [ANY, ANY, ANY, ANY, NO]),
@@ -216,6 +220,7 @@ const TABLE: [(Action, [On; 5]); 11] = [
     (Action::Delete, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Extend, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Copy, /*  */ [CTL, NO, NO, CTL, NO]),
+    (Action::Move, /*  */ [CTL, NO, NO, CTL, NO]),
     (Action::Rename, /**/ [CTL, NO, NO, CTL, NO]),
     (Action::Mark, /*  */ [CTL, NO, NO, CTL, NO]),
     (Action::Administer, /**/ [ANY, NO, NO, NO, NO]),
@@ -299,6 +304,7 @@ mod tests {
             Action::Delete,
             Action::Extend,
             Action::Copy,
+            Action::Move,
             Action::Rename,
             Action::Mark,
         ];

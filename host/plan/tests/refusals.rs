@@ -361,6 +361,9 @@ fn operations() -> Vec<Case> {
         let sight = Sight {
             volume: Some(Seen::of(&marked(&new).info).unwrap()),
             source: Some(SourceSeen {
+                name: "origin".parse().unwrap(),
+                dying_name: "volward-dying-x".parse().unwrap(),
+                wipes: false,
                 size: from,
                 mark: None,
                 holds: false,

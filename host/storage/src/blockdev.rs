@@ -160,10 +160,7 @@ pub(crate) fn open(dm_uuid: &str, write: bool, flags: OFlags) -> PortResult<Chec
     let mapped = find(dm_uuid)?.ok_or_else(missing)?;
     let path = Path::new("/dev").join(&mapped.kernel_name);
     let file = kernel::open(&path, write, flags).map_err(|error| {
-        match error
-            .raw_os_error()
-            .map(Errno::from_raw_os_error)
-        {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::BUSY) => PortError::Busy {
                 what: path.display().to_string(),
             },

@@ -28,11 +28,17 @@ impl Lifecycle for VolumeRules {
 volward_sdk::export!(VolumeRules: operate, lifecycle);
 volward_sdk::scenarios!(VolumeRules: operate, lifecycle);
 
-/// What has the tag is neither deleted nor called otherwise.
+/// The kind of a volume that goes to another pool, which came after the interface's words for the others.
+fn is_move(operation: &Operation) -> bool {
+    matches!(&*operation.kind, OperationKind::Other(word) if word == "move")
+}
+
+/// What has the tag is neither deleted, nor called otherwise, nor brought to another pool.
 fn protected(operation: &Operation, settings: &Settings) -> Result<(), Denial> {
     let verb = match &*operation.kind {
         OperationKind::Delete => "deleted",
         OperationKind::Rename => "renamed",
+        _ if is_move(operation) => "moved",
         _ => return Ok(()),
     };
     let (Some(tag), Some(volume)) = (&settings.protected, &*operation.volume) else {
@@ -72,7 +78,7 @@ fn caller(origin: &Origin) -> &str {
 
 /// A name is what says whose a volume is, where no tag does: it is not given away.
 fn renamed(operation: &Operation, settings: &Settings) -> Result<(), Denial> {
-    if operation.kind != OperationKind::Rename {
+    if operation.kind != OperationKind::Rename && !is_move(operation) {
         return Ok(());
     }
     let (Some(volume), Some(new)) = (&*operation.volume, &*operation.new_name) else {
@@ -168,9 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn a_protected_volume_is_neither_deleted_nor_renamed() {
+    fn a_protected_volume_is_neither_deleted_nor_renamed_nor_moved() {
         config::set_for_test(&[("protected", "keep")]);
-        for kind in [OperationKind::Delete, OperationKind::Rename] {
+        let moved = OperationKind::Other("move".to_owned());
+        for kind in [OperationKind::Delete, OperationKind::Rename, moved] {
             assert_eq!(code(&ask(kind.clone(), volume("a", &[]))), None);
             let (code, message) = said(&ask(kind, volume("a", &["keep"]))).unwrap();
             assert_eq!(code, "protected");

@@ -154,9 +154,11 @@ fn accounted(lab: &Lab, daemon: &Daemon) -> Vec<String> {
 }
 
 fn is_registry(lab: &Lab, kernel: &FakeNode, volume: VolumeId) -> bool {
-    kernel.pool(&lab.pool).is_ok_and(|info| {
-        info.volume(volume)
-            .is_some_and(|v| v.volume.name.as_str() == REGISTRY_VOLUME)
+    lab.shared_pools().any(|pool| {
+        kernel.pool(pool).is_ok_and(|info| {
+            info.volume(volume)
+                .is_some_and(|v| v.volume.name.as_str() == REGISTRY_VOLUME)
+        })
     })
 }
 

@@ -132,6 +132,11 @@ impl Lab {
         pool
     }
 
+    /// The pools that all nodes share.
+    pub fn shared_pools(&self) -> impl Iterator<Item = &PoolName> {
+        std::iter::once(&self.pool).chain(&self.others)
+    }
+
     /// Makes a volume with data of its own on it.
     pub fn volume(&self, name: &str) -> VolumeRef {
         let volume = self.cluster.volume(&self.pool, name, SIZE);

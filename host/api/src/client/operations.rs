@@ -8,7 +8,7 @@ use super::{Client, Reply, http};
 use crate::inventory::PoolReply;
 use crate::operation::{
     OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest, VolumeReply,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
     VolumeSnapshotRequest,
 };
 
@@ -51,6 +51,14 @@ impl Client {
     /// As [`ClientError`](crate::ClientError) lists.
     pub fn volume_snapshot(&self, request: &VolumeSnapshotRequest) -> Reply<OperationReply> {
         self.post("/v1/volumes/snapshot", request)
+    }
+
+    /// `POST /v1/volumes/move`.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub fn volume_move(&self, request: &VolumeMoveRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/move", request)
     }
 
     /// `POST /v1/volumes/rename`.

@@ -250,6 +250,8 @@ pub enum OperationKind {
     Copy,
     /// The same, to keep a moment of the other one.
     Snapshot,
+    /// It goes to another pool.
+    Move,
     /// It gets another name.
     Rename,
 }
@@ -262,6 +264,7 @@ impl From<&VolumeTask> for OperationKind {
             VolumeTask::Extend { .. } => Self::Extend,
             VolumeTask::Copy { .. } => Self::Copy,
             VolumeTask::Snapshot { .. } => Self::Snapshot,
+            VolumeTask::Move { .. } => Self::Move,
             VolumeTask::Rename { .. } => Self::Rename,
         }
     }
@@ -343,7 +346,7 @@ own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
 own_words!(Heard, "Heard": Agree, Leftovers, Silent, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
-own_words!(OperationKind, "OperationKind": Create, Delete, Extend, Copy, Snapshot, Rename);
+own_words!(OperationKind, "OperationKind": Create, Delete, Extend, Copy, Snapshot, Move, Rename);
 own_words!(
     OperationState, "OperationState":
     Waiting, Running, TakingBack, Done, Cancelled, Failed,

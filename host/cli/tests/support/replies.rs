@@ -45,10 +45,14 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "POST /v1/volumes/copy" if seen.body.contains("\"dry_run\":true") => json!({
             "plan": ["take the source's lease (exclusive) and activate it", "copy 10 GiB of the source from byte 0 on"],
         }),
-        "POST /v1/volumes/copy" | "POST /v1/volumes/snapshot" | "POST /v1/volumes/rename" => {
+        "POST /v1/volumes/copy"
+        | "POST /v1/volumes/snapshot"
+        | "POST /v1/volumes/move"
+        | "POST /v1/volumes/rename" => {
             let id = match path {
                 "POST /v1/volumes/copy" => "c4",
                 "POST /v1/volumes/snapshot" => "c5",
+                "POST /v1/volumes/move" => "c8",
                 _ => "c6",
             };
             json!({"operation": copied(id)})
@@ -56,6 +60,7 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
         "GET /v1/operations/c4" => copied("c4"),
         "GET /v1/operations/c5" => copied("c5"),
         "GET /v1/operations/c6" => copied("c6"),
+        "GET /v1/operations/c8" => copied("c8"),
         "GET /v1/operations/c1" => operation("done"),
         "POST /v1/operations/cancel" => operation("taking-back"),
         "GET /v1/operations/c2" => json!({
@@ -115,6 +120,7 @@ fn copied(id: &str) -> Value {
     of["operation"] = json!(match id {
         "c4" => "copy",
         "c5" => "snapshot",
+        "c8" => "move",
         _ => "rename",
     });
     if id == "c6" {
@@ -122,6 +128,9 @@ fn copied(id: &str) -> Value {
         of["total"] = json!(0);
     } else {
         of["source"] = json!("vg0/web");
+    }
+    if id == "c8" {
+        (of["pool"], of["volume"]) = (json!("vg1"), json!("web"));
     }
     if id != "c4"
         && let Some(fields) = of.as_object_mut()

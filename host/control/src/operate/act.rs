@@ -1,5 +1,6 @@
 //! One step of an operation. Whether it is to be taken is decided elsewhere; here is only how.
 
+use volward_model::volume::SHAREABLE_TAG;
 use volward_model::volume_mark::is_mark;
 use volward_model::{
     Backing, Bytes, DeviceId, LeaseMode, Mark, OperationId, PoolName, Table, VolumeInfo,
@@ -26,7 +27,9 @@ impl Operate {
     ) -> Result<(), StepError> {
         let task = &operation.task;
         if let OperationStep::Make { size, mark } = step {
-            return self.make(operation, (task.pool(), task.name()), *size, mark);
+            let mut tags = vec![mark.tag()];
+            tags.extend(goes_along(operation, look));
+            return self.make(operation, (task.pool(), task.name()), *size, tags);
         }
         if step.is_about_source() {
             return self.act_on_source(operation, step, look);
@@ -46,6 +49,9 @@ impl Operate {
             | OperationStep::Split { .. }
             | OperationStep::Unmirror
             | OperationStep::ReleaseSource
+            | OperationStep::RenameSource { .. }
+            | OperationStep::ZeroSource { .. }
+            | OperationStep::RemoveSource
             | OperationStep::UnmarkSource { .. } => {}
             OperationStep::Lease => {
                 self.engine
@@ -71,7 +77,9 @@ impl Operate {
             OperationStep::Grow { to, held: false } => {
                 self.ports.volumes.grow(volume, *to)?;
             }
-            OperationStep::Zero { from, .. } => self.zero(operation, info, *from, look)?,
+            OperationStep::Zero { from, .. } => {
+                self.zero(operation, info, *from, (look.sight.attached, look))?;
+            }
             OperationStep::Lengthen => self.lengthen(info)?,
             OperationStep::Release => self.engine.release(task.pool(), volumes)?,
             OperationStep::Remove => {
@@ -86,13 +94,13 @@ impl Operate {
         operation: &VolumeOperation,
         (pool, name): (&PoolName, &VolumeName),
         size: Bytes,
-        mark: &Mark,
+        tags: Vec<String>,
     ) -> Result<(), StepError> {
         let new = NewVolume {
             pool: pool.clone(),
             name: name.clone(),
             size,
-            tags: vec![mark.tag()],
+            tags,
         };
         let (id, _) = self.ports.volumes.make(&new)?;
         let made = VolumeRef {
@@ -134,12 +142,12 @@ impl Operate {
 
     /// Chunk by chunk, each on record once it is on the disks, until all is zero or somebody wants
     /// something else.
-    fn zero(
+    pub(super) fn zero(
         &self,
         operation: &VolumeOperation,
         info: &VolumeInfo,
         from: Bytes,
-        look: &Look,
+        (attached, look): (bool, &Look),
     ) -> Result<(), StepError> {
         let volume = &info.volume;
         let total = self.total(operation, look);
@@ -149,11 +157,12 @@ impl Operate {
             if left.0 == 0 || self.is_to_stop(operation) {
                 break;
             }
-            self.must_be_held(volume, look.sight.attached)?;
+            self.must_be_held(volume, attached)?;
             let amount = left.min(CHUNK);
             let at = Bytes(from.0 + (zeroed.0 - operation.zeroed.0));
-            let shared = look.sight.attached;
-            self.ports.volumes.zero_range(volume, at, amount, shared)?;
+            self.ports
+                .volumes
+                .zero_range(volume, at, amount, attached)?;
             zeroed = zeroed + amount;
             self.note(&operation.id, zeroed)?;
         }
@@ -223,4 +232,17 @@ impl Operate {
         }
         Ok(())
     }
+}
+
+/// What the tags of Volward begin with.
+const OWN_TAGS: &str = "volward.";
+
+/// Tags of a volume that is moved, which it has afterwards: that it may be shared, and people's own. Those of operations and of
+/// local copies are not among them: all of it is in the pool.
+fn goes_along(operation: &VolumeOperation, look: &Look) -> Vec<String> {
+    let source = look.source.as_ref().filter(|_| operation.task.moves());
+    let tags = source.into_iter().flat_map(|source| &source.info.tags);
+    tags.filter(|tag| !tag.starts_with(OWN_TAGS) || *tag == SHAREABLE_TAG)
+        .cloned()
+        .collect()
 }

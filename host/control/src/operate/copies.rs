@@ -2,7 +2,7 @@
 
 use volward_model::{Bytes, LeaseMode, Mark, OperationId, VolumeInfo, VolumeOperation, VolumeRef};
 use volward_plan::VolumeInput;
-use volward_plan::operate::{CHUNK, OperationStep, SourceSeen};
+use volward_plan::operate::{CHUNK, OperationStep, Seen, SourceSeen};
 
 use super::Operate;
 use super::act::CHUNKS;
@@ -29,7 +29,14 @@ impl Operate {
         let free = attached.is_empty() && !self.state.is_returning(source.id);
         let read = !input.elsewhere.is_empty();
         let fits = lease.is_some_and(|l| read || l.mode == LeaseMode::Exclusive);
+        let own = Seen::of(info).map_err(|error| PortError::Unreadable {
+            what: format!("the UUID of {}", info.volume),
+            reason: error.to_string(),
+        })?;
         let seen = SourceSeen {
+            name: own.name,
+            dying_name: own.dying_name,
+            wipes: self.settings.wipe(&source.pool).after(),
             size: info.size,
             mark: info.mark(),
             holds: free && (snapshot.held.contains_key(&source.id.lv) || (info.active && !by_hand)),
@@ -69,7 +76,9 @@ impl Operate {
             }
             OperationStep::MarkSource { mark } => {
                 self.may(operation, look).map_err(StepError::Refused)?;
-                self.forget_progress(&operation.id)?;
+                if matches!(mark, Mark::Copying { .. }) || self.settings.wipe(pool).after() {
+                    self.forget_progress(&operation.id)?;
+                }
                 self.set_mark(info, Some(mark))?;
             }
             OperationStep::Copy { .. } => self.copy(operation, info, look)?,
@@ -79,6 +88,15 @@ impl Operate {
             }
             OperationStep::Unmirror => self.unmirror(info)?,
             OperationStep::ReleaseSource => self.engine.release(pool, volumes)?,
+            OperationStep::RenameSource { to } => {
+                self.ports.volumes.rename(&info.volume, to)?;
+            }
+            OperationStep::ZeroSource { from, .. } => {
+                self.zero(operation, info, *from, (false, look))?;
+            }
+            OperationStep::RemoveSource => {
+                self.ports.volumes.remove(&info.volume)?;
+            }
             OperationStep::UnmarkSource { .. } => self.set_mark(info, None)?,
             _ => {}
         }

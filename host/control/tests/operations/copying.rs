@@ -353,3 +353,104 @@ fn a_copy_is_made_beside_readers_of_another_node() {
         assert_eq!(refusal(&daemon, "c2", task), "held-elsewhere");
     });
 }
+
+fn move_to(lab: &Lab, pool: &volward_model::PoolName, from: &str) -> VolumeTask {
+    VolumeTask::Move {
+        from_pool: lab.pool.clone(),
+        from: from.parse().unwrap(),
+        pool: pool.clone(),
+        name: from.parse().unwrap(),
+    }
+}
+
+/// Nobody has it while it goes, not even to read: its path has the old pool's name.
+#[test]
+fn a_volume_that_somebody_has_stays_in_its_pool() {
+    for style in STYLES {
+        let mut lab = Lab::new(&["n1", "n2"]);
+        let well = lab.add_pool("well");
+        lab.cluster.set_lease_style(style);
+        let (daemon, other) = (lab.start("n1"), lab.start("n2"));
+        let origin = origin(&lab);
+        for (there, code) in [(&daemon, "held-here"), (&other, "held-elsewhere")] {
+            for wish in [disk(&origin), read_only(&origin)] {
+                there.node.attach(&ask(instance(2), &[wish])).unwrap();
+                let task = move_to(&lab, &well, "origin");
+                assert_eq!(refusal(&daemon, "m1", task), code);
+                there.node.detach(&detach_ask(instance(2))).unwrap();
+            }
+        }
+        // The one name is taken there, the other one is free.
+        lab.cluster.volume(&well, "origin", SIZE);
+        let task = move_to(&lab, &well, "origin");
+        assert_eq!(refusal(&daemon, "m1", task.clone()), "name-taken");
+        let VolumeTask::Move {
+            from_pool,
+            from,
+            pool,
+            ..
+        } = task
+        else {
+            unreachable!("it was made a moment ago");
+        };
+        let name = "free".parse().unwrap();
+        let renamed = VolumeTask::Move {
+            from_pool,
+            from,
+            pool,
+            name,
+        };
+        assert_eq!(done(&daemon, "m1", renamed), End::Done);
+        assert!(found(&lab, &daemon, "origin").is_none());
+    }
+}
+
+/// Until the volume is in the new pool it is taken back whole; then it goes on to its end.
+#[test]
+fn a_move_is_taken_back_until_the_volume_is_there() {
+    for style in STYLES {
+        for (call, back) in [
+            ("copy-range", true),
+            ("rename", false),
+            ("remove-volume", false),
+        ] {
+            let mut lab = Lab::new(&["n1"]);
+            let well = lab.add_pool("well");
+            lab.cluster.set_lease_style(style);
+            let daemon = lab.start("n1");
+            let origin = origin(&lab);
+            let had = lab.cluster.contents(origin.id);
+            let task = move_to(&lab, &well, "origin");
+            daemon.node.ask_operation(&operation("m1", task)).unwrap();
+            let id: OperationId = "m1".parse().unwrap();
+            let (node, cancels) = (std::sync::Arc::clone(&daemon.node), id.clone());
+            let (says, said) = std::sync::mpsc::channel();
+            daemon.kernel.before(call, move |_| {
+                let request = operation("x", delete_nothing()).request;
+                says.send(node.cancel_operation(request, &cancels).is_ok())
+                    .unwrap();
+            });
+            daemon.tasks.run_all();
+            let ended = daemon.node.operation(&id).unwrap().operation;
+            let end = ended.end().cloned();
+            assert_eq!(said.try_iter().next(), Some(back), "cancelled in {call}");
+            let there = lab.cluster.volumes(&well);
+            let (pool, expected) = match back {
+                true => (&lab.pool, End::Cancelled),
+                false => (&well, End::Done),
+            };
+            let case = format!("{style:?}, {call}: {end:?}, {there:?}");
+            assert_eq!(end, Some(expected), "{case}");
+            let kept = Volumes::pool(&daemon.kernel, pool).unwrap();
+            let kept = kept.named(&"origin".parse().unwrap()).unwrap().clone();
+            assert_eq!(lab.cluster.contents(kept.volume.id), had, "{case}");
+            assert_eq!(kept.tags, [""; 0], "{case}");
+            let all = [&lab.pool, &well].map(|pool| lab.cluster.volumes(pool).len());
+            assert_eq!(
+                all.iter().sum::<usize>(),
+                3,
+                "{case}: two registries beside it"
+            );
+        }
+    }
+}

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
     ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
+    VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
 };
 use volward_control::{ControlError, Operated, OperationRequest};
 use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeName, VolumeRef, VolumeTask};
@@ -97,6 +97,32 @@ pub(super) async fn snapshot(
         pool: parse(&body.pool)?,
         from: parse(&body.volume)?,
         name: parse(&body.snapshot)?,
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+pub(super) async fn move_to(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeMoveRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let (from_pool, pool): (PoolName, PoolName) = (parse(&body.pool)?, parse(&body.to_pool)?);
+    let from: VolumeName = parse(&body.volume)?;
+    let name: VolumeName = parse(body.to_volume.as_ref().unwrap_or(&body.volume))?;
+    let task = match from_pool == pool {
+        // Nothing is to be copied.
+        true => VolumeTask::Rename {
+            pool,
+            name: from,
+            to: name,
+        },
+        false => VolumeTask::Move {
+            from_pool,
+            from,
+            pool,
+            name,
+        },
     };
     ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
 }

@@ -13,8 +13,8 @@ use volward_api::{
     ExplainReply, FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply,
     OperationView, PolicyView, PoolInitRequest, PoolReply, PoolView, ProblemCode, RecoverReply,
     RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest, VolumeCopyRequest,
-    VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeRenameRequest,
-    VolumeReply, VolumeSetRequest, VolumeSnapshotRequest, VolumeView,
+    VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest,
+    VolumeRenameRequest, VolumeReply, VolumeSetRequest, VolumeSnapshotRequest, VolumeView,
 };
 use volward_plan::Action;
 
@@ -131,6 +131,13 @@ pub(super) fn table() -> Vec<Route> {
             post(operations::snapshot),
         )
         .for_whoever_may(Action::Copy)
+        .waiting(Waits::InPools),
+        does::<VolumeMoveRequest, OperationReply>(
+            "/v1/volumes/move",
+            "Have a volume that nobody has go to another shared pool",
+            post(operations::move_to),
+        )
+        .for_whoever_may(Action::Move)
         .waiting(Waits::InPools),
         does::<VolumeRenameRequest, OperationReply>(
             "/v1/volumes/rename",

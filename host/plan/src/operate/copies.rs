@@ -5,6 +5,9 @@
 //! other: nobody attaches it, so its content is of one moment, however often the daemon dies, and also when
 //! the lease is lost meanwhile. Who reads it already goes on. The mark holds how much there is to copy.
 //!
+//! A move is a copy whose source goes. Its commit point is the copy's: then the volume is in the new pool. The source, which
+//! has kept its mark, gets the one of what is deleted, and is deleted.
+//!
 //! A source that one instance on this node writes to has no mark: its exclusive lease keeps all others away. The kernel
 //! makes the copy the second leg of a mirror under that instance's device, and when both are equal the copy is split
 //! off: it holds what was written until then. What is on record of the progress is nothing until that has been done.
@@ -21,6 +24,7 @@ fn content(operation: &VolumeOperation, sight: &Sight) -> Option<Bytes> {
     let source = sight.source.as_ref()?;
     match &source.mark {
         Some(Mark::Copying { by, size }) if *by == operation.id => Some(*size),
+        None if operation.task.moves() => None,
         None if source.writer.is_some() || is_split_off(operation, sight, source) => {
             Some(source.size)
         }
@@ -35,6 +39,10 @@ fn is_split_off(operation: &VolumeOperation, sight: &Sight, source: &SourceSeen)
 
 /// How much is copied and zeroed in all.
 pub(super) fn total(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Bytes {
+    if is_moved(operation, sight) {
+        let source = sight.source.as_ref().filter(|source| source.wipes);
+        return source.map_or(Bytes(0), |source| source.size);
+    }
     match (content(operation, sight), &sight.volume) {
         (Some(content), Some(seen)) if wipe.before() => seen.size.max(content),
         (Some(content), _) => content,
@@ -53,6 +61,7 @@ pub(super) fn next(
         (Some(seen), _) if sight.known && seen.mark.is_none() => {
             return Ok(match sight.holds {
                 true => step(OperationStep::Release),
+                false if operation.task.moves() => discard(operation, sight),
                 false => free(operation, sight, true).unwrap_or(Next::End(End::Done)),
             });
         }
@@ -78,7 +87,9 @@ pub(super) fn next(
     let Some(content) = content(operation, sight) else {
         return match seen {
             // Made as the leg of a mirror: what it holds is of no moment.
-            Some(_) if source.mark.is_none() => Err(Refusal::source_detached(&operation.task)),
+            Some(_) if source.mark.is_none() && !operation.task.moves() => {
+                Err(Refusal::source_detached(&operation.task))
+            }
             _ => begin(operation, source),
         };
     };
@@ -186,6 +197,59 @@ fn fill(
     }
 }
 
+/// It is past its commit point: the volume is in the new pool.
+fn is_moved(operation: &VolumeOperation, sight: &Sight) -> bool {
+    let shown = sight
+        .volume
+        .as_ref()
+        .is_some_and(|seen| seen.mark.is_none());
+    operation.task.moves() && sight.known && shown
+}
+
+/// The source goes, in the steps of a delete. What is on record of the progress begins anew with its mark.
+fn discard(operation: &VolumeOperation, sight: &Sight) -> Next {
+    // Gone already, or somebody has taken the mark off, and with it the source.
+    let Some(source) = sight.source.as_ref() else {
+        return Next::End(End::Done);
+    };
+    let by = operation.id.clone();
+    match &source.mark {
+        Some(Mark::Copying { by: whose, .. }) if *whose == by => {
+            return match source.holds {
+                true => step(OperationStep::ReleaseSource),
+                false => step(OperationStep::MarkSource {
+                    mark: Mark::Dying { by },
+                }),
+            };
+        }
+        Some(Mark::Dying { by: whose }) if *whose == by => {}
+        _ => return Next::End(End::Done),
+    }
+    if source.name != source.dying_name {
+        return match source.holds {
+            true => step(OperationStep::ReleaseSource),
+            false => step(OperationStep::RenameSource {
+                to: source.dying_name.clone(),
+            }),
+        };
+    }
+    let zeroed = operation.zeroed;
+    let left = source.size.0.saturating_sub(zeroed.0);
+    if source.wipes && left > 0 {
+        return match source.works {
+            true => step(OperationStep::ZeroSource {
+                from: zeroed,
+                amount: Bytes(left.min(CHUNK.0)),
+            }),
+            false => lease(source),
+        };
+    }
+    match source.holds {
+        true => step(OperationStep::ReleaseSource),
+        false => step(OperationStep::RemoveSource),
+    }
+}
+
 /// The way back: what was made goes, then the source is free.
 fn unmake(operation: &VolumeOperation, found: Option<&Seen>, sight: &Sight, end: &End) -> Next {
     let writer = sight.source.as_ref().and_then(|source| source.writer);
@@ -209,6 +273,10 @@ fn unmake(operation: &VolumeOperation, found: Option<&Seen>, sight: &Sight, end:
 fn free(operation: &VolumeOperation, sight: &Sight, made: bool) -> Option<Next> {
     let source = sight.source.as_ref()?;
     let ours = is_ours(source.mark.as_ref(), &operation.id);
+    if ours && matches!(source.mark, Some(Mark::Dying { .. })) {
+        // The volume was in the new pool, and has been deleted there: nothing is to come of its old place.
+        return Some(discard(operation, sight));
+    }
     if source.holds && (ours || !made) {
         return Some(step(OperationStep::ReleaseSource));
     }

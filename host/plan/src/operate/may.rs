@@ -69,7 +69,10 @@ pub fn may_begin(id: &OperationId, task: &VolumeTask, pool: &PoolInfo) -> Result
     let room = Room::of(pool);
     let there = pool.named(task.name());
     match task {
-        VolumeTask::Create { .. } | VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } => {
+        VolumeTask::Create { .. }
+        | VolumeTask::Copy { .. }
+        | VolumeTask::Snapshot { .. }
+        | VolumeTask::Move { .. } => {
             may_be_called(task.name())?;
             match there.map(VolumeInfo::mark) {
                 None => {}
@@ -149,9 +152,10 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
     }
     all_in_the_pool(task, node, seen)?;
     match task {
-        VolumeTask::Create { .. } | VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } => {
-            Err(Refusal::name_taken(task))
-        }
+        VolumeTask::Create { .. }
+        | VolumeTask::Copy { .. }
+        | VolumeTask::Snapshot { .. }
+        | VolumeTask::Move { .. } => Err(Refusal::name_taken(task)),
         VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => unattached(seen),
         VolumeTask::Extend { size, .. } => {
             if *size < seen.info.size {
@@ -181,6 +185,9 @@ pub fn may_be_copied(
         mark => return Err(Refusal::source_marked(task, mark.as_ref())),
     }
     all_in_the_pool(task, node, seen)?;
+    if task.moves() {
+        return unattached(seen);
+    }
     let volume = &seen.info.volume;
     let (from_pool, _) = task.source().unwrap_or((task.pool(), task.name()));
     // A node that loses the one pool's leases cuts the other one's attachments off no sooner for that.
@@ -311,7 +318,10 @@ pub fn who_is_told<'a>(task: &VolumeTask, seen: &'a VolumeInput) -> Option<&'a F
             // Who only reads lets others read.
             same && first.attachment.sharing == Sharing::Exclusive
         }
-        VolumeTask::Create { .. } | VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => false,
+        VolumeTask::Create { .. }
+        | VolumeTask::Delete { .. }
+        | VolumeTask::Move { .. }
+        | VolumeTask::Rename { .. } => false,
     };
     (can && seen.here.is_empty() && seen.elsewhere.iter().all(alone)).then_some(first)
 }

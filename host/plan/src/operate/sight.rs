@@ -20,13 +20,19 @@ pub struct Sight {
     pub attached: bool,
     /// A device of one of them is shorter than the volume.
     pub behind: bool,
-    /// Of a copy: the volume that it is made of; `None` if that is gone.
+    /// Of a copy and a move: the volume that it is made of; `None` if that is gone.
     pub source: Option<SourceSeen>,
 }
 
-/// The source of a copy.
+/// The source of a copy or a move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSeen {
+    /// Its name now.
+    pub name: VolumeName,
+    /// What it is called once it was moved, until it is removed.
+    pub dying_name: VolumeName,
+    /// Its pool's setting says that what is deleted there is zeroed.
+    pub wipes: bool,
     /// Its size in bytes.
     pub size: Bytes,
     /// The mark that an operation has made.
@@ -122,7 +128,10 @@ impl Sight {
             OperationStep::Lease => (sight.holds, sight.works) = (true, true),
             OperationStep::Release => (sight.holds, sight.works) = (false, false),
             OperationStep::Lengthen => sight.behind = false,
-            OperationStep::Zero { .. } | OperationStep::Copy { .. } => {}
+            OperationStep::Zero { .. }
+            | OperationStep::ZeroSource { .. }
+            | OperationStep::Copy { .. } => {}
+            OperationStep::RemoveSource => sight.source = None,
             OperationStep::LeaseSource { .. }
             | OperationStep::MarkSource { .. }
             | OperationStep::ReleaseSource
@@ -130,6 +139,7 @@ impl Sight {
             | OperationStep::AwaitMirror
             | OperationStep::Split { .. }
             | OperationStep::Unmirror
+            | OperationStep::RenameSource { .. }
             | OperationStep::UnmarkSource { .. } => {
                 if let Some(source) = &mut sight.source {
                     change_source(source, taken);
@@ -167,6 +177,7 @@ fn change_source(source: &mut SourceSeen, taken: &OperationStep) {
         OperationStep::MarkSource { mark } => source.mark = Some(mark.clone()),
         OperationStep::ReleaseSource => (source.holds, source.works) = (false, false),
         OperationStep::UnmarkSource { .. } => source.mark = None,
+        OperationStep::RenameSource { to } => source.name = to.clone(),
         OperationStep::Mirror => source.writer = Some(Writer::Filling),
         OperationStep::AwaitMirror => source.writer = Some(Writer::Equal),
         OperationStep::Split { .. } | OperationStep::Unmirror => {
@@ -201,8 +212,17 @@ pub fn dry_run(
             Next::Do(taken) => taken,
         };
         sight = sight.after(&taken, &made);
-        if let OperationStep::Zero { amount, .. } | OperationStep::Copy { amount, .. } = &taken {
+        if let OperationStep::Zero { amount, .. }
+        | OperationStep::ZeroSource { amount, .. }
+        | OperationStep::Copy { amount, .. } = &taken
+        {
             operation.zeroed = operation.zeroed + *amount;
+        }
+        if let OperationStep::MarkSource {
+            mark: Mark::Dying { .. },
+        } = &taken
+        {
+            operation.zeroed = Bytes(0);
         }
         if let OperationStep::Split { content } = &taken {
             operation.zeroed = *content;
@@ -211,6 +231,10 @@ pub fn dry_run(
             (
                 Some(OperationStep::Zero { amount, .. }),
                 OperationStep::Zero { amount: more, .. },
+            )
+            | (
+                Some(OperationStep::ZeroSource { amount, .. }),
+                OperationStep::ZeroSource { amount: more, .. },
             )
             | (
                 Some(OperationStep::Copy { amount, .. }),

@@ -54,6 +54,20 @@ pub enum OperationStep {
     },
     /// Deactivate the source and give its lease up; read back that it is so.
     ReleaseSource,
+    /// Give the source, which was moved, another name: its own is free again. LVM takes the lease for that.
+    RenameSource {
+        /// The name that it gets.
+        to: VolumeName,
+    },
+    /// Write zeroes to the source, which was moved, and flush.
+    ZeroSource {
+        /// Where, in bytes from its beginning.
+        from: Bytes,
+        /// How much.
+        amount: Bytes,
+    },
+    /// Remove the source, which was moved; LVM takes the lease for that by itself, which proves that nobody has it.
+    RemoveSource,
     /// Take the mark off the source.
     UnmarkSource {
         /// The mark that it has.
@@ -104,6 +118,9 @@ impl OperationStep {
                 | Self::AwaitMirror
                 | Self::Split { .. }
                 | Self::Unmirror
+                | Self::RenameSource { .. }
+                | Self::ZeroSource { .. }
+                | Self::RemoveSource
                 | Self::UnmarkSource { .. }
         )
     }
@@ -121,6 +138,9 @@ impl OperationStep {
             Self::MarkSource { .. } => "mark-source",
             Self::Copy { .. } => "copy",
             Self::ReleaseSource => "release-source",
+            Self::RenameSource { .. } => "rename-source",
+            Self::ZeroSource { .. } => "zero-source",
+            Self::RemoveSource => "remove-source",
             Self::UnmarkSource { .. } => "unmark-source",
             Self::Mirror => "mirror",
             Self::AwaitMirror => "await-mirror",
@@ -159,6 +179,11 @@ impl fmt::Display for OperationStep {
                 write!(f, "copy {amount} of the source from byte {} on", from.0)
             }
             Self::ReleaseSource => f.pad("deactivate the source and give its lease up"),
+            Self::RenameSource { to } => write!(f, "rename the source to {to}"),
+            Self::ZeroSource { from, amount } => {
+                write!(f, "zero {amount} of the source from byte {} on", from.0)
+            }
+            Self::RemoveSource => f.pad("remove the source"),
             Self::UnmarkSource { mark } => {
                 write!(f, "take the tag {} off the source", mark.tag())
             }

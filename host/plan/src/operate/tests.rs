@@ -44,6 +44,15 @@ fn rename() -> VolumeTask {
     }
 }
 
+fn move_here() -> VolumeTask {
+    VolumeTask::Move {
+        from_pool: "vg1".parse().unwrap(),
+        from: "origin".parse().unwrap(),
+        pool: "vg0".parse().unwrap(),
+        name: "data".parse().unwrap(),
+    }
+}
+
 /// Of a source of `SIZE`: one as large, and one that is larger.
 fn copies() -> [VolumeTask; 2] {
     let copy = VolumeTask::Copy {
@@ -136,6 +145,21 @@ const WRITERS: [Writer; 5] = [
     Writer::Cut,
 ];
 
+/// The source of a copy, which nobody has.
+fn source() -> SourceSeen {
+    SourceSeen {
+        name: "origin".parse().unwrap(),
+        dying_name: "volward-dying-y".parse().unwrap(),
+        wipes: false,
+        size: SIZE,
+        mark: None,
+        holds: false,
+        works: false,
+        read: false,
+        writer: None,
+    }
+}
+
 /// Everything that may be found of the source of a copy.
 fn sources() -> Vec<Option<SourceSeen>> {
     let copying = |by| Mark::Copying {
@@ -147,30 +171,38 @@ fn sources() -> Vec<Option<SourceSeen>> {
         Some(copying("op")),
         Some(copying("other")),
         Some(Mark::Dying { by: id("other") }),
+        Some(Mark::Dying { by: id("op") }),
     ];
     let mut sources = vec![None];
     for mark in marks {
         for (holds, works) in [(false, false), (true, false), (true, true), (false, true)] {
             for read in [false, true] {
                 sources.push(Some(SourceSeen {
-                    size: SIZE,
                     mark: mark.clone(),
                     holds,
                     works,
                     read,
-                    writer: None,
+                    ..source()
                 }));
             }
         }
     }
     for writer in WRITERS {
         sources.push(Some(SourceSeen {
-            size: SIZE,
-            mark: None,
-            holds: false,
-            works: false,
-            read: false,
             writer: Some(writer),
+            ..source()
+        }));
+    }
+    for (name, wipes) in [
+        ("origin", true),
+        ("volward-dying-y", true),
+        ("volward-dying-y", false),
+    ] {
+        sources.push(Some(SourceSeen {
+            name: name.parse().unwrap(),
+            wipes,
+            mark: Some(Mark::Dying { by: id("op") }),
+            ..source()
         }));
     }
     sources
@@ -202,13 +234,17 @@ fn follow(
             Next::End(end) => return Ok((sight, end, operation.zeroed)),
             Next::Do(step) => {
                 with(&operation, &sight, &step);
-                if let OperationStep::Zero { amount, .. } | OperationStep::Copy { amount, .. } =
-                    &step
+                if let OperationStep::Zero { amount, .. }
+                | OperationStep::ZeroSource { amount, .. }
+                | OperationStep::Copy { amount, .. } = &step
                 {
                     operation.zeroed = Bytes(operation.zeroed.0 + amount.0);
                 }
                 if let OperationStep::Split { content } = &step {
                     operation.zeroed = *content;
+                }
+                if matches!(step, OperationStep::MarkSource { .. }) {
+                    operation.zeroed = Bytes(0);
                 }
                 sight = sight.after(&step, &made);
             }
@@ -235,7 +271,11 @@ fn sights_for(task: &VolumeTask) -> Vec<Sight> {
 }
 
 fn every_case(mut case: impl FnMut(&VolumeOperation, Wipe, &Sight)) {
-    for task in tasks().into_iter().chain([rename()]).chain(copies()) {
+    for task in tasks()
+        .into_iter()
+        .chain([rename(), move_here()])
+        .chain(copies())
+    {
         for course in courses() {
             for wipe in WIPES {
                 for sight in sights_for(&task) {
@@ -340,6 +380,9 @@ fn i28_each_step_is_taken_where_it_may_be() {
                 | OperationStep::AwaitMirror
                 | OperationStep::Split { .. }
                 | OperationStep::Unmirror
+                | OperationStep::RenameSource { .. }
+                | OperationStep::ZeroSource { .. }
+                | OperationStep::RemoveSource
                 | OperationStep::UnmarkSource { .. } => source_step(now, sight, step, &case),
                 OperationStep::Grow { held, .. } => {
                     assert!(
@@ -368,7 +411,28 @@ fn source_step(now: &VolumeOperation, sight: &Sight, step: &OperationStep, case:
     let source = sight.source.as_ref().unwrap();
     let made = sight.volume.as_ref();
     let half_made = made.is_some_and(|seen| is_new(seen) && is_ours(seen.mark.as_ref(), &now.id));
+    let dies = matches!(&source.mark, Some(Mark::Dying { by }) if *by == now.id);
     match step {
+        OperationStep::MarkSource {
+            mark: Mark::Dying { .. },
+        } => {
+            let copied = matches!(&source.mark, Some(Mark::Copying { by, .. }) if *by == now.id);
+            let shown = made.is_some_and(|seen| seen.mark.is_none());
+            assert!(
+                now.task.moves() && copied && shown && !source.holds,
+                "{case}"
+            );
+        }
+        OperationStep::RenameSource { .. } | OperationStep::RemoveSource => {
+            assert!(dies && !half_made && !source.holds, "{case}");
+        }
+        OperationStep::ZeroSource { from, amount } => {
+            assert!(dies && !half_made && source.works && source.wipes, "{case}");
+            assert!(
+                from.0 + amount.0 <= source.size.0 && amount.0 <= CHUNK.0,
+                "{case}"
+            );
+        }
         OperationStep::MarkSource { .. } => {
             assert!(source.works && source.mark.is_none(), "{case}");
         }

@@ -141,7 +141,9 @@ pub(super) fn show(uuid: &str, what: &str) -> PortResult<()> {
     let suspend = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
     by_uuid(uuid, |dev| dm.device_suspend(dev, options(suspend))).map_err(|error| said(&error))?;
     // Of a device that is not suspended nothing is told to udev.
-    let resumed = by_uuid(uuid, |dev| dm.device_suspend(dev, options(DmFlags::empty())));
+    let resumed = by_uuid(uuid, |dev| {
+        dm.device_suspend(dev, options(DmFlags::empty()))
+    });
     let Err(error) = resumed else { return Ok(()) };
     quiet::resume(uuid, what)?;
     Err(said(&error))

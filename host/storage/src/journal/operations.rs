@@ -12,9 +12,9 @@ use super::group::Safety;
 use super::record::RecordError;
 use super::rows::{Trouble, number};
 
-/// Of a record, as its row says. Format 2 has copies, snapshots and renames, and which volume is copied; a
-/// record of format 1 says the same in format 2.
-pub(super) const FORMAT: i64 = 2;
+/// Of a record, as its row says. Format 2 has copies, snapshots and renames, and which volume is copied; format 3 has moves. A
+/// record of an earlier format says the same in a later one.
+pub(super) const FORMAT: i64 = 3;
 
 fn course(operation: &VolumeOperation) -> &'static str {
     match operation.course {

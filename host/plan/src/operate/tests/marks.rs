@@ -55,12 +55,16 @@ fn the_steps_are_as_reviewed() {
     };
     let copied = |read, writer| Sight {
         source: Some(SourceSeen {
-            size: SIZE,
-            mark: None,
-            holds: false,
-            works: false,
             read,
             writer,
+            ..source()
+        }),
+        ..Sight::nothing(false)
+    };
+    let wiped = Sight {
+        source: Some(SourceSeen {
+            wipes: true,
+            ..source()
         }),
         ..Sight::nothing(false)
     };
@@ -79,6 +83,8 @@ fn the_steps_are_as_reviewed() {
             ", written by a guest here",
         ),
         (&rename, there(false), ""),
+        (&move_here(), copied(false, None), ""),
+        (&move_here(), wiped, ", wiped where it was"),
     ] {
         for wipe in WIPES {
             let (steps, end) = dry_run(&operation(task, Course::Forward), wipe, &sight).unwrap();
