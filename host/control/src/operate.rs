@@ -31,6 +31,7 @@ mod look;
 mod mirror;
 mod orders;
 mod review;
+mod stretch;
 mod work;
 
 use look::Look;

@@ -673,3 +673,25 @@ fn an_operation_waits_while_a_disk_of_the_pool_is_missing() {
         assert_eq!(end(&daemon, "e1"), End::Done);
     });
 }
+
+/// A call has a cost of its own; what a disk does quickly is asked for in fewer of them.
+#[test]
+fn a_quick_disk_is_asked_for_more_at_a_time() {
+    let zeroed_in = |quick: bool| {
+        let (lab, daemon) = lab();
+        let before = daemon.kernel.changes_made();
+        if quick {
+            let clock = lab.cluster.clock();
+            daemon.kernel.before("zero-range", move |_| {
+                clock.sleep(std::time::Duration::from_millis(20));
+            });
+        }
+        assert_eq!(done(&daemon, "c1", create(&lab, "v")), End::Done);
+        let made = found(&lab, &daemon, "v").unwrap();
+        let contents = lab.cluster.contents(made.volume.id);
+        assert!(contents.iter().all(|block| *block == 0), "all of it is zero");
+        daemon.kernel.changes_made() - before
+    };
+    // 64, 64 and 4 MiB; 64 and 68. Each notes its progress.
+    assert_eq!(zeroed_in(false) - zeroed_in(true), 2);
+}

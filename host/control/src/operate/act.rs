@@ -7,14 +7,15 @@ use volward_model::{
     VolumeName, VolumeOperation, VolumeRef,
 };
 use volward_plan::Unmet;
-use volward_plan::operate::{CHUNK, OperationStep};
+use volward_plan::operate::OperationStep;
 
 use super::Operate;
 use super::look::{Look, is_whole};
+use super::stretch::Stretch;
 use crate::engine::StepError;
 use crate::ports::{NewVolume, PortError, PortResult};
 
-/// Chunks after which the volume is looked at again, and others have a turn with it. The lease is looked
+/// Calls after which the volume is looked at again, and others have a turn with it. The lease is looked
 /// at before each.
 pub(super) const CHUNKS: u64 = 8;
 
@@ -152,17 +153,20 @@ impl Operate {
         let volume = &info.volume;
         let total = self.total(operation, look);
         let mut zeroed = operation.zeroed;
+        let mut stretch = Stretch::new();
         for _ in 0..CHUNKS {
             let left = Bytes(total.0.saturating_sub(zeroed.0));
             if left.0 == 0 || self.is_to_stop(operation) {
                 break;
             }
             self.must_be_held(volume, attached)?;
-            let amount = left.min(CHUNK);
+            let amount = stretch.of(left);
+            let begun = self.ports.clock.monotonic();
             let at = Bytes(from.0 + (zeroed.0 - operation.zeroed.0));
             self.ports
                 .volumes
                 .zero_range(volume, at, amount, attached)?;
+            stretch.took(amount, self.ports.clock.monotonic().saturating_sub(begun));
             zeroed = zeroed + amount;
             self.note(&operation.id, zeroed)?;
         }

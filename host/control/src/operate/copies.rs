@@ -2,11 +2,12 @@
 
 use volward_model::{Bytes, LeaseMode, Mark, OperationId, VolumeInfo, VolumeOperation, VolumeRef};
 use volward_plan::VolumeInput;
-use volward_plan::operate::{CHUNK, OperationStep, Seen, SourceSeen};
+use volward_plan::operate::{OperationStep, Seen, SourceSeen};
 
 use super::Operate;
 use super::act::CHUNKS;
 use super::look::{Look, is_whole};
+use super::stretch::Stretch;
 use crate::engine::StepError;
 use crate::ports::{PortError, PortResult};
 
@@ -133,6 +134,7 @@ impl Operate {
         let attached = !self.attachments_of(source).is_empty();
         let shared = attached || look.sight.source.as_ref().is_some_and(|seen| seen.read);
         let mut done = operation.zeroed;
+        let mut stretch = Stretch::new();
         for _ in 0..CHUNKS {
             let left = Bytes(content.0.saturating_sub(done.0));
             if left.0 == 0 || self.is_to_stop(operation) {
@@ -140,10 +142,12 @@ impl Operate {
             }
             self.must_be_held(to, false)?;
             self.must_be_held(from, shared)?;
-            let amount = left.min(CHUNK);
+            let amount = stretch.of(left);
+            let begun = self.ports.clock.monotonic();
             self.ports
                 .volumes
                 .copy_range((from, to), done, amount, attached)?;
+            stretch.took(amount, self.ports.clock.monotonic().saturating_sub(begun));
             done = done + amount;
             self.note(&operation.id, done)?;
         }
