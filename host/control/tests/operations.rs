@@ -689,7 +689,10 @@ fn a_quick_disk_is_asked_for_more_at_a_time() {
         assert_eq!(done(&daemon, "c1", create(&lab, "v")), End::Done);
         let made = found(&lab, &daemon, "v").unwrap();
         let contents = lab.cluster.contents(made.volume.id);
-        assert!(contents.iter().all(|block| *block == 0), "all of it is zero");
+        assert!(
+            contents.iter().all(|block| *block == 0),
+            "all of it is zero"
+        );
         daemon.kernel.changes_made() - before
     };
     // 64, 64 and 4 MiB; 64 and 68. Each notes its progress.

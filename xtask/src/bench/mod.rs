@@ -130,7 +130,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 }
 
 fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
+    let mut figures = Figures::default();
     let volward = Volward::on(cluster);
     on_node::use_release(&volward)?;
     if wanted(Part::Attach) {
@@ -157,7 +157,23 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
     if wanted(Part::Migrate) {
         figures.extend(migrate::measure(&volward)?);
     }
-    Ok(figures)
+    Ok(figures.0)
+}
+
+/// Figures, each told when it is there: what fails later takes none of them away.
+#[derive(Default)]
+struct Figures(Vec<Figure>);
+
+impl Figures {
+    fn push(&mut self, figure: Figure) {
+        self.extend([figure]);
+    }
+
+    fn extend(&mut self, figures: impl IntoIterator<Item = Figure>) {
+        let figures: Vec<Figure> = figures.into_iter().collect();
+        eprint!("{}", report::table(&figures, &[]));
+        self.0.extend(figures);
+    }
 }
 
 fn build_all(root: &Path) -> Result<()> {

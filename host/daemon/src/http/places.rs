@@ -111,6 +111,12 @@ impl Room {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long a request that begins now may take: where many are at work, half of it more or less is nothing out of
+    /// the ordinary.
+    fn at_worst(&self) -> Duration {
+        self.latest() * 3 / 2
+    }
+
     async fn take(self: &Arc<Self>, patience: Patience) -> Result<Taken, Failure> {
         let taken = |permit| Taken {
             room: Arc::clone(self),
@@ -138,7 +144,7 @@ impl Room {
         match tokio::time::timeout(patience.0, permit).await {
             Ok(Ok(permit)) => {
                 let (waited, latest) = (began.elapsed(), self.latest());
-                if waited + latest <= patience.0 {
+                if waited + self.at_worst() <= patience.0 {
                     return Ok(taken(permit));
                 }
                 // Begun now, it would be given up by whoever asks before it ends.

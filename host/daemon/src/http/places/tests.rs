@@ -126,6 +126,27 @@ async fn who_gets_a_place_too_late_is_told_and_begins_nothing() {
     places.in_pools(&a, minute).await.unwrap();
 }
 
+/// One that takes half as long again as the last one must be in time, too.
+#[tokio::test(start_paused = true)]
+async fn who_would_be_answered_in_time_only_by_the_skin_of_his_teeth_is_told() {
+    for (waits, is_let_in) in [(15, true), (19, false)] {
+        let places = Arc::new(Places::new(pools(&["a"])));
+        let a = pools(&["a"]);
+        let minute = Patience(Duration::from_secs(60));
+        let mut working = all_of(&places, &a, minute).await;
+        tokio::time::advance(Duration::from_secs(29) - Duration::from_secs(waits)).await;
+        let second = {
+            let (places, a) = (Arc::clone(&places), a.clone());
+            tokio::spawn(async move { places.in_pools(&a, minute).await.map(drop) })
+        };
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(waits)).await;
+        // Each took 29 s, so the next one may take 43.5.
+        working.clear();
+        assert_eq!(second.await.unwrap().is_ok(), is_let_in, "after {waits} s");
+    }
+}
+
 #[tokio::test]
 async fn places_are_given_in_the_order_of_arrival() {
     let places = Arc::new(Places::new(pools(&["a"])));
