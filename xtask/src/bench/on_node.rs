@@ -9,7 +9,7 @@ use volward_system::volward::Volward;
 use super::figure::{Figure, Pairs, Unit};
 
 /// The ratio an attach may have to the same by hand.
-const ATTACH_GOAL: f64 = 1.05;
+const ATTACH_GOAL: f64 = 0.15;
 /// The node that is measured; the other one idles.
 pub(super) const NODE: u8 = 1;
 /// Guests that start at once, and how often: 256 take a quarter of an hour with what they are compared with.
