@@ -232,30 +232,62 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: NameArgs) -> anyhow::R
 }
 
 pub(crate) fn move_to(client: &Client, json: bool, args: MoveArgs) -> anyhow::Result<Exit> {
+    let (pool, volume) = (args.volume.pool, args.volume.volume);
+    must_not_mean_a_pool(client, (&pool, &volume), &args.to)?;
     let how = args.how.told(json);
-    let Destination { pool, name } = args.to;
-    let to_pool = pool.filter(|pool| *pool != args.volume.pool);
-    let volume = &args.volume.volume;
-    if let Some(to_pool) = to_pool {
-        let request = VolumeMoveRequest {
+    let Destination { pool: to, name } = args.to;
+    let reply = match to.filter(|to| *to != pool) {
+        Some(to) => client.volume_move(&VolumeMoveRequest {
             id: how.id.clone(),
-            pool: args.volume.pool.to_string(),
+            pool: pool.to_string(),
             volume: volume.to_string(),
-            to_pool: to_pool.to_string(),
+            to_pool: to.to_string(),
             to_volume: name.map(|name| name.to_string()),
             dry_run: how.dry_run,
-        };
-        return follow(client, json, &how, client.volume_move(&request));
-    }
-    let request = VolumeRenameRequest {
-        id: how.id.clone(),
-        pool: args.volume.pool.to_string(),
-        volume: args.volume.volume.to_string(),
-        to: name.unwrap_or_else(|| volume.clone()).to_string(),
-        dry_run: how.dry_run,
+        }),
+        None => client.volume_rename(&VolumeRenameRequest {
+            id: how.id.clone(),
+            pool: pool.to_string(),
+            to: name.unwrap_or_else(|| volume.clone()).to_string(),
+            volume: volume.to_string(),
+            dry_run: how.dry_run,
+        }),
     };
-    follow(client, json, &how, client.volume_rename(&request))
+    follow(client, json, &how, reply)
 }
+
+/// A name without a pool that is a pool's: more likely than not that pool is meant.
+fn must_not_mean_a_pool(
+    client: &Client,
+    (pool, volume): (&PoolName, &VolumeName),
+    to: &Destination,
+) -> anyhow::Result<()> {
+    let (None, Some(name)) = (&to.pool, &to.name) else {
+        return Ok(());
+    };
+    // A daemon that does not answer is told of when it is asked for the rename.
+    let pools = client.status().map(|status| status.pools);
+    if pools.is_ok_and(|pools| pools.iter().any(|pool| pool == name.as_str())) {
+        return Err(MeansAPool(format!(
+            "{name} is the name of a pool: to have {pool}/{volume} go there, write {name}/; to call it {name} \
+             all the same, write {pool}/{name}"
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// A pool's name where a volume's is typed; the display says how each is written.
+#[derive(Debug)]
+pub(crate) struct MeansAPool(String);
+
+impl fmt::Display for MeansAPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for MeansAPool {}
 
 pub(crate) fn operations(
     client: &Client,

@@ -8,7 +8,7 @@ use volward_api::{ClientError, Problem};
 
 use crate::exit::Exit;
 use crate::instance::NoUuid;
-use crate::operations::NotHeardOf;
+use crate::operations::{MeansAPool, NotHeardOf};
 use crate::time::span;
 
 /// Prints what a command found: as JSON for programs, else as `show` tells it.
@@ -41,7 +41,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 /// Says on stderr why a command failed, and which code it ends with.
 pub(crate) fn complain(error: &anyhow::Error, json: bool) -> Exit {
     let client = error.downcast_ref::<ClientError>();
-    let exit = match error.is::<NoUuid>() {
+    let exit = match error.is::<NoUuid>() || error.is::<MeansAPool>() {
         true => Exit::Usage,
         false => client.map_or(Exit::Failure, Exit::of),
     };

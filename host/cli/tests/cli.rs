@@ -97,6 +97,19 @@ fn an_operations_id_is_said_before_it_is_asked_for_and_again_where_no_answer_cam
     assert!(json["error"].as_str().unwrap().contains("--id"), "{json}");
 }
 
+/// Whoever means a pool does not rename the volume.
+#[test]
+fn a_pools_name_is_not_taken_for_a_volumes() {
+    let node = Node::with(healthy);
+    let arguments = "volume mv vg0/new nvme";
+    let ended = node.volward(arguments);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert_golden("volume-mv-to-a-name", arguments, &ended);
+    let asked = node.seen();
+    assert!(asked.iter().all(|seen| seen.line.starts_with("GET")));
+    assert_eq!(node.volward("volume mv vg0/new vg0/nvme").code, 0);
+}
+
 /// `ls` shows a name; a UUID is needed.
 #[test]
 fn a_name_where_a_uuid_is_needed_is_told_how_to_come_by_it() {
