@@ -37,6 +37,15 @@ pub(crate) fn use_release(volward: &Volward<'_>) -> Result<()> {
     )?;
     // Debug lines would be part of the times.
     volward.start(NODE, &["VOLWARD_LOG=info".to_owned()])?;
+    // The policies are compiled anew, at the lowest priority: a first request waits for that, and a dry run is one.
+    volward.volume("first", 4)?;
+    volward
+        .node(NODE)
+        .run_ok_within(
+            DEADLINE,
+            "until volward attach 11111111-1111-1111-1111-111111111111 vg0/first --dry-run; do sleep 1; done",
+        )
+        .map(drop)?;
     Ok(())
 }
 
