@@ -135,7 +135,7 @@ fn resume(wanted: &Wanted) -> PortResult<()> {
 ///
 /// # Errors
 /// If there is no such device, or device-mapper fails. The device is left as it was.
-pub(super) fn show(uuid: &str, what: &str) -> PortResult<()> {
+fn show(uuid: &str, what: &str) -> PortResult<()> {
     let dm = control()?;
     let said = |error: &DmError| failed(format!("cannot show {what} to udev"), error);
     let suspend = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;

@@ -35,9 +35,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use volward_model::{LeaseHolder, LeaseMode, Member, PoolName, VolumeRef};
+use volward_model::{LeaseHolder, LeaseMode, Member, PoolName, VolumeId, VolumeRef};
 use volward_ports::{Activation, LeaseStatus, LeaseStyle, Leases, PortResult};
 
+use crate::late::LateCalls;
 use crate::lease::claims::Claims;
 use crate::lease::{LeftByUs, Sanlock};
 use crate::lvm::Lvm;
@@ -47,6 +48,8 @@ use crate::worker::Worker;
 use space::Space;
 use world::{Here, World};
 
+/// For udev to make an LV's path; on a busy node it is behind by seconds.
+const SHOWN_WITHIN: Duration = Duration::from_secs(60);
 /// For what speaks to sanlock, disks and device-mapper. A lease takes 20 ms, also a hundred of them one
 /// after the other take two seconds; a LUN that hangs for longer than io_timeout (10 s) makes sanlock give
 /// the attempt up. Activation through LVM has a deadline of its own, which is longer.
@@ -58,6 +61,8 @@ pub struct Direct {
     lvmlockd: Arc<Lvmlockd>,
     sanlock: Arc<Sanlock>,
     pools: BTreeMap<PoolName, Served>,
+    /// LVs that udev is told of: it may never answer, and what is in flight may never end.
+    shown: LateCalls<VolumeId>,
 }
 
 /// A pool that is served directly.
@@ -100,6 +105,7 @@ impl Direct {
             lvmlockd,
             sanlock,
             pools: served.collect(),
+            shown: LateCalls::new("udev", SHOWN_WITHIN),
         }
     }
 
@@ -248,7 +254,11 @@ impl Activation for Direct {
 
     fn await_paths(&self, volumes: &[VolumeRef]) -> PortResult<()> {
         let mut served = volumes.iter().filter(|volume| self.serves(&volume.pool));
-        served.try_for_each(device::await_path)
+        served.try_for_each(|volume| {
+            let (what, shown) = (format!("showing {volume} to udev"), volume.clone());
+            self.shown
+                .call(&volume.id, what, move || device::await_path(&shown))
+        })
     }
 
     fn deactivate(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {

@@ -16,7 +16,6 @@ use super::ioctl::{control, refused};
 
 /// `linux/dm-ioctl.h`: `struct dm_ioctl`, of the interface's version 4.
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Header {
     version: [u32; 3],
     data_size: u32,
