@@ -137,7 +137,9 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
         figures.push(on_node::attach(&volward)?);
     }
     if wanted(Part::Storm) {
-        figures.extend(on_node::storm(&volward)?);
+        for storm in on_node::STORMS {
+            figures.extend(on_node::storm(&volward, storm)?);
+        }
     }
     if wanted(Part::Many) {
         figures.extend(on_node::many(&volward)?);

@@ -13,7 +13,7 @@ const ATTACH_GOAL: f64 = 0.15;
 /// The node that is measured; the other one idles.
 pub(super) const NODE: u8 = 1;
 /// Guests that start at once, and how often: 256 take a quarter of an hour with what they are compared with.
-const STORMS: [(usize, usize); 2] = [(64, 3), (256, 1)];
+pub(crate) const STORMS: [(usize, usize); 2] = [(64, 3), (256, 1)];
 /// How often 256 volumes come and go.
 const MANY_ROUNDS: usize = 2;
 /// The ratio a storm may have to as many `lvchange` one by one.
@@ -71,45 +71,46 @@ struct Storms {
     released: Pairs,
 }
 
-/// 64 guests and 256; each is granted, or told early to come again.
-pub(crate) fn storm(volward: &Volward<'_>) -> Result<Vec<Figure>> {
+/// So many guests, and how often; each is granted, or told early to come again.
+pub(crate) fn storm(
+    volward: &Volward<'_>,
+    (guests, rounds): (usize, usize),
+) -> Result<Vec<Figure>> {
     storm_volumes(volward)?;
-    let mut figures = Vec::new();
-    for (guests, rounds) in STORMS {
-        let words = format!("storm vg0 --guests {guests} --rounds {rounds}");
-        let storms: Storms = bench(volward, &words)?;
-        if let Some(failed) = storms.failed.first() {
-            anyhow::bail!("in a storm of {guests} a guest was neither granted nor told: {failed}");
-        }
-        let (granted, told) = (&storms.granted, &storms.told);
-        eprintln!("  storms of {guests}: granted {granted:?}, told to come again {told:?}");
-        let all = granted.iter().all(|granted| *granted == guests);
-        let which = if all {
-            "all granted"
-        } else {
-            "granted or told"
-        };
-        figures.push(Figure::pairs(
+    let words = format!("storm vg0 --guests {guests} --rounds {rounds}");
+    let storms: Storms = bench(volward, &words)?;
+    if let Some(failed) = storms.failed.first() {
+        anyhow::bail!("in a storm of {guests} a guest was neither granted nor told: {failed}");
+    }
+    let (granted, told) = (&storms.granted, &storms.told);
+    eprintln!("  storms of {guests}: granted {granted:?}, told to come again {told:?}");
+    let all = granted.iter().all(|granted| *granted == guests);
+    let which = if all {
+        "all granted"
+    } else {
+        "granted or told"
+    };
+    Ok(vec![
+        Figure::pairs(
             format!("{guests} guests' hooks at once, {which}"),
             "as many lvchange -aey one by one",
             Unit::Milliseconds,
             &storms.storm,
             Some(STORM_GOAL),
-        ));
-        figures.push(Figure::alone(
+        ),
+        Figure::alone(
             format!("the slowest of the {guests}"),
             Unit::Milliseconds,
             &storms.slowest,
-        ));
-        figures.push(Figure::pairs(
+        ),
+        Figure::pairs(
             format!("release of the {guests}, one by one"),
             "their start",
             Unit::Milliseconds,
             &storms.released,
             None,
-        ));
-    }
-    Ok(figures)
+        ),
+    ])
 }
 
 /// Makes the volumes that storms and `many` attach, unless they are there.

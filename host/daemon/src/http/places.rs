@@ -19,8 +19,8 @@ use super::problem::{Failure, plain};
 
 /// Attaches, detaches and changes of one pool at once. They share their looks and what they write, and each may wait for
 /// another node or a guest; but what is at work shares the node's processors too, and the more there are the
-/// later the first one is done, and the less is known of how long the next one takes. Of 64 guests on an emulated node all had their
-/// disks with 16 and with 32; with 32 each took half a minute, so that the second half could not be sure of its minute.
+/// later the first one is done, and the less is known of how long the next one takes. 64 guests that start at once on an
+/// emulated node all have their disks in time with 16, and had with 32.
 const EACH_POOL: usize = 16;
 /// Requests of one kind of caller at once that look at pools, files or the logs.
 const EACH_KIND: usize = 8;
