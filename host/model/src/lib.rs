@@ -13,7 +13,7 @@
 //! | [`regions`] | which regions of a clone are in its destination |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
-//! | [`volume_operation`], [`volume_mark`] | operations on volumes, and the marks that they leave on them |
+//! | [`operation_id`], [`volume_operation`], [`volume_mark`] | operations on volumes, and the marks that they leave on them |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
@@ -21,6 +21,7 @@ pub mod copy;
 pub mod device;
 pub mod given_up;
 pub mod handover;
+pub mod operation_id;
 pub mod regions;
 pub mod slot;
 pub mod volume;
@@ -33,6 +34,7 @@ pub use device::{
     MirrorStatus, MirrorTable, Table,
 };
 pub use given_up::GivenUp;
+pub use operation_id::OperationId;
 pub use regions::RegionMap;
 pub use slot::{
     CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
@@ -44,7 +46,7 @@ pub use volume::{
     PoolInfo, PoolKind, Renewal, VolumeInfo, VolumeRef,
 };
 pub use volume_mark::Mark;
-pub use volume_operation::{Course, End, OperationId, VolumeOperation, VolumeTask};
+pub use volume_operation::{Course, End, VolumeOperation, VolumeTask};
 pub use volward_record::{
     Access, Answer, Attachment, AttachmentKey, AttachmentState, Bytes, Combined, CopyFate,
     CopyMode, CopyPlan, DecisionRecord, Denial, Difference, DiskAnswer, DiskFacts, Facts, Fault,

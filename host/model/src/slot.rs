@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::attachment::Attachment;
 use crate::ids::{InstanceId, NodeName, VolumeId, VolumeName};
+use crate::operation_id::OperationId;
 use crate::units::Bytes;
 use crate::volume::VolumeRef;
-use crate::volume_operation::{End, OperationId, VolumeTask};
+use crate::volume_operation::{End, VolumeTask};
 
 /// A slot's content, as far as this version knows what there is to say. How it is written down is
 /// the registry's business.

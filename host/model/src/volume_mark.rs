@@ -1,7 +1,7 @@
 //! The mark that a volume has while an operation is about it: a tag, which every node reads.
 
+use crate::operation_id::OperationId;
 use crate::units::Bytes;
-use crate::volume_operation::OperationId;
 
 /// Starts each tag of a volume that an operation has marked.
 const MARKS: [&str; 4] = [

@@ -1,7 +1,9 @@
 use volward_model::RequestId;
 
 use super::*;
+use found::{sights, source, sources};
 
+mod found;
 mod marks;
 
 mod zeroes;
@@ -85,127 +87,6 @@ fn seen(name: &str, size: Bytes, mark: Option<Mark>) -> Seen {
         size,
         mark,
     }
-}
-
-/// Everything that may be found: by whom it is marked, how large it is, what this node has of it.
-fn sights() -> Vec<Sight> {
-    let marks = ["op", "other"].map(id).into_iter().flat_map(|by| {
-        [
-            Mark::New { by: by.clone() },
-            Mark::Dying { by: by.clone() },
-            Mark::Growing {
-                by: by.clone(),
-                from: SIZE,
-            },
-            Mark::Copying { by, size: SIZE },
-        ]
-    });
-    let unknown = Mark::Unknown {
-        tags: "volward.new=a/b".to_owned(),
-    };
-    let marks: Vec<Option<Mark>> = marks.chain([unknown]).map(Some).chain([None]).collect();
-    let mut sights = vec![Sight::nothing(false), Sight::nothing(true)];
-    for mark in marks {
-        for (name, size) in [("data", SIZE), ("data", LARGER), ("volward-dying-x", SIZE)] {
-            for (holds, works) in [(false, false), (true, false), (true, true)] {
-                for known in [false, true] {
-                    sights.push(Sight {
-                        known,
-                        volume: Some(seen(name, size, mark.clone())),
-                        holds,
-                        works,
-                        attached: false,
-                        behind: false,
-                        source: None,
-                    });
-                }
-            }
-        }
-    }
-    let attached = sights.iter().filter(|s| s.volume.is_some() && !s.holds);
-    let attached: Vec<Sight> = attached
-        .cloned()
-        .flat_map(|sight| {
-            [false, true].map(|behind| Sight {
-                attached: true,
-                behind,
-                ..sight.clone()
-            })
-        })
-        .collect();
-    sights.extend(attached);
-    sights
-}
-
-const WRITERS: [Writer; 5] = [
-    Writer::Apart,
-    Writer::Filling,
-    Writer::Equal,
-    Writer::Failed,
-    Writer::Cut,
-];
-
-/// The source of a copy, which nobody has.
-fn source() -> SourceSeen {
-    SourceSeen {
-        name: "origin".parse().unwrap(),
-        dying_name: "volward-dying-y".parse().unwrap(),
-        wipes: false,
-        size: SIZE,
-        mark: None,
-        holds: false,
-        works: false,
-        read: false,
-        writer: None,
-    }
-}
-
-/// Everything that may be found of the source of a copy.
-fn sources() -> Vec<Option<SourceSeen>> {
-    let copying = |by| Mark::Copying {
-        by: id(by),
-        size: SIZE,
-    };
-    let marks = [
-        None,
-        Some(copying("op")),
-        Some(copying("other")),
-        Some(Mark::Dying { by: id("other") }),
-        Some(Mark::Dying { by: id("op") }),
-    ];
-    let mut sources = vec![None];
-    for mark in marks {
-        for (holds, works) in [(false, false), (true, false), (true, true), (false, true)] {
-            for read in [false, true] {
-                sources.push(Some(SourceSeen {
-                    mark: mark.clone(),
-                    holds,
-                    works,
-                    read,
-                    ..source()
-                }));
-            }
-        }
-    }
-    for writer in WRITERS {
-        sources.push(Some(SourceSeen {
-            writer: Some(writer),
-            ..source()
-        }));
-    }
-    for (name, wipes) in [
-        ("origin", true),
-        ("volward-dying-y", true),
-        ("volward-dying-y", false),
-    ] {
-        sources.push(Some(SourceSeen {
-            name: name.parse().unwrap(),
-            wipes,
-            mark: Some(Mark::Dying { by: id("op") }),
-            ..source()
-        }));
-    }
-    sources
 }
 
 fn courses() -> [Course; 3] {
