@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use volward_control::ports::{
     Devices, Journal, Operation, Operations, PortError, PortResult, StoredAttachment,
 };
-use volward_model::VolumeId;
+use volward_model::{VolumeId, VolumeOperation};
 use volward_plan::Step;
 use volward_storage::lease::LeftByUs;
 
@@ -55,10 +55,10 @@ pub(crate) fn by_us(
             }
         }
     }
-    // One that was interrupted may have its volume's lease; nobody else has.
-    let operations = operations.operations()?.into_iter();
-    let open = operations.filter(|operation| operation.end().is_none());
-    attached.extend(open.filter_map(|operation| Some(operation.volume?.id)));
+    // One that was interrupted may have its volume's lease, and that of the volume it copies; nobody else has.
+    let operations = operations.operations()?;
+    let open = operations.iter().filter(|o| o.end().is_none());
+    attached.extend(open.flat_map(VolumeOperation::volumes).map(|v| v.id));
     begun.extend(&attached);
     Ok(LeftByUs {
         leased: begun,
@@ -82,7 +82,7 @@ fn unlisted(error: &PortError) {
 mod tests {
     use volward_control::ports::{JournalEntry, JournalState, Marked};
     use volward_folder::{Folder, NamedFolder};
-    use volward_model::{LeaseMode, RequestId, VolumeRef};
+    use volward_model::{LeaseMode, RequestId, VolumeRef, VolumeTask};
     use volward_plan::Planned;
     use volward_storage::dm::Dm;
     use volward_storage::journal::SqliteJournal;
@@ -136,11 +136,32 @@ mod tests {
         journal.begin(&entry("now", attach)).unwrap();
         journal.begin(&entry("now", write_back("b"))).unwrap();
         journal.begin(&entry("before", write_back("c"))).unwrap();
+        let copied = VolumeOperation {
+            volume: Some(volume("e")),
+            source: Some(volume("d")),
+            ..VolumeOperation::new(
+                "copies".parse().unwrap(),
+                VolumeTask::Copy {
+                    from_pool: "vg0".parse().unwrap(),
+                    from: "d".parse().unwrap(),
+                    pool: "vg1".parse().unwrap(),
+                    name: "e".parse().unwrap(),
+                    size: None,
+                },
+                (RequestId(uuid::Uuid::from_u128(2)), 0),
+                1,
+            )
+        };
+        journal.put(&copied).unwrap();
         let devices = Dm::new(NamedFolder::at(&folder.path().join("dev")).unwrap());
         let left = by_us((&journal, &journal), &devices, "now").unwrap();
         assert!(left.leased.contains(&volume("a").id) && left.leased.contains(&volume("b").id));
         assert!(!left.attached.contains(&volume("a").id));
         assert!(left.attached.contains(&volume("b").id));
         assert!(!left.leased.contains(&volume("c").id), "of an earlier boot");
+        for letter in ["d", "e"] {
+            let of_copy = left.leased.contains(&volume(letter).id);
+            assert!(of_copy, "{letter} is of a copy under way");
+        }
     }
 }
