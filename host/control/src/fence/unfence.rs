@@ -1,7 +1,12 @@
 //! Giving I/O back: only where the lease, the home and the size are what they were.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
 use volward_model::{
-    Backing, HomeState, InstanceId, NodeName, RequestId, Sectors, Table, VolumeRef,
+    Backing, HeldLease, HomeState, InstanceId, LvUuid, NodeName, PoolName, RequestId, Sectors,
+    Table, VolumeRef,
 };
 use volward_plan::fence::{Said, Standing};
 use volward_plan::{Refusal, home_of};
@@ -19,6 +24,16 @@ pub(super) enum Asked {
     BySomebody,
     /// The leases are sound again, and the configuration says that this is enough.
     ByNobody,
+}
+
+/// The leases of a pool, by LV.
+type Held = BTreeMap<LvUuid, HeldLease>;
+
+/// What is looked at once, for all attachments of a pool: each look takes as long as an attach of one.
+#[derive(Default)]
+struct Looks {
+    leases: BTreeMap<PoolName, Result<Held, &'static str>>,
+    pools: BTreeMap<PoolName, Arc<PoolSnapshot>>,
 }
 
 /// Why the lease is not the one that it was.
@@ -64,8 +79,9 @@ impl Fence {
             seconds: wait.as_secs(),
         })?;
         let mut tables = Vec::new();
+        let mut looks = Looks::default();
         for attachment in &all {
-            tables.push(self.table_again(request, attachment)?);
+            tables.push(self.table_again(request, attachment, &mut looks)?);
         }
         let failed = |error| storage(request, "giving an attachment its I/O back", error);
         for (attachment, (table, read_only)) in all.iter().zip(&tables) {
@@ -114,6 +130,7 @@ impl Fence {
         &self,
         request: RequestId,
         attachment: &StoredAttachment,
+        looks: &mut Looks,
     ) -> Result<(Table, bool), ControlError> {
         let volume = &attachment.volume;
         let for_now = |why: &str| refuse(request, Refusal::fenced_for_now(volume, why));
@@ -135,12 +152,18 @@ impl Fence {
             ));
         }
         // The lease first: where it is lost, the pool is hardly ever readable.
-        self.lease_is_as_before(&fenced, attachment)
-            .map_err(|why| match why {
-                Lease::NotSound(why) => for_now(why),
-                Lease::Another(why) => no(why),
-            })?;
-        let snapshot = self.observer.snapshot(&volume.pool).map_err(failed)?;
+        let leases = looks.leases.entry(volume.pool.clone());
+        let leases = leases.or_insert_with(|| self.sound_leases(&volume.pool));
+        lease_is_as_before(leases, &fenced, attachment).map_err(|why| match why {
+            Lease::NotSound(why) => for_now(why),
+            Lease::Another(why) => no(why),
+        })?;
+        let snapshot = match looks.pools.entry(volume.pool.clone()) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(self.observer.snapshot(&volume.pool).map_err(failed)?)
+            }
+        };
         let device = self
             .ports
             .devices
@@ -151,7 +174,7 @@ impl Fence {
         };
         let clone = self.ports.devices.get(clone_of(volume)).map_err(failed)?;
         let on = self
-            .stands_on(volume, &snapshot, clone.is_some(), device.size)
+            .stands_on(volume, snapshot, clone.is_some(), device.size)
             .map_err(no)?;
         let size = device.size;
         Ok((Table::Linear { on, size }, device.read_only))
@@ -165,12 +188,8 @@ impl Fence {
         other.map(|(_, a)| a.node.clone())
     }
 
-    fn lease_is_as_before(
-        &self,
-        fenced: &Fenced,
-        attachment: &StoredAttachment,
-    ) -> Result<(), Lease> {
-        let pool = &attachment.volume.pool;
+    /// The leases that this node holds in a pool, if its lockspace is sound; else why not.
+    fn sound_leases(&self, pool: &PoolName) -> Result<Held, &'static str> {
         let now = self.ports.clock.monotonic();
         let said = said(self.ports.leases.status(pool));
         // A look of its own: what it hears is still to be heard by whoever follows the leases.
@@ -183,25 +202,11 @@ impl Fence {
         };
         let standing = watch.hear(now, &said);
         let Said::Joined { held, .. } = said else {
-            let why = "the lockspace is not joined, or sanlock does not answer";
-            return Err(Lease::NotSound(why));
+            return Err("the lockspace is not joined, or sanlock does not answer");
         };
-        if standing != Standing::Sound {
-            return Err(Lease::NotSound(
-                "the lockspace is not renewed as it should be",
-            ));
-        }
-        match held.get(&attachment.volume.id.lv) {
-            Some(lease) if lease.orphan => Err(Lease::NotSound("its lease is an orphan")),
-            Some(lease) if lease.mode < attachment.lease() => Err(Lease::Another(format!(
-                "its lease is held {} now",
-                lease.mode
-            ))),
-            Some(lease) if Some(lease.version) != fenced.version => Err(Lease::Another(
-                "its lease was lost and taken again".to_owned(),
-            )),
-            Some(_) => Ok(()),
-            None => Err(Lease::Another("its lease is not held any more".to_owned())),
+        match standing {
+            Standing::Sound => Ok(held),
+            _ => Err("the lockspace is not renewed as it should be"),
         }
     }
 
@@ -224,15 +229,40 @@ impl Fence {
             &home.state,
             HomeState::Split { node, .. } if *node == self.settings.node
         );
+        // Its clone is what writes home.
+        let comes_home = matches!(
+            &home.state,
+            HomeState::Returning { node, .. } if *node == self.settings.node
+        );
         if at_home && !cloned {
             return match size {
                 Some(size) if size == length => Ok(Backing::Volume(volume.id)),
                 _ => Err("its size has changed".to_owned()),
             };
         }
-        if split_here && cloned {
+        if (split_here || comes_home) && cloned {
             return Ok(Backing::Device(clone_of(volume)));
         }
         Err(format!("its home is {home} now"))
+    }
+}
+
+fn lease_is_as_before(
+    leases: &Result<Held, &'static str>,
+    fenced: &Fenced,
+    attachment: &StoredAttachment,
+) -> Result<(), Lease> {
+    let held = leases.as_ref().map_err(|why| Lease::NotSound(why))?;
+    match held.get(&attachment.volume.id.lv) {
+        Some(lease) if lease.orphan => Err(Lease::NotSound("its lease is an orphan")),
+        Some(lease) if lease.mode < attachment.lease() => Err(Lease::Another(format!(
+            "its lease is held {} now",
+            lease.mode
+        ))),
+        Some(lease) if Some(lease.version) != fenced.version => Err(Lease::Another(
+            "its lease was lost and taken again".to_owned(),
+        )),
+        Some(_) => Ok(()),
+        None => Err(Lease::Another("its lease is not held any more".to_owned())),
     }
 }
