@@ -1,4 +1,5 @@
-"""volwardd-fake: the real daemons of the nodes n1 and n2, over a pool `san` in memory (tests/fake-daemon)."""
+"""volwardd-fake: the real daemons of the nodes n1 and n2, over a pool `san` and a smaller one, `archive`,
+in memory (tests/fake-daemon)."""
 
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from tests.contract import Recorded
 from volward_openstack.problems import VolwardError
+from volward_openstack.shapes import PoolView
 
 ROOT = Path(__file__).parents[2]
 NODES = ("n1", "n2")
@@ -47,6 +49,12 @@ class FakeCluster:
         for client in (self.n1, self.n2):
             self._wait_for(client)
 
+    def pool(self, name: str = "san", node: str = "n1") -> PoolView:
+        """One of its pools, as that node sees it."""
+        client = self.n1 if node == "n1" else self.n2
+        (found,) = [pool for pool in client.pools() if pool["name"] == name]
+        return found
+
     def socket(self, node: str) -> str:
         """Where that node's daemon listens."""
         return f"{self._folder.name}/{node}/sock"
@@ -81,6 +89,8 @@ class FakeCluster:
 name = "{node}"
 [[pool]]
 name = "san"
+[[pool]]
+name = "archive"
 [policy]
 # The program has no compiler of policies; what is refused here is refused by invariants.
 baseline = "off"

@@ -20,6 +20,7 @@ SENT = [
     shapes.VolumeCreateRequest,
     shapes.VolumeDeleteRequest,
     shapes.VolumeExtendRequest,
+    shapes.VolumeMoveRequest,
     shapes.VolumeSetRequest,
     shapes.VolumeSnapshotRequest,
 ]

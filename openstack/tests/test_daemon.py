@@ -182,8 +182,7 @@ def test_a_pool_that_does_not_answer_refuses_and_keeps_status_and_properties_fro
 
 
 def test_pools_and_findings_are_read(cluster: FakeCluster, volume: str, shareable: str) -> None:
-    (pool,) = cluster.n1.pools()
-    marks = {view["name"]: view["shareable"] for view in pool["volumes"]}
+    marks = {view["name"]: view["shareable"] for view in cluster.pool()["volumes"]}
     assert (marks[volume], marks[shareable]) == (False, True)
     assert any(check["verdict"] == "ok" for check in cluster.n1.doctor()["checks"])
 

@@ -40,7 +40,7 @@ def growing(client: Client, name: str, size: int) -> operations.Begin:
 
 
 def sizes(client: Client) -> dict[str, int]:
-    (pool,) = client.pools()
+    (pool,) = [pool for pool in client.pools() if pool["name"] == "san"]
     return {view["name"]: view["size"] for view in pool["volumes"]}
 
 

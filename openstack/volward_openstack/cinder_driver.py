@@ -25,6 +25,7 @@ from volward_openstack.shapes import (
     VolumeCreateRequest,
     VolumeDeleteRequest,
     VolumeExtendRequest,
+    VolumeMoveRequest,
     VolumeSetRequest,
     VolumeSnapshotRequest,
     VolumeView,
@@ -216,6 +217,57 @@ class VolwardDriver(driver.VolumeDriver):
             self._set_shareable(pool["name"], view["name"], wanted)
         return True
 
+    def migrate_volume(
+        self,
+        context: Any,  # noqa: ARG002
+        volume: Any,
+        host: Any,
+    ) -> tuple[bool, dict[str, Any] | None]:
+        """To a pool of this node's daemon, whichever service of Cinder serves it there: moved by the daemon.
+        Else, and while somebody has the volume, Cinder copies it itself."""
+        wanted = self._reachable(host)
+        if wanted is None:
+            return False, None
+        # Its LV is another one when it has been moved: a move back has an id of its own.
+        operation = f"{_operation('move', volume)}:{str(volume.provider_id).rpartition(':')[2]}"
+
+        def begin(operation: str) -> OperationView:
+            pool, view = self._found(volume)
+            wish: VolumeMoveRequest = {
+                "id": operation,
+                "pool": pool["name"],
+                "volume": view["name"],
+                "to_pool": wanted,
+            }
+            return _on_record(self._client.volume_move(wish))
+
+        try:
+            moved = operations.done(self._client, operation, begin)
+        except (Refusal, operations.Ended) as error:
+            if error.code in BUSY:
+                LOG.info("%s is not moved by the daemon: %s", volume.id, error.sentence)
+                return False, None
+            raise _backend(error) from error
+        except VolwardError as error:
+            raise _backend(error) from error
+        return True, {"provider_id": self._arrived(volume, moved, wanted)}
+
+    def _reachable(self, host: Any) -> str | None:
+        """The name of that pool, if it is one of the daemon's; two volume groups can have one name."""
+        named: str = volume_utils.extract_host(host["host"], "pool")
+        place = (host.get("capabilities") or {}).get("location_info")
+        for pool in self._pools():
+            if pool["name"] == named and place is not None and _place(pool) == place:
+                return named
+        return None
+
+    def _arrived(self, volume: Any, moved: OperationView | None, wanted: str) -> str:
+        volume_id = moved.get("volume_id") if moved else None
+        for pool in self._pools():
+            if pool["name"] == wanted and volume_id in [view["id"] for view in pool["volumes"]]:
+                return str(volume_id)
+        return _refuse(f"{volume.id} was moved before, and not to {wanted}: move it to where it is first")
+
     # What exists is taken over, and given back.
 
     def manage_existing_get_size(self, volume: Any, existing_ref: dict[str, str]) -> int:
@@ -367,6 +419,12 @@ def _refuse(sentence: str) -> NoReturn:
     raise exception.VolumeBackendAPIException(data=f"volward: {sentence}")
 
 
+def _place(pool: PoolView) -> str | None:
+    """What tells a pool from all others, for whoever compares."""
+    uuid = pool.get("vg_uuid")
+    return None if uuid is None else f"{NAME}:{uuid}"
+
+
 def _gib(view: VolumeView) -> int:
     return math.ceil(view["size"] / GIB)
 
@@ -374,6 +432,7 @@ def _gib(view: VolumeView) -> int:
 def _stats(pool: PoolView, reserved: int) -> dict[str, Any]:
     return {
         "pool_name": pool["name"],
+        "location_info": _place(pool),
         "total_capacity_gb": pool["size"] / GIB,
         # A pool that is in trouble makes nothing.
         "free_capacity_gb": 0 if pool.get("trouble") else pool["free"] / GIB,

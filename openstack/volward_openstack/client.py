@@ -109,6 +109,12 @@ class Client:
         """POST /v1/volumes/copy. Answered when it is on record; the same id finds it again."""
         return self._ask(shapes.OperationReply, "POST", "/v1/volumes/copy", request, patience)
 
+    def volume_move(
+        self, request: shapes.VolumeMoveRequest, patience: float | None = None
+    ) -> shapes.OperationReply:
+        """POST /v1/volumes/move. Answered when it is on record; the same id finds it again."""
+        return self._ask(shapes.OperationReply, "POST", "/v1/volumes/move", request, patience)
+
     def volume_snapshot(
         self, request: shapes.VolumeSnapshotRequest, patience: float | None = None
     ) -> shapes.OperationReply:

@@ -148,9 +148,11 @@ class VolumeView(TypedDict):
 
 
 class PoolView(TypedDict):
-    """A pool; `size` and `free` in bytes, and `trouble` where it cannot be read."""
+    """A pool; `size` and `free` in bytes, and `trouble` where it cannot be read. `vg_uuid`: its identity,
+    where it can be read."""
 
     name: str
+    vg_uuid: NotRequired[str | None]
     kind: str
     size: int
     free: int
@@ -205,6 +207,17 @@ class VolumeCopyRequest(TypedDict):
     to_pool: NotRequired[str]
     to_volume: str
     size: NotRequired[int]
+    dry_run: NotRequired[bool]
+
+
+class VolumeMoveRequest(TypedDict):
+    """`POST /v1/volumes/move`: a volume that nobody has goes to another pool, under the name that it has."""
+
+    id: NotRequired[str]
+    pool: str
+    volume: str
+    to_pool: str
+    to_volume: NotRequired[str]
     dry_run: NotRequired[bool]
 
 

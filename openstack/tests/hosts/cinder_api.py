@@ -65,6 +65,14 @@ class Cinder:
         assert status == 202, answer
         return self.volume(volume_id)
 
+    def migrate(self, volume_id: str, host: str) -> dict[str, Any]:
+        """To another pool; when that has ended, and how is in `migration_status`."""
+        wish = {"host": host, "force_host_copy": False, "lock_volume": False}
+        status, answer = self.ask("POST", f"/volumes/{volume_id}/action", {"os-migrate_volume": wish})
+        assert status == 202, answer
+        until(lambda: self.volume(volume_id)["migration_status"] in ("success", "error"))
+        return self.volume(volume_id)
+
     def delete(self, volume_id: str) -> None:
         assert self.ask("DELETE", f"/volumes/{volume_id}")[0] == 202
         until(lambda: self.ask("GET", f"/volumes/{volume_id}")[0] == 404)

@@ -1,5 +1,6 @@
-//! `volwardd-fake FOLDER`: the daemons of the nodes n1 and n2, over a shared pool `san` in memory, for
-//! tests of clients. Each reads `FOLDER/NODE.toml`, as volwardd would.
+//! `volwardd-fake FOLDER`: the daemons of the nodes n1 and n2, over a shared pool `san` and a smaller one,
+//! `archive`, in memory, for tests of clients. Each reads `FOLDER/NODE.toml`, as volwardd would: a pool that is not in
+//! it is none of that node's.
 //!
 //! Everything but storage is volwardd: socket, rights, policies, journal. No device is made. It ends
 //! when its standard input does, so that it never outlives the test that started it.
@@ -8,7 +9,7 @@
 //!
 //! | line | is |
 //! |---|---|
-//! | `volume NAME` | a volume of 64 MiB is made in the pool |
+//! | `volume NAME` | a volume of 64 MiB is made in `san` |
 //! | `shareable NAME` | the same, and several guests may write to it |
 //! | `fail NODE CALL` | the next call of that name fails on the node (`activate`, say) |
 //! | `silent NODE on`, `off` | the pool's disks do not answer there, or do again |
@@ -36,6 +37,7 @@ use volward_storage::fake::{FakeCluster, FakeNode};
 
 const NODES: [&str; 2] = ["n1", "n2"];
 const POOL: &str = "san";
+const ARCHIVE: &str = "archive";
 
 struct Stage {
     cluster: FakeCluster,
@@ -59,6 +61,8 @@ fn run() -> Result<()> {
     let cluster = FakeCluster::new(&NODES);
     // Room for what Cinder counts in GiB.
     let pool = cluster.shared_pool(POOL, Bytes::mib(64 << 10));
+    // Smaller, so that whoever looks for room does not come here.
+    cluster.shared_pool(ARCHIVE, Bytes::mib(8 << 10));
     let mut stage = Stage {
         cluster,
         pool,

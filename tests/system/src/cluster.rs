@@ -344,7 +344,8 @@ impl Cluster {
         })
     }
 
-    fn make_disk(&self, name: &str, gib: u64) -> Result<()> {
+    /// A sparse file of zeroes in the cluster's folder.
+    pub(crate) fn make_disk(&self, name: &str, gib: u64) -> Result<()> {
         let path = self.folder.join(name);
         let file = File::create(&path).at("create", &path)?;
         file.set_len(gib << 30).at("size", &path)

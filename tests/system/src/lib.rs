@@ -29,6 +29,7 @@ mod packaged;
 mod progress;
 mod provider;
 mod qmp;
+mod second_lun;
 pub mod sight;
 mod system;
 pub mod ticker;
@@ -44,6 +45,7 @@ pub use lab::Lab;
 pub use node::Node;
 pub use progress::{Progress, Stage};
 pub use provider::Provider;
+pub use second_lun::SECOND_POOL;
 pub use system::System;
 
 /// The machine's own Debian sources as `deb ...` lines, for whoever else makes a Debian system here.

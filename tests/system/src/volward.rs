@@ -114,7 +114,7 @@ impl<'a> Volward<'a> {
             volward.stop(node.number())?;
             volward.configure(node.number(), setup)?;
             volward.start(node.number(), &setup.environment)?;
-            volward.wait_pool(node.number())
+            volward.wait_for_pool(node.number(), POOL)
         })?;
         Ok(volward)
     }
@@ -148,7 +148,7 @@ impl<'a> Volward<'a> {
         cluster.on_all(|node| {
             volward.cli_ok(node.number(), &format!("pool init {POOL}"))?;
             volward.cli_ok(node.number(), &format!("pool init {LOCAL}"))?;
-            volward.wait_pool(node.number())
+            volward.wait_for_pool(node.number(), POOL)
         })?;
         Ok(volward)
     }
@@ -441,11 +441,17 @@ impl<'a> Volward<'a> {
         self.cluster.node(number)
     }
 
-    fn wait_pool(&self, node: u8) -> Result<()> {
+    /// The cluster that it is on.
+    pub(crate) fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
+    /// Waits until a node's daemon serves a pool.
+    pub(crate) fn wait_for_pool(&self, node: u8, name: &str) -> Result<()> {
         self.wait(node, "pool", Duration::from_secs(60), || {
             let pools = self.json(node, "pool ls")?;
             let pool = pools.as_array().into_iter().flatten();
-            let mut shared = pool.filter(|pool| pool["name"] == POOL);
+            let mut shared = pool.filter(|pool| pool["name"] == name);
             Ok(shared.any(|pool| pool["trouble"].is_null()))
         })
     }
