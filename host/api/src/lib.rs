@@ -30,7 +30,9 @@ pub use operation::{
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};
-pub use recover::{DiscardCopyRequest, GivenUpView, RecoverReply, SetHomeRequest};
+pub use recover::{
+    BringHomeReply, BringHomeRequest, DiscardCopyRequest, GivenUpView, RecoverReply, SetHomeRequest,
+};
 pub use view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionView, DecisionsReply, DoctorCheck,
     DoctorReply, DoctorVerdict, ExplainReply, FaultView, FenceReply, FenceRequest, FencedView,

@@ -35,6 +35,29 @@ pub struct DiscardCopyRequest {
     pub copy: String,
 }
 
+/// `POST /v1/hydrations/home`: brings a volume's copy home while its guest runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BringHomeRequest {
+    /// The volume, as `POOL/NAME`.
+    pub volume: String,
+    /// Only say what would be done first.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What is done now. How far it is, `GET /v1/hydrations` tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BringHomeReply {
+    /// It was begun, or would be. `false`: the data is at home, or on its way.
+    pub begun: bool,
+    /// The first steps, a line each; none unless only these were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<String>,
+}
+
 /// `GET /v1/recover?volume=POOL/NAME`: where a volume's data is, told by every witness that this
 /// node has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -218,6 +218,16 @@ pub(crate) enum HydrationCommand {
     Ls,
     /// Watch them until all are done
     Watch,
+    /// Bring a volume's copy home while its guest runs on: its data is written to the shared volume, then the guest stands on
+    /// that
+    Home {
+        /// The volume
+        #[arg(value_name = "POOL/VOLUME")]
+        volume: VolumePath,
+        /// Only say what would be done first
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

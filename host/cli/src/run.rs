@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, Client, ClientError, DetachRequest, DiscardCopyRequest, ExplainQuery,
-    FenceRequest, PolicyState, PolicyView, PoolInitRequest, RollbackRequest, SetHomeRequest,
-    UnfenceRequest, VolumeSetRequest,
+    AttachRequest, BringHomeRequest, Client, ClientError, DetachRequest, DiscardCopyRequest,
+    ExplainQuery, FenceRequest, PolicyState, PolicyView, PoolInitRequest, RollbackRequest,
+    SetHomeRequest, UnfenceRequest, VolumeSetRequest,
 };
 
 use crate::args::{
@@ -111,6 +111,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             answer(json, &client.hydrations()?, |found| show::hydrations(found))?;
         }
         Command::Hydration(HydrationCommand::Watch) => return watch::watch(&client, json),
+        Command::Hydration(HydrationCommand::Home { volume, dry_run }) => {
+            let volume = format!("{}/{}", volume.pool, volume.volume);
+            let request = BringHomeRequest {
+                volume: volume.clone(),
+                dry_run,
+            };
+            let reply = client.bring_home(&request)?;
+            answer(json, &reply, |reply| show::coming_home(&volume, reply))?;
+        }
         Command::Policy(PolicyCommand::Ls) => {
             answer(json, &client.policies()?, |found| show::policies(found))?;
         }

@@ -16,6 +16,7 @@ use crate::ports::{
 use crate::settings::{Ports, Settings, needs};
 use crate::state::{CopyMonitor, State, pause_after};
 
+mod coming_home;
 mod write_back;
 
 needs!(CopiesPorts {

@@ -16,6 +16,7 @@ use crate::state::State;
 
 mod asking;
 mod clones;
+mod coming_home;
 mod copy_lv;
 mod execute;
 mod homes;

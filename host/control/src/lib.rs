@@ -17,6 +17,7 @@
 //! | `fence` | follows the leases; cuts attachments off when they are lost, and gives I/O back |
 //! | `operate` | operations on volumes: asked for, on record, carried out in the background |
 //! | [`pools`], [`views`] | making pools, marking volumes; what there is to see |
+//! | `unplugged` | which disks running guests have given back |
 //! | [`recover`] | after a crash: completes, undoes or quarantines |
 //! | `retry` | tries again what failed for now, a worker a pool |
 //!
@@ -41,6 +42,7 @@ mod rounds;
 mod settings;
 mod start_marks;
 mod state;
+mod unplugged;
 pub mod views;
 
 pub use attach::{AttachDone, AttachRequest, DiskRequest};

@@ -21,6 +21,7 @@ use crate::retry::Retries;
 use crate::settings::{Ports, Settings};
 use crate::start_marks::StartMarks;
 use crate::state::State;
+use crate::unplugged::Unplugged;
 use crate::views::{Elsewhere, Unfinished, Views};
 
 mod doctor;
@@ -29,6 +30,7 @@ mod operations;
 mod recover;
 mod seen;
 mod shutdown;
+mod unplugged;
 
 /// One node. Shared by all requests.
 pub struct Node {
@@ -38,12 +40,14 @@ pub struct Node {
     pools: Arc<Pools>,
     attach: Attach,
     detach: Arc<Detach>,
+    copies: Arc<Copies>,
     recovery: Arc<Recovery>,
     retries: Arc<Retries>,
     start_marks: Arc<StartMarks>,
     fence: Arc<Fence>,
     operate: Arc<Operate>,
     migrate: Arc<Migrate>,
+    unplugged: Unplugged,
     views: Views,
 }
 
@@ -108,7 +112,7 @@ impl Node {
             state: Arc::clone(&state),
             observer: Arc::clone(&observer),
             engine,
-            copies,
+            copies: Arc::clone(&copies),
         };
         let fence = Arc::new(Fence {
             ports: ports.into(),
@@ -116,6 +120,11 @@ impl Node {
             state: Arc::clone(&state),
             observer: Arc::clone(&observer),
         });
+        let unplugged = Unplugged {
+            ports: ports.into(),
+            state: Arc::clone(&state),
+            opened: Mutex::default(),
+        };
         let views = Views {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -129,12 +138,14 @@ impl Node {
             pools,
             attach,
             detach,
+            copies,
             recovery,
             retries,
             start_marks,
             fence,
             operate,
             migrate,
+            unplugged,
             views,
         })
     }

@@ -293,6 +293,19 @@ fn i24_write_back_of_a_whole_copy() {
     });
 }
 
+/// A whole copy that comes home under its guest.
+#[test]
+fn i24_a_copy_that_comes_home_under_its_guest() {
+    survives_everywhere(&Story {
+        policy: Say::Copy(CopyMode::Background),
+        prepare: with_whole_copy,
+        act: |_, daemon, volumes| {
+            drop(daemon.try_bring_home(&volumes[0]));
+            daemon.tasks.run_all();
+        },
+    });
+}
+
 /// A daemon that died in the middle of `act`, and nobody came back yet.
 fn dead_at(story: &Story, point: &str) -> Stage {
     let rehearsal = stage(story);

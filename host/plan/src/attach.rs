@@ -115,7 +115,7 @@ pub fn attach(
         let source = comes_from
             .as_ref()
             .and_then(|node| migrate::attachment_of(elsewhere, requester.instance, node));
-        checks::home(input, asked)?;
+        checks::home(input, asked, requester.instance)?;
         checks::identity(asked)?;
         if let Some(grant) = checks::already(input, asked, requester, answer)? {
             plan.grants.push(grant);

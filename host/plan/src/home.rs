@@ -9,17 +9,23 @@
 //!     +------- reverse clone complete and flushed ------------+
 //! ```
 //!
+//! Where a guest has it meanwhile, see [`come_home`].
+//!
 //! A write-back is planned from the home as it is found, so it can be begun anew at any time: after
 //! a crash it is simply planned again.
 
 use volward_model::{
-    CloneStatus, CopyFate, CopyMode, CopyPlan, Home, HomeState, LeaseMode, NodeName, ParseIdError,
-    PoolName, VolumeId, VolumeName, volume::COPY_OF_TAG_PREFIX,
+    CloneStatus, CopyFate, CopyMode, CopyPlan, DeviceInfo, DeviceRole, Home, HomeState, LeaseMode,
+    NodeName, ParseIdError, PoolName, VolumeId, VolumeName, volume::COPY_OF_TAG_PREFIX,
 };
+
+mod coming;
+
+pub use coming::{ComingHome, come_home};
 
 use crate::geometry::{geometry_of, metadata_size, sectors_of};
 use crate::input::VolumeInput;
-use crate::refusal::{Refusal, RefusalCode, home_of};
+use crate::refusal::{Refusal, home_of};
 use crate::step::{NextHome, Step};
 use crate::witness::{agree, copied_size, is_written_back};
 
@@ -37,9 +43,7 @@ pub fn write_back(
     let volume = seen.info.volume.clone();
     let home = home_of(&seen.info)?;
     if home.copy().is_some_and(|(owner, _)| owner != node) {
-        let message =
-            format!("the copy of {volume} is another node's: {home}; have it written back there");
-        return Err(Refusal::of(RefusalCode::HomeElsewhere, &volume, message));
+        return Err(Refusal::comes_home_there(&volume, &home));
     }
     // A copy of 0.1.0 does not say that it is home; the record of its write-back does.
     let unstaged = seen.witnesses.write_back && home.generation > 0;
@@ -70,13 +74,7 @@ pub fn write_back(
     may_be_over(&home, seen)?;
     let generation = match home.state {
         HomeState::Pool => return Ok(clean_up()),
-        HomeState::Node { .. } => {
-            let message = format!(
-                "the data of {volume} is in a copy that was kept on this node; this version can \
-                 neither attach nor write back a kept copy"
-            );
-            return Err(Refusal::of(RefusalCode::CopyKept, &volume, message));
-        }
+        HomeState::Node { .. } => return Err(Refusal::copy_is_kept(&volume)),
         HomeState::Split { .. } | HomeState::Returning { .. } => home.generation,
     };
     let whole = CopyPlan {
@@ -108,7 +106,15 @@ pub fn write_back(
     let geometry = geometry_of(&seen.info, copied, &whole)?;
     let size = sectors_of(&seen.info, copied)?;
     let (pool, mode) = (volume.pool.clone(), LeaseMode::Exclusive);
-    let mut steps = vec![
+    let mut steps = Vec::new();
+    if came_home(&home, seen) {
+        // Its guest is gone, and its clone was turned round: the two of a write-back take its place, over the same
+        // metadata.
+        steps.push(Step::UnloadClone {
+            volume: volume.clone(),
+        });
+    }
+    steps.extend([
         Step::Lease {
             pool,
             volumes: vec![volume.clone()],
@@ -123,7 +129,7 @@ pub fn write_back(
             geometry,
             hydrating: false,
         },
-    ];
+    ]);
     let set = |from_generation, to| Step::SetHome {
         volume: volume.clone(),
         from_generation,
@@ -154,6 +160,14 @@ pub fn write_back(
     steps.push(set(at, NextHome::Pool));
     steps.extend(clean_up());
     Ok(steps)
+}
+
+/// Whether it was coming home under a guest, as far as this node shows: one clone is loaded, and none that writes back.
+fn came_home(home: &Home, seen: &VolumeInput) -> bool {
+    let writes_back = |d: &DeviceInfo| d.id.role == DeviceRole::Return && d.target.is_some();
+    matches!(home.state, HomeState::Returning { .. })
+        && seen.clone_loaded
+        && !seen.witnesses.devices.iter().any(writes_back)
 }
 
 /// Whether a write-back that finds the home in the pool may take it that it is over. Where the local

@@ -6,6 +6,7 @@
 //! | here | the refusal, its codes, and what the checks of several plans share |
 //! | `migration` | the refusals of a live migration |
 //! | `made` | the refusals that a use case makes from what it met |
+//! | `home` | those of bringing a copy home |
 //! | `operate` | those of operations on volumes |
 //! | `permit` | those of the matrix of permitted operations |
 //! | `unmet` | preconditions that a port found not to hold, and their refusals |
@@ -17,6 +18,7 @@ use volward_model::{Home, NodeName, VolumeId, VolumeInfo, VolumeRef};
 
 use crate::fence::Silence;
 
+mod home;
 mod made;
 mod migration;
 mod operate;
@@ -80,6 +82,8 @@ codes! {
     HomeElsewhere => "home-elsewhere",
     /// The copy is being written back.
     Returning => "returning",
+    /// The copy is to come home under its guest, and is not hydrated whole.
+    NotHydrated => "not-hydrated",
     /// The home tag cannot be understood.
     HomeUnreadable => "home-unreadable",
     /// Home tag, records, devices and copies do not say the same of where the data is.

@@ -206,6 +206,34 @@ pub enum Step {
         /// Whose.
         volume: VolumeRef,
     },
+    /// Turn the node's clone device round under its users: it was the copy, whole, and becomes a clone from the copy to the
+    /// shared LV.
+    TurnClone {
+        /// Whose.
+        volume: VolumeRef,
+        /// Where the copy is, and the metadata.
+        local: PoolName,
+        /// Length.
+        size: Sectors,
+        /// Region and knobs.
+        geometry: CloneGeometry,
+    },
+    /// Flush that, and put the clone device onto the shared LV: everything is there.
+    StandAtHome {
+        /// Whose.
+        volume: VolumeRef,
+        /// Length.
+        size: Sectors,
+    },
+    /// Put an attachment's device onto the shared LV itself.
+    Restack {
+        /// Of which volume.
+        volume: VolumeRef,
+        /// For whom.
+        instance: InstanceId,
+        /// Length.
+        size: Sectors,
+    },
     /// Unload the reverse clone, and the device of its metadata.
     UnloadWriteBack {
         /// Whose.
@@ -275,6 +303,9 @@ impl Step {
             Self::LoadWriteBack { .. } => "load-write-back",
             Self::AwaitWriteBack { .. } => "await-write-back",
             Self::UnloadWriteBack { .. } => "unload-write-back",
+            Self::TurnClone { .. } => "turn-clone",
+            Self::StandAtHome { .. } => "stand-at-home",
+            Self::Restack { .. } => "restack",
         }
     }
 }
@@ -389,6 +420,21 @@ impl fmt::Display for Step {
                 write!(f, "wait until {volume} is written back, and flush")
             }
             Self::UnloadWriteBack { volume } => write!(f, "end writing {volume} back"),
+            Self::TurnClone { volume, .. } => {
+                write!(f, "have the clone of {volume} write to the shared volume")
+            }
+            Self::StandAtHome { volume, .. } => {
+                write!(
+                    f,
+                    "flush {volume}, and put its clone onto the shared volume"
+                )
+            }
+            Self::Restack {
+                volume, instance, ..
+            } => write!(
+                f,
+                "put the device of {volume} for {instance} onto the shared volume"
+            ),
         }
     }
 }

@@ -147,8 +147,15 @@ fn in_pool(home: &Home, seen: &VolumeInput) -> Result<Verdict, Vec<String>> {
     // gone or back: a detach that could not be recorded.
     let asked = matches!(seen.witnesses.copies, LocalCopies::Found(_));
     let known_back = against.is_empty() && asked;
+    // One that says that all of it was written back, while that is on record as begun, came home under its guest: the
+    // attachment's record is the next thing to be written.
+    let came_home = seen.witnesses.write_back
+        && copies
+            .iter()
+            .any(|copy| copy.stage == Some(CopyStage::Returned));
     let recorded = seen.here.iter().filter(|a| {
         a.copied
+            && !came_home
             && a.state == AttachmentState::Attached
             && !(known_back && device_of(seen, a.instance).is_none())
     });
@@ -222,14 +229,17 @@ fn named_copy(home: &Home, named: volward_model::LvUuid, seen: &VolumeInput) -> 
     against
 }
 
-/// A reverse clone is loaded after the home says `returning`, and never beside a guest.
+/// A reverse clone is loaded after the home says `returning`, and never beside a guest; where a copy comes home under its
+/// guest it is the clone device itself, on which the guest's stands.
 fn returning_too_early(state: &HomeState, seen: &VolumeInput) -> Vec<String> {
     let mut against = Vec::new();
     if matches!(state, HomeState::Split { .. }) {
         let returns = loaded(seen).filter(|d| d.id.role == DeviceRole::Return);
         against.extend(returns.map(|d| format!("device {} writes back already", d.id)));
     }
-    if matches!(state, HomeState::Returning { .. }) {
+    let beside = |role| loaded(seen).any(|d| d.id.role == role);
+    let under_its_guest = beside(DeviceRole::Clone) && !beside(DeviceRole::Return);
+    if matches!(state, HomeState::Returning { .. }) && !under_its_guest {
         let attached = seen
             .here
             .iter()

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use volward_model::home::HomeState;
 use volward_model::{
-    Access, Answer, Attachment, AttachmentState, Bytes, CopyMode, CopyProgress, DeviceId,
-    DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId, LeaseHolder, LeaseMode,
-    LvUuid, Mark, MigrationCall, MigrationNonce, OperationId, PoolInfo, PoolKind, RequestId,
-    Sectors, Sharing, Space, VolumeId, VolumeInfo, VolumeOperation, VolumeRef, VolumeTask,
+    Access, Answer, Attachment, AttachmentState, Bytes, CloneMode, CloneStatus, CopyMode,
+    CopyProgress, DeviceId, DeviceInfo, DeviceNumber, DiskAnswer, HeldLease, Home, InstanceId,
+    LeaseHolder, LeaseMode, LvUuid, Mark, MigrationCall, MigrationNonce, OperationId, PoolInfo,
+    PoolKind, RequestId, Sectors, Sharing, Space, VolumeId, VolumeInfo, VolumeOperation, VolumeRef,
+    VolumeTask,
 };
 use volward_plan::attach::{Requester, attach};
-use volward_plan::home::write_back;
+use volward_plan::home::{come_home, write_back};
 use volward_plan::input::ForeignAttachment;
 use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge, source};
 use volward_plan::operate::{
@@ -106,6 +107,24 @@ fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
         copied: false,
         arriving: None,
         leaving: false,
+    }
+}
+
+fn copied_here(state: AttachmentState) -> LocalAttachment {
+    LocalAttachment {
+        copied: true,
+        ..here(instance(2), state)
+    }
+}
+
+fn clone_of(hydrating: bool) -> CloneStatus {
+    CloneStatus {
+        region: Sectors(128),
+        hydrated: 10,
+        total: 40,
+        in_flight: 0,
+        hydrating,
+        mode: CloneMode::ReadWrite,
     }
 }
 
@@ -249,6 +268,12 @@ fn expected() -> Expectation {
 fn written_back(volume: &VolumeInput) -> Refusal {
     let (node, local) = ("n1".parse().unwrap(), "local".parse().unwrap());
     write_back(&node, &local, volume, true).unwrap_err()
+}
+
+fn brought_home(mut volume: VolumeInput, change: impl FnOnce(&mut VolumeInput)) -> Refusal {
+    let (node, local) = ("n1".parse().unwrap(), "local".parse().unwrap());
+    change(&mut volume);
+    come_home(&node, &local, &volume).unwrap_err()
 }
 
 const NO_SLOT: &str = "the registry slot of host-id 3 in pool vg0 cannot be read (torn header), and \
@@ -940,6 +965,41 @@ fn homes() -> Vec<Case> {
             Code::HomeElsewhere,
             "written back elsewhere",
             written_back(&at_home(split("n2"))),
+        ),
+        (
+            Code::NotHydrated,
+            "brought home while it hydrates",
+            brought_home(at_home(split("n1")), |v| {
+                v.here.push(copied_here(AttachmentState::Attached));
+                v.clone = Some(clone_of(true));
+            }),
+        ),
+        (
+            Code::NotHydrated,
+            "brought home with writes only",
+            brought_home(at_home(split("n1")), |v| {
+                v.here.push(copied_here(AttachmentState::Attached));
+                v.clone = Some(clone_of(false));
+            }),
+        ),
+        (
+            Code::NotHydrated,
+            "brought home without its clone",
+            brought_home(at_home(split("n1")), |v| {
+                v.here.push(copied_here(AttachmentState::Attached));
+            }),
+        ),
+        (
+            Code::Returning,
+            "brought home for nobody",
+            brought_home(at_home(split("n1")), |_| ()),
+        ),
+        (
+            Code::Quarantined,
+            "brought home under what needs a person",
+            brought_home(at_home(split("n1")), |v| {
+                v.here.push(copied_here(AttachmentState::Quarantined));
+            }),
         ),
         (Code::Returning, "with progress", attached(moving, |_| ())),
         (

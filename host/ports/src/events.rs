@@ -68,6 +68,12 @@ pub enum Event {
         code: String,
         reason: String,
     },
+    /// A running guest has given disks back, and nobody has said so; they are detached.
+    Unplugged {
+        request: RequestId,
+        instance: InstanceId,
+        volumes: Vec<VolumeRef>,
+    },
     /// Detaches that had happened without a record are completed.
     LostDetach {
         instance: InstanceId,

@@ -31,7 +31,7 @@ pub use devices::{Devices, LinkPath};
 pub use error::PortError;
 pub use events::{Event, Events, Subject};
 pub use fences::{FenceRecord, FenceRecords};
-pub use guests::Guests;
+pub use guests::{GuestDisks, Guests};
 pub use journal::{
     DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, Migration,
     OpenEntries, StoredAttachment,

@@ -336,6 +336,14 @@ impl Daemon {
         Death::survive(|| self.node.detach(ask))
     }
 
+    /// Asks for a volume's copy to be brought home; `None` if the daemon died in it.
+    pub fn try_bring_home(&self, volume: &VolumeRef) -> Option<Result<bool, ControlError>> {
+        let request = RequestId(Uuid::from_u128(77));
+        let (pool, name) = (&volume.pool, &volume.name);
+        let begun = Death::survive(|| self.node.bring_home(request, pool, name, false));
+        begun.map(|begun| begun.map(|(begun, _)| begun))
+    }
+
     /// Asks for an operation on a volume; `None` if the daemon died in it.
     pub fn try_operation(
         &self,

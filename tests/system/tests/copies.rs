@@ -16,6 +16,7 @@
 use std::time::Instant;
 
 use volward_system::sight::Sight;
+use volward_system::volward::VIRSH;
 #[cfg(feature = "long")]
 use volward_system::{
     Cluster, ClusterSpec, Node,
@@ -80,6 +81,83 @@ fn a_guest_runs_on_a_copy_from_the_first_moment_and_node_2_reads_what_it_wrote()
     one.run_ok(&format!("dd if={device} of=/dev/local/model {keep}"))
         .unwrap();
     guest.stop(one).unwrap();
+    fixture.comes_home_whole();
+}
+
+/// A guest does not move away from its copy; the copy comes home under it, also where the daemon dies meanwhile, and
+/// then it moves.
+#[test]
+fn a_copy_comes_home_under_its_guest_which_moves_then() {
+    let cluster = ready();
+    let fixture = Fixture::begin(&cluster);
+    let (volward, guest) = (&fixture.volward, &fixture.guest);
+    let (one, two) = (fixture.one(), fixture.two());
+    guest.start(one).unwrap();
+    let is = |state: &'static str| move |copy: (String, u64, u64)| copy.0 == state;
+    let wait_for = |state: &'static str| {
+        volward
+            .wait(1, state, PATIENCE, || {
+                Ok(fixture.copy().is_some_and(is(state)))
+            })
+            .unwrap();
+    };
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    wait_for("complete");
+    fixture.write(0xbb, 9 << 20, 1 << 20);
+    let migrate = || {
+        let command = "virsh migrate --live web qemu+tcp://10.9.0.2/system";
+        one.run_within(VIRSH, command).unwrap()
+    };
+    let stays = migrate();
+    println!("{}", stays.stderr);
+    let said = "volward hydration home vg0/disk";
+    assert!(!stays.ok() && stays.stderr.contains(said), "{stays:?}");
+
+    one.slow_lun(SLOW).unwrap();
+    println!("{}", volward.cli_ok(1, "hydration home vg0/disk").unwrap());
+    wait_for("returning");
+    assert_eq!(fixture.home(), "returning:node1");
+    fixture.is_refused(2, "in-use", &["node1"]);
+    // What is home already, and what is not yet; whole regions and parts of some.
+    fixture.write(0xcc, 512, 4096);
+    fixture.write(0xdd, (38 << 20) + 4096, 512);
+    fixture.write(0xee, (20 << 20) - 512, 1 << 20);
+    fixture.flush();
+    fixture.is_under_way("returning");
+    volward.crash(1).unwrap();
+    fixture.write(0x99, (MIB - 1) << 20, 1 << 20);
+    volward.start(1, &[]).unwrap();
+    wait_for("returning");
+    fixture.write(0x77, 3 << 20, 8192);
+    one.restore_lun().unwrap();
+    let mut writes = 0;
+    volward
+        .wait(1, "copy at home", PATIENCE, || {
+            fixture.write(
+                0x50 + writes % 16,
+                (30 << 20) + u64::from(writes) * 8192,
+                4096,
+            );
+            writes += 1;
+            Ok(fixture.copy().is_none())
+        })
+        .unwrap();
+    assert_eq!(fixture.home(), "pool");
+    let seen = Sight::of(one).unwrap();
+    assert!(seen.clones.is_empty() && seen.copies.is_empty(), "{seen:?}");
+    assert_eq!(seen.devices.len(), 1);
+    fixture.write(0x66, 5 << 20, 4096);
+    fixture.no_error_was_seen();
+
+    let moved = migrate();
+    assert!(moved.ok(), "{moved:?}");
+    volward
+        .wait(2, "exclusive lease", PATIENCE, || {
+            Ok(volward.leases(2)? == ["disk exclusive"])
+        })
+        .unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+    guest.stop(two).unwrap();
     fixture.comes_home_whole();
 }
 

@@ -155,6 +155,18 @@ fn the_hook_does_its_part_whatever_runs_or_does_not() {
         println!("{}", node.run_ok_within(VIRSH, &words).unwrap());
         assert_eq!(volward.leases(1).unwrap(), held, "{words}");
     }
+    // Past Volward: libvirt calls no hook, and the guest runs on without it.
+    node.run_ok_within(VIRSH, "volward plug other vg0/data vdb")
+        .unwrap();
+    node.run_ok_within(VIRSH, "virsh detach-disk other vdb --live")
+        .unwrap();
+    volward
+        .wait(1, "release of what was unplugged", PATIENCE, || {
+            Ok(volward.leases(1)? == ["boots exclusive"])
+        })
+        .unwrap();
+    let log = volward.log(1).unwrap();
+    assert!(log.contains("given back by its guest"), "{log}");
     other.stop(node).unwrap();
     assert_eq!(volward.left_over(1).unwrap(), "");
 }

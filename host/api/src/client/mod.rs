@@ -22,7 +22,9 @@ use crate::attach::{
 };
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
-use crate::recover::{DiscardCopyRequest, RecoverReply, SetHomeRequest};
+use crate::recover::{
+    BringHomeReply, BringHomeRequest, DiscardCopyRequest, RecoverReply, SetHomeRequest,
+};
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
     FenceReply, FenceRequest, HydrationView, PolicyView, RollbackRequest, StatusReply,
@@ -297,6 +299,14 @@ impl Client {
     /// As [`ClientError`] lists.
     pub fn set_home(&self, request: &SetHomeRequest) -> Reply<RecoverReply> {
         self.post("/v1/recover/home", request)
+    }
+
+    /// `POST /v1/hydrations/home`.
+    ///
+    /// # Errors
+    /// As [`ClientError`] lists.
+    pub fn bring_home(&self, request: &BringHomeRequest) -> Reply<BringHomeReply> {
+        self.post("/v1/hydrations/home", request)
     }
 
     /// `POST /v1/recover/discard`.

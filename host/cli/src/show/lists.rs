@@ -2,8 +2,8 @@
 
 use volward_api::model::{Bytes, CopyState, MemberState, PoolName};
 use volward_api::{
-    AttachReply, Attached, AttachmentView, CopyGrant, DetachReply, FenceReply, HydrationView,
-    PoolMember, PoolView, VolumeView,
+    AttachReply, Attached, AttachmentView, BringHomeReply, CopyGrant, DetachReply, FenceReply,
+    HydrationView, PoolMember, PoolView, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -277,6 +277,21 @@ pub(crate) fn hydrations(found: &[HydrationView]) -> String {
     });
     let header = ["VOLUME", "STATE", "DONE", "BYTES", "OF", "REMARK"];
     table(header, &["DONE", "BYTES", "OF"], rows)
+}
+
+/// What a copy does that was asked home.
+pub(crate) fn coming_home(volume: &str, reply: &BringHomeReply) -> String {
+    if !reply.plan.is_empty() {
+        return plan(&reply.plan);
+    }
+    match reply.begun {
+        true => format!(
+            "the copy of {volume} is being brought home under its guest: see `volward hydration watch`"
+        ),
+        false => format!(
+            "the data of {volume} is at home, or on its way: `volward hydration ls` says which"
+        ),
+    }
 }
 
 /// A write-back has no numbers before its device is there.

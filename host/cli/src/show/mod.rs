@@ -19,8 +19,8 @@ pub(crate) use decisions::{decision, decisions, decisions_line};
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
-    attached, attachments, detached, fenced, hydration_remark, hydrations, plan, pools, unfenced,
-    unreadable, volume_set,
+    attached, attachments, coming_home, detached, fenced, hydration_remark, hydrations, plan,
+    pools, unfenced, unreadable, volume_set,
 };
 pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;

@@ -1,11 +1,12 @@
 //! Writing a copy back to the shared volume.
 
-use volward_model::VolumeRef;
+use volward_model::{PoolName, VolumeRef};
 use volward_plan::home::write_back;
 use volward_plan::{Refusal, Step, VolumeInput};
 
 use super::Copies;
-use crate::engine::{DueWriteBack, Run, StepError, StepFailure, UNASKED};
+use super::coming_home::Went;
+use crate::engine::{DueWriteBack, Run, StepError, StepFailure, UNASKED, return_of};
 use crate::ports::{Event, Finish, JournalState, Operation};
 use crate::state::{Cancellation, VolumeGuard, pause_after};
 
@@ -32,7 +33,9 @@ impl Copies {
                 false => self.write_back_once(entry, volume),
             };
             match tried {
-                Ok(()) => return,
+                Ok(Went::Over) => return,
+                Ok(Went::On) => failures = 0,
+                Ok(Went::Alone) => return self.hand_over(entry, volume),
                 Err(StepFailure {
                     error: StepError::Stopping,
                     ..
@@ -47,21 +50,32 @@ impl Copies {
         }
     }
 
+    /// The write-back that follows from the detach has a record of its own.
+    fn hand_over(&self, entry: Option<u64>, volume: &VolumeRef) {
+        if let Err(error) = self.engine.end(entry, Finish::new(JournalState::Done)) {
+            // Begun anew by the next start, it finds the other one, or the data at home.
+            self.engine.unrecorded(
+                format!("that {volume} is written back by another request"),
+                &error,
+            );
+        }
+    }
+
     /// Lets a write-back end where it is, for the node goes down: devices and lease go, its data and home stay as they
     /// are, and so does its entry, so the next start of the daemon plans it anew from there.
-    fn put_down_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
+    fn put_down_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<Went, StepFailure> {
         let guard = self.lock(volume)?;
-        if self.is_attached(volume) {
+        if !self.attachments_of(volume).is_empty() {
             drop(guard);
-            // There is nothing to write back any more, and its entry ends.
+            // There is nothing to write back any more, and its entry ends; or it comes home under its guest.
             return self.write_back_once(entry, volume);
         }
-        self.run_steps(volume, &unload(volume))?;
+        self.run_steps(volume, &self.unload(volume))?;
         self.state.forget(volume);
         drop(guard);
         let volume = volume.clone();
         self.ports.events.tell(&Event::WriteBackPutDown { volume });
-        Ok(())
+        Ok(Went::Over)
     }
 
     /// Removes devices and LVs of a copy whose data is home; the caller has locked the volume.
@@ -81,7 +95,7 @@ impl Copies {
     }
 
     /// Runs steps of a write-back. No entry keeps them: none is marked.
-    fn run_steps(&self, volume: &VolumeRef, steps: &[Step]) -> Result<(), StepFailure> {
+    pub(super) fn run_steps(&self, volume: &VolumeRef, steps: &[Step]) -> Result<(), StepFailure> {
         let operation = Operation::WriteBack {
             volume: volume.clone(),
         };
@@ -96,9 +110,13 @@ impl Copies {
 
     /// Plans from the home as it is, and runs that. A volume that was attached again while it
     /// was still `split` has its data in use: the write-back is over for now.
-    fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<(), StepFailure> {
+    fn write_back_once(&self, entry: Option<u64>, volume: &VolumeRef) -> Result<Went, StepFailure> {
         let guard = self.lock(volume)?;
-        let attached = self.is_attached(volume);
+        let coming = self.seen_coming_home(volume);
+        if let Some(seen) = coming.map_err(|error| broken(volume, error))? {
+            return self.come_home_once(entry, &seen, guard);
+        }
+        let attached = !self.attachments_of(volume).is_empty();
         let mut end = Finish::new(JournalState::Done);
         if !attached {
             let steps = self.write_back_steps(volume);
@@ -121,7 +139,7 @@ impl Copies {
             let volume = volume.clone();
             self.ports.events.tell(&Event::WriteBackDone { volume });
         }
-        Ok(())
+        Ok(Went::Over)
     }
 
     fn lock(&self, volume: &VolumeRef) -> Result<VolumeGuard<'_>, StepFailure> {
@@ -131,11 +149,6 @@ impl Copies {
             let why = format!("another request works on {volume}");
             broken(volume, StepError::Changed(why))
         })
-    }
-
-    fn is_attached(&self, volume: &VolumeRef) -> bool {
-        let table = self.state.attachment_table();
-        table.of_volume(volume.id).next().is_some()
     }
 
     /// `None`: the pool was read, and does not have the volume any more.
@@ -151,8 +164,8 @@ impl Copies {
     /// A volume that was removed takes nothing back. Its copy is kept, for it may have what is nowhere
     /// else; what holds the copy open goes, so that somebody can look at it or remove it.
     fn let_go_of_removed(&self, volume: &VolumeRef) -> Result<Finish, StepFailure> {
-        let [write_back, clone, release] = unload(volume);
-        self.run_steps(volume, &[write_back, clone])?;
+        let [first, second, release] = self.unload(volume);
+        self.run_steps(volume, &[first, second])?;
         // LVM gave the lease up with the volume; one that is left by another way protects nothing.
         if let Err(failed) = self.run_steps(volume, &[release]) {
             self.ports.events.tell(&Event::Trouble {
@@ -176,36 +189,41 @@ impl Copies {
         })
     }
 
-    fn steps_from(&self, seen: &VolumeInput, release: bool) -> Result<Vec<Step>, StepError> {
-        let node = &self.settings.node;
-        let Some(local) = &self.settings.local else {
-            let refusal = Refusal::no_local_pool(&seen.info.volume, node);
-            return Err(StepError::Refused(refusal));
+    /// What takes a copy's devices away, and gives the volume's lease up.
+    fn unload(&self, volume: &VolumeRef) -> [Step; 3] {
+        let write_back = Step::UnloadWriteBack {
+            volume: volume.clone(),
         };
-        write_back(node, local, seen, release).map_err(StepError::Refused)
+        let clone = Step::UnloadClone {
+            volume: volume.clone(),
+        };
+        let release = Step::Release {
+            pool: volume.pool.clone(),
+            volumes: vec![volume.clone()],
+        };
+        match self.ports.devices.get(return_of(volume)) {
+            // What came home under its guest writes home by the clone itself.
+            Ok(None) => [clone, write_back, release],
+            _ => [write_back, clone, release],
+        }
+    }
+
+    fn steps_from(&self, seen: &VolumeInput, release: bool) -> Result<Vec<Step>, StepError> {
+        let local = self.local_pool(&seen.info.volume)?;
+        write_back(&self.settings.node, local, seen, release).map_err(StepError::Refused)
+    }
+
+    pub(super) fn local_pool(&self, volume: &VolumeRef) -> Result<&PoolName, StepError> {
+        let node = &self.settings.node;
+        let none = || StepError::Refused(Refusal::no_local_pool(volume, node));
+        self.settings.local.as_ref().ok_or_else(none)
     }
 }
 
-fn broken(volume: &VolumeRef, error: StepError) -> StepFailure {
+pub(super) fn broken(volume: &VolumeRef, error: StepError) -> StepFailure {
     StepFailure {
         at: 0,
         what: format!("writing {volume} back"),
         error,
     }
-}
-
-/// What takes a copy's devices away, and gives the volume's lease up.
-fn unload(volume: &VolumeRef) -> [Step; 3] {
-    [
-        Step::UnloadWriteBack {
-            volume: volume.clone(),
-        },
-        Step::UnloadClone {
-            volume: volume.clone(),
-        },
-        Step::Release {
-            pool: volume.pool.clone(),
-            volumes: vec![volume.clone()],
-        },
-    ]
 }

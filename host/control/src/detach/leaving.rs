@@ -62,13 +62,15 @@ impl Detach {
             let has_copy = |t: &Traces| has_clone(volume, t) || !used_copies(volume, t).is_empty();
             let copied = attachment.copy.is_some() || traces.as_ref().is_ok_and(has_copy);
             let home = home.or_else(|| copied.then(|| self.assumed_split(volume)));
+            // It has just come home under its guest.
+            let is_home = home.as_ref().is_some_and(|h| h.state == HomeState::Pool);
             leaving.push(DetachingVolume {
                 volume: volume.clone(),
                 form: attachment.form,
                 others_stay,
                 home,
-                remains: attachment.state == AttachmentState::Quarantined
-                    && attachment.copy.is_some(),
+                remains: attachment.copy.is_some()
+                    && (attachment.state == AttachmentState::Quarantined || is_home),
                 contradictions,
             });
         }

@@ -60,7 +60,7 @@ impl Engine {
 
     /// A device that is loaded already is taken only with the very table that would be loaded now:
     /// one that outlived an earlier copy shows that copy's data.
-    fn must_stand_on(&self, id: DeviceId, table: &Table) -> PortResult<()> {
+    pub(super) fn must_stand_on(&self, id: DeviceId, table: &Table) -> PortResult<()> {
         self.ports.devices.create(id, table, false, true).map(drop)
     }
 
@@ -161,7 +161,11 @@ impl Engine {
 
     /// The copy's LVs, of which the copy must be the one that the home names (I12): an LV of an
     /// earlier copy is not current, and is never a source (I19).
-    fn current_copy(&self, volume: &VolumeRef, local: &PoolName) -> PortResult<CopyVolumes> {
+    pub(super) fn current_copy(
+        &self,
+        volume: &VolumeRef,
+        local: &PoolName,
+    ) -> PortResult<CopyVolumes> {
         let lvs = self.copy_volumes(volume, local)?;
         let home = self.home_of(volume)?;
         match home.copy() {
@@ -190,7 +194,7 @@ impl Engine {
     }
 
     /// The target of a device of ours that is there already; a suspended one is resumed.
-    fn is_loaded(&self, id: DeviceId) -> PortResult<Option<String>> {
+    pub(super) fn is_loaded(&self, id: DeviceId) -> PortResult<Option<String>> {
         let Some(info) = self.ports.devices.get(id)? else {
             return Ok(None);
         };

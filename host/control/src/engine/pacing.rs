@@ -21,6 +21,8 @@ pub(crate) struct Pacer {
     pace: Option<(Sectors, Pace)>,
     /// What the clone was told last; `None`: nothing by this daemon.
     told: Option<Amounts>,
+    /// It goes home, whichever device that is.
+    returning: bool,
     /// The kernel does not say what the guest does, or does not take the amounts: told once.
     failed: bool,
 }
@@ -30,6 +32,14 @@ impl Pacer {
     pub(super) fn new(granted: Option<CopyPlan>) -> Self {
         Self {
             granted,
+            ..Self::default()
+        }
+    }
+
+    /// Of a copy that comes home under its guest.
+    pub(super) fn returning() -> Self {
+        Self {
+            returning: true,
             ..Self::default()
         }
     }
@@ -67,7 +77,7 @@ impl Engine {
     ) -> PortResult<Duration> {
         let counters = self.guests_io(volume)?;
         let at = self.ports.clock.monotonic();
-        let returning = id.role == DeviceRole::Return;
+        let returning = pacer.returning || id.role == DeviceRole::Return;
         let granted = pacer.granted;
         let new = || {
             let speed = self.speeds().of(&volume.pool, returning, at);

@@ -320,6 +320,18 @@ impl Engine {
             } => {
                 self.load_return(volume, local, *size, *geometry)?;
             }
+            Step::TurnClone {
+                volume,
+                local,
+                size,
+                geometry,
+            } => self.turn_clone(volume, local, *size, *geometry)?,
+            Step::StandAtHome { volume, size } => self.stand_at_home(volume, *size)?,
+            Step::Restack {
+                volume,
+                instance,
+                size,
+            } => self.restack(volume, *instance, *size)?,
             Step::AwaitWriteBack { volume } => self.await_return(volume)?,
             Step::UnloadWriteBack { volume } => {
                 self.remove_device(return_of(volume))?;

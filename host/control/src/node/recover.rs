@@ -39,6 +39,22 @@ impl Node {
         self.pools.set_home(request, of, found, right, said)
     }
 
+    /// Brings a volume's copy home while its guest runs on: it is written to the shared volume in the background, then the
+    /// guest stands on that, and the copy goes. `false`: it is at home, or on its way. With `dry_run` the first
+    /// steps are answered, and nothing is begun.
+    ///
+    /// # Errors
+    /// If there is no such volume, nobody has it here, or its copy is not hydrated whole; or as storage fails.
+    pub fn bring_home(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        volume: &VolumeName,
+        dry_run: bool,
+    ) -> Result<(bool, Vec<String>), ControlError> {
+        self.copies.bring_home(request, (pool, volume), dry_run)
+    }
+
     /// Removes a copy on this node that was given up while the node was away, and what a guest wrote to it. It is
     /// cleared away in the background, or with the attachment that had it.
     ///

@@ -54,6 +54,8 @@ const TEND_PERIOD: Duration = Duration::from_secs(3);
 const LEASES_EVERY: Duration = Duration::from_millis(500);
 /// Whoever migrates a guest waits for it. A look costs a read of the registry's headers.
 const MIGRATIONS_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks for disks that running guests have given back.
+const UNPLUGGED_EVERY: Duration = Duration::from_secs(5);
 /// Requests under way at shutdown get so long; longer ones are taken up by the next start.
 const GRACE: Duration = Duration::from_secs(70);
 
@@ -92,6 +94,12 @@ pub(crate) async fn serve(
     std::thread::Builder::new()
         .name("migrations".into())
         .spawn(move || follow_migrations(&background))
+        .context("starting a thread")?;
+
+    let background = Arc::clone(&daemon);
+    std::thread::Builder::new()
+        .name("unplugged".into())
+        .spawn(move || release_unplugged(&background))
         .context("starting a thread")?;
 
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
@@ -168,6 +176,14 @@ fn follow_migrations(daemon: &Daemon) {
     while !daemon.node.is_stopping() {
         daemon.node.follow_migrations();
         std::thread::sleep(MIGRATIONS_EVERY);
+    }
+}
+
+/// Releases what running guests have given back.
+fn release_unplugged(daemon: &Daemon) {
+    while !daemon.node.is_stopping() {
+        daemon.node.release_unplugged();
+        std::thread::sleep(UNPLUGGED_EVERY);
     }
 }
 

@@ -5,7 +5,8 @@ use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use uuid::Uuid;
 use volward_api::{
-    DiscardCopyRequest, GivenUpView, Heard, ProblemCode, RecoverReply, SetHomeRequest, Witness,
+    BringHomeReply, BringHomeRequest, DiscardCopyRequest, GivenUpView, Heard, ProblemCode,
+    RecoverReply, SetHomeRequest, Witness,
 };
 use volward_control::SaidBy;
 use volward_model::{GivenUp, Home, LvUuid, PoolName, RequestId, VolumeName};
@@ -94,6 +95,30 @@ pub(super) async fn discard(
         let testimony = daemon.node.testimony(request, &pool, &name);
         let testimony = testimony.map_err(Failure::without_record)?;
         Ok(reply(body.volume, testimony))
+    });
+    places::within(place, work).await
+}
+
+pub(super) async fn bring_home(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<BringHomeRequest>,
+) -> Result<Json<BringHomeReply>, Failure> {
+    let caller = peer.caller(&daemon.config.api)?;
+    let (pool, name) = volume(&body.volume)?;
+    let pools = [pool.clone()].into();
+    let place = daemon.places.in_pools(&pools, patience).await?;
+    let work = blocking(move || {
+        let request = RequestId(Uuid::new_v4());
+        tracing::info!(
+            %request, volume = body.volume, dry_run = body.dry_run, uid = caller.uid, "bring home"
+        );
+        let begun = daemon.node.bring_home(request, &pool, &name, body.dry_run);
+        let (begun, plan) = begun
+            .inspect_err(|error| tracing::warn!(%request, %error, "bring home"))
+            .map_err(Failure::without_record)?;
+        Ok(BringHomeReply { begun, plan })
     });
     places::within(place, work).await
 }

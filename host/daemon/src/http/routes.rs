@@ -8,13 +8,14 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use volward_api::{
-    AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
-    DecisionReply, DecisionsReply, DetachReply, DetachRequest, DiscardCopyRequest, DoctorReply,
-    ExplainReply, FenceReply, FenceRequest, HydrationView, OperationCancelRequest, OperationReply,
-    OperationView, PolicyView, PoolInitRequest, PoolReply, PoolView, ProblemCode, RecoverReply,
-    RollbackRequest, Said, SetHomeRequest, StatusReply, UnfenceRequest, VolumeCopyRequest,
-    VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest,
-    VolumeRenameRequest, VolumeReply, VolumeSetRequest, VolumeSnapshotRequest, VolumeView,
+    AttachReply, AttachRequest, AttachmentView, BringHomeReply, BringHomeRequest, ClusterReply,
+    ConfirmReply, ConfirmRequest, DecisionReply, DecisionsReply, DetachReply, DetachRequest,
+    DiscardCopyRequest, DoctorReply, ExplainReply, FenceReply, FenceRequest, HydrationView,
+    OperationCancelRequest, OperationReply, OperationView, PolicyView, PoolInitRequest, PoolReply,
+    PoolView, ProblemCode, RecoverReply, RollbackRequest, Said, SetHomeRequest, StatusReply,
+    UnfenceRequest, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest,
+    VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSetRequest,
+    VolumeSnapshotRequest, VolumeView,
 };
 use volward_plan::Action;
 
@@ -206,6 +207,12 @@ pub(super) fn table() -> Vec<Route> {
         )
         .without_body()
         .waiting(Waits::Never),
+        does::<BringHomeRequest, BringHomeReply>(
+            "/v1/hydrations/home",
+            "Bring a volume's copy home while its guest runs on",
+            post(recover::bring_home),
+        )
+        .waiting(Waits::InPools),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(
             "/v1/policies/load",

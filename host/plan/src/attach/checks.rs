@@ -75,7 +75,11 @@ pub(super) fn path(
 
 /// Whether the volume can be attached on this node at all, by where its data is: told by all
 /// witnesses alike.
-pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusal> {
+pub(super) fn home(
+    input: &PlanInput,
+    disk: &RequestedDisk,
+    instance: InstanceId,
+) -> Result<(), Refusal> {
     let (name, seen) = (disk.volume(), &disk.input);
     agree(&input.node, &disk.home, seen)?;
     let progress = match seen.progress {
@@ -91,7 +95,10 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
         HomeState::Split { node, .. } => {
             let mut attached = seen.elsewhere.iter();
             let way_out = match attached.any(|other| other.attachment.node == *node) {
-                true => "stop its guest there, which writes the copy back".to_owned(),
+                true => format!(
+                    "stop its guest there, which writes the copy back, or bring it home while the guest runs on, with \
+                     `volward hydration home {name}` there"
+                ),
                 // A node that is dead shows no guests either.
                 false => format!(
                     "no guest there has it: where one has just stopped, the write-back begins by itself; else \
@@ -104,6 +111,12 @@ pub(super) fn home(input: &PlanInput, disk: &RequestedDisk) -> Result<(), Refusa
                 "the data of {name} is partly in the copy on node {node}{progress}; {way_out}"
             );
             Err(no(RefusalCode::HomeElsewhere, disk, message))
+        }
+        // It comes home under its guest, who asks for what it has.
+        HomeState::Returning { node, .. }
+            if *node == input.node && seen.here.iter().any(|a| a.instance == instance) =>
+        {
+            Ok(())
         }
         HomeState::Returning { node, .. } => {
             // Its slot is gone with its node: then waiting does not help.

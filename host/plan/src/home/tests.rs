@@ -1,3 +1,4 @@
+use crate::refusal::RefusalCode;
 use volward_model::{Bytes, CloneMode, Home, Sectors, VolumeInfo, VolumeRef};
 
 use super::*;

@@ -39,9 +39,8 @@ impl Refusal {
     /// What of the volume is in a local copy cannot be read elsewhere.
     pub(crate) fn copied_there(volume: &VolumeRef, home: &Home) -> Self {
         let message = format!(
-            "the data of {volume} is partly in a local copy ({home}), and a guest does not migrate \
-             away from its copy in this version; stop the guest, which writes the copy back, and start \
-             it elsewhere"
+            "the data of {volume} is partly in a local copy ({home}), which no other node can read; bring it home \
+             under its guest first, with `volward hydration home {volume}` on that node, and migrate then"
         );
         Self::of(RefusalCode::MigrationCopy, volume, message)
     }

@@ -37,6 +37,8 @@ impl Events for EventLog {
             Event::DecidedAgain { request, reason } => info!(%request, %reason, "deciding again"),
             Event::Refused { request, instance, code, reason } =>
                 info!(%request, %instance, %code, %reason, "not attached"),
+            Event::Unplugged { request, instance, volumes } =>
+                info!(%request, %instance, volumes = names(volumes), "given back by its guest, which runs on; detaching"),
             Event::LostDetach { instance, volumes } =>
                 warn!(%instance, volumes = names(volumes), "completing a detach that is not on record"),
             Event::Leased { pool, volumes, mode } => info!(%pool, volumes = names(volumes), %mode, "leased"),

@@ -73,6 +73,7 @@ impl FakeCluster {
                     reported: Default::default(),
                     faults: Faults::default(),
                     jobs: Default::default(),
+                    guest_disks: Default::default(),
                 },
             );
         }

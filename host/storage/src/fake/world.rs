@@ -8,7 +8,7 @@ use volward_model::{
     VolumeName, VolumeRef,
 };
 use volward_plan::migrate::Job;
-use volward_ports::{LeaseStyle, LinkPath, PortError, PortResult};
+use volward_ports::{GuestDisks, LeaseStyle, LinkPath, PortError, PortResult};
 
 use super::data::Contents;
 use super::faults::Faults;
@@ -106,6 +106,7 @@ pub(crate) struct Node {
     pub(crate) faults: Faults,
     /// What its libvirt says of instances; of all others that they do not migrate.
     pub(crate) jobs: BTreeMap<InstanceId, Job>,
+    pub(crate) guest_disks: BTreeMap<InstanceId, GuestDisks>,
 }
 
 #[derive(Clone, Debug)]

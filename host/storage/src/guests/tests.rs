@@ -34,3 +34,22 @@ fn what_is_not_understood_is_no_answer() {
     };
     assert!(why.contains("libvirt-clients"), "{why}");
 }
+
+#[test]
+fn the_disks_of_a_guest_that_runs_are_its_paths_and_one_without_a_medium_is_none() {
+    let said = "Domain: 'web'\n  state.state=1\n  state.reason=1\n  block.count=3\n  block.0.name=vda\n  \
+                block.0.path=/dev/volward/x/vg0/a=b\n  block.0.rd.reqs=5\n  block.1.name=sda\n  block.2.name=vdb\n  \
+                block.2.path=/var/x.img\n  block.2.backing.path=/y\n";
+    let running = GuestDisks::Running(vec!["/dev/volward/x/vg0/a=b".into(), "/var/x.img".into()]);
+    assert_eq!(disks(said), running);
+    let none = "state.state=3\nblock.count=0\n";
+    assert_eq!(disks(none), GuestDisks::Running(vec![]));
+    // Shut off, in its shutdown, crashed, no state.
+    for state in ["5", "4", "6", "0"] {
+        let said = said.replace("state.state=1", &format!("state.state={state}"));
+        assert_eq!(disks(&said), GuestDisks::NotRunning, "{state}");
+    }
+    for said in ["", "Domain: 'web'\n  state.state=1\n", "block.count=0\n"] {
+        assert!(matches!(disks(said), GuestDisks::Unknown(_)), "{said}");
+    }
+}

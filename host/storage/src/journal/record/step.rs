@@ -102,6 +102,9 @@ pub(crate) enum Step {
     LoadWriteBack { volume: Volume, local: PoolName, size: u64, geometry: Geometry },
     AwaitWriteBack { volume: Volume },
     UnloadWriteBack { volume: Volume },
+    TurnClone { volume: Volume, local: PoolName, size: u64, geometry: Geometry },
+    StandAtHome { volume: Volume, size: u64 },
+    Restack { volume: Volume, instance: InstanceId, size: u64 },
 }
 
 fn yes() -> bool {
@@ -179,6 +182,10 @@ impl From<&plan::Step> for Step {
                 Self::LoadWriteBack { volume: (&volume).into(), local, size: size.0, geometry: geometry.into() },
             S::AwaitWriteBack { volume } => Self::AwaitWriteBack { volume: (&volume).into() },
             S::UnloadWriteBack { volume } => Self::UnloadWriteBack { volume: (&volume).into() },
+            S::TurnClone { volume, local, size, geometry } =>
+                Self::TurnClone { volume: (&volume).into(), local, size: size.0, geometry: geometry.into() },
+            S::StandAtHome { volume, size } => Self::StandAtHome { volume: (&volume).into(), size: size.0 },
+            S::Restack { volume, instance, size } => Self::Restack { volume: (&volume).into(), instance, size: size.0 },
         }
     }
 }
@@ -224,6 +231,10 @@ impl TryFrom<Step> for plan::Step {
                 Self::LoadWriteBack { volume: volume.into(), local, size: Sectors(size), geometry: geometry.into() },
             S::AwaitWriteBack { volume } => Self::AwaitWriteBack { volume: volume.into() },
             S::UnloadWriteBack { volume } => Self::UnloadWriteBack { volume: volume.into() },
+            S::TurnClone { volume, local, size, geometry } =>
+                Self::TurnClone { volume: volume.into(), local, size: Sectors(size), geometry: geometry.into() },
+            S::StandAtHome { volume, size } => Self::StandAtHome { volume: volume.into(), size: Sectors(size) },
+            S::Restack { volume, instance, size } => Self::Restack { volume: volume.into(), instance, size: Sectors(size) },
         })
     }
 }
