@@ -1,5 +1,6 @@
 //! Commands before the reader's eyes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -12,12 +13,18 @@ const WIDTH: usize = 80;
 
 /// Where the story plays.
 pub(super) struct Stage<'a> {
+    root: &'a Path,
     volward: &'a Volward<'a>,
 }
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(volward: &'a Volward<'a>) -> Self {
-        Self { volward }
+    pub(super) fn new(root: &'a Path, volward: &'a Volward<'a>) -> Self {
+        Self { root, volward }
+    }
+
+    /// Volward's own folder.
+    pub(super) fn root(&self) -> &'a Path {
+        self.root
     }
 
     pub(super) fn node(&self, number: u8) -> &'a Node {

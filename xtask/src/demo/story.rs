@@ -5,6 +5,7 @@ use volward_system::guest::{Guest, Wish};
 use volward_system::volward::{POLICIES, content};
 
 use super::nodes;
+use super::openstack;
 use super::stage::Stage;
 
 /// A chapter: what it shows, and how it is shown.
@@ -20,6 +21,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         elsewhere,
     ),
     ("A policy of your own decides", policy),
+    ("nova and Cinder ask the daemon", openstack::asks),
     (
         "A guest moves to the other node while it writes",
         nodes::moves,
