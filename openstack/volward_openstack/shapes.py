@@ -114,7 +114,8 @@ class ConfirmReply(TypedDict):
 
 
 class AttachmentView(TypedDict):
-    """An attachment; `device` and its `size` in bytes of this node's own only."""
+    """An attachment; `device` and its `size` in bytes, who has asked for it (`claims`) and for what, where less
+    was granted (`asked`), of this node's own only."""
 
     node: str
     instance: str
@@ -127,6 +128,8 @@ class AttachmentView(TypedDict):
     causes: list[str]
     device: NotRequired[str | None]
     size: NotRequired[int | None]
+    asked: NotRequired[str | None]
+    claims: NotRequired[list[str]]
 
 
 class ClusterReply(TypedDict):

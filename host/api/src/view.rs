@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use volward_model::{
-    Access, AttachmentState, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
+    Access, AttachmentState, Claim, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
 };
 
 use crate::words::{Became, Hook, Open, OperationKind, PolicyLevel, PolicyState, Said, StepState};
@@ -26,6 +26,12 @@ pub struct AttachmentView {
     pub sharing: Open<Sharing>,
     /// What the guest may do with it.
     pub access: Open<Access>,
+    /// What was asked for, where a policy has granted less (this node's own only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Open<Access>>,
+    /// Who has asked for it (this node's own only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Open<Claim>>,
     /// Whether it is asked for, whole, or left over from a failed rollback; `detaching` or
     /// `attaching` where a step failed for now and is tried again.
     pub state: Open<AttachmentState>,

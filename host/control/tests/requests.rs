@@ -9,10 +9,11 @@
 use std::time::Duration;
 
 use volward_control::ports::{Devices, JournalQuery, JournalState, PortError, Volumes};
-use volward_control::{AttachRequest, ControlError, NotAfter};
+use volward_control::{AttachRequest, ControlError, DiskRequest, NotAfter};
 use volward_model::home::HomeState;
 use volward_model::{
-    AttachmentState, Bytes, DeviceId, Home, LeaseMode, NewerSlot, Outcome, SlotReading, VolumeRef,
+    Access, AttachmentState, Bytes, Claim, DeviceId, Home, LeaseMode, NewerSlot, Origin, Outcome,
+    SlotReading, VolumeRef,
 };
 use volward_plan::{DiskForm, RefusalCode};
 use volward_simulation::check::{clean, holds, settled};
@@ -54,6 +55,40 @@ fn i1_a_disk_comes_with_lease_device_and_path_and_goes_with_all_of_them() {
     let gone = n1.node.detach(&detach_ask(instance(1))).unwrap();
     assert_eq!(gone.detached, [(volume, false)]);
     assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// libvirt's hook and nova own one attachment; and what was asked for is kept where a policy grants less.
+#[test]
+fn an_attachment_says_who_has_asked_for_it_and_for_what() {
+    let (lab, n1, _) = two_nodes();
+    let volume = lab.volume("a");
+    lab.policy.say(Say::ReadOnly);
+    let narrowed = DiskRequest {
+        accept_narrowing: true,
+        ..disk(&volume)
+    };
+    n1.node
+        .attach(&ask(instance(1), std::slice::from_ref(&narrowed)))
+        .unwrap();
+    let by_nova = AttachRequest {
+        origin: Origin::Openstack,
+        ..ask(instance(1), &[narrowed])
+    };
+    n1.node.attach(&by_nova).unwrap();
+    let says = |daemon: &Daemon| {
+        let attached = daemon.node.attachments();
+        let claims: Vec<Claim> = attached[0].claims.iter().copied().collect();
+        (claims, attached[0].access, attached[0].asked)
+    };
+    let said = (
+        vec![Claim::Libvirt, Claim::Openstack],
+        Access::ReadOnly,
+        Access::ReadWrite,
+    );
+    assert_eq!(says(&n1), said);
+    n1.kill();
+    let n1 = lab.start("n1");
+    assert_eq!(says(&n1), said, "over a restart");
 }
 
 #[test]
@@ -316,7 +351,7 @@ fn with_a_full_state_disk_attach_is_refused_and_detach_works() {
 fn a_detach_of_an_lv_itself_that_was_not_recorded_leaves_no_ghost() {
     let (lab, n1, n2) = two_nodes();
     let volume = lab.volume("a");
-    let lv = volward_control::DiskRequest {
+    let lv = DiskRequest {
         form: DiskForm::Lv,
         ..disk(&volume)
     };

@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
+//! | [`claim`] | who has asked for an attachment |
 //! | [`copy`] | what a copy's LV says of itself |
 //! | [`given_up`] | copies that a person has said count no more |
 //! | [`device`] | device-mapper devices of ours and their tables |
@@ -17,6 +18,7 @@
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
+pub mod claim;
 pub mod copy;
 pub mod device;
 pub mod given_up;
@@ -28,6 +30,7 @@ pub mod volume;
 pub mod volume_mark;
 pub mod volume_operation;
 
+pub use claim::Claim;
 pub use copy::{CopyLayout, CopyLv, CopyStage};
 pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,

@@ -1,7 +1,9 @@
 //! The node's durable state: attachments, and the journal of what is being done.
 
+use std::collections::BTreeSet;
+
 use volward_model::{
-    Access, Attachment, AttachmentKey, AttachmentState, CopyPlan, InstanceId, LeaseMode,
+    Access, Attachment, AttachmentKey, AttachmentState, Claim, CopyPlan, InstanceId, LeaseMode,
     MigrationNonce, NodeName, RequestId, Sharing, VolumeRef,
 };
 use volward_plan::{DiskForm, LocalAttachment};
@@ -173,6 +175,10 @@ pub struct StoredAttachment {
     pub sharing: Sharing,
     /// What the guest may do.
     pub access: Access,
+    /// What was asked for that: a policy may have granted less.
+    pub asked: Access,
+    /// Who has asked for it.
+    pub claims: BTreeSet<Claim>,
     /// The local copy granted with it; `None` if it is served from the pool.
     pub copy: Option<CopyPlan>,
     /// When it was granted, in milliseconds since the Unix epoch.

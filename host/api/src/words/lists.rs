@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use volward_model::{
-    Access, AttachmentState, CopyFate, CopyMode, CopyState, FaultKind, HomeState, Mark,
+    Access, AttachmentState, Claim, CopyFate, CopyMode, CopyState, FaultKind, HomeState, Mark,
     MemberState, Sharing, VolumeTask,
 };
 
@@ -378,6 +378,7 @@ displayed_as_sent!(
 );
 
 words!(Access, "Access": ReadWrite, ReadOnly);
+words!(Claim, "Claim": Libvirt, Openstack, Operator, Other);
 words!(Sharing, "Sharing": Exclusive, Shared);
 words!(AttachmentState, "AttachmentState": Intent, Attached, Quarantined);
 words!(CopyMode, "CopyMode": None, WritesOnly, Background, BeforeStart);

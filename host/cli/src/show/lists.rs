@@ -112,7 +112,11 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
             a.instance_name.clone().unwrap_or_else(|| "-".to_owned()),
             a.instance.clone(),
             a.sharing.to_string(),
-            a.access.to_string(),
+            match &a.asked {
+                None => a.access.to_string(),
+                Some(asked) => format!("{}, of {asked}", a.access),
+            },
+            asked_by(a),
             if a.fenced.is_some() {
                 "fenced".to_owned()
             } else {
@@ -122,7 +126,7 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
         ]
     });
     let header = [
-        "NODE", "VOLUME", "NAME", "INSTANCE", "SHARING", "ACCESS", "STATE", "SINCE",
+        "NODE", "VOLUME", "NAME", "INSTANCE", "SHARING", "ACCESS", "BY", "STATE", "SINCE",
     ];
     let mut parts = vec![table(header, &[], rows)];
     for a in found.iter().filter(|a| !a.causes.is_empty()) {
@@ -135,6 +139,15 @@ pub(crate) fn attachments(found: &[AttachmentView], place: &str) -> String {
     }
     parts.extend(found.iter().filter_map(fenced_line));
     parts.join("\n")
+}
+
+/// Who has asked for it, as far as this node knows.
+fn asked_by(of: &AttachmentView) -> String {
+    if of.claims.is_empty() {
+        return "-".to_owned();
+    }
+    let claims: Vec<String> = of.claims.iter().map(ToString::to_string).collect();
+    claims.join(", ")
 }
 
 fn fenced_line(of: &AttachmentView) -> Option<String> {

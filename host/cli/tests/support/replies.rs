@@ -287,11 +287,11 @@ fn attachments() -> Value {
     let mut bad = attachment("n1", Some("web1"), WEB1, "old");
     bad["state"] = json!("quarantined");
     bad["causes"] = json!(["removing the device failed: in use", "undo failed: in use"]);
-    json!([
-        attachment("n1", Some("web1"), WEB1, "root"),
-        attachment("n2", None, DB1, "db-data"),
-        bad,
-    ])
+    let mut root = attachment("n1", Some("web1"), WEB1, "root");
+    root["claims"] = json!(["libvirt", "openstack"]);
+    bad["access"] = json!("read-only");
+    bad["asked"] = json!("read-write");
+    json!([root, attachment("n2", None, DB1, "db-data"), bad,])
 }
 
 pub(crate) fn hydrations() -> Value {

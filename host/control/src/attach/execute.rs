@@ -1,10 +1,10 @@
 //! What is special about an attach that is executed: its attachments, the start mark, and what a
 //! failure means to whoever asked. The engine does the rest.
 
-use volward_model::{AttachmentState, Outcome};
-use volward_plan::{AttachPlan, DiskForm, Precedence, Refusal, precedence};
+use volward_model::{Access, AttachmentState, Claim, Outcome};
+use volward_plan::{AttachPlan, DiskForm, Grant, Precedence, Refusal, precedence};
 
-use super::{Attach, AttachDone, AttachRequest, Attempt, refuse, storage, volumes};
+use super::{Attach, AttachDone, AttachRequest, Attempt, DiskRequest, refuse, storage, volumes};
 use crate::engine::{ExecuteError, StepError, StepFailure};
 use crate::error::{ControlError, granted};
 use crate::ports::{Event, Finish, JournalState, Marked, Migration, Operation, StoredAttachment};
@@ -154,6 +154,8 @@ impl Attach {
                     form: grant.form,
                     sharing: grant.sharing,
                     access: grant.access,
+                    asked: asked_access(ask, grant),
+                    claims: [Claim::from(&ask.origin)].into(),
                     copy: grant.copy,
                     since_ms,
                     sequence,
@@ -172,6 +174,7 @@ impl Attach {
                 match had {
                     Some(had) if grant.already => StoredAttachment {
                         sequence,
+                        claims: had.claims.union(&fresh.claims).copied().collect(),
                         ..had.clone()
                     },
                     _ => fresh,
@@ -179,6 +182,14 @@ impl Attach {
             })
             .collect()
     }
+}
+
+/// What was asked for a disk, of which a policy may grant less.
+fn asked_access(ask: &AttachRequest, grant: &Grant) -> Access {
+    let named =
+        |disk: &&DiskRequest| disk.pool == grant.volume.pool && disk.volume == grant.volume.name;
+    let disk = ask.disks.iter().find(named);
+    disk.map_or(grant.access, |disk| disk.access)
 }
 
 /// How an attempt ends that was undone.

@@ -1,5 +1,7 @@
 //! Devices in use of which no record speaks: their users keep their volumes.
 
+use std::collections::BTreeSet;
+
 use volward_model::{
     Access, AttachmentKey, AttachmentState, DeviceInfo, DeviceRole, InstanceId, LeaseMode, Sharing,
     VolumeRef,
@@ -102,6 +104,12 @@ impl Recovery {
                 true => Access::ReadOnly,
                 false => Access::ReadWrite,
             },
+            // Nobody knows.
+            asked: match device.read_only {
+                true => Access::ReadOnly,
+                false => Access::ReadWrite,
+            },
+            claims: BTreeSet::new(),
             copy: None,
             since_ms: self.ports.clock.now_ms(),
             sequence: 0,

@@ -324,6 +324,8 @@ mod tests {
             form: DiskForm::Own,
             sharing: Sharing::Exclusive,
             access: Access::ReadWrite,
+            asked: Access::ReadWrite,
+            claims: BTreeSet::new(),
             copy: None,
             since_ms: 0,
             sequence: 0,

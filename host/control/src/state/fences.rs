@@ -155,7 +155,7 @@ impl Fences {
 
 #[cfg(test)]
 mod tests {
-    use volward_model::{Access, AttachmentState, Sharing, VolumeId, VolumeRef};
+    use volward_model::{Access, AttachmentState, Claim, Sharing, VolumeId, VolumeRef};
     use volward_plan::DiskForm;
 
     use super::*;
@@ -175,6 +175,8 @@ mod tests {
             form: DiskForm::Own,
             sharing: Sharing::Exclusive,
             access: Access::ReadWrite,
+            asked: Access::ReadWrite,
+            claims: [Claim::Libvirt].into(),
             copy: None,
             since_ms,
             sequence: 1,

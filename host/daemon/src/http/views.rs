@@ -135,6 +135,8 @@ pub(super) fn other_view(found: ClusterAttachment) -> AttachmentView {
     let a = found.attachment;
     let name = found.volume.as_ref();
     AttachmentView {
+        asked: None,
+        claims: Vec::new(),
         node: a.node.to_string(),
         instance: a.instance.to_string(),
         instance_name: None,
@@ -175,6 +177,8 @@ pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> At
         volume: name.to_string(),
         sharing: a.sharing.into(),
         access: a.access.into(),
+        asked: (a.asked != a.access).then(|| a.asked.into()),
+        claims: a.claims.iter().copied().map(Into::into).collect(),
         state: a.state.into(),
         device: Some(device),
         size: seen.device_size.map(|size| size.0),

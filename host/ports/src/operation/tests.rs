@@ -1,4 +1,4 @@
-use volward_model::{Access, AttachmentState, Bytes, Sharing, VolumeId};
+use volward_model::{Access, AttachmentState, Bytes, Claim, Sharing, VolumeId};
 use volward_plan::DiskForm;
 
 use super::StepMark::{Done, Started, Undone, Waiting};
@@ -27,6 +27,8 @@ fn stored() -> StoredAttachment {
         form: DiskForm::Own,
         sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
+        asked: Access::ReadWrite,
+        claims: [Claim::Libvirt].into(),
         copy: None,
         since_ms: 7,
         sequence: 1,

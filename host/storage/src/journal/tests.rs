@@ -1,4 +1,4 @@
-use volward_model::{Access, AttachmentState, RequestId, Sharing, VolumeId, VolumeRef};
+use volward_model::{Access, AttachmentState, Claim, RequestId, Sharing, VolumeId, VolumeRef};
 use volward_plan::{DiskForm, Planned, Step};
 use volward_ports::{JournalState, Marked, Operation};
 
@@ -29,6 +29,8 @@ fn attachment() -> StoredAttachment {
         form: DiskForm::Own,
         sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
+        asked: Access::ReadWrite,
+        claims: [Claim::Libvirt].into(),
         copy: None,
         since_ms: 7,
         sequence: 1,

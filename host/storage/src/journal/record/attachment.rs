@@ -6,9 +6,9 @@ use volward_model::{InstanceId, MigrationNonce, NodeName};
 use volward_ports::{self as ports, StoredAttachment};
 
 use super::parts::{Copy, Volume};
-use super::words::{Access, Form, Settled, Sharing};
+use super::words::{Access, Claim, Form, Settled, Sharing};
 
-/// An attachment of format 2 (and of format 1, which has the same fields but the last). Times are milliseconds
+/// An attachment of format 2 (and of format 1, which has the same fields but the last three). Times are milliseconds
 /// since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,11 @@ pub(crate) struct Attachment {
     causes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     migration: Option<Migration>,
+    /// Absent: as granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Access>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    claims: Vec<Claim>,
 }
 
 /// A live migration, as one of its two attachments has it.
@@ -94,6 +99,8 @@ impl From<&StoredAttachment> for Attachment {
             state: theirs.state.into(),
             causes: theirs.causes.clone(),
             migration: theirs.migration.as_ref().map(Into::into),
+            asked: (theirs.asked != theirs.access).then(|| theirs.asked.into()),
+            claims: theirs.claims.iter().copied().map(Into::into).collect(),
         }
     }
 }
@@ -107,6 +114,8 @@ impl From<Attachment> for StoredAttachment {
             form: ours.form.into(),
             sharing: ours.sharing.into(),
             access: ours.access.into(),
+            asked: ours.asked.unwrap_or(ours.access).into(),
+            claims: ours.claims.into_iter().map(Into::into).collect(),
             copy: ours.copy.map(Into::into),
             since_ms: ours.since_ms,
             sequence: ours.sequence,

@@ -2,8 +2,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use uuid::Uuid;
 use volward_model::{
-    Access, AttachmentState, Bytes, CopyFate, CopyMode, CopyPlan, InstanceId, RequestId, Sharing,
-    VolumeId, VolumeRef,
+    Access, AttachmentState, Bytes, Claim, CopyFate, CopyMode, CopyPlan, InstanceId, RequestId,
+    Sharing, VolumeId, VolumeRef,
 };
 use volward_plan::{DiskForm, Planned, Step};
 use volward_ports::JournalState;
@@ -110,6 +110,15 @@ fn stored() -> impl Strategy<Value = StoredAttachment> {
             form: if whole { DiskForm::Own } else { DiskForm::Lv },
             sharing: Sharing::Exclusive,
             access: Access::ReadWrite,
+            asked: if whole {
+                Access::ReadWrite
+            } else {
+                Access::ReadOnly
+            },
+            claims: [Claim::Libvirt, Claim::Openstack]
+                .into_iter()
+                .take(usize::from(whole) + 1)
+                .collect(),
             copy: whole.then_some(CopyPlan {
                 mode: CopyMode::Background,
                 in_flight: Some(Bytes(sequence)),

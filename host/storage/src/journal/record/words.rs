@@ -45,6 +45,10 @@ words! {
     Sharing is volward_model::Sharing { Shared "shared", Exclusive "exclusive" }
     /// What a guest may do.
     Access is volward_model::Access { ReadWrite "read-write", ReadOnly "read-only" }
+    /// Who has asked for an attachment.
+    Claim is volward_model::Claim {
+        Libvirt "libvirt", Openstack "openstack", Operator "operator", Other "other",
+    }
     /// How far an attachment is.
     Settled is volward_model::AttachmentState {
         Intent "intent", Attached "attached", Quarantined "quarantined",
