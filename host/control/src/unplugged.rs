@@ -1,8 +1,8 @@
 //! Disks that a guest has given back while it runs on: its operating system ejected one, or somebody ran `virsh
 //! detach-disk`. libvirt calls no hook for that, and until the guest's end nobody else would get the volume.
 //!
-//! A disk counts as given back when somebody had its device open, nobody has it any more for a while, and libvirt says
-//! that the guest runs and does not have it. A disk that was not open yet is waiting for its guest: whoever plugs one
+//! A disk counts as given back when somebody had its device open (a look has found it so, or the kernel counts I/O on it),
+//! nobody has it any more for a while, and libvirt says that the guest runs and does not have it. A disk that was not open yet is waiting for its guest: whoever plugs one
 //! attaches it first. The kernel itself refuses to remove a device that is open all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,9 @@ use crate::state::State;
 /// Looks in a row that find a device closed, before libvirt is asked: it opens a disk for a moment
 /// before a guest does.
 const CLOSED_LOOKS: u32 = 3;
+/// The same where no look has found it open, and the kernel says that it was read or written: whoever has looked into it
+/// may still want to give it to a guest.
+const UNSEEN_LOOKS: u32 = 12;
 
 needs!(UnpluggedPorts {
     devices: Devices,
@@ -39,6 +42,8 @@ pub(crate) struct Opened {
     sequence: u64,
     /// How many looks in a row have found it closed.
     closed_looks: u32,
+    /// How many are enough.
+    enough: u32,
 }
 
 impl Unplugged {
@@ -96,21 +101,34 @@ impl Unplugged {
         opened.retain(|key, of| there.get(key) == Some(&of.sequence));
         let mut closed: BTreeMap<InstanceId, Vec<StoredAttachment>> = BTreeMap::new();
         for attachment in settled {
+            let new = |enough| Opened {
+                sequence: attachment.sequence,
+                closed_looks: 0,
+                enough,
+            };
             if self.is_open(&attachment, &open) {
-                let now = Opened {
-                    sequence: attachment.sequence,
-                    closed_looks: 0,
-                };
-                opened.insert(attachment.key(), now);
+                opened.insert(attachment.key(), new(CLOSED_LOOKS));
+            } else if !opened.contains_key(&attachment.key()) && self.was_used(&attachment) {
+                opened.insert(attachment.key(), new(UNSEEN_LOOKS));
             } else if let Some(was) = opened.get_mut(&attachment.key()) {
                 was.closed_looks = was.closed_looks.saturating_add(1);
-                if was.closed_looks >= CLOSED_LOOKS {
+                if was.closed_looks >= was.enough {
                     let of_instance = closed.entry(attachment.instance).or_default();
                     of_instance.push(attachment);
                 }
             }
         }
         closed
+    }
+
+    /// Whether somebody has read or written it since it was made. Of the LV's own device that says nothing.
+    fn was_used(&self, attachment: &StoredAttachment) -> bool {
+        let id = DeviceId::attachment(attachment.volume.id, attachment.instance);
+        let counters = match attachment.form {
+            DiskForm::Own => self.ports.devices.io(id).unwrap_or(None),
+            DiskForm::Lv => None,
+        };
+        counters.is_some_and(|counters| counters.done > 0)
     }
 
     /// What nobody can be asked about may be open.

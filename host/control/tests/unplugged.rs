@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use std::time::Duration;
+
 use volward_control::ports::{GuestDisks, PortError};
 use volward_model::{DeviceId, VolumeRef};
 use volward_plan::DiskForm;
@@ -92,6 +94,25 @@ fn what_nobody_has_opened_yet_waits_for_its_guest() {
     n1.node.attach(&ask(instance(1), &[disk(&data)])).unwrap();
     look(&n1);
     assert_eq!(attached(&n1), [data]);
+}
+
+/// Plugged in and unplugged between two looks; or the daemon was started again since.
+#[test]
+fn what_no_look_has_found_open_goes_later_where_the_kernel_counts_io() {
+    let (lab, n1) = one_node();
+    let data = lab.volume("data");
+    n1.node.attach(&ask(instance(1), &[disk(&data)])).unwrap();
+    n1.kernel
+        .set_guest_disks(instance(1), GuestDisks::Running(vec![]));
+    look(&n1);
+    n1.kernel
+        .guest_works(device(&data), 3, Duration::from_millis(1))
+        .unwrap();
+    look(&n1);
+    assert_eq!(attached(&n1), std::slice::from_ref(&data));
+    look(&n1);
+    look(&n1);
+    assert_eq!(clean(&lab, &n1), [""; 0]);
 }
 
 #[test]

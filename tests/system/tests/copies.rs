@@ -114,6 +114,7 @@ fn a_copy_comes_home_under_its_guest_which_moves_then() {
     assert!(!stays.ok() && stays.stderr.contains(said), "{stays:?}");
 
     one.slow_lun(SLOW).unwrap();
+    fixture.hold_hydration();
     println!("{}", volward.cli_ok(1, "hydration home vg0/disk").unwrap());
     wait_for("returning");
     assert_eq!(fixture.home(), "returning:node1");
@@ -130,6 +131,7 @@ fn a_copy_comes_home_under_its_guest_which_moves_then() {
     wait_for("returning");
     fixture.write(0x77, 3 << 20, 8192);
     one.restore_lun().unwrap();
+    fixture.go_on_copying();
     let mut writes = 0;
     volward
         .wait(1, "copy at home", PATIENCE, || {

@@ -161,7 +161,7 @@ fn the_hook_does_its_part_whatever_runs_or_does_not() {
     node.run_ok_within(VIRSH, "virsh detach-disk other vdb --live")
         .unwrap();
     volward
-        .wait(1, "release of what was unplugged", PATIENCE, || {
+        .wait(1, "release of what was unplugged", VIRSH, || {
             Ok(volward.leases(1)? == ["boots exclusive"])
         })
         .unwrap();

@@ -39,7 +39,10 @@ impl Engine {
             batch: geometry.batch,
         });
         match loaded.as_deref() {
-            Some("clone") => return self.must_stand_on(id, &turned),
+            Some("clone") => {
+                self.must_stand_on(id, &turned)?;
+                return devices.set_hydration(id, true);
+            }
             Some("linear") => self.must_stand_on(id, &linear(copy, size))?,
             other => {
                 return Err(PortError::Identity {
