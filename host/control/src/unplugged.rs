@@ -2,8 +2,9 @@
 //! detach-disk`. libvirt calls no hook for that, and until the guest's end nobody else would get the volume.
 //!
 //! A disk counts as given back when somebody had its device open (a look has found it so, or the kernel counts I/O on it),
-//! nobody has it any more for a while, and libvirt says that the guest runs and does not have it. A disk that was not open yet is waiting for its guest: whoever plugs one
-//! attaches it first. The kernel itself refuses to remove a device that is open all the same.
+//! nobody has it any more for a while, and libvirt says that the guest runs and does not have it. A disk that was not
+//! open yet is waiting for its guest: whoever plugs one attaches it first. The kernel itself refuses to remove a device
+//! that is open all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,8 @@ const CLOSED_LOOKS: u32 = 3;
 /// The same where no look has found it open, and the kernel says that it was read or written: whoever has looked into it
 /// may still want to give it to a guest.
 const UNSEEN_LOOKS: u32 = 12;
+/// libvirt is asked again after twice as many looks each time, and so many at most.
+const MOST_LOOKS: u32 = 60;
 
 needs!(UnpluggedPorts {
     devices: Devices,
@@ -111,8 +114,9 @@ impl Unplugged {
             } else if !opened.contains_key(&attachment.key()) && self.was_used(&attachment) {
                 opened.insert(attachment.key(), new(UNSEEN_LOOKS));
             } else if let Some(was) = opened.get_mut(&attachment.key()) {
-                was.closed_looks = was.closed_looks.saturating_add(1);
+                was.closed_looks += 1;
                 if was.closed_looks >= was.enough {
+                    (was.closed_looks, was.enough) = (0, (was.enough * 2).min(MOST_LOOKS));
                     let of_instance = closed.entry(attachment.instance).or_default();
                     of_instance.push(attachment);
                 }

@@ -15,7 +15,7 @@ use volward_control::ports::Devices;
 use volward_control::{ControlError, DetachRequest};
 use volward_model::home::HomeState;
 use volward_model::{
-    AttachmentState, CopyMode, CopyState, DeviceId, DeviceRole, RequestId, VolumeRef,
+    AttachmentState, Bytes, CopyMode, CopyState, DeviceId, DeviceRole, RequestId, VolumeRef,
 };
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, settled};
@@ -203,6 +203,10 @@ fn what_fails_is_tried_again_until_it_is_home() {
         // Not every call is made on the way.
         n1.kernel.restart();
         let case = format!("{what}: {asked:?}");
+        if matches!(home(&lab, &volume).state, HomeState::Split { .. }) {
+            let copies = n1.node.copies();
+            assert_eq!(copies[0].state, CopyState::Complete, "{case}: {copies:?}");
+        }
         assert_eq!(settled(&lab, &n1), [""; 0], "{case}");
         for _ in 0..3 {
             drop(bring(&n1, &volume));
@@ -264,6 +268,35 @@ fn what_is_not_whole_or_not_here_does_not_come_home() {
         false,
     );
     assert!(matches!(unknown, Err(ControlError::NotFound(_))));
+}
+
+/// I27: somebody grew it past Volward meanwhile; nobody has zeroed its new end, and its guest does not get it.
+#[test]
+fn i27_one_that_was_grown_past_us_keeps_its_new_end_to_itself() {
+    for change in 1.. {
+        let (lab, n1, volume) = copied();
+        let device = || {
+            let device = n1.kernel.get(DeviceId::attachment(volume.id, instance(1)));
+            device.unwrap().unwrap()
+        };
+        let before = device().size;
+        lab.cluster
+            .tamper(&volume, |size, _, _| *size = Bytes(size.0 * 2));
+        busy(&lab, &n1, &volume);
+        let made = n1.kernel.changes_made();
+        n1.kernel.fail_at(change);
+        for _ in 0..2 {
+            drop(bring(&n1, &volume));
+            n1.tasks.run_all();
+        }
+        let made = n1.kernel.changes_made() - made;
+        assert_eq!(home(&lab, &volume).state, HomeState::Pool, "{change}");
+        assert_eq!(device().size, before, "{change}");
+        assert_eq!(n1.node.attachments()[0].copy, None, "{change}");
+        if change > made {
+            break;
+        }
+    }
 }
 
 #[test]

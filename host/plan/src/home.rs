@@ -19,15 +19,15 @@ use volward_model::{
     NodeName, ParseIdError, PoolName, VolumeId, VolumeName, volume::COPY_OF_TAG_PREFIX,
 };
 
-mod coming;
-
-pub use coming::{ComingHome, come_home};
-
 use crate::geometry::{geometry_of, metadata_size, sectors_of};
 use crate::input::VolumeInput;
 use crate::refusal::{Refusal, home_of};
 use crate::step::{NextHome, Step};
 use crate::witness::{agree, copied_size, is_written_back};
+
+mod coming;
+
+pub use coming::{ComingHome, come_home};
 
 /// The steps that bring a volume's data home to the pool, from wherever it is now. Empty if
 /// there is nothing to do.

@@ -218,21 +218,17 @@ pub enum Step {
         /// Region and knobs.
         geometry: CloneGeometry,
     },
-    /// Flush that, and put the clone device onto the shared LV: everything is there.
+    /// Flush that, and put the clone device, as long as it is, onto the shared LV: everything is there.
     StandAtHome {
         /// Whose.
         volume: VolumeRef,
-        /// Length.
-        size: Sectors,
     },
-    /// Put an attachment's device onto the shared LV itself.
+    /// Put an attachment's device, as long as it is, onto the shared LV itself.
     Restack {
         /// Of which volume.
         volume: VolumeRef,
         /// For whom.
         instance: InstanceId,
-        /// Length.
-        size: Sectors,
     },
     /// Unload the reverse clone, and the device of its metadata.
     UnloadWriteBack {
@@ -423,15 +419,13 @@ impl fmt::Display for Step {
             Self::TurnClone { volume, .. } => {
                 write!(f, "have the clone of {volume} write to the shared volume")
             }
-            Self::StandAtHome { volume, .. } => {
+            Self::StandAtHome { volume } => {
                 write!(
                     f,
                     "flush {volume}, and put its clone onto the shared volume"
                 )
             }
-            Self::Restack {
-                volume, instance, ..
-            } => write!(
+            Self::Restack { volume, instance } => write!(
                 f,
                 "put the device of {volume} for {instance} onto the shared volume"
             ),

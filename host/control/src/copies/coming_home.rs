@@ -65,17 +65,34 @@ impl Copies {
             return Err(ControlError::Unfinished { what, cause });
         }
         let ran = self.run_steps(volume, &steps);
+        if let Err(failure) = &ran
+            && self.has_not_left(volume)
+        {
+            let end = Finish {
+                causes: vec![failure.cause()],
+                ..Finish::new(JournalState::Undone)
+            };
+            // Begun anew by the next start, it finds the home as it was.
+            self.record(volume, begun.number, end)
+                .map_err(|failed| unfinished(&failed))?;
+            return Err(unfinished(failure));
+        }
         let due = DueWriteBack {
             entry: begun.number,
             volume: volume.clone(),
         };
         drop(alone);
-        // What was begun is found by the home that it left: on its way, or where it was.
         self.start_write_backs([due]);
         match ran {
             Ok(()) => Ok((true, Vec::new())),
             Err(failure) => Err(unfinished(&failure)),
         }
+    }
+
+    /// Whether the home is what it was before; nobody knows where it cannot be read.
+    fn has_not_left(&self, volume: &VolumeRef) -> bool {
+        let home = self.engine.home_of(volume);
+        home.is_ok_and(|home| matches!(home.state, HomeState::Split { .. }))
     }
 
     /// What there is to be done, by the home as it is found.
@@ -126,8 +143,9 @@ impl Copies {
         };
         if !turn.is_empty() {
             self.run_steps(volume, &turn)?;
-            let is_complete = || self.engine.await_home(volume, || true);
-            if !is_complete().map_err(|error| broken(volume, error))? {
+            // One look.
+            let is_home = self.engine.await_home(volume, || true);
+            if !is_home.map_err(|error| broken(volume, error))? {
                 drop(guard);
                 return self.wait_on_the_way(volume);
             }

@@ -64,7 +64,7 @@ impl Engine {
     pub(crate) fn await_home(
         &self,
         volume: &VolumeRef,
-        mut is_over: impl FnMut() -> bool,
+        is_over: impl Fn() -> bool,
     ) -> Result<bool, StepError> {
         let id = clone_of(volume);
         let mut pacer = Pacer::returning();
@@ -88,10 +88,14 @@ impl Engine {
     }
 
     /// `Step::StandAtHome`. What says that all is there is durable before the first write that it does not know of.
-    pub(super) fn stand_at_home(&self, volume: &VolumeRef, size: Sectors) -> PortResult<()> {
+    /// A volume that has grown since keeps its new end to itself, which nobody has zeroed (I27).
+    pub(super) fn stand_at_home(&self, volume: &VolumeRef) -> PortResult<()> {
         let id = clone_of(volume);
         let devices = &self.ports.devices;
-        let at_home = linear(Backing::Volume(volume.id), size);
+        let info = devices.get(id)?.ok_or_else(|| PortError::Missing {
+            what: id.to_string(),
+        })?;
+        let at_home = linear(Backing::Volume(volume.id), info.size);
         let Some(status) = devices.clone_status(id)? else {
             return self.must_stand_on(id, &at_home);
         };
@@ -107,12 +111,7 @@ impl Engine {
     }
 
     /// `Step::Restack`. What is cut off stays so: it gets its I/O back by another way.
-    pub(super) fn restack(
-        &self,
-        volume: &VolumeRef,
-        instance: InstanceId,
-        size: Sectors,
-    ) -> PortResult<()> {
+    pub(super) fn restack(&self, volume: &VolumeRef, instance: InstanceId) -> PortResult<()> {
         let id = DeviceId::attachment(volume.id, instance);
         let devices = &self.ports.devices;
         let Some(info) = devices.get(id)? else {
@@ -121,7 +120,7 @@ impl Engine {
         if info.target.as_deref() == Some("error") {
             return Ok(());
         }
-        let at_home = linear(Backing::Volume(volume.id), size);
+        let at_home = linear(Backing::Volume(volume.id), info.size);
         devices.reload(id, &at_home, info.read_only)?;
         if self.is_cut_off(volume, instance) {
             // Its error table may have been loaded before this one.

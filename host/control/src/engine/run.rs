@@ -326,12 +326,8 @@ impl Engine {
                 size,
                 geometry,
             } => self.turn_clone(volume, local, *size, *geometry)?,
-            Step::StandAtHome { volume, size } => self.stand_at_home(volume, *size)?,
-            Step::Restack {
-                volume,
-                instance,
-                size,
-            } => self.restack(volume, *instance, *size)?,
+            Step::StandAtHome { volume } => self.stand_at_home(volume)?,
+            Step::Restack { volume, instance } => self.restack(volume, *instance)?,
             Step::AwaitWriteBack { volume } => self.await_return(volume)?,
             Step::UnloadWriteBack { volume } => {
                 self.remove_device(return_of(volume))?;

@@ -15,8 +15,9 @@ impl Node {
         for (instance, gone) in self.unplugged.look() {
             let ask = given_back(RequestId(Uuid::new_v4()), instance, &gone);
             self.unplugged.tell(ask.request, instance, &gone);
-            // What fails for now is tried again in the background, and what needs a person is quarantined; both are told of.
-            drop(self.detach(&ask));
+            if let Err(error) = self.detach(&ask) {
+                tracing::warn!(request = %ask.request, %instance, %error, "releasing what a guest has given back");
+            }
         }
     }
 }

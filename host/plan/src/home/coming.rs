@@ -11,8 +11,8 @@
 //! loses nothing of that: without its guest it is a write-back like any other, and goes on as one.
 
 use volward_model::{
-    AttachmentState, CopyFate, CopyMode, CopyPlan, CopyStage, DeviceRole, HomeState, InstanceId,
-    LeaseMode, NodeName, PoolName, Sectors,
+    AttachmentState, CopyFate, CopyMode, CopyPlan, CopyStage, DeviceRole, HomeState, LeaseMode,
+    NodeName, PoolName,
 };
 
 use crate::geometry::{geometry_of, metadata_size, sectors_of};
@@ -107,13 +107,12 @@ pub fn come_home(
             if seen.clone_loaded {
                 arrive.push(Step::StandAtHome {
                     volume: volume.clone(),
-                    size,
                 });
             }
             if home.state != HomeState::Pool {
                 arrive.push(set(NextHome::Pool));
             }
-            arrive.extend(restacked(seen, size));
+            arrive.extend(restacked(seen));
             arrive.push(Step::UnloadClone {
                 volume: volume.clone(),
             });
@@ -140,11 +139,8 @@ pub fn come_home(
 
 /// The copy is home, and not removed yet.
 fn is_left(seen: &VolumeInput) -> bool {
-    let copies = seen.witnesses.copies.found().iter();
-    copies
-        .filter(|copy| copy.stage == Some(CopyStage::Returned))
-        .count()
-        > 0
+    let mut copies = seen.witnesses.copies.found().iter();
+    copies.any(|copy| copy.stage == Some(CopyStage::Returned))
 }
 
 /// Why it cannot come home now, whoever asks.
@@ -159,18 +155,13 @@ fn kept_back(seen: &VolumeInput) -> Option<Refusal> {
 }
 
 /// The devices of everybody who has the volume here, put onto the volume itself.
-fn restacked(seen: &VolumeInput, size: Sectors) -> impl Iterator<Item = Step> + '_ {
-    let instances = seen
-        .witnesses
-        .devices
-        .iter()
-        .filter_map(|d| match d.id.role {
-            DeviceRole::Attachment(instance) => Some(instance),
-            _ => None,
-        });
-    instances.map(move |instance: InstanceId| Step::Restack {
-        volume: seen.info.volume.clone(),
-        instance,
-        size,
+fn restacked(seen: &VolumeInput) -> impl Iterator<Item = Step> + '_ {
+    let devices = seen.witnesses.devices.iter();
+    devices.filter_map(|device| match device.id.role {
+        DeviceRole::Attachment(instance) => Some(Step::Restack {
+            volume: seen.info.volume.clone(),
+            instance,
+        }),
+        _ => None,
     })
 }

@@ -103,8 +103,8 @@ pub(crate) enum Step {
     AwaitWriteBack { volume: Volume },
     UnloadWriteBack { volume: Volume },
     TurnClone { volume: Volume, local: PoolName, size: u64, geometry: Geometry },
-    StandAtHome { volume: Volume, size: u64 },
-    Restack { volume: Volume, instance: InstanceId, size: u64 },
+    StandAtHome { volume: Volume },
+    Restack { volume: Volume, instance: InstanceId },
 }
 
 fn yes() -> bool {
@@ -184,8 +184,8 @@ impl From<&plan::Step> for Step {
             S::UnloadWriteBack { volume } => Self::UnloadWriteBack { volume: (&volume).into() },
             S::TurnClone { volume, local, size, geometry } =>
                 Self::TurnClone { volume: (&volume).into(), local, size: size.0, geometry: geometry.into() },
-            S::StandAtHome { volume, size } => Self::StandAtHome { volume: (&volume).into(), size: size.0 },
-            S::Restack { volume, instance, size } => Self::Restack { volume: (&volume).into(), instance, size: size.0 },
+            S::StandAtHome { volume } => Self::StandAtHome { volume: (&volume).into() },
+            S::Restack { volume, instance } => Self::Restack { volume: (&volume).into(), instance },
         }
     }
 }
@@ -233,8 +233,8 @@ impl TryFrom<Step> for plan::Step {
             S::UnloadWriteBack { volume } => Self::UnloadWriteBack { volume: volume.into() },
             S::TurnClone { volume, local, size, geometry } =>
                 Self::TurnClone { volume: volume.into(), local, size: Sectors(size), geometry: geometry.into() },
-            S::StandAtHome { volume, size } => Self::StandAtHome { volume: volume.into(), size: Sectors(size) },
-            S::Restack { volume, instance, size } => Self::Restack { volume: volume.into(), instance, size: Sectors(size) },
+            S::StandAtHome { volume } => Self::StandAtHome { volume: volume.into() },
+            S::Restack { volume, instance } => Self::Restack { volume: volume.into(), instance },
         })
     }
 }
