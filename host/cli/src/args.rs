@@ -13,6 +13,7 @@ use volward_api::{DiskRequest, Said, Words};
 use crate::audit::AuditCommand;
 use crate::disk;
 use crate::exit;
+use crate::hydration::HydrationCommand;
 use crate::instance::Instance;
 use crate::operations::{CopyArgs, MoveArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
 use crate::plug::{PlugArgs, UnplugArgs};
@@ -210,24 +211,6 @@ pub(crate) struct WhichDecisions {
     /// Those the policies came to this with
     #[arg(long, value_parser = word::<Said>())]
     pub(crate) said: Option<Said>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum HydrationCommand {
-    /// List the copies, with how far each is
-    Ls,
-    /// Watch them until all are done
-    Watch,
-    /// Bring a volume's copy home while its guest runs on: its data is written to the shared volume, then the guest stands on
-    /// that
-    Home {
-        /// The volume
-        #[arg(value_name = "POOL/VOLUME")]
-        volume: VolumePath,
-        /// Only say what would be done first
-        #[arg(long)]
-        dry_run: bool,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ mod audit;
 mod decisions;
 mod disk;
 mod exit;
+mod hydration;
 mod instance;
 mod manual;
 mod operations;

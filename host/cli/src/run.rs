@@ -5,20 +5,22 @@ use std::time::Duration;
 use clap::CommandFactory;
 use serde_json::json;
 use volward_api::{
-    AttachRequest, BringHomeRequest, Client, ClientError, DetachRequest, DiscardCopyRequest,
-    ExplainQuery, FenceRequest, PolicyState, PolicyView, PoolInitRequest, RollbackRequest,
-    SetHomeRequest, UnfenceRequest, VolumeSetRequest,
+    AttachRequest, Client, ClientError, DetachRequest, DiscardCopyRequest, ExplainQuery,
+    FenceRequest, PolicyState, PolicyView, PoolInitRequest, RollbackRequest, SetHomeRequest,
+    UnfenceRequest, VolumeSetRequest,
 };
 
 use crate::args::{
-    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, FenceArgs, HydrationCommand, PolicyCommand,
-    PoolCommand, VolumeCommand, YesNo,
+    AttachArgs, Cli, Command, DetachArgs, ExplainArgs, FenceArgs, PolicyCommand, PoolCommand,
+    VolumeCommand, YesNo,
 };
 use crate::audit::AuditCommand;
 use crate::exit::Exit;
 use crate::instance::id_of;
 use crate::output::{answer, complain, hint, print};
-use crate::{audit, decisions, manual, operations, plug, release, setup, show, watch, workbench};
+use crate::{
+    audit, decisions, hydration, manual, operations, plug, release, setup, show, workbench,
+};
 
 /// Runs the command; the exit code where that is not a matter of failure.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -107,19 +109,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
             answer(json, &heard, show::recover)?;
         }
         Command::Decisions(command) => decisions::run(&client, json, command)?,
-        Command::Hydration(HydrationCommand::Ls) => {
-            answer(json, &client.hydrations()?, |found| show::hydrations(found))?;
-        }
-        Command::Hydration(HydrationCommand::Watch) => return watch::watch(&client, json),
-        Command::Hydration(HydrationCommand::Home { volume, dry_run }) => {
-            let volume = format!("{}/{}", volume.pool, volume.volume);
-            let request = BringHomeRequest {
-                volume: volume.clone(),
-                dry_run,
-            };
-            let reply = client.bring_home(&request)?;
-            answer(json, &reply, |reply| show::coming_home(&volume, reply))?;
-        }
+        Command::Hydration(command) => return hydration::run(&client, json, command),
         Command::Policy(PolicyCommand::Ls) => {
             answer(json, &client.policies()?, |found| show::policies(found))?;
         }

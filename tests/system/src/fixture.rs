@@ -5,22 +5,17 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::accel::qemu_version;
 use crate::cache::Recipe;
 use crate::command::run;
 use crate::error::IoContext;
 use crate::launch::MACHINE_VERSION;
-use crate::volward::{self, Volward};
+use crate::shared_vg::{self, STEP};
+use crate::volward::{self, POOL, Volward};
 use crate::{Cluster, ClusterSpec, Lab, Node, Progress, Result};
 
 const BRING_UP: &str = include_str!("guest/bring-up");
-const POOL_CREATE: &str = include_str!("guest/pool-create");
-const POOL_JOIN: &str = include_str!("guest/pool-join");
-
-/// `vgcreate --shared` alone waits for 8 I/O timeouts of sanlock, and emulation is slow.
-const STEP: Duration = Duration::from_secs(240);
 
 /// The folder with the saved cluster for this spec; brought up and saved now if there is none.
 pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<PathBuf> {
@@ -37,8 +32,7 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
             }
         ))
         .with(BRING_UP)
-        .with(POOL_CREATE)
-        .with(POOL_JOIN)
+        .with(shared_vg::SCRIPTS)
         .key();
     lab.cache().entry(&kind("fixture", spec), &key, |folder| {
         let cluster = Cluster::prepare(lab, spec, lab.run_folder()?, false, progress)?;
@@ -82,8 +76,8 @@ fn bring_up(cluster: &Cluster, spec: &ClusterSpec, progress: Progress) -> Result
     cluster.on_all(|node| start_services(node, spec))?;
     stage.done();
     let stage = progress.stage("cluster: shared VG vg0");
-    cluster.node(1).run_ok_within(STEP, POOL_CREATE)?;
-    cluster.on_all(|node| node.run_ok_within(STEP, POOL_JOIN).map(drop))?;
+    shared_vg::create(cluster.node(1), shared_vg::FIRST)?;
+    cluster.on_all(|node| shared_vg::join(node, POOL))?;
     stage.done();
     Ok(())
 }
@@ -99,7 +93,7 @@ fn start_services(node: &Node, spec: &ClusterSpec) -> Result<()> {
 /// Makes a node that was booted again a member of the cluster.
 pub(crate) fn rejoin(node: &Node, spec: &ClusterSpec) -> Result<()> {
     start_services(node, spec)?;
-    node.run_ok_within(STEP, POOL_JOIN).map(drop)
+    shared_vg::join(node, POOL)
 }
 
 /// Saves all nodes at one moment, and their disks as they are then.

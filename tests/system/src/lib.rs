@@ -30,6 +30,7 @@ mod progress;
 mod provider;
 mod qmp;
 mod second_lun;
+mod shared_vg;
 pub mod sight;
 mod system;
 pub mod ticker;

@@ -8,11 +8,10 @@ use crate::cache::Recipe;
 use crate::error::IoContext;
 use crate::fixture::copy_sparse;
 use crate::launch::MACHINE_VERSION;
-use crate::{Cluster, ClusterSpec, Lab, LabError, Node, Progress, Result, System};
+use crate::{Cluster, ClusterSpec, Lab, LabError, Node, Progress, Result, System, shared_vg};
 
 const SET_UP: &str = include_str!("guest/package-set-up");
 const START: &str = include_str!("guest/package-start");
-const POOL_CREATE: &str = include_str!("guest/pool-create");
 const SERVES: &str = include_str!("guest/package-serves");
 
 /// With sanlock's own timeout, `vgcreate --shared` and joining take 27 s each on a fast machine.
@@ -77,7 +76,7 @@ pub(crate) fn set_up(cluster: &Cluster, progress: Progress) -> Result<()> {
         })
     })?;
     progress.during("cluster: vg0 and volwardd", || {
-        cluster.node(1).run_ok_within(STEP, POOL_CREATE)?;
+        shared_vg::create(cluster.node(1), shared_vg::FIRST)?;
         // One after another: the first makes the registry.
         cluster.nodes().iter().try_for_each(|node| {
             let join = "vgchange --lock-start vg0\n";
@@ -96,7 +95,7 @@ pub(crate) fn saved(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result
         .with(&image.key)
         .with(&format!("{spec:?}"))
         .with(&package)
-        .with(&[SET_UP, START, POOL_CREATE, SERVES].concat())
+        .with(&[SET_UP, START, shared_vg::SCRIPTS, SERVES].concat())
         .key();
     let kind = format!("packaged-{}", spec.nodes);
     lab.cache().entry(&kind, &key, |folder| {

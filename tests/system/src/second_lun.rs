@@ -1,11 +1,9 @@
 //! A second LUN that all nodes see, shown to them while they run, as a storage system does it; and the pool on it.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::volward::{Setup, Volward};
-use crate::{Cluster, Node, Result};
+use crate::{Cluster, Node, Result, shared_vg};
 
 /// The disk's name, which its serial number is: `/dev/disk/by-id/virtio-lun2` on each node.
 const LUN: &str = "lun2";
@@ -13,8 +11,6 @@ const LUN: &str = "lun2";
 const SIZE_GIB: u64 = 8;
 /// The shared pool on it.
 pub const SECOND_POOL: &str = "vg1";
-/// `vgcreate --shared` alone waits for 8 I/O timeouts of sanlock.
-const STEP: Duration = Duration::from_secs(240);
 
 impl Cluster {
     /// Shows a second LUN to all nodes, each with a path of its own, and makes the shared volume group
@@ -25,7 +21,6 @@ impl Cluster {
     pub fn add_lun(&self) -> Result<()> {
         self.make_disk(&format!("{LUN}.img"), SIZE_GIB)?;
         self.on_all(show)?;
-        let create = format!("vgcreate --shared {SECOND_POOL} /dev/disk/by-id/virtio-{LUN}");
         self.on_all(|node| {
             let there = format!(
                 "for _ in $(seq 300); do [ -b /dev/disk/by-id/virtio-{LUN} ] && exit; sleep 0.1; done; exit 1"
@@ -33,19 +28,9 @@ impl Cluster {
             node.run_ok(&there).map(drop)
         })?;
         if let Some(first) = self.nodes().first() {
-            first.run_ok_within(STEP, &create)?;
+            shared_vg::create(first, (LUN, SECOND_POOL))?;
         }
-        self.on_all(|node| {
-            let join = format!(
-                "vgchange --lock-start {SECOND_POOL}
-                 for _ in $(seq 240); do
-                     sanlock client status | grep -q '^s lvm_{SECOND_POOL}:' && exit
-                     sleep 0.5
-                 done
-                 echo 'node did not join the lockspace of {SECOND_POOL}' >&2; exit 1"
-            );
-            node.run_ok_within(STEP, &join).map(drop)
-        })
+        self.on_all(|node| shared_vg::join(node, SECOND_POOL))
     }
 }
 
@@ -56,7 +41,10 @@ impl Volward<'_> {
     /// When one does not come back or does not serve it.
     pub fn add_pool(&self) -> Result<()> {
         let setup = Setup {
-            config: format!("[[pool]]\nname = \"{SECOND_POOL}\"\n"),
+            config: format!(
+                "[[pool]]\nname = \"{SECOND_POOL}\"\nprovider = \"{}\"\n",
+                self.cluster().provider()
+            ),
             ..Setup::default()
         };
         Self::set_up(self.cluster(), &setup)?;
@@ -77,18 +65,20 @@ fn show(node: &Node) -> Result<()> {
     qmp.execute(
         "blockdev-add",
         json!({
-            "driver": "file", "node-name": "lun2-file", "filename": format!("{LUN}.img"), "locking": "off",
+            "driver": "file", "node-name": format!("{LUN}-file"), "filename": format!("{LUN}.img"), "locking": "off",
             "discard": "unmap", "cache": {"no-flush": true},
         }),
     )?;
     qmp.execute(
         "blockdev-add",
-        json!({"driver": "raw", "node-name": "lun2-raw", "file": "lun2-file", "discard": "unmap"}),
+        json!({
+            "driver": "raw", "node-name": format!("{LUN}-raw"), "file": format!("{LUN}-file"), "discard": "unmap",
+        }),
     )?;
     qmp.execute(
         "device_add",
         json!({
-            "driver": "virtio-blk-pci", "id": LUN, "drive": "lun2-raw", "share-rw": true, "serial": LUN,
+            "driver": "virtio-blk-pci", "id": LUN, "drive": format!("{LUN}-raw"), "share-rw": true, "serial": LUN,
             "rerror": "report", "werror": "report",
         }),
     )?;

@@ -4,6 +4,7 @@
 
 mod connection;
 mod error;
+mod homes;
 mod http;
 mod operations;
 mod terminal;
@@ -22,13 +23,9 @@ use crate::attach::{
 };
 use crate::pool::{PoolInitRequest, PoolView, VolumeSetRequest, VolumeView};
 use crate::problem::Problem;
-use crate::recover::{
-    BringHomeReply, BringHomeRequest, DiscardCopyRequest, RecoverReply, SetHomeRequest,
-};
 use crate::view::{
     AttachmentView, ClusterReply, DecisionReply, DecisionsReply, DoctorReply, ExplainReply,
-    FenceReply, FenceRequest, HydrationView, PolicyView, RollbackRequest, StatusReply,
-    UnfenceRequest,
+    FenceReply, FenceRequest, PolicyView, RollbackRequest, StatusReply, UnfenceRequest,
 };
 use crate::words::{Said, Words};
 use connection::{Connection, Deadline};
@@ -226,23 +223,6 @@ impl Client {
         self.get("/v1/cluster")
     }
 
-    /// `GET /v1/hydrations`.
-    ///
-    /// # Errors
-    /// As [`ClientError`] lists.
-    pub fn hydrations(&self) -> Reply<Vec<HydrationView>> {
-        self.get("/v1/hydrations")
-    }
-
-    /// Has write-backs end where they are, until the daemon is started again: what is called returning in the reply
-    /// has not ended yet.
-    ///
-    /// # Errors
-    /// As the daemon says, or when it cannot be reached.
-    pub fn put_copies_down(&self) -> Reply<Vec<HydrationView>> {
-        self.post("/v1/hydrations/put-down", &())
-    }
-
     /// `GET /v1/pools`.
     ///
     /// # Errors
@@ -282,39 +262,6 @@ impl Client {
     /// As [`ClientError`] lists; an unknown request is a [`Problem`] of kind `not-found`.
     pub fn explain(&self, what: &ExplainQuery) -> Reply<ExplainReply> {
         self.get(&what.target())
-    }
-
-    /// `GET /v1/recover`.
-    ///
-    /// # Errors
-    /// As [`ClientError`] lists; an unknown volume is a [`Problem`] of kind `not-found`.
-    pub fn recover(&self, pool: &PoolName, volume: &VolumeName) -> Reply<RecoverReply> {
-        let volume = http::query_value(&format!("{pool}/{volume}"));
-        self.get(&format!("/v1/recover?volume={volume}"))
-    }
-
-    /// `POST /v1/recover/home`.
-    ///
-    /// # Errors
-    /// As [`ClientError`] lists.
-    pub fn set_home(&self, request: &SetHomeRequest) -> Reply<RecoverReply> {
-        self.post("/v1/recover/home", request)
-    }
-
-    /// `POST /v1/hydrations/home`.
-    ///
-    /// # Errors
-    /// As [`ClientError`] lists.
-    pub fn bring_home(&self, request: &BringHomeRequest) -> Reply<BringHomeReply> {
-        self.post("/v1/hydrations/home", request)
-    }
-
-    /// `POST /v1/recover/discard`.
-    ///
-    /// # Errors
-    /// As [`ClientError`] lists.
-    pub fn discard_copy(&self, request: &DiscardCopyRequest) -> Reply<RecoverReply> {
-        self.post("/v1/recover/discard", request)
     }
 
     /// `GET /v1/decisions`.
