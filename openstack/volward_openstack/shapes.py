@@ -114,8 +114,8 @@ class ConfirmReply(TypedDict):
 
 
 class AttachmentView(TypedDict):
-    """An attachment; `device` and its `size` in bytes, who has asked for it (`claims`) and for what, where less
-    was granted (`asked`), of this node's own only."""
+    """An attachment. Of this node's own only: `device` and its `size` in bytes, who has asked for it
+    (`claims`), and for what, where less was granted (`asked`)."""
 
     node: str
     instance: str

@@ -25,6 +25,7 @@ impl Count {
 pub(crate) struct Steps {
     name: &'static str,
     count: Count,
+    failed: Vec<String>,
 }
 
 impl Steps {
@@ -32,6 +33,7 @@ impl Steps {
         Self {
             name,
             count: Count::default(),
+            failed: Vec::new(),
         }
     }
 
@@ -43,6 +45,13 @@ impl Steps {
 
     pub(crate) fn ok(&self) -> bool {
         self.count.failed == 0
+    }
+
+    /// The steps that failed: `fast: clippy`.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = String> + '_ {
+        self.failed
+            .iter()
+            .map(|step| format!("{}: {step}", self.name))
     }
 
     /// Runs a program as a step; its output is shown as it comes.
@@ -62,6 +71,9 @@ impl Steps {
             count.failed = 1;
         }
         self.count.add(count);
+        if !ok {
+            self.failed.push(step.to_owned());
+        }
         let verdict = if ok { "ok" } else { "FAILED" };
         let seconds = begun.elapsed().as_secs_f64();
         eprintln!("==== {}: {step}: {verdict} ({seconds:.1} s)", self.name);

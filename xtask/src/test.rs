@@ -51,7 +51,8 @@ pub(crate) fn run(root: &Path, part: Option<Part>, provider: Option<Provider>) -
     let summaries: Vec<String> = done.iter().map(Steps::summary).collect();
     println!("volward: {}", summaries.join("; "));
     if !done.iter().all(Steps::ok) {
-        bail!("some tests failed, see above");
+        let failed: Vec<String> = done.iter().flat_map(Steps::failed).collect();
+        bail!("failed, see above: {}", failed.join("; "));
     }
     Ok(())
 }
