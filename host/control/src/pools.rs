@@ -208,7 +208,7 @@ impl Pools {
     }
 
     fn make_active(&self, pool: &PoolName) -> PortResult<()> {
-        let info = self.ports.volumes.pool(pool)?;
+        let info = self.ports.volumes.validated_pool(pool)?;
         let name = registry_name()?;
         let registry = info.named(&name).ok_or_else(|| PortError::Missing {
             what: format!("{pool}/{name} (`volward pool init {pool}` makes it)"),

@@ -51,6 +51,7 @@ pub mod lvm;
 pub mod lvmlockd;
 pub mod machine;
 pub mod marks;
+mod metadata;
 pub mod probe;
 pub mod registry;
 mod sanlock;

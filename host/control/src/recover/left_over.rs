@@ -202,7 +202,7 @@ impl Recovery {
     /// recorded. One that was on its way home goes on; a split one is written back if this boot
     /// was at work on it. After a reboot a split one waits for its guest to start here again.
     fn write_back_unspoken(&self, pool: &PoolName) -> PortResult<()> {
-        let snapshot = self.observer.snapshot(pool)?;
+        let snapshot = self.observer.validated_snapshot(pool)?;
         let mut failed = None;
         for info in &snapshot.info.volumes {
             // Whoever works on the volume now knows what he has made of it.

@@ -8,11 +8,11 @@ use volward_model::{HeldLease, LeaseMode, PoolName, VolumeId, VolumeRef};
 use volward_ports::{Applied, Freshness, PortError, PortResult, Unmet};
 
 use super::device::Wanted;
-use super::layout;
-use super::reading::{Look, Reading};
 use super::world::World;
 use crate::lease::claims::Users;
 use crate::lease::{Account, Entry};
+use crate::metadata::layout;
+use crate::metadata::reading::{Look, Reading};
 use crate::sanlock::fake::FakeSanlock;
 use crate::sanlock::{Conversation, Place};
 

@@ -10,21 +10,15 @@
 //! | here | the ports, a pool at a time |
 //! | `space` | one pool's conversation: the order of leases, metadata and devices |
 //! | `world` | what it needs of a node |
-//! | `reading`, `disk` | labels, headers and text of metadata on the disks |
-//! | `text`, `layout` | what the text says |
 //! | `table`, `device` | LVM's table of an LV, and its device |
 //!
 //! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
 
 mod device;
-mod disk;
 #[cfg(test)]
 mod fake;
-mod layout;
-mod reading;
 mod space;
-mod table;
-mod text;
+pub(crate) mod table;
 mod world;
 
 #[cfg(test)]

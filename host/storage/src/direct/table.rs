@@ -3,17 +3,17 @@
 use volward_model::{DeviceNumber, LvmUuid};
 use volward_ports::{PortError, PortResult};
 
-use super::layout::{Layout, Lv, Segment};
+use crate::metadata::layout::{Layout, Lv, Segment};
 
 /// Start, length, target, parameters, in sectors.
-pub(super) type Line = (u64, u64, String, String);
+pub(crate) type Line = (u64, u64, String, String);
 
 /// The lines of an LV's table. `number` tells which device a PV is on, at this moment.
 ///
 /// # Errors
 /// If no table of ours serves the LV, a PV is not there, or a place is beyond what a sector number can
 /// say.
-pub(super) fn lines(
+pub(crate) fn lines(
     layout: &Layout,
     lv: &Lv,
     number: impl Fn(LvmUuid) -> Option<DeviceNumber>,
@@ -59,6 +59,6 @@ fn line(
 }
 
 /// Device-mapper's name of an LV: hyphens within the names are doubled.
-pub(super) fn device_name(vg: &str, lv: &str) -> String {
+pub(crate) fn device_name(vg: &str, lv: &str) -> String {
     format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
 }

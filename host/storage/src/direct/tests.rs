@@ -7,11 +7,12 @@ use volward_ports::{PortError, Unmet};
 
 use super::fake::{FakeHere, LVMLOCKD, PID};
 use super::*;
+use crate::metadata::layout;
 use crate::sanlock::Conversation;
 
 mod lost;
 
-const PLAIN: &str = include_str!("testdata/plain.vg");
+const PLAIN: &str = include_str!("../metadata/testdata/plain.vg");
 const VG: &str = "vg-a_1";
 
 /// The real text with a lease for each LV, and one LV that no table of ours serves.

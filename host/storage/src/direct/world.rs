@@ -9,10 +9,10 @@ use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_ports::{Applied, PortResult, Volumes};
 
 use super::device::{self, Wanted};
-use super::reading::{Look, Reading};
 use crate::lease::claims::{Mapper, Users};
 use crate::lease::{Account, Entry, Sanlock};
 use crate::lvm::Lvm;
+use crate::metadata::reading::{Look, Reading};
 use crate::sanlock::{Connection, Conversation, SOCKET};
 
 /// A node, as far as leases and activation go.

@@ -40,7 +40,11 @@ pub(super) fn is_lv_open(dm: &DM, volume: VolumeId) -> PortResult<bool> {
     }
 }
 
-fn describe(dm: &DM, id: DeviceId, raw: &devicemapper::DeviceInfo) -> PortResult<DeviceInfo> {
+pub(super) fn describe(
+    dm: &DM,
+    id: DeviceId,
+    raw: &devicemapper::DeviceInfo,
+) -> PortResult<DeviceInfo> {
     let device = raw.device();
     let lines = live_lines(dm, id)?;
     Ok(DeviceInfo {

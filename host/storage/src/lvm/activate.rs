@@ -63,9 +63,7 @@ impl Lvm {
     /// # Errors
     /// If the volume has no lease of its own, or LVM does not answer.
     pub(crate) fn lease_address(&self, volume: &VolumeRef) -> PortResult<String> {
-        if self.memory.unchanged(&volume.pool).is_none() {
-            self.pool(&volume.pool)?;
-        }
+        self.validated_pool(&volume.pool)?;
         let found = self.memory.lock_args(&volume.pool, volume.id);
         found.ok_or_else(|| PortError::Missing {
             what: format!("a lease of its own for volume {volume}"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use volward_model::{PoolInfo, PoolName, VolumeId};
 use volward_ports::{PortError, PortResult};
 
+use super::derived;
 use super::mark::Mark;
 use super::report::Reported;
 use crate::worker::Worker;
@@ -46,10 +47,24 @@ impl Memory {
         let pvs = self.known().get(pool)?.report.disks.clone();
         let reader = self.reader(pool);
         let what = format!("reading the metadata headers of pool {pool}");
-        let read = reader.call(&what, DEADLINE, move |()| read(&pvs));
+        let read = reader.call(&what, DEADLINE, move |()| mark_of(&pvs));
         // Without one the pool is reported in full, and that says what is wrong.
         read.inspect_err(|error| tracing::debug!(%error, "no mark"))
             .unwrap_or_default()
+    }
+
+    /// What the metadata on these disks says of the pool now, kept as a report is; `None` where LVM is to be asked.
+    pub(super) fn derived(&self, pool: &PoolName, disks: Vec<PathBuf>) -> Option<PoolInfo> {
+        let reader = self.reader(pool);
+        let what = format!("reading the metadata of pool {pool}");
+        let name = pool.clone();
+        let read = reader.call(&what, DEADLINE, move |()| derived::read(&name, &disks));
+        let read = read.inspect_err(|error| tracing::debug!(%error, "no metadata"));
+        let (report, mark) = read.unwrap_or_default()?;
+        let info = report.info.clone();
+        let mark = Some(mark);
+        self.known().insert(pool.clone(), Known { report, mark });
+        Some(info)
     }
 
     /// The thread that reads the pool's disks.
@@ -88,7 +103,7 @@ impl Memory {
     }
 }
 
-fn read(pvs: &[PathBuf]) -> PortResult<Option<Mark>> {
+pub(super) fn mark_of(pvs: &[PathBuf]) -> PortResult<Option<Mark>> {
     Mark::read(pvs).map_err(|error| PortError::Io {
         what: "reading LVM's metadata headers".to_owned(),
         reason: error.to_string(),

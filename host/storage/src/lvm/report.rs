@@ -133,7 +133,7 @@ pub(super) fn vg_names(text: &[u8]) -> PortResult<Vec<String>> {
 }
 
 /// A pool in LVM's own terms.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reported {
     pub(super) info: PoolInfo,
     /// The disks it is on.
