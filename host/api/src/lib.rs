@@ -24,9 +24,10 @@ pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
 pub use inventory::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply};
 pub use operation::{
-    OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
-    VolumeSnapshotRequest,
+    OperationCancelRequest, OperationReply, OperationView, OperationsReply, SnapshotOf,
+    VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
+    VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
+    VolumeSnapshotsRequest,
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};

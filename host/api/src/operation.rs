@@ -118,6 +118,38 @@ pub struct VolumeSnapshotRequest {
     pub dry_run: bool,
 }
 
+/// `POST /v1/volumes/snapshots`: keeps what several volumes hold at one and the same moment, each in a volume of its own. One instance
+/// on this node writes to each of them alone, and goes on: the disks of a guest, say. All are made or none. Answers with an
+/// [`OperationsReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeSnapshotsRequest {
+    /// What the caller calls all of them, as in [`VolumeCreateRequest`]; the operations are `ID:1`, `ID:2` and so on, in the
+    /// order of `snapshots`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// At least one, and each volume once.
+    pub snapshots: Vec<SnapshotOf>,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// One of several snapshots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotOf {
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name in its pool.
+    pub volume: String,
+    /// The snapshot's name in the same pool; free now.
+    pub snapshot: String,
+}
+
 /// `POST /v1/volumes/move`: a volume that nobody has goes to another shared pool, with its content, whether it may be shared, and people's
 /// tags; nobody attaches it meanwhile. In its own pool that is [`VolumeRenameRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +206,17 @@ pub struct OperationReply {
     pub plan: Vec<String>,
 }
 
+/// What [`VolumeSnapshotsRequest`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OperationsReply {
+    /// How each operation stands, in the order of the request; empty after a dry run of what is not known.
+    pub operations: Vec<OperationView>,
+    /// Of a dry run: what would be done, a line each, with the volume's name before it.
+    #[serde(default)]
+    pub plan: Vec<String>,
+}
+
 /// An operation as it stands. `GET /v1/operations` lists those that have not ended and the latest that have;
 /// `GET /v1/operations/ID` answers with one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +236,9 @@ pub struct OperationView {
     /// Of a rename: the new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Of several snapshots that hold the same moment: what their caller calls all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The volume's identity, `VG UUID:LV UUID`; absent until it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_id: Option<String>,

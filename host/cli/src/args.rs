@@ -15,7 +15,9 @@ use crate::disk;
 use crate::exit;
 use crate::hydration::HydrationCommand;
 use crate::instance::Instance;
-use crate::operations::{CopyArgs, MoveArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs};
+use crate::operations::{
+    CopyArgs, GuestArgs, MoveArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs,
+};
 use crate::plug::{PlugArgs, UnplugArgs};
 use crate::setup::{self, SetupArgs};
 
@@ -155,6 +157,8 @@ pub(crate) enum VolumeCommand {
     Cp(CopyArgs),
     /// Keep what a volume holds now in a volume of its own
     Snap(NameArgs),
+    /// Keep what all disks that a guest writes to hold at one moment, each in a volume of its own
+    SnapGuest(GuestArgs),
     /// Give a volume that nobody has another name, or have it go to another shared pool
     Mv(MoveArgs),
     /// Show a volume: its size, who has it, what is done with it

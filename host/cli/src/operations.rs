@@ -1,4 +1,4 @@
-//! `volume create|rm|extend|cp|snap|mv|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
+//! `volume create|rm|extend|cp|snap|snap-guest|mv|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,8 +17,10 @@ use crate::exit::Exit;
 use crate::output::{answer, hint};
 use crate::show;
 
+mod group;
 mod moves;
 
+pub(crate) use group::{GuestArgs, snapshot as snapshot_guest};
 pub(crate) use moves::{MeansAPool, MoveArgs, move_to};
 
 /// A call of those that wait for an operation: then it is asked again.
@@ -296,12 +298,16 @@ fn wait(client: &Client, id: &OperationId) -> anyhow::Result<OperationView> {
 /// How it ended, and the exit code for that.
 fn ended(json: bool, view: &OperationView) -> anyhow::Result<Exit> {
     answer(json, view, show::operation)?;
-    Ok(match (view.state.known(), view.code.as_deref()) {
+    Ok(exit_of(view))
+}
+
+fn exit_of(view: &OperationView) -> Exit {
+    match (view.state.known(), view.code.as_deref()) {
         (Some(OperationState::Done), _) => Exit::Ok,
         (Some(OperationState::Failed), Some("storage")) => Exit::Storage,
         (Some(OperationState::Failed), _) => Exit::Refused,
         _ => Exit::Failure,
-    })
+    }
 }
 
 #[cfg(test)]

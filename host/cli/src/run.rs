@@ -45,6 +45,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Volume(VolumeCommand::Snap(args)) => {
             return operations::snapshot(&client, json, args);
         }
+        Command::Volume(VolumeCommand::SnapGuest(args)) => {
+            return operations::snapshot_guest(&client, json, args);
+        }
         Command::Volume(VolumeCommand::Mv(args)) => {
             return operations::move_to(&client, json, args);
         }

@@ -40,6 +40,14 @@ fn tables_and_stories_read_as_reviewed() {
         ("volume-cp", "volume cp vg0/web vg0/new --size 10G --id c4"),
         ("volume-cp-plan", "volume cp vg0/web vg0/new --dry-run"),
         ("volume-snap", "volume snap vg0/web new --id c5"),
+        (
+            "volume-snap-guest",
+            &format!("volume snap-guest {WEB1} now --id c9"),
+        ),
+        (
+            "volume-snap-guest-plan",
+            &format!("volume snap-guest {WEB1} now --dry-run"),
+        ),
         ("volume-mv", "volume mv vg0/new other --id c6"),
         ("volume-mv-pool", "volume mv vg0/web vg1/ --id c8"),
         ("volume-show", "volume show vg0/new"),

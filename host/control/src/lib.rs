@@ -49,7 +49,7 @@ pub use attach::{AttachDone, AttachRequest, DiskRequest};
 pub use detach::{DetachDone, DetachRequest, NotAfter};
 pub use error::ControlError;
 pub use node::Node;
-pub use operate::{OperationAsked, OperationRequest};
+pub use operate::{GroupRequest, OperationAsked, OperationRequest};
 pub use pools::SaidBy;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView, Fenced, Operated};

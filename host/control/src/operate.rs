@@ -27,6 +27,7 @@ use crate::state::{Operated, State};
 mod act;
 mod checks;
 mod copies;
+mod group;
 mod look;
 mod mirror;
 mod orders;
@@ -34,7 +35,10 @@ mod review;
 mod stretch;
 mod work;
 
+use group::members_of;
 use look::Look;
+
+pub use group::GroupRequest;
 
 /// An operation that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,15 @@ enum Decided {
     Here,
     /// The order of another node: its policies have agreed.
     Elsewhere,
+}
+
+/// An operation that may be begun.
+struct Prepared {
+    operation: VolumeOperation,
+    look: Look,
+    /// The node that does it.
+    told: Option<NodeName>,
+    decision: Option<DecisionRecord>,
 }
 
 /// The use case.
@@ -140,6 +153,22 @@ impl Operate {
         if let Some(found) = self.found(asked)? {
             return Ok(found);
         }
+        let prepared = self.prepare(asked, decided)?;
+        if asked.dry_run {
+            return self.tried(asked, &prepared);
+        }
+        let begun = self.begin_all(std::slice::from_ref(asked), vec![prepared])?;
+        begun
+            .into_iter()
+            .next()
+            .ok_or_else(|| ControlError::NotFound(no_operation(&asked.id)))
+    }
+
+    fn prepare(
+        &self,
+        asked: &OperationRequest,
+        decided: Decided,
+    ) -> Result<Prepared, ControlError> {
         let doing = format!("looking at what is to be done ({})", asked.task);
         for pool in asked.task.pools() {
             self.observer.managed(pool)?;
@@ -152,7 +181,8 @@ impl Operate {
             .map_err(|error| self.told(asked, &doing, error))?;
         let told = self
             .who_does_it(&operation, &look)
-            .map_err(|error| storage(asked.request, &doing, error))?;
+            .map_err(|error| storage(asked.request, &doing, error))?
+            .cloned();
         let may = match told {
             Some(_) => self.may_be_told(&operation, &look),
             None => self.may(&operation, &look),
@@ -163,9 +193,26 @@ impl Operate {
             Decided::Here => self.review(asked, &operation, &look)?,
             Decided::Elsewhere => None,
         };
-        if !asked.dry_run {
-            return self.begin(asked, operation, decision.as_ref());
-        }
+        Ok(Prepared {
+            operation,
+            look,
+            told,
+            decision,
+        })
+    }
+
+    /// What would be done.
+    fn tried(
+        &self,
+        asked: &OperationRequest,
+        prepared: &Prepared,
+    ) -> Result<OperationAsked, ControlError> {
+        let Prepared {
+            operation,
+            look,
+            told,
+            ..
+        } = prepared;
         if let Some(nothing) = operation.had_nothing_to_do() {
             return Ok(OperationAsked {
                 operation: None,
@@ -178,8 +225,10 @@ impl Operate {
             None => look.sight.clone(),
         };
         let (steps, _) =
-            dry_run(&operation, wipe, &sight).map_err(|refusal| refuse(asked.request, refusal))?;
-        let told = told.map(|node| format!("have node {node}, where it is attached, do the rest"));
+            dry_run(operation, wipe, &sight).map_err(|refusal| refuse(asked.request, refusal))?;
+        let told = told
+            .as_ref()
+            .map(|node| format!("have node {node}, where it is attached, do the rest"));
         let steps = steps.iter().map(ToString::to_string);
         Ok(OperationAsked {
             operation: None,
@@ -261,36 +310,49 @@ impl Operate {
         }))
     }
 
-    fn begin(
+    /// All of them, or none.
+    fn begin_all(
         &self,
-        asked: &OperationRequest,
-        operation: VolumeOperation,
-        decision: Option<&DecisionRecord>,
-    ) -> Result<OperationAsked, ControlError> {
+        asked: &[OperationRequest],
+        prepared: Vec<Prepared>,
+    ) -> Result<Vec<OperationAsked>, ControlError> {
         let writer = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        // Two may have asked at once.
-        if let Some(found) = self.found(asked)? {
-            return Ok(found);
+        let mut begun = Vec::new();
+        for (one, prepared) in asked.iter().zip(prepared) {
+            // Two may have asked at once.
+            if self.found(one)?.is_some() {
+                continue;
+            }
+            let other = self
+                .state
+                .operations()
+                .open_like(&prepared.operation)
+                .cloned();
+            if let Some(other) = other {
+                let open = Refusal::operation_open(&one.task, &other);
+                return Err(refuse(one.request, open));
+            }
+            begun.push((prepared.operation, prepared.decision));
         }
-        let other = self.state.operations().open_like(&operation).cloned();
-        if let Some(other) = other {
-            let open = Refusal::operation_open(&asked.task, &other);
-            return Err(refuse(asked.request, open));
-        }
-        self.put_on_record(&operation, decision)?;
+        self.put_on_record(&begun)?;
         let mut book = self.state.operations();
-        book.put(operation.clone());
-        let known = book.get(&operation.id).cloned();
+        for (operation, _) in &begun {
+            book.put(operation.clone());
+        }
+        let known: Vec<OperationAsked> = asked
+            .iter()
+            .map(|one| OperationAsked {
+                operation: book.get(&one.id).cloned(),
+                plan: Vec::new(),
+            })
+            .collect();
         drop(book);
         drop(writer);
-        self.ports.events.tell(&Event::OperationBegun {
-            operation: operation.clone(),
-        });
+        for (operation, _) in begun {
+            self.ports.events.tell(&Event::OperationBegun { operation });
+        }
         self.wake();
-        Ok(OperationAsked {
-            operation: known,
-            plan: Vec::new(),
-        })
+        Ok(known)
     }
 
     fn told(&self, asked: &OperationRequest, doing: &str, error: StepError) -> ControlError {
@@ -326,10 +388,22 @@ impl Operate {
             return Err(ControlError::NotFound(no_operation(id)));
         }
         let now_ms = self.ports.clock.now_ms();
-        let cancelled = self.state.operations().cancel(id, now_ms);
-        cancelled.map_err(|how| refuse(request, Refusal::too_late(id, how)))?;
-        let kept = self.keep(id);
-        kept.map_err(|error| ControlError::State { error })?;
+        let cancelled = {
+            let mut book = self.state.operations();
+            let cancelled = book.cancel(id, now_ms);
+            if cancelled.is_ok() {
+                // All of a group or none; one that has ended has its own end.
+                for other in members_of(&book, id) {
+                    let _its_own_end = book.cancel(&other, now_ms);
+                }
+            }
+            cancelled.map(|()| members_of(&book, id))
+        };
+        let cancelled = cancelled.map_err(|how| refuse(request, Refusal::too_late(id, how)))?;
+        for one in &cancelled {
+            let kept = self.keep(one);
+            kept.map_err(|error| ControlError::State { error })?;
+        }
         self.wake();
         self.operation(id)
             .ok_or_else(|| ControlError::NotFound(no_operation(id)))

@@ -270,7 +270,7 @@ fn a_leg_that_fails_as_it_is_split_off_is_seen() {
     let kernel = daemon.kernel.clone();
     daemon
         .kernel
-        .before("split", move |_| kernel.set_mirrors_fail(true));
+        .before("split-status", move |_| kernel.set_mirrors_fail(true));
     stage.rounds(Some(&daemon), &[&daemon], 6);
     assert_eq!(code(&ended(&daemon, "s1")), "copy-broken");
     assert_eq!(stage.made(&daemon), None);

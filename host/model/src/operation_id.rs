@@ -17,6 +17,14 @@ impl OperationId {
     /// A UUID and a word before it are some fifty.
     pub const LONGEST: usize = 100;
 
+    /// What the caller of a group calls one of its operations, the first of which is 1: `backup-17:1`.
+    ///
+    /// # Errors
+    /// If that is too long.
+    pub fn member(&self, number: usize) -> Result<Self, ParseIdError> {
+        format!("{self}:{number}").parse()
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

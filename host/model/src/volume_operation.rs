@@ -258,6 +258,9 @@ pub struct VolumeOperation {
     /// Of a copy and a move: the volume whose content is copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<VolumeRef>,
+    /// Of several snapshots that hold the same moment: what they are called together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<OperationId>,
     /// Where it is going.
     pub course: Course,
     /// Bytes of what is to be copied and zeroed that are so on the disks, from its beginning.
@@ -284,6 +287,7 @@ impl VolumeOperation {
             uid,
             volume: None,
             source: None,
+            group: None,
             course: Course::Forward,
             zeroed: Bytes(0),
             started_ms: now_ms,
@@ -298,6 +302,12 @@ impl VolumeOperation {
             Course::Ended(end) => Some(end),
             Course::Forward | Course::Back(_) => None,
         }
+    }
+
+    /// Of a snapshot of a group: its copy holds the moment that all of the group hold.
+    #[must_use]
+    pub fn has_moment(&self) -> bool {
+        self.group.is_some() && self.zeroed.0 > 0
     }
 
     /// Of a delete that is done because there was no such volume when it was asked for: that, in a sentence.

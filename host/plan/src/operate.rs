@@ -31,7 +31,8 @@ use volward_model::{
 use crate::refusal::Refusal;
 
 pub use may::{
-    Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told, writes_alone,
+    Room, may_be_copied, may_be_of_group, may_be_told, may_begin, may_change, may_hold,
+    may_hold_all, who_is_told, writes_alone,
 };
 pub use sight::{Seen, Sight, SourceSeen, Writer, dry_run};
 pub use step::OperationStep;
@@ -126,6 +127,10 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
 pub fn is_committed(operation: &VolumeOperation, sight: &Sight) -> bool {
     if let (VolumeTask::Rename { to, .. }, Some(seen)) = (&operation.task, &sight.volume) {
         return seen.name == *to;
+    }
+    // All of a group or none: each of them has the same moment on record.
+    if operation.has_moment() {
+        return true;
     }
     let mark = sight
         .volume

@@ -21,6 +21,26 @@ pub struct LinkPath {
     pub volume: VolumeName,
 }
 
+/// A mirror whose second leg is split off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The device that is a mirror.
+    pub id: DeviceId,
+    /// What it stands on afterwards.
+    pub table: Table,
+    /// Whether it is read-only then.
+    pub read_only: bool,
+}
+
+/// What became of mirrors that were to be split at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SplitAt {
+    /// All second legs are apart, and whole.
+    Done,
+    /// The mirrors are as they were, for one of them is not whole; how far each is.
+    Kept(Vec<MirrorStatus>),
+}
+
 /// Conversation with device-mapper about devices of ours; it never touches another's.
 pub trait Devices: Send + Sync {
     /// Makes a device with a live table; foreign udev rules are off for it. A device that is
@@ -94,12 +114,14 @@ pub trait Devices: Send + Sync {
     /// If the device is not there or its status cannot be understood.
     fn mirror_status(&self, id: DeviceId) -> PortResult<Option<MirrorStatus>>;
 
-    /// Puts another table in a mirror's place, as [`Devices::reload`] does, and tells how far the second leg was at that
-    /// moment, when nothing was in flight: what it holds then it keeps.
+    /// Puts other tables in the place of mirrors, as [`Devices::reload`] does, all at one moment: at that moment nothing is in
+    /// flight on any of them, and whatever their guests write waits until all are through. What the second legs hold then
+    /// they keep. The mirrors stay if the second leg of one of them is not whole: then [`SplitAt::Kept`] says how far each is.
     ///
     /// # Errors
-    /// If the table cannot be loaded, or the device is no mirror; the old one is live then.
-    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus>;
+    /// If a table cannot be loaded, or a device is no mirror; the old tables are live then, of those that were not given theirs
+    /// already.
+    fn split(&self, mirrors: &[Split]) -> PortResult<SplitAt>;
 
     /// Switches background hydration on or off.
     ///

@@ -27,7 +27,7 @@ mod volumes;
 
 pub use activation::Activation;
 pub use clock::{Clock, Machine};
-pub use devices::{Devices, LinkPath};
+pub use devices::{Devices, LinkPath, Split, SplitAt};
 pub use error::PortError;
 pub use events::{Event, Events, Subject};
 pub use fences::{FenceRecord, FenceRecords};

@@ -10,7 +10,15 @@ pub trait Operations: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be made durable: then nothing may be begun that it speaks of.
-    fn put(&self, operation: &VolumeOperation) -> PortResult<()>;
+    fn put(&self, operation: &VolumeOperation) -> PortResult<()> {
+        self.put_all(std::slice::from_ref(operation))
+    }
+
+    /// The same of several, all or none.
+    ///
+    /// # Errors
+    /// As [`Operations::put`]: then none is written.
+    fn put_all(&self, operations: &[VolumeOperation]) -> PortResult<()>;
 
     /// Notes how many bytes are copied and zeroed. Need not survive the node: less is done once more.
     ///

@@ -37,15 +37,31 @@ impl<K: Ord + Clone + Send + 'static> LateCalls<K> {
         what: String,
         call: impl FnOnce() -> PortResult<T> + Send + 'static,
     ) -> PortResult<T> {
-        if lock(&self.late).contains(about) {
-            return Err(PortError::Overloaded { what, waiting: 1 });
+        self.call_all(std::slice::from_ref(about), what, call)
+    }
+
+    /// The same of a call that is about several.
+    pub(crate) fn call_all<T: Send + 'static>(
+        &self,
+        about: &[K],
+        what: String,
+        call: impl FnOnce() -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        {
+            let late = lock(&self.late);
+            if about.iter().any(|one| late.contains(one)) {
+                return Err(PortError::Overloaded { what, waiting: 1 });
+            }
         }
         let (answer, answered) = sync_channel(1);
-        let (set, key) = (Arc::clone(&self.late), about.clone());
+        let (set, keys) = (Arc::clone(&self.late), about.to_vec());
         let work = move || {
             // Nobody waits any more after the deadline: the answer is dropped.
             drop(answer.send(call()));
-            lock(&set).remove(&key);
+            let mut late = lock(&set);
+            for key in &keys {
+                late.remove(key);
+            }
         };
         let thread = std::thread::Builder::new().name(self.name.into());
         thread.spawn(work).map_err(|error| PortError::Io {
@@ -60,7 +76,7 @@ impl<K: Ord + Clone + Send + 'static> LateCalls<K> {
         if let Ok(done) = answered.try_recv() {
             return done;
         }
-        set.insert(about.clone());
+        set.extend(about.iter().cloned());
         Err(PortError::Deadline {
             what,
             after: self.deadline,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use volward_control::ports::{Clock, PortResult, Tasks};
 use volward_control::{
     AttachDone, AttachRequest, Cancellation, ControlError, DetachDone, DetachRequest, DiskRequest,
-    Node, OperationAsked, OperationRequest, Ports, Settings,
+    GroupRequest, Node, OperationAsked, OperationRequest, Ports, Settings,
 };
 use volward_model::{
     Access, Bytes, DeviceId, InstanceId, MemberState, Origin, PoolName, Purpose, RequestId,
@@ -350,6 +350,14 @@ impl Daemon {
         ask: &OperationRequest,
     ) -> Option<Result<OperationAsked, ControlError>> {
         Death::survive(|| self.node.ask_operation(ask))
+    }
+
+    /// Asks for snapshots of one moment; `None` if the daemon died in it.
+    pub fn try_group(
+        &self,
+        ask: &GroupRequest,
+    ) -> Option<Result<Vec<OperationAsked>, ControlError>> {
+        Death::survive(|| self.node.ask_group(ask))
     }
 
     /// kill -9.

@@ -1,6 +1,6 @@
 //! Operations on volumes over a real LVM: what is made and grown shows nothing of what its extents held before, also
 //! to a guest that has the volume while it grows, asked for on its node or on another one; a copy of what somebody writes
-//! to holds one moment; what somebody has is not deleted; a daemon that dies in the middle goes on.
+//! to holds one moment, and copies of all disks of a guest the same one; what somebody has is not deleted; a daemon that dies in the middle goes on.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -9,6 +9,8 @@
 
 #[path = "volumes_ops/following.rs"]
 mod following;
+#[path = "volumes_ops/moment.rs"]
+mod moment;
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ fn volumes_are_made_grown_and_deleted_and_show_nothing_old() {
     it_is_copied_and_renamed(&volward);
     it_grows_under_its_user(&volward);
     following::it_is_copied_under_its_user(&volward);
+    moment::a_guests_disks_are_kept_as_of_one_moment(&volward);
     what_somebody_has_is_not_deleted(&volward);
     an_operation_is_cancelled(&volward);
 }
@@ -49,6 +52,7 @@ fn an_operation_goes_on_after_the_death_of_its_daemon() {
     old_data_is_on_the_free_extents(&volward);
     a_daemon_that_dies_goes_on(&volward);
     following::a_daemon_that_dies_goes_on_under_its_user(&volward);
+    moment::a_daemon_that_dies_keeps_none_or_all(&volward);
     what_zeroing_costs(&volward);
 }
 

@@ -7,9 +7,9 @@ use volward_model::{OperationId, PoolName, VolumeName};
 use super::{Client, Reply, http};
 use crate::inventory::PoolReply;
 use crate::operation::{
-    OperationCancelRequest, OperationReply, OperationView, VolumeCopyRequest, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
-    VolumeSnapshotRequest,
+    OperationCancelRequest, OperationReply, OperationView, OperationsReply, VolumeCopyRequest,
+    VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest,
+    VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest, VolumeSnapshotsRequest,
 };
 
 impl Client {
@@ -51,6 +51,14 @@ impl Client {
     /// As [`ClientError`](crate::ClientError) lists.
     pub fn volume_snapshot(&self, request: &VolumeSnapshotRequest) -> Reply<OperationReply> {
         self.post("/v1/volumes/snapshot", request)
+    }
+
+    /// `POST /v1/volumes/snapshots`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_snapshots(&self, request: &VolumeSnapshotsRequest) -> Reply<OperationsReply> {
+        self.post("/v1/volumes/snapshots", request)
     }
 
     /// `POST /v1/volumes/move`.

@@ -57,6 +57,13 @@ pub(crate) fn healthy(seen: &Seen) -> Canned {
             };
             json!({"operation": copied(id)})
         }
+        "POST /v1/volumes/snapshots" if seen.body.contains("\"dry_run\":true") => json!({
+            "operations": [],
+            "plan": ["vg0/root-now: make it, 10 GiB, with the tag volward.new=c9:1"],
+        }),
+        "POST /v1/volumes/snapshots" => json!({"operations": [copied("c9:1"), copied("c9:2")]}),
+        "GET /v1/operations/c9:1" => copied("c9:1"),
+        "GET /v1/operations/c9:2" => copied("c9:2"),
         "GET /v1/operations/c4" => copied("c4"),
         "GET /v1/operations/c5" => copied("c5"),
         "GET /v1/operations/c6" => copied("c6"),
@@ -119,7 +126,7 @@ fn copied(id: &str) -> Value {
     of["id"] = json!(id);
     of["operation"] = json!(match id {
         "c4" => "copy",
-        "c5" => "snapshot",
+        "c5" | "c9:1" | "c9:2" => "snapshot",
         "c8" => "move",
         _ => "rename",
     });

@@ -4,7 +4,7 @@ use volward_model::{OperationId, PoolName, RequestId};
 
 use super::Node;
 use crate::error::ControlError;
-use crate::operate::{OperationAsked, OperationRequest};
+use crate::operate::{GroupRequest, OperationAsked, OperationRequest};
 use crate::state::Operated;
 use crate::views::Inventory;
 
@@ -17,6 +17,17 @@ impl Node {
     pub fn ask_operation(&self, asked: &OperationRequest) -> Result<OperationAsked, ControlError> {
         self.pools.keep_open(asked.task.pools());
         self.operate.ask(asked)
+    }
+
+    /// Begins snapshots that hold the same moment, or finds those that have the same id.
+    ///
+    /// # Errors
+    /// As of one operation; then none is begun.
+    pub fn ask_group(&self, asked: &GroupRequest) -> Result<Vec<OperationAsked>, ControlError> {
+        for task in &asked.tasks {
+            self.pools.keep_open(task.pools());
+        }
+        self.operate.ask_group(asked)
     }
 
     /// An operation as it stands.

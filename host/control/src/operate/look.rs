@@ -3,7 +3,7 @@
 use volward_model::{
     AttachmentState, DeviceId, LeaseMode, Mark, VolumeInfo, VolumeOperation, VolumeRef,
 };
-use volward_plan::operate::{Seen, Sight};
+use volward_plan::operate::{Seen, Sight, Writer};
 use volward_plan::{DiskForm, VolumeInput};
 
 use super::Operate;
@@ -38,6 +38,12 @@ impl Operate {
         if let Some(source) = &operation.source {
             let found = self.look_at_source(source)?;
             (look.sight.source, look.source) = found.unzip();
+            if let Some(seen) = &mut look.sight.source
+                && seen.writer == Some(Writer::Equal)
+                && !self.splits_all(operation)?
+            {
+                seen.writer = Some(Writer::Awaited);
+            }
         }
         Ok(look)
     }

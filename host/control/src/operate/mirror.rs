@@ -12,7 +12,7 @@ use super::Operate;
 use super::look::{Look, is_whole};
 use super::work::Went;
 use crate::engine::StepError;
-use crate::ports::{Event, PortError, PortResult, StoredAttachment};
+use crate::ports::{Event, PortError, PortResult, Split, SplitAt, StoredAttachment};
 
 impl Operate {
     /// How the device of the instance that writes to the source stands to the copy; `None` where nobody does, or more
@@ -85,10 +85,16 @@ impl Operate {
             let share = u128::from(source.info.size.0) * u128::from(status.equal);
             Bytes(u64::try_from(share / u128::from(status.total.max(1))).unwrap_or(0))
         });
-        let what = format!(
-            "its guest writes to both, {equal} of {} are equal",
-            source.info.size
-        );
+        let seen = look.sight.source.as_ref().and_then(|seen| seen.writer);
+        let what = match seen {
+            Some(Writer::Awaited) => {
+                "its guest writes to both, which are equal; others of its group are not".to_owned()
+            }
+            _ => format!(
+                "its guest writes to both, {equal} of {} are equal",
+                source.info.size
+            ),
+        };
         Ok(self.waits(&operation.id, what))
     }
 
@@ -99,16 +105,14 @@ impl Operate {
         source: &VolumeInput,
         (look, content): (&Look, Bytes),
     ) -> Result<(), StepError> {
+        if operation.group.is_some() {
+            return self.split_all(&operation.id);
+        }
         self.may(operation, look).map_err(StepError::Refused)?;
         self.held_copy(source, look)?;
-        let (id, device) = self.device_of(&source.info)?;
-        let status =
-            self.ports
-                .devices
-                .split(id, &alone(&source.info, &device), device.read_only)?;
-        match status.whole() {
-            true => Ok(self.note(&operation.id, content)?),
-            false => Err(StepError::Refused(Refusal::copy_broken(&operation.task))),
+        match self.ports.devices.split(&[self.split_of(&source.info)?])? {
+            SplitAt::Done => Ok(self.note(&operation.id, content)?),
+            SplitAt::Kept(_) => Err(StepError::Refused(Refusal::copy_broken(&operation.task))),
         }
     }
 
@@ -152,13 +156,26 @@ impl Operate {
     }
 
     /// The copy, whose lease is held like the source's at this moment.
-    fn held_copy<'a>(&self, source: &VolumeInput, look: &'a Look) -> PortResult<&'a VolumeInfo> {
+    pub(super) fn held_copy<'a>(
+        &self,
+        source: &VolumeInput,
+        look: &'a Look,
+    ) -> PortResult<&'a VolumeInfo> {
         let copy = look.info.as_ref().ok_or_else(|| PortError::Missing {
             what: format!("the copy of {}", source.info.volume),
         })?;
         self.must_be_held(&copy.volume, false)?;
         self.must_be_held(&source.info.volume, true)?;
         Ok(copy)
+    }
+
+    pub(super) fn split_of(&self, info: &VolumeInfo) -> PortResult<Split> {
+        let (id, device) = self.device_of(info)?;
+        Ok(Split {
+            id,
+            table: alone(info, &device),
+            read_only: device.read_only,
+        })
     }
 
     fn device_of(&self, info: &VolumeInfo) -> PortResult<(DeviceId, DeviceInfo)> {

@@ -73,6 +73,8 @@ impl Operate {
         let (pool, id) = (operation.task.pool(), &operation.id);
         let holder = look.subject();
         let holder = holder.and_then(|seen| who_is_told(&operation.task, seen));
+        // A moment that several have in common is of one node.
+        let holder = holder.filter(|_| operation.group.is_none());
         let (Some(what), Some(holder)) = (Ordered::of(&operation.task), holder) else {
             // Detached, or its node is dead: what it has begun has this operation's mark.
             self.withdraw(pool, operation)?;

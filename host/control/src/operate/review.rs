@@ -46,20 +46,21 @@ impl Operate {
     /// operation stands in its own record.
     pub(super) fn put_on_record(
         &self,
-        operation: &VolumeOperation,
-        decision: Option<&DecisionRecord>,
+        begun: &[(VolumeOperation, Option<DecisionRecord>)],
     ) -> Result<(), ControlError> {
         let state = |error| ControlError::State { error };
-        if let Some(decision) = decision {
+        let decided = begun.iter().filter_map(|(_, decision)| decision.as_ref());
+        for decision in decided {
             let recorded = self.ports.decisions.record(decision, &Outcome::Begun);
             recorded.map_err(state)?;
         }
-        let put = self.ports.operations.put(operation).map_err(state);
-        if decision.is_some() {
-            let outcome = match &put {
-                Ok(()) => Outcome::Done,
-                Err(error) => error.outcome(),
-            };
+        let operations: Vec<VolumeOperation> = begun.iter().map(|(one, _)| one.clone()).collect();
+        let put = self.ports.operations.put_all(&operations).map_err(state);
+        let outcome = match &put {
+            Ok(()) => Outcome::Done,
+            Err(error) => error.outcome(),
+        };
+        for (operation, _) in begun.iter().filter(|(_, decision)| decision.is_some()) {
             let ended = self.ports.decisions.end(operation.request, &outcome);
             if let Err(error) = ended {
                 self.unrecorded(operation.request, "the outcome", &error);

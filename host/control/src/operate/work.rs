@@ -111,9 +111,20 @@ impl Operate {
         run: &mut Run<'a>,
     ) -> Result<Went, StepError> {
         if run.turn.is_none() {
-            run.turn = self.turn(operation)?;
+            match self.turn(operation) {
+                Ok(turn) => run.turn = turn,
+                // It may take long, and is no failure of this one.
+                Err(held) => return Ok(self.waits(&operation.id, held)),
+            }
         }
+        // Whoever had the turn before may have brought it on: another one of its group, say.
+        let known = self.operation(&operation.id).map(|known| known.operation);
+        let operation = known.as_ref().unwrap_or(operation);
         let look = self.look(operation)?;
+        if let Some(end) = self.ended_with_another(operation) {
+            self.turn_to(&operation.id, Course::Back(end))?;
+            return Ok(Went::On);
+        }
         if let Some(went) = self.has_it_done(operation, &look)? {
             return Ok(went);
         }
@@ -136,10 +147,19 @@ impl Operate {
                 found: "the volume as it was".to_owned(),
             }));
         }
+        let turns = match &step {
+            OperationStep::Split { .. } => self.turns_of_others(operation),
+            _ => Ok(Vec::new()),
+        };
+        let turns = match turns {
+            Ok(turns) => turns,
+            Err(held) => return Ok(self.waits(&operation.id, held)),
+        };
         self.ports
             .fault_points
             .at(&point(operation, &step, "before"));
         self.act(operation, &step, &look)?;
+        drop(turns);
         self.ports
             .fault_points
             .at(&point(operation, &step, "after"));
@@ -150,8 +170,11 @@ impl Operate {
         Ok(Went::On)
     }
 
-    /// The turn of the volumes that it is known to be about.
-    fn turn(&self, operation: &VolumeOperation) -> Result<Option<VolumeGuard<'_>>, StepError> {
+    /// The turn of the volumes that it is known to be about, or a sentence on who has it.
+    pub(super) fn turn(
+        &self,
+        operation: &VolumeOperation,
+    ) -> Result<Option<VolumeGuard<'_>>, String> {
         let wanted: Vec<_> = operation.volumes().map(|volume| volume.id).collect();
         if wanted.is_empty() {
             return Ok(None);
@@ -160,13 +183,12 @@ impl Operate {
             .state
             .volume_locks
             .take(&wanted, self.settings.lock_wait);
-        let taken = taken.map_err(|taken| PortError::Busy {
-            what: match operation.volumes().find(|volume| volume.id == taken) {
-                Some(volume) => format!("{volume}: another request on it has not ended; it"),
-                None => operation.task.to_string(),
-            },
+        let taken = taken.map_err(|taken| {
+            let volume = operation.volumes().find(|volume| volume.id == taken);
+            let name = volume.map_or_else(|| operation.task.to_string(), ToString::to_string);
+            format!("another request on {name} has not ended")
         });
-        Ok(Some(taken?))
+        taken.map(Some)
     }
 
     /// What there is to be copied and zeroed in all, of what is seen.

@@ -227,7 +227,7 @@ impl OperationBook {
         match one.operation.course {
             Course::Ended(_) => return Err("has ended"),
             Course::Back(_) => return Ok(()),
-            Course::Forward if one.committed => {
+            Course::Forward if one.committed || one.operation.has_moment() => {
                 return Err("has come so far that it can only be completed");
             }
             Course::Forward => {}

@@ -7,11 +7,14 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
-    ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
+    OperationsReply, ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest,
+    VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSnapshotRequest, VolumeSnapshotsRequest,
 };
-use volward_control::{ControlError, Operated, OperationRequest};
-use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeName, VolumeRef, VolumeTask};
+use volward_control::{ControlError, GroupRequest, Operated, OperationRequest};
+use volward_model::{
+    Bytes, Course, End, OperationId, PoolName, RequestId, VolumeName, VolumeRef, VolumeTask,
+};
 
 use super::Peer;
 use super::attach::policies_loading;
@@ -101,6 +104,70 @@ pub(super) async fn snapshot(
     ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
 }
 
+/// More disks than a guest has.
+const LARGEST_GROUP: usize = 64;
+
+pub(super) async fn snapshots(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeSnapshotsRequest>,
+) -> Result<Json<OperationsReply>, Failure> {
+    if !(1..=LARGEST_GROUP).contains(&body.snapshots.len()) {
+        let message = format!("name 1 to {LARGEST_GROUP} volumes in snapshots");
+        return Err(plain(ProblemCode::BadRequest, "bad-request", message).into());
+    }
+    let mut tasks = Vec::new();
+    for one in &body.snapshots {
+        tasks.push(VolumeTask::Snapshot {
+            pool: parse(&one.pool)?,
+            from: parse(&one.volume)?,
+            name: parse(&one.snapshot)?,
+        });
+    }
+    let caller = peer.caller(&daemon.config.api)?;
+    let request = request();
+    let id = match body.id {
+        Some(id) => id,
+        None => parse(&request.to_string())?,
+    };
+    let pools = tasks.iter().map(|task| task.pool().clone()).collect();
+    let place = daemon.places.in_pools(&pools, patience).await?;
+    let work = blocking(move || {
+        let asked = GroupRequest {
+            request,
+            origin: caller.origin.clone(),
+            uid: caller.uid,
+            id,
+            tasks,
+            dry_run: body.dry_run,
+        };
+        let (count, dry_run, uid) = (asked.tasks.len(), asked.dry_run, asked.uid);
+        tracing::info!(%request, id = %asked.id, count, dry_run, uid, "snapshots of one moment asked for");
+        let first = asked.id.member(1).ok();
+        let is_known = first.is_some_and(|id| daemon.node.operation(&id).is_some());
+        if !is_known && !daemon.policies.ready_within(FIRST_LOAD) {
+            return Err(policies_loading());
+        }
+        let all = daemon
+            .node
+            .ask_group(&asked)
+            .map_err(|error| not_begun(request, error, dry_run))?;
+        let plan = asked.tasks.iter().zip(&all).flat_map(|(task, one)| {
+            let steps = one.plan.iter();
+            steps.map(move |step| format!("{}/{}: {step}", task.pool(), task.name()))
+        });
+        Ok(OperationsReply {
+            plan: plan.collect(),
+            operations: all
+                .iter()
+                .filter_map(|one| one.operation.as_ref().map(view))
+                .collect(),
+        })
+    });
+    places::within(place, work).await
+}
+
 pub(super) async fn move_to(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -172,18 +239,21 @@ async fn ask(
         }
         let dry_run = asked.dry_run;
         let asked = daemon.node.ask_operation(&asked);
-        let asked = asked
-            .inspect_err(|error| tracing::warn!(%request, %error, "operation not begun"))
-            .map_err(|error| match is_of_policies(&error) && !dry_run {
-                true => Failure::from(error),
-                false => Failure::without_record(error),
-            })?;
+        let asked = asked.map_err(|error| not_begun(request, error, dry_run))?;
         Ok(OperationReply {
             operation: asked.operation.as_ref().map(view),
             plan: asked.plan,
         })
     });
     places::within(place, work).await
+}
+
+fn not_begun(request: RequestId, error: ControlError, dry_run: bool) -> Failure {
+    tracing::warn!(%request, %error, "operation not begun");
+    match is_of_policies(&error) && !dry_run {
+        true => Failure::from(error),
+        false => Failure::without_record(error),
+    }
 }
 
 /// What policies refuse is in the decision log.
@@ -323,6 +393,7 @@ fn view(known: &Operated) -> OperationView {
             .source()
             .map(|(pool, name)| format!("{pool}/{name}")),
         to: operation.task.new_name().map(ToString::to_string),
+        group: operation.group.as_ref().map(ToString::to_string),
         volume_id: operation
             .volume
             .as_ref()

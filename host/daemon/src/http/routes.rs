@@ -11,11 +11,11 @@ use volward_api::{
     AttachReply, AttachRequest, AttachmentView, BringHomeReply, BringHomeRequest, ClusterReply,
     ConfirmReply, ConfirmRequest, DecisionReply, DecisionsReply, DetachReply, DetachRequest,
     DiscardCopyRequest, DoctorReply, ExplainReply, FenceReply, FenceRequest, HydrationView,
-    OperationCancelRequest, OperationReply, OperationView, PolicyView, PoolInitRequest, PoolReply,
-    PoolView, ProblemCode, RecoverReply, RollbackRequest, Said, SetHomeRequest, StatusReply,
-    UnfenceRequest, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest,
-    VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSetRequest,
-    VolumeSnapshotRequest, VolumeView,
+    OperationCancelRequest, OperationReply, OperationView, OperationsReply, PolicyView,
+    PoolInitRequest, PoolReply, PoolView, ProblemCode, RecoverReply, RollbackRequest, Said,
+    SetHomeRequest, StatusReply, UnfenceRequest, VolumeCopyRequest, VolumeCreateRequest,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSetRequest, VolumeSnapshotRequest, VolumeSnapshotsRequest, VolumeView,
 };
 use volward_plan::Action;
 
@@ -130,6 +130,13 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/volumes/snapshot",
             "Keep what a volume holds now in a volume of its own",
             post(operations::snapshot),
+        )
+        .for_whoever_may(Action::Copy)
+        .waiting(Waits::InPools),
+        does::<VolumeSnapshotsRequest, OperationsReply>(
+            "/v1/volumes/snapshots",
+            "Keep what several volumes hold at one moment, each in a volume of its own; all or none",
+            post(operations::snapshots),
         )
         .for_whoever_may(Action::Copy)
         .waiting(Waits::InPools),

@@ -11,6 +11,9 @@
 //! A source that one instance on this node writes to has no mark: its exclusive lease keeps all others away. The kernel
 //! makes the copy the second leg of a mirror under that instance's device, and when both are equal the copy is split
 //! off: it holds what was written until then. What is on record of the progress is nothing until that has been done.
+//!
+//! Snapshots of a *group* are all split off at one moment, and on record so at once: that is the commit point of each. Until then
+//! each waits for the others, and what ends one of them ends all.
 
 use volward_model::{Bytes, End, LeaseMode, Mark, VolumeOperation};
 
@@ -39,6 +42,10 @@ fn is_split_off(operation: &VolumeOperation, sight: &Sight, source: &SourceSeen)
 
 /// How much is copied and zeroed in all.
 pub(super) fn total(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Bytes {
+    if operation.has_moment() {
+        let seen = sight.volume.as_ref().filter(|_| wipe.before());
+        return seen.map_or(operation.zeroed, |seen| seen.size);
+    }
     if is_moved(operation, sight) {
         let source = sight.source.as_ref().filter(|source| source.wipes);
         return source.map_or(Bytes(0), |source| source.size);
@@ -82,6 +89,14 @@ pub(super) fn next(
         }
         (None, None) => None,
     };
+    if let (Some(seen), true) = (seen, operation.has_moment()) {
+        return Ok(finish(
+            operation,
+            sight,
+            total(operation, wipe, sight),
+            seen,
+        ));
+    }
     let source = sight.source.as_ref();
     let source = source.ok_or_else(|| Refusal::source_gone(&operation.task))?;
     let Some(content) = content(operation, sight) else {
@@ -90,6 +105,8 @@ pub(super) fn next(
             Some(_) if source.mark.is_none() && !operation.task.moves() => {
                 Err(Refusal::source_detached(&operation.task))
             }
+            // What nobody writes to has no moment in common with others.
+            None if operation.group.is_some() => Err(Refusal::source_detached(&operation.task)),
             _ => begin(operation, source),
         };
     };
@@ -128,7 +145,7 @@ fn follow(
         Writer::Failed | Writer::Cut => Err(Refusal::copy_broken(&operation.task)),
         _ if !sight.works => Ok(OperationStep::Lease),
         Writer::Apart => Ok(OperationStep::Mirror),
-        Writer::Filling => Ok(OperationStep::AwaitMirror),
+        Writer::Filling | Writer::Awaited => Ok(OperationStep::AwaitMirror),
         Writer::Equal => Ok(OperationStep::Split { content }),
     }
 }
@@ -175,20 +192,25 @@ fn fill(
     if done >= content && source.holds {
         return step(OperationStep::ReleaseSource);
     }
-    if done < all && !sight.works {
-        return step(OperationStep::Lease);
-    }
-    let left = |end: Bytes| Bytes((end.0 - done.0).min(CHUNK.0));
-    if done < content {
+    if done < content && sight.works {
         return step(OperationStep::Copy {
             from: done,
-            amount: left(content),
+            amount: Bytes((content.0 - done.0).min(CHUNK.0)),
         });
     }
+    finish(operation, sight, all, seen)
+}
+
+/// Zeroes what is behind the content, and shows the volume.
+fn finish(operation: &VolumeOperation, sight: &Sight, all: Bytes, seen: &Seen) -> Next {
+    let done = operation.zeroed;
     if done < all {
-        return step(OperationStep::Zero {
-            from: done,
-            amount: left(all),
+        return step(match sight.works {
+            false => OperationStep::Lease,
+            true => OperationStep::Zero {
+                from: done,
+                amount: Bytes((all.0 - done.0).min(CHUNK.0)),
+            },
         });
     }
     match (sight.holds, &seen.mark) {

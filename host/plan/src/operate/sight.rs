@@ -56,6 +56,8 @@ pub enum Writer {
     Filling,
     /// Both legs are equal.
     Equal,
+    /// Both legs are equal; of its group others are not, or another one is to split all of them off.
+    Awaited,
     /// It is a mirror of which a leg has failed.
     Failed,
     /// It is neither: its I/O is cut off.
@@ -66,7 +68,10 @@ impl Writer {
     /// The guest writes to a copy, too.
     #[must_use]
     pub fn is_mirrored(self) -> bool {
-        matches!(self, Self::Filling | Self::Equal | Self::Failed)
+        matches!(
+            self,
+            Self::Filling | Self::Equal | Self::Awaited | Self::Failed
+        )
     }
 }
 

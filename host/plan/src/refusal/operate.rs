@@ -1,6 +1,8 @@
 //! Refusals of operations on volumes, and of attaches that meet one.
 
-use volward_model::{Bytes, Mark, NodeName, OperationId, VolumeName, VolumeRef, VolumeTask};
+use volward_model::{
+    Bytes, Mark, NodeName, OperationId, PoolName, VolumeName, VolumeRef, VolumeTask,
+};
 
 use super::{Refusal, RefusalCode};
 
@@ -98,6 +100,33 @@ impl Refusal {
             task.word()
         );
         Self::general(RefusalCode::SourceDetached, message)
+    }
+
+    /// Of a group of snapshots: nobody writes to it alone, here.
+    pub(crate) fn no_writer(task: &VolumeTask, volume: &VolumeRef) -> Self {
+        let message = format!(
+            "no instance on this node writes to {volume}, alone and with a device of its own, so its {} has no moment in common \
+             with others; ask for it by itself",
+            task.word()
+        );
+        Self::of(RefusalCode::SourceDetached, volume, message)
+    }
+
+    /// A group names one volume, or one new name, for two of its snapshots.
+    #[must_use]
+    pub fn named_twice(pool: &PoolName, name: &VolumeName) -> Self {
+        let message =
+            format!("{pool}/{name} is named twice; name each volume and each snapshot once");
+        Self::general(RefusalCode::NameTaken, message)
+    }
+
+    /// The ids of its snapshots would be longer than an id may be.
+    #[must_use]
+    pub fn group_id_too_long(id: &OperationId) -> Self {
+        let message = format!(
+            "the id {id} is too long for several snapshots, which are {id}:1 and so on; take a shorter one"
+        );
+        Self::general(RefusalCode::OperationDiffers, message)
     }
 
     /// A leg of the mirror failed, or its device is not what it was.

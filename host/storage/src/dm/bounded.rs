@@ -10,7 +10,7 @@ use volward_model::{
     Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, IoCounters, MirrorStatus, RegionMap,
     Sectors, Table, VolumeId,
 };
-use volward_ports::{Applied, Devices, LinkPath, PortResult};
+use volward_ports::{Applied, Devices, LinkPath, PortResult, Split, SplitAt};
 
 use crate::late::LateCalls;
 
@@ -99,11 +99,13 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
         self.inner.mirror_status(id)
     }
 
-    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus> {
-        let table = table.clone();
-        self.call("reloading", id, move |inner| {
-            inner.split(id, &table, read_only)
-        })
+    fn split(&self, mirrors: &[Split]) -> PortResult<SplitAt> {
+        let (inner, mirrors) = (Arc::clone(&self.inner), mirrors.to_vec());
+        let ids: Vec<DeviceId> = mirrors.iter().map(|one| one.id).collect();
+        let names: Vec<String> = ids.iter().map(DeviceId::to_string).collect();
+        let what = format!("splitting device {}", names.join(" and "));
+        self.calls
+            .call_all(&ids, what, move || inner.split(&mirrors))
     }
 
     fn set_hydration(&self, id: DeviceId, on: bool) -> PortResult<()> {

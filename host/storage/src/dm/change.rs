@@ -82,42 +82,120 @@ pub(super) fn start(
     discards::set(found.info.number, discards)
 }
 
-/// Puts another table in place of the live one. `meanwhile`: while the device is suspended, after all I/O that was under way
-/// and before any other; its failure leaves the old table.
-pub(super) fn reload<T>(
-    id: DeviceId,
-    table: &Table,
-    read_only: bool,
-    meanwhile: impl FnOnce(&DM) -> PortResult<T>,
+/// A device that is to get another table.
+pub(super) struct Change<'a> {
+    pub(super) id: DeviceId,
+    pub(super) table: &'a Table,
+    pub(super) read_only: bool,
+}
+
+/// Whether devices that are suspended get their new tables, or go on with the old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    New,
+    Old,
+}
+
+/// Devices between their old tables and the new ones.
+#[derive(Default)]
+struct UnderWay {
+    loaded: Vec<DeviceId>,
+    suspended: Vec<DeviceId>,
+}
+
+impl UnderWay {
+    /// The old tables go on (I22): all of them, whatever fails with one. Answers with the last failure.
+    fn take_back(self, dm: &DM) -> PortResult<()> {
+        let mut done = Ok(());
+        for id in self.loaded {
+            if let Err(error) = by_uuid(id, |dev| dm.table_clear(dev)) {
+                done = Err(failed(
+                    format!("the new table of device {id} is left loaded"),
+                    &error,
+                ));
+            }
+        }
+        for id in self.suspended {
+            done = resume(id).and(done);
+        }
+        done
+    }
+}
+
+/// Puts another table in place of the live one.
+pub(super) fn reload(id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
+    let change = Change {
+        id,
+        table,
+        read_only,
+    };
+    reload_all(&[change], |_| Ok((Verdict::New, ())))
+}
+
+/// Puts other tables in place of the live ones, all at one moment. `meanwhile`: while all devices are suspended, after all I/O
+/// that was under way and before any other; it says which tables go on, and its failure leaves the old ones.
+pub(super) fn reload_all<T>(
+    changes: &[Change<'_>],
+    meanwhile: impl FnOnce(&DM) -> PortResult<(Verdict, T)>,
 ) -> PortResult<T> {
     let dm = control()?;
-    let found = find(&dm, id)?.ok_or_else(|| missing(id))?;
-    let discards = discards::allowed(found.info.number)?;
-    let resolved = table::resolve(table)?;
-    let clear = |error: PortError| match by_uuid(id, |dev| dm.table_clear(dev)) {
-        Ok(_) => error,
-        Err(undo) => failed(format!("{error}; and its new table is left loaded"), &undo),
-    };
-    load(&dm, id, &resolved, read_only).map_err(clear)?;
-    let mut flags = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
-    if matches!(table, Table::Error { .. }) {
-        // A fence: what is queued must meet the error table, not the old one.
-        flags |= DmFlags::DM_NOFLUSH;
+    let mut under_way = UnderWay::default();
+    match swap(&dm, changes, &mut under_way, meanwhile) {
+        Ok((Verdict::New, seen)) => Ok(seen),
+        Ok((Verdict::Old, seen)) => under_way.take_back(&dm).map(|()| seen),
+        // A new table was refused at the last moment, say.
+        Err(error) => Err(match under_way.take_back(&dm) {
+            Ok(()) => error,
+            Err(undo) => PortError::Io {
+                what: error.to_string(),
+                reason: format!("and {undo}"),
+            },
+        }),
     }
-    suspend(&dm, id, flags).map_err(clear)?;
-    let done = meanwhile(&dm).and_then(|seen| resume(id).map(|()| seen));
-    let seen = match done {
-        Ok(seen) => seen,
-        Err(error) => {
-            // The new table was refused at the last moment: the old one goes on (I22).
-            let error = clear(error);
-            resume(id)?;
-            return Err(error);
+}
+
+fn swap<T>(
+    dm: &DM,
+    changes: &[Change<'_>],
+    under_way: &mut UnderWay,
+    meanwhile: impl FnOnce(&DM) -> PortResult<(Verdict, T)>,
+) -> PortResult<(Verdict, T)> {
+    let mut without_discards = Vec::new();
+    for Change {
+        id,
+        table,
+        read_only,
+    } in changes
+    {
+        let found = find(dm, *id)?.ok_or_else(|| missing(*id))?;
+        if !discards::allowed(found.info.number)? {
+            without_discards.push(found.info.number);
         }
-    };
-    // A new table brings its own limits; a refusal stays one.
-    if !discards {
-        discards::set(found.info.number, false)?;
+        let resolved = table::resolve(table)?;
+        under_way.loaded.push(*id);
+        load(dm, *id, &resolved, *read_only)?;
     }
-    Ok(seen)
+    for Change { id, table, .. } in changes {
+        let mut flags = DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS;
+        if matches!(table, Table::Error { .. }) {
+            // A fence: what is queued must meet the error table, not the old one.
+            flags |= DmFlags::DM_NOFLUSH;
+        }
+        suspend(dm, *id, flags)?;
+        under_way.suspended.push(*id);
+    }
+    let (verdict, seen) = meanwhile(dm)?;
+    if verdict == Verdict::Old {
+        return Ok((verdict, seen));
+    }
+    for Change { id, .. } in changes {
+        resume(*id)?;
+        under_way.loaded.retain(|loaded| loaded != id);
+        under_way.suspended.retain(|suspended| suspended != id);
+    }
+    // A new table brings its own limits; a refusal stays one.
+    for number in without_discards {
+        discards::set(number, false)?;
+    }
+    Ok((verdict, seen))
 }

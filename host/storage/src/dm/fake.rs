@@ -7,7 +7,7 @@ use volward_model::{
     Backing, Bytes, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceNumber,
     IoCounters, MirrorStatus, NodeName, RegionMap, Sectors, Table, VolumeId,
 };
-use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
+use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult, Split, SplitAt};
 
 use crate::fake::{Device, FakeNode, World, mirror, regions};
 
@@ -250,18 +250,31 @@ impl Devices for FakeNode {
         })
     }
 
-    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus> {
-        self.changes("split", id, |world, node| {
-            check(world, node, table)?;
-            let seen = mirror::status(world, node, id)?.ok_or_else(|| PortError::Invalid {
-                what: format!("splitting device {id}"),
-                reason: "it is no mirror".to_owned(),
+    /// Between two of several devices it can be interrupted, as the kernel can; each has its own name in faults.
+    fn split(&self, mirrors: &[Split]) -> PortResult<SplitAt> {
+        let mut seen = Vec::new();
+        for one in mirrors {
+            let status = self.reads("split-status", one.id, |world, node| {
+                check(world, node, &one.table)?;
+                mirror::status(world, node, one.id)?.ok_or_else(|| PortError::Invalid {
+                    what: format!("splitting device {}", one.id),
+                    reason: "it is no mirror".to_owned(),
+                })
             })?;
-            let device = device_mut(world, node, id)?;
-            (device.table, device.read_only) = (table.clone(), read_only);
-            (device.suspended, device.equal) = (false, 0);
-            Ok(seen)
-        })
+            seen.push(status);
+        }
+        if !seen.iter().all(MirrorStatus::whole) {
+            return Ok(SplitAt::Kept(seen));
+        }
+        for one in mirrors {
+            self.changes("split", one.id, |world, node| {
+                let device = device_mut(world, node, one.id)?;
+                (device.table, device.read_only) = (one.table.clone(), one.read_only);
+                (device.suspended, device.equal) = (false, 0);
+                Ok(())
+            })?;
+        }
+        Ok(SplitAt::Done)
     }
 
     fn resume(&self, id: DeviceId) -> PortResult<Applied> {

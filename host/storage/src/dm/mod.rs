@@ -30,14 +30,14 @@ use volward_model::{
     Backing, Bytes, CloneStatus, DeviceId, DeviceInfo, DeviceRole, IoCounters, MirrorStatus,
     RegionMap, Sectors, Table, VolumeId,
 };
-use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult};
+use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult, Split, SplitAt};
 
 pub use bounded::Bounded;
 
 use crate::blockdev::{self, io};
 use crate::zero::zero;
-use change::{make, reload, remove, resume, start};
-use found::{find, live_lines};
+use change::{Change, Verdict, make, reload, reload_all, remove, resume, start};
+use found::{describe, find, live_lines};
 use ioctl::{control, errno, failed};
 use links::Links;
 
@@ -86,6 +86,17 @@ fn status_lines(dm: &DM, id: DeviceId) -> PortResult<Vec<table::Line>> {
         _ => failed(format!("cannot read the status of device {id}"), &error),
     })?;
     Ok(lines)
+}
+
+/// What is to be split off a mirror must be one.
+fn mirror_at(dm: &DM, id: DeviceId) -> PortResult<MirrorStatus> {
+    match status_lines(dm, id)?.as_slice() {
+        [(_, _, target, words)] if target == "mirror" => mirror::parse(words),
+        _ => Err(PortError::Invalid {
+            what: format!("splitting device {id}"),
+            reason: "it is no mirror".to_owned(),
+        }),
+    }
 }
 
 impl Devices for Dm {
@@ -148,7 +159,7 @@ impl Devices for Dm {
     }
 
     fn reload(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<()> {
-        reload(id, table, read_only, |_| Ok(()))
+        reload(id, table, read_only)
     }
 
     fn resume(&self, id: DeviceId) -> PortResult<Applied> {
@@ -182,10 +193,9 @@ impl Devices for Dm {
             let id = raw
                 .uuid()
                 .and_then(|uuid| DeviceId::from_dm_uuid(&uuid.to_string()));
-            if let Some(id) = id
-                && let Some(found) = find(&dm, id)?
-            {
-                ours.push(found.info);
+            // Not asked for once more: a list costs a busy node most of its start.
+            if let Some(id) = id {
+                ours.push(describe(&dm, id, &raw)?);
             }
         }
         Ok(ours)
@@ -213,15 +223,22 @@ impl Devices for Dm {
         }
     }
 
-    fn split(&self, id: DeviceId, table: &Table, read_only: bool) -> PortResult<MirrorStatus> {
-        reload(id, table, read_only, |dm| {
-            match status_lines(dm, id)?.as_slice() {
-                [(_, _, target, words)] if target == "mirror" => mirror::parse(words),
-                _ => Err(PortError::Invalid {
-                    what: format!("splitting device {id}"),
-                    reason: "it is no mirror".to_owned(),
-                }),
-            }
+    fn split(&self, mirrors: &[Split]) -> PortResult<SplitAt> {
+        let changes: Vec<Change<'_>> = mirrors
+            .iter()
+            .map(|one| Change {
+                id: one.id,
+                table: &one.table,
+                read_only: one.read_only,
+            })
+            .collect();
+        reload_all(&changes, |dm| {
+            let seen = mirrors.iter().map(|one| mirror_at(dm, one.id));
+            let seen = seen.collect::<PortResult<Vec<MirrorStatus>>>()?;
+            Ok(match seen.iter().all(|status| status.whole()) {
+                true => (Verdict::New, SplitAt::Done),
+                false => (Verdict::Old, SplitAt::Kept(seen)),
+            })
         })
     }
 

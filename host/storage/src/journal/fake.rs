@@ -238,10 +238,10 @@ impl Journal for FakeJournal {
 }
 
 impl Operations for FakeJournal {
-    fn put(&self, operation: &VolumeOperation) -> PortResult<()> {
+    fn put_all(&self, operations: &[VolumeOperation]) -> PortResult<()> {
         self.change("operation", |state| {
-            let (id, operation) = (operation.id.clone(), operation.clone());
-            state.operations.insert(id, operation);
+            let with_ids = operations.iter().map(|one| (one.id.clone(), one.clone()));
+            state.operations.extend(with_ids);
         })
     }
 

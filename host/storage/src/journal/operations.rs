@@ -12,9 +12,9 @@ use super::group::Safety;
 use super::record::RecordError;
 use super::rows::{Trouble, number};
 
-/// Of a record, as its row says. Format 2 has copies, snapshots and renames, and which volume is copied; format 3 has moves. A
-/// record of an earlier format says the same in a later one.
-pub(super) const FORMAT: i64 = 3;
+/// Of a record, as its row says. Format 2 has copies, snapshots and renames, and which volume is copied; format 3 has moves, format 4
+/// has groups. A record of an earlier format says the same in a later one.
+pub(super) const FORMAT: i64 = 4;
 
 fn course(operation: &VolumeOperation) -> &'static str {
     match operation.course {
@@ -84,9 +84,13 @@ pub(super) fn understood(c: &Connection) -> Result<(), Trouble> {
 }
 
 impl Operations for SqliteJournal {
-    fn put(&self, operation: &VolumeOperation) -> PortResult<()> {
-        let operation = operation.clone();
-        self.durably("writing an operation's record", move |c| put(c, &operation))
+    fn put_all(&self, operations: &[VolumeOperation]) -> PortResult<()> {
+        let operations = operations.to_vec();
+        self.durably("writing an operation's record", move |c| {
+            operations
+                .iter()
+                .try_for_each(|operation| put(c, operation))
+        })
     }
 
     fn note_zeroed(&self, id: &OperationId, zeroed: Bytes) -> PortResult<()> {

@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// Writes the number of its round to the head of each MiB of a device, one after the other, round after round, and says at
-/// its end how many rounds there were and what the longest write took, in ms.
-const WRITER: &str = "\
+/// Writes the number of its round to the head of each MiB of its devices, the same MiB of each before the next one, one write after
+/// the other, round after round, and says meanwhile which round it is and what the longest write took, in ms.
+pub(super) const WRITER: &str = "\
 import mmap, os, signal, sys, time
 block = mmap.mmap(-1, 4096)
-device = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+devices = [os.open(path, os.O_RDWR | os.O_DIRECT) for path in sys.argv[3:]]
 ended = False
 def end(*_):
     global ended
@@ -16,16 +16,17 @@ signal.signal(signal.SIGTERM, end)
 number, longest = 0, 0
 while not ended:
     number += 1
-    for mib in range(int(sys.argv[2])):
+    for mib in range(int(sys.argv[1])):
         block[:8] = number.to_bytes(8, 'little')
-        begun = time.monotonic()
-        os.pwrite(device, block, mib << 20)
-        longest = max(longest, time.monotonic() - begun)
+        for device in devices:
+            begun = time.monotonic()
+            os.pwrite(device, block, mib << 20)
+            longest = max(longest, time.monotonic() - begun)
         if ended:
             break
-    with open(sys.argv[3] + '.new', 'w') as out:
+    with open(sys.argv[2] + '.new', 'w') as out:
         print(number, int(longest * 1000), file=out)
-    os.rename(sys.argv[3] + '.new', sys.argv[3])
+    os.rename(sys.argv[2] + '.new', sys.argv[2])
 ";
 
 /// Prints the numbers at the heads, and the digest of all the rest.
@@ -55,7 +56,7 @@ fn holds(volward: &Volward<'_>, node: u8, device: &str) -> (String, Vec<u64>) {
 }
 
 /// The round that the writer is in, and its longest write so far, in ms.
-fn written(node: &Node) -> (u64, u64) {
+pub(super) fn written(node: &Node) -> (u64, u64) {
     let text = node.run_ok("cat /run/lab/busy.txt").unwrap();
     let mut words = text.split_whitespace().map(|word| word.parse().unwrap());
     (words.next().unwrap(), words.next().unwrap())
@@ -77,7 +78,7 @@ pub(super) fn begin(volward: &Volward<'_>) {
     volward.cli_ok(1, &attach).unwrap();
     let write = format!(
         "{} | dd of={DEVICE} bs=1M iflag=fullblock oflag=direct status=none; \
-         setsid python3 /run/lab/writer.py {DEVICE} {SIZE_MIB} /run/lab/busy.txt > /run/lab/busy.err 2>&1 & \
+         setsid python3 /run/lab/writer.py {SIZE_MIB} /run/lab/busy.txt {DEVICE} > /run/lab/busy.err 2>&1 & \
          echo $! > /run/lab/busy.pid; while [ ! -e /run/lab/busy.txt ]; do sleep 0.2; done",
         content("busy", SIZE_MIB)
     );

@@ -83,6 +83,7 @@ fn every_word() -> Vec<VolumeOperation> {
                 name: name.clone(),
                 ..volume.clone()
             }),
+            group: matches!(task, VolumeTask::Snapshot { .. }).then(|| "all".parse().unwrap()),
             course,
             zeroed: Bytes::mib(n),
             changed_ms: 100 + n,
@@ -139,7 +140,7 @@ fn records_are_written_as_the_fixture_has_them() {
     let now = format!("{:#}\n", serde_json::Value::from(now));
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/compat/state/operations-3.json"
+        "/../../tests/compat/state/operations-4.json"
     );
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(path, &now).unwrap();
@@ -183,7 +184,7 @@ fn is_read(format: i64) {
 #[test]
 fn an_open_operation_that_is_not_understood_keeps_the_state_closed() {
     for (change, says) in [
-        ("format = 4", "the format 4"),
+        ("format = 5", "the format 5"),
         (
             "record = replace(record, '\"create\"', '\"clone\"')",
             "clone",

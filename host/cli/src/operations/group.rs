@@ -1,0 +1,81 @@
+//! `volume snap-guest`: all disks of a guest, as of one moment.
+
+use anyhow::bail;
+use clap::Args;
+use volward_api::model::{Access, OperationId, VolumeName};
+use volward_api::{AttachmentView, Client, SnapshotOf, VolumeSnapshotsRequest};
+
+use super::{How, about, exit_of, wait};
+use crate::exit::Exit;
+use crate::instance::Instance;
+use crate::output::{answer, hint};
+use crate::show;
+
+#[derive(Debug, Args)]
+pub(crate) struct GuestArgs {
+    /// The instance's UUID
+    #[arg(value_name = "INSTANCE")]
+    instance: Instance,
+    /// What ends the snapshots' names: that of vg0/data is called data-SUFFIX
+    suffix: VolumeName,
+    #[command(flatten)]
+    how: How,
+}
+
+pub(crate) fn snapshot(client: &Client, json: bool, args: GuestArgs) -> anyhow::Result<Exit> {
+    let instance = args.instance.id(client)?;
+    let mut its = client.attachments(false)?;
+    its.retain(|one| one.instance == instance.to_string());
+    let (written, read): (Vec<_>, Vec<_>) = its
+        .into_iter()
+        .partition(|one| one.access.known() == Some(Access::ReadWrite));
+    if written.is_empty() {
+        bail!(
+            "instance {instance} has nothing on this node that it writes to; `volward ls --all` shows on which node it runs"
+        );
+    }
+    if let (false, false) = (json, read.is_empty()) {
+        let names: Vec<String> = read.iter().map(path).collect();
+        hint(&format!(
+            "left out, for the guest only reads it: {}",
+            names.join(", ")
+        ));
+    }
+    let how = args.how.told(json);
+    let request = VolumeSnapshotsRequest {
+        id: how.id.clone(),
+        snapshots: written.iter().map(|one| of(one, &args.suffix)).collect(),
+        dry_run: how.dry_run,
+    };
+    let reply = about(how.id.as_ref(), client.volume_snapshots(&request))?;
+    if reply.operations.is_empty() {
+        answer(json, &reply, |reply| show::plan(&reply.plan))?;
+        return Ok(Exit::Ok);
+    }
+    let mut all = reply.operations;
+    if !how.no_wait {
+        for one in &mut all {
+            let id: OperationId = one.id.parse()?;
+            *one = wait(client, &id)?;
+        }
+    }
+    answer(json, &all, |all| show::operations(all))?;
+    // Of those that have ended; all have the same reason.
+    let ended = all.iter().filter(|one| one.has_ended()).map(exit_of);
+    Ok(ended
+        .into_iter()
+        .find(|exit| *exit != Exit::Ok)
+        .unwrap_or(Exit::Ok))
+}
+
+fn path(of: &AttachmentView) -> String {
+    format!("{}/{}", of.pool, of.volume)
+}
+
+fn of(one: &AttachmentView, suffix: &VolumeName) -> SnapshotOf {
+    SnapshotOf {
+        pool: one.pool.clone(),
+        volume: one.volume.clone(),
+        snapshot: format!("{}-{suffix}", one.volume),
+    }
+}
