@@ -1,10 +1,11 @@
 //! What a local copy costs whoever waits for it: the start of a guest, and its writes while the copy is made.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use volward_system::volward::Volward;
 
 use super::figure::{Figure, Pairs, Unit};
 use super::on_node::{DEADLINE, NODE, bench};
+use super::writer;
 
 /// In MiB: of the volume that the policy has copied, and of one that it has not.
 const VOLUMES: [(&str, u64); 2] = [("kept", 512), ("served", 384)];
@@ -19,29 +20,10 @@ const ROUNDS: usize = 10;
 /// Pairs of phases in which somebody writes.
 const PHASES: usize = 4;
 
-/// One write of 4 KiB after the other for so many seconds, at random places; answers how many there were, and their
-/// median and 99th percentile in ns.
-const WRITER: &str = "\
-import mmap, os, random, sys, time
-block = mmap.mmap(-1, 4096)
-block[:] = os.urandom(4096)
-device = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
-blocks = os.lseek(device, 0, os.SEEK_END) // 4096
-random.seed(1)
-took, ends = [], time.monotonic() + float(sys.argv[2])
-while time.monotonic() < ends:
-    place = random.randrange(blocks) * 4096
-    begun = time.monotonic_ns()
-    os.pwrite(device, block, place)
-    took.append(time.monotonic_ns() - begun)
-took.sort()
-print(len(took), took[len(took) // 2], took[len(took) * 99 // 100])
-";
-
-/// Answers `WRITER`'s line of the one volume while it is hydrated, then of the other one.
+/// Answers the writer's line of the one volume while it is hydrated, then of the other one.
 const PHASE: &str = "set -e
 instance=11111111-1111-1111-1111-111111111111
-writes() { python3 /run/lab/writer.py /dev/volward/$instance/vg0/$1 4; }
+writes() { python3 /run/lab/writer.py /dev/volward/$instance/vg0/$1 sleep 4; }
 volward attach $instance vg0/kept > /dev/null
 kept=$(writes kept)
 # name: start length clone block used/total region hydrated/total ...
@@ -60,7 +42,7 @@ pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
         volward.volume(name, mib)?;
     }
     let node = volward.node(NODE);
-    node.put_file("/run/lab/writer.py", 0o644, WRITER)?;
+    writer::install(volward)?;
     volward.add_policy(NODE, "hydrate-local", SETTINGS)?;
     let words = format!("copied vg0/kept vg0/served --rounds {ROUNDS}");
     let attaches: Pairs = bench(volward, &words)?;
@@ -71,18 +53,13 @@ pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     for _ in 0..PHASES {
         eprintln!("  measuring: writes while a copy is made");
         let text = node.run_ok_within(DEADLINE, PHASE)?;
-        let numbers: Vec<f64> = text
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("the node answered {text:?}"))?;
-        let &[_, kept, kept_p99, _, served, served_p99] = &numbers[..] else {
+        let &[kept, served] = &writer::read(&text)?[..] else {
             anyhow::bail!("the node answered {text:?}");
         };
-        median.ours.push(kept / 1e9);
-        median.base.push(served / 1e9);
-        slowest.ours.push(kept_p99 / 1e9);
-        slowest.base.push(served_p99 / 1e9);
+        median.ours.push(kept.median.as_secs_f64());
+        median.base.push(served.median.as_secs_f64());
+        slowest.ours.push(kept.p99.as_secs_f64());
+        slowest.base.push(served.p99.as_secs_f64());
     }
     let without = "the same without a copy";
     Ok(vec![

@@ -7,11 +7,14 @@ mod copied;
 mod corpus;
 mod crowded;
 mod figure;
+mod home;
 mod migrate;
 mod native;
 mod on_node;
 mod record;
 mod report;
+mod volumes;
+mod writer;
 
 use std::path::Path;
 use std::process::Command;
@@ -71,9 +74,13 @@ enum Part {
     Copied,
     /// A live migration, between nodes
     Migrate,
+    /// Writes while a local copy comes home beneath them, on a node
+    Home,
+    /// Operations on volumes, and what somebody who writes feels of them, on a node
+    Volumes,
 }
 
-const ON_NODE: [Part; 8] = [
+const ON_NODE: [Part; 10] = [
     Part::Attach,
     Part::Storm,
     Part::Many,
@@ -82,6 +89,8 @@ const ON_NODE: [Part; 8] = [
     Part::Hydration,
     Part::Copied,
     Part::Migrate,
+    Part::Volumes,
+    Part::Home,
 ];
 
 /// Measures and prints.
@@ -151,10 +160,16 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
         figures.extend(on_node::start(&volward)?);
     }
     if wanted(Part::Hydration) {
-        figures.push(on_node::hydration(&volward)?);
+        figures.extend(on_node::hydration(&volward)?);
     }
     if wanted(Part::Copied) {
         figures.extend(copied::measure(&volward)?);
+    }
+    if wanted(Part::Home) {
+        figures.extend(home::measure(&volward)?);
+    }
+    if wanted(Part::Volumes) {
+        figures.extend(volumes::measure(&volward)?);
     }
     if wanted(Part::Migrate) {
         figures.extend(migrate::measure(&volward)?);
