@@ -251,6 +251,7 @@ class OperationView(TypedDict):
     volume: str
     source: NotRequired[str | None]
     to: NotRequired[str | None]
+    group: NotRequired[str | None]
     volume_id: NotRequired[str | None]
     size: NotRequired[int | None]
     state: str
