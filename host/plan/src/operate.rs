@@ -13,11 +13,13 @@
 //! | here | the next step, of each operation and of its way back |
 //! | `copies` | the same of copies and snapshots |
 //! | `may` | whether an operation may begin, and again under the lease |
+//! | `group` | whether snapshots may hold one moment together |
 //! | `step` | (the output) what can be done |
 //! | `sight` | what a step does to what is seen: a dry run is the same decisions over a volume in thought |
 
 mod attached;
 mod copies;
+mod group;
 mod may;
 mod sight;
 mod step;
@@ -30,9 +32,9 @@ use volward_model::{
 
 use crate::refusal::Refusal;
 
+pub use group::{may_be_of_group, may_hold_all};
 pub use may::{
-    Room, may_be_copied, may_be_of_group, may_be_told, may_begin, may_change, may_hold,
-    may_hold_all, who_is_told, writes_alone,
+    Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told, writes_alone,
 };
 pub use sight::{Seen, Sight, SourceSeen, Writer, dry_run};
 pub use step::OperationStep;

@@ -24,7 +24,7 @@ impl Node {
     /// # Errors
     /// As of one operation; then none is begun.
     pub fn ask_group(&self, asked: &GroupRequest) -> Result<Vec<OperationAsked>, ControlError> {
-        for task in &asked.tasks {
+        for (_, task) in &asked.members {
             self.pools.keep_open(task.pools());
         }
         self.operate.ask_group(asked)

@@ -12,12 +12,13 @@ use volward_model::{
 use volward_plan::Refusal;
 use volward_plan::operate::{Writer, may_be_of_group, may_hold_all};
 
+use super::begin::Prepared;
 use super::look::Look;
-use super::{Decided, Operate, OperationAsked, OperationRequest, Prepared};
+use super::{Decided, Operate, OperationAsked, OperationRequest};
 use crate::engine::StepError;
 use crate::error::{ControlError, refuse, storage};
 use crate::ports::{PortError, Split, SplitAt};
-use crate::state::{Operated, OperationBook, VolumeGuard};
+use crate::state::{Operated, VolumeGuard};
 
 /// Snapshots of one moment that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +29,10 @@ pub struct GroupRequest {
     pub origin: Origin,
     /// The caller's user id, from there too.
     pub uid: u32,
-    /// What the caller calls all of them; the first is `ID:1`.
+    /// What the caller calls all of them.
     pub id: OperationId,
-    /// Each of them, a snapshot.
-    pub tasks: Vec<VolumeTask>,
+    /// Each of them, a snapshot, with an id of its own ([`OperationId::member`]).
+    pub members: Vec<(OperationId, VolumeTask)>,
     /// Only say what would be done.
     pub dry_run: bool,
 }
@@ -53,8 +54,8 @@ impl Operate {
         &self,
         asked: &GroupRequest,
     ) -> Result<Vec<OperationAsked>, ControlError> {
-        let members = members(asked)?;
-        if let Some(found) = self.found_group(&members)? {
+        let members = members(asked);
+        if let Some(found) = self.found_all(&members, Some(&asked.id))? {
             return Ok(found);
         }
         named_once(asked)?;
@@ -67,7 +68,7 @@ impl Operate {
             let plans = members.iter().zip(&prepared);
             return plans.map(|(member, one)| self.tried(member, one)).collect();
         }
-        self.begin_all(&members, prepared)
+        self.begin_all(&members, Some(&asked.id), prepared)
     }
 
     fn prepare_member(
@@ -84,18 +85,6 @@ impl Operate {
         Ok(prepared)
     }
 
-    fn found_group(
-        &self,
-        members: &[OperationRequest],
-    ) -> Result<Option<Vec<OperationAsked>>, ControlError> {
-        let mut found = Vec::new();
-        for member in members {
-            found.extend(self.found(member)?);
-        }
-        // Fewer: some are forgotten by now, or it was asked for with others.
-        Ok((found.len() == members.len()).then_some(found))
-    }
-
     fn must_have_room(
         &self,
         asked: &GroupRequest,
@@ -106,7 +95,8 @@ impl Operate {
             Some((&one.operation.task, source.info.size))
         });
         let sizes: Vec<(&VolumeTask, Bytes)> = sizes.collect();
-        let mut pools: Vec<_> = asked.tasks.iter().map(VolumeTask::pool).collect();
+        let tasks = asked.members.iter().map(|(_, task)| task);
+        let mut pools: Vec<_> = tasks.map(VolumeTask::pool).collect();
         pools.sort();
         pools.dedup();
         for pool in pools {
@@ -125,7 +115,7 @@ impl Operate {
     /// The other operations of its group.
     fn others(&self, id: &OperationId) -> Vec<Operated> {
         let book = self.state.operations();
-        let mut all = members_of(&book, id);
+        let mut all = book.with_group(id);
         all.retain(|one| one != id);
         all.iter()
             .filter_map(|one| book.get(one).cloned())
@@ -187,8 +177,8 @@ impl Operate {
         Ok(turns)
     }
 
-    /// Under their turns: every guest of the group writes to its volume alone from one moment on, and what the copies hold of that moment is on
-    /// record.
+    /// Under their turns: every guest of the group writes to its volume alone from one moment on, and what the copies hold of
+    /// that moment is on record.
     pub(super) fn split_all(&self, id: &OperationId) -> Result<(), StepError> {
         let others = self.others(id);
         let mut ready = Vec::new();
@@ -275,41 +265,27 @@ fn is_equal(look: &Look) -> bool {
     equal && look.sight.works
 }
 
-/// It and the others of its group; it alone where it is of none.
-pub(super) fn members_of(book: &OperationBook, id: &OperationId) -> Vec<OperationId> {
-    let group = book
-        .get(id)
-        .and_then(|known| known.operation.group.as_ref());
-    let Some(group) = group else {
-        return vec![id.clone()];
-    };
-    let all = book.all().into_iter();
-    let of_group = all.filter(|one| one.operation.group.as_ref() == Some(group));
-    of_group.map(|one| one.operation.id).collect()
-}
-
-/// An operation each, under ids that a retry finds.
-fn members(asked: &GroupRequest) -> Result<Vec<OperationRequest>, ControlError> {
-    let each = asked.tasks.iter().enumerate().map(|(n, task)| {
-        let id = asked.id.member(n + 1);
-        Ok(OperationRequest {
-            request: match n {
-                0 => asked.request,
-                _ => RequestId(Uuid::new_v4()),
-            },
-            origin: asked.origin.clone(),
-            uid: asked.uid,
-            id: id.map_err(|_| refuse(asked.request, Refusal::group_id_too_long(&asked.id)))?,
-            task: task.clone(),
-            dry_run: asked.dry_run,
-        })
-    });
-    each.collect()
+/// An operation each.
+fn members(asked: &GroupRequest) -> Vec<OperationRequest> {
+    let each = asked.members.iter().enumerate();
+    each.map(|(n, (id, task))| OperationRequest {
+        request: match n {
+            0 => asked.request,
+            _ => RequestId(Uuid::new_v4()),
+        },
+        origin: asked.origin.clone(),
+        uid: asked.uid,
+        id: id.clone(),
+        task: task.clone(),
+        dry_run: asked.dry_run,
+    })
+    .collect()
 }
 
 /// Each volume once, and each new name once.
 fn named_once(asked: &GroupRequest) -> Result<(), ControlError> {
-    let mut names: Vec<_> = asked.tasks.iter().flat_map(VolumeTask::names).collect();
+    let tasks = asked.members.iter().map(|(_, task)| task);
+    let mut names: Vec<_> = tasks.flat_map(VolumeTask::names).collect();
     names.sort();
     let twice = names.windows(2).find_map(|pair| match pair {
         [one, other] if one == other => Some(*one),

@@ -88,7 +88,8 @@ impl Operate {
         let seen = look.sight.source.as_ref().and_then(|seen| seen.writer);
         let what = match seen {
             Some(Writer::Awaited) => {
-                "its guest writes to both, which are equal; others of its group are not".to_owned()
+                "its guest writes to both, which are equal; it waits for the others of its group"
+                    .to_owned()
             }
             _ => format!(
                 "its guest writes to both, {equal} of {} are equal",

@@ -120,11 +120,11 @@ impl Operate {
         // Whoever had the turn before may have brought it on: another one of its group, say.
         let known = self.operation(&operation.id).map(|known| known.operation);
         let operation = known.as_ref().unwrap_or(operation);
-        let look = self.look(operation)?;
         if let Some(end) = self.ended_with_another(operation) {
             self.turn_to(&operation.id, Course::Back(end))?;
             return Ok(Went::On);
         }
+        let look = self.look(operation)?;
         if let Some(went) = self.has_it_done(operation, &look)? {
             return Ok(went);
         }

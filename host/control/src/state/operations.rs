@@ -128,6 +128,22 @@ impl OperationBook {
         open.find(about).map(|other| &other.operation.id)
     }
 
+    /// It and the others of its group; it alone where it is of none.
+    pub(crate) fn with_group(&self, id: &OperationId) -> Vec<OperationId> {
+        let group = self.get(id).and_then(|one| one.operation.group.clone());
+        match group {
+            Some(group) => self.group(&group),
+            None => vec![id.clone()],
+        }
+    }
+
+    /// All of a group.
+    pub(crate) fn group(&self, group: &OperationId) -> Vec<OperationId> {
+        let all = self.all.values();
+        let of_group = all.filter(|one| one.operation.group.as_ref() == Some(group));
+        of_group.map(|one| one.operation.id.clone()).collect()
+    }
+
     /// Takes the next one of a pool that is due, the oldest first; `None` if none is, or if enough are
     /// at work.
     pub(crate) fn take_due(&mut self, pool: &PoolName, now: Duration) -> Option<OperationId> {
@@ -216,26 +232,37 @@ impl OperationBook {
         gone
     }
 
-    /// Has it taken back, if nothing keeps that: says why not otherwise, as the end of a sentence.
+    /// Has it taken back, and all of its group, if nothing keeps that: says which, and why not otherwise, as the end of a
+    /// sentence.
     ///
     /// # Errors
     /// If it has ended or cannot be taken back.
-    pub(crate) fn cancel(&mut self, id: &OperationId, now_ms: u64) -> Result<(), &'static str> {
-        let Some(one) = self.all.get_mut(id) else {
+    pub(crate) fn cancel(
+        &mut self,
+        id: &OperationId,
+        now_ms: u64,
+    ) -> Result<Vec<OperationId>, &'static str> {
+        let Some(one) = self.all.get(id) else {
             return Err("is not known");
         };
         match one.operation.course {
             Course::Ended(_) => return Err("has ended"),
-            Course::Back(_) => return Ok(()),
+            Course::Back(_) => {}
             Course::Forward if one.committed || one.operation.has_moment() => {
                 return Err("has come so far that it can only be completed");
             }
             Course::Forward => {}
         }
-        one.operation.course = Course::Back(End::Cancelled);
-        one.operation.changed_ms = now_ms;
-        one.next = Duration::ZERO;
-        Ok(())
+        let all = self.with_group(id);
+        for id in &all {
+            let one = self.all.get_mut(id);
+            if let Some(one) = one.filter(|one| one.operation.course == Course::Forward) {
+                one.operation.course = Course::Back(End::Cancelled);
+                one.operation.changed_ms = now_ms;
+                one.next = Duration::ZERO;
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -303,8 +330,12 @@ mod tests {
             operation(3, Course::Ended(End::Done)),
         ]);
         let [first, second, third] = ["o1", "o2", "o3"].map(|id| id.parse().unwrap());
-        assert_eq!(book.cancel(&first, 9), Ok(()));
-        assert_eq!(book.cancel(&first, 9), Ok(()), "twice is once");
+        assert_eq!(book.cancel(&first, 9), Ok(vec![first.clone()]));
+        assert_eq!(
+            book.cancel(&first, 9),
+            Ok(vec![first.clone()]),
+            "twice is once"
+        );
         let now = &book.get(&first).unwrap().operation;
         assert_eq!(now.course, Course::Back(End::Cancelled));
         book.get_mut(&second).unwrap().committed = true;

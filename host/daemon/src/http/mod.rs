@@ -24,6 +24,7 @@ mod problem;
 mod recover;
 pub(crate) mod rights;
 mod routes;
+mod snapshots;
 pub(crate) mod status;
 #[cfg(test)]
 pub(crate) mod testing;

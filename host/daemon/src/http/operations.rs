@@ -7,11 +7,10 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
-    OperationsReply, ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest,
-    VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
-    VolumeSnapshotRequest, VolumeSnapshotsRequest,
+    ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
+    VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
 };
-use volward_control::{ControlError, GroupRequest, Operated, OperationRequest};
+use volward_control::{ControlError, Operated, OperationRequest};
 use volward_model::{
     Bytes, Course, End, OperationId, PoolName, RequestId, VolumeName, VolumeRef, VolumeTask,
 };
@@ -104,70 +103,6 @@ pub(super) async fn snapshot(
     ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
 }
 
-/// More disks than a guest has.
-const LARGEST_GROUP: usize = 64;
-
-pub(super) async fn snapshots(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeSnapshotsRequest>,
-) -> Result<Json<OperationsReply>, Failure> {
-    if !(1..=LARGEST_GROUP).contains(&body.snapshots.len()) {
-        let message = format!("name 1 to {LARGEST_GROUP} volumes in snapshots");
-        return Err(plain(ProblemCode::BadRequest, "bad-request", message).into());
-    }
-    let mut tasks = Vec::new();
-    for one in &body.snapshots {
-        tasks.push(VolumeTask::Snapshot {
-            pool: parse(&one.pool)?,
-            from: parse(&one.volume)?,
-            name: parse(&one.snapshot)?,
-        });
-    }
-    let caller = peer.caller(&daemon.config.api)?;
-    let request = request();
-    let id = match body.id {
-        Some(id) => id,
-        None => parse(&request.to_string())?,
-    };
-    let pools = tasks.iter().map(|task| task.pool().clone()).collect();
-    let place = daemon.places.in_pools(&pools, patience).await?;
-    let work = blocking(move || {
-        let asked = GroupRequest {
-            request,
-            origin: caller.origin.clone(),
-            uid: caller.uid,
-            id,
-            tasks,
-            dry_run: body.dry_run,
-        };
-        let (count, dry_run, uid) = (asked.tasks.len(), asked.dry_run, asked.uid);
-        tracing::info!(%request, id = %asked.id, count, dry_run, uid, "snapshots of one moment asked for");
-        let first = asked.id.member(1).ok();
-        let is_known = first.is_some_and(|id| daemon.node.operation(&id).is_some());
-        if !is_known && !daemon.policies.ready_within(FIRST_LOAD) {
-            return Err(policies_loading());
-        }
-        let all = daemon
-            .node
-            .ask_group(&asked)
-            .map_err(|error| not_begun(request, error, dry_run))?;
-        let plan = asked.tasks.iter().zip(&all).flat_map(|(task, one)| {
-            let steps = one.plan.iter();
-            steps.map(move |step| format!("{}/{}: {step}", task.pool(), task.name()))
-        });
-        Ok(OperationsReply {
-            plan: plan.collect(),
-            operations: all
-                .iter()
-                .filter_map(|one| one.operation.as_ref().map(view))
-                .collect(),
-        })
-    });
-    places::within(place, work).await
-}
-
 pub(super) async fn move_to(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -248,7 +183,7 @@ async fn ask(
     places::within(place, work).await
 }
 
-fn not_begun(request: RequestId, error: ControlError, dry_run: bool) -> Failure {
+pub(super) fn not_begun(request: RequestId, error: ControlError, dry_run: bool) -> Failure {
     tracing::warn!(%request, %error, "operation not begun");
     match is_of_policies(&error) && !dry_run {
         true => Failure::from(error),
@@ -366,7 +301,7 @@ fn unknown(id: &OperationId) -> Failure {
     plain(ProblemCode::NotFound, "not-found", message).into()
 }
 
-fn view(known: &Operated) -> OperationView {
+pub(super) fn view(known: &Operated) -> OperationView {
     let operation = &known.operation;
     let state = match (&operation.course, known.at_work) {
         (Course::Ended(End::Done), _) => OperationState::Done,

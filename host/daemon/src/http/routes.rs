@@ -26,7 +26,7 @@ use super::places::{self, Place};
 use super::problem::{Failure, plain};
 use super::{
     attach, decisions, detach, explain, fence, inventory, operations, policies, pools, recover,
-    status, views,
+    snapshots, status, views,
 };
 
 mod rejections;
@@ -136,7 +136,7 @@ pub(super) fn table() -> Vec<Route> {
         does::<VolumeSnapshotsRequest, OperationsReply>(
             "/v1/volumes/snapshots",
             "Keep what several volumes hold at one moment, each in a volume of its own; all or none",
-            post(operations::snapshots),
+            post(snapshots::ask),
         )
         .for_whoever_may(Action::Copy)
         .waiting(Waits::InPools),

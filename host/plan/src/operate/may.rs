@@ -97,7 +97,7 @@ pub fn may_begin(id: &OperationId, task: &VolumeTask, pool: &PoolInfo) -> Result
     }
 }
 
-fn has_room(task: &VolumeTask, free: Bytes, wanted: Bytes) -> Result<(), Refusal> {
+pub(super) fn has_room(task: &VolumeTask, free: Bytes, wanted: Bytes) -> Result<(), Refusal> {
     match wanted <= free {
         true => Ok(()),
         false => Err(Refusal::no_space(task, free, wanted)),
@@ -119,40 +119,6 @@ pub fn may_hold(task: &VolumeTask, source: &VolumeInfo, pool: &PoolInfo) -> Resu
         Some(_) => Ok(()),
         None => has_room(task, room.free, room.taken_by(size)),
     }
-}
-
-/// Whether a pool has room for all that a group of snapshots makes in it: each with its source's size in bytes.
-///
-/// # Errors
-/// With the last one's need, if there is not.
-pub fn may_hold_all(made: &[(&VolumeTask, Bytes)], pool: &PoolInfo) -> Result<(), Refusal> {
-    let room = Room::of(pool);
-    let here = made.iter().filter(|(task, _)| *task.pool() == pool.name);
-    let mut wanted = Bytes(0);
-    for (task, size) in here {
-        wanted = wanted + room.taken_by(*size);
-        has_room(task, room.free, wanted)?;
-    }
-    Ok(())
-}
-
-/// Whether the volume's snapshot can be of a group: one instance on this node writes to it, alone.
-///
-/// # Errors
-/// With why not.
-pub fn may_be_of_group(task: &VolumeTask, seen: &VolumeInput) -> Result<(), Refusal> {
-    let volume = &seen.info.volume;
-    if writes_alone(seen).is_some() {
-        return Ok(());
-    }
-    let Some(other) = seen.elsewhere.first() else {
-        return Err(Refusal::no_writer(task, volume));
-    };
-    let node = &other.attachment.node;
-    let message = format!(
-        "{volume} is attached on node {node}, and snapshots of one moment are made where all of them are written to; ask there"
-    );
-    Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
 }
 
 fn may_be_called(name: &VolumeName) -> Result<(), Refusal> {

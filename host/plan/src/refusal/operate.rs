@@ -120,11 +120,11 @@ impl Refusal {
         Self::general(RefusalCode::NameTaken, message)
     }
 
-    /// The ids of its snapshots would be longer than an id may be.
+    /// The id was given to other snapshots before.
     #[must_use]
-    pub fn group_id_too_long(id: &OperationId) -> Self {
+    pub fn group_differs(id: &OperationId) -> Self {
         let message = format!(
-            "the id {id} is too long for several snapshots, which are {id}:1 and so on; take a shorter one"
+            "{id} was asked for before, for other snapshots (`volward op ls` lists them); take another id for these"
         );
         Self::general(RefusalCode::OperationDiffers, message)
     }

@@ -11,9 +11,9 @@ use volward_model::VolumeRef;
 use volward_model::device::lv_dm_uuid;
 use volward_ports::{Applied, PortError, PortResult};
 
-use super::table::Line;
 use crate::dm::ioctl::{control, errno, failed};
 use crate::dm::quiet;
+use crate::metadata::table::Line;
 use crate::{blockdev, kernel, udev};
 
 /// A device to be made.

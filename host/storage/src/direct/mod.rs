@@ -10,7 +10,7 @@
 //! | here | the ports, a pool at a time |
 //! | `space` | one pool's conversation: the order of leases, metadata and devices |
 //! | `world` | what it needs of a node |
-//! | `table`, `device` | LVM's table of an LV, and its device |
+//! | `device` | an LV's device, with LVM's table |
 //!
 //! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
 
@@ -18,7 +18,6 @@ mod device;
 #[cfg(test)]
 mod fake;
 mod space;
-pub(crate) mod table;
 mod world;
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_ports::{Freshness, PortError, PortResult, Unmet};
 
 use super::device::Wanted;
-use super::table::{device_name, lines};
 use super::world::World;
 use crate::lease::claims::{Claims, Held, by_hand};
 use crate::lease::{Account, Entry, lease_device, lease_offset, lockspace};
 use crate::metadata::layout::Lv;
 use crate::metadata::reading::{Look, Reading};
+use crate::metadata::table::{device_name, lines};
 use crate::sanlock::{Conversation, Line, MOST_AT_ONCE, Place, SanlockError};
 
 /// A pool that is served directly.

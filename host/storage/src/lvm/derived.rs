@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use volward_model::{Bytes, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName, VolumeRef};
+use volward_model::{
+    Bytes, LvUuid, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName, VolumeRef,
+};
 use volward_ports::PortResult;
 
 use super::mark::Mark;
-use super::memory::mark_of;
 use super::report::{Reported, kind};
 use crate::metadata::layout::{Layout, Lv};
 use crate::metadata::reading::Look;
@@ -21,14 +22,14 @@ use crate::metadata::reading::Look;
 /// # Errors
 /// If the disks cannot be read.
 pub(super) fn read(pool: &PoolName, disks: &[PathBuf]) -> PortResult<Option<(Reported, Mark)>> {
-    let Some(before) = mark_of(disks)? else {
+    let Some(before) = Mark::of(disks)? else {
         return Ok(None);
     };
     let look = Look::at(pool, disks, None)?;
     let is_whole = look.is_whole() && look.reading.layout.pvs.len() == disks.len();
     let info = pool_of(pool, &look.reading.layout).filter(|_| is_whole);
     // A commit in between: the mark is of before it, or of after it.
-    let holds = mark_of(disks)?.as_ref() == Some(&before);
+    let holds = Mark::of(disks)?.as_ref() == Some(&before);
     let Some((info, lock_args)) = info.filter(|_| holds) else {
         return Ok(None);
     };
@@ -41,10 +42,7 @@ pub(super) fn read(pool: &PoolName, disks: &[PathBuf]) -> PortResult<Option<(Rep
 }
 
 /// Which volumes are active is not known of metadata: none is.
-fn pool_of(
-    pool: &PoolName,
-    layout: &Layout,
-) -> Option<(PoolInfo, HashMap<volward_model::LvUuid, String>)> {
+fn pool_of(pool: &PoolName, layout: &Layout) -> Option<(PoolInfo, HashMap<LvUuid, String>)> {
     if layout.pvs.iter().any(|pv| pv.missing) {
         return None;
     }

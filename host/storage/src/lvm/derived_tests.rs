@@ -16,7 +16,7 @@ const PAIRS: [(&str, &str, &[u8]); 2] = [
     ),
 ];
 
-fn derive(pool: &str, text: &str) -> Option<(PoolInfo, HashMap<volward_model::LvUuid, String>)> {
+fn derive(pool: &str, text: &str) -> Option<(PoolInfo, HashMap<LvUuid, String>)> {
     pool_of(&pool.parse().unwrap(), &layout::read(text).unwrap())
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use volward_ports::{PortError, PortResult};
 
 use crate::buffer::BLOCK;
 use crate::kernel;
@@ -20,6 +21,17 @@ use crate::label::{SECTOR, content, is_header, label, read, read_anywhere, text_
 pub(super) struct Mark(Vec<Vec<u8>>);
 
 impl Mark {
+    /// The same as [`Mark::read`], for whoever speaks of ports.
+    ///
+    /// # Errors
+    /// As [`Mark::read`].
+    pub(super) fn of(pvs: &[PathBuf]) -> PortResult<Option<Self>> {
+        Self::read(pvs).map_err(|error| PortError::Io {
+            what: "reading LVM's metadata headers".to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
     /// Reads it from the disks, past the page cache. `None` if there is nothing to tell states
     /// apart by: then there is no short way.
     ///

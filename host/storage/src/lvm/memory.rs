@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use volward_model::{PoolInfo, PoolName, VolumeId};
-use volward_ports::{PortError, PortResult};
 
 use super::derived;
 use super::mark::Mark;
@@ -47,14 +46,17 @@ impl Memory {
         let pvs = self.known().get(pool)?.report.disks.clone();
         let reader = self.reader(pool);
         let what = format!("reading the metadata headers of pool {pool}");
-        let read = reader.call(&what, DEADLINE, move |()| mark_of(&pvs));
+        let read = reader.call(&what, DEADLINE, move |()| Mark::of(&pvs));
         // Without one the pool is reported in full, and that says what is wrong.
         read.inspect_err(|error| tracing::debug!(%error, "no mark"))
             .unwrap_or_default()
     }
 
-    /// What the metadata on these disks says of the pool now, kept as a report is; `None` where LVM is to be asked.
-    pub(super) fn derived(&self, pool: &PoolName, disks: Vec<PathBuf>) -> Option<PoolInfo> {
+    /// What the metadata on the pool's disks says of it now, kept as a report is; `None` where LVM is to be asked. Which disks
+    /// those are LVM has said: it goes by what identifies a disk, where a devices file's names may lead to another one with
+    /// the same labels, such as the array's copy of the LUN.
+    pub(super) fn derived(&self, pool: &PoolName) -> Option<PoolInfo> {
+        let disks = self.disks(pool)?;
         let reader = self.reader(pool);
         let what = format!("reading the metadata of pool {pool}");
         let name = pool.clone();
@@ -101,11 +103,4 @@ impl Memory {
         // A report is put in whole or not at all.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-pub(super) fn mark_of(pvs: &[PathBuf]) -> PortResult<Option<Mark>> {
-    Mark::read(pvs).map_err(|error| PortError::Io {
-        what: "reading LVM's metadata headers".to_owned(),
-        reason: error.to_string(),
-    })
 }

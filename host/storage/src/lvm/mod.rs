@@ -125,20 +125,6 @@ impl Lvm {
             })
     }
 
-    /// The pool as the metadata on its disks says; `None` where LVM is to be asked. Before the first report the disks are those
-    /// of its devices file: one that has another name by now is not found whole there.
-    fn derived(&self, pool: &PoolName) -> Option<PoolInfo> {
-        let disks = self.memory.disks(pool).or_else(|| {
-            let file = self.settings(pool).ok()?.devices_file.as_ref()?;
-            let text = self.devices_file(file).1.ok()?;
-            let entries = entries(&text).into_iter();
-            let mut disks: Vec<PathBuf> = entries.map(|entry| entry.device.into()).collect();
-            disks.sort();
-            Some(disks)
-        })?;
-        self.memory.derived(pool, disks)
-    }
-
     /// Runs an LVM command for a pool, in its lane, on its devices.
     fn run(
         &self,
@@ -272,7 +258,7 @@ impl Volumes for Lvm {
 
     fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
         let known = self.memory.unchanged(pool);
-        let Some(mut info) = known.or_else(|| self.derived(pool)) else {
+        let Some(mut info) = known.or_else(|| self.memory.derived(pool)) else {
             return self.pool(pool);
         };
         // Metadata does not know what is active: the kernel does.

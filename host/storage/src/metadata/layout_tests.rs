@@ -1,5 +1,5 @@
+use super::super::table;
 use super::*;
-use crate::direct::table;
 use volward_model::DeviceNumber;
 
 /// Written by LVM 2.03.16: four PVs, one of them with its first extent at 4 MiB, extents of 1 MiB.

@@ -5,8 +5,10 @@
 //! |---|---|
 //! | `reading`, `disk` | labels, headers and text on the disks |
 //! | `text`, `layout` | what the text says |
+//! | `table` | LVM's table of an LV |
 
 pub(crate) mod disk;
 pub(crate) mod layout;
 pub(crate) mod reading;
+pub(crate) mod table;
 mod text;

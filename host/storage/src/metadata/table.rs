@@ -3,7 +3,7 @@
 use volward_model::{DeviceNumber, LvmUuid};
 use volward_ports::{PortError, PortResult};
 
-use crate::metadata::layout::{Layout, Lv, Segment};
+use super::layout::{Layout, Lv, Segment};
 
 /// Start, length, target, parameters, in sectors.
 pub(crate) type Line = (u64, u64, String, String);
