@@ -142,6 +142,25 @@ fn every_route_is_refused_where_the_matrix_says_so_and_nowhere_else() {
     }
 }
 
+/// None, too many, and an id that leaves no room for each one's number.
+#[test]
+fn snapshots_that_cannot_be_a_group_are_said() {
+    let served = Served::new("", |_| {});
+    let one = r#"{"pool": "vg0", "volume": "a", "snapshot": "b"}"#;
+    for (id, count, says) in [
+        ("g".to_owned(), 0, "1 to 64"),
+        ("g".to_owned(), 65, "1 to 64"),
+        ("g".repeat(99), 1, "too long"),
+    ] {
+        let all = vec![one; count].join(",");
+        let body = format!(r#"{{"id": "{id}", "snapshots": [{all}]}}"#);
+        let (status, body) = ask_with(&served.socket(), "POST", "/v1/volumes/snapshots", &body);
+        assert_eq!((status, body["code"].as_str()), (400, Some("bad-request")));
+        let message = body["message"].as_str().unwrap();
+        assert!(message.contains(says), "{message}");
+    }
+}
+
 #[test]
 fn an_operation_that_nobody_knows_is_not_found_and_a_bad_id_is_said() {
     let served = Served::new("", |_| {});
