@@ -114,7 +114,7 @@ impl Observer {
 
     /// A shared pool as LVM has it, its last report where that still holds.
     pub(crate) fn validated_pool(&self, pool: &PoolName) -> PortResult<Arc<PoolInfo>> {
-        let look = || self.ports.volumes.validated_pool(pool).map(Arc::new);
+        let look = || self.ports.volumes.validated_pool(pool);
         match self.looks.get(pool) {
             Some(looks) => looks.volumes.join(self.ports.tasks.as_ref(), look),
             None => look(),

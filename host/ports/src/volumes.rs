@@ -1,5 +1,7 @@
 //! LVM: which volumes there are, what marks them, making and removing them.
 
+use std::sync::Arc;
+
 use volward_model::{Bytes, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef};
 
 use super::{Applied, PortResult};
@@ -40,8 +42,8 @@ pub trait Volumes: Send + Sync {
     ///
     /// # Errors
     /// As [`pool`](Volumes::pool).
-    fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
-        self.pool(pool)
+    fn validated_pool(&self, pool: &PoolName) -> PortResult<Arc<PoolInfo>> {
+        self.pool(pool).map(Arc::new)
     }
 
     /// The same, for what is shown only: `None` where the disks do not answer within two seconds, or
@@ -49,7 +51,7 @@ pub trait Volumes: Send + Sync {
     ///
     /// # Errors
     /// As [`pool`](Volumes::pool).
-    fn glance(&self, pool: &PoolName) -> PortResult<Option<PoolInfo>> {
+    fn glance(&self, pool: &PoolName) -> PortResult<Option<Arc<PoolInfo>>> {
         self.validated_pool(pool).map(Some)
     }
 

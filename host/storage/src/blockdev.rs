@@ -88,12 +88,11 @@ pub(crate) fn lv_uuid_named(vg: &str, lv: &str) -> PortResult<Option<String>> {
     let device = DmName::new(&name).map(DevId::Name);
     let info = asked(&dm, &name, device)?;
     let uuid = info.and_then(|info| info.uuid().map(ToString::to_string));
-    // `LVM-`, VG, LV: anything longer is a layer of LVM's or a device of ours.
-    Ok(uuid.filter(|uuid| uuid.starts_with("LVM-") && uuid.len() == 68))
+    Ok(uuid.filter(|uuid| lv_of(uuid).is_some()))
 }
 
-/// The dm UUIDs of all mapped devices, each with whether the kernel refuses to write to it.
-pub(crate) fn dm_uuids() -> PortResult<HashMap<String, bool>> {
+/// The LVs that are mapped, each with whether the kernel refuses to write to it.
+pub(crate) fn mapped_lvs() -> PortResult<HashMap<VolumeId, bool>> {
     let mut found = HashMap::new();
     let Some(dm) = device_mapper()? else {
         return Ok(found);
@@ -105,12 +104,21 @@ pub(crate) fn dm_uuids() -> PortResult<HashMap<String, bool>> {
         // One that is gone since is not there.
         let info = asked(&dm, &name.to_string(), Ok(DevId::Name(&name)))?;
         let Some(info) = info else { continue };
-        if let Some(uuid) = info.uuid() {
+        if let Some(lv) = info.uuid().and_then(|uuid| lv_of(&uuid.to_string())) {
             let read_only = info.flags().contains(DmFlags::DM_READONLY);
-            found.insert(uuid.to_string(), read_only);
+            found.insert(lv, read_only);
         }
     }
     Ok(found)
+}
+
+/// The LV whose device has that dm UUID: `LVM-`, VG, LV. Anything longer is a layer of LVM's or a device of ours.
+fn lv_of(dm_uuid: &str) -> Option<VolumeId> {
+    let (vg, lv) = dm_uuid.strip_prefix("LVM-")?.split_at_checked(32)?;
+    Some(VolumeId {
+        vg: vg.parse().ok()?,
+        lv: lv.parse().ok()?,
+    })
 }
 
 /// The dm UUID of the device with that number, if it is there and has one.

@@ -1,6 +1,6 @@
 //! What this node itself has of a pool's volumes: devices and copies, whatever homes and records say.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use volward_model::{
@@ -38,7 +38,7 @@ pub(crate) enum LocalLook {
     NoPool,
     /// It cannot be read; why, a sentence.
     Silent(String),
-    Seen(PoolInfo),
+    Seen(Arc<PoolInfo>),
 }
 
 impl LocalLook {
@@ -82,7 +82,7 @@ impl Observer {
 
     /// The local pool. One that has just let a look run into its deadline is not looked at again for
     /// a while: each look of each request would take as long.
-    pub(super) fn look_at_local(&self, name: &PoolName) -> PortResult<PoolInfo> {
+    pub(super) fn look_at_local(&self, name: &PoolName) -> PortResult<Arc<PoolInfo>> {
         let now = self.ports.clock.monotonic();
         let hung = |place: &Option<(Duration, PortError)>| {
             let (at, error) = place.as_ref()?;

@@ -142,12 +142,9 @@ impl Views {
                 continue;
             };
             read.insert(pool.clone());
-            let of_these = info
-                .volumes
-                .into_iter()
-                .filter(|v| ids.contains(&v.volume.id));
+            let of_these = info.volumes.iter().filter(|v| ids.contains(&v.volume.id));
             present.extend(of_these.map(|v| {
-                let (name, size) = (v.volume.name, v.size);
+                let (name, size) = (v.volume.name.clone(), v.size);
                 (v.volume.id, PresentVolume { name, size })
             }));
         }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use volward_model::{
     Bytes, LvUuid, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName, VolumeRef,
@@ -34,7 +35,7 @@ pub(super) fn read(pool: &PoolName, disks: &[PathBuf]) -> PortResult<Option<(Rep
         return Ok(None);
     };
     let reported = Reported {
-        info,
+        info: Arc::new(info),
         disks: disks.to_vec(),
         lock_args,
     };

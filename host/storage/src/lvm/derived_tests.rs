@@ -25,7 +25,7 @@ fn what_is_derived_is_what_lvm_reports() {
     for (pool, text, reported) in PAIRS {
         let reported = report::pool(&pool.parse().unwrap(), reported).unwrap();
         let (info, lock_args) = derive(pool, text).unwrap();
-        let mut expected = reported.info;
+        let mut expected = PoolInfo::clone(&reported.info);
         for volume in &mut expected.volumes {
             volume.active = false;
         }

@@ -153,8 +153,8 @@ impl Volumes for FakeNode {
         report(self, pool, Report::Anew)
     }
 
-    fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
-        report(self, pool, Report::IfChanged)
+    fn validated_pool(&self, pool: &PoolName) -> PortResult<Arc<PoolInfo>> {
+        report(self, pool, Report::IfChanged).map(Arc::new)
     }
 
     /// One disk has all of it.

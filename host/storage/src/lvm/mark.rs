@@ -18,7 +18,7 @@ use crate::label::{SECTOR, content, is_header, label, read, read_anywhere, text_
 
 /// Labels and metadata headers of all PVs of a VG.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark(Vec<Vec<u8>>);
+pub(super) struct Mark(pub(super) Vec<Vec<u8>>);
 
 impl Mark {
     /// The same as [`Mark::read`], for whoever speaks of ports.

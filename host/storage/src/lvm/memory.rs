@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use volward_model::{PoolInfo, PoolName, VolumeId};
+use volward_model::{PoolInfo, PoolName, VolumeId, VolumeInfo};
 
 use super::derived;
 use super::mark::Mark;
@@ -32,13 +32,36 @@ struct Known {
 }
 
 impl Memory {
-    /// The last report, if the metadata on all disks is what it was then. Which volumes are
-    /// active is as it was: metadata does not say.
-    pub(super) fn unchanged(&self, pool: &PoolName) -> Option<PoolInfo> {
+    /// The mark under which what is kept of the pool holds now: that of the last report, where the metadata on all disks is
+    /// what it was then, or of a reading of the metadata as it is now. `None` where LVM is to be asked.
+    pub(super) fn holds(&self, pool: &PoolName) -> Option<Mark> {
         let now = self.mark(pool)?;
-        let known = self.known();
-        let known = known.get(pool)?;
-        (known.mark.as_ref() == Some(&now)).then(|| known.report.info.clone())
+        let unchanged = self.known().get(pool)?.mark.as_ref() == Some(&now);
+        match unchanged {
+            true => Some(now),
+            false => self.derive(pool),
+        }
+    }
+
+    /// What is kept under that mark, with these LVs mapped; `None` where something else is kept by now.
+    /// The same again where nothing has changed; with thousands of volumes a copy of them would be most of an attach.
+    pub(super) fn with_mapped(
+        &self,
+        pool: &PoolName,
+        mark: &Mark,
+        mapped: &HashMap<VolumeId, bool>,
+    ) -> Option<Arc<PoolInfo>> {
+        let mut known = self.known();
+        let known = known.get_mut(pool)?;
+        if known.mark.as_ref() != Some(mark) {
+            return None;
+        }
+        let info = &mut known.report.info;
+        let differs = |volume: &VolumeInfo| !is_as(volume, mapped);
+        if info.volumes.iter().any(differs) {
+            set_mapped(Arc::make_mut(info), mapped);
+        }
+        Some(Arc::clone(info))
     }
 
     /// The present mark of the disks the pool was on; to be had before a report is made.
@@ -52,10 +75,10 @@ impl Memory {
             .unwrap_or_default()
     }
 
-    /// What the metadata on the pool's disks says of it now, kept as a report is; `None` where LVM is to be asked. Which disks
-    /// those are LVM has said: it goes by what identifies a disk, where a devices file's names may lead to another one with
-    /// the same labels, such as the array's copy of the LUN.
-    pub(super) fn derived(&self, pool: &PoolName) -> Option<PoolInfo> {
+    /// What the metadata on the pool's disks says of it now, kept as a report is; answers its mark, `None` where LVM is to be
+    /// asked. Which disks those are LVM has said: it goes by what identifies a disk, where a devices file's names may lead to
+    /// another one with the same labels, such as the array's copy of the LUN.
+    fn derive(&self, pool: &PoolName) -> Option<Mark> {
         let disks = self.disks(pool)?;
         let reader = self.reader(pool);
         let what = format!("reading the metadata of pool {pool}");
@@ -63,10 +86,12 @@ impl Memory {
         let read = reader.call(&what, DEADLINE, move |()| derived::read(&name, &disks));
         let read = read.inspect_err(|error| tracing::debug!(%error, "no metadata"));
         let (report, mark) = read.unwrap_or_default()?;
-        let info = report.info.clone();
-        let mark = Some(mark);
-        self.known().insert(pool.clone(), Known { report, mark });
-        Some(info)
+        let kept = Known {
+            report,
+            mark: Some(mark.clone()),
+        };
+        self.known().insert(pool.clone(), kept);
+        Some(mark)
     }
 
     /// The thread that reads the pool's disks.
@@ -102,5 +127,72 @@ impl Memory {
     fn known(&self) -> MutexGuard<'_, HashMap<PoolName, Known>> {
         // A report is put in whole or not at all.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What metadata does not say and the kernel does: which volumes are active. `mapped` has them, each with whether the kernel
+/// refuses to write to it.
+fn set_mapped(info: &mut PoolInfo, mapped: &HashMap<VolumeId, bool>) {
+    for volume in &mut info.volumes {
+        volume.active = mapped.contains_key(&volume.volume.id);
+    }
+    set_read_only(info, mapped);
+}
+
+/// The part of it that a report does not say either.
+pub(super) fn set_read_only(info: &mut PoolInfo, mapped: &HashMap<VolumeId, bool>) {
+    for volume in &mut info.volumes {
+        volume.read_only = mapped.get(&volume.volume.id) == Some(&true);
+    }
+}
+
+fn is_as(volume: &VolumeInfo, mapped: &HashMap<VolumeId, bool>) -> bool {
+    let read_only = mapped.get(&volume.volume.id);
+    volume.active == read_only.is_some() && volume.read_only == (read_only == Some(&true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lvm::report;
+
+    #[test]
+    fn what_was_told_stays_as_it_was_when_another_volume_becomes_active() {
+        let (memory, pool) = (Memory::default(), "tvg".parse().unwrap());
+        let report = include_bytes!("testdata/fullreport.json");
+        let report = report::pool(&pool, report).unwrap();
+        let [first, second] = [0, 1].map(|n| report.info.volumes[n].volume.id);
+        let mark = Mark(vec![b"one".to_vec()]);
+        let kept = Known {
+            report,
+            mark: Some(mark.clone()),
+        };
+        memory.known().insert(pool.clone(), kept);
+        let look = |mapped: &[(VolumeId, bool)]| {
+            let mapped = mapped.iter().copied().collect();
+            memory.with_mapped(&pool, &mark, &mapped).unwrap()
+        };
+        let states =
+            |info: &PoolInfo| [0, 1].map(|n| (info.volumes[n].active, info.volumes[n].read_only));
+
+        let one = look(&[(first, false)]);
+        assert!(Arc::ptr_eq(&one, &look(&[(first, false)])));
+        let both = look(&[(first, false), (second, true)]);
+        assert_eq!(states(&one), [(true, false), (false, false)]);
+        assert_eq!(states(&both), [(true, false), (true, true)]);
+        // Nobody looks at it any more: it is changed where it is.
+        let place = Arc::as_ptr(&both);
+        drop(both);
+        let last = look(&[(second, false)]);
+        assert_eq!(
+            (Arc::as_ptr(&last), states(&last)),
+            (place, [(false, false), (true, false)])
+        );
+
+        let other = memory.with_mapped(&pool, &Mark(vec![b"two".to_vec()]), &HashMap::new());
+        assert!(
+            other.is_none(),
+            "what is kept is of another state of the disks"
+        );
     }
 }

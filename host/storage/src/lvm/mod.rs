@@ -23,17 +23,14 @@ mod report;
 mod seen;
 mod zeroing;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 use volward_folder::Folder;
-use volward_model::device::lv_dm_uuid;
 use volward_model::{
-    Bytes, LeaseMode, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeInfo, VolumeName,
-    VolumeRef,
+    Bytes, LeaseMode, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
@@ -218,12 +215,6 @@ fn selection(volumes: &[VolumeRef]) -> String {
     each.collect::<Vec<_>>().join(" || ")
 }
 
-/// Whether the volume is mapped so that the kernel refuses to write to it. `mapped` is what
-/// [`blockdev::dm_uuids`] told.
-fn is_read_only(mapped: &HashMap<String, bool>, volume: &VolumeInfo) -> bool {
-    mapped.get(&lv_dm_uuid(volume.volume.id)).copied() == Some(true)
-}
-
 impl Volumes for Lvm {
     fn adopt(&self, pool: &PoolName) -> PortResult<Applied> {
         self.adopt_devices(self.settings(pool)?)
@@ -237,12 +228,9 @@ impl Volumes for Lvm {
         match self.run(settings, REPORT_DEADLINE, "fullreport", &args) {
             Ok(output) => {
                 let reported = report::pool(pool, &output.stdout)?;
-                let mut info = reported.info.clone();
+                let mut info = PoolInfo::clone(&reported.info);
                 self.memory.keep(reported, mark);
-                let mapped = blockdev::dm_uuids()?;
-                for volume in &mut info.volumes {
-                    volume.read_only = is_read_only(&mapped, volume);
-                }
+                memory::set_read_only(&mut info, &blockdev::mapped_lvs()?);
                 Ok(info)
             }
             // The exit code is the same for every failure: whether the VG is gone is asked.
@@ -256,21 +244,17 @@ impl Volumes for Lvm {
         }
     }
 
-    fn validated_pool(&self, pool: &PoolName) -> PortResult<PoolInfo> {
-        let known = self.memory.unchanged(pool);
-        let Some(mut info) = known.or_else(|| self.memory.derived(pool)) else {
-            return self.pool(pool);
-        };
-        // Metadata does not know what is active: the kernel does.
-        let mapped = blockdev::dm_uuids()?;
-        for volume in &mut info.volumes {
-            volume.active = mapped.contains_key(&lv_dm_uuid(volume.volume.id));
-            volume.read_only = is_read_only(&mapped, volume);
+    fn validated_pool(&self, pool: &PoolName) -> PortResult<Arc<PoolInfo>> {
+        if let Some(mark) = self.memory.holds(pool) {
+            let mapped = blockdev::mapped_lvs()?;
+            if let Some(info) = self.memory.with_mapped(pool, &mark, &mapped) {
+                return Ok(info);
+            }
         }
-        Ok(info)
+        self.pool(pool).map(Arc::new)
     }
 
-    fn glance(&self, pool: &PoolName) -> PortResult<Option<PoolInfo>> {
+    fn glance(&self, pool: &PoolName) -> PortResult<Option<Arc<PoolInfo>>> {
         match self.memory.mark(pool) {
             // Read again within the deadline of a disk that answers.
             Some(_) => self.validated_pool(pool).map(Some),

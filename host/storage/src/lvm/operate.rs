@@ -90,7 +90,8 @@ impl Lvm {
     /// Removed where it is; LVM takes the exclusive lease for it.
     pub(super) fn take_away(&self, volume: &VolumeRef) -> PortResult<Applied> {
         let there = |info: &PoolInfo| info.volume(volume.id).is_some();
-        if !there(&self.validated_pool(&volume.pool)?) {
+        let known = self.validated_pool(&volume.pool)?;
+        if !there(&known) {
             return Ok(Applied::Identity);
         }
         self.must_be_whole(&volume.pool)?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use volward_model::{Bytes, LvUuid, PoolInfo, PoolKind, PoolName, VolumeId, VolumeInfo, VolumeRef};
@@ -135,7 +136,8 @@ pub(super) fn vg_names(text: &[u8]) -> PortResult<Vec<String>> {
 /// A pool in LVM's own terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reported {
-    pub(super) info: PoolInfo,
+    /// Shared with everyone who looks.
+    pub(super) info: Arc<PoolInfo>,
     /// The disks it is on.
     pub(super) disks: Vec<PathBuf>,
     /// Where each LV's lease is, as LVM writes it (`1.0.0:70254592`): LVs without a lease of
@@ -193,7 +195,7 @@ pub(super) fn pool(name: &PoolName, text: &[u8]) -> PortResult<Reported> {
         volumes,
     };
     Ok(Reported {
-        info,
+        info: Arc::new(info),
         disks,
         lock_args,
     })

@@ -327,6 +327,8 @@ fn i10_a_report_is_used_again_while_no_commit_was_made() {
         told.volumes[0].active && !again.volumes[0].active,
         "what is active is the kernel's to say, and here it has no such volume"
     );
+    let same = script.lvm.validated_pool(&san).unwrap();
+    assert!(Arc::ptr_eq(&again, &same), "nothing is copied");
     script.lvm.pool(&san).unwrap();
     assert_eq!(script.calls().len(), 3, "a real look is one");
 

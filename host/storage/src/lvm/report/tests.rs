@@ -134,7 +134,7 @@ fn a_missing_disk_makes_the_pool_partial() {
 fn what_keeps_nodes_apart_follows_from_the_lock_type() {
     let of = |lock_type: &str| {
         let text = REAL.replace("sanlock", lock_type);
-        pool(&name(), text.as_bytes()).unwrap().info.kind
+        pool(&name(), text.as_bytes()).unwrap().info.kind.clone()
     };
     assert_eq!(of("sanlock"), PoolKind::Shared);
     assert_eq!([of(""), of("none")], [PoolKind::Local, PoolKind::Local]);
