@@ -173,6 +173,7 @@ impl Fence {
         let (word, event) = match standing {
             Standing::Unknown => return,
             Standing::Sound => ("sound", Event::LeasesSound { pool: pool.clone() }),
+            Standing::Leaving => ("leaving", Event::LockspaceLeaving { pool: pool.clone() }),
             Standing::Late { ago, cut_in } => {
                 let (pool, ago, cut_in) = (pool.clone(), *ago, *cut_in);
                 ("late", Event::LeasesLate { pool, ago, cut_in })
@@ -328,11 +329,13 @@ impl Cut {
 fn said(answer: PortResult<LeaseStatus>) -> Said {
     match answer {
         Ok(status) => match status.freshness {
-            Freshness::Renewed { ago, expires_after } => Said::Joined {
+            Freshness::Renewed { ago, expires_after }
+            | Freshness::Leaving { ago, expires_after } => Said::Joined {
                 renewed_ago: ago,
                 expires_after,
                 generation: status.generation,
                 held: status.held,
+                leaving: status.freshness.is_closed(),
             },
             Freshness::GivenUp => Said::GivenUp,
             Freshness::Unknown => Said::Silent {

@@ -154,7 +154,7 @@ impl Observer {
         followed.renewals.hear(now, members);
         if !matches!(
             followed.watch.standing(now),
-            Standing::Sound | Standing::Unknown
+            Standing::Sound | Standing::Leaving | Standing::Unknown
         ) {
             return BTreeMap::new();
         }

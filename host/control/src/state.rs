@@ -171,6 +171,9 @@ impl State {
                 ago.as_secs()
             )),
             Standing::Lost { reason, .. } => Some(reason),
+            Standing::Leaving => Some(
+                "sanlock was told to leave the lockspace, and gives no leases in it".to_owned(),
+            ),
             Standing::Unknown | Standing::Sound => None,
         }
     }

@@ -31,6 +31,8 @@ pub enum Said {
         generation: Option<u64>,
         /// The LV leases this node holds.
         held: BTreeMap<LvUuid, HeldLease>,
+        /// The provider was told to leave the lockspace, and does so once nothing is held in it.
+        leaving: bool,
     },
     /// This node is not in the lockspace.
     NotJoined,
@@ -50,6 +52,8 @@ pub enum Standing {
     Unknown,
     /// Renewed as it should be.
     Sound,
+    /// Renewed, and to be left: what is held stays held, and nothing else can be had.
+    Leaving,
     /// A renewal is overdue; attachments are cut off in `cut_in`, unless it comes.
     Late {
         /// Time since the last renewal that succeeded.
@@ -79,6 +83,8 @@ pub struct LeaseWatch {
     unheard_since: Option<Duration>,
     /// The provider has given the lockspace up.
     given_up: bool,
+    /// The provider was told to leave the lockspace.
+    leaving: bool,
     /// Looks in a row at which the node was not in the lockspace.
     not_joined: u8,
     /// LVs whose lease the look before missed too.
@@ -102,9 +108,11 @@ impl LeaseWatch {
                 expires_after,
                 generation,
                 held,
+                leaving,
             } => {
                 self.not_joined = 0;
                 self.given_up = false;
+                self.leaving = *leaving;
                 self.why_silent = None;
                 self.unheard_since = None;
                 self.expires_after = *expires_after;
@@ -124,7 +132,7 @@ impl LeaseWatch {
                     };
                 }
                 let standing = self.standing(now);
-                if standing == Standing::Sound {
+                if matches!(standing, Standing::Sound | Standing::Leaving) {
                     self.held.clone_from(held);
                 }
                 standing
@@ -151,7 +159,7 @@ impl LeaseWatch {
         if self.given_up && self.not_joined < LOOKS {
             return Standing::Lost {
                 reason:
-                    "sanlock has given up the pool's lockspace on this node: its leases were lost, or it is to be left"
+                    "sanlock has given up the pool's lockspace on this node, whose leases were lost"
                         .to_owned(),
                 regainable: false,
             };
@@ -191,7 +199,10 @@ impl LeaseWatch {
                 cut_in: cut_after.saturating_sub(ago),
             };
         }
-        Standing::Sound
+        match self.leaving {
+            true => Standing::Leaving,
+            false => Standing::Sound,
+        }
     }
 
     /// Nothing was ever heard of the lockspace: by a daemon that was started after sanlock had died, above all. When
@@ -271,7 +282,17 @@ mod tests {
             expires_after: EXPIRES,
             generation: Some(generation),
             held: BTreeMap::from([(lv("a"), lease(LeaseMode::Exclusive))]),
+            leaving: false,
         }
+    }
+
+    /// Somebody has typed `sanlock client rem_lockspace`.
+    fn to_be_left(renewed_ago: u64) -> Said {
+        let mut said = joined(renewed_ago, 1);
+        if let Said::Joined { leaving, .. } = &mut said {
+            *leaving = true;
+        }
+        said
     }
 
     fn silent() -> Said {
@@ -323,6 +344,22 @@ mod tests {
             reason.contains("61 s ago") && reason.contains("no sanlock"),
             "{reason}"
         );
+    }
+
+    /// Nobody else can have a lease before this node has let go of it.
+    #[test]
+    fn i2_a_lockspace_that_is_to_be_left_is_lost_only_when_it_is_not_renewed() {
+        let mut watch = LeaseWatch::default();
+        watch.hear(at(0), &joined(0, 1));
+        assert_eq!(watch.hear(at(1), &to_be_left(0)), Standing::Leaving);
+        assert_eq!(watch.standing(at(2)), Standing::Leaving);
+        let needed = [(lv("a"), LeaseMode::Exclusive)];
+        let Said::Joined { held, .. } = to_be_left(0) else {
+            unreachable!()
+        };
+        assert!(watch.missing(&held, needed).is_empty());
+        assert_eq!(lost(&watch.hear(at(70), &to_be_left(69))), Some(true));
+        assert_eq!(watch.hear(at(71), &joined(0, 1)), Standing::Sound);
     }
 
     /// As long as some process has a lease, sanlock renews what it has given up.

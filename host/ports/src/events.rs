@@ -148,6 +148,8 @@ pub enum Event {
         ago: Duration,
         cut_in: Duration,
     },
+    /// Somebody has told the provider to leave the pool's lockspace, in which this node holds leases.
+    LockspaceLeaving { pool: PoolName },
     /// Other nodes may have the leases of the pool, now or before long.
     LeasesLost { pool: PoolName, reason: String },
     /// Every I/O of an attachment fails from now on.

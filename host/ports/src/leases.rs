@@ -35,6 +35,14 @@ pub enum Freshness {
         /// After so long without one the other nodes may take this node's leases.
         expires_after: Duration,
     },
+    /// Renewed, until nothing holds a lease in it: somebody has told the provider to leave the lockspace. Leases that are held
+    /// stay this node's; no other one can be had.
+    Leaving {
+        /// Time since the last renewal that succeeded.
+        ago: Duration,
+        /// After so long without one the other nodes may take this node's leases.
+        expires_after: Duration,
+    },
     /// This node's leases were lost, and the provider does not leave the lockspace as long as a process has some:
     /// it may be renewed again, and gives no lease.
     GivenUp,
@@ -47,7 +55,9 @@ impl Freshness {
     #[must_use]
     pub fn is_expired(self) -> bool {
         match self {
-            Self::Renewed { ago, expires_after } => ago >= expires_after,
+            Self::Renewed { ago, expires_after } | Self::Leaving { ago, expires_after } => {
+                ago >= expires_after
+            }
             Self::GivenUp => true,
             Self::Unknown => false,
         }
@@ -58,10 +68,18 @@ impl Freshness {
     #[must_use]
     pub fn is_failing(self) -> bool {
         match self {
-            Self::Renewed { ago, expires_after } => ago >= expires_after * 3 / 4,
+            Self::Renewed { ago, expires_after } | Self::Leaving { ago, expires_after } => {
+                ago >= expires_after * 3 / 4
+            }
             Self::GivenUp => true,
             Self::Unknown => false,
         }
+    }
+
+    /// Whether the provider gives no lease in the lockspace any more, and adopts none.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        matches!(self, Self::GivenUp | Self::Leaving { .. })
     }
 }
 

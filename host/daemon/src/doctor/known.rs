@@ -53,6 +53,7 @@ pub(crate) fn leases(daemon: &Daemon) -> Vec<String> {
                 ago.as_secs(),
                 cut_in.as_secs()
             ),
+            Standing::Leaving => "sanlock was told to leave the lockspace".to_owned(),
             Standing::Lost { reason, .. } => format!("lost: {reason}"),
         };
         Some(format!("{pool}: {how}"))

@@ -17,11 +17,13 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     let mut checks: Vec<DoctorCheck> = Vec::new();
     for (pool, standing) in daemon.node.lease_standings() {
         let check = format!("lockspace of {pool}");
+        let rejoin = &format!(
+            "stop what is attached in {pool} here, then lvchange -an {pool}/volward-registry, vgchange --lock-stop \
+             {pool}, vgchange --lock-start {pool}; where one of these hangs, restart this node"
+        );
         let remedy = &format!(
             "look at the path to the LUN and at `systemctl status sanlock`; where the lockspace is not renewed again \
-             by itself, restart this node; where sanlock has given it up and the LUN is back, stop what is attached \
-             in {pool} here, then lvchange -an {pool}/volward-registry, vgchange --lock-stop {pool}, vgchange \
-             --lock-start {pool}"
+             by itself, restart this node; where sanlock has given it up and the LUN is back, {rejoin}"
         );
         let seconds = |time: std::time::Duration| time.as_secs();
         let said = match standing {
@@ -36,6 +38,13 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
                     seconds(cut_in)
                 ),
                 remedy,
+            )),
+            Standing::Leaving => refusing(bad(
+                &check,
+                DoctorVerdict::Failed,
+                "sanlock was told to leave it, and does so once nothing of the pool is attached here: what is attached goes on, \
+                 and nothing else can be attached",
+                rejoin,
             )),
             Standing::Lost { reason, .. } => {
                 refusing(bad(&check, DoctorVerdict::Failed, reason, remedy))

@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) renewed_ago: Duration,
     /// sanlock has given the lockspace up.
     pub(super) given_up: bool,
+    /// sanlock was told to leave the lockspace.
+    pub(super) leaving: bool,
 }
 
 /// A node that is none.
@@ -119,16 +121,15 @@ impl World for FakeHere {
         if !self.state().joined {
             return Err(Unmet::NotJoined { pool: pool.clone() }.into());
         }
-        let (given_up, ago) = {
+        let (given_up, leaving, ago) = {
             let state = self.state();
-            (state.given_up, state.renewed_ago)
+            (state.given_up, state.leaving, state.renewed_ago)
         };
-        let freshness = match given_up {
-            true => Freshness::GivenUp,
-            false => Freshness::Renewed {
-                ago,
-                expires_after: Duration::from_secs(80),
-            },
+        let expires_after = Duration::from_secs(80);
+        let freshness = match (given_up, leaving) {
+            (true, _) => Freshness::GivenUp,
+            (false, true) => Freshness::Leaving { ago, expires_after },
+            (false, false) => Freshness::Renewed { ago, expires_after },
         };
         Ok(Account {
             entries: self.entries(),
@@ -190,6 +191,13 @@ impl World for FakeHere {
             self.activate_by_hand(volume, mode);
         }
         Ok(())
+    }
+
+    /// Says when, by what is held then.
+    fn let_lvmlockd_adopt(&self) {
+        let held = self.sanlock.world().leases.len();
+        let adopted = format!("lvmlockd adopts, {held} held");
+        self.state().done.push(adopted);
     }
 
     fn lvm_release(&self, _: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {

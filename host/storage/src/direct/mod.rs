@@ -9,11 +9,13 @@
 //! |---|---|
 //! | here | the ports, a pool at a time |
 //! | `space` | one pool's conversation: the order of leases, metadata and devices |
+//! | `adoption` | waiting for an lvmlockd that takes back its own |
 //! | `world` | what it needs of a node |
 //! | `device` | an LV's device, with LVM's table |
 //!
 //! [ADR 38]: https://github.com/volward/volward/blob/main/docs/adr/0038-leases-in-our-own-hands.md
 
+mod adoption;
 mod device;
 #[cfg(test)]
 mod fake;
@@ -38,6 +40,7 @@ use crate::lvm::Lvm;
 use crate::lvmlockd::Lvmlockd;
 use crate::sanlock::Line;
 use crate::worker::Worker;
+use adoption::Adoption;
 use space::Space;
 use world::{Here, World};
 
@@ -88,6 +91,7 @@ impl Direct {
         let here = Here {
             lvm: Arc::clone(lvm),
             sanlock: Arc::clone(&sanlock),
+            adoption: Adoption::default(),
         };
         let here: Arc<dyn World> = Arc::new(here);
         let served = pools.iter().map(|pool| {

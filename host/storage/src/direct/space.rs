@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use volward_model::device::lv_dm_uuid;
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{LeaseMode, PoolName, VolumeRef};
-use volward_ports::{Freshness, PortError, PortResult, Unmet};
+use volward_ports::{PortError, PortResult, Unmet};
 
 use super::device::Wanted;
 use super::world::World;
@@ -50,7 +50,7 @@ impl Space {
         // Without a lockspace sanlock is not asked for anything, and of one that fails nothing is wanted:
         // whoever has leases there when it has failed is told to end.
         let mut account = self.world.account(&self.pool)?;
-        if account.freshness.is_failing() {
+        if account.freshness.is_failing() || account.freshness.is_closed() {
             return Ok(account);
         }
         let alive = self.conversation.is_some() && self.say(|sanlock| sanlock.inquire()).is_ok();
@@ -133,12 +133,13 @@ impl Space {
     /// Takes leases that are not held; what no table of ours serves is taken and activated through LVM.
     pub(super) fn take(&mut self, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {
         let account = self.join()?;
+        if account.freshness.is_closed() {
+            let pool = self.pool.clone();
+            return Err(Unmet::GivenUp { pool }.into());
+        }
         if account.freshness.is_failing() {
             let pool = self.pool.clone();
-            return Err(PortError::from(match account.freshness {
-                Freshness::GivenUp => Unmet::GivenUp { pool },
-                _ => Unmet::NotJoined { pool },
-            }));
+            return Err(Unmet::NotJoined { pool }.into());
         }
         let look = self.look()?;
         let parted = self.part(&look, volumes)?;

@@ -333,6 +333,8 @@ fn what_no_table_of_ours_serves_goes_through_lvm() {
             "map vg--a_1-plain",
             "lvm take shared vg-a_1/stri-ped",
             "unmap vg-a_1/plain",
+            // What it finds no device of it does not take.
+            "lvmlockd adopts, 2 held",
             "lvm release vg-a_1/stri-ped",
         ]
     );

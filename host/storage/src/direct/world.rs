@@ -8,6 +8,7 @@ use volward_model::device::lv_dm_uuid;
 use volward_model::{LeaseMode, PoolName, VolumeRef};
 use volward_ports::{Applied, PortResult, Volumes};
 
+use super::adoption::Adoption;
 use super::device::{self, Wanted};
 use crate::lease::claims::{Mapper, Users};
 use crate::lease::{Account, Entry, Sanlock};
@@ -45,6 +46,9 @@ pub(super) trait World: Send + Sync {
     /// Removes an LV's device; one that is not there is no error.
     fn unmap(&self, volume: &VolumeRef) -> PortResult<Applied>;
 
+    /// Returns once an lvmlockd that was started again has taken back what it takes back.
+    fn let_lvmlockd_adopt(&self);
+
     /// Takes leases and activates, through LVM.
     fn lvm_take(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()>;
 
@@ -57,6 +61,7 @@ pub(super) trait World: Send + Sync {
 pub(super) struct Here {
     pub(super) lvm: Arc<Lvm>,
     pub(super) sanlock: Arc<Sanlock>,
+    pub(super) adoption: Adoption,
 }
 
 impl Here {
@@ -114,6 +119,10 @@ impl World for Here {
 
     fn unmap(&self, volume: &VolumeRef) -> PortResult<Applied> {
         device::remove(&lv_dm_uuid(volume.id), &volume.to_string())
+    }
+
+    fn let_lvmlockd_adopt(&self) {
+        self.adoption.wait();
     }
 
     fn lvm_take(&self, pool: &PoolName, volumes: &[VolumeRef], mode: LeaseMode) -> PortResult<()> {

@@ -72,6 +72,9 @@ impl Events for EventLog {
             Event::LeasesSound { pool } => warn!(%pool, "the leases are renewed again"),
             Event::LeasesLate { pool, ago, cut_in } =>
                 error!(%pool, ?ago, ?cut_in, "the lockspace is not renewed; attachments will be cut off"),
+            Event::LockspaceLeaving { pool } => error!(
+                %pool, "sanlock was told to leave the lockspace: what is attached goes on, and nothing else can be attached"
+            ),
             Event::LeasesLost { pool, reason } => error!(%pool, %reason, "the leases are lost; cutting attachments off"),
             Event::Fenced { volume, instance, reason } => error!(%volume, %instance, %reason, "cut off"),
             Event::NotFenced { volume, instance, reason } => error!(%volume, %instance, %reason, "not cut off yet"),

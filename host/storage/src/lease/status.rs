@@ -59,6 +59,17 @@ pub(super) struct Status {
     pub(super) resources: Vec<Resource>,
 }
 
+/// Whether a lockspace goes on (`space_dead`, and `renew_fail` that says why not).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nothing ends it.
+    No,
+    /// Somebody has told sanlock to leave it (`sanlock client rem_lockspace`): it is renewed as before.
+    Told,
+    /// Its renewal failed, or its lease was another's: what was held in it is lost.
+    Lost,
+}
+
 /// A lockspace this node is in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lockspace {
@@ -69,20 +80,20 @@ pub(super) struct Lockspace {
     pub(super) io_timeout: u64,
     /// How often this host-id has joined.
     pub(super) generation: u64,
-    /// Its leases are lost: sanlock waits for their processes to end, and leaves it then.
-    pub(super) given_up: bool,
+    /// Whether sanlock waits for processes to end, to leave it then.
+    pub(super) end: End,
 }
 
 impl Lockspace {
     /// sanlock renews every 2 x io_timeout; after 8 x io_timeout without it gives the lockspace
     /// up and has the watchdog reset the node (sanlock's `id_renewal_fail_seconds`).
     pub(super) fn freshness(&self, monotime: u64) -> Freshness {
-        if self.given_up {
-            return Freshness::GivenUp;
-        }
-        Freshness::Renewed {
-            ago: Duration::from_secs(monotime.saturating_sub(self.renewed)),
-            expires_after: Duration::from_secs(8 * self.io_timeout),
+        let ago = Duration::from_secs(monotime.saturating_sub(self.renewed));
+        let expires_after = Duration::from_secs(8 * self.io_timeout);
+        match self.end {
+            End::No => Freshness::Renewed { ago, expires_after },
+            End::Told => Freshness::Leaving { ago, expires_after },
+            End::Lost => Freshness::GivenUp,
         }
     }
 }
@@ -195,6 +206,15 @@ impl Values<'_> {
     }
 }
 
+fn end(of: &Values<'_>) -> PortResult<End> {
+    let is = |key| of.number(key).map(|number: u32| number != 0);
+    Ok(match (is("space_dead")?, is("renew_fail")?) {
+        (false, _) => End::No,
+        (true, false) => End::Told,
+        (true, true) => End::Lost,
+    })
+}
+
 fn parse(answer: &[u8]) -> PortResult<Status> {
     let mut rest = Rest(answer);
     let header = rest.take(HEADER)?;
@@ -233,7 +253,7 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                         renewed: values.number("renewal_last_success")?,
                         io_timeout: u64::from(values.number::<u32>("io_timeout")?),
                         generation: values.number("host_generation")?,
-                        given_up: values.number::<u32>("space_dead")? != 0,
+                        end: end(&values)?,
                     });
                 }
             }

@@ -1,7 +1,7 @@
 //! The way back: devices first, then leases; and what is left where the lockspace is gone or being left.
 
 use volward_model::{LeaseMode, VolumeRef};
-use volward_ports::{Freshness, PortError, PortResult, Unmet};
+use volward_ports::{PortError, PortResult, Unmet};
 
 use super::{Space, is_registry, lv_of};
 use crate::lease::Entry;
@@ -14,7 +14,7 @@ impl Space {
     fn entries(&mut self) -> PortResult<(Vec<Entry>, bool)> {
         match self.join() {
             Ok(account) => {
-                let joined = !self.leaving && account.freshness != Freshness::GivenUp;
+                let joined = !self.leaving && !account.freshness.is_closed();
                 Ok((account.entries, joined))
             }
             Err(PortError::Unmet(Unmet::NotJoined { .. })) => {
@@ -65,6 +65,9 @@ impl Space {
                 // Nothing of Volward's; the caller reads back.
                 Some((Held::ByHand | Held::Orphan, _)) | None => {}
             }
+        }
+        if !own.is_empty() {
+            self.world.let_lvmlockd_adopt();
         }
         for some in own.chunks(MOST_AT_ONCE) {
             let places: Vec<Place> = some.iter().map(|(_, place)| place.clone()).collect();

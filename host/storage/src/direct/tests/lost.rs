@@ -193,3 +193,37 @@ fn a_lockspace_that_sanlock_has_given_up_gives_no_lease_and_its_orphans_are_give
     assert!(here.state().mapped.is_empty());
     assert_eq!(served.held(), []);
 }
+
+/// Somebody has typed `sanlock client rem_lockspace`: what is held stays held, whoever the daemon is, and is given up as ever.
+#[test]
+fn i2_a_lockspace_that_is_to_be_left_keeps_what_is_held_and_gives_nothing() {
+    for restarted in [false, true] {
+        let here = node();
+        let mut served = start(&here, &LeftByUs::default());
+        let plain = [volume(&here, "plain")];
+        served.take(&plain, LeaseMode::Exclusive).unwrap();
+        served.activate(&plain).unwrap();
+        here.state().leaving = true;
+        here.sanlock.world().leaving = true;
+        if restarted {
+            drop(served);
+            wait_for(|| here.sanlock.world().leases[0].orphan);
+            let left = LeftByUs {
+                leased: BTreeSet::from([plain[0].id]),
+                attached: BTreeSet::from([plain[0].id]),
+            };
+            served = start(&here, &left);
+        }
+        let lv = plain[0].id.lv.to_string();
+        assert_eq!(served.held(), [(lv, LeaseMode::Exclusive, restarted)]);
+        let across = [volume(&here, "across")];
+        let error = served.take(&across, LeaseMode::Shared).unwrap_err();
+        assert!(
+            matches!(error, PortError::Unmet(Unmet::GivenUp { .. })),
+            "{error}"
+        );
+        served.deactivate(&plain).unwrap();
+        served.release(&plain).unwrap();
+        assert_eq!(served.held(), [], "restarted: {restarted}");
+    }
+}

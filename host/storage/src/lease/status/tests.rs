@@ -15,9 +15,12 @@ fn lease(mode: LeaseMode, orphan: bool) -> HeldLease {
 }
 
 fn replaced(from: &str, to: &str) -> Vec<u8> {
+    replaced_in(HELD.to_vec(), from, to)
+}
+
+fn replaced_in(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "lengths stand in the answer");
     let at = |bytes: &[u8]| bytes.windows(from.len()).position(|w| w == from.as_bytes());
-    let mut bytes = HELD.to_vec();
     assert!(at(&bytes).is_some(), "{from}");
     while let Some(at) = at(&bytes) {
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
@@ -78,11 +81,28 @@ fn a_lockspace_that_is_not_renewed_any_more_is_expired() {
 /// Leases were lost, and lvmlockd still has some: sanlock renews, and gives none.
 #[test]
 fn a_lockspace_that_is_given_up_is_known_by_its_mark() {
-    assert!(!parse(HELD).unwrap().lockspaces[0].given_up);
-    let lost = parse(&replaced("space_dead=0", "space_dead=1")).unwrap();
+    assert_eq!(parse(HELD).unwrap().lockspaces[0].end, End::No);
+    let lost = "renew_fail=1 space_dead=1";
+    let lost = parse(&replaced("renew_fail=0 space_dead=0", lost)).unwrap();
     let freshness = lost.lockspaces[0].freshness(lost.monotime);
     assert_eq!(freshness, Freshness::GivenUp);
     assert!(freshness.is_expired() && freshness.is_failing());
+}
+
+/// Who types `sanlock client rem_lockspace` takes no lease from anybody.
+#[test]
+fn i2_a_lockspace_that_is_to_be_left_is_renewed_and_closed() {
+    let told = replaced("space_dead=0", "space_dead=1");
+    let (from, to) = ("renewal_last_success=55", "renewal_last_success=49");
+    let late = parse(&replaced_in(told.clone(), from, to)).unwrap();
+    let told = parse(&told).unwrap();
+    let freshness = told.lockspaces[0].freshness(told.monotime);
+    assert!(
+        matches!(freshness, Freshness::Leaving { .. }),
+        "{freshness:?}"
+    );
+    assert!(freshness.is_closed() && !freshness.is_failing());
+    assert!(late.lockspaces[0].freshness(late.monotime).is_expired());
 }
 
 #[test]
