@@ -96,7 +96,7 @@ impl Node {
             writer: Mutex::default(),
         });
         let retries = Retries::new(ports, (&state, &engine), (&copies, &recovery, &start_marks));
-        let operate = Operate::new(ports, &settings, (&state, &observer, &engine));
+        let operate = Operate::new(ports, &settings, (&state, &observer, &engine), &copies);
         let migrate = Arc::new(Migrate {
             ports: ports.into(),
             settings: Arc::clone(&settings),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use volward_model::{NodeName, OperationId, Origin, RequestId, VolumeTask};
 use volward_plan::Refusal;
 
+use crate::copies::Copies;
 use crate::engine::Engine;
 use crate::error::{ControlError, refuse};
 use crate::observe::Observer;
@@ -25,6 +26,7 @@ mod begin;
 mod checks;
 mod copies;
 mod group;
+mod home;
 mod look;
 mod mirror;
 mod orders;
@@ -88,6 +90,7 @@ pub(crate) struct Operate {
     state: Arc<State>,
     observer: Arc<Observer>,
     engine: Arc<Engine>,
+    copies: Arc<Copies>,
     /// One writer of records at a time, so that an older state never replaces a newer one.
     records: Mutex<()>,
     /// For the workers, which outlive the request that has them started.
@@ -99,6 +102,7 @@ impl Operate {
         ports: &Ports,
         settings: &Arc<Settings>,
         (state, observer, engine): (&Arc<State>, &Arc<Observer>, &Arc<Engine>),
+        copies: &Arc<Copies>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             ports: ports.into(),
@@ -106,6 +110,7 @@ impl Operate {
             state: Arc::clone(state),
             observer: Arc::clone(observer),
             engine: Arc::clone(engine),
+            copies: Arc::clone(copies),
             records: Mutex::default(),
             me: me.clone(),
         })

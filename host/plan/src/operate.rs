@@ -12,12 +12,14 @@
 //! |---|---|
 //! | here | the next step, of each operation and of its way back |
 //! | `copies` | the same of copies and snapshots |
+//! | `away` | whether the volume's data is in a local copy, which is to come home first |
 //! | `may` | whether an operation may begin, and again under the lease |
 //! | `group` | whether snapshots may hold one moment together |
 //! | `step` | (the output) what can be done |
 //! | `sight` | what a step does to what is seen: a dry run is the same decisions over a volume in thought |
 
 mod attached;
+mod away;
 mod copies;
 mod group;
 mod may;
@@ -32,6 +34,7 @@ use volward_model::{
 
 use crate::refusal::Refusal;
 
+pub use away::Away;
 pub use group::{may_be_of_group, may_hold_all};
 pub use may::{
     Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told, writes_alone,
@@ -104,6 +107,9 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
         Course::Back(end) => Some(end),
         Course::Forward => None,
     };
+    if let (Some(away), None) = (sight.away, end) {
+        return Ok(step(away.next()));
+    }
     let Some(seen) = &sight.volume else {
         return match operation.task.source() {
             Some(_) => copies::next(operation, wipe, sight, end),

@@ -32,6 +32,9 @@ impl Operate {
             tags.extend(goes_along(operation, look));
             return self.make(operation, (task.pool(), task.name()), *size, tags);
         }
+        if *step == OperationStep::BringHome {
+            return self.bring_home(operation, look);
+        }
         if step.is_about_source() {
             return self.act_on_source(operation, step, look);
         }
@@ -42,6 +45,9 @@ impl Operate {
         let volumes = std::slice::from_ref(volume);
         match step {
             OperationStep::Make { .. }
+            | OperationStep::AwaitWhole
+            | OperationStep::BringHome
+            | OperationStep::AwaitHome
             | OperationStep::LeaseSource { .. }
             | OperationStep::MarkSource { .. }
             | OperationStep::Copy { .. }

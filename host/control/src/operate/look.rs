@@ -3,7 +3,7 @@
 use volward_model::{
     AttachmentState, DeviceId, LeaseMode, Mark, VolumeInfo, VolumeOperation, VolumeRef,
 };
-use volward_plan::operate::{Seen, Sight, Writer};
+use volward_plan::operate::{Away, Seen, Sight, Writer};
 use volward_plan::{DiskForm, VolumeInput};
 
 use super::Operate;
@@ -45,6 +45,14 @@ impl Operate {
                 seen.writer = Some(Writer::Awaited);
             }
         }
+        look.sight.away = look.subject().and_then(|seen| Away::of(self.node(), seen));
+        if look.sight.away.is_some() {
+            // The lease is the write-back's.
+            match &mut look.sight.source {
+                Some(source) => (source.holds, source.works) = (false, false),
+                None => (look.sight.holds, look.sight.works) = (false, false),
+            }
+        }
         Ok(look)
     }
 
@@ -80,6 +88,7 @@ impl Operate {
             works: ours && whole && info.active,
             attached: !ours,
             behind: self.is_behind(info, &attached)?,
+            away: None,
             source: None,
         };
         let seen = match operation.task.makes() {

@@ -4,6 +4,7 @@ use volward_model::{Bytes, Course, End, OperationId, PoolName, VolumeOperation};
 use volward_plan::operate::{Next, OperationStep, is_committed, next, to_write};
 
 use super::Operate;
+use super::home::until_home;
 use super::look::{Look, is_unclaimed};
 use crate::engine::StepError;
 use crate::ports::{Event, PortError};
@@ -137,6 +138,9 @@ impl Operate {
         let step = match next(operation, wipe, &look.sight).map_err(StepError::Refused)? {
             Next::End(end) => return self.end(operation, end),
             Next::Do(OperationStep::AwaitMirror) => return self.await_mirror(operation, &look),
+            Next::Do(step @ (OperationStep::AwaitWhole | OperationStep::AwaitHome)) => {
+                return Ok(self.waits(&operation.id, until_home(&step).to_owned()));
+            }
             Next::Do(step) => step,
         };
         // Done a moment ago, and not seen: a mend of its cause is waited for, and not the next look.
@@ -158,6 +162,10 @@ impl Operate {
         self.ports
             .fault_points
             .at(&point(operation, &step, "before"));
+        if step == OperationStep::BringHome {
+            // It takes the volume's turn itself.
+            run.turn = None;
+        }
         self.act(operation, &step, &look)?;
         drop(turns);
         self.ports

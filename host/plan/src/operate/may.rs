@@ -1,11 +1,13 @@
 //! Whether an operation may begin: asked before anything is done, and again under the volume's exclusive
 //! lease before the mark is put on it.
 
+use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
     Access, AttachmentState, Bytes, HomeState, Mark, NodeName, OperationId, PoolInfo, Sharing,
     VolumeInfo, VolumeName, VolumeRef, VolumeTask,
 };
 
+use super::Away;
 use super::attached::{HERE, THERE, how_it_goes, unattached};
 use crate::input::{DiskForm, ForeignAttachment, LocalAttachment, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode, Unmet, home_of};
@@ -150,7 +152,7 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
         (VolumeTask::Delete { .. }, Some(Mark::Growing { .. } | Mark::Copying { .. })) => {}
         (_, mark) => return Err(Refusal::marked(task, mark.as_ref())),
     }
-    all_in_the_pool(task, node, seen)?;
+    comes_home(task, node, seen)?;
     match task {
         VolumeTask::Create { .. }
         | VolumeTask::Copy { .. }
@@ -184,7 +186,7 @@ pub fn may_be_copied(
         Some(Mark::Copying { by, .. }) if by == *id => {}
         mark => return Err(Refusal::source_marked(task, mark.as_ref())),
     }
-    all_in_the_pool(task, node, seen)?;
+    comes_home(task, node, seen)?;
     if task.moves() {
         return unattached(seen);
     }
@@ -247,14 +249,15 @@ fn not_internal(seen: &VolumeInput) -> Result<(), Refusal> {
 }
 
 /// Who has it is known, LVM makes nothing of it that an operation could not handle, and no copy on a node
-/// has any of its data.
-fn all_in_the_pool(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
+/// has any of its data, or one of this node's that comes home first.
+fn comes_home(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
     let volume = &seen.info.volume;
     known_to_all(volume, seen)?;
     kind(seen)?;
     let home = home_of(&seen.info)?;
     let verdict = agree(node, &home, seen)?;
-    match home.state == HomeState::Pool && verdict != Verdict::Leftovers {
+    let is_home = home.state == HomeState::Pool && verdict != Verdict::Leftovers;
+    match is_home || Away::of(node, seen).is_some() {
         true => Ok(()),
         false => {
             // What is left of a copy whose home is the pool again is this node's.
@@ -336,10 +339,21 @@ pub fn may_be_told(
     node: &NodeName,
     seen: &VolumeInput,
 ) -> Result<(), Refusal> {
-    let there = VolumeInput {
+    let mut there = VolumeInput {
         elsewhere: Vec::new(),
         ..seen.clone()
     };
+    let holder = seen.elsewhere.first().map(|other| &other.attachment.node);
+    if let HomeState::Split { node: owner, .. } | HomeState::Returning { node: owner, .. } =
+        &home_of(&seen.info)?.state
+        && Some(owner) == holder
+    {
+        // As it is once that node has brought its copy home.
+        there
+            .info
+            .tags
+            .retain(|tag| !tag.starts_with(HOME_TAG_PREFIX));
+    }
     match task.source() {
         Some(_) => may_be_copied(id, task, node, &there),
         None => may_change(task, node, &there),

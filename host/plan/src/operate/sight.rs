@@ -2,7 +2,7 @@
 
 use volward_model::{Bytes, End, Mark, ParseIdError, VolumeInfo, VolumeName, VolumeOperation};
 
-use super::{DYING_PREFIX, Next, OperationStep, Wipe, next};
+use super::{Away, DYING_PREFIX, Next, OperationStep, Wipe, next};
 use crate::refusal::Refusal;
 
 /// One look at the volume of an operation from this node.
@@ -20,6 +20,8 @@ pub struct Sight {
     pub attached: bool,
     /// A device of one of them is shorter than the volume.
     pub behind: bool,
+    /// The data of the volume that there is (of a copy: of its source) is in a local copy.
+    pub away: Option<Away>,
     /// Of a copy and a move: the volume that it is made of; `None` if that is gone.
     pub source: Option<SourceSeen>,
 }
@@ -114,6 +116,7 @@ impl Sight {
             works: false,
             attached: false,
             behind: false,
+            away: None,
             source: None,
         }
     }
@@ -133,6 +136,9 @@ impl Sight {
             OperationStep::Lease => (sight.holds, sight.works) = (true, true),
             OperationStep::Release => (sight.holds, sight.works) = (false, false),
             OperationStep::Lengthen => sight.behind = false,
+            OperationStep::AwaitWhole => sight.away = Some(Away::Whole),
+            OperationStep::BringHome => sight.away = Some(Away::Returning),
+            OperationStep::AwaitHome => sight.away = None,
             OperationStep::Zero { .. }
             | OperationStep::ZeroSource { .. }
             | OperationStep::Copy { .. } => {}

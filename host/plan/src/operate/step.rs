@@ -73,6 +73,12 @@ pub enum OperationStep {
         /// The mark that it has.
         mark: Mark,
     },
+    /// Wait until the local copy of the volume, or of a copy's source, is whole.
+    AwaitWhole,
+    /// Begin to bring that local copy home, under the guest that runs on it.
+    BringHome,
+    /// Wait until it is home.
+    AwaitHome,
     /// Have the instance's writes go to both, the source and its copy, and the kernel copy the rest.
     Mirror,
     /// Wait until both are equal.
@@ -142,6 +148,9 @@ impl OperationStep {
             Self::ZeroSource { .. } => "zero-source",
             Self::RemoveSource => "remove-source",
             Self::UnmarkSource { .. } => "unmark-source",
+            Self::AwaitWhole => "await-whole",
+            Self::BringHome => "bring-home",
+            Self::AwaitHome => "await-home",
             Self::Mirror => "mirror",
             Self::AwaitMirror => "await-mirror",
             Self::Split { .. } => "split",
@@ -187,6 +196,9 @@ impl fmt::Display for OperationStep {
             Self::UnmarkSource { mark } => {
                 write!(f, "take the tag {} off the source", mark.tag())
             }
+            Self::AwaitWhole => f.pad("wait until the local copy that its guest runs on is whole"),
+            Self::BringHome => f.pad("bring the local copy home under its guest"),
+            Self::AwaitHome => f.pad("wait until the local copy is home"),
             Self::Mirror => f.pad("have its guest write to both, and the kernel copy the rest"),
             Self::AwaitMirror => f.pad("wait until both are equal"),
             Self::Split { content } => {

@@ -280,6 +280,9 @@ fn i28_each_step_is_taken_where_it_may_be() {
                     );
                 }
                 OperationStep::Release => assert!(sight.holds, "{case}"),
+                OperationStep::AwaitWhole | OperationStep::BringHome | OperationStep::AwaitHome => {
+                    assert!(sight.away.is_some(), "{case}");
+                }
             }
         };
         drop(follow(operation, wipe, found, checked));

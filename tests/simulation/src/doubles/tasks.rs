@@ -26,6 +26,20 @@ impl TaskQueue {
         count
     }
 
+    /// Runs what is held under that name, and leaves the rest. Says how much there was.
+    pub fn run_named(&self, name: &str) -> usize {
+        let (named, rest): (VecDeque<_>, VecDeque<_>) = {
+            let mut held = self.held();
+            held.drain(..).partition(|(of, _)| of == name)
+        };
+        self.held().extend(rest);
+        let count = named.len();
+        for (_, work) in named {
+            Death::survive(work);
+        }
+        count
+    }
+
     /// Forgets what is held, as a killed daemon does.
     pub fn clear(&self) {
         self.held().clear();

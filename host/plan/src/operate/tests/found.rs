@@ -31,6 +31,7 @@ pub(super) fn sights() -> Vec<Sight> {
                         works,
                         attached: false,
                         behind: false,
+                        away: None,
                         source: None,
                     });
                 }
@@ -49,6 +50,23 @@ pub(super) fn sights() -> Vec<Sight> {
         })
         .collect();
     sights.extend(attached);
+    // What has a mark is in the pool.
+    let is_free = |s: &&Sight| {
+        let marked = s.volume.as_ref().is_some_and(|seen| seen.mark.is_some());
+        s.volume.is_some() && !marked && !s.holds && !s.works
+    };
+    let away: Vec<Sight> = sights
+        .iter()
+        .filter(is_free)
+        .cloned()
+        .flat_map(|sight| {
+            [Away::Filling, Away::Whole, Away::Returning].map(|away| Sight {
+                away: Some(away),
+                ..sight.clone()
+            })
+        })
+        .collect();
+    sights.extend(away);
     sights
 }
 

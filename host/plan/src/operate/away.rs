@@ -1,0 +1,62 @@
+//! A volume whose data is in a local copy on this node: an operation waits until the copy is home, and has it come home
+//! under its guest. What would be done to the shared volume before that would be done to old data.
+
+use volward_model::{CopyStage, Home, HomeState, NodeName};
+
+use super::OperationStep;
+use crate::input::VolumeInput;
+use crate::refusal::home_of;
+
+/// Where the data is, as long as it is not at home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// Its guest runs on the copy, which is not whole: that comes first.
+    Filling,
+    /// Its guest runs on the copy, which is whole.
+    Whole,
+    /// It is on the way home.
+    Returning,
+}
+
+impl Away {
+    /// Of a volume that this node looks at. `None`: it is at home; or nothing that this node has begun brings it there.
+    #[must_use]
+    pub fn of(node: &NodeName, seen: &VolumeInput) -> Option<Self> {
+        // What has a mark is in the pool: it refuses every attach.
+        match home_of(&seen.info) {
+            Ok(home) if seen.info.mark().is_none() => Self::by(node, &home, seen),
+            _ => None,
+        }
+    }
+
+    fn by(node: &NodeName, home: &Home, seen: &VolumeInput) -> Option<Self> {
+        let is_ours = home.copy().is_none_or(|(owner, _)| owner == node);
+        match &home.state {
+            _ if !is_ours => None,
+            // Its guest is gone; what is on record as begun is about to begin.
+            HomeState::Split { .. } if seen.here.is_empty() => {
+                seen.witnesses.write_back.then_some(Self::Returning)
+            }
+            HomeState::Split { .. } if seen.clone_is_linear() => Some(Self::Whole),
+            HomeState::Split { .. } => Some(Self::Filling),
+            HomeState::Returning { .. } => Some(Self::Returning),
+            HomeState::Pool => is_arriving(seen).then_some(Self::Returning),
+            HomeState::Node { .. } => None,
+        }
+    }
+
+    pub(super) fn next(self) -> OperationStep {
+        match self {
+            Self::Filling => OperationStep::AwaitWhole,
+            Self::Whole => OperationStep::BringHome,
+            Self::Returning => OperationStep::AwaitHome,
+        }
+    }
+}
+
+/// All of it is at home, and what is left of its copy is about to be removed.
+fn is_arriving(seen: &VolumeInput) -> bool {
+    let mut copies = seen.witnesses.copies.found().iter();
+    let returned = copies.any(|copy| copy.stage == Some(CopyStage::Returned));
+    seen.witnesses.write_back && (returned || seen.here.iter().any(|a| a.copied))
+}
