@@ -163,6 +163,64 @@ fn a_copy_comes_home_under_its_guest_which_moves_then() {
     fixture.comes_home_whole();
 }
 
+/// A volume is grown while its copy hydrates, asked for on the other node: the copy comes home under the guest, which writes on,
+/// and then the guest has the new size. The daemon dies on the way.
+#[test]
+fn i11_a_volume_grows_while_its_copy_hydrates() {
+    const GROWN: u64 = 60;
+    let cluster = ready();
+    let fixture = Fixture::begin(&cluster);
+    let (volward, guest, one) = (&fixture.volward, &fixture.guest, fixture.one());
+    one.slow_lun(SLOW).unwrap();
+    fixture.hold_hydration();
+    guest.start(one).unwrap();
+    fixture.write(0xaa, 1 << 20, 64 << 10);
+    fixture.is_under_way("hydrating");
+    let extend = format!("volume extend vg0/disk {GROWN}M --id e1");
+    let planned = volward.cli_ok(2, &format!("{extend} --dry-run")).unwrap();
+    println!("{planned}");
+    volward.cli_ok(2, &format!("{extend} --no-wait")).unwrap();
+    let says = |node: u8, words: &'static str| {
+        let listed = || Ok(volward.cli_ok(node, "op ls")?.contains(words));
+        volward.wait(node, words, PATIENCE, listed).unwrap();
+    };
+    says(1, "to be whole before it comes home");
+    says(2, "node node1, where it is attached");
+    fixture.write(0xbb, (30 << 20) + 4096, 512);
+    fixture.is_under_way("hydrating");
+    one.restore_lun().unwrap();
+    fixture.go_on_copying();
+    fixture.wait_home("returning:node1");
+    fixture.write(0xcc, (20 << 20) - 512, 1 << 20);
+    volward.crash(1).unwrap();
+    fixture.write(0xdd, 512, 4096);
+    volward.start(1, &[]).unwrap();
+    let mut writes = 0;
+    volward
+        .wait(2, "end of the operation", PATIENCE, || {
+            let place = (12 << 20) + u64::from(writes) * 8192;
+            fixture.write(0x50 + writes % 16, place, 4096);
+            writes += 1;
+            Ok(volward.json(2, "op show e1")?["state"] == "done")
+        })
+        .unwrap();
+    assert_eq!(fixture.home(), "pool");
+    assert_eq!(fixture.copy(), None);
+    let device = guest.device("disk");
+    let script = format!("blockdev --getsize64 {device}");
+    let size = one.run_ok(&script).unwrap();
+    assert_eq!(size.trim(), (GROWN << 20).to_string());
+    let script = format!(
+        "tail -c +{} {device} | tr -d '\\0' | wc -c",
+        (MIB << 20) + 1
+    );
+    assert_eq!(one.run_ok(&script).unwrap().trim(), "0", "another's data");
+    fixture.write(0xee, 5 << 20, 4096);
+    fixture.no_error_was_seen();
+    guest.stop(one).unwrap();
+    fixture.comes_home_whole();
+}
+
 /// Long: of the two lab stories of a copy the other one goes the whole way.
 #[cfg(feature = "long")]
 #[test]
