@@ -21,8 +21,11 @@ fn clone_of(volume: &VolumeRef) -> DeviceId {
     }
 }
 
+/// Regions of 4 KiB in what the fake copies at a time, 64 KiB.
+const REGIONS: u32 = 16;
+
 /// The amounts at each look, where the guest's I/Os of the second before took so many microseconds
-/// each; 0: it had none. So many regions of 64 KiB are copied in each.
+/// each; 0: it had none. `speed` times 64 KiB are copied in each.
 fn looks(
     lab: &Lab,
     n1: &Daemon,
@@ -77,7 +80,7 @@ fn a_quiet_guest_gives_the_ceiling_and_one_whose_io_suffers_the_floor() {
     seconds.extend([0; 8]);
     // Somewhat more than 64 MiB a second, of which a quarter is the ceiling.
     let seen = looks(&lab, &n1, &volume, 1100, &seconds);
-    let (floor, ceiling) = (16, 256);
+    let (floor, ceiling) = (16 * REGIONS, 256 * REGIONS);
     assert_eq!(seen[0].0, floor, "as it is loaded");
     assert_eq!(seen[8].0, ceiling, "nothing to give way to: {seen:?}");
     assert_eq!(seen[9].0, floor, "at once: {seen:?}");
@@ -94,7 +97,7 @@ fn i2_a_slow_lun_is_not_filled_however_quiet_the_guest_is() {
     // 4 MiB a second.
     let seen = looks(&lab, &n1, &volume, 64, &[0; 20]);
     assert!(
-        seen.iter().all(|(threshold, _)| *threshold == 16),
+        seen.iter().all(|(threshold, _)| *threshold == 16 * REGIONS),
         "{seen:?}"
     );
 }
@@ -129,9 +132,10 @@ fn i2_a_copy_before_the_start_and_a_write_back_are_paced_too() {
             };
             let amounts = seen.iter().filter(|(of, _)| *of == id);
             let highest = amounts.map(|(_, threshold)| *threshold).max().unwrap();
+            let most = most * REGIONS;
             assert!(
                 highest <= most && highest + 1 >= most - most / 8,
-                "{highest} of {most} at {speed} regions a second"
+                "{highest} of {most} at {speed} times 64 KiB a second"
             );
         }
     }
@@ -141,7 +145,6 @@ fn i2_a_copy_before_the_start_and_a_write_back_are_paced_too() {
 fn a_copy_before_the_start_is_given_no_more_than_was_granted() {
     let lab = Lab::new(&["n1"]);
     let n1 = lab.start("n1");
-    // Four regions.
     lab.policy
         .say(Say::CopyWithin(CopyMode::BeforeStart, Bytes::kib(256)));
     let volume = lab.volume("a");
@@ -155,7 +158,11 @@ fn a_copy_before_the_start_is_given_no_more_than_was_granted() {
     });
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
     let seen = seen.lock().unwrap();
-    assert!(seen.len() > 4 && seen.iter().all(|n| *n == 4), "{seen:?}");
+    let granted = 4 * REGIONS;
+    assert!(
+        seen.len() > 4 && seen.iter().all(|n| *n == granted),
+        "{seen:?}"
+    );
 }
 
 /// Whoever cannot see what the guest does copies on as before.

@@ -5,6 +5,8 @@
 //! shared volume and write it there again. A region that is in the destination is always written back: that it was only
 //! hydrated, and never written, is nothing the clone knows.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use volward_model::{CloneMode, CloneStatus, RegionMap, Sectors};
@@ -72,18 +74,53 @@ pub fn untouched(status: &CloneStatus, map: &RegionMap) -> Result<Vec<Range<u64>
             kernel: status.hydrated,
         });
     }
-    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut longest = Longest::default();
     for region in (0..map.full()).filter(|region| !map.has(*region)) {
-        match runs.last_mut() {
+        longest.add(region);
+    }
+    Ok(longest.into_runs())
+}
+
+/// The longest runs so far. A clone of some hundred GiB may have tens of millions.
+#[derive(Default)]
+struct Longest {
+    /// The one that goes on.
+    last: Option<Range<u64>>,
+    /// The shortest first.
+    kept: BinaryHeap<Reverse<(u64, u64)>>,
+}
+
+impl Longest {
+    fn add(&mut self, region: u64) {
+        match &mut self.last {
             Some(run) if run.end == region => run.end += 1,
-            _ => runs.push(region..region + 1),
+            last => {
+                let ended = last.replace(region..region + 1);
+                self.keep(ended);
+            }
         }
     }
-    if runs.len() > MOST_RUNS {
-        runs.sort_by_key(|run| std::cmp::Reverse(run.end - run.start));
-        runs.truncate(MOST_RUNS);
+
+    fn keep(&mut self, ended: Option<Range<u64>>) {
+        if let Some(run) = ended {
+            self.kept.push(Reverse((run.end - run.start, run.start)));
+        }
+        if self.kept.len() > MOST_RUNS {
+            self.kept.pop();
+        }
     }
-    Ok(runs)
+
+    fn into_runs(mut self) -> Vec<Range<u64>> {
+        let last = self.last.take();
+        self.keep(last);
+        let mut runs: Vec<Range<u64>> = self
+            .kept
+            .into_iter()
+            .map(|Reverse((length, start))| start..start + length)
+            .collect();
+        runs.sort_by_key(|run| run.start);
+        runs
+    }
 }
 
 #[cfg(test)]

@@ -135,6 +135,13 @@ pub trait Devices: Send + Sync {
     /// If the device is no clone, or one of the two is 0: nothing would hydrate.
     fn set_amounts(&self, id: DeviceId, threshold: u32, batch: u32) -> PortResult<()>;
 
+    /// The size of the regions of the clone whose metadata begins there on an active LV; `None` of zeroes, on which a clone has
+    /// yet to be loaded.
+    ///
+    /// # Errors
+    /// If what is there is neither.
+    fn region(&self, on: VolumeId, at: Sectors) -> PortResult<Option<Sectors>>;
+
     /// Which regions a clone has in its destination, as its metadata says, which is on `metadata`; what the kernel had not
     /// written there yet is written first.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use volward_model::{Backing, CloneTable, DeviceId, PoolName, Sectors, Table, VolumeRef};
 use volward_plan::{CloneGeometry, untouched};
 
-use super::copy_lv::CopyVolumes;
+use super::copy_lv::{CopyVolumes, MetadataPlace};
 use super::{Engine, clone_of, return_of};
 use crate::ports::{Event, PortError, PortResult};
 
@@ -34,8 +34,9 @@ impl Engine {
             return self.mark_used(volume, &lvs.copy, size);
         }
         self.activate_copy(local, &lvs)?;
+        let (metadata, geometry) = self.begun_with(&lvs, &lvs.metadata, geometry)?;
         let table = CloneTable {
-            metadata: self.metadata_backing(&lvs.metadata)?,
+            metadata,
             destination: Backing::Volume(lvs.copy.volume.id),
             source: Backing::Volume(volume.id),
             size,
@@ -75,8 +76,9 @@ impl Engine {
         let loaded = self.is_loaded(id)?;
         let lvs = self.current_copy(volume, local)?;
         self.activate_copy(local, &lvs)?;
+        let (metadata, geometry) = self.begun_with(&lvs, &lvs.return_metadata, geometry)?;
         let table = CloneTable {
-            metadata: self.metadata_backing(&lvs.return_metadata)?,
+            metadata,
             destination: Backing::Volume(volume.id),
             // Never the copy itself: what is not in it is read through the forward clone (I24).
             source: Backing::Device(clone_of(volume)),
@@ -93,6 +95,26 @@ impl Engine {
         }
         self.pass_over_untouched(volume, &lvs);
         self.ports.devices.set_hydration(id, true)
+    }
+
+    /// Where a clone's metadata is, and the geometry that it was begun with; where nothing is begun there, that of the copy, whose
+    /// size its room for metadata was made for.
+    pub(super) fn begun_with(
+        &self,
+        lvs: &CopyVolumes,
+        place: &MetadataPlace,
+        geometry: CloneGeometry,
+    ) -> PortResult<(Backing, CloneGeometry)> {
+        let region = |place: &MetadataPlace| {
+            let (on, at) = place.begins();
+            self.ports.devices.region(on, at)
+        };
+        let begun = match region(place)? {
+            Some(region) => Some(region),
+            None => region(&lvs.metadata)?,
+        };
+        let geometry = begun.map_or(geometry, |region| geometry.with_region(region));
+        Ok((self.metadata_backing(place)?, geometry))
     }
 
     /// What is not in the copy is not written back: it is what the shared volume has. Where nobody can tell what is in it,

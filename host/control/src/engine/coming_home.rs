@@ -27,8 +27,9 @@ impl Engine {
         }
         let lvs = self.current_copy(volume, local)?;
         let copy = Backing::Volume(lvs.copy.volume.id);
+        let (metadata, geometry) = self.begun_with(&lvs, &lvs.return_metadata, geometry)?;
         let turned = Table::Clone(CloneTable {
-            metadata: self.metadata_backing(&lvs.return_metadata)?,
+            metadata,
             destination: Backing::Volume(volume.id),
             // The copy itself: all of it is there, or the home would not say `returning` under a guest.
             source: copy,

@@ -3,7 +3,7 @@
 use volward_model::copy::COPY_STAGE_TAG_PREFIX;
 use volward_model::{
     Backing, Bytes, CopyLayout, CopyStage, DeviceId, DeviceRole, PoolName, Sectors, Table,
-    VolumeInfo, VolumeRef,
+    VolumeId, VolumeInfo, VolumeRef,
 };
 use volward_plan::home::{CopyNames, copy_names};
 
@@ -28,9 +28,24 @@ pub(crate) struct CopyVolumes {
 #[derive(Clone, Debug)]
 pub(super) enum MetadataPlace {
     /// On the copy's LV: the device that shows this part of it.
-    Part(DeviceId, Table),
+    Part {
+        id: DeviceId,
+        on: VolumeId,
+        start: Sectors,
+        size: Sectors,
+    },
     /// On an LV of its own: of a copy of 0.1.0.
     Own(VolumeInfo),
+}
+
+impl MetadataPlace {
+    /// The LV, and where on it.
+    pub(super) fn begins(&self) -> (VolumeId, Sectors) {
+        match self {
+            Self::Part { on, start, .. } => (*on, *start),
+            Self::Own(info) => (info.volume.id, Sectors(0)),
+        }
+    }
 }
 
 impl CopyVolumes {
@@ -44,7 +59,7 @@ impl CopyVolumes {
         let own = [&self.metadata, &self.return_metadata].into_iter();
         let own = own.filter_map(|place| match place {
             MetadataPlace::Own(info) => Some(info),
-            MetadataPlace::Part(..) => None,
+            MetadataPlace::Part { .. } => None,
         });
         std::iter::once(&self.copy).chain(own)
     }
@@ -153,13 +168,11 @@ impl Engine {
                 MetadataPlace::Own(find(&names.return_metadata)?),
             ),
             Some(layout) => {
-                let part = |role, start: Bytes| {
-                    let table = Table::Part {
-                        on: Backing::Volume(copy.volume.id),
-                        start: Sectors(start.0 / 512),
-                        size: Sectors(layout.metadata.0 / 512),
-                    };
-                    MetadataPlace::Part(device(volume.id, role), table)
+                let part = |role, start: Bytes| MetadataPlace::Part {
+                    id: device(volume.id, role),
+                    on: copy.volume.id,
+                    start: Sectors(start.0 / 512),
+                    size: Sectors(layout.metadata.0 / 512),
                 };
                 (
                     part(DeviceRole::Metadata, layout.metadata_at()),
@@ -179,8 +192,18 @@ impl Engine {
     pub(super) fn metadata_backing(&self, place: &MetadataPlace) -> PortResult<Backing> {
         match place {
             MetadataPlace::Own(info) => Ok(Backing::Volume(info.volume.id)),
-            MetadataPlace::Part(id, table) => {
-                self.ports.devices.create(*id, table, false, true)?;
+            MetadataPlace::Part {
+                id,
+                on,
+                start,
+                size,
+            } => {
+                let table = Table::Part {
+                    on: Backing::Volume(*on),
+                    start: *start,
+                    size: *size,
+                };
+                self.ports.devices.create(*id, &table, false, true)?;
                 Ok(Backing::Device(*id))
             }
         }
@@ -195,7 +218,7 @@ impl Engine {
     fn zero_place(&self, place: &MetadataPlace) -> PortResult<()> {
         match place {
             MetadataPlace::Own(info) => self.ports.volumes.zero(&info.volume, ZEROED),
-            MetadataPlace::Part(id, _) => {
+            MetadataPlace::Part { id, .. } => {
                 self.metadata_backing(place)?;
                 self.ports.devices.zero_device(*id, ZEROED)
             }

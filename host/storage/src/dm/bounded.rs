@@ -116,6 +116,10 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
         self.inner.set_amounts(id, threshold, batch)
     }
 
+    fn region(&self, on: VolumeId, at: Sectors) -> PortResult<Option<Sectors>> {
+        self.inner.region(on, at)
+    }
+
     /// Without the deadline, as a flush.
     fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {
         self.inner.regions(id, metadata)

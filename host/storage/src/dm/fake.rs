@@ -9,6 +9,7 @@ use volward_model::{
 };
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult, Split, SplitAt};
 
+use crate::fake::world::{CloneMetadata, regions_of};
 use crate::fake::{Device, FakeNode, World, mirror, regions};
 
 fn missing(id: DeviceId) -> PortError {
@@ -92,7 +93,15 @@ fn check(world: &mut World, node: &NodeName, table: &Table) -> PortResult<()> {
                     reason: "dm-clone's metadata is neither zeroed nor its own (I21)".to_owned(),
                 });
             }
-            world.clone_metadata.insert(metadata, Default::default());
+            let fresh = CloneMetadata::of(clone.region);
+            world.clone_metadata.insert(metadata, fresh);
+        }
+        let begun = world.clone_metadata.get(&metadata);
+        if begun.is_some_and(|begun| begun.region != clone.region) {
+            return Err(PortError::Io {
+                what: "cannot load a table".to_owned(),
+                reason: "dm-clone's metadata is of regions of another size".to_owned(),
+            });
         }
     }
     Ok(())
@@ -310,10 +319,12 @@ impl Devices for FakeNode {
             let Table::Clone(clone) = &device.table else {
                 return Ok(None);
             };
-            let hydrated = world.clone_metadata.get(&world.metadata_of(node, clone)?);
+            let begun = world.clone_metadata.get(&world.metadata_of(node, clone)?);
+            let units = begun.iter().flat_map(|begun| &begun.units);
+            let regions = units.map(|unit| regions_of(clone, *unit));
             Ok(Some(CloneStatus {
                 region: clone.region,
-                hydrated: hydrated.map_or(0, |regions| regions.len() as u64),
+                hydrated: regions.map(|regions| regions.end - regions.start).sum(),
                 total: clone.size.0.div_ceil(clone.region.0),
                 in_flight: 0,
                 hydrating: device.hydrating,
@@ -353,6 +364,18 @@ impl Devices for FakeNode {
                 }),
             },
         )
+    }
+
+    fn region(&self, on: VolumeId, at: Sectors) -> PortResult<Option<Sectors>> {
+        self.reads("region", on, |world, node| {
+            if !world.node(node).active.contains(&on) {
+                return Err(PortError::Missing {
+                    what: format!("an active LV {on}"),
+                });
+            }
+            let begun = world.clone_metadata.get(&(on, at.0));
+            Ok(begun.map(|begun| begun.region))
+        })
     }
 
     fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {

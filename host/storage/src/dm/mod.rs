@@ -272,6 +272,10 @@ impl Devices for Dm {
         Ok(())
     }
 
+    fn region(&self, on: VolumeId, at: Sectors) -> PortResult<Option<Sectors>> {
+        regions::region(&Backing::Volume(on), at)
+    }
+
     fn regions(&self, id: DeviceId, metadata: Backing) -> PortResult<RegionMap> {
         // dm-clone commits its metadata with each flush.
         self.flush(id)?;

@@ -44,18 +44,36 @@ enum Unread {
     Incomplete,
 }
 
-/// Reads the map from the device that the metadata is on, past the page cache: the kernel writes it past that too.
+/// Reads the map from the device that the metadata is on.
 pub(super) fn of(metadata: &Backing) -> PortResult<RegionMap> {
+    read_of(metadata, Sectors(0), map)
+}
+
+/// The size of the regions; `None` of zeroes, which dm-clone takes for fresh metadata.
+pub(super) fn region(on: &Backing, at: Sectors) -> PortResult<Option<Sectors>> {
+    read_of(on, at, region_in)
+}
+
+type Read<'a> = dyn FnMut(u64) -> std::io::Result<Vec<u8>> + 'a;
+
+/// Past the page cache: the kernel writes it past that too.
+fn read_of<T>(
+    metadata: &Backing,
+    at: Sectors,
+    what: fn(&mut Read<'_>) -> Result<T, Unread>,
+) -> PortResult<T> {
     let uuid = dm_uuid(metadata);
     let device = blockdev::open(&uuid, false, OFlags::DIRECT)?;
-    let blocks = blockdev::size(device.number)?.0 / BLOCK as u64;
+    let size = blockdev::size(device.number)?;
+    let blocks = size.0.saturating_sub(at.bytes().0) / BLOCK as u64;
     let mut read = |number: u64| {
         if number >= blocks {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        label::read(&device.file, number * BLOCK as u64, BLOCK).map(|block| block.to_vec())
+        let at = at.bytes().0 + number * BLOCK as u64;
+        label::read(&device.file, at, BLOCK).map(|block| block.to_vec())
     };
-    map(&mut read).map_err(|error| PortError::Unreadable {
+    what(&mut read).map_err(|error| PortError::Unreadable {
         what: format!("dm-clone's metadata on {uuid}"),
         reason: match &error {
             Unread::Disk(_, cause) => format!("{error}: {cause}"),
@@ -64,20 +82,33 @@ pub(super) fn of(metadata: &Backing) -> PortResult<RegionMap> {
     })
 }
 
+fn region_in(read: &mut Read<'_>) -> Result<Option<Sectors>, Unread> {
+    let block = read(0).map_err(|error| Unread::Disk(0, error))?;
+    if block.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let superblock = Block::new(block, 0, Kind::Superblock)?;
+    fields_of(&superblock).map(|(region, ..)| Some(region))
+}
+
+/// Size of a region, size of the clone, and the block that is the root of its map.
+fn fields_of(superblock: &Block) -> Result<(Sectors, Sectors, u64), Unread> {
+    let fields = 44 + SPACE_MAP_ROOT;
+    let region = Sectors(superblock.long(fields));
+    let size = Sectors(superblock.long(fields + 8));
+    if superblock.long(32) != MAGIC || superblock.word(40) != VERSION || region.0 == 0 {
+        return Err(Unread::NotOne(0, "superblock of dm-clone's"));
+    }
+    Ok((region, size, superblock.long(fields + 16)))
+}
+
 /// Reads the map; `read` gives a block by its number.
-fn map(read: &mut dyn FnMut(u64) -> std::io::Result<Vec<u8>>) -> Result<RegionMap, Unread> {
+fn map(read: &mut Read<'_>) -> Result<RegionMap, Unread> {
     let mut read = |number, kind| {
         let block = read(number).map_err(|error| Unread::Disk(number, error))?;
         Block::new(block, number, kind)
     };
-    let superblock = read(0, Kind::Superblock)?;
-    let fields = 44 + SPACE_MAP_ROOT;
-    let region = Sectors(superblock.long(fields));
-    let size = Sectors(superblock.long(fields + 8));
-    let root = superblock.long(fields + 16);
-    if superblock.long(32) != MAGIC || superblock.word(40) != VERSION || region.0 == 0 {
-        return Err(Unread::NotOne(0, "superblock of dm-clone's"));
-    }
+    let (region, size, root) = fields_of(&read(0, Kind::Superblock)?)?;
     let words = size.0.div_ceil(region.0).div_ceil(64);
     let mut walk = Walk {
         read: &mut read,
@@ -303,6 +334,18 @@ mod tests {
             let expected = RegionMap::new(Sectors(128), Sectors(size), words).unwrap();
             assert_eq!(read, expected, "{count}");
         }
+    }
+
+    #[test]
+    fn the_size_of_regions_is_in_the_superblock_and_nothing_is_in_zeroes() {
+        let blocks = image(5000 * 64 * 128, &words(5000), 3);
+        let read = |block: Vec<u8>| region_in(&mut |_| Ok(block.clone()));
+        assert_eq!(read(blocks[&0].clone()).unwrap(), Some(Sectors(128)));
+        assert_eq!(read(vec![0; BLOCK]).unwrap(), None);
+        let mut torn = blocks[&0].clone();
+        torn[172] ^= 1;
+        assert!(read(torn).is_err());
+        assert!(read(vec![0xaa; BLOCK]).is_err());
     }
 
     /// Whatever bit is wrong, and whatever block is missing or another.

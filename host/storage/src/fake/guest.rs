@@ -1,13 +1,11 @@
 //! I/O through fake devices, as a guest and dm-clone do it.
 
-use std::collections::BTreeSet;
-
 use volward_model::{Backing, CloneTable, DeviceId, MirrorTable, NodeName, Table};
 use volward_ports::{PortError, PortResult};
 
 use super::data::BLOCK;
 use super::node::FakeNode;
-use super::world::{MetadataAt, World};
+use super::world::{CloneMetadata, MetadataAt, World, unit};
 
 fn io(id: DeviceId, reason: &str) -> PortError {
     PortError::Io {
@@ -42,26 +40,23 @@ fn live(world: &World, node: &NodeName, id: DeviceId) -> PortResult<Live> {
     }
 }
 
-fn region(clone: &CloneTable, block: u64) -> u64 {
-    block * BLOCK.0 / clone.region.bytes().0
+fn unit_of(clone: &CloneTable, block: u64) -> u64 {
+    block * BLOCK.0 / unit(clone.region).0
 }
 
-/// The blocks of a region: regions are at least a block in the fake.
-fn blocks(clone: &CloneTable, region: u64) -> std::ops::Range<u64> {
-    let per = (clone.region.bytes().0 / BLOCK.0).max(1);
+fn units(clone: &CloneTable) -> u64 {
+    clone.size.bytes().0.div_ceil(unit(clone.region).0)
+}
+
+fn blocks(clone: &CloneTable, number: u64) -> std::ops::Range<u64> {
+    let per = unit(clone.region).0 / BLOCK.0;
     let end = (clone.size.bytes().0).div_ceil(BLOCK.0);
-    region * per..((region + 1) * per).min(end)
+    number * per..((number + 1) * per).min(end)
 }
 
-fn hydrated(world: &World, metadata: MetadataAt, region: u64) -> bool {
-    let regions = world.clone_metadata.get(&metadata);
-    regions.is_some_and(|regions| regions.contains(&region))
-}
-
-fn mark(world: &mut World, metadata: MetadataAt, region: u64) -> &mut BTreeSet<u64> {
-    let regions = world.clone_metadata.entry(metadata).or_default();
-    regions.insert(region);
-    regions
+fn hydrated(world: &World, metadata: MetadataAt, number: u64) -> bool {
+    let begun = world.clone_metadata.get(&metadata);
+    begun.is_some_and(|begun| begun.units.contains(&number))
 }
 
 pub(super) fn read_backing(
@@ -112,7 +107,7 @@ fn read(world: &World, node: &NodeName, id: DeviceId, block: u64) -> PortResult<
         Live::Linear(on) => read_backing(world, node, on, block),
         Live::Mirror(mirror, _) => read_backing(world, node, mirror.on, block),
         Live::Clone(clone, metadata) => {
-            let from = if hydrated(world, metadata, region(&clone, block)) {
+            let from = if hydrated(world, metadata, unit_of(&clone, block)) {
                 clone.destination
             } else {
                 clone.source
@@ -148,29 +143,29 @@ fn write(
         }
         Live::Clone(clone, metadata) => {
             // A partial write hydrates its region first.
-            hydrate_region(world, node, id, &clone, metadata, region(&clone, block))?;
+            hydrate_unit(world, node, id, &clone, metadata, unit_of(&clone, block))?;
             write_backing(world, node, clone.destination, block, value)
         }
     }
 }
 
-/// Copies one region; raises the event when it was the last.
-fn hydrate_region(
+/// Copies one unit; raises the event when it was the last.
+fn hydrate_unit(
     world: &mut World,
     node: &NodeName,
     id: DeviceId,
     clone: &CloneTable,
     metadata: MetadataAt,
-    region: u64,
+    number: u64,
 ) -> PortResult<()> {
-    if hydrated(world, metadata, region) {
+    if hydrated(world, metadata, number) {
         return Ok(());
     }
-    for block in blocks(clone, region) {
+    for block in blocks(clone, number) {
         let value = read_backing(world, node, clone.source, block)?;
         write_backing(world, node, clone.destination, block, value)?;
     }
-    finish(world, node, id, clone, metadata, region);
+    finish(world, node, id, clone, metadata, number);
     Ok(())
 }
 
@@ -180,11 +175,12 @@ fn finish(
     id: DeviceId,
     clone: &CloneTable,
     metadata: MetadataAt,
-    region: u64,
+    number: u64,
 ) {
-    let total = clone.size.0.div_ceil(clone.region.0);
-    let done = mark(world, metadata, region).len() as u64;
-    if done == total
+    let begun = world.clone_metadata.entry(metadata);
+    let begun = begun.or_insert_with(|| CloneMetadata::of(clone.region));
+    begun.units.insert(number);
+    if begun.units.len() as u64 == units(clone)
         && let Some(device) = world.node_mut(node).devices.get_mut(&id)
     {
         device.event += 1;
@@ -202,9 +198,9 @@ fn discard(world: &mut World, node: &NodeName, id: DeviceId, block: u64) -> Port
         Live::Linear(Backing::Device(below)) => discard(world, node, below, block),
         Live::Linear(Backing::Volume(_)) | Live::Mirror(..) => Ok(()),
         Live::Clone(clone, metadata) => {
-            let region = region(&clone, block);
-            if !hydrated(world, metadata, region) {
-                finish(world, node, id, &clone, metadata, region);
+            let number = unit_of(&clone, block);
+            if !hydrated(world, metadata, number) {
+                finish(world, node, id, &clone, metadata, number);
             }
             Ok(())
         }
@@ -260,8 +256,8 @@ impl FakeNode {
         discard(&mut self.cluster().world(), self.name(), id, block)
     }
 
-    /// Lets dm-clone hydrate at most that many regions in the background, if that is on; says how
-    /// many it did.
+    /// Lets dm-clone hydrate at most that many regions in the background, or blocks where these are more, if that is on; says
+    /// how many it did.
     ///
     /// # Errors
     /// If the device is no live clone, or its source cannot be read.
@@ -274,12 +270,12 @@ impl FakeNode {
         if !node.devices.get(&id).is_some_and(|device| device.hydrating) {
             return Ok(0);
         }
-        let missing: Vec<u64> = (0..clone.size.0.div_ceil(clone.region.0))
-            .filter(|region| !hydrated(&world, metadata, *region))
+        let missing: Vec<u64> = (0..units(&clone))
+            .filter(|number| !hydrated(&world, metadata, *number))
             .take(usize::try_from(at_most).unwrap_or(usize::MAX))
             .collect();
-        for region in &missing {
-            hydrate_region(&mut world, self.name(), id, &clone, metadata, *region)?;
+        for number in &missing {
+            hydrate_unit(&mut world, self.name(), id, &clone, metadata, *number)?;
         }
         Ok(missing.len() as u64)
     }

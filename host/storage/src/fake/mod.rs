@@ -29,7 +29,7 @@ pub(crate) mod mirror;
 mod node;
 mod old_copies;
 pub(crate) mod regions;
-mod world;
+pub(crate) mod world;
 
 pub use clock::FakeClock;
 pub use cluster::FakeCluster;

@@ -2,13 +2,15 @@
 
 use volward_model::copy::{COPY_LAYOUT_TAG_PREFIX, COPY_STAGE_TAG_PREFIX};
 use volward_model::{
-    Backing, Bytes, CopyLayout, DeviceId, DeviceRole, NodeName, PoolName, Table, VolumeId,
+    Backing, Bytes, CopyLayout, DeviceId, DeviceRole, NodeName, PoolName, Sectors, Table, VolumeId,
     VolumeName,
 };
 
 use super::cluster::name;
 use super::{Contents, FakeNode, Lv, OLD_CONTENT, World};
 
+/// 0.1.0's regions: 64 KiB, whatever the volume's size.
+const OLD_REGION: Sectors = Sectors(128);
 /// The two parts of a copy's LV that were LVs of their own.
 const PARTS: [(DeviceRole, &str); 2] = [
     (DeviceRole::Metadata, "volward-meta-"),
@@ -71,8 +73,9 @@ fn age(world: &mut World, node: &NodeName, of: (&PoolName, &VolumeName), layout:
         let contents = Contents::filled(layout.metadata, rest);
         world.contents.insert(id, contents);
         let at = (copy.id, start.0 / 512);
-        if let Some(regions) = world.clone_metadata.remove(&at) {
-            world.clone_metadata.insert((id, 0), regions);
+        if let Some(mut begun) = world.clone_metadata.remove(&at) {
+            begun.region = OLD_REGION;
+            world.clone_metadata.insert((id, 0), begun);
         }
         if world.node(node).active.contains(&copy.id) {
             world.node_mut(node).active.insert(id);
@@ -124,6 +127,7 @@ fn on_their_own(
                 && clone.metadata == Backing::Device(id)
             {
                 clone.metadata = Backing::Volume(*own);
+                clone.region = OLD_REGION;
             }
         }
     }

@@ -1,11 +1,12 @@
 //! dm-clone's metadata, and discards that count as copied.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use volward_model::{Backing, CloneTable, DeviceId, NodeName, RegionMap, Sectors, Table};
 use volward_ports::{PortError, PortResult};
 
-use super::world::World;
+use super::world::{CloneMetadata, World, regions_of, unit};
 
 fn clone_of(world: &World, node: &NodeName, id: DeviceId) -> Option<CloneTable> {
     match &world.node(node).devices.get(&id)?.table {
@@ -30,10 +31,13 @@ pub(crate) fn map(
         return Err(unreadable("it is another clone's"));
     }
     let at = world.metadata_of(node, &clone)?;
-    let mut hydrated = world.clone_metadata.get(&at).cloned().unwrap_or_default();
+    let begun = world.clone_metadata.get(&at);
+    let mut units = begun.map(|begun| begun.units.clone()).unwrap_or_default();
     if world.node(node).metadata_lags {
-        hydrated.pop_last();
+        units.pop_last();
     }
+    let regions = units.into_iter().flat_map(|unit| regions_of(&clone, unit));
+    let hydrated: BTreeSet<u64> = regions.collect();
     let total = clone.size.0.div_ceil(clone.region.0);
     let words = (0..total.div_ceil(64)).map(|word| {
         let bits = hydrated.range(word * 64..(word + 1) * 64);
@@ -62,10 +66,17 @@ pub(crate) fn pass_over(
         return Err(invalid("they are not the clone's"));
     }
     let at = world.metadata_of(node, &clone)?;
-    let total = clone.size.0.div_ceil(clone.region.0);
-    let hydrated = world.clone_metadata.entry(at).or_default();
-    hydrated.extend(regions.iter().cloned().flatten());
-    if hydrated.len() as u64 == total
+    let all = clone.size.bytes().0.div_ceil(unit(region).0);
+    let is_passed = |number: &u64| {
+        let of_unit = regions_of(&clone, *number);
+        let mut runs = regions.iter();
+        runs.any(|run| run.start <= of_unit.start && of_unit.end <= run.end)
+    };
+    let passed: Vec<u64> = (0..all).filter(is_passed).collect();
+    let begun = world.clone_metadata.entry(at);
+    let begun = begun.or_insert_with(|| CloneMetadata::of(region));
+    begun.units.extend(passed);
+    if begun.units.len() as u64 == all
         && let Some(device) = world.node_mut(node).devices.get_mut(&id)
     {
         device.event += 1;

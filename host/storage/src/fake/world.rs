@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
     Backing, Bytes, CloneTable, DeviceId, HeldLease, InstanceId, IoCounters, LeaseMode, LvUuid,
-    MemberState, NodeName, PoolName, Slot, SlotReading, Table, VgUuid, VolumeId, VolumeInfo,
-    VolumeName, VolumeRef,
+    MemberState, NodeName, PoolName, Sectors, Slot, SlotReading, Table, VgUuid, VolumeId,
+    VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::migrate::Job;
 use volward_ports::{GuestDisks, LeaseStyle, LinkPath, PortError, PortResult};
 
-use super::data::Contents;
+use super::data::{BLOCK, Contents};
 use super::faults::Faults;
 
 /// LVM's default allocation unit.
@@ -19,6 +19,36 @@ pub(crate) const EXTENT: Bytes = Bytes::mib(4);
 /// An LV, and where on it a clone's metadata begins, in sectors.
 pub(crate) type MetadataAt = (VolumeId, u64);
 
+/// A clone's metadata. What is smaller than a block of the fake's is hydrated a block at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CloneMetadata {
+    pub(crate) region: Sectors,
+    /// The units hydrated, by their number: a region, or a block where that is more.
+    pub(crate) units: BTreeSet<u64>,
+}
+
+impl CloneMetadata {
+    /// Of which nothing is hydrated.
+    pub(crate) fn of(region: Sectors) -> Self {
+        Self {
+            region,
+            units: BTreeSet::new(),
+        }
+    }
+}
+
+/// What a clone with such regions hydrates at a time.
+pub(crate) fn unit(region: Sectors) -> Bytes {
+    region.bytes().max(BLOCK)
+}
+
+/// The regions of a unit.
+pub(crate) fn regions_of(clone: &CloneTable, number: u64) -> std::ops::Range<u64> {
+    let per = unit(clone.region).0 / clone.region.bytes().0;
+    let total = clone.size.0.div_ceil(clone.region.0);
+    (number * per).min(total)..((number + 1) * per).min(total)
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) pools: BTreeMap<PoolName, Pool>,
@@ -26,8 +56,8 @@ pub(crate) struct World {
     /// sanlock's counter on disk, per LV.
     pub(crate) lease_versions: BTreeMap<LvUuid, u64>,
     pub(crate) contents: BTreeMap<VolumeId, Contents>,
-    /// What dm-clone keeps where its metadata is: the regions hydrated. Outlives devices and nodes.
-    pub(crate) clone_metadata: BTreeMap<MetadataAt, BTreeSet<u64>>,
+    /// What dm-clone keeps where its metadata is. Outlives devices and nodes.
+    pub(crate) clone_metadata: BTreeMap<MetadataAt, CloneMetadata>,
     pub(crate) now_ms: u64,
     /// Whether leases come with activation; `None` as lvmlockd's do.
     pub(crate) lease_style: Option<LeaseStyle>,
