@@ -304,6 +304,19 @@ fn dies(style: LeaseStyle, case: &str, set: impl Fn(&Daemon)) {
 fn a_copy_that_is_kept_or_of_another_node_is_refused() {
     let (lab, n1, a) = stage(LeaseStyle::Separate);
     n1.tasks.run_all();
+    // One that takes only what its guest writes is never whole.
+    lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+    let never = lab.volume("never");
+    let asked = ask(instance(2), &[disk(&never)]);
+    n1.node.attach(&asked).unwrap();
+    let grow = VolumeTask::Extend {
+        pool: lab.pool.clone(),
+        name: "never".parse().unwrap(),
+        size: LARGER,
+    };
+    let error = n1.node.ask_operation(&operation("e1", grow)).unwrap_err();
+    assert!(error.to_string().contains("local copy"), "{error}");
+
     let n2 = lab.start("n2");
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     let error = n2

@@ -11,11 +11,13 @@ mod copying;
 #[path = "operations/ordering.rs"]
 mod ordering;
 
+use std::sync::Arc;
+
 use volward_control::ControlError;
 use volward_control::ports::{Clock, LeaseStyle, PortError, Volumes};
 use volward_model::{
-    Bytes, Course, DeviceId, End, Home, HomeState, MemberState, OperationId, VolumeInfo, VolumeRef,
-    VolumeTask,
+    Bytes, Course, DeviceId, End, Home, HomeState, MemberState, OperationId, RequestId, VolumeInfo,
+    VolumeRef, VolumeTask,
 };
 use volward_plan::operate::Wipe;
 use volward_simulation::{
@@ -697,4 +699,24 @@ fn a_quick_disk_is_asked_for_more_at_a_time() {
     };
     // 64, 64 and 4 MiB; 64 and 68. Each notes its progress.
     assert_eq!(zeroed_in(false) - zeroed_in(true), 2);
+}
+
+/// Who has it taken back while a step of it fails is told that, not how the step failed.
+#[test]
+fn what_is_cancelled_while_a_step_fails_for_good_ends_as_cancelled() {
+    let (lab, daemon) = lab();
+    let node = Arc::clone(&daemon.node);
+    daemon.kernel.before("zero-range", move |_| {
+        let request = RequestId(uuid::Uuid::new_v4());
+        let id = "c1".parse().unwrap();
+        node.cancel_operation(request, &id).unwrap();
+    });
+    let for_good = PortError::Identity {
+        what: "a test".into(),
+        expected: "this".into(),
+        found: "that".into(),
+    };
+    daemon.kernel.fail_on("zero-range", for_good);
+    assert_eq!(done(&daemon, "c1", create(&lab, "v")), End::Cancelled);
+    assert_eq!(lab.cluster.volumes(&lab.pool).len(), 1, "the registry");
 }

@@ -2,9 +2,9 @@
 //! data here.
 
 use volward_model::{
-    Access, Attachment, AttachmentState, Bytes, CloneStatus, CopyLv, CopyProgress, DeviceInfo,
-    DeviceRole, HeldLease, InstanceId, MigrationAnswer, MigrationNonce, MigrationVerdict, NodeName,
-    PoolName, Sharing, Space, VolumeInfo, VolumeRef,
+    Access, Attachment, AttachmentState, Bytes, CloneStatus, CopyLv, CopyMode, CopyProgress,
+    DeviceInfo, DeviceRole, HeldLease, InstanceId, MigrationAnswer, MigrationNonce,
+    MigrationVerdict, NodeName, PoolName, Sharing, Space, VolumeInfo, VolumeRef,
 };
 
 use crate::fence::Silence;
@@ -174,8 +174,8 @@ pub struct LocalAttachment {
     pub access: Access,
     /// [`AttachmentState::Attached`] or [`AttachmentState::Quarantined`].
     pub state: AttachmentState,
-    /// The attachment was granted with a local copy.
-    pub copied: bool,
+    /// The attachment was granted with a local copy, hydrated so.
+    pub copy: Option<CopyMode>,
     /// The node from which the instance is arriving, by a migration that has not ended.
     pub arriving: Option<NodeName>,
     /// The instance is leaving for another node, by one that has not ended.

@@ -147,7 +147,7 @@ fn cannot_share(info: &VolumeInfo, attachment: &LocalAttachment) -> Option<Refus
         Ok(home) => home,
         Err(refusal) => return Some(refusal),
     };
-    if home.state != HomeState::Pool || attachment.copied {
+    if home.state != HomeState::Pool || attachment.copy.is_some() {
         return Some(Refusal::copied_there(name, &home));
     }
     shareable_type(info).err()

@@ -154,7 +154,7 @@ fn in_pool(home: &Home, seen: &VolumeInput) -> Result<Verdict, Vec<String>> {
             .iter()
             .any(|copy| copy.stage == Some(CopyStage::Returned));
     let recorded = seen.here.iter().filter(|a| {
-        a.copied
+        a.copy.is_some()
             && !came_home
             && a.state == AttachmentState::Attached
             && !(known_back && device_of(seen, a.instance).is_none())

@@ -64,7 +64,7 @@ fn here() -> impl Strategy<Value = LocalAttachment> {
             sharing,
             access,
             state,
-            copied: false,
+            copy: None,
             arriving: None,
             leaving: false,
         })

@@ -104,7 +104,7 @@ fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
         sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
         state,
-        copied: false,
+        copy: None,
         arriving: None,
         leaving: false,
     }
@@ -112,7 +112,7 @@ fn here(instance: InstanceId, state: AttachmentState) -> LocalAttachment {
 
 fn copied_here(state: AttachmentState) -> LocalAttachment {
     LocalAttachment {
-        copied: true,
+        copy: Some(CopyMode::Background),
         ..here(instance(2), state)
     }
 }
@@ -1186,7 +1186,7 @@ fn rules() -> Vec<Case> {
             changed(|v| {
                 v.witnesses.copies = LocalCopies::NoPool;
                 v.here.push(LocalAttachment {
-                    copied: true,
+                    copy: Some(CopyMode::Background),
                     ..here(instance(9), AttachmentState::Attached)
                 });
             }),

@@ -267,7 +267,7 @@ impl StoredAttachment {
             sharing: self.sharing,
             access: self.access,
             state: self.state,
-            copied: self.copy.is_some(),
+            copy: self.copy.map(|copy| copy.mode),
             arriving: self.arriving().cloned(),
             leaving: matches!(self.migration, Some(Migration::Leaving { .. })),
         }

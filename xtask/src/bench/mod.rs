@@ -121,6 +121,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         // Production's: a node that is measured has all to do that it can, and the quickest would call its leases uncertain.
         let spec = ClusterSpec {
             io_timeout: Some(10),
+            // Room for what `volumes` makes.
+            lun_gib: 16,
             ..ClusterSpec::default()
         };
         let cluster = Cluster::with_volward(&Lab::open()?, &spec, Progress::shown())?;

@@ -10,12 +10,14 @@ use super::writer::{self, Writes};
 const INSTANCE: &str = "11111111-1111-1111-1111-111111111111";
 const DEVICE: &str = "/dev/volward/11111111-1111-1111-1111-111111111111/vg0/busy";
 /// Made and zeroed, in MiB.
-const MADE_MIB: u64 = 1024;
+const MADE_MIB: u64 = 10 << 10;
 /// What somebody writes to, and how much it grows each time, in MiB.
 const BUSY_MIB: u64 = 256;
 /// The ratio that a create may have to zeroing as much.
 const CREATE_GOAL: f64 = 1.1;
 const ROUNDS: usize = 5;
+/// Pairs of creates, of which each writes it twice.
+const CREATES: usize = 3;
 
 /// Answers ns of a create and of the least that makes such a volume, in turn.
 const CREATE: &str = "set -e
@@ -36,7 +38,7 @@ echo $ours $base
 pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     let node = volward.node(NODE);
     let mut made = empty();
-    for _ in 0..ROUNDS {
+    for _ in 0..CREATES {
         eprintln!("  measuring: a volume is made");
         let script = CREATE.replace("MADE", &MADE_MIB.to_string());
         let text = node.run_ok_within(DEADLINE, &script)?;

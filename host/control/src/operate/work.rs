@@ -235,18 +235,22 @@ impl Operate {
         Ok(Went::Out)
     }
 
-    /// Changes where it is going, on record first: nobody is told what a crash would take back.
+    /// Changes where it is going, on record first: nobody is told what a crash would take back. What somebody has had taken back
+    /// meanwhile is not turned back anew.
     fn turn_to(&self, id: &OperationId, course: Course) -> Result<(), StepError> {
+        let writer = self.records.lock();
+        let writer = writer.unwrap_or_else(std::sync::PoisonError::into_inner);
         let Some(known) = self.operation(id) else {
             return Ok(());
         };
+        if let (Course::Back(_), Course::Back(_)) = (&known.operation.course, &course) {
+            return Ok(());
+        }
         let turned = VolumeOperation {
             course,
             changed_ms: self.ports.clock.now_ms(),
             ..known.operation
         };
-        let writer = self.records.lock();
-        let writer = writer.unwrap_or_else(std::sync::PoisonError::into_inner);
         self.ports.operations.put(&turned)?;
         self.state.operations().put(turned);
         drop(writer);

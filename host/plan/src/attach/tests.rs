@@ -157,7 +157,7 @@ fn held_by(n: u8, sharing: Sharing) -> LocalAttachment {
         sharing,
         access: Access::ReadWrite,
         state: AttachmentState::Attached,
-        copied: false,
+        copy: None,
         arriving: None,
         leaving: false,
     }

@@ -54,7 +54,8 @@ pub fn come_home(
         return Err(Refusal::comes_home_there(&volume, &home));
     }
     agree(node, &home, seen)?;
-    let is_told = seen.here.iter().any(|a| a.copied) || seen.witnesses.write_back && is_left(seen);
+    let is_told =
+        seen.here.iter().any(|a| a.copy.is_some()) || seen.witnesses.write_back && is_left(seen);
     if home.state == HomeState::Pool && !is_told {
         return Ok(ComingHome::IsHome);
     }

@@ -1,6 +1,6 @@
 use super::*;
 use volward_model::{
-    Access, Bytes, Home, MigrationNonce, Sharing, VolumeId, VolumeInfo, VolumeRef,
+    Access, Bytes, CopyMode, Home, MigrationNonce, Sharing, VolumeId, VolumeInfo, VolumeRef,
 };
 
 use crate::input::DiskForm;
@@ -39,7 +39,7 @@ fn attachment() -> LocalAttachment {
         sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
         state: AttachmentState::Attached,
-        copied: false,
+        copy: None,
         arriving: None,
         leaving: false,
     }
@@ -163,7 +163,10 @@ fn i7_what_cannot_be_on_two_nodes_stays() {
         assert_eq!(code(judged), RefusalCode::MigrationCopy);
     }
     // A copy that is being made, before the home says so.
-    assert_eq!(refused(|_, a| a.copied = true), RefusalCode::MigrationCopy);
+    assert_eq!(
+        refused(|_, a| a.copy = Some(CopyMode::Background)),
+        RefusalCode::MigrationCopy
+    );
     assert_eq!(
         refused(|i, _| i.segment_type = "raid1".into()),
         RefusalCode::ExclusiveOnly

@@ -1,7 +1,7 @@
 //! A volume whose data is in a local copy on this node: an operation waits until the copy is home, and has it come home
 //! under its guest. What would be done to the shared volume before that would be done to old data.
 
-use volward_model::{CopyStage, Home, HomeState, NodeName};
+use volward_model::{CopyMode, CopyStage, Home, HomeState, NodeName};
 
 use super::OperationStep;
 use crate::input::VolumeInput;
@@ -38,7 +38,7 @@ impl Away {
                 seen.witnesses.write_back.then_some(Self::Returning)
             }
             HomeState::Split { .. } if seen.clone_is_linear() => Some(Self::Whole),
-            HomeState::Split { .. } => Some(Self::Filling),
+            HomeState::Split { .. } => is_hydrated(seen).then_some(Self::Filling),
             HomeState::Returning { .. } => Some(Self::Returning),
             HomeState::Pool => is_arriving(seen).then_some(Self::Returning),
             HomeState::Node { .. } => None,
@@ -54,9 +54,15 @@ impl Away {
     }
 }
 
+/// Its copy is to become whole: one that takes only what its guest writes never is.
+fn is_hydrated(seen: &VolumeInput) -> bool {
+    let mut modes = seen.here.iter().filter_map(|a| a.copy);
+    modes.any(|mode| mode != CopyMode::WritesOnly)
+}
+
 /// All of it is at home, and what is left of its copy is about to be removed.
 fn is_arriving(seen: &VolumeInput) -> bool {
     let mut copies = seen.witnesses.copies.found().iter();
     let returned = copies.any(|copy| copy.stage == Some(CopyStage::Returned));
-    seen.witnesses.write_back && (returned || seen.here.iter().any(|a| a.copied))
+    seen.witnesses.write_back && (returned || seen.here.iter().any(|a| a.copy.is_some()))
 }

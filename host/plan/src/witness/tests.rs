@@ -1,6 +1,6 @@
 use volward_model::{
-    Access, Attachment, DeviceId, DeviceNumber, InstanceId, LvUuid, Sectors, Sharing, VolumeId,
-    VolumeInfo, VolumeRef,
+    Access, Attachment, CopyMode, DeviceId, DeviceNumber, InstanceId, LvUuid, Sectors, Sharing,
+    VolumeId, VolumeInfo, VolumeRef,
 };
 
 use super::*;
@@ -117,7 +117,7 @@ fn attached(copied: bool) -> LocalAttachment {
         sharing: Sharing::Exclusive,
         access: Access::ReadWrite,
         state: AttachmentState::Attached,
-        copied,
+        copy: copied.then_some(CopyMode::Background),
         arriving: None,
         leaving: false,
     }

@@ -153,7 +153,11 @@ fn witnesses(home: &Home, seen: &VolumeInput) -> Vec<(Witness, String)> {
         },
     ));
     said.extend(seen.here.iter().map(|a| {
-        let copied = if a.copied { ", with a copy" } else { "" };
+        let copied = if a.copy.is_some() {
+            ", with a copy"
+        } else {
+            ""
+        };
         let text = format!("{} to instance {}{copied}", a.state, a.instance);
         (Witness::Record, text)
     }));
