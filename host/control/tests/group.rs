@@ -193,6 +193,107 @@ fn refusal(answer: Result<Vec<OperationAsked>, ControlError>) -> (String, String
     }
 }
 
+/// Seconds go by on both nodes, and the guest writes on the first.
+fn both(stage: &mut Stage, daemons: [&Daemon; 2], seconds: u64) {
+    for _ in 0..seconds {
+        for daemon in daemons {
+            daemon.node.follow_migrations();
+            daemon.node.try_again();
+            daemon.tasks.run_all();
+        }
+        stage.writes(daemons[0]);
+        let kernels = daemons.map(|daemon| daemon.kernel.clone());
+        assert_eq!(check::always(&stage.lab, &kernels), [""; 0]);
+        stage.lab.cluster.clock().sleep(Duration::from_secs(1));
+    }
+}
+
+/// Whichever node is asked, the one that has the guest keeps its disks.
+#[test]
+fn snapshots_of_one_moment_are_made_where_the_guest_is() {
+    for style in STYLES {
+        let (mut stage, n1) = stage(style);
+        let n2 = stage.lab.start("n2");
+        let dry = GroupRequest {
+            dry_run: true,
+            ..stage.asked()
+        };
+        let planned = n2.node.ask_group(&dry).unwrap();
+        assert!(planned.iter().all(|one| one.plan[0].contains("node n1")));
+        stage.forget();
+        n2.node.ask_group(&stage.asked()).unwrap();
+        both(&mut stage, [&n1, &n2], 8);
+        assert_eq!(ends(&n1), [End::Done, End::Done]);
+        assert_eq!(ends(&n2), [End::Done, End::Done]);
+        stage.must_be_a_moment(&n1, "ordered");
+        // Asked for again it is found.
+        assert_eq!(n2.node.ask_group(&stage.asked()).unwrap().len(), 2);
+        stage.must_go_on(&n1, "ordered");
+    }
+}
+
+/// All or none, also where another node is asked.
+#[test]
+fn what_one_node_refuses_or_takes_back_of_another_ones_group_it_makes_nothing_of() {
+    for style in STYLES {
+        let (mut stage, n1) = stage(style);
+        let n2 = stage.lab.start("n2");
+        n2.node.ask_group(&stage.asked()).unwrap();
+        n2.tasks.run_all();
+        // One of the new names is taken before it hears of that.
+        stage.lab.volume("b-1");
+        both(&mut stage, [&n1, &n2], 8);
+        let codes = codes(&n2);
+        assert!(codes.iter().all(|code| code == "name-taken"), "{codes:?}");
+        assert!(n1.node.operations().is_empty());
+        let left = Volumes::pool(&n1.kernel, &stage.lab.pool).unwrap();
+        assert!(left.named(&"a-1".parse().unwrap()).is_none());
+
+        let again = GroupRequest {
+            id: "h".parse().unwrap(),
+            members: [("h:1", "a", "a-2"), ("h:2", "b", "b-2")]
+                .map(|(id, from, to)| (id.parse().unwrap(), stage.of(from, to)))
+                .to_vec(),
+            ..stage.asked()
+        };
+        n2.node.ask_group(&again).unwrap();
+        n2.tasks.run_all();
+        let request = RequestId(uuid::Uuid::new_v4());
+        let first = "h:1".parse().unwrap();
+        n2.node.cancel_operation(request, &first).unwrap();
+        both(&mut stage, [&n1, &n2], 8);
+        for id in ["h:1", "h:2"] {
+            let known = n2.node.operation(&id.parse().unwrap()).unwrap();
+            let ended = Course::Ended(End::Cancelled);
+            assert_eq!(known.operation.course, ended, "{id}: {:?}", known.trouble);
+        }
+        let left = Volumes::pool(&n1.kernel, &stage.lab.pool).unwrap();
+        for name in ["a-2", "b-2"] {
+            assert!(left.named(&name.parse().unwrap()).is_none(), "{name}");
+        }
+        assert_eq!(n1.kernel.mirrors(), []);
+    }
+}
+
+/// A moment is of one node.
+#[test]
+fn volumes_of_two_nodes_have_no_moment_in_common() {
+    let (stage, n1) = stage(LeaseStyle::Separate);
+    let n2 = stage.lab.start("n2");
+    let other = stage.lab.volume("c");
+    n2.node.attach(&ask(instance(2), &[disk(&other)])).unwrap();
+    let asked = GroupRequest {
+        members: members(vec![stage.of("a", "a-1"), stage.of("c", "c-1")]),
+        ..stage.asked()
+    };
+    for daemon in [&n1, &n2] {
+        let (code, message) = refusal(daemon.node.ask_group(&asked));
+        assert_eq!(code, "held-elsewhere");
+        assert!(message.contains("a moment is of one node"), "{message}");
+        assert!(daemon.node.operations().is_empty());
+    }
+}
+
 #[test]
 fn snapshots_of_a_guests_disks_hold_one_moment() {
     for style in STYLES {
@@ -437,11 +538,6 @@ fn what_has_no_moment_in_common_is_refused_and_nothing_is_begun() {
     }
     assert_eq!(daemon.node.operations().len(), 0);
     assert_eq!(stage.made(&daemon), []);
-    // On the node where they are not written to.
-    let other = stage.lab.start("n2");
-    let (code, message) = refusal(other.node.ask_group(&stage.asked()));
-    assert_eq!(code, "held-elsewhere", "{message}");
-    assert!(message.contains("node n1"), "{message}");
 }
 
 #[derive(Clone, Copy, Debug)]

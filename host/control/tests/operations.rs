@@ -305,7 +305,7 @@ fn a_volume_whose_disks_fail_is_taken_back_and_nothing_is_left() {
 #[test]
 fn an_operation_is_cancelled_until_it_can_only_be_completed() {
     in_each_style(|lab, daemon| {
-        let request = || volward_model::RequestId(uuid::Uuid::new_v4());
+        let request = || RequestId(uuid::Uuid::new_v4());
         let cancel = |id: &str| {
             let id: OperationId = id.parse().unwrap();
             daemon.node.cancel_operation(request(), &id)
@@ -662,7 +662,7 @@ fn an_operation_waits_while_a_disk_of_the_pool_is_missing() {
         let trouble = waits.trouble.unwrap_or_default();
         assert!(trouble.contains("misses one of its physical"), "{trouble}");
         assert_eq!(refusal(&daemon, "d1", delete(&lab, "a")), "pool-incomplete");
-        let request = volward_model::RequestId(uuid::Uuid::new_v4());
+        let request = RequestId(uuid::Uuid::new_v4());
         let marked = daemon.node.set_shareable(request, &a.pool, &a.name, true);
         let Err(ControlError::Refused { refusal, .. }) = marked else {
             panic!("not refused: {marked:?}")

@@ -41,8 +41,8 @@ pub use operation_id::OperationId;
 pub use regions::RegionMap;
 pub use slot::{
     CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
-    MigrationVerdict, NewerSlot, NumberedSlot, OrderReport, Ordered, RegistryLayout, Slot,
-    SlotReading, VolumeOrder,
+    MigrationVerdict, NewerSlot, NumberedSlot, OrderGroup, OrderReport, Ordered, RegistryLayout,
+    Slot, SlotReading, VolumeOrder,
 };
 pub use volume::{
     Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PhysicalVolume,

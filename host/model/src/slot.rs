@@ -70,6 +70,18 @@ pub struct VolumeOrder {
     pub to: u64,
     /// It is taken back: what was not begun is not, and what can be cancelled is.
     pub back: bool,
+    /// Of a snapshot that holds the same moment as others, to the same node: begun when all of their orders are there.
+    #[serde(default)]
+    pub group: Option<OrderGroup>,
+}
+
+/// Snapshots that are ordered together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderGroup {
+    /// What all of them are called.
+    pub id: OperationId,
+    /// How many there are.
+    pub members: u32,
 }
 
 /// What a node is told to do with a volume that it has attached.

@@ -24,14 +24,13 @@ pub(crate) struct GuestArgs {
 
 pub(crate) fn snapshot(client: &Client, json: bool, args: GuestArgs) -> anyhow::Result<Exit> {
     let instance = args.instance.id(client)?;
-    let mut its = client.attachments(false)?;
-    its.retain(|one| one.instance == instance.to_string());
+    let its = disks(client, &instance.to_string())?;
     let (written, read): (Vec<_>, Vec<_>) = its
         .into_iter()
         .partition(|one| one.access.known() == Some(Access::ReadWrite));
     if written.is_empty() {
         bail!(
-            "instance {instance} has nothing on this node that it writes to; `volward ls --all` shows on which node it runs"
+            "instance {instance} has nothing that it writes to, on this node or another; `volward ls --all` shows what there is"
         );
     }
     if let (false, false) = (json, read.is_empty()) {
@@ -66,6 +65,23 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: GuestArgs) -> anyhow::
         .into_iter()
         .find(|exit| *exit != Exit::Ok)
         .unwrap_or(Exit::Ok))
+}
+
+/// What it has on this node; where that is nothing, on others, of which all must be known.
+fn disks(client: &Client, instance: &str) -> anyhow::Result<Vec<AttachmentView>> {
+    let mut its = client.attachments(false)?;
+    its.retain(|one| one.instance == instance);
+    if !its.is_empty() {
+        return Ok(its);
+    }
+    let mut all = client.cluster()?;
+    if let Some(unreadable) = all.unreadable.first() {
+        bail!(
+            "what instance {instance} has on other nodes is not all known: {unreadable}; ask on its node"
+        );
+    }
+    all.attachments.retain(|one| one.instance == instance);
+    Ok(all.attachments)
 }
 
 fn path(of: &AttachmentView) -> String {

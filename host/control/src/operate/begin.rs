@@ -20,8 +20,8 @@ use crate::ports::{Event, PortError, PortResult};
 pub(super) struct Prepared {
     pub(super) operation: VolumeOperation,
     pub(super) look: Look,
-    /// The node that does it.
-    told: Option<NodeName>,
+    /// The other node that does it.
+    pub(super) told: Option<NodeName>,
     decision: Option<DecisionRecord>,
 }
 

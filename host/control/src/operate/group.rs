@@ -54,6 +54,14 @@ impl Operate {
         &self,
         asked: &GroupRequest,
     ) -> Result<Vec<OperationAsked>, ControlError> {
+        self.consider_group(asked, Decided::Here)
+    }
+
+    pub(super) fn consider_group(
+        &self,
+        asked: &GroupRequest,
+        decided: Decided,
+    ) -> Result<Vec<OperationAsked>, ControlError> {
         let members = members(asked);
         if let Some(found) = self.found_all(&members, Some(&asked.id))? {
             return Ok(found);
@@ -61,8 +69,9 @@ impl Operate {
         named_once(asked)?;
         let mut prepared = Vec::new();
         for member in &members {
-            prepared.push(self.prepare_member(member, &asked.id)?);
+            prepared.push(self.prepare_member(member, &asked.id, decided)?);
         }
+        in_one_place(&members, &prepared)?;
         self.must_have_room(asked, &prepared)?;
         if asked.dry_run {
             let plans = members.iter().zip(&prepared);
@@ -75,9 +84,11 @@ impl Operate {
         &self,
         member: &OperationRequest,
         group: &OperationId,
+        decided: Decided,
     ) -> Result<Prepared, ControlError> {
-        let mut prepared = self.prepare(member, Decided::Here)?;
-        if let Some(source) = &prepared.look.source {
+        let mut prepared = self.prepare(member, decided)?;
+        // Who is told looks himself.
+        if let (Some(source), None) = (&prepared.look.source, &prepared.told) {
             may_be_of_group(&member.task, source)
                 .map_err(|refusal| refuse(member.request, refusal))?;
         }
@@ -252,6 +263,25 @@ impl Operate {
             }
         }
         Ok(put?)
+    }
+}
+
+/// A moment is of one node: all of them are done here, or by one other node, which finds their orders in one slot.
+fn in_one_place(members: &[OperationRequest], prepared: &[Prepared]) -> Result<(), ControlError> {
+    let places = members.iter().zip(prepared);
+    let places = places.map(|(member, one)| {
+        let pool = one.told.as_ref().map(|_| member.task.pool());
+        (one.told.as_ref(), pool)
+    });
+    let mut places: Vec<_> = places.collect();
+    places.dedup();
+    let elsewhere = places.iter().filter_map(|(told, _)| *told).next();
+    match (members.first(), elsewhere, places.len()) {
+        (Some(first), Some(node), 2..) => Err(refuse(
+            first.request,
+            Refusal::moment_of_many(&first.task, node),
+        )),
+        _ => Ok(()),
     }
 }
 

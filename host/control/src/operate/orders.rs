@@ -2,12 +2,13 @@
 //! Whoever is asked has that node do it, by an order in his slot; that node carries it out as an operation of its own under the same id, and
 //! tells in its slot how it stands. Each looks at the volume himself: a word of another node takes no step.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use uuid::Uuid;
 use volward_model::{
-    Bytes, Course, End, NodeName, OperationId, OrderReport, Ordered, Origin, PoolName, RequestId,
-    Slot, VolumeOperation, VolumeOrder,
+    Bytes, Course, End, NodeName, OperationId, OrderGroup, OrderReport, Ordered, Origin, PoolName,
+    RequestId, Slot, VolumeOperation, VolumeOrder, VolumeTask,
 };
 use volward_plan::Refusal;
 use volward_plan::input::ForeignAttachment;
@@ -15,7 +16,7 @@ use volward_plan::operate::who_is_told;
 
 use super::look::Look;
 use super::work::Went;
-use super::{Decided, Operate, OperationRequest};
+use super::{Decided, GroupRequest, Operate, OperationRequest};
 use crate::engine::StepError;
 use crate::error::{ControlError, storage};
 use crate::observe::Correspondence;
@@ -73,8 +74,6 @@ impl Operate {
         let (pool, id) = (operation.task.pool(), &operation.id);
         let holder = look.subject();
         let holder = holder.and_then(|seen| who_is_told(&operation.task, seen));
-        // A moment that several have in common is of one node.
-        let holder = holder.filter(|_| operation.group.is_none());
         let (Some(what), Some(holder)) = (Ordered::of(&operation.task), holder) else {
             // Detached, or its node is dead: what it has begun has this operation's mark.
             self.withdraw(pool, operation)?;
@@ -96,6 +95,7 @@ impl Operate {
             what,
             to: holder.host_id,
             back: matches!(operation.course, Course::Back(_)),
+            group: self.order_group(operation),
         };
         let now = self.ports.clock.monotonic();
         if self.state.orders().give(pool, order, now) {
@@ -107,6 +107,15 @@ impl Operate {
             None => self.unanswered(operation, holder),
         }
         .map(Some)
+    }
+
+    fn order_group(&self, operation: &VolumeOperation) -> Option<OrderGroup> {
+        let id = operation.group.clone()?;
+        let members = self.state.operations().group(&id).len();
+        Some(OrderGroup {
+            id,
+            members: u32::try_from(members).unwrap_or(u32::MAX),
+        })
     }
 
     fn told_how(
@@ -233,8 +242,8 @@ impl Operate {
     /// (Whoever has the volume) Does what others' slots say, and tells how it stands. To be called with each look at
     /// a pool of which this node has something attached.
     pub(crate) fn hear(&self, pool: &PoolName, said: &Correspondence) {
-        let reports = told(said).into_iter();
-        let reports: Vec<OrderReport> = reports.filter_map(|told| self.obey(pool, &told)).collect();
+        let all = told(said);
+        let reports = self.obey_all(pool, &all);
         let is_new = self.state.orders().report(pool, reports);
         if !is_new {
             return;
@@ -249,8 +258,33 @@ impl Operate {
         }
     }
 
-    /// `None`: not yet.
-    fn obey(&self, pool: &PoolName, told: &Told) -> Option<OrderReport> {
+    fn obey_all(&self, pool: &PoolName, all: &[Told]) -> Vec<OrderReport> {
+        let mut reports = Vec::new();
+        // How a group was refused: one try is for all of it.
+        let mut refused: BTreeMap<(u64, &OperationId), End> = BTreeMap::new();
+        for told in all {
+            let group = told.order.group.as_ref();
+            let group = group.map(|group| (told.by, &group.id));
+            if let Some(end) = group.and_then(|group| refused.get(&group)) {
+                reports.push(told.ended(end.clone()));
+                continue;
+            }
+            let Some(report) = self.obey(pool, told, all) else {
+                continue;
+            };
+            let begun = self.operation(&told.order.id).is_some();
+            if let (Some(group), Some(end @ End::Failed { .. }), false) =
+                (group, &report.end, begun)
+            {
+                refused.insert(group, end.clone());
+            }
+            reports.push(report);
+        }
+        reports
+    }
+
+    /// `None`: not yet. `all`: what this node is told beside.
+    fn obey(&self, pool: &PoolName, told: &Told, all: &[Told]) -> Option<OrderReport> {
         if let Some(known) = self.operation(&told.order.id) {
             return Some(self.report_known(told, &known));
         }
@@ -262,7 +296,11 @@ impl Operate {
         if told.order.back {
             return Some(told.ended(End::Cancelled));
         }
-        match self.begin_told(pool, told) {
+        let begun = match &told.order.group {
+            None => self.begin_told(pool, told),
+            Some(group) => self.begin_together(pool, told, (group, all)),
+        };
+        match begun {
             Ok(begun) => begun.map(|begun| told.stands(&begun)),
             Err(ControlError::Refused { refusal, .. }) => Some(told.failed(&refusal)),
             Err(ControlError::NotFound(message)) => {
@@ -294,8 +332,66 @@ impl Operate {
         told.stands(known)
     }
 
+    /// All of a group, once all of its orders are there: a part of it is of no use.
+    fn begin_together(
+        &self,
+        pool: &PoolName,
+        told: &Told,
+        (group, all): (&OrderGroup, &[Told]),
+    ) -> Result<Option<Operated>, ControlError> {
+        let of_group = |other: &&Told| {
+            other.by == told.by && other.order.group.as_ref() == Some(group) && !other.order.back
+        };
+        let orders: Vec<&VolumeOrder> = all.iter().filter(of_group).map(|t| &t.order).collect();
+        // What was refused once was told of all of them.
+        let refused = orders.iter().any(|order| {
+            let said = self.state.orders().reported(pool, told.by, &order.id);
+            said.is_some()
+        });
+        if refused || orders.len() != group.members as usize {
+            return Ok(None);
+        }
+        let request = RequestId(Uuid::new_v4());
+        let mut members = Vec::new();
+        for order in orders {
+            members.push((order.id.clone(), self.task_of(pool, order, request)?));
+        }
+        tracing::info!(id = %group.id, by = %told.node, "another node has snapshots of one moment made here");
+        let asked = GroupRequest {
+            request,
+            origin: Origin::Other("order".to_owned()),
+            uid: 0,
+            id: group.id.clone(),
+            members,
+            dry_run: false,
+        };
+        self.consider_group(&asked, Decided::Elsewhere)?;
+        Ok(self.operation(&told.order.id))
+    }
+
     fn begin_told(&self, pool: &PoolName, told: &Told) -> Result<Option<Operated>, ControlError> {
         let (order, request) = (&told.order, RequestId(Uuid::new_v4()));
+        let task = self.task_of(pool, order, request)?;
+        tracing::info!(id = %order.id, by = %told.node, %task, "another node has this done here");
+        let asked = OperationRequest {
+            request,
+            origin: Origin::Other("order".to_owned()),
+            uid: 0,
+            id: order.id.clone(),
+            task,
+            dry_run: false,
+        };
+        self.consider(&asked, Decided::Elsewhere)
+            .map(|asked| asked.operation)
+    }
+
+    /// About the volume that it names, which is attached here.
+    fn task_of(
+        &self,
+        pool: &PoolName,
+        order: &VolumeOrder,
+        request: RequestId,
+    ) -> Result<VolumeTask, ControlError> {
         let attached = self
             .state
             .attachment_table()
@@ -309,24 +405,14 @@ impl Operate {
             let lv = order.volume.lv;
             ControlError::NotFound(format!("the volume {lv} is not attached on this node"))
         })?;
-        let task = order.what.task(&found.volume);
-        tracing::info!(id = %order.id, by = %told.node, %task, "another node has this done here");
-        let asked = OperationRequest {
-            request,
-            origin: Origin::Other("order".to_owned()),
-            uid: 0,
-            id: order.id.clone(),
-            task,
-            dry_run: false,
-        };
-        self.consider(&asked, Decided::Elsewhere)
-            .map(|asked| asked.operation)
+        Ok(order.what.task(&found.volume))
     }
 }
 
 fn is_same(operation: &VolumeOperation, order: &VolumeOrder) -> bool {
     let of = operation.source.as_ref().or(operation.volume.as_ref());
     let same = Ordered::of(&operation.task).as_ref() == Some(&order.what);
+    let same = same && operation.group.as_ref() == order.group.as_ref().map(|group| &group.id);
     same && of.is_some_and(|volume| volume.id == order.volume)
 }
 

@@ -191,7 +191,7 @@ fn a_copy_is_cancelled_and_nothing_of_it_is_left() {
         .node
         .ask_operation(&operation("c1", copy(&lab, "origin", "new", None)))
         .unwrap();
-    let node = std::sync::Arc::clone(&daemon.node);
+    let node = Arc::clone(&daemon.node);
     daemon.kernel.before("copy-range", move |_| {
         let request = operation("x", delete_nothing()).request;
         node.cancel_operation(request, &"c1".parse().unwrap())
@@ -423,7 +423,7 @@ fn a_move_is_taken_back_until_the_volume_is_there() {
             let task = move_to(&lab, &well, "origin");
             daemon.node.ask_operation(&operation("m1", task)).unwrap();
             let id: OperationId = "m1".parse().unwrap();
-            let (node, cancels) = (std::sync::Arc::clone(&daemon.node), id.clone());
+            let (node, cancels) = (Arc::clone(&daemon.node), id.clone());
             let (says, said) = std::sync::mpsc::channel();
             daemon.kernel.before(call, move |_| {
                 let request = operation("x", delete_nothing()).request;

@@ -311,7 +311,7 @@ fn nothing_is_kept_locked_while_an_order_is_begun() {
     let (_, other) = apart(&lab);
     begin(&lab, &daemon, "e1");
     daemon.tasks.run_all();
-    let (node, pool) = (std::sync::Arc::clone(&other.node), lab.pool.clone());
+    let (node, pool) = (Arc::clone(&other.node), lab.pool.clone());
     let (say, said) = std::sync::mpsc::channel();
     let once = std::sync::Mutex::new(Some(say));
     lab.cluster.set_pace(move |kernel, call| {
@@ -321,7 +321,7 @@ fn nothing_is_kept_locked_while_an_order_is_begun() {
         let Some(say) = once.lock().unwrap().take() else {
             return;
         };
-        let (node, pool) = (std::sync::Arc::clone(&node), pool.clone());
+        let (node, pool) = (Arc::clone(&node), pool.clone());
         let (done, ended) = std::sync::mpsc::channel();
         std::thread::spawn(move || done.send(node.open_registry(&pool).is_ok()));
         say.send(ended.recv_timeout(Duration::from_secs(5)))

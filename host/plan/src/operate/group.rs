@@ -21,7 +21,7 @@ pub fn may_hold_all(made: &[(&VolumeTask, Bytes)], pool: &PoolInfo) -> Result<()
     Ok(())
 }
 
-/// Whether the volume's snapshot can be of a group: one instance on this node writes to it, alone.
+/// Whether the volume's snapshot can be of a group on this node: one instance here writes to it, alone.
 ///
 /// # Errors
 /// With why not.

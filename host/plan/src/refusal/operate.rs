@@ -102,6 +102,18 @@ impl Refusal {
         Self::general(RefusalCode::SourceDetached, message)
     }
 
+    /// Snapshots of one moment whose volumes are at several places. `node`: one of those that have some of them.
+    #[must_use]
+    pub fn moment_of_many(task: &VolumeTask, node: &NodeName) -> Self {
+        let message = format!(
+            "{} and others are to be kept as of one moment, and node {node} has some of them: a moment is of one node, and where \
+             another one is asked, of one pool; ask on node {node}, or for the volumes of each node and pool by themselves",
+            task.source()
+                .map_or_else(String::new, |(pool, name)| format!("{pool}/{name}"))
+        );
+        Self::general(RefusalCode::HeldElsewhere, message)
+    }
+
     /// Of a group of snapshots: nobody writes to it alone, here.
     pub(crate) fn no_writer(task: &VolumeTask, volume: &VolumeRef) -> Self {
         let message = format!(

@@ -29,6 +29,8 @@ struct Known {
     report: Reported,
     /// The mark from before the report was made; `None` if it could not be had.
     mark: Option<Mark>,
+    /// What the report's volumes say of what is mapped, each with whether the kernel refuses to write to it; `None`: what LVM said.
+    mapped: Option<HashMap<VolumeId, bool>>,
 }
 
 impl Memory {
@@ -57,9 +59,15 @@ impl Memory {
             return None;
         }
         let info = &mut known.report.info;
-        let differs = |volume: &VolumeInfo| !is_as(volume, mapped);
-        if info.volumes.iter().any(differs) {
-            set_mapped(Arc::make_mut(info), mapped);
+        let vg = info.vg;
+        let of_pool = mapped.iter().filter(|(id, _)| id.vg == vg);
+        let of_pool: HashMap<VolumeId, bool> = of_pool.map(|(id, ro)| (*id, *ro)).collect();
+        if known.mapped.as_ref() != Some(&of_pool) {
+            let differs = |volume: &VolumeInfo| !is_as(volume, &of_pool);
+            if info.volumes.iter().any(differs) {
+                set_mapped(Arc::make_mut(info), &of_pool);
+            }
+            known.mapped = Some(of_pool);
         }
         Some(Arc::clone(info))
     }
@@ -89,6 +97,7 @@ impl Memory {
         let kept = Known {
             report,
             mark: Some(mark.clone()),
+            mapped: None,
         };
         self.known().insert(pool.clone(), kept);
         Some(mark)
@@ -110,7 +119,15 @@ impl Memory {
             .get(&name)
             .is_some_and(|k| k.report.disks == report.disks);
         let mark = mark.filter(|_| same && !report.info.partial);
-        known.insert(name, Known { report, mark });
+        let mapped = None;
+        known.insert(
+            name,
+            Known {
+                report,
+                mark,
+                mapped,
+            },
+        );
     }
 
     /// Where a volume's lease was in the last report of its pool.
@@ -166,6 +183,7 @@ mod tests {
         let kept = Known {
             report,
             mark: Some(mark.clone()),
+            mapped: None,
         };
         memory.known().insert(pool.clone(), kept);
         let look = |mapped: &[(VolumeId, bool)]| {

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 
 use volward_model::{
     Access, Attachment, AttachmentState, Bytes, CopyProgress, End, InstanceId, MigrationAnswer,
-    MigrationCall, MigrationNonce, MigrationVerdict, OrderReport, Ordered, Sharing, Slot,
-    SlotReading, VolumeId, VolumeOrder,
+    MigrationCall, MigrationNonce, MigrationVerdict, OrderGroup, OrderReport, Ordered, Sharing,
+    Slot, SlotReading, VolumeId, VolumeOrder,
 };
 use volward_ports::Applied;
 

@@ -5,7 +5,7 @@ use prost::Message;
 use uuid::Uuid;
 use volward_model::{
     Bytes, End, InstanceId, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
-    MigrationVerdict, OrderReport, Ordered, VolumeId, VolumeOrder,
+    MigrationVerdict, OrderGroup, OrderReport, Ordered, VolumeId, VolumeOrder,
 };
 
 /// The longest reason that is written, in bytes: a place has room for other nodes' attachments too.
@@ -60,7 +60,7 @@ pub(super) struct Ordering {
     pub(super) to: u64,
     #[prost(bool, tag = "6")]
     pub(super) back: bool,
-    /// 0: grow, 1: copy, 2: snapshot; others are not understood.
+    /// 0: grow, 1: copy, 2: snapshot, 3: snapshot that holds the same moment as others; others are not understood.
     #[prost(uint32, tag = "7")]
     pub(super) what: u32,
     /// Of a volume that is made.
@@ -69,11 +69,19 @@ pub(super) struct Ordering {
     /// The same; 0: the source's.
     #[prost(uint64, tag = "9")]
     pub(super) new_size: u64,
+    /// Of a snapshot that holds the same moment as others: what they are called together.
+    #[prost(string, tag = "10")]
+    pub(super) group: String,
+    /// The same: how many there are.
+    #[prost(uint32, tag = "11")]
+    pub(super) members: u32,
 }
 
 const GROW: u32 = 0;
 const COPY: u32 = 1;
 const SNAPSHOT: u32 = 2;
+/// A word of its own: whoever does not know it must not take one of them alone.
+const TOGETHER: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Reporting {
@@ -146,8 +154,10 @@ pub(super) fn orders(of: &Messages) -> Vec<Ordering> {
         let (what, size, name, new_size) = match &order.what {
             Ordered::Grow { size } => (GROW, size.0, "", 0),
             Ordered::Copy { name, size } => (COPY, 0, name.as_str(), size.map_or(0, |size| size.0)),
+            Ordered::Snapshot { name } if order.group.is_some() => (TOGETHER, 0, name.as_str(), 0),
             Ordered::Snapshot { name } => (SNAPSHOT, 0, name.as_str(), 0),
         };
+        let group = order.group.as_ref();
         Ordering {
             id: order.id.to_string(),
             vg: order.volume.vg.compact().to_owned(),
@@ -158,6 +168,8 @@ pub(super) fn orders(of: &Messages) -> Vec<Ordering> {
             what,
             name: name.to_owned(),
             new_size,
+            group: group.map_or_else(String::new, |group| group.id.to_string()),
+            members: group.map_or(0, |group| group.members),
         }
     });
     orders.collect()
@@ -231,10 +243,17 @@ impl Ordering {
                 name: self.name.parse().ok()?,
                 size: (self.new_size > 0).then_some(Bytes(self.new_size)),
             },
-            SNAPSHOT => Ordered::Snapshot {
+            SNAPSHOT | TOGETHER => Ordered::Snapshot {
                 name: self.name.parse().ok()?,
             },
             _ => return None,
+        };
+        let group = match self.what {
+            TOGETHER => Some(OrderGroup {
+                id: self.group.parse().ok()?,
+                members: self.members,
+            }),
+            _ => None,
         };
         Some(VolumeOrder {
             id: self.id.parse().ok()?,
@@ -245,6 +264,7 @@ impl Ordering {
             what,
             to: self.to,
             back: self.back,
+            group,
         })
     }
 }

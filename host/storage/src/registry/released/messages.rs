@@ -8,6 +8,8 @@ const ORDERS: &str = include_str!("../../../../../tests/compat/registry/layout-2
 
 const COPIES: &str = include_str!("../../../../../tests/compat/registry/layout-2-copies.hex");
 
+const GROUPS: &str = include_str!("../../../../../tests/compat/registry/layout-2-groups.hex");
+
 /// Node 2 asks node 1 for what its guest has, and node 1 has shared one volume and not the other.
 fn speaking() -> [Slot; 2] {
     use Access::ReadWrite;
@@ -72,6 +74,7 @@ fn ordering() -> [Slot; 2] {
         },
         to: 1,
         back,
+        group: None,
     };
     let report = |n: u64, end| OrderReport {
         id: format!("cinder:{n}").parse().unwrap(),
@@ -137,6 +140,43 @@ fn orders_to_copy_are_read() {
     let [holder, other] = copying();
     assert_eq!(lun.reading(1), good(holder, false));
     assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// Node 2 has node 1 keep two volumes as of one moment, and a third one alone.
+fn together() -> [Slot; 2] {
+    let [holder, mut other] = copying();
+    let snapshot = other.messages.orders.remove(2);
+    let of_group = |n: u64| VolumeOrder {
+        id: format!("cinder:group:{n}").parse().unwrap(),
+        group: Some(OrderGroup {
+            id: "cinder:group".parse().unwrap(),
+            members: 2,
+        }),
+        ..snapshot.clone()
+    };
+    other.messages.orders = vec![of_group(1), of_group(2), snapshot.clone()];
+    [holder, other]
+}
+
+#[test]
+fn orders_of_a_group_are_read() {
+    let lun = fixture(GROUPS, Bytes(0));
+    let [holder, other] = together();
+    assert_eq!(lun.reading(1), good(holder, false));
+    assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// As the next but three, of `layout-2-groups.hex`.
+#[test]
+#[ignore = "writes the file it names"]
+fn the_fixture_of_groups() {
+    let lun = Lun::empty(Bytes::mib(4));
+    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
+    for slot in together() {
+        lun.store().write(&slot).unwrap();
+    }
+    let title = "# A registry of layout 2 with orders of a group; see README.md.\n";
+    write_down(&lun, title, "layout-2-groups.hex");
 }
 
 /// As the next but two, of `layout-2-copies.hex`.
