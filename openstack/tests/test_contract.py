@@ -16,6 +16,7 @@ SENT = [
     shapes.DetachRequest,
     shapes.DiskRequest,
     shapes.OperationCancelRequest,
+    shapes.SnapshotOf,
     shapes.VolumeCopyRequest,
     shapes.VolumeCreateRequest,
     shapes.VolumeDeleteRequest,
@@ -23,6 +24,7 @@ SENT = [
     shapes.VolumeMoveRequest,
     shapes.VolumeSetRequest,
     shapes.VolumeSnapshotRequest,
+    shapes.VolumeSnapshotsRequest,
 ]
 READ = [
     shapes.AttachReply,
@@ -36,6 +38,7 @@ READ = [
     shapes.DoctorReply,
     shapes.OperationReply,
     shapes.OperationView,
+    shapes.OperationsReply,
     shapes.PoolView,
     shapes.Problem,
     shapes.StatusReply,

@@ -121,6 +121,12 @@ class Client:
         """POST /v1/volumes/snapshot. Answered when it is on record; the same id finds it again."""
         return self._ask(shapes.OperationReply, "POST", "/v1/volumes/snapshot", request, patience)
 
+    def volume_snapshots(
+        self, request: shapes.VolumeSnapshotsRequest, patience: float | None = None
+    ) -> shapes.OperationsReply:
+        """POST /v1/volumes/snapshots. Answered when all are on record; the same id finds them again."""
+        return self._ask(shapes.OperationsReply, "POST", "/v1/volumes/snapshots", request, patience)
+
     def operation(
         self, operation: str, wait: float = 0.0, patience: float | None = None
     ) -> shapes.OperationView:

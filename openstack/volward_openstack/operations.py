@@ -10,6 +10,8 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 from volward_openstack.attachments import OVERLAP, pause
 from volward_openstack.client import Client
@@ -18,8 +20,12 @@ from volward_openstack.shapes import OperationView
 
 LOG = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # Begins an operation under that id. None: there is nothing to do.
 Begin = Callable[[str], OperationView | None]
+# The same of several that are done together.
+BeginAll = Callable[[str], list[OperationView]]
 
 DONE = "done"
 # A state that this version does not know is no end.
@@ -59,13 +65,30 @@ def done(client: Client, wanted: str, begin: Begin) -> OperationView | None:
         if view is not None and view["state"] in ENDED and view["state"] != DONE:
             continue
         if view is None:
-            view = _begun(client, operation, begin)
+            view = _begun(operation, begin, partial(known, client, operation))
         if view is None:
             return None
         view = ended(client, view)
         if view["state"] != DONE:
             raise Ended(view)
         return view
+    raise AssertionError
+
+
+def all_done(client: Client, wanted: str, count: int, begin: BeginAll) -> list[OperationView]:
+    """The same of operations that are done together, or none of them: their ids are `wanted`, a colon and a
+    number from 1 on."""
+    for group in _attempts(wanted):
+        found = _known_all(client, group, count)
+        if any(view["state"] in ENDED and view["state"] != DONE for view in found):
+            continue
+        if len(found) < count:
+            found = _begun(group, begin, partial(_known_all, client, group, count))
+        found = [ended(client, view) for view in found]
+        for view in found:
+            if view["state"] != DONE:
+                raise Ended(view)
+        return found
     raise AssertionError
 
 
@@ -117,8 +140,14 @@ def _attempts(wanted: str) -> Iterator[str]:
     yield from (f"{wanted}:{attempt}" for attempt in itertools.count(2))
 
 
-def _begun(client: Client, operation: str, begin: Begin) -> OperationView | None:
-    """Asked for again, for half a minute, where that makes sense."""
+def _known_all(client: Client, group: str, count: int) -> list[OperationView]:
+    views = [known(client, f"{group}:{number}") for number in range(1, count + 1)]
+    return [view for view in views if view is not None]
+
+
+def _begun(operation: str, begin: Callable[[str], T], on_record: Callable[[], T]) -> T:
+    """Asked for again, for half a minute, where that makes sense. `on_record`: what is known, where it may
+    have been put there all the same."""
     end = time.monotonic() + OVERLAP
     while True:
         try:
@@ -130,9 +159,8 @@ def _begun(client: Client, operation: str, begin: Begin) -> OperationView | None
             LOG.info("%s: %s", operation, refusal.sentence)
             time.sleep(seconds)
         except (TimedOut, Unusable):
-            # It may be on record all the same.
-            view = known(client, operation)
-            if view is None:
+            view = on_record()
+            if not view:
                 raise
             return view
 

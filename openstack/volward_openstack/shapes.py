@@ -234,6 +234,22 @@ class VolumeSnapshotRequest(TypedDict):
     dry_run: NotRequired[bool]
 
 
+class SnapshotOf(TypedDict):
+    """One of `POST /v1/volumes/snapshots`."""
+
+    pool: str
+    volume: str
+    snapshot: str
+
+
+class VolumeSnapshotsRequest(TypedDict):
+    """`POST /v1/volumes/snapshots`: new volumes that hold one and the same moment, all or none."""
+
+    id: NotRequired[str]
+    snapshots: list[SnapshotOf]
+    dry_run: NotRequired[bool]
+
+
 class OperationCancelRequest(TypedDict):
     """`POST /v1/operations/cancel`: it is taken back, before its commit point."""
 
@@ -269,6 +285,13 @@ class OperationReply(TypedDict):
     """How the operation stands; the steps, where only these were asked for."""
 
     operation: NotRequired[OperationView | None]
+    plan: NotRequired[list[str]]
+
+
+class OperationsReply(TypedDict):
+    """How each operation stands, in the request's order; the steps, where only these were asked for."""
+
+    operations: list[OperationView]
     plan: NotRequired[list[str]]
 
 

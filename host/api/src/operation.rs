@@ -118,9 +118,9 @@ pub struct VolumeSnapshotRequest {
     pub dry_run: bool,
 }
 
-/// `POST /v1/volumes/snapshots`: keeps what several volumes hold at one and the same moment, each in a volume of its own. One instance
-/// on this node writes to each of them alone, and goes on: the disks of a guest, say. All are made or none. Answers with an
-/// [`OperationsReply`].
+/// `POST /v1/volumes/snapshots`: keeps what several volumes hold at one and the same moment, each in a volume of its own. Instances
+/// of one node write to each of them alone, and go on: the disks of a guest, say; where that is another node than the one that is
+/// asked, all are of one pool. All are made or none. Answers with an [`OperationsReply`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

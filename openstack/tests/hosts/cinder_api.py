@@ -90,6 +90,32 @@ class Cinder:
         assert self.ask("DELETE", f"/snapshots/{snapshot_id}")[0] == 202
         until(lambda: self.ask("GET", f"/snapshots/{snapshot_id}")[0] == 404)
 
+    def group(self, volume_ids: list[str]) -> str:
+        """A group of these, whose snapshots are to hold one moment."""
+        _, answer = self.ask("POST", "/group_types", {"group_type": {"name": uuid.uuid4().hex}})
+        group_type = answer["group_type"]["id"]
+        specs = {"group_specs": {"consistent_group_snapshot_enabled": "<is> True"}}
+        status, answer = self.ask("POST", f"/group_types/{group_type}/group_specs", specs)
+        assert status == 202, answer
+        volume_types = self.ask("GET", "/types")[1]["volume_types"]
+        wish = {"group_type": group_type, "volume_types": [one["id"] for one in volume_types]}
+        status, answer = self.ask("POST", "/groups", {"group": wish})
+        assert status == 202, answer
+        path = f"/groups/{answer['group']['id']}"
+        until(lambda: self.ask("GET", path)[1]["group"]["status"] == "available")
+        status, answer = self.ask("PUT", path, {"group": {"add_volumes": ",".join(volume_ids)}})
+        assert status == 202, answer
+        until(lambda: self.ask("GET", path)[1]["group"]["status"] == "available")
+        return path.rpartition("/")[2]
+
+    def group_snapshot(self, group_id: str) -> dict[str, Any]:
+        status, answer = self.ask("POST", "/group_snapshots", {"group_snapshot": {"group_id": group_id}})
+        assert status == 202, answer
+        path = f"/group_snapshots/{answer['group_snapshot']['id']}"
+        until(lambda: self.ask("GET", path)[1]["group_snapshot"]["status"] in DONE)
+        found: dict[str, Any] = self.ask("GET", path)[1]["group_snapshot"]
+        return found
+
     def manage(self, name: str) -> dict[str, Any]:
         wish = {"host": "h@volward#san", "ref": {"source-name": name}}
         status, answer = self.ask("POST", "/manageable_volumes", {"volume": wish})

@@ -148,6 +148,39 @@ def test_a_volume_is_copied_and_kept_as_a_snapshot_which_outlives_it(
 
 
 @pytest.mark.parametrize("node", ["n1", "n2"])
+def test_a_groups_volumes_are_kept_as_of_one_moment(
+    cinder: Cinder, cluster: FakeCluster, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [cinder.create(name=name)["id"] for name in ("data", "log")]
+    group = cinder.group(made)
+    # What nobody has is kept one after the other.
+    idle = cinder.group_snapshot(group)
+    assert idle["status"] == "available"
+    computes = [Compute(cinder, cluster.socket(node), monkeypatch) for _ in made]
+    for compute, volume in zip(computes, made, strict=True):
+        compute.attach(volume)
+    kept = cinder.group_snapshot(group)
+    assert kept["status"] == "available"
+    operations = [cluster.n1.operation(f"cinder:group:{kept['id']}:{number}") for number in (1, 2)]
+    assert [one["state"] for one in operations] == ["done", "done"]
+    assert [one.get("group") for one in operations] == [f"cinder:group:{kept['id']}"] * 2
+    snapshots = cinder.ask("GET", "/snapshots/detail")[1]["snapshots"]
+    mine = [one["id"] for one in snapshots if one["group_snapshot_id"] == kept["id"]]
+    assert sorted(f"snap-{one}" for one in mine) == sorted(one["volume"] for one in operations)
+    # Of those that some have and some have not there is no moment: nothing is made.
+    computes[0].detach()
+    before = set(lvs(cluster))
+    assert cinder.group_snapshot(group)["status"] == "error"
+    assert "ask for it by itself" in cinder.log()
+    assert set(lvs(cluster)) == before
+    computes[1].detach()
+    for one in (idle, kept):
+        assert cinder.ask("DELETE", f"/group_snapshots/{one['id']}")[0] == 202
+        until(lambda one=one: cinder.ask("GET", f"/group_snapshots/{one['id']}")[0] == 404)  # type: ignore[misc]
+    assert not [name for name in lvs(cluster) if name.startswith("snap-")]
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
 def test_a_volume_is_made_attached_grown_detached_and_deleted(
     cinder: Cinder, cluster: FakeCluster, node: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
