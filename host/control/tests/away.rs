@@ -7,12 +7,16 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use volward_control::OperationRequest;
 use volward_control::ports::{Clock, Devices, LeaseStyle, Volumes};
 use volward_model::home::HomeState;
-use volward_model::{Bytes, CopyMode, Course, DeviceId, End, RequestId, VolumeRef, VolumeTask};
+use volward_model::{
+    Bytes, CopyMode, Course, DeviceId, DeviceRole, End, RequestId, VolumeRef, VolumeTask,
+};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, settled};
 use volward_simulation::story::home;
@@ -297,6 +301,35 @@ fn dies(style: LeaseStyle, case: &str, set: impl Fn(&Daemon)) {
     grow(&lab, &n1, &a);
     assert_eq!(end(&n1, "e1"), End::Done, "{case}, {style:?}");
     has_grown(&lab, &n1, &a);
+}
+
+/// OpenStack's control node deletes what was detached on another one.
+#[test]
+fn what_another_node_writes_back_is_waited_for() {
+    for style in STYLES {
+        let (lab, n1, a) = stage(style);
+        n1.tasks.run_all();
+        let n2 = Arc::new(lab.start("n2"));
+        let (other, task) = (Arc::clone(&n2), delete(&lab));
+        let asked = AtomicBool::new(false);
+        n1.kernel.while_waiting(move |kernel, id| {
+            let id_of_return = id.role == DeviceRole::Return;
+            if id_of_return && !asked.swap(true, Ordering::SeqCst) {
+                let known = other.node.ask_operation(&operation("d1", task.clone()));
+                known.unwrap();
+                assert!(other.tasks.run_named("operation") > 0);
+                assert!(trouble(&other, "d1").contains("comes home"));
+            }
+            kernel.hydrate(id, 1).unwrap();
+        });
+        n1.node.detach(&detach_ask(instance(1))).unwrap();
+        n1.tasks.run_all();
+        assert_eq!(home(&lab, &a).state, HomeState::Pool);
+        seconds(&lab, &[&n2], 6);
+        assert_eq!(end(&n2, "d1"), End::Done);
+        let pool = Volumes::pool(&n2.kernel, &lab.pool).unwrap();
+        assert!(pool.volume(a.id).is_none());
+    }
 }
 
 /// What nobody brings home is not waited for.

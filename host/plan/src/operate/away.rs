@@ -1,5 +1,6 @@
 //! A volume whose data is in a local copy on this node: an operation waits until the copy is home, and has it come home
-//! under its guest. What would be done to the shared volume before that would be done to old data.
+//! under its guest. What would be done to the shared volume before that would be done to old data. What another node writes back by
+//! itself is waited for, too.
 
 use volward_model::{CopyMode, CopyStage, Home, HomeState, NodeName};
 
@@ -19,7 +20,7 @@ pub enum Away {
 }
 
 impl Away {
-    /// Of a volume that this node looks at. `None`: it is at home; or nothing that this node has begun brings it there.
+    /// Of a volume that this node looks at. `None`: it is at home; or nothing brings it there by itself.
     #[must_use]
     pub fn of(node: &NodeName, seen: &VolumeInput) -> Option<Self> {
         // What has a mark is in the pool: it refuses every attach.
@@ -32,6 +33,11 @@ impl Away {
     fn by(node: &NodeName, home: &Home, seen: &VolumeInput) -> Option<Self> {
         let is_ours = home.copy().is_none_or(|(owner, _)| owner == node);
         match &home.state {
+            // A node that is alive tells how far it is; nobody has the volume meanwhile, so it comes home by itself.
+            HomeState::Returning { .. } if !is_ours => {
+                let alone = seen.here.is_empty() && seen.elsewhere.is_empty();
+                (alone && seen.progress.is_some()).then_some(Self::Returning)
+            }
             _ if !is_ours => None,
             // Its guest is gone; what is on record as begun is about to begin.
             HomeState::Split { .. } if seen.here.is_empty() => {
