@@ -11,8 +11,8 @@ use volward_system::{Cluster, ClusterSpec, Lab, Progress};
 const INSTANCE: &str = "c0ffee01-0000-4000-8000-000000000000";
 const OTHER: &str = "c0ffeeff-0000-4000-8000-000000000000";
 const PATIENCE: Duration = Duration::from_secs(90);
-/// A region has 64 KiB, an extent 4 KiB.
-const KIB: [u32; 4] = [4, 60, 68, 4100];
+/// A region has 4 KiB, an extent 1 KiB.
+const KIB: [u32; 4] = [1, 3, 5, 4101];
 
 /// A shared pool, vgt, on node 1's own disk.
 fn tiny_extents(volward: &Volward<'_>) {
@@ -20,7 +20,7 @@ fn tiny_extents(volward: &Volward<'_>) {
     one.run_ok_within(
         PATIENCE,
         "lvcreate -qq -n tiny -L 1G local && losetup /dev/loop4 /dev/local/tiny
-         vgcreate -qq --shared -s 4k vgt /dev/loop4
+         vgcreate -qq --shared -s 1k vgt /dev/loop4
          until sanlock client status | grep -q '^s lvm_vgt:'; do sleep 0.2; done
          printf '\\n[[pool]]\\nname = \"vgt\"\\n' >> /etc/volward/volward.toml",
     )
@@ -87,10 +87,10 @@ fn comes_home_whole(volward: &Volward<'_>, kib: u32) {
     same(&device);
     // Into the last region, which is none in whole.
     one.run_ok(&format!(
-        "head -c 4k /dev/urandom > /run/lab/end
-         dd if=/run/lab/end of={model} bs=4k seek={0} conv=notrunc status=none
-         dd if=/run/lab/end of={device} bs=4k seek={0} oflag=direct status=none",
-        kib / 4 - 1
+        "head -c 1k /dev/urandom > /run/lab/end
+         dd if=/run/lab/end of={model} bs=1k seek={0} conv=notrunc status=none
+         dd if=/run/lab/end of={device} bs=1k seek={0} oflag=direct status=none",
+        kib - 1
     ))
     .unwrap();
     same(&device);
