@@ -3,7 +3,7 @@
 //!
 //! What comes next is `plan::operate`'s to say, each time anew from what is found. Here is how it is asked
 //! for and told of; `begin` begins one, `checks` says whether it may be, `work` carries it out, `look` says what is found, `act` takes one step, `orders` has another node
-//! take them.
+//! take them, and `told` is that node's side of it.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -32,6 +32,7 @@ mod mirror;
 mod orders;
 mod review;
 mod stretch;
+mod told;
 mod work;
 
 pub use group::GroupRequest;

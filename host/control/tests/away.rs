@@ -19,7 +19,7 @@ use volward_model::{
 };
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, settled};
-use volward_simulation::story::home;
+use volward_simulation::story::{home, seconds};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, operation};
 
 const LARGER: Bytes = Bytes::mib(132);
@@ -64,17 +64,6 @@ fn delete(lab: &Lab) -> VolumeTask {
     VolumeTask::Delete {
         pool: lab.pool.clone(),
         name: "a".parse().unwrap(),
-    }
-}
-
-fn seconds(lab: &Lab, daemons: &[&Daemon], seconds: u64) {
-    for _ in 0..seconds {
-        for daemon in daemons {
-            daemon.node.follow_migrations();
-            daemon.node.try_again();
-            daemon.tasks.run_all();
-        }
-        lab.cluster.clock().sleep(Duration::from_secs(1));
     }
 }
 

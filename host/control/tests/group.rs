@@ -16,7 +16,7 @@ use volward_control::{ControlError, GroupRequest, OperationAsked};
 use volward_model::{
     Bytes, Course, End, OperationId, Origin, RequestId, VolumeInfo, VolumeRef, VolumeTask,
 };
-use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation};
+use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation, story};
 use volward_storage::journal::FakeJournal;
 
 const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
@@ -196,15 +196,10 @@ fn refusal(answer: Result<Vec<OperationAsked>, ControlError>) -> (String, String
 /// Seconds go by on both nodes, and the guest writes on the first.
 fn both(stage: &mut Stage, daemons: [&Daemon; 2], seconds: u64) {
     for _ in 0..seconds {
-        for daemon in daemons {
-            daemon.node.follow_migrations();
-            daemon.node.try_again();
-            daemon.tasks.run_all();
-        }
+        story::seconds(&stage.lab, &daemons, 1);
         stage.writes(daemons[0]);
         let kernels = daemons.map(|daemon| daemon.kernel.clone());
         assert_eq!(check::always(&stage.lab, &kernels), [""; 0]);
-        stage.lab.cluster.clock().sleep(Duration::from_secs(1));
     }
 }
 

@@ -6,7 +6,9 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ports::PortError;
+use std::time::Duration;
+
+use volward_control::ports::{Clock, PortError};
 use volward_control::{AttachRequest, ControlError, Node};
 use volward_model::{Home, VolumeRef};
 use volward_plan::RefusalCode;
@@ -29,6 +31,18 @@ pub fn attached(say: Say) -> (Lab, Daemon, VolumeRef) {
     let volume = lab.volume("a");
     n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
     (lab, n1, volume)
+}
+
+/// Seconds go by, and each node looks at what the others say, tries again and works.
+pub fn seconds(lab: &Lab, daemons: &[&Daemon], seconds: u64) {
+    for _ in 0..seconds {
+        for daemon in daemons {
+            daemon.node.follow_migrations();
+            daemon.node.try_again();
+            daemon.tasks.run_all();
+        }
+        lab.cluster.clock().sleep(Duration::from_secs(1));
+    }
 }
 
 /// Something that may pass.

@@ -8,6 +8,7 @@ use volward_model::RequestId;
 use volward_model::scenario::Hook;
 use volward_plan::DiskForm;
 use volward_simulation::doubles::denied;
+use volward_simulation::story::seconds;
 
 use super::*;
 
@@ -17,18 +18,6 @@ fn apart(lab: &Lab) -> (VolumeRef, Daemon) {
     let other = lab.start("n2");
     other.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
     (a, other)
-}
-
-/// Seconds go by, and each node looks at what the other one says.
-fn rounds(lab: &Lab, daemons: &[&Daemon], seconds: u64) {
-    for _ in 0..seconds {
-        for daemon in daemons {
-            daemon.node.follow_migrations();
-            daemon.node.try_again();
-            daemon.tasks.run_all();
-        }
-        lab.cluster.clock().sleep(Duration::from_secs(1));
-    }
 }
 
 fn length(daemon: &Daemon, of: &VolumeRef) -> Bytes {
@@ -67,7 +56,7 @@ fn i11_a_volume_grows_on_the_node_that_has_it() {
         let waits = daemon.node.operation(&"e1".parse().unwrap()).unwrap();
         assert_eq!(waits.failures, 0);
         assert!(waits.trouble.unwrap().contains("node n2"));
-        rounds(&lab, &[&daemon, &other], 4);
+        seconds(&lab, &[&daemon, &other], 4);
         assert_eq!(end(&daemon, "e1"), End::Done);
         assert_eq!(end(&other, "e1"), End::Done, "the same one there");
         // Whoever looks at the node that was asked sees that all of it was zeroed.
@@ -92,7 +81,7 @@ fn i11_a_volume_grows_on_the_node_that_has_it() {
         other.node.detach(&detach_ask(instance(2))).unwrap();
         // What is done is done, on either node.
         assert_eq!(done(&daemon, "e2", extend(&lab, "a", SIZE)), End::Done);
-        rounds(&lab, &[&daemon, &other], 2);
+        seconds(&lab, &[&daemon, &other], 2);
     });
 }
 
@@ -106,13 +95,13 @@ fn i32_only_the_node_that_is_asked_asks_its_policies() {
         let no = denied("not-today", "the test grows nothing today".to_owned());
         daemon.policy.say_at(Hook::Operate, no);
         daemon.tasks.run_all();
-        rounds(&lab, &[&daemon, &other], 4);
+        seconds(&lab, &[&daemon, &other], 4);
         assert_eq!(end(&daemon, "e1"), End::Done);
         assert_eq!(daemon.policy.asked_at(Hook::Operate).len(), 1);
         let refused = operation("e2", extend(&lab, "a", Bytes(SIZE.0 * 2)));
         let error = daemon.node.ask_operation(&refused).unwrap_err();
         assert_eq!(error.to_string(), "the test grows nothing today");
-        rounds(&lab, &[&daemon, &other], 2);
+        seconds(&lab, &[&daemon, &other], 2);
         assert!(other.node.operation(&refused.id).is_none());
     });
 }
@@ -138,7 +127,7 @@ fn a_node_that_does_not_answer_is_waited_for_so_long_and_no_longer() {
     in_each_style(|lab, daemon| {
         let (a, other) = apart(&lab);
         begin(&lab, &daemon, "e1");
-        rounds(&lab, &[&daemon], 20);
+        seconds(&lab, &[&daemon], 20);
         assert!(
             daemon
                 .node
@@ -148,10 +137,10 @@ fn a_node_that_does_not_answer_is_waited_for_so_long_and_no_longer() {
                 .end()
                 .is_none()
         );
-        rounds(&lab, &[&daemon], 15);
+        seconds(&lab, &[&daemon], 15);
         assert_eq!(code(&end(&daemon, "e1")), "order-unanswered");
         // The order stands no longer.
-        rounds(&lab, &[&other, &daemon], 3);
+        seconds(&lab, &[&other, &daemon], 3);
         assert!(other.node.operation(&"e1".parse().unwrap()).is_none());
         assert!(length(&other, &a) < SIZE);
     });
@@ -166,7 +155,7 @@ fn what_that_node_refuses_is_told_with_its_reason() {
         as_lv.form = DiskForm::Lv;
         other.node.attach(&ask(instance(2), &[as_lv])).unwrap();
         begin(&lab, &daemon, "e1");
-        rounds(&lab, &[&daemon, &other], 4);
+        seconds(&lab, &[&daemon, &other], 4);
         let end = end(&daemon, "e1");
         assert_eq!(code(&end), "held-here");
         assert!(message(&end).contains("on node n2"), "{end:?}");
@@ -176,7 +165,7 @@ fn what_that_node_refuses_is_told_with_its_reason() {
         other.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
         assert_eq!(done(&other, "e2", create(&lab, "x")), End::Done);
         begin(&lab, &daemon, "e2");
-        rounds(&lab, &[&daemon, &other], 4);
+        seconds(&lab, &[&daemon, &other], 4);
         assert_eq!(code(&super::end(&daemon, "e2")), "operation-differs");
     });
 }
@@ -198,7 +187,7 @@ fn what_a_node_has_begun_when_it_dies_is_completed_by_whoever_was_asked() {
         other.kernel.power_cut();
         lab.cluster.set_member("n2", MemberState::Dead);
         for _ in 0..3 {
-            rounds(&lab, &[&daemon], 1);
+            seconds(&lab, &[&daemon], 1);
             try_again(&lab, &daemon);
         }
         assert_eq!(end(&daemon, "e1"), End::Done);
@@ -216,7 +205,7 @@ fn the_guest_that_has_it_stops_before_it_is_begun() {
         begin(&lab, &daemon, "e1");
         daemon.tasks.run_all();
         other.node.detach(&detach_ask(instance(2))).unwrap();
-        rounds(&lab, &[&daemon, &other], 3);
+        seconds(&lab, &[&daemon, &other], 3);
         assert_eq!(end(&daemon, "e1"), End::Done);
         assert_eq!(found(&lab, &daemon, "a").unwrap().size, SIZE);
     });
@@ -232,7 +221,7 @@ fn it_is_cancelled_there_while_that_is_possible() {
         begin(&lab, &daemon, "e1");
         daemon.tasks.run_all();
         cancel("e1").unwrap();
-        rounds(&lab, &[&daemon, &other], 4);
+        seconds(&lab, &[&daemon, &other], 4);
         assert_eq!(end(&daemon, "e1"), End::Cancelled);
         assert!(length(&other, &a) < SIZE);
         // Begun, and before its commit point.
@@ -242,7 +231,7 @@ fn it_is_cancelled_there_while_that_is_possible() {
         other.node.follow_migrations();
         other.tasks.run_all();
         cancel("e2").unwrap();
-        rounds(&lab, &[&daemon, &other], 6);
+        seconds(&lab, &[&daemon, &other], 6);
         assert_eq!(end(&daemon, "e2"), End::Cancelled);
         assert_eq!(end(&other, "e2"), End::Cancelled);
         let now = found(&lab, &daemon, "a").unwrap();
@@ -254,7 +243,7 @@ fn it_is_cancelled_there_while_that_is_possible() {
         other.node.follow_migrations();
         other.tasks.run_all();
         cancel("e3").unwrap();
-        rounds(&lab, &[&daemon, &other], 40);
+        seconds(&lab, &[&daemon, &other], 40);
         assert_eq!(end(&daemon, "e3"), End::Done);
         assert_eq!(length(&other, &a), SIZE);
     });
@@ -274,7 +263,7 @@ fn a_daemon_that_restarts_meanwhile_goes_on() {
         other.tasks.run_all();
         other.kill();
         let other = lab.start("n2");
-        rounds(&lab, &[&daemon, &other], 40);
+        seconds(&lab, &[&daemon, &other], 40);
         assert_eq!(end(&daemon, "e1"), End::Done);
         assert_eq!(end(&other, "e1"), End::Done);
         assert_eq!(length(&other, &a), SIZE);
@@ -291,14 +280,14 @@ fn how_long_a_node_is_waited_for_counts_from_when_it_told_last() {
         for _ in 0..8 {
             other.kernel.fail_on("zero-range", failure());
         }
-        rounds(&lab, &[&daemon, &other], 45);
+        seconds(&lab, &[&daemon, &other], 45);
         other.kill();
         let other = lab.start("n2");
         lab.cluster.clock().sleep(Duration::from_secs(2));
-        rounds(&lab, &[&daemon], 5);
+        seconds(&lab, &[&daemon], 5);
         let waits = daemon.node.operation(&"e1".parse().unwrap()).unwrap();
         assert!(waits.operation.end().is_none(), "{waits:?}");
-        rounds(&lab, &[&daemon, &other], 200);
+        seconds(&lab, &[&daemon, &other], 200);
         assert_eq!(end(&daemon, "e1"), End::Done);
         assert_eq!(length(&other, &a), SIZE);
     });
@@ -349,7 +338,7 @@ fn what_fails_here_ends_with_the_reason_here() {
         for _ in 0..3 {
             try_again(&lab, &daemon);
         }
-        rounds(&lab, &[&daemon, &other], 6);
+        seconds(&lab, &[&daemon, &other], 6);
         assert_eq!(code(&end(&daemon, "e1")), "storage");
         assert!(
             other
@@ -384,7 +373,7 @@ fn what_is_cut_off_neither_grows_nor_is_copied_and_whoever_asks_is_told_why() {
             assert_eq!(refusal.code.as_str(), "fenced", "{error}");
 
             daemon.node.ask_operation(&operation(id, task)).unwrap();
-            rounds(&lab, &[&daemon, &other], 6);
+            seconds(&lab, &[&daemon, &other], 6);
             let said = end(&daemon, id);
             let said = message(&said);
             assert!(

@@ -182,16 +182,21 @@ fn a_lockspace_that_sanlock_has_given_up_gives_no_lease_and_its_orphans_are_give
     here.state().renewed_ago = Duration::from_secs(60);
     served.held();
     here.state().given_up = true;
-    let across = [volume(&here, "across")];
+    lets_go_and_takes_nothing(&here, &served, &plain);
+    assert!(here.state().mapped.is_empty());
+    assert_eq!(served.held(), []);
+}
+
+/// A lockspace in which there is nothing to be had: what is held is given up as ever.
+fn lets_go_and_takes_nothing(here: &FakeHere, served: &Served, held: &[VolumeRef]) {
+    let across = [volume(here, "across")];
     let error = served.take(&across, LeaseMode::Shared).unwrap_err();
     assert!(
         matches!(error, PortError::Unmet(Unmet::GivenUp { .. })),
         "{error}"
     );
-    served.deactivate(&plain).unwrap();
-    served.release(&plain).unwrap();
-    assert!(here.state().mapped.is_empty());
-    assert_eq!(served.held(), []);
+    served.deactivate(held).unwrap();
+    served.release(held).unwrap();
 }
 
 /// Somebody has typed `sanlock client rem_lockspace`: what is held stays held, whoever the daemon is, and is given up as ever.
@@ -216,14 +221,7 @@ fn i2_a_lockspace_that_is_to_be_left_keeps_what_is_held_and_gives_nothing() {
         }
         let lv = plain[0].id.lv.to_string();
         assert_eq!(served.held(), [(lv, LeaseMode::Exclusive, restarted)]);
-        let across = [volume(&here, "across")];
-        let error = served.take(&across, LeaseMode::Shared).unwrap_err();
-        assert!(
-            matches!(error, PortError::Unmet(Unmet::GivenUp { .. })),
-            "{error}"
-        );
-        served.deactivate(&plain).unwrap();
-        served.release(&plain).unwrap();
+        lets_go_and_takes_nothing(&here, &served, &plain);
         assert_eq!(served.held(), [], "restarted: {restarted}");
     }
 }
