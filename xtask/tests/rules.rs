@@ -477,8 +477,8 @@ fn unsafe_code_is_where_it_may_be() {
     assert_eq!(found, may);
 }
 
-/// With this option LVM takes no lease of the volume: right where the lease is held and the volume grows, and
-/// the loss of somebody's volume with any other command.
+/// With this option LVM takes no lease of the volume: right where the lease is held and the volume grows or goes to another
+/// disk, and the loss of somebody's volume with any other command.
 #[test]
 fn lvm_is_told_to_leave_a_lease_out_in_one_place() {
     let mut files = Vec::new();
@@ -505,6 +505,15 @@ fn lvm_is_told_to_leave_a_lease_out_in_one_place() {
         .collect();
     let only = ("host/storage/src/lvm/operate.rs".to_owned(), 1);
     assert_eq!(found, [only]);
+    // And who may have it from there.
+    let lvm = files
+        .iter()
+        .filter(|file| file.parent().is_some_and(|f| f.ends_with("lvm")));
+    let uses = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("HELD");
+    let mut users: Vec<_> = lvm.filter(|file| uses(file)).collect();
+    users.sort();
+    let names = users.iter().map(|file| file.file_name().unwrap());
+    assert!(names.eq(["operate.rs", "relocate.rs"]), "{users:?}");
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {

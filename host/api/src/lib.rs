@@ -26,8 +26,8 @@ pub use inventory::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply};
 pub use operation::{
     OperationCancelRequest, OperationReply, OperationView, OperationsReply, SnapshotOf,
     VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
-    VolumeSnapshotsRequest,
+    VolumeMoveRequest, VolumeRelocateRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSnapshotRequest, VolumeSnapshotsRequest,
 };
 pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
 pub use problem::{Problem, ProblemCode};

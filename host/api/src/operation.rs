@@ -174,6 +174,27 @@ pub struct VolumeMoveRequest {
     pub dry_run: bool,
 }
 
+/// `POST /v1/volumes/relocate`: all of a volume goes to one disk of its pool, beneath the instance that has it alone on this node with a
+/// device of its own, which goes on; or nobody has it, and nobody attaches it until that has ended. One that is there is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VolumeRelocateRequest {
+    /// What the caller calls the operation, as in [`VolumeCreateRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub id: Option<OperationId>,
+    /// The pool's name.
+    pub pool: String,
+    /// The volume's name in its pool.
+    pub volume: String,
+    /// The disk that it goes to: its path on the node that is asked, or LVM's UUID of it, as `GET /v1/pools/{pool}` lists them.
+    pub disk: String,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// `POST /v1/volumes/rename`: gives a volume that nobody has another name in its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -236,6 +257,9 @@ pub struct OperationView {
     /// Of a rename: the new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Of a relocation: LVM's UUID of the disk that all of the volume goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// Of several snapshots that hold the same moment: what their caller calls all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -247,9 +271,9 @@ pub struct OperationView {
     pub size: Option<u64>,
     /// How it stands.
     pub state: Open<OperationState>,
-    /// Bytes that are copied or zeroed so far.
+    /// Bytes that are copied, moved or zeroed so far.
     pub done: u64,
-    /// Bytes that are to be copied and zeroed in all; 0 until that is known, and where nothing is.
+    /// Bytes that are to be copied, moved and zeroed in all; 0 until that is known, and where nothing is.
     pub total: u64,
     /// A refusal's code, or `storage`; absent unless it failed or is being taken back for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]

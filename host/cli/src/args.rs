@@ -16,7 +16,7 @@ use crate::exit;
 use crate::hydration::HydrationCommand;
 use crate::instance::Instance;
 use crate::operations::{
-    CopyArgs, GuestArgs, MoveArgs, NameArgs, OperationCommand, RemoveArgs, SizedArgs,
+    CopyArgs, GuestArgs, MoveArgs, NameArgs, OperationCommand, RelocateArgs, RemoveArgs, SizedArgs,
 };
 use crate::plug::{PlugArgs, UnplugArgs};
 use crate::setup::{self, SetupArgs};
@@ -161,6 +161,8 @@ pub(crate) enum VolumeCommand {
     SnapGuest(GuestArgs),
     /// Give a volume that nobody has another name, or have it go to another shared pool
     Mv(MoveArgs),
+    /// Have all of a volume go to one disk of its pool, beneath the guest that has it
+    Relocate(RelocateArgs),
     /// Show a volume: its size, who has it, what is done with it
     Show {
         /// The volume to show

@@ -1,4 +1,4 @@
-//! `volume create|rm|extend|cp|snap|snap-guest|mv|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
+//! `volume create|rm|extend|cp|snap|snap-guest|mv|relocate|show` and `op`: operations on volumes, which go on in the daemon whoever waits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use volward_api::model::{OperationId, VolumeName};
 use volward_api::{
     Client, ClientError, OperationCancelRequest, OperationReply, OperationState, OperationView,
     VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeSnapshotRequest,
+    VolumeRelocateRequest, VolumeSnapshotRequest,
 };
 
 use crate::args::VolumePath;
@@ -82,6 +82,17 @@ pub(crate) struct NameArgs {
     /// A name in the same pool that is free
     #[arg(value_name = "NEW")]
     to: VolumeName,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelocateArgs {
+    /// The volume: detached, or attached on this node to one guest alone, which goes on
+    #[arg(value_name = "POOL/VOLUME")]
+    volume: VolumePath,
+    /// The disk of the pool that all of it goes to: its path on this node, or LVM's UUID of it (`volward pool show` lists them)
+    disk: String,
     #[command(flatten)]
     how: How,
 }
@@ -193,6 +204,18 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: NameArgs) -> anyhow::R
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_snapshot(&request))
+}
+
+pub(crate) fn relocate(client: &Client, json: bool, args: RelocateArgs) -> anyhow::Result<Exit> {
+    let how = args.how.told(json);
+    let request = VolumeRelocateRequest {
+        id: how.id.clone(),
+        pool: args.volume.pool.to_string(),
+        volume: args.volume.volume.to_string(),
+        disk: args.disk,
+        dry_run: how.dry_run,
+    };
+    follow(client, json, &how, client.volume_relocate(&request))
 }
 
 pub(crate) fn operations(

@@ -51,6 +51,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Volume(VolumeCommand::Mv(args)) => {
             return operations::move_to(&client, json, args);
         }
+        Command::Volume(VolumeCommand::Relocate(args)) => {
+            return operations::relocate(&client, json, args);
+        }
         Command::Volume(VolumeCommand::Show { volume }) => {
             let found = client.volume(&volume.pool, &volume.volume)?;
             answer(json, &found, show::volume)?;

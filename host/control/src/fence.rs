@@ -253,7 +253,10 @@ impl Fence {
     }
 
     fn load_error_table(&self, attachment: &StoredAttachment) {
+        // LVM, which moves the volume to another disk, would write on.
         let outcome = self.fail_all(device_of(attachment));
+        let outcome =
+            outcome.and_then(|()| self.ports.devices.halt_move(attachment.volume.id).map(drop));
         let (volume, instance) = (attachment.volume.clone(), attachment.instance);
         let event = {
             let mut fences = self.state.fences();

@@ -30,6 +30,7 @@ mod home;
 mod look;
 mod mirror;
 mod orders;
+mod relocate;
 mod review;
 mod stretch;
 mod told;

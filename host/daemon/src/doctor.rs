@@ -6,6 +6,7 @@ use volward_api::{DoctorCheck, DoctorReply, DoctorVerdict};
 use volward_control::ports::StoredAttachment;
 use volward_control::{Operated, Unfinished};
 use volward_model::{AttachmentState, PoolName};
+use volward_plan::fence::Standing;
 use volward_plan::permit::permit;
 use volward_plan::{Action, CallerKind};
 use volward_policy::{Level, PluginState, PluginStatus, Stray};
@@ -53,7 +54,7 @@ fn examine(daemon: &Arc<Daemon>) -> (Vec<DoctorCheck>, Vec<PoolName>) {
         system::tools(probes, &daemon.tools, &daemon.workbench),
         system::sanlock(probes, daemon.node.settings().node.as_str()),
         system::watchdog(daemon),
-        system::lvmlockd(probes, &daemon.config.pool),
+        system::lvmlockd(probes, &daemon.config.pool, is_joined(daemon)),
         system::lvm_locking(probes),
         system::configuration(daemon),
         state::examine(daemon),
@@ -87,6 +88,18 @@ fn examine(daemon: &Arc<Daemon>) -> (Vec<DoctorCheck>, Vec<PoolName>) {
     checks.extend(looked.volumes);
     checks.extend(starts::examine(daemon));
     (checks, looked.unanswered)
+}
+
+/// Whether this node is in the lockspace of some pool.
+fn is_joined(daemon: &Daemon) -> bool {
+    let standings = daemon.node.lease_standings();
+    let mut each = standings.iter().map(|(_, standing)| standing);
+    each.any(|standing| {
+        matches!(
+            standing,
+            Standing::Sound | Standing::Late { .. } | Standing::Leaving
+        )
+    })
 }
 
 fn fine(name: &str, found: impl Into<String>) -> DoctorCheck {

@@ -45,8 +45,8 @@ pub use slot::{
     Slot, SlotReading, VolumeOrder,
 };
 pub use volume::{
-    Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, PhysicalVolume,
-    PoolInfo, PoolKind, Renewal, VolumeInfo, VolumeRef,
+    Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, Moving,
+    PhysicalVolume, PoolInfo, PoolKind, Renewal, VolumeInfo, VolumeRef, Whereabouts,
 };
 pub use volume_mark::Mark;
 pub use volume_operation::{Course, End, VolumeOperation, VolumeTask};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attachment::Attachment;
-use crate::ids::{InstanceId, NodeName, VolumeId, VolumeName};
+use crate::ids::{InstanceId, LvmUuid, NodeName, VolumeId, VolumeName};
 use crate::operation_id::OperationId;
 use crate::units::Bytes;
 use crate::volume::VolumeRef;
@@ -105,6 +105,11 @@ pub enum Ordered {
         /// The new one's name.
         name: VolumeName,
     },
+    /// All of it is to go to one disk of its pool.
+    Relocate {
+        /// LVM's UUID of the disk.
+        disk: LvmUuid,
+    },
 }
 
 impl Ordered {
@@ -118,6 +123,7 @@ impl Ordered {
                 size: *size,
             }),
             VolumeTask::Snapshot { name, .. } => Some(Self::Snapshot { name: name.clone() }),
+            VolumeTask::Relocate { disk, .. } => Some(Self::Relocate { disk: *disk }),
             VolumeTask::Create { .. }
             | VolumeTask::Delete { .. }
             | VolumeTask::Move { .. }
@@ -146,6 +152,11 @@ impl Ordered {
                 pool,
                 from: volume.name.clone(),
                 name: name.clone(),
+            },
+            Self::Relocate { disk } => VolumeTask::Relocate {
+                pool,
+                name: volume.name.clone(),
+                disk: *disk,
             },
         }
     }

@@ -1,5 +1,6 @@
 //! A volume as LVM and sanlock report it, as opposed to as a policy sees it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -229,6 +230,24 @@ pub struct PhysicalVolume {
     pub missing: bool,
     /// What is on it, in the order of the disk, an LV once.
     pub carries: Vec<Carried>,
+}
+
+/// Where in its pool a volume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// How much of it is on each physical volume, by LVM's UUID of it; nothing while it is on the way.
+    pub on: BTreeMap<LvmUuid, Bytes>,
+    /// It is on the way from one to another.
+    pub moving: Option<Moving>,
+}
+
+/// A volume that LVM moves from one physical volume to another (`pvmove`): all that is written goes to both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moving {
+    /// LVM's UUID of the physical volume that it leaves.
+    pub from: LvmUuid,
+    /// How much of what moves is on both, in percent; `None` where nothing copies, for it is not active here.
+    pub percent: Option<u8>,
 }
 
 /// What of an LV is on a physical volume.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{PoolName, RequestId, VolumeName};
+use crate::ids::{LvmUuid, PoolName, RequestId, VolumeName};
 use crate::operation_id::OperationId;
 use crate::units::Bytes;
 use crate::volume::VolumeRef;
@@ -82,6 +82,15 @@ pub enum VolumeTask {
         /// The name it gets; free now.
         to: VolumeName,
     },
+    /// All of a volume goes to one disk of its pool, under whoever has it here; one that is there is done.
+    Relocate {
+        /// The pool it is in.
+        pool: PoolName,
+        /// The name it has when it is asked for.
+        name: VolumeName,
+        /// LVM's UUID of the disk that it goes to, a physical volume of the pool.
+        disk: LvmUuid,
+    },
 }
 
 impl VolumeTask {
@@ -95,7 +104,8 @@ impl VolumeTask {
             | Self::Copy { pool, .. }
             | Self::Snapshot { pool, .. }
             | Self::Move { pool, .. }
-            | Self::Rename { pool, .. } => pool,
+            | Self::Rename { pool, .. }
+            | Self::Relocate { pool, .. } => pool,
         }
     }
 
@@ -110,7 +120,8 @@ impl VolumeTask {
             | Self::Copy { name, .. }
             | Self::Snapshot { name, .. }
             | Self::Move { name, .. }
-            | Self::Rename { name, .. } => name,
+            | Self::Rename { name, .. }
+            | Self::Relocate { name, .. } => name,
         }
     }
 
@@ -134,6 +145,15 @@ impl VolumeTask {
     pub fn new_name(&self) -> Option<&VolumeName> {
         match self {
             Self::Rename { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Of a relocation: LVM's UUID of the disk that all of the volume goes to.
+    #[must_use]
+    pub fn disk(&self) -> Option<LvmUuid> {
+        match self {
+            Self::Relocate { disk, .. } => Some(*disk),
             _ => None,
         }
     }
@@ -176,11 +196,12 @@ impl VolumeTask {
             Self::Delete { .. }
             | Self::Snapshot { .. }
             | Self::Move { .. }
-            | Self::Rename { .. } => None,
+            | Self::Rename { .. }
+            | Self::Relocate { .. } => None,
         }
     }
 
-    /// What it is called: `create`, `delete`, `extend`, `copy`, `snapshot`, `move`, `rename`.
+    /// What it is called: `create`, `delete`, `extend`, `copy`, `snapshot`, `move`, `rename`, `relocate`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -191,6 +212,7 @@ impl VolumeTask {
             Self::Snapshot { .. } => "snapshot",
             Self::Move { .. } => "move",
             Self::Rename { .. } => "rename",
+            Self::Relocate { .. } => "relocate",
         }
     }
 }
@@ -205,9 +227,10 @@ impl fmt::Display for VolumeTask {
             (None, Some(to)) => write!(f, "{word} {pool}/{name} to {to}")?,
             (None, None) => write!(f, "{word} {pool}/{name}")?,
         }
-        match self.size() {
-            Some(size) => write!(f, " ({size})"),
-            None => Ok(()),
+        match (self.size(), self.disk()) {
+            (Some(size), _) => write!(f, " ({size})"),
+            (None, Some(disk)) => write!(f, " to disk {disk}"),
+            (None, None) => Ok(()),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | here | the next step, of each operation and of its way back |
 //! | `copies` | the same of copies and snapshots |
+//! | `relocate` | the same of a volume that goes to another disk of its pool |
 //! | `away` | whether the volume's data is in a local copy, which is to come home first |
 //! | `may` | whether an operation may begin, and again under the lease |
 //! | `group` | whether snapshots may hold one moment together |
@@ -23,6 +24,7 @@ mod away;
 mod copies;
 mod group;
 mod may;
+mod relocate;
 mod sight;
 mod step;
 
@@ -39,7 +41,7 @@ pub use group::{may_be_of_group, may_hold_all};
 pub use may::{
     Room, may_be_copied, may_be_told, may_begin, may_change, may_hold, who_is_told, writes_alone,
 };
-pub use sight::{Seen, Sight, SourceSeen, Writer, dry_run};
+pub use sight::{Place, Seen, Sight, SourceSeen, Writer, dry_run};
 pub use step::OperationStep;
 
 /// Zeroed at a time. What is under way cannot be interrupted: an array that zeroes 100 MiB/s by itself
@@ -124,6 +126,9 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
             extend(operation, wipe, seen, sight, (*size, end))
         }
         (VolumeTask::Rename { to, .. }, end) => rename(operation, to, seen, sight, end),
+        (VolumeTask::Relocate { disk, .. }, end) => {
+            relocate::next(operation, *disk, seen, sight, end)
+        }
         (VolumeTask::Copy { .. } | VolumeTask::Snapshot { .. } | VolumeTask::Move { .. }, end) => {
             copies::next(operation, wipe, sight, end)
         }
@@ -154,7 +159,10 @@ pub fn is_committed(operation: &VolumeOperation, sight: &Sight) -> bool {
             | VolumeTask::Move { .. },
             Some((mark, _)),
         ) => sight.known && mark.is_none(),
-        (VolumeTask::Extend { .. } | VolumeTask::Rename { .. }, Some(_)) => false,
+        (
+            VolumeTask::Extend { .. } | VolumeTask::Rename { .. } | VolumeTask::Relocate { .. },
+            Some(_),
+        ) => false,
         (_, None) => sight.known,
     }
 }
@@ -166,7 +174,10 @@ pub fn to_write(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Bytes
         return copies::total(operation, wipe, sight);
     }
     let seen = sight.volume.as_ref();
-    seen.map_or(Bytes(0), |seen| to_zero(operation, wipe, seen))
+    seen.map_or(Bytes(0), |seen| match operation.task.disk() {
+        Some(_) => seen.size,
+        None => to_zero(operation, wipe, seen),
+    })
 }
 
 fn to_zero(operation: &VolumeOperation, wipe: Wipe, seen: &Seen) -> Bytes {

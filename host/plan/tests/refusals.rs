@@ -24,7 +24,8 @@ use volward_plan::home::{come_home, write_back};
 use volward_plan::input::ForeignAttachment;
 use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge, source};
 use volward_plan::operate::{
-    Seen, Sight, SourceSeen, Wipe, Writer, may_be_copied, may_begin, may_change, may_hold, next,
+    Place, Seen, Sight, SourceSeen, Wipe, Writer, may_be_copied, may_begin, may_change, may_hold,
+    next,
 };
 use volward_plan::permit::permit;
 use volward_plan::recheck::recheck;
@@ -306,6 +307,11 @@ fn task(word: &str, name: &str, size: u64) -> VolumeTask {
             name: "new".parse().unwrap(),
             size: Some(size),
         },
+        "relocate" => VolumeTask::Relocate {
+            pool,
+            name,
+            disk: "d".repeat(32).parse().unwrap(),
+        },
         "rename" => VolumeTask::Rename {
             pool,
             name,
@@ -400,6 +406,24 @@ fn operations() -> Vec<Case> {
         };
         next(&operation, Wipe::default(), &sight).unwrap_err()
     };
+    // Of a relocation that was begun under a guest.
+    let moved = |attached, place| {
+        let mut operation = VolumeOperation::new(
+            by.clone(),
+            task("relocate", "root", gib),
+            (RequestId(uuid::Uuid::nil()), 0),
+            1,
+        );
+        operation.zeroed = from;
+        let sight = Sight {
+            volume: Some(Seen::of(&volume().info).unwrap()),
+            attached,
+            place: Some(place),
+            ..Sight::nothing(true)
+        };
+        next(&operation, Wipe::default(), &sight).unwrap_err()
+    };
+    let disk = "f".repeat(32).parse().unwrap();
     vec![
         (
             Code::BeingCopied,
@@ -412,6 +436,38 @@ fn operations() -> Vec<Case> {
             copied(&marked(&copying)),
         ),
         (Code::SourceGone, "the source of a copy was removed", gone),
+        (
+            Code::SourceDetached,
+            "the guest stopped while its volume went to another disk",
+            moved(false, Place::On { from: disk }),
+        ),
+        (
+            Code::MoveHalted,
+            "the I/O of a volume was cut off while it went to another disk",
+            moved(true, Place::Halted { from: disk }),
+        ),
+        (
+            Code::HeldElsewhere,
+            "moved to another disk while attached on another node",
+            change(
+                "relocate",
+                &of(|v| {
+                    v.elsewhere.push(ForeignAttachment {
+                        host_id: 2,
+                        attachment: on_n2(instance(2)),
+                        silence: None,
+                    })
+                }),
+            ),
+        ),
+        (
+            Code::HeldHere,
+            "moved to another disk while quarantined",
+            change(
+                "relocate",
+                &of(|v| v.here.push(here(instance(2), AttachmentState::Quarantined))),
+            ),
+        ),
         (
             Code::SourceDetached,
             "the guest stopped while its volume was copied",

@@ -102,6 +102,19 @@ pub trait Devices: Send + Sync {
     /// If device-mapper does not answer.
     fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool>;
 
+    /// Ends what LVM copies beneath an LV's own device while it moves the LV between disks: from here on all I/O to what moves
+    /// fails. LVM's metadata is left as it is.
+    ///
+    /// # Errors
+    /// If what is in flight does not end.
+    fn halt_move(&self, volume: VolumeId) -> PortResult<Applied>;
+
+    /// Whether that was done, and the LV is on it still.
+    ///
+    /// # Errors
+    /// If device-mapper does not answer.
+    fn is_move_halted(&self, volume: VolumeId) -> PortResult<bool>;
+
     /// The status of a clone, or `None` if its live table is no clone (any more).
     ///
     /// # Errors

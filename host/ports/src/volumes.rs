@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use volward_model::{Bytes, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef};
+use volward_model::{
+    Bytes, LvmUuid, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
+    Whereabouts,
+};
 
 use super::{Applied, PortResult};
 
@@ -60,6 +63,37 @@ pub trait Volumes: Send + Sync {
     /// # Errors
     /// As [`pool`](Volumes::pool).
     fn physical_volumes(&self, pool: &PoolName) -> PortResult<Vec<PhysicalVolume>>;
+
+    /// The one of them that has that path on this node, by whatever link, or that UUID of LVM's.
+    ///
+    /// # Errors
+    /// As [`pool`](Volumes::pool).
+    fn physical_volume(&self, pool: &PoolName, named: &str) -> PortResult<Option<PhysicalVolume>> {
+        let id: Option<LvmUuid> = named.parse().ok();
+        let disks = self.physical_volumes(pool)?;
+        let is_it = |disk: &PhysicalVolume| Some(disk.id) == id || disk.path == named;
+        Ok(disks.into_iter().find(is_it))
+    }
+
+    /// On which of them a volume is, and whether it is on the way from one to another.
+    ///
+    /// # Errors
+    /// As [`pool`](Volumes::pool).
+    fn whereabouts(&self, volume: &VolumeRef) -> PortResult<Whereabouts>;
+
+    /// Begins to move what a volume has on one physical volume to another one, and has that ended when all is there; has a
+    /// move that is on its way watched again. The volume is active here under the exclusive lease, whoever has it: LVM
+    /// is told not to take it.
+    ///
+    /// # Errors
+    /// If LVM begins nothing: there is no space, say.
+    fn relocate(&self, volume: &VolumeRef, from: LvmUuid, to: LvmUuid) -> PortResult<Applied>;
+
+    /// Ends a move that is on its way: what moves stays where it was. The volume is active here under the exclusive lease.
+    ///
+    /// # Errors
+    /// If LVM does not end it; it goes on then, or nothing copies.
+    fn end_relocation(&self, volume: &VolumeRef) -> PortResult<Applied>;
 
     /// Takes autoactivation off all volumes of a pool, those that come later too (I4).
     ///

@@ -11,6 +11,7 @@
 
 mod accel;
 mod agent;
+pub mod busy;
 mod cache;
 mod cluster;
 mod command;

@@ -9,7 +9,8 @@ use crate::inventory::PoolReply;
 use crate::operation::{
     OperationCancelRequest, OperationReply, OperationView, OperationsReply, VolumeCopyRequest,
     VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest,
-    VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest, VolumeSnapshotsRequest,
+    VolumeRelocateRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
+    VolumeSnapshotsRequest,
 };
 
 impl Client {
@@ -67,6 +68,14 @@ impl Client {
     /// As all calls.
     pub fn volume_move(&self, request: &VolumeMoveRequest) -> Reply<OperationReply> {
         self.post("/v1/volumes/move", request)
+    }
+
+    /// `POST /v1/volumes/relocate`.
+    ///
+    /// # Errors
+    /// As [`ClientError`](crate::ClientError) lists.
+    pub fn volume_relocate(&self, request: &VolumeRelocateRequest) -> Reply<OperationReply> {
+        self.post("/v1/volumes/relocate", request)
     }
 
     /// `POST /v1/volumes/rename`.

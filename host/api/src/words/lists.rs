@@ -254,6 +254,8 @@ pub enum OperationKind {
     Move,
     /// It gets another name.
     Rename,
+    /// It goes to another disk of its pool.
+    Relocate,
 }
 
 impl From<&VolumeTask> for OperationKind {
@@ -266,6 +268,7 @@ impl From<&VolumeTask> for OperationKind {
             VolumeTask::Snapshot { .. } => Self::Snapshot,
             VolumeTask::Move { .. } => Self::Move,
             VolumeTask::Rename { .. } => Self::Rename,
+            VolumeTask::Relocate { .. } => Self::Relocate,
         }
     }
 }
@@ -346,7 +349,7 @@ own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
 own_words!(Heard, "Heard": Agree, Leftovers, Silent, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
-own_words!(OperationKind, "OperationKind": Create, Delete, Extend, Copy, Snapshot, Move, Rename);
+own_words!(OperationKind, "OperationKind": Create, Delete, Extend, Copy, Snapshot, Move, Rename, Relocate);
 own_words!(
     OperationState, "OperationState":
     Waiting, Running, TakingBack, Done, Cancelled, Failed,

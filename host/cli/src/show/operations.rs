@@ -51,6 +51,9 @@ fn why(of: &OperationView) -> Option<String> {
 fn does(of: &OperationView) -> String {
     let (word, volume) = (&of.operation, format!("{}/{}", of.pool, of.volume));
     let size = of.size.map(Bytes);
+    if let Some(disk) = &of.disk {
+        return format!("{word} {volume} to disk {disk}");
+    }
     match (&of.source, &of.to, size) {
         (Some(source), _, Some(size)) => format!("{word} {source} to {volume}, {size}"),
         (Some(source), _, None) => format!("{word} {source} to {volume}"),
@@ -69,11 +72,12 @@ pub(crate) fn operation(of: &OperationView) -> String {
     ];
     if of.total > 0 {
         let (done, total) = (Bytes(of.done), Bytes(of.total));
-        let word = match of.source {
-            Some(_) => "copied",
-            None => "zeroed",
+        let word = match (&of.source, &of.disk) {
+            (_, Some(_)) => "moved",
+            (Some(_), None) => "copied",
+            (None, None) => "zeroed",
         };
-        lines.push(format!("{word}   {done} of {total}"));
+        lines.push(format!("{word:<8} {done} of {total}"));
     }
     lines.push(format!("since    {}", utc(of.started_ms)));
     lines.push(format!("changed  {}", utc(of.changed_ms)));

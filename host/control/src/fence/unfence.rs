@@ -151,6 +151,17 @@ impl Fence {
                 "it is not cut off yet: I/O in flight has not ended",
             ));
         }
+        if self
+            .ports
+            .devices
+            .is_move_halted(volume.id)
+            .map_err(failed)?
+        {
+            return Err(for_now(
+                "LVM was moving it to another disk, and that was halted; `volward op ls` shows the operation, which takes that \
+                 back by itself once the lease is sound",
+            ));
+        }
         // The lease first: where it is lost, the pool is hardly ever readable.
         let leases = looks.leases.entry(volume.pool.clone());
         let leases = leases.or_insert_with(|| self.sound_leases(&volume.pool));

@@ -1,6 +1,6 @@
 //! The front door for operations on volumes, and for what a pool has.
 
-use volward_model::{OperationId, PoolName, RequestId};
+use volward_model::{LvmUuid, OperationId, PoolName, RequestId};
 
 use super::Node;
 use crate::error::ControlError;
@@ -28,6 +28,14 @@ impl Node {
             self.pools.keep_open(task.pools());
         }
         self.operate.ask_group(asked)
+    }
+
+    /// The disk of a pool that somebody names by its path on this node, or by LVM's UUID.
+    ///
+    /// # Errors
+    /// If the pool has none of that name here, or storage does not answer.
+    pub fn disk(&self, pool: &PoolName, named: &str) -> Result<LvmUuid, ControlError> {
+        self.operate.disk(pool, named)
     }
 
     /// An operation as it stands.

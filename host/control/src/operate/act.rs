@@ -45,6 +45,7 @@ impl Operate {
         let volumes = std::slice::from_ref(volume);
         match step {
             OperationStep::Make { .. }
+            | OperationStep::AwaitRelocation
             | OperationStep::AwaitWhole
             | OperationStep::BringHome
             | OperationStep::AwaitHome
@@ -83,6 +84,18 @@ impl Operate {
             }
             OperationStep::Grow { to, held: false } => {
                 self.ports.volumes.grow(volume, *to)?;
+            }
+            OperationStep::Relocate { from, to } => {
+                self.may_relocate(operation, look)?;
+                self.must_be_held(volume, false)?;
+                if look.sight.attached {
+                    self.note_begun(operation)?;
+                }
+                self.ports.volumes.relocate(volume, *from, *to)?;
+            }
+            OperationStep::EndRelocation => {
+                self.must_be_held(volume, false)?;
+                self.ports.volumes.end_relocation(volume)?;
             }
             OperationStep::Zero { from, .. } => {
                 self.zero(operation, info, *from, (look.sight.attached, look))?;

@@ -3,7 +3,7 @@
 use volward_model::{
     AttachmentState, DeviceId, LeaseMode, Mark, VolumeInfo, VolumeOperation, VolumeRef,
 };
-use volward_plan::operate::{Away, Seen, Sight, Writer};
+use volward_plan::operate::{Away, Place, Seen, Sight, Writer};
 use volward_plan::{DiskForm, VolumeInput};
 
 use super::Operate;
@@ -90,6 +90,7 @@ impl Operate {
             behind: self.is_behind(info, &attached)?,
             away: None,
             source: None,
+            place: self.place(operation, volume)?,
         };
         let seen = match operation.task.makes() {
             true => None,
@@ -101,6 +102,16 @@ impl Operate {
             seen,
             source: None,
         })
+    }
+
+    /// Of a relocation: where the volume is.
+    fn place(&self, operation: &VolumeOperation, volume: &VolumeRef) -> PortResult<Option<Place>> {
+        let Some(disk) = operation.task.disk() else {
+            return Ok(None);
+        };
+        let found = self.ports.volumes.whereabouts(volume)?;
+        let halted = self.ports.devices.is_move_halted(volume.id)?;
+        Ok(Some(Place::of(&found, halted, disk)))
     }
 
     /// No attach or detach of it is to be tried again.

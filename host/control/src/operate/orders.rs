@@ -10,7 +10,7 @@ use volward_model::{
 };
 use volward_plan::Refusal;
 use volward_plan::input::ForeignAttachment;
-use volward_plan::operate::who_is_told;
+use volward_plan::operate::{Place, who_is_told};
 
 use super::Operate;
 use super::look::Look;
@@ -23,6 +23,8 @@ use crate::observe::Correspondence;
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks at how it goes.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The same where it is LVM that is asked, as often as lvmpolld does.
+const ASK_LVM_AGAIN: Duration = Duration::from_secs(5);
 
 impl Operate {
     /// Has the node that has the volume do it, and waits. `None`: this node does it.
@@ -108,9 +110,10 @@ impl Operate {
                     Bytes(0) => String::new(),
                     total => format!(": {} of {total} written", report.zeroed),
                 };
-                let does = match operation.task.makes() {
-                    true => "copies",
-                    false => "grows",
+                let does = match (operation.task.makes(), operation.task.disk()) {
+                    (true, _) => "copies",
+                    (false, Some(_)) => "moves",
+                    (false, None) => "grows",
                 };
                 return Ok(self.waits(
                     id,
@@ -182,7 +185,16 @@ impl Operate {
     }
 
     pub(super) fn waits(&self, id: &OperationId, what: String) -> Went {
-        let until = self.ports.clock.monotonic() + LOOK_AGAIN;
+        let asks_lvm = {
+            let operations = self.state.operations();
+            let known = operations.get(id);
+            known.is_some_and(|known| known.operation.task.disk().is_some())
+        };
+        let pause = match asks_lvm {
+            true => ASK_LVM_AGAIN,
+            false => LOOK_AGAIN,
+        };
+        let until = self.ports.clock.monotonic() + pause;
         self.state.operations().waits(id, what, until);
         Went::Out
     }
@@ -195,6 +207,10 @@ impl Operate {
         }
         if stood {
             self.state.write_slot(pool)?;
+            // Its guest may start here, and does not wait for what was begun there.
+            if operation.task.disk().is_some() {
+                self.note_begun(operation)?;
+            }
         }
         Ok(())
     }
@@ -207,6 +223,7 @@ fn is_done(what: &Ordered, look: &Look) -> bool {
     match what {
         Ordered::Grow { size } => seen.is_some_and(|seen| seen.size >= *size),
         Ordered::Copy { .. } | Ordered::Snapshot { .. } => seen.is_some(),
+        Ordered::Relocate { .. } => look.sight.place == Some(Place::There),
     }
 }
 

@@ -138,6 +138,9 @@ impl Operate {
         let step = match next(operation, wipe, &look.sight).map_err(StepError::Refused)? {
             Next::End(end) => return self.end(operation, end),
             Next::Do(OperationStep::AwaitMirror) => return self.await_mirror(operation, &look),
+            Next::Do(OperationStep::AwaitRelocation) => {
+                return self.await_relocation(operation, &look);
+            }
             Next::Do(step @ (OperationStep::AwaitWhole | OperationStep::AwaitHome)) => {
                 return Ok(self.waits(&operation.id, until_home(&step).to_owned()));
             }

@@ -108,8 +108,9 @@ pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
     }
 }
 
-/// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5).
-pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection]) -> DoctorCheck {
+/// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5). `joined`: sanlock is in some
+/// lockspace, which lvmlockd has had it join.
+pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection], joined: bool) -> DoctorCheck {
     let Some(arguments) = probes.arguments_of("lvmlockd") else {
         let remedy = "start it: systemctl start lvmlockd (with --adopt 1 it takes its leases back); where it was never \
                       set up, install the package lvm2-lockd, set use_lvmlockd = 1 in /etc/lvm/lvm.conf, and \
@@ -132,10 +133,11 @@ pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection]) -> DoctorChec
             ..bad("lvmlockd", DoctorVerdict::Failed, found, remedy)
         };
     };
+    // Debian's units start it first at each boot, and it is none the worse for that.
     let lvmlockd_first = probes.started("lvmlockd") < probes.started("sanlock");
-    if lvmlockd_first && probes.started("lvmlockd").is_some() {
-        let found = "older than sanlock, which was started again since: it knows of no lockspace, and \
-                     joins none (`vgchange --lock-start` says nothing of it)";
+    if lvmlockd_first && probes.started("lvmlockd").is_some() && !joined {
+        let found = "older than sanlock, and no lockspace is joined: where sanlock was started again since, it knows of none, \
+                     and joins none (`vgchange --lock-start` says nothing of it)";
         let remedy = "systemctl restart lvmlockd; then, for each shared pool, vgchange --lock-start POOL. A guest whose I/O \
                       was cut off is stopped, or gets it back by `volward unfence`";
         return refusing(bad("lvmlockd", DoctorVerdict::Failed, found, remedy));

@@ -183,7 +183,7 @@ mod tests {
             ("VolumeView/mark", "new dying growing copying unknown"),
             (
                 "OperationView/operation",
-                "create delete extend copy snapshot move rename",
+                "create delete extend copy snapshot move rename relocate",
             ),
             (
                 "OperationView/state",

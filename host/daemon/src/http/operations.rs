@@ -8,7 +8,8 @@ use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
     ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeMoveRequest, VolumeRenameRequest, VolumeReply, VolumeSnapshotRequest,
+    VolumeMoveRequest, VolumeRelocateRequest, VolumeRenameRequest, VolumeReply,
+    VolumeSnapshotRequest,
 };
 use volward_control::{ControlError, Operated, OperationRequest};
 use volward_model::{
@@ -139,6 +140,25 @@ pub(super) async fn rename(
         pool: parse(&body.pool)?,
         name: parse(&body.volume)?,
         to: parse(&body.to)?,
+    };
+    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+}
+
+pub(super) async fn relocate(
+    State(daemon): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    patience: Patience,
+    Json(body): Json<VolumeRelocateRequest>,
+) -> Result<Json<OperationReply>, Failure> {
+    let pool: PoolName = parse(&body.pool)?;
+    // Which disk it is called here is asked first: on record is what it is called everywhere.
+    let (looks, within, named) = (daemon.clone(), pool.clone(), body.disk);
+    let found = blocking(move || Ok(looks.node.disk(&within, &named)?));
+    let Json(disk) = found.await?;
+    let task = VolumeTask::Relocate {
+        pool,
+        name: parse(&body.volume)?,
+        disk,
     };
     ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
 }
@@ -328,6 +348,7 @@ pub(super) fn view(known: &Operated) -> OperationView {
             .source()
             .map(|(pool, name)| format!("{pool}/{name}")),
         to: operation.task.new_name().map(ToString::to_string),
+        disk: operation.task.disk().map(|disk| disk.to_string()),
         group: operation.group.as_ref().map(ToString::to_string),
         volume_id: operation
             .volume

@@ -14,8 +14,9 @@ use volward_api::{
     OperationCancelRequest, OperationReply, OperationView, OperationsReply, PolicyView,
     PoolInitRequest, PoolReply, PoolView, ProblemCode, RecoverReply, RollbackRequest, Said,
     SetHomeRequest, StatusReply, UnfenceRequest, VolumeCopyRequest, VolumeCreateRequest,
-    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRenameRequest, VolumeReply,
-    VolumeSetRequest, VolumeSnapshotRequest, VolumeSnapshotsRequest, VolumeView,
+    VolumeDeleteRequest, VolumeExtendRequest, VolumeMoveRequest, VolumeRelocateRequest,
+    VolumeRenameRequest, VolumeReply, VolumeSetRequest, VolumeSnapshotRequest,
+    VolumeSnapshotsRequest, VolumeView,
 };
 use volward_plan::Action;
 
@@ -144,6 +145,13 @@ pub(super) fn table() -> Vec<Route> {
             "/v1/volumes/move",
             "Have a volume that nobody has go to another shared pool",
             post(operations::move_to),
+        )
+        .for_whoever_may(Action::Move)
+        .waiting(Waits::InPools),
+        does::<VolumeRelocateRequest, OperationReply>(
+            "/v1/volumes/relocate",
+            "Have all of a volume go to one disk of its pool, beneath whoever has it",
+            post(operations::relocate),
         )
         .for_whoever_may(Action::Move)
         .waiting(Waits::InPools),

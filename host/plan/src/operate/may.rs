@@ -95,7 +95,7 @@ pub fn may_begin(id: &OperationId, task: &VolumeTask, pool: &PoolInfo) -> Result
             let more = room.taken_by(*size).0.saturating_sub(there.size.0);
             has_room(task, room.free, Bytes(more))
         }
-        VolumeTask::Delete { .. } => Ok(()),
+        VolumeTask::Delete { .. } | VolumeTask::Relocate { .. } => Ok(()),
     }
 }
 
@@ -165,6 +165,7 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
             }
             growing(seen)
         }
+        VolumeTask::Relocate { .. } => relocating(seen),
     }
 }
 
@@ -325,6 +326,8 @@ pub fn who_is_told<'a>(task: &VolumeTask, seen: &'a VolumeInput) -> Option<&'a F
         | VolumeTask::Delete { .. }
         | VolumeTask::Move { .. }
         | VolumeTask::Rename { .. } => false,
+        // Who shares it may be on several nodes.
+        VolumeTask::Relocate { .. } => first.attachment.sharing == Sharing::Exclusive,
     };
     (can && seen.here.is_empty() && seen.elsewhere.iter().all(alone)).then_some(first)
 }
@@ -379,6 +382,51 @@ fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
                 "given as the LV itself, which shows its new end before that is zeroed"
             }
             _ => "neither complete nor gone",
+        };
+        let message = format!(
+            "{volume} is attached to instance {} on this node, and that attachment is {why}; {}",
+            here.instance,
+            how_it_goes(here.state, HERE)
+        );
+        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
+    }
+    Ok(())
+}
+
+/// One instance on this node alone has it, with a device of its own, or nobody has it: LVM's mirror beneath it is this node's, and
+/// another node would not see it.
+fn relocating(seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    if Kind::of(&seen.info) != Kind::Plain {
+        let message = format!(
+            "{volume} is of the type {}, of which LVM decides what is on which disk; move it with LVM's own commands",
+            seen.info.segment_type
+        );
+        return Err(Refusal::of(RefusalCode::SegmentType, volume, message));
+    }
+    if let Some(other) = seen.elsewhere.first() {
+        let node = &other.attachment.node;
+        let message = format!(
+            "{volume} is attached on node {node}, and only the node that has it can move it beneath its guest: one node alone, \
+             exclusively, completely attached and alive; {}",
+            how_it_goes(other.attachment.state, THERE)
+        );
+        return Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message));
+    }
+    for here in &seen.here {
+        let why = match (here.state, here.form, here.sharing) {
+            (AttachmentState::Attached, DiskForm::Own, Sharing::Exclusive)
+                if here.arriving.is_none() && !here.leaving =>
+            {
+                continue;
+            }
+            (AttachmentState::Attached, DiskForm::Lv, _) => {
+                "given as the LV itself, which Volward cannot cut off from a move when its lease is lost"
+            }
+            (AttachmentState::Attached, _, Sharing::Shared) => {
+                "shared, so other nodes may have it, which see nothing of a move"
+            }
+            _ => "neither complete nor gone, or on its way to another node",
         };
         let message = format!(
             "{volume} is attached to instance {} on this node, and that attachment is {why}; {}",

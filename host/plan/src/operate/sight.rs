@@ -1,6 +1,8 @@
 //! What is seen of the volume of an operation, and what a step makes of it.
 
-use volward_model::{Bytes, End, Mark, ParseIdError, VolumeInfo, VolumeName, VolumeOperation};
+use volward_model::{
+    Bytes, End, LvmUuid, Mark, ParseIdError, VolumeInfo, VolumeName, VolumeOperation, Whereabouts,
+};
 
 use super::{Away, DYING_PREFIX, Next, OperationStep, Wipe, next};
 use crate::refusal::Refusal;
@@ -24,6 +26,48 @@ pub struct Sight {
     pub away: Option<Away>,
     /// Of a copy and a move: the volume that it is made of; `None` if that is gone.
     pub source: Option<SourceSeen>,
+    /// Of a relocation: where the volume is.
+    pub place: Option<Place>,
+}
+
+/// Where a volume is that goes to another disk of its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All of it is on the disk that it goes to.
+    There,
+    /// Some of it is on another one, and stays there.
+    On {
+        /// LVM's UUID of that one.
+        from: LvmUuid,
+    },
+    /// LVM moves it.
+    Moving {
+        /// LVM's UUID of the disk that it leaves.
+        from: LvmUuid,
+        /// How much of what moves is on both disks, in percent; `None` where nothing copies.
+        percent: Option<u8>,
+    },
+    /// LVM was moving it, and that was halted beneath it.
+    Halted {
+        /// LVM's UUID of the disk that it was to leave.
+        from: LvmUuid,
+    },
+}
+
+impl Place {
+    /// Of what LVM says.
+    #[must_use]
+    pub fn of(found: &Whereabouts, halted: bool, disk: LvmUuid) -> Self {
+        if let Some(moving) = found.moving {
+            let (from, percent) = (moving.from, moving.percent);
+            return match halted {
+                true => Self::Halted { from },
+                false => Self::Moving { from, percent },
+            };
+        }
+        let elsewhere = found.on.keys().find(|on| **on != disk);
+        elsewhere.map_or(Self::There, |from| Self::On { from: *from })
+    }
 }
 
 /// The source of a copy or a move.
@@ -118,6 +162,7 @@ impl Sight {
             behind: false,
             away: None,
             source: None,
+            place: None,
         }
     }
 
@@ -139,6 +184,19 @@ impl Sight {
             OperationStep::AwaitWhole => sight.away = Some(Away::Whole),
             OperationStep::BringHome => sight.away = Some(Away::Returning),
             OperationStep::AwaitHome => sight.away = None,
+            OperationStep::Relocate { from, .. } => {
+                let percent = Some(0);
+                sight.place = Some(Place::Moving {
+                    from: *from,
+                    percent,
+                });
+            }
+            OperationStep::AwaitRelocation => sight.place = Some(Place::There),
+            OperationStep::EndRelocation => {
+                if let Some(Place::Moving { from, .. } | Place::Halted { from }) = sight.place {
+                    sight.place = Some(Place::On { from });
+                }
+            }
             OperationStep::Zero { .. }
             | OperationStep::ZeroSource { .. }
             | OperationStep::Copy { .. } => {}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use volward_model::{Bytes, LeaseMode, Mark, VolumeName};
+use volward_model::{Bytes, LeaseMode, LvmUuid, Mark, VolumeName};
 
 /// One thing that an operation does. Each is idempotent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,17 @@ pub enum OperationStep {
     },
     /// The instance writes to the source alone again, whatever the copy holds.
     Unmirror,
+    /// Have LVM move what is on one disk to another, beneath whoever has the volume here.
+    Relocate {
+        /// LVM's UUID of the disk that is left.
+        from: LvmUuid,
+        /// LVM's UUID of the disk that it goes to.
+        to: LvmUuid,
+    },
+    /// Wait until all of that is there.
+    AwaitRelocation,
+    /// Have LVM end that: what was on its way stays on the disk that it was to leave.
+    EndRelocation,
     /// Write zeroes, and flush.
     Zero {
         /// Where, in bytes from the volume's beginning.
@@ -155,6 +166,9 @@ impl OperationStep {
             Self::AwaitMirror => "await-mirror",
             Self::Split { .. } => "split",
             Self::Unmirror => "unmirror",
+            Self::Relocate { .. } => "relocate",
+            Self::AwaitRelocation => "await-relocation",
+            Self::EndRelocation => "end-relocation",
             Self::Zero { .. } => "zero",
             Self::Lengthen => "lengthen",
             Self::Release => "release",
@@ -208,6 +222,16 @@ impl fmt::Display for OperationStep {
                 )
             }
             Self::Unmirror => f.pad("have the source's guest write to the source alone"),
+            Self::Relocate { from, to } => {
+                write!(
+                    f,
+                    "have LVM move what is on disk {from} to disk {to}, beneath whoever has it"
+                )
+            }
+            Self::AwaitRelocation => f.pad("wait until all of that is there"),
+            Self::EndRelocation => {
+                f.pad("have LVM end the move: it stays on the disk that it was to leave")
+            }
             Self::Zero { from, amount } => write!(f, "zero {amount} from byte {} on", from.0),
             Self::Lengthen => f.pad("give its attachments on this node their new length"),
             Self::Release => f.pad("deactivate it and give its lease up"),

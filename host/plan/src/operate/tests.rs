@@ -1,7 +1,7 @@
 use volward_model::RequestId;
 
 use super::*;
-use found::{sights, source, sources};
+use found::{places, sights, source, sources};
 
 mod found;
 mod marks;
@@ -43,6 +43,14 @@ fn rename() -> VolumeTask {
         pool: "vg0".parse().unwrap(),
         name: "data".parse().unwrap(),
         to: "other".parse().unwrap(),
+    }
+}
+
+fn relocate() -> VolumeTask {
+    VolumeTask::Relocate {
+        pool: "vg0".parse().unwrap(),
+        name: "data".parse().unwrap(),
+        disk: "d".repeat(32).parse().unwrap(),
     }
 }
 
@@ -136,6 +144,16 @@ fn follow(
 
 /// With every source that a copy may find.
 fn sights_for(task: &VolumeTask) -> Vec<Sight> {
+    if task.disk().is_some() {
+        let at = |sight: Sight| {
+            let each = places().into_iter();
+            each.map(move |place| Sight {
+                place: place.filter(|_| sight.volume.is_some()),
+                ..sight.clone()
+            })
+        };
+        return sights().into_iter().flat_map(at).collect();
+    }
     if task.source().is_none() {
         return sights();
     }
@@ -154,7 +172,7 @@ fn sights_for(task: &VolumeTask) -> Vec<Sight> {
 fn every_case(mut case: impl FnMut(&VolumeOperation, Wipe, &Sight)) {
     for task in tasks()
         .into_iter()
-        .chain([rename(), move_here()])
+        .chain([rename(), move_here(), relocate()])
         .chain(copies())
     {
         for course in courses() {
@@ -177,8 +195,10 @@ fn whatever_is_found_an_operation_ends_and_leaves_nothing_half_made() {
         };
         let case = format!("{operation:?} {wipe} {found:?}: {end:?}, {left:?}");
         let mark = left.volume.as_ref().and_then(|seen| seen.mark.clone());
+        // A relocation knows one mark; any other is of an operation that has the same id on another node.
+        let known = operation.task.disk().is_none() || matches!(mark, Some(Mark::Copying { .. }));
         assert!(
-            !is_ours(mark.as_ref(), &operation.id) || end != End::Done,
+            !is_ours(mark.as_ref(), &operation.id) || !known || end != End::Done,
             "{case}"
         );
         // A rename takes no lease: one that is held is not its own.
@@ -198,6 +218,9 @@ fn whatever_is_found_an_operation_ends_and_leaves_nothing_half_made() {
             (task, End::Done) if task.makes() => assert!(left.volume.is_some(), "{case}"),
             (VolumeTask::Rename { to, .. }, End::Done) => {
                 assert_eq!(left.volume.as_ref().unwrap().name, *to, "{case}");
+            }
+            (VolumeTask::Relocate { .. }, End::Done) => {
+                assert_eq!(left.place, Some(Place::There), "{case}");
             }
             (task, End::Cancelled | End::Failed { .. }) if task.makes() => {
                 let half_made = matches!(&mark, Some(Mark::New { by }) if *by == operation.id);
@@ -275,9 +298,16 @@ fn i28_each_step_is_taken_where_it_may_be() {
                     let all = to_write(now, wipe, sight);
                     let taken_back = matches!(now.course, Course::Back(_));
                     assert!(
-                        now.zeroed >= all || taken_back,
+                        now.zeroed >= all || taken_back || now.task.disk().is_some(),
                         "seen before it is zeroed: {case}"
                     );
+                }
+                OperationStep::Relocate { .. }
+                | OperationStep::AwaitRelocation
+                | OperationStep::EndRelocation => {
+                    let alone = sight.works && is_ours(mark, &now.id);
+                    let ends = sight.works && matches!(now.course, Course::Back(_));
+                    assert!(sight.attached || alone || ends, "{case}");
                 }
                 OperationStep::Release => assert!(sight.holds, "{case}"),
                 OperationStep::AwaitWhole | OperationStep::BringHome | OperationStep::AwaitHome => {

@@ -102,6 +102,25 @@ impl Refusal {
         Self::general(RefusalCode::SourceDetached, message)
     }
 
+    /// The instance beneath which it was moved is gone, and with it its lease.
+    pub(crate) fn relocation_detached(task: &VolumeTask) -> Self {
+        let message = format!(
+            "{} was detached before all of it was on the other disk, and stays where it was; ask again",
+            volume_of(task)
+        );
+        Self::general(RefusalCode::SourceDetached, message)
+    }
+
+    /// What was copied beneath the volume was halted with its I/O.
+    pub(crate) fn relocation_halted(task: &VolumeTask) -> Self {
+        let message = format!(
+            "the I/O of {} was cut off before all of it was on the other disk, and it stays where it was; ask again once it is \
+             given back",
+            volume_of(task)
+        );
+        Self::general(RefusalCode::MoveHalted, message)
+    }
+
     /// Snapshots of one moment whose volumes are at several places. `node`: one of those that have some of them.
     #[must_use]
     pub fn moment_of_many(task: &VolumeTask, node: &NodeName) -> Self {

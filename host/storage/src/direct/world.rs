@@ -10,6 +10,7 @@ use volward_ports::{Applied, PortResult, Volumes};
 
 use super::adoption::Adoption;
 use super::device::{self, Wanted};
+use crate::dm::beneath;
 use crate::lease::claims::{Mapper, Users};
 use crate::lease::{Account, Entry, Sanlock};
 use crate::lvm::Lvm;
@@ -118,7 +119,16 @@ impl World for Here {
     }
 
     fn unmap(&self, volume: &VolumeRef) -> PortResult<Applied> {
-        device::remove(&lv_dm_uuid(volume.id), &volume.to_string())
+        let what = volume.to_string();
+        // What LVM moves is copied on without a lease, by whatever is beneath.
+        let moved = beneath::halt_unused(volume.id, &what)?;
+        let removed = device::remove(&lv_dm_uuid(volume.id), &what)?;
+        for one in moved {
+            if let Err(error) = one.remove() {
+                tracing::warn!(%volume, %error, "a halted move is left beneath a volume that is gone");
+            }
+        }
+        Ok(removed)
     }
 
     fn let_lvmlockd_adopt(&self) {

@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Bounded<D> {
     inner: Arc<D>,
     calls: LateCalls<DeviceId>,
+    /// Of LVs, beneath which something is halted.
+    halts: LateCalls<VolumeId>,
 }
 
 impl<D: Devices + 'static> Bounded<D> {
@@ -31,6 +33,7 @@ impl<D: Devices + 'static> Bounded<D> {
         Self {
             inner: Arc::new(inner),
             calls: LateCalls::new("device", DEADLINE),
+            halts: LateCalls::new("move", DEADLINE),
         }
     }
 
@@ -93,6 +96,17 @@ impl<D: Devices + 'static> Devices for Bounded<D> {
 
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {
         self.inner.clone_status(id)
+    }
+
+    fn halt_move(&self, volume: VolumeId) -> PortResult<Applied> {
+        let inner = Arc::clone(&self.inner);
+        let what = format!("halting what moves LV {volume}");
+        self.halts
+            .call(&volume, what, move || inner.halt_move(volume))
+    }
+
+    fn is_move_halted(&self, volume: VolumeId) -> PortResult<bool> {
+        self.inner.is_move_halted(volume)
     }
 
     fn mirror_status(&self, id: DeviceId) -> PortResult<Option<MirrorStatus>> {

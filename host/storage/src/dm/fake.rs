@@ -10,7 +10,7 @@ use volward_model::{
 use volward_ports::{Applied, Devices, LinkPath, PortError, PortResult, Split, SplitAt};
 
 use crate::fake::world::regions_of;
-use crate::fake::{Device, FakeNode, World, mirror, regions};
+use crate::fake::{Device, FakeNode, World, mirror, regions, relocate};
 
 mod table;
 
@@ -157,6 +157,18 @@ impl Devices for FakeNode {
     fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
         self.reads("is-lv-open", volume, |world, node| {
             Ok(world.node(node).lvs_opened.contains(&volume))
+        })
+    }
+
+    fn halt_move(&self, volume: VolumeId) -> PortResult<Applied> {
+        self.changes("halt-move", volume, |world, node| {
+            Ok(relocate::halt(world, node, volume))
+        })
+    }
+
+    fn is_move_halted(&self, volume: VolumeId) -> PortResult<bool> {
+        self.reads("is-move-halted", volume, |world, node| {
+            Ok(relocate::is_halted(world, node, volume))
         })
     }
 

@@ -1,6 +1,7 @@
 //! Device-mapper, by ioctl. Devices are found by dm UUID, never by name (I12); their backing is
 //! resolved to a number when a table is loaded and checked again when the kernel holds it.
 
+pub(crate) mod beneath;
 mod bounded;
 mod change;
 mod counters;
@@ -207,6 +208,14 @@ impl Devices for Dm {
 
     fn is_lv_open(&self, volume: VolumeId) -> PortResult<bool> {
         found::is_lv_open(&control()?, volume)
+    }
+
+    fn halt_move(&self, volume: VolumeId) -> PortResult<Applied> {
+        beneath::halt(volume)
+    }
+
+    fn is_move_halted(&self, volume: VolumeId) -> PortResult<bool> {
+        beneath::is_halted(volume)
     }
 
     fn clone_status(&self, id: DeviceId) -> PortResult<Option<CloneStatus>> {

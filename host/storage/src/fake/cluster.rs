@@ -69,6 +69,8 @@ impl FakeCluster {
                     devices: Default::default(),
                     lvs_opened: Default::default(),
                     mirrors_fail: false,
+                    moves: Default::default(),
+                    polls: true,
                     links: Default::default(),
                     reported: Default::default(),
                     faults: Faults::default(),
@@ -159,6 +161,7 @@ impl FakeCluster {
             old_registry: false,
             partial: false,
             autoactivation: true,
+            more_disks: Vec::new(),
         };
         world.pools.insert(pool_name.clone(), pool);
         drop(world);
@@ -185,6 +188,8 @@ impl FakeCluster {
             leased: entry.local_to.is_none(),
             roles: vec!["public".to_owned()],
             autoactivation: true,
+            disk: None,
+            goes_to: None,
         };
         entry.volumes.insert(volume_name.clone(), made);
         world.contents.insert(id, Contents::zeroes(size));

@@ -1,16 +1,24 @@
 //! I/O through fake devices, as a guest and dm-clone do it.
 
-use volward_model::{Backing, CloneTable, DeviceId, MirrorTable, NodeName, Table};
+use volward_model::{Backing, CloneTable, DeviceId, MirrorTable, NodeName, Table, VolumeId};
 use volward_ports::{PortError, PortResult};
 
 use super::data::BLOCK;
 use super::node::FakeNode;
+use super::relocate::is_halted;
 use super::world::{CloneMetadata, MetadataAt, World, unit};
 
 fn io(id: DeviceId, reason: &str) -> PortError {
     PortError::Io {
         what: format!("I/O on device {id}"),
         reason: reason.to_owned(),
+    }
+}
+
+fn halted(volume: VolumeId) -> PortError {
+    PortError::Io {
+        what: format!("I/O on LV {volume}"),
+        reason: "its move between disks was halted".to_owned(),
     }
 }
 
@@ -72,6 +80,7 @@ pub(super) fn read_backing(
                 what: format!("an active LV {volume}"),
             })
         }
+        Backing::Volume(volume) if is_halted(world, node, volume) => Err(halted(volume)),
         Backing::Volume(volume) => {
             let contents = world.contents.get(&volume);
             Ok(contents.map_or(0, |contents| contents.get(block)))
@@ -93,6 +102,7 @@ pub(super) fn write_backing(
                 what: format!("an active LV {volume}"),
             })
         }
+        Backing::Volume(volume) if is_halted(world, node, volume) => Err(halted(volume)),
         Backing::Volume(volume) => {
             if let Some(contents) = world.contents.get_mut(&volume) {
                 contents.set(block, value);

@@ -29,6 +29,7 @@ pub(crate) mod mirror;
 mod node;
 mod old_copies;
 pub(crate) mod regions;
+pub(crate) mod relocate;
 pub(crate) mod world;
 
 pub use clock::FakeClock;

@@ -196,6 +196,7 @@ impl FakeNode {
             node.faults.crashed = true;
             node.active.clear();
             node.devices.clear();
+            node.moves.clear();
             node.lvs_opened.clear();
             node.links.clear();
         });

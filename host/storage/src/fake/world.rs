@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
     Backing, Bytes, CloneTable, DeviceId, HeldLease, InstanceId, IoCounters, LeaseMode, LvUuid,
-    MemberState, NodeName, PoolName, Sectors, Slot, SlotReading, Table, VgUuid, VolumeId,
+    LvmUuid, MemberState, NodeName, PoolName, Sectors, Slot, SlotReading, Table, VgUuid, VolumeId,
     VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::migrate::Job;
@@ -79,6 +79,8 @@ pub(crate) struct Pool {
     pub(crate) partial: bool,
     /// LVM would activate its volumes by itself.
     pub(crate) autoactivation: bool,
+    /// Disks beside the first one, whose UUID is the group's.
+    pub(crate) more_disks: Vec<LvmUuid>,
 }
 
 /// One place of a registry: what was written, and what a reader makes of it instead, if a test
@@ -100,6 +102,10 @@ pub(crate) struct Lv {
     /// LVM's roles of it.
     pub(crate) roles: Vec<String>,
     pub(crate) autoactivation: bool,
+    /// The disk that it is on; `None`: the first one.
+    pub(crate) disk: Option<LvmUuid>,
+    /// LVM's metadata say that it goes to that one.
+    pub(crate) goes_to: Option<LvmUuid>,
 }
 
 #[derive(Debug)]
@@ -130,6 +136,10 @@ pub(crate) struct Node {
     pub(crate) lvs_opened: BTreeSet<VolumeId>,
     /// The second leg of its mirrors cannot be written.
     pub(crate) mirrors_fail: bool,
+    /// What its kernel copies beneath volumes that LVM moves.
+    pub(crate) moves: BTreeMap<VolumeId, Beneath>,
+    /// lvmpolld is alive, and ends moves.
+    pub(crate) polls: bool,
     pub(crate) links: BTreeMap<LinkPath, DeviceId>,
     /// The metadata of each pool, as it was at the last report of it.
     pub(crate) reported: BTreeMap<PoolName, String>,
@@ -137,6 +147,15 @@ pub(crate) struct Node {
     /// What its libvirt says of instances; of all others that they do not migrate.
     pub(crate) jobs: BTreeMap<InstanceId, Job>,
     pub(crate) guest_disks: BTreeMap<InstanceId, GuestDisks>,
+}
+
+/// What is beneath a volume that LVM moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beneath {
+    /// A mirror, of which so much is equal, in percent.
+    Copying(u8),
+    /// All I/O fails.
+    Halted,
 }
 
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use super::record::RecordError;
 use super::rows::{Trouble, number};
 
 /// Of a record, as its row says. Format 2 has copies, snapshots and renames, and which volume is copied; format 3 has moves, format 4
-/// has groups. A record of an earlier format says the same in a later one.
-pub(super) const FORMAT: i64 = 4;
+/// has groups, format 5 has relocations. A record of an earlier format says the same in a later one.
+pub(super) const FORMAT: i64 = 5;
 
 fn course(operation: &VolumeOperation) -> &'static str {
     match operation.course {

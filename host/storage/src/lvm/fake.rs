@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use volward_model::{
-    Bytes, Carried, NodeName, PhysicalVolume, PoolInfo, PoolKind, PoolName, VolumeId, VolumeName,
-    VolumeRef,
+    Bytes, Carried, LvmUuid, NodeName, PhysicalVolume, PoolInfo, PoolKind, PoolName, VolumeId,
+    VolumeName, VolumeRef, Whereabouts,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use super::{ActivationLists, Diagnose, FoundGroup, SeenDisks};
-use crate::fake::{FakeNode, Lv, World};
+use crate::fake::{FakeNode, Lv, World, relocate};
 use crate::lvmlockd::fake::{in_use, off};
 
 /// A node whose LVM is set up as the guide says: a devices file for each pool, nothing kept from
@@ -157,23 +157,54 @@ impl Volumes for FakeNode {
         report(self, pool, Report::IfChanged).map(Arc::new)
     }
 
-    /// One disk has all of it.
+    fn whereabouts(&self, volume: &VolumeRef) -> PortResult<Whereabouts> {
+        self.reads("whereabouts", volume, |world, node| {
+            relocate::whereabouts(world, node, volume)
+        })
+    }
+
+    fn relocate(&self, volume: &VolumeRef, from: LvmUuid, to: LvmUuid) -> PortResult<Applied> {
+        self.changes("relocate", volume, |world, node| {
+            must_be_whole(world, &volume.pool, node)?;
+            relocate::relocate(world, node, volume, (from, to))
+        })
+    }
+
+    fn end_relocation(&self, volume: &VolumeRef) -> PortResult<Applied> {
+        self.changes("end-relocation", volume, |world, node| {
+            relocate::end(world, node, volume)
+        })
+    }
+
+    /// The first disk has all that is on no other one.
     fn physical_volumes(&self, pool: &PoolName) -> PortResult<Vec<PhysicalVolume>> {
         self.reads("physical-volumes", pool, |world, node| {
             let found = world.pool(pool, node)?;
-            let carries = found.volumes.iter().map(|(name, lv)| Carried {
-                name: name.to_string(),
-                lv: lv.id.lv,
-                size: lv.size,
-            });
-            Ok(vec![PhysicalVolume {
-                id: found.vg,
-                path: format!("/dev/disk/by-id/{pool}"),
-                size: found.size,
-                free: found.free(),
-                missing: found.partial,
-                carries: carries.collect(),
-            }])
+            let more = found.more_disks.iter().copied();
+            let disks = (0..).zip([found.vg].into_iter().chain(more));
+            Ok(disks
+                .map(|(number, id)| {
+                    let of_it = |lv: &Lv| lv.disk.unwrap_or(found.vg) == id;
+                    let carried = found.volumes.iter().filter(|(_, lv)| of_it(lv));
+                    let carries = carried.map(|(name, lv)| Carried {
+                        name: name.to_string(),
+                        lv: lv.id.lv,
+                        size: lv.size,
+                    });
+                    let link = match number {
+                        0 => format!("/dev/disk/by-id/{pool}"),
+                        number => format!("/dev/disk/by-id/{pool}-{number}"),
+                    };
+                    PhysicalVolume {
+                        id,
+                        path: link,
+                        size: found.size,
+                        free: found.free(),
+                        missing: found.partial,
+                        carries: carries.collect(),
+                    }
+                })
+                .collect())
         })
     }
 

@@ -19,6 +19,7 @@ mod mark;
 mod memory;
 mod operate;
 mod pvs;
+mod relocate;
 mod report;
 mod seen;
 mod zeroing;
@@ -30,7 +31,8 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use volward_folder::Folder;
 use volward_model::{
-    Bytes, LeaseMode, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
+    Bytes, LeaseMode, LvmUuid, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
+    Whereabouts,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
@@ -264,6 +266,22 @@ impl Volumes for Lvm {
 
     fn physical_volumes(&self, pool: &PoolName) -> PortResult<Vec<PhysicalVolume>> {
         self.disks_of(pool)
+    }
+
+    fn physical_volume(&self, pool: &PoolName, named: &str) -> PortResult<Option<PhysicalVolume>> {
+        self.find_disk(pool, named)
+    }
+
+    fn whereabouts(&self, volume: &VolumeRef) -> PortResult<Whereabouts> {
+        self.find_whereabouts(volume)
+    }
+
+    fn relocate(&self, volume: &VolumeRef, from: LvmUuid, to: LvmUuid) -> PortResult<Applied> {
+        self.begin_move(volume, (from, to))
+    }
+
+    fn end_relocation(&self, volume: &VolumeRef) -> PortResult<Applied> {
+        self.abort_move(volume)
     }
 
     fn disable_pool_autoactivation(&self, pool: &PoolName) -> PortResult<()> {

@@ -10,6 +10,11 @@ use super::{LEASE_DEADLINE, Lvm};
 /// `-an`: LVM zeroes nothing and takes no lease that would have to be given up.
 pub(super) const INACTIVE: &str = "-an";
 
+/// LVM takes an LV's lease to change its size or its place, and refuses where this daemon holds it, or lvmlockd holds
+/// it shared. This leaves it out, which is right for those two alone: the lease is held, for the attachments.
+/// For a command that removes or deactivates, the same option takes a volume from whoever uses it.
+pub(super) const HELD: [&str; 2] = ["--lockopt", "skiplv"];
+
 impl Lvm {
     pub(super) fn make_inactive(&self, new: &NewVolume) -> PortResult<(VolumeId, Applied)> {
         let settings = self.settings(&new.pool)?;
@@ -48,11 +53,9 @@ impl Lvm {
         })
     }
 
-    /// LVM takes an LV's lease to change its size, and refuses where this daemon holds it, or lvmlockd holds
-    /// it shared. `skiplv` leaves it out, which is right here alone: the lease is held, for the attachments.
-    /// For a command that removes or deactivates, the same option takes a volume from whoever uses it.
+    /// The lease is held, and LVM is told not to take it.
     pub(super) fn extend_held(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied> {
-        self.extend(volume, size, &["--lockopt", "skiplv"])
+        self.extend(volume, size, &HELD)
     }
 
     /// `lvextend`, read back by the UUID.

@@ -12,6 +12,7 @@ use volward_ports::{
     Activation, Freshness, LeaseStatus, LeaseStyle, Leases, PortError, PortResult, Unmet,
 };
 
+use crate::fake::relocate::activated;
 use crate::fake::{FakeNode, Pool, World};
 use crate::lvm::fake::{exit_5, find, names};
 
@@ -86,6 +87,7 @@ fn on_one(world: &mut World, node: &NodeName, volume: &VolumeRef, on: On) -> boo
     let filtered = world.node(node).maps_not.contains(&volume.pool);
     if leased && on.activate && !filtered {
         world.node_mut(node).active.insert(lv.id);
+        activated(world, node, &lv);
     }
     leased
 }
@@ -119,6 +121,7 @@ pub(crate) fn off(
             busy = Some(volume);
             continue;
         }
+        world.node_mut(node).moves.remove(&lv.id);
         world.node_mut(node).active.remove(&lv.id);
         if release {
             give_up(world, node, lv.id);

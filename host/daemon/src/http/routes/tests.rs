@@ -58,6 +58,7 @@ fn who_may_do_what_is_as_reviewed() {
             "post /v1/volumes/snapshot, copy: root, cinder",
             "post /v1/volumes/snapshots, copy: root, cinder",
             "post /v1/volumes/move, move: root, cinder",
+            "post /v1/volumes/relocate, move: root, cinder",
             "post /v1/volumes/rename, rename: root, cinder",
             "get /v1/operations, look: root, openstack, nova, cinder, monitoring",
             "get /v1/operations/{id}, look: root, openstack, nova, cinder, monitoring",

@@ -33,6 +33,7 @@ pub(super) fn sights() -> Vec<Sight> {
                         behind: false,
                         away: None,
                         source: None,
+                        place: None,
                     });
                 }
             }
@@ -68,6 +69,14 @@ pub(super) fn sights() -> Vec<Sight> {
         .collect();
     sights.extend(away);
     sights
+}
+
+/// Everywhere that a volume may be which goes to another disk.
+pub(super) fn places() -> Vec<Option<Place>> {
+    let from = "f".repeat(32).parse().unwrap();
+    let moving = [None, Some(0), Some(100)].map(|percent| Place::Moving { from, percent });
+    let places = [Place::There, Place::On { from }, Place::Halted { from }];
+    places.into_iter().chain(moving).map(Some).collect()
 }
 
 const WRITERS: [Writer; 5] = [

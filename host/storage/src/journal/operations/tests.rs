@@ -56,9 +56,14 @@ fn every_word() -> Vec<VolumeOperation> {
             name: name.clone(),
         },
         VolumeTask::Rename {
+            pool: pool.clone(),
+            name: name.clone(),
+            to: "other".parse().unwrap(),
+        },
+        VolumeTask::Relocate {
             pool,
             name,
-            to: "other".parse().unwrap(),
+            disk: "d".repeat(32).parse().unwrap(),
         },
     ];
     let failed = End::Failed {
@@ -73,7 +78,8 @@ fn every_word() -> Vec<VolumeOperation> {
         Course::Ended(End::Cancelled),
         Course::Ended(failed),
     ];
-    let both = tasks.iter().cycle().zip(courses);
+    let more = std::iter::repeat(Course::Ended(End::Done));
+    let both = tasks.iter().zip(courses.into_iter().chain(more));
     let numbered = (1..).zip(both);
     numbered
         .map(|(n, (task, course))| VolumeOperation {
@@ -140,7 +146,7 @@ fn records_are_written_as_the_fixture_has_them() {
     let now = format!("{:#}\n", serde_json::Value::from(now));
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/compat/state/operations-4.json"
+        "/../../tests/compat/state/operations-5.json"
     );
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(path, &now).unwrap();
@@ -184,7 +190,7 @@ fn is_read(format: i64) {
 #[test]
 fn an_open_operation_that_is_not_understood_keeps_the_state_closed() {
     for (change, says) in [
-        ("format = 5", "the format 5"),
+        ("format = 6", "the format 6"),
         (
             "record = replace(record, '\"create\"', '\"clone\"')",
             "clone",

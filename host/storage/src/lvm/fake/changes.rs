@@ -147,6 +147,8 @@ pub(super) fn create(
             leased: shared,
             roles: Vec::new(),
             autoactivation: false,
+            disk: None,
+            goes_to: None,
         },
     );
     // Whatever was on the disk before.

@@ -60,7 +60,8 @@ pub(super) struct Ordering {
     pub(super) to: u64,
     #[prost(bool, tag = "6")]
     pub(super) back: bool,
-    /// 0: grow, 1: copy, 2: snapshot, 3: snapshot that holds the same moment as others; others are not understood.
+    /// 0: grow, 1: copy, 2: snapshot, 3: snapshot that holds the same moment as others, 4: to another disk; others are not
+    /// understood.
     #[prost(uint32, tag = "7")]
     pub(super) what: u32,
     /// Of a volume that is made.
@@ -75,6 +76,9 @@ pub(super) struct Ordering {
     /// The same: how many there are.
     #[prost(uint32, tag = "11")]
     pub(super) members: u32,
+    /// Of a volume that goes to another disk: LVM's UUID of that one.
+    #[prost(string, tag = "12")]
+    pub(super) disk: String,
 }
 
 const GROW: u32 = 0;
@@ -82,6 +86,7 @@ const COPY: u32 = 1;
 const SNAPSHOT: u32 = 2;
 /// A word of its own: whoever does not know it must not take one of them alone.
 const TOGETHER: u32 = 3;
+const RELOCATE: u32 = 4;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Reporting {
@@ -151,11 +156,16 @@ pub(super) fn answers(of: &Messages, number: impl Fn(VolumeId) -> u32) -> Vec<An
 
 pub(super) fn orders(of: &Messages) -> Vec<Ordering> {
     let orders = of.orders.iter().map(|order| {
+        let disk = match &order.what {
+            Ordered::Relocate { disk } => disk.compact(),
+            _ => "",
+        };
         let (what, size, name, new_size) = match &order.what {
             Ordered::Grow { size } => (GROW, size.0, "", 0),
             Ordered::Copy { name, size } => (COPY, 0, name.as_str(), size.map_or(0, |size| size.0)),
             Ordered::Snapshot { name } if order.group.is_some() => (TOGETHER, 0, name.as_str(), 0),
             Ordered::Snapshot { name } => (SNAPSHOT, 0, name.as_str(), 0),
+            Ordered::Relocate { .. } => (RELOCATE, 0, "", 0),
         };
         let group = order.group.as_ref();
         Ordering {
@@ -170,6 +180,7 @@ pub(super) fn orders(of: &Messages) -> Vec<Ordering> {
             new_size,
             group: group.map_or_else(String::new, |group| group.id.to_string()),
             members: group.map_or(0, |group| group.members),
+            disk: disk.to_owned(),
         }
     });
     orders.collect()
@@ -245,6 +256,9 @@ impl Ordering {
             },
             SNAPSHOT | TOGETHER => Ordered::Snapshot {
                 name: self.name.parse().ok()?,
+            },
+            RELOCATE => Ordered::Relocate {
+                disk: self.disk.parse().ok()?,
             },
             _ => return None,
         };

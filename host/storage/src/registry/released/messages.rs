@@ -8,6 +8,7 @@ const ORDERS: &str = include_str!("../../../../../tests/compat/registry/layout-2
 
 const COPIES: &str = include_str!("../../../../../tests/compat/registry/layout-2-copies.hex");
 
+const DISKS: &str = include_str!("../../../../../tests/compat/registry/layout-2-disks.hex");
 const GROUPS: &str = include_str!("../../../../../tests/compat/registry/layout-2-groups.hex");
 
 /// Node 2 asks node 1 for what its guest has, and node 1 has shared one volume and not the other.
@@ -164,6 +165,40 @@ fn orders_of_a_group_are_read() {
     let [holder, other] = together();
     assert_eq!(lun.reading(1), good(holder, false));
     assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// Node 2 has node 1 move a volume to another disk.
+fn relocating() -> [Slot; 2] {
+    let [holder, mut other] = copying();
+    let first = other.messages.orders[0].clone();
+    other.messages.orders = vec![VolumeOrder {
+        what: Ordered::Relocate {
+            disk: "d".repeat(32).parse().unwrap(),
+        },
+        ..first
+    }];
+    [holder, other]
+}
+
+#[test]
+fn orders_to_another_disk_are_read() {
+    let lun = fixture(DISKS, Bytes(0));
+    let [holder, other] = relocating();
+    assert_eq!(lun.reading(1), good(holder, false));
+    assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// As the next but four, of `layout-2-disks.hex`.
+#[test]
+#[ignore = "writes the file it names"]
+fn the_fixture_of_disks() {
+    let lun = Lun::empty(Bytes::mib(4));
+    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
+    for slot in relocating() {
+        lun.store().write(&slot).unwrap();
+    }
+    let title = "# A registry of layout 2 with an order to another disk; see README.md.\n";
+    write_down(&lun, title, "layout-2-disks.hex");
 }
 
 /// As the next but three, of `layout-2-groups.hex`.

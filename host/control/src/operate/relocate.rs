@@ -1,0 +1,93 @@
+//! A volume goes to another disk of its pool, beneath whoever has it here.
+
+use volward_model::{Bytes, LvmUuid, Mark, PoolName, VolumeInfo, VolumeOperation};
+use volward_plan::operate::Place;
+
+use super::Operate;
+use super::look::Look;
+use super::work::Went;
+use crate::engine::StepError;
+use crate::error::{ControlError, storage};
+use crate::ports::PortError;
+
+/// What is on record as on both disks, before any of it is.
+const BEGUN: Bytes = Bytes(512);
+
+impl Operate {
+    /// The disk of a pool that somebody names by its path on this node, or by LVM's UUID.
+    ///
+    /// # Errors
+    /// If the pool has none of that name here, or storage does not answer.
+    pub(crate) fn disk(&self, pool: &PoolName, named: &str) -> Result<LvmUuid, ControlError> {
+        self.observer.managed(pool)?;
+        let request = volward_model::RequestId(uuid::Uuid::nil());
+        let disk = self.ports.volumes.physical_volume(pool, named);
+        let disk = disk.map_err(|error| storage(request, "looking for the disk", error))?;
+        disk.map(|disk| disk.id).ok_or_else(|| {
+            ControlError::NotFound(format!(
+                "{pool} has no disk {named} on this node; `volward pool show {pool}` lists those that it has"
+            ))
+        })
+    }
+
+    /// Of one that nobody has only the mark counts, which keeps all others away.
+    pub(super) fn may_relocate(
+        &self,
+        operation: &VolumeOperation,
+        look: &Look,
+    ) -> Result<(), StepError> {
+        let mark = look.info.as_ref().and_then(VolumeInfo::mark);
+        if mark.as_ref().and_then(Mark::by) == Some(&operation.id) {
+            return Ok(());
+        }
+        self.may(operation, look).map_err(StepError::Refused)
+    }
+
+    /// Puts on record that it has begun beneath an instance: when that one goes, it ends.
+    pub(super) fn note_begun(&self, operation: &VolumeOperation) -> Result<(), PortError> {
+        match operation.zeroed < BEGUN {
+            true => self.note(&operation.id, BEGUN),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks again in a while. Where both disks are equal, lvmpolld is about to end the move; should it have died, it is told
+    /// anew.
+    pub(super) fn await_relocation(
+        &self,
+        operation: &VolumeOperation,
+        look: &Look,
+    ) -> Result<Went, StepError> {
+        let (Some(info), Some(disk)) = (look.info.as_ref(), operation.task.disk()) else {
+            return Err(StepError::Port(PortError::Missing {
+                what: operation.task.to_string(),
+            }));
+        };
+        self.must_be_held(&info.volume, false)?;
+        let percent = match look.sight.place {
+            Some(Place::Moving { percent, .. }) => percent,
+            _ => None,
+        };
+        let equal = share(info.size, percent.unwrap_or_default());
+        if operation.zeroed < equal {
+            self.note(&operation.id, equal)?;
+        }
+        if percent.is_none_or(|percent| percent >= 100)
+            && let Some(moving) = self.ports.volumes.whereabouts(&info.volume)?.moving
+        {
+            self.ports
+                .volumes
+                .relocate(&info.volume, moving.from, disk)?;
+        }
+        let what = format!(
+            "LVM moves {} to the other disk: {} % is on both",
+            info.volume,
+            percent.unwrap_or_default()
+        );
+        Ok(self.waits(&operation.id, what))
+    }
+}
+
+fn share(size: Bytes, percent: u8) -> Bytes {
+    Bytes(size.0 / 100 * u64::from(percent.min(100)))
+}
