@@ -267,6 +267,7 @@ class OperationView(TypedDict):
     volume: str
     source: NotRequired[str | None]
     to: NotRequired[str | None]
+    disk: NotRequired[str | None]
     group: NotRequired[str | None]
     volume_id: NotRequired[str | None]
     size: NotRequired[int | None]
