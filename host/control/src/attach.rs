@@ -327,7 +327,13 @@ impl Attach {
             // Good once: of each plan another.
             arrives: (ask.purpose == Purpose::MigrationIn).then(|| MigrationNonce(Uuid::new_v4())),
         };
-        attach(&look.input, requester, answer).map_err(|refusal| refuse(ask.request, refusal))
+        let mut plan = attach(&look.input, requester, answer)
+            .map_err(|refusal| refuse(ask.request, refusal))?;
+        if ask.purpose == Purpose::Restore {
+            let last = self.state.last_uses();
+            plan.restores(|volume| last.get(volume, ask.instance).cloned());
+        }
+        Ok(plan)
     }
 }
 

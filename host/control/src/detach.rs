@@ -13,6 +13,7 @@ use volward_plan::detach::detach;
 use crate::copies::Copies;
 use crate::engine::{Engine, ExecuteError, UNASKED};
 use crate::error::ControlError;
+use crate::last_use::LastUseBook;
 use crate::observe::Observer;
 use crate::ports::{
     Afterwards, Clock, Decisions, Devices, Event, Events, LeavingVolume, Machine, Marked,
@@ -90,6 +91,7 @@ pub(crate) struct Detach {
     pub(crate) observer: Arc<Observer>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) copies: Arc<Copies>,
+    pub(crate) last_use: Arc<LastUseBook>,
 }
 
 impl Detach {
@@ -277,6 +279,7 @@ impl Detach {
             steps: Marked::waiting(plan.steps),
             leaving: leaving.clone(),
         };
+        self.last_use.leave(selected);
         let entry = self.engine.new_entry(request, operation);
         let begun = self
             .engine

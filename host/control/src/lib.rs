@@ -31,6 +31,7 @@ pub mod detach;
 mod engine;
 pub mod error;
 mod fence;
+mod last_use;
 mod migrate;
 pub mod node;
 pub mod observe;

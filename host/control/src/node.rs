@@ -11,6 +11,7 @@ use crate::detach::{Detach, DetachDone, DetachRequest};
 use crate::engine::Engine;
 use crate::error::ControlError;
 use crate::fence::Fence;
+use crate::last_use::LastUseBook;
 use crate::migrate::Migrate;
 use crate::observe::{Observer, PoolSnapshot};
 use crate::operate::Operate;
@@ -45,6 +46,7 @@ pub struct Node {
     retries: Arc<Retries>,
     start_marks: Arc<StartMarks>,
     fence: Arc<Fence>,
+    last_use: Arc<LastUseBook>,
     operate: Arc<Operate>,
     migrate: Arc<Migrate>,
     unplugged: Unplugged,
@@ -72,6 +74,10 @@ impl Node {
                 .map(|pool| (pool.clone(), Mutex::default()))
                 .collect(),
         });
+        let last_use = Arc::new(LastUseBook {
+            ports: ports.into(),
+            state: Arc::clone(&state),
+        });
         let detach = Arc::new(Detach {
             ports: ports.into(),
             settings: Arc::clone(&settings),
@@ -79,6 +85,7 @@ impl Node {
             observer: Arc::clone(&observer),
             engine: Arc::clone(&engine),
             copies: Arc::clone(&copies),
+            last_use: Arc::clone(&last_use),
         });
         let recovery = Arc::new(Recovery {
             ports: ports.into(),
@@ -143,6 +150,7 @@ impl Node {
             retries,
             start_marks,
             fence,
+            last_use,
             operate,
             migrate,
             unplugged,
@@ -171,6 +179,7 @@ impl Node {
     pub fn recover(&self) -> PortResult<Recovered> {
         // First: a lease that an operation has is explained by it.
         self.operate.load()?;
+        self.last_use.load()?;
         let recovered = self.recovery.recover()?;
         self.operate.end_stray_mirrors();
         self.fence.take_up();

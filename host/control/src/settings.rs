@@ -11,7 +11,7 @@ use volward_plan::operate::Wipe;
 
 use crate::ports::{
     Activation, Clock, Decisions, Devices, Events, FaultPoints, FenceRecords, Guests, Journal,
-    Leases, Machine, Marks, Operations, Policy, Registry, Tasks, Volumes,
+    LastUses, Leases, Machine, Marks, Operations, Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -26,6 +26,7 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     pub operations: Arc<dyn Operations>,
     pub fence_records: Arc<dyn FenceRecords>,
+    pub last_uses: Arc<dyn LastUses>,
     pub policy: Arc<dyn Policy>,
     pub decisions: Arc<dyn Decisions>,
     pub marks: Arc<dyn Marks>,

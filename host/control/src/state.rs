@@ -25,11 +25,13 @@ mod copies;
 mod fences;
 mod followed;
 mod in_flight;
+mod last_use;
 mod monitor;
 mod operations;
 mod orders;
 mod owed;
 mod present;
+mod recording;
 mod volume_locks;
 
 pub(crate) use attachment_table::{AttachmentTable, Identity, intent};
@@ -38,6 +40,7 @@ pub(crate) use fences::Fences;
 pub(crate) use followed::Followed;
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight};
+pub(crate) use last_use::LastUses;
 pub use monitor::{CopyMonitor, CopyView};
 pub use operations::Operated;
 pub(crate) use operations::OperationBook;
@@ -68,6 +71,7 @@ pub(crate) struct State {
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
     fences: Mutex<Fences>,
+    last_uses: Mutex<LastUses>,
     /// What the leases of each shared pool are worth.
     followed: Mutex<BTreeMap<PoolName, Followed>>,
     /// One writer of a pool's slot at a time, so that an older content never replaces a newer one; it writes
@@ -112,6 +116,7 @@ impl State {
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
             fences: Mutex::default(),
+            last_uses: Mutex::default(),
             followed: Mutex::default(),
             slot_writes: settings
                 .pools
@@ -156,6 +161,10 @@ impl State {
 
     pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
         unpoisoned(&self.fences)
+    }
+
+    pub(crate) fn last_uses(&self) -> MutexGuard<'_, LastUses> {
+        unpoisoned(&self.last_uses)
     }
 
     pub(crate) fn followed(&self) -> MutexGuard<'_, BTreeMap<PoolName, Followed>> {

@@ -148,6 +148,7 @@ impl Daemon {
             registry: storage.registry,
             operations: state.clone(),
             fence_records: state.clone(),
+            last_uses: state.clone(),
             journal: state,
             policy: policies.clone(),
             decisions: decisions.clone(),

@@ -1,5 +1,5 @@
-//! libvirt says `migrate` and then `prepare` on the node to which a guest migrates, and only the first
-//! of the two says that it does: between them, it is remembered.
+//! libvirt says `migrate` and then `prepare` on the node to which a guest migrates, or `restore` and then `prepare`, and only the
+//! first of the two says that it does: between them, it is remembered.
 //!
 //! A note that nobody has taken is of a migration that another hook refused, say. It counts for a
 //! moment only: a start of the guest a day later is no arrival.
@@ -18,23 +18,59 @@ use crate::say;
 /// milliseconds.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 
+/// How a guest comes, where it is no ordinary start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It migrates.
+    Migrates,
+    /// It is restored from its saved memory.
+    Restored,
+}
+
+impl Arrival {
+    fn file(self, instance: InstanceId) -> String {
+        match self {
+            Self::Migrates => instance.to_string(),
+            Self::Restored => format!("{instance}.restored"),
+        }
+    }
+
+    /// What comes of a note that cannot be written.
+    fn unnoted(self) -> &'static str {
+        match self {
+            // `prepare` takes it for a start then, which is refused while the guest runs elsewhere.
+            Self::Migrates => "cannot migrate here",
+            Self::Restored => "is taken for an ordinary start",
+        }
+    }
+}
+
 /// The guest arrives.
-pub(crate) fn note(place: &Place, instance: InstanceId) {
-    let name = instance.to_string();
+pub(crate) fn note(place: &Place, how: Arrival, instance: InstanceId) {
+    let name = how.file(instance);
     let path = shown(&place.arriving().join(&name));
     let noted = place.make_arriving().and_then(|folder| {
         let note = serde_json::to_vec(&ArrivalNote::new(now()))?;
         folder.dir().write(&name, note)
     });
     if let Err(error) = noted {
-        // `prepare` takes it for a start then, which is refused while the guest runs elsewhere.
-        say::line(&format!("{path}: {error}; {instance} cannot migrate here"));
+        say::line(&format!("{path}: {error}; {instance} {}", how.unnoted()));
     }
 }
 
-/// Whether the guest arrives, as was said a moment ago; the note is good once.
-pub(crate) fn take(place: &Place, instance: InstanceId) -> bool {
-    let name = instance.to_string();
+/// How the guest arrives, as was said a moment ago; the note is good once. `None`: it starts.
+pub(crate) fn take(place: &Place, instance: InstanceId) -> Option<Arrival> {
+    // Both are good once, whatever comes of this call.
+    let noted =
+        [Arrival::Migrates, Arrival::Restored].map(|how| (how, is_noted(place, how, instance)));
+    noted
+        .into_iter()
+        .find(|(_, noted)| *noted)
+        .map(|(how, _)| how)
+}
+
+fn is_noted(place: &Place, how: Arrival, instance: InstanceId) -> bool {
+    let name = how.file(instance);
     let taken = place.open_arriving().and_then(|folder| {
         let note = folder.dir().read(&name)?;
         folder.dir().remove_file(&name)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use volward_api::model::{Access, PoolName, Purpose};
 use volward_api::{AttachReply, AttachRequest, Client, ClientError, DiskRequest, ProblemCode};
 
+use crate::arrival::Arrival;
 use crate::input::Guest;
 use crate::operation::Call;
 use crate::place::Place;
@@ -34,8 +35,9 @@ pub(crate) fn attach(call: &Call, mut guest: Guest, pools: &[PoolName], place: &
     refusal::forget(place, instance);
     // Good once, also where this call comes to nothing.
     let purpose = match arrival::take(place, instance) {
-        true => Purpose::MigrationIn,
-        false => Purpose::Boot,
+        Some(Arrival::Migrates) => Purpose::MigrationIn,
+        Some(Arrival::Restored) => Purpose::Restore,
+        None => Purpose::Boot,
     };
     if !can_be {
         refusal::note(place, instance);
@@ -100,13 +102,12 @@ pub(crate) fn check(call: &Call, mut guest: Guest, place: &Place) -> bool {
         _ => "restored",
     };
     let can_be = complain(&guest, &format!("guest {} was not {what}", call.guest));
-    if let (true, "migrate", false, Some(instance)) = (
-        can_be,
-        call.operation.as_str(),
-        guest.managed.is_empty(),
-        guest.instance,
-    ) {
-        arrival::note(place, instance);
+    let how = match call.operation.as_str() {
+        "migrate" => Arrival::Migrates,
+        _ => Arrival::Restored,
+    };
+    if let (true, false, Some(instance)) = (can_be, guest.managed.is_empty(), guest.instance) {
+        arrival::note(place, how, instance);
     }
     can_be
 }

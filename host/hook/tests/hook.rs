@@ -249,9 +249,9 @@ fn migrate_and_restore_leave_good_xml_as_it_is() {
 }
 
 /// libvirt says it to the first of two calls only, and a start that is none must not be taken for an
-/// arrival.
+/// arrival or a restore.
 #[test]
-fn prepare_after_migrate_is_an_arrival_once_and_without_it_a_start() {
+fn prepare_after_migrate_or_restore_is_that_once_and_without_it_a_start() {
     let node = Node::new();
     let daemon = node.daemon(attached);
     let purposes = || -> Vec<String> {
@@ -270,10 +270,14 @@ fn prepare_after_migrate_is_an_arrival_once_and_without_it_a_start() {
         "prepare begin -",
         "restore begin -",
         "prepare begin -",
+        "prepare begin -",
     ] {
         assert_eq!(says(operation), 0, "{operation}");
     }
-    assert_eq!(purposes(), ["boot", "migration-in", "boot", "boot"]);
+    assert_eq!(
+        purposes(),
+        ["boot", "migration-in", "boot", "restore", "boot"]
+    );
     // Of a migration that went no further than `migrate`, and of another boot.
     let old = r#"{"version":1,"at_ms":18446744073709551615}"#;
     std::fs::create_dir_all(node.path(ARRIVING_DIR)).unwrap();

@@ -2,15 +2,16 @@
 
 use volward_model::{
     Access, Answer, Bytes, CopyLayout, CopyPlan, DiskAnswer, Home, HomeState, InstanceId,
-    LeaseMode, MigrationNonce, NodeName, Sharing, VolumeRef,
+    LeaseMode, MigrationNonce, NodeName, Sharing, VolumeId, VolumeRef,
 };
 
 use crate::geometry::{CloneGeometry, geometry, metadata_size};
 use crate::input::{DiskForm, ForeignAttachment, PlanInput, VolumeInput};
+use crate::last_use::LastUse;
 use crate::migrate;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::requested::{RequestedDisk, matched};
-use crate::step::Planned;
+use crate::step::{Planned, Step};
 
 mod checks;
 mod steps;
@@ -46,6 +47,20 @@ pub struct AttachPlan {
     pub grants: Vec<Grant>,
     /// For people: what was proposed and is not done, and why.
     pub notes: Vec<String>,
+}
+
+impl AttachPlan {
+    /// The instance is restored from a saved memory: under the lease each volume has to be as it was then. `last`: what is
+    /// known of that.
+    pub fn restores(&mut self, last: impl Fn(VolumeId) -> Option<LastUse>) {
+        for planned in &mut self.steps {
+            if let Step::Revalidate { expectations } = &mut planned.step {
+                for one in expectations {
+                    one.saved = last(one.volume.id);
+                }
+            }
+        }
+    }
 }
 
 /// The instance that an attach is for, and the node that executes it.

@@ -28,6 +28,7 @@ pub mod geometry;
 pub mod home;
 pub mod input;
 pub mod intent;
+pub mod last_use;
 pub mod migrate;
 pub mod operate;
 pub mod pace;

@@ -5,6 +5,7 @@ use volward_model::{Attachment, Bytes, Home, LeaseMode, MigrationNonce, VolumeRe
 
 use crate::input::VolumeInput;
 use crate::intent::{Precedence, precedence};
+use crate::last_use::LastUse;
 use crate::refusal::{Refusal, RefusalCode, home_of};
 
 /// What was seen of one volume when it was decided.
@@ -30,6 +31,9 @@ pub struct Expectation {
     /// The call whose answer lets this node share the volume of an instance that migrates. Not kept
     /// in the journal, as `writes`.
     pub called: Option<MigrationNonce>,
+    /// The instance is restored from a saved memory: what it had of the volume when that was saved. Not kept in the journal, as
+    /// `writes`.
+    pub saved: Option<LastUse>,
 }
 
 /// What the second look says.
@@ -96,6 +100,11 @@ pub fn recheck(expected: &Expectation, now: Option<&VolumeInput>) -> Recheck {
             return Recheck::Refused(Refusal::not_activated(what));
         }
         _ => return Recheck::Changed(format!("the lease of {what} is not held any more")),
+    }
+    if let (Some(saved), Some(lease)) = (&expected.saved, now.lease)
+        && let Some(why) = saved.differs(lease.version, now.info.size)
+    {
+        return Recheck::Refused(Refusal::used_since(what, &why));
     }
     if let Some(nonce) = expected.called
         && !now.is_shared_with_us(nonce)

@@ -201,6 +201,8 @@ codes! {
     SourceGone => "source-gone",
     /// The instance that wrote to the source of a copy was detached before the copy was whole.
     SourceDetached => "source-detached",
+    /// A guest is restored from a saved memory, and its volume may have been written to since.
+    UsedSince => "used-since",
     /// The I/O of a volume was cut off while LVM moved it between disks.
     MoveHalted => "move-halted",
     /// The mirror by which a copy follows its source's guest failed.

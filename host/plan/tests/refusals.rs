@@ -22,6 +22,7 @@ use volward_model::{
 use volward_plan::attach::{Requester, attach};
 use volward_plan::home::{come_home, write_back};
 use volward_plan::input::ForeignAttachment;
+use volward_plan::last_use::LastUse;
 use volward_plan::migrate::{Caller, Heard, Job, Judgement, judge, source};
 use volward_plan::operate::{
     Place, Seen, Sight, SourceSeen, Wipe, Writer, may_be_copied, may_begin, may_change, may_hold,
@@ -263,6 +264,32 @@ fn expected() -> Expectation {
         writes: true,
         own_host_id: 1,
         called: None,
+        saved: None,
+    }
+}
+
+/// `version`: of the lease at its last use, where 7 is the one now.
+fn restored(version: Option<u64>) -> Refusal {
+    let mut now = volume();
+    now.lease = Some(HeldLease {
+        mode: LeaseMode::Exclusive,
+        version: 7,
+        orphan: false,
+    });
+    now.info.active = true;
+    let expected = Expectation {
+        saved: Some(LastUse {
+            instance: instance(1),
+            volume: now.info.volume.clone(),
+            version,
+            size: Some(now.info.size),
+            at_ms: 1,
+        }),
+        ..expected()
+    };
+    match recheck(&expected, Some(&now)) {
+        Recheck::Refused(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
     }
 }
 
@@ -436,6 +463,16 @@ fn operations() -> Vec<Case> {
             copied(&marked(&copying)),
         ),
         (Code::SourceGone, "the source of a copy was removed", gone),
+        (
+            Code::UsedSince,
+            "restored after another node has had its volume",
+            restored(Some(3)),
+        ),
+        (
+            Code::UsedSince,
+            "restored after another instance has written to its volume",
+            restored(None),
+        ),
         (
             Code::SourceDetached,
             "the guest stopped while its volume went to another disk",

@@ -16,6 +16,7 @@ mod events;
 mod fences;
 mod guests;
 mod journal;
+mod last_uses;
 mod leases;
 mod marks;
 mod operation;
@@ -36,6 +37,7 @@ pub use journal::{
     DamagedEntry, Finish, Journal, JournalEntry, JournalQuery, JournalState, Migration,
     OpenEntries, StoredAttachment,
 };
+pub use last_uses::LastUses;
 pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};
 pub use operation::{

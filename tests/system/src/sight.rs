@@ -16,6 +16,8 @@ pub struct Sight {
     pub devices: BTreeSet<String>,
     /// The device-mapper devices of copies: `NAME TARGET`.
     pub clones: BTreeSet<String>,
+    /// The device-mapper devices on which clones keep their metadata, by name.
+    pub parts: BTreeSet<String>,
     /// What is published under /dev/volward.
     pub paths: BTreeSet<String>,
     /// The LVs of copies, by name.
@@ -35,6 +37,7 @@ done < /run/lab/volumes
 dmsetup table | while read name start size target rest; do
     case $name in
         volward-clone-* | volward-return-*) echo clone ${name%:} $target ;;
+        volward-meta-* | volward-back-*) echo part ${name%:} ;;
         volward-*) echo device ${name%:} ;;
     esac
 done
@@ -59,6 +62,7 @@ impl Sight {
                 "lease" => &mut sight.leases,
                 "device" => &mut sight.devices,
                 "clone" => &mut sight.clones,
+                "part" => &mut sight.parts,
                 "path" => &mut sight.paths,
                 "copy" => &mut sight.copies,
                 _ => return Err(LabError::Machine(format!("{line:?} of what is seen"))),

@@ -8,6 +8,9 @@ use volward_system::sight::Sight;
 use volward_system::volward::Volward;
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Output, Progress};
 
+/// Patience with libvirt, which asks the hook, which asks the daemon.
+const VIRSH: Duration = Duration::from_secs(120);
+
 fn ready() -> Cluster {
     let lab = Lab::open().unwrap();
     Cluster::with_volward(&lab, &ClusterSpec::default(), Progress::shown()).unwrap()
@@ -117,6 +120,52 @@ fn guests_get_their_disks_and_others_are_told_who_has_them() {
     other.stop(two).unwrap();
     reader.stop(two).unwrap();
     assert_eq!(volward.left_over(2).unwrap(), "");
+}
+
+/// `virsh managedsave`: what the guest had of its disk is in the saved memory, whoever writes to the disk then.
+#[test]
+fn a_saved_guest_is_restored_on_what_it_had_and_on_nothing_else() {
+    let cluster = ready();
+    let volward = Volward::on(&cluster);
+    let (one, two) = (cluster.node(1), cluster.node(2));
+    volward.volume("root", 32).unwrap();
+    let web = Guest::new("web", 1).disk("root", Wish::Plain);
+    web.start(one).unwrap();
+    let save = || one.run_ok_within(VIRSH, "virsh managedsave web").unwrap();
+    let start = || one.run_within(VIRSH, "virsh start web").unwrap();
+    save();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+    // Nobody has had it: also after a snapshot, and a restart of the daemon.
+    volward.cli_ok(1, "volume snap vg0/root moment").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    volward.crash(1).unwrap();
+    volward.start(1, &[]).unwrap();
+    let back = start();
+    assert!(back.ok(), "{back:?}");
+    assert!(back.stdout.contains("started"), "{back:?}");
+    succeeded(&web.io(one, 0, "write -P 0xbb 0 64k").unwrap());
+
+    // Another node has had it.
+    save();
+    let other = Guest::new("other", 2).disk("root", Wish::Plain);
+    other.start(two).unwrap();
+    succeeded(&other.io(two, 0, "write -P 0xcc 0 64k").unwrap());
+    other.stop(two).unwrap();
+    let refused = start();
+    println!("{}", refused.stderr);
+    assert!(!refused.ok(), "{refused:?}");
+    for words in ["another node has had its lease", "managedsave-remove"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert_eq!(volward.left_over(1).unwrap(), "");
+    // The saved memory is there still; dropped, the guest starts anew.
+    one.run_ok_within(VIRSH, "virsh managedsave-remove web")
+        .unwrap();
+    let anew = start();
+    assert!(anew.ok(), "{anew:?}");
+    succeeded(&web.io(one, 0, "read -P 0xcc 0 64k").unwrap());
+    web.stop(one).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
 }
 
 /// Long: the fakes show it too.

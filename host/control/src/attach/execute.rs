@@ -37,6 +37,7 @@ impl Attach {
         {
             // No write-back follows from an attach.
             Ok(_) => {
+                self.note_use(ask, plan);
                 self.copies.watch_all(plan);
                 self.await_paths(plan);
                 Ok(Attempt::Done(AttachDone {
@@ -55,6 +56,15 @@ impl Attach {
                 request: ask.request,
                 causes,
             }),
+        }
+    }
+
+    /// What an instance has now is its last use.
+    fn note_use(&self, ask: &AttachRequest, plan: &AttachPlan) {
+        let mut last = self.state.last_uses();
+        for grant in &plan.grants {
+            let writes = grant.access == Access::ReadWrite;
+            last.comes(grant.volume.id, ask.instance, writes);
         }
     }
 

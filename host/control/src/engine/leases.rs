@@ -45,6 +45,7 @@ impl Engine {
             self.ports.clock.sleep(LEASE_PAUSE);
         }
         self.leases_must_be(pool, volumes, mode)?;
+        self.note_taken(pool, volumes)?;
         self.ports.events.tell(&Event::Leased {
             pool: pool.clone(),
             volumes: volumes.to_vec(),
@@ -107,6 +108,21 @@ impl Engine {
                 expected: mode.to_string(),
                 found,
             });
+        }
+        Ok(())
+    }
+
+    /// What this node takes itself is no use by others.
+    fn note_taken(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
+        if !self.state.last_uses().knows(volumes) {
+            return Ok(());
+        }
+        let held = self.ports.leases.held(pool)?;
+        let mut last = self.state.last_uses();
+        for volume in volumes {
+            if let Some(lease) = held.get(&volume.id.lv) {
+                last.leased(volume.id, lease.version);
+            }
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ impl Node {
     /// once, and goes on in the background.
     pub fn follow_leases(&self) {
         self.fence.follow();
+        self.last_use.record();
     }
 
     /// One look at live migrations, to be made each second: what other nodes ask of this one, and what

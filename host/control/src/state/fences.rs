@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use volward_model::{AttachmentKey, InstanceId};
 use volward_plan::fence::GiveBack;
 
+use super::recording::Recording;
 use crate::ports::{FenceRecord, StoredAttachment};
 
 /// One attachment whose I/O is cut off, or is to be.
@@ -43,10 +44,7 @@ pub(crate) struct Fences {
     told: BTreeMap<Which, String>,
     /// Which instances were given their I/O back by themselves, and how often.
     given_back: BTreeMap<InstanceId, GiveBack>,
-    /// What is on record is not what is known.
-    unrecorded: bool,
-    /// Somebody is writing the record.
-    recording: bool,
+    recording: Recording,
 }
 
 impl Fences {
@@ -65,7 +63,8 @@ impl Fences {
                 ..fenced
             };
         }
-        self.unrecorded |= before.as_ref() != Some(&*known);
+        let changed = before.as_ref() != Some(&*known);
+        self.recording.changed(changed);
         !known.cut && self.under_way.insert(which)
     }
 
@@ -76,7 +75,7 @@ impl Fences {
         self.told.remove(&which);
         let fenced = self.all.get_mut(&which)?;
         fenced.cut = true;
-        self.unrecorded = true;
+        self.recording.changed(true);
         Some(fenced.reason.clone())
     }
 
@@ -89,13 +88,13 @@ impl Fences {
 
     /// Forgets an attachment that is about to have its I/O back; what was known of it.
     pub(crate) fn lift(&mut self, attachment: &StoredAttachment) -> Option<Fenced> {
-        self.unrecorded = true;
+        self.recording.changed(true);
         self.all.remove(&which(attachment))
     }
 
     /// It does not get its I/O back after all.
     pub(crate) fn put_back(&mut self, attachment: &StoredAttachment, fenced: Fenced) {
-        self.unrecorded = true;
+        self.recording.changed(true);
         self.all.entry(which(attachment)).or_insert(fenced);
     }
 
@@ -106,10 +105,9 @@ impl Fences {
 
     /// What is to be put on record, if it is not, and nobody does it now.
     pub(crate) fn take_unrecorded(&mut self) -> Option<Vec<FenceRecord>> {
-        if !self.unrecorded || self.recording {
+        if !self.recording.begin() {
             return None;
         }
-        (self.unrecorded, self.recording) = (false, true);
         // What is not cut off yet is cut off again by whoever finds the reason again.
         let cut = self.all.iter().filter(|(_, fenced)| fenced.cut);
         let record = |((attachment, granted_ms), fenced): (&Which, &Fenced)| FenceRecord {
@@ -126,8 +124,7 @@ impl Fences {
 
     /// Whether it could be put on record; it is tried again where not.
     pub(crate) fn recorded(&mut self, done: bool) {
-        self.recording = false;
-        self.unrecorded |= !done;
+        self.recording.end(done);
     }
 
     /// When an instance had its I/O given back by itself, to be noted there.
@@ -142,7 +139,7 @@ impl Fences {
         self.given_back.retain(|instance, _| has(instance));
         let known = self.all.len();
         self.all.retain(|which, _| attached.contains(which));
-        self.unrecorded |= self.all.len() != known;
+        self.recording.changed(self.all.len() != known);
         self.under_way.retain(|which| attached.contains(which));
         self.told.retain(|which, _| attached.contains(which));
     }

@@ -182,6 +182,7 @@ pub(super) fn look_again(disks: &[Disk<'_>], requester: Requester, steps: &mut V
             writes: disk.answer.access == Access::ReadWrite,
             own_host_id: requester.own_host_id,
             called: disk.source.and(requester.arrives),
+            saved: None,
         })
         .collect();
     steps.push(Planned::only(Step::Revalidate { expectations }));

@@ -214,6 +214,16 @@ impl Refusal {
         Self::of(RefusalCode::MarkInUse, volume, message)
     }
 
+    /// A guest whose memory was saved, and whose volume may not be what it was then; `why`: what has become of it.
+    pub(crate) fn used_since(volume: &VolumeRef, why: &str) -> Self {
+        let message = format!(
+            "the instance is restored from its saved memory, and {volume} may have been written to since that was saved: {why}; what the \
+             guest has cached would damage it. Drop the saved memory (`virsh managedsave-remove`) and start it anew; or, where nobody \
+             has written to it, `volward attach` it by hand and restore then"
+        );
+        Self::of(RefusalCode::UsedSince, volume, message)
+    }
+
     /// A home that a person says is right, when what he was told has changed; `now`: how.
     #[must_use]
     pub fn home_changed(volume: &VolumeRef, now: &str) -> Self {

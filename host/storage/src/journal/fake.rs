@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::{AttachmentKey, Bytes, OperationId, VolumeOperation};
+use volward_plan::last_use::LastUse;
 use volward_ports::{
     DamagedEntry, FenceRecord, FenceRecords, Finish, Journal, JournalEntry, JournalQuery,
-    JournalState, OpenEntries, Operations, PortError, PortResult, StepMark, StoredAttachment,
+    JournalState, LastUses, OpenEntries, Operations, PortError, PortResult, StepMark,
+    StoredAttachment,
 };
 
 use crate::fake::FakeNode;
@@ -28,6 +30,7 @@ struct State {
     full: bool,
     operations: BTreeMap<OperationId, VolumeOperation>,
     fences: Vec<FenceRecord>,
+    last_uses: Vec<LastUse>,
 }
 
 impl FakeJournal {
@@ -270,6 +273,16 @@ impl Operations for FakeJournal {
                 .operations
                 .retain(|id, operation| open(operation) || !ids.contains(id));
         })
+    }
+}
+
+impl LastUses for FakeJournal {
+    fn replace_last_uses(&self, all: &[LastUse]) -> PortResult<()> {
+        self.change("last-uses", |state| state.last_uses = all.to_vec())
+    }
+
+    fn last_uses(&self) -> PortResult<Vec<LastUse>> {
+        self.look(|state| state.last_uses.clone())
     }
 }
 

@@ -11,6 +11,7 @@
 mod fake;
 mod fences;
 mod group;
+mod last_uses;
 mod open;
 mod operations;
 mod record;

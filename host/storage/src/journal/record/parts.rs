@@ -230,6 +230,7 @@ impl TryFrom<Expected> for Expectation {
             writes: false,
             own_host_id: ours.own_host_id,
             called: None,
+            saved: None,
         })
     }
 }
