@@ -326,11 +326,12 @@ fn who_cannot_be_moved_is_told_why() {
 fn a_disk_is_named_by_its_path_or_its_uuid() {
     let (stage, daemon) = stage(LeaseStyle::Separate, Guest::Nobody);
     let pool = &stage.lab.pool;
+    let request = RequestId(uuid::Uuid::nil());
+    let named = |name: &str| daemon.node.disk(request, pool, name);
     let path = format!("/dev/disk/by-id/{pool}-1");
-    assert_eq!(daemon.node.disk(pool, &path).unwrap(), stage.disk);
-    let uuid = stage.disk.to_string();
-    assert_eq!(daemon.node.disk(pool, &uuid).unwrap(), stage.disk);
-    let error = daemon.node.disk(pool, "/dev/sdz").unwrap_err().to_string();
+    assert_eq!(named(&path).unwrap(), stage.disk);
+    assert_eq!(named(&stage.disk.to_string()).unwrap(), stage.disk);
+    let error = named("/dev/sdz").unwrap_err().to_string();
     assert!(error.contains("no disk /dev/sdz"), "{error}");
 }
 

@@ -34,8 +34,13 @@ impl Node {
     ///
     /// # Errors
     /// If the pool has none of that name here, or storage does not answer.
-    pub fn disk(&self, pool: &PoolName, named: &str) -> Result<LvmUuid, ControlError> {
-        self.operate.disk(pool, named)
+    pub fn disk(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        named: &str,
+    ) -> Result<LvmUuid, ControlError> {
+        self.operate.disk(request, pool, named)
     }
 
     /// An operation as it stands.

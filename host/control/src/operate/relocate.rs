@@ -1,6 +1,6 @@
 //! A volume goes to another disk of its pool, beneath whoever has it here.
 
-use volward_model::{Bytes, LvmUuid, Mark, PoolName, VolumeInfo, VolumeOperation};
+use volward_model::{Bytes, LvmUuid, Mark, PoolName, RequestId, VolumeInfo, VolumeOperation};
 use volward_plan::operate::Place;
 
 use super::Operate;
@@ -18,9 +18,13 @@ impl Operate {
     ///
     /// # Errors
     /// If the pool has none of that name here, or storage does not answer.
-    pub(crate) fn disk(&self, pool: &PoolName, named: &str) -> Result<LvmUuid, ControlError> {
+    pub(crate) fn disk(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        named: &str,
+    ) -> Result<LvmUuid, ControlError> {
         self.observer.managed(pool)?;
-        let request = volward_model::RequestId(uuid::Uuid::nil());
         let disk = self.ports.volumes.physical_volume(pool, named);
         let disk = disk.map_err(|error| storage(request, "looking for the disk", error))?;
         disk.map(|disk| disk.id).ok_or_else(|| {

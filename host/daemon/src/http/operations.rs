@@ -153,7 +153,7 @@ pub(super) async fn relocate(
     let pool: PoolName = parse(&body.pool)?;
     // Which disk it is called here is asked first: on record is what it is called everywhere.
     let (looks, within, named) = (daemon.clone(), pool.clone(), body.disk);
-    let found = blocking(move || Ok(looks.node.disk(&within, &named)?));
+    let found = blocking(move || Ok(looks.node.disk(request(), &within, &named)?));
     let Json(disk) = found.await?;
     let task = VolumeTask::Relocate {
         pool,
