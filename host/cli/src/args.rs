@@ -11,6 +11,7 @@ use volward_api::model::{PoolName, Purpose, RequestId, VolumeName};
 use volward_api::{DiskRequest, Said, Words};
 
 use crate::audit::AuditCommand;
+use crate::diff::DiffArgs;
 use crate::disk;
 use crate::exit;
 use crate::hydration::HydrationCommand;
@@ -163,6 +164,8 @@ pub(crate) enum VolumeCommand {
     Mv(MoveArgs),
     /// Have all of a volume go to one disk of its pool, beneath the guest that has it
     Relocate(RelocateArgs),
+    /// List which parts of a volume are not as they are in another one: what has changed since a snapshot, say
+    Diff(DiffArgs),
     /// Show a volume: its size, who has it, what is done with it
     Show {
         /// The volume to show

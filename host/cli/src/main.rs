@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod decisions;
+mod diff;
 mod disk;
 mod exit;
 mod hydration;

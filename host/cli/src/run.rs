@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::instance::id_of;
 use crate::output::{answer, complain, hint, print};
 use crate::{
-    audit, decisions, hydration, manual, operations, plug, release, setup, show, workbench,
+    audit, decisions, diff, hydration, manual, operations, plug, release, setup, show, workbench,
 };
 
 /// Runs the command; the exit code where that is not a matter of failure.
@@ -50,6 +50,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Volume(VolumeCommand::Mv(args)) => {
             return operations::move_to(&client, json, args);
+        }
+        Command::Volume(VolumeCommand::Diff(args)) => {
+            return diff::diff(&client, json, args);
         }
         Command::Volume(VolumeCommand::Relocate(args)) => {
             return operations::relocate(&client, json, args);

@@ -38,6 +38,7 @@ fn volumes_are_made_grown_and_deleted_and_show_nothing_old() {
     it_grows_under_its_user(&volward);
     following::it_is_copied_under_its_user(&volward);
     moment::a_guests_disks_are_kept_as_of_one_moment(&volward);
+    what_has_changed_is_listed(&volward);
     what_somebody_has_is_not_deleted(&volward);
     an_operation_is_cancelled(&volward);
 }
@@ -110,6 +111,36 @@ fn length_mib(node: &Node, device: &str) -> u64 {
         .run_ok(&format!("blockdev --getsize64 {device}"))
         .unwrap();
     bytes.trim().parse::<u64>().unwrap() / MIB
+}
+
+/// Between two snapshots: the blocks that were written, and no others.
+fn what_has_changed_is_listed(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    operate(volward, 1, "volume create vg0/kept 24M");
+    operate(volward, 1, "volume snap vg0/kept monday");
+    volward
+        .cli_ok(1, &format!("attach {INSTANCE} vg0/kept"))
+        .unwrap();
+    let device = DEVICE.replace("/new", "/kept");
+    let script = format!(
+        "tr '\\0' 'Y' < /dev/zero | dd of={device} bs=4k seek=257 count=1 iflag=fullblock oflag=direct status=none
+         tr '\\0' 'Z' < /dev/zero | dd of={device} bs=64k seek=320 count=2 iflag=fullblock oflag=direct status=none"
+    );
+    one.run_ok_within(SLOW, &script).unwrap();
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    operate(volward, 1, "volume snap vg0/kept tuesday");
+    let same = operate(volward, 1, "volume diff vg0/kept vg0/tuesday");
+    assert_eq!(same["changed"], serde_json::json!([]), "{same}");
+    let found = operate(volward, 1, "volume diff vg0/monday vg0/tuesday");
+    let expected = serde_json::json!([
+        {"start": MIB, "length": 64 * 1024},
+        {"start": 20 * MIB, "length": 128 * 1024},
+    ]);
+    assert_eq!(found["changed"], expected, "{found}");
+    nothing_is_left(volward, 1);
+    for name in ["kept", "monday", "tuesday"] {
+        operate(volward, 1, &format!("volume rm vg0/{name}"));
+    }
 }
 
 fn nothing_is_left(volward: &Volward<'_>, node: u8) {

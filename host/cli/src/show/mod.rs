@@ -3,6 +3,7 @@
 
 mod audit;
 mod decisions;
+mod difference;
 mod doctor;
 mod explain;
 mod facts;
@@ -16,6 +17,7 @@ mod status;
 
 pub(crate) use audit::audit;
 pub(crate) use decisions::{decision, decisions, decisions_line};
+pub(crate) use difference::difference;
 pub(crate) use doctor::{WITHOUT_DAEMON, doctor, verdict};
 pub(crate) use explain::explain;
 pub(crate) use lists::{
