@@ -14,11 +14,10 @@ use std::time::Duration;
 use volward_control::OperationRequest;
 use volward_control::ports::{Clock, Devices, LeaseStyle, Volumes};
 use volward_model::home::HomeState;
-use volward_model::{
-    Bytes, CopyMode, Course, DeviceId, DeviceRole, End, RequestId, VolumeRef, VolumeTask,
-};
+use volward_model::{Bytes, CopyMode, DeviceId, DeviceRole, End, RequestId, VolumeRef, VolumeTask};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{clean, settled};
+use volward_simulation::ends::ended as end;
 use volward_simulation::story::{home, seconds};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance, operation};
 
@@ -64,14 +63,6 @@ fn delete(lab: &Lab) -> VolumeTask {
     VolumeTask::Delete {
         pool: lab.pool.clone(),
         name: "a".parse().unwrap(),
-    }
-}
-
-fn end(daemon: &Daemon, id: &str) -> End {
-    let known = daemon.node.operation(&id.parse().unwrap()).unwrap();
-    match known.operation.course {
-        Course::Ended(end) => end,
-        course => panic!("{id} has not ended: {course:?}, {:?}", known.trouble),
     }
 }
 

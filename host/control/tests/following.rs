@@ -9,12 +9,13 @@
 
 use std::time::Duration;
 
+use volward_control::OperationRequest;
 use volward_control::ports::{Clock, Devices, LeaseStyle, Volumes};
-use volward_control::{ControlError, OperationRequest};
 use volward_model::{
-    Bytes, Course, DeviceId, End, MemberState, RequestId, VolumeInfo, VolumeRef, VolumeTask,
+    Bytes, DeviceId, End, MemberState, RequestId, VolumeInfo, VolumeRef, VolumeTask,
 };
 use volward_plan::DiskForm;
+use volward_simulation::ends::{code, ended, refused};
 use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation, shared};
 use volward_storage::journal::FakeJournal;
 
@@ -128,28 +129,6 @@ impl Stage {
         assert_eq!(origin, self.lab.expected(self.volume.id), "{case}");
         daemon.node.detach(&detach_ask(instance(1))).unwrap();
         assert_eq!(check::clean(&self.lab, daemon), [""; 0], "{case}");
-    }
-}
-
-fn ended(daemon: &Daemon, id: &str) -> End {
-    let known = daemon.node.operation(&id.parse().unwrap()).unwrap();
-    match known.operation.course {
-        Course::Ended(end) => end,
-        course => panic!("{id} has not ended: {course:?}, {:?}", known.trouble),
-    }
-}
-
-fn code(end: &End) -> &str {
-    match end {
-        End::Failed { code, .. } => code,
-        other => panic!("not failed: {other:?}"),
-    }
-}
-
-fn refusal(daemon: &Daemon, asked: &OperationRequest) -> (String, String) {
-    match daemon.node.ask_operation(asked) {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code.to_string(), refusal.message),
-        other => panic!("not refused: {other:?}"),
     }
 }
 
@@ -288,13 +267,13 @@ fn what_more_than_one_could_write_is_not_followed() {
     let common = stage.lab.shareable("common");
     let request = ask(instance(2), &[shared(&common)]);
     daemon.node.attach(&request).unwrap();
-    let (code, message) = refusal(&daemon, &operation("s1", of("common", "m1")));
+    let (code, message) = refused(&daemon, &operation("s1", of("common", "m1")));
     assert_eq!(code, "held-here", "{message}");
     let own = stage.lab.volume("own");
     let mut as_lv = disk(&own);
     as_lv.form = DiskForm::Lv;
     daemon.node.attach(&ask(instance(3), &[as_lv])).unwrap();
-    let (code, message) = refusal(&daemon, &operation("s2", of("own", "m2")));
+    let (code, message) = refused(&daemon, &operation("s2", of("own", "m2")));
     assert_eq!(code, "held-here", "{message}");
 }
 

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use volward_control::ControlError;
 use volward_control::ports::{Clock, LeaseStyle, PortError, Volumes};
 use volward_model::{
-    Bytes, Course, DeviceId, End, Home, HomeState, MemberState, OperationId, RequestId, VolumeInfo,
+    Bytes, DeviceId, End, Home, HomeState, MemberState, OperationId, RequestId, VolumeInfo,
     VolumeRef, VolumeTask,
 };
 use volward_plan::operate::Wipe;
+use volward_simulation::ends::{code, ended as end};
 use volward_simulation::{
     Daemon, Lab, ask, check, detach_ask, disk, instance, operation, read_only, shared,
 };
@@ -76,26 +77,11 @@ fn done(daemon: &Daemon, id: &str, task: VolumeTask) -> End {
     end(daemon, id)
 }
 
-fn end(daemon: &Daemon, id: &str) -> End {
-    let known = daemon.node.operation(&id.parse().unwrap()).unwrap();
-    match known.operation.course {
-        Course::Ended(end) => end,
-        course => panic!("{id} has not ended: {course:?}, {:?}", known.trouble),
-    }
-}
-
 fn refusal(daemon: &Daemon, id: &str, task: VolumeTask) -> String {
     match daemon.node.ask_operation(&operation(id, task)) {
         Err(ControlError::Refused { refusal, .. }) => refusal.code.to_string(),
         Err(error) => panic!("not refused: {error}"),
         Ok(asked) => panic!("not refused: {asked:?}"),
-    }
-}
-
-fn code(end: &End) -> &str {
-    match end {
-        End::Failed { code, .. } => code,
-        other => panic!("not failed: {other:?}"),
     }
 }
 

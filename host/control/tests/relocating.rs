@@ -9,12 +9,11 @@
 
 use std::time::Duration;
 
+use volward_control::OperationRequest;
 use volward_control::ports::{Clock, LeaseStyle, Volumes};
-use volward_control::{ControlError, OperationRequest};
-use volward_model::{
-    Course, DeviceId, End, LvmUuid, MemberState, RequestId, VolumeRef, VolumeTask,
-};
+use volward_model::{DeviceId, End, LvmUuid, MemberState, RequestId, VolumeRef, VolumeTask};
 use volward_plan::DiskForm;
+use volward_simulation::ends::{code, ended, refused};
 use volward_simulation::{Daemon, Lab, ask, check, detach_ask, disk, instance, operation, shared};
 
 const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
@@ -130,28 +129,6 @@ impl Stage {
         assert_eq!(content, self.lab.expected(self.volume.id), "{case}");
         daemon.node.detach(&detach_ask(instance(1))).unwrap();
         assert_eq!(check::clean(&self.lab, daemon), [""; 0], "{case}");
-    }
-}
-
-fn ended(daemon: &Daemon, id: &str) -> End {
-    let known = daemon.node.operation(&id.parse().unwrap()).unwrap();
-    match known.operation.course {
-        Course::Ended(end) => end,
-        course => panic!("{id} has not ended: {course:?}, {:?}", known.trouble),
-    }
-}
-
-fn code(end: &End) -> &str {
-    match end {
-        End::Failed { code, .. } => code,
-        other => panic!("not failed: {other:?}"),
-    }
-}
-
-fn refusal(daemon: &Daemon, asked: &OperationRequest) -> (String, String) {
-    match daemon.node.ask_operation(asked) {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code.to_string(), refusal.message),
-        other => panic!("not refused: {other:?}"),
     }
 }
 
@@ -288,7 +265,7 @@ fn who_cannot_be_moved_is_told_why() {
     let mut request = ask(instance(1), &[disk(&stage.volume)]);
     request.disks[0].form = DiskForm::Lv;
     daemon.node.attach(&request).unwrap();
-    let (code, message) = refusal(&daemon, &stage.asked("r1"));
+    let (code, message) = refused(&daemon, &stage.asked("r1"));
     assert_eq!(code, "held-here", "{message}");
     assert!(message.contains("the LV itself"), "{message}");
     daemon.node.detach(&detach_ask(instance(1))).unwrap();
@@ -299,7 +276,7 @@ fn who_cannot_be_moved_is_told_why() {
         .node
         .attach(&ask(instance(1), &[shared(&stage.volume)]))
         .unwrap();
-    let (code, message) = refusal(&daemon, &stage.asked("r2"));
+    let (code, message) = refused(&daemon, &stage.asked("r2"));
     assert_eq!(code, "held-here", "{message}");
     assert!(message.contains("shared"), "{message}");
     daemon.node.detach(&detach_ask(instance(1))).unwrap();
@@ -309,7 +286,7 @@ fn who_cannot_be_moved_is_told_why() {
         .node
         .attach(&ask(instance(2), &[shared(&stage.volume)]))
         .unwrap();
-    let (code, message) = refusal(&daemon, &stage.asked("r3"));
+    let (code, message) = refused(&daemon, &stage.asked("r3"));
     assert_eq!(code, "held-elsewhere", "{message}");
     assert!(message.contains("attached on node n2"), "{message}");
     other.node.detach(&detach_ask(instance(2))).unwrap();
@@ -318,7 +295,7 @@ fn who_cannot_be_moved_is_told_why() {
         .lab
         .cluster
         .set_kind(&stage.volume, "raid1", &[], true);
-    let (code, message) = refusal(&daemon, &stage.asked("r4"));
+    let (code, message) = refused(&daemon, &stage.asked("r4"));
     assert_eq!(code, "segment-type", "{message}");
 }
 

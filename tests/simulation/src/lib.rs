@@ -18,6 +18,7 @@
 
 pub mod check;
 pub mod doubles;
+pub mod ends;
 pub mod lab;
 pub mod nodes;
 pub mod random;
