@@ -300,6 +300,17 @@ fn who_cannot_be_moved_is_told_why() {
 }
 
 #[test]
+fn what_does_not_fit_is_refused_before_anything_is_begun() {
+    let (stage, daemon) = stage(LeaseStyle::Separate, Guest::Writes);
+    let free = Volumes::pool(&daemon.kernel, &stage.lab.pool).unwrap().free;
+    stage.lab.cluster.volume(&stage.lab.pool, "filler", free);
+    let (code, message) = refused(&daemon, &stage.asked("r1"));
+    assert_eq!(code, "no-space", "{message}");
+    assert!(message.contains("are on other disks"), "{message}");
+    assert_eq!(daemon.kernel.moving(), []);
+}
+
+#[test]
 fn a_disk_is_named_by_its_path_or_its_uuid() {
     let (stage, daemon) = stage(LeaseStyle::Separate, Guest::Nobody);
     let pool = &stage.lab.pool;

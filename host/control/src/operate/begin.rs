@@ -70,6 +70,7 @@ impl Operate {
         };
         may.and_then(|()| self.must_not_be_cut_off(&look))
             .map_err(|refusal| refuse(asked.request, refusal))?;
+        self.disk_must_have_room(asked, &look)?;
         let decision = match decided {
             Decided::Here => self.review(asked, &operation, &look)?,
             Decided::Elsewhere => None,

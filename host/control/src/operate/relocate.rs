@@ -1,13 +1,14 @@
 //! A volume goes to another disk of its pool, beneath whoever has it here.
 
 use volward_model::{Bytes, LvmUuid, Mark, PoolName, RequestId, VolumeInfo, VolumeOperation};
+use volward_plan::Refusal;
 use volward_plan::operate::Place;
 
-use super::Operate;
 use super::look::Look;
 use super::work::Went;
+use super::{Operate, OperationRequest};
 use crate::engine::StepError;
-use crate::error::{ControlError, storage};
+use crate::error::{ControlError, refuse, storage};
 use crate::ports::PortError;
 
 /// What is on record as on both disks, before any of it is.
@@ -32,6 +33,32 @@ impl Operate {
                 "{pool} has no disk {named} on this node; `volward pool show {pool}` lists those that it has"
             ))
         })
+    }
+
+    /// What of the volume is on other disks has to fit on the one that it goes to. LVM would say so too, in words of its own.
+    pub(super) fn disk_must_have_room(
+        &self,
+        asked: &OperationRequest,
+        look: &Look,
+    ) -> Result<(), ControlError> {
+        let (Some(disk), Some(Place::On { .. })) = (asked.task.disk(), look.sight.place) else {
+            return Ok(());
+        };
+        let lv = look.info.as_ref().map(|info| info.volume.id.lv);
+        let disks = self.ports.volumes.physical_volumes(asked.task.pool());
+        let disks = disks.map_err(|error| storage(asked.request, "looking at the disks", error))?;
+        let others = disks.iter().filter(|one| one.id != disk);
+        let carried = others.flat_map(|one| &one.carries);
+        let wanted = carried.filter(|one| Some(one.lv) == lv).map(|one| one.size);
+        let wanted = Bytes(wanted.map(|size| size.0).sum());
+        let found = disks.iter().find(|one| one.id == disk);
+        match found.filter(|one| one.free < wanted) {
+            None => Ok(()),
+            Some(full) => Err(refuse(
+                asked.request,
+                Refusal::disk_full(&asked.task, &full.path, full.free, wanted),
+            )),
+        }
     }
 
     /// Of one that nobody has only the mark counts, which keeps all others away.

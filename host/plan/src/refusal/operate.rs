@@ -282,6 +282,16 @@ impl Refusal {
         Self::general(RefusalCode::NoSpace, message)
     }
 
+    /// What of a volume is elsewhere does not fit on the disk that it is to go to.
+    #[must_use]
+    pub fn disk_full(task: &VolumeTask, path: &str, free: Bytes, wanted: Bytes) -> Self {
+        let message = format!(
+            "{path} has {free} free, and {wanted} of {} are on other disks; move other volumes off it, or name another disk",
+            volume_of(task)
+        );
+        Self::general(RefusalCode::NoSpace, message)
+    }
+
     /// The node that has the volume, and was to do something with it (`word`), said nothing for so many seconds.
     #[must_use]
     pub fn order_unanswered(volume: &VolumeRef, word: &str, node: &NodeName, seconds: u64) -> Self {
