@@ -187,10 +187,14 @@ fn it_goes_there_and_the_daemon_dies_meanwhile(volward: &Volward<'_>) {
     assert_eq!(unknown.unwrap()["code"], "not-found");
     asked_on(2, volward, "there", LUN2);
     volward.crash(1).unwrap();
+    // And who would end the move.
+    one.run_ok("pkill -x lvmpolld; pkill -f 'lvm lvpoll'; true")
+        .unwrap();
     volward.start(1, &[]).unwrap();
     pace(one, AT_ONCE);
     assert_eq!(ended(volward, 1, "there")["state"], "done");
     assert_eq!(ended(volward, 2, "there")["state"], "done");
+    one.run_ok("lvmpolld -t 600").unwrap();
     assert_eq!((is_on(one), beneath(one)), (LUN2.to_owned(), String::new()));
     assert_ne!(first, LUN2);
     let (after, longest) = written(one);

@@ -69,8 +69,11 @@ impl Row {
     }
 }
 
-/// The move that an LV is in, of what `lvs -a` lists; `None` where there is no such LV, or it is in none.
-fn moving(rows: &[Row], volume: &VolumeRef) -> PortResult<Option<Moving>> {
+/// The move that an LV is in, with the name of the hidden LV that is the mirror.
+type Move = (String, Moving);
+
+/// Of what `lvs -a` lists; `None` where there is no such LV, or it is in none.
+fn moving(rows: &[Row], volume: &VolumeRef) -> PortResult<Option<Move>> {
     let uuid = volume.id.lv.to_string();
     let its_own = rows.iter().filter(|row| row.lv_uuid == uuid);
     let Some(name) = its_own.filter_map(Row::on_move).next() else {
@@ -82,7 +85,7 @@ fn moving(rows: &[Row], volume: &VolumeRef) -> PortResult<Option<Moving>> {
         what: "LVM's report".to_owned(),
         reason: format!("{volume} is on {name}, which is not in it"),
     })?;
-    hidden.moving().map(Some)
+    Ok(Some((name.to_owned(), hidden.moving()?)))
 }
 
 /// How much of the LV each has.
@@ -126,10 +129,11 @@ impl Lvm {
             Some(_) => BTreeMap::new(),
             None => on(&self.disks_of(&volume.pool)?, volume),
         };
+        let moving = moving.map(|(_, moving)| moving);
         Ok(Whereabouts { on, moving })
     }
 
-    fn move_of(&self, volume: &VolumeRef) -> PortResult<Option<Moving>> {
+    fn move_of(&self, volume: &VolumeRef) -> PortResult<Option<Move>> {
         let args = ["-a", "--reportformat", "json"];
         let fields = ["-o", "lv_uuid,lv_name,move_pv_uuid,copy_percent,devices"];
         let pool = [volume.pool.as_str()];
@@ -162,6 +166,11 @@ impl Lvm {
         if begun.is_none() && !on(&disks, volume).contains_key(&from) {
             return Ok(Applied::Identity);
         }
+        if let Some((hidden, moving)) = &begun
+            && moving.percent == Some(100)
+        {
+            return self.end_move(volume, hidden);
+        }
         let mut args = vec!["-b", "-i", INTERVAL];
         args.extend(HELD);
         let (left, name) = (path_of(&disks, from)?, self.present(volume)?.volume.name);
@@ -184,9 +193,20 @@ impl Lvm {
         }
     }
 
+    /// What lvmpolld has done by a process of its own, once both disks are equal: it may be gone, or its LVM not see the pool's
+    /// disks, for it is told of no devices file.
+    fn end_move(&self, volume: &VolumeRef, hidden: &str) -> PortResult<Applied> {
+        let settings = self.settings(&volume.pool)?;
+        let lv = format!("{}/{hidden}", volume.pool);
+        let args = ["--polloperation", "pvmove", "--interval", "1", &lv];
+        let args: Vec<String> = args.map(str::to_owned).to_vec();
+        self.run(settings, LEASE_DEADLINE, "lvpoll", &args)?;
+        Ok(Applied::Changed)
+    }
+
     /// It stays on what it was to leave.
     pub(super) fn abort_move(&self, volume: &VolumeRef) -> PortResult<Applied> {
-        let Some(moving) = self.move_of(volume)? else {
+        let Some((_, moving)) = self.move_of(volume)? else {
             return Ok(Applied::Identity);
         };
         let settings = self.settings(&volume.pool)?;
@@ -214,7 +234,7 @@ mod tests {
     /// As LVM 2.03.16 reports a VG in which one LV moves, and another one is called like what LVM hides.
     const REPORT: &str = include_str!("testdata/moving.json");
 
-    fn found(lv: &str) -> PortResult<Option<Moving>> {
+    fn found(lv: &str) -> PortResult<Option<Move>> {
         let reports: Reports<Report> = json(REPORT.as_bytes()).unwrap();
         let rows: Vec<Row> = reports.report.into_iter().flat_map(|r| r.lv).collect();
         let volume = VolumeRef {
@@ -230,9 +250,10 @@ mod tests {
 
     #[test]
     fn what_moves_says_from_where_and_how_much_is_on_both() {
-        let found = found("L21GEH-I7ac-yVee-YGTQ-JW73-LU8q-fy5BJ9")
+        let (name, found) = found("L21GEH-I7ac-yVee-YGTQ-JW73-LU8q-fy5BJ9")
             .unwrap()
             .unwrap();
+        assert_eq!(name, "pvmove0");
         assert_eq!(
             found.from.to_string(),
             "Te4Ciw-rrhR-deoX-IF3F-vC7O-40xv-iRVXsN"
