@@ -168,8 +168,10 @@ fn kinds_without_a_lease_are_refused(volward: &Volward<'_>) {
     )
     .unwrap();
     volward.cli_ok(1, "pool init vg0").unwrap();
-    volward
-        .cli_ok(1, "volume set vg0/mirrored --shareable yes")
+    // The mark would be of no use; by hand it can be made all the same.
+    let useless = volward.problem(1, "volume set vg0/mirrored --shareable yes");
+    assert_eq!(useless.unwrap()["code"], "exclusive-only");
+    one.run_ok_within(LVM, "lvchange --addtag volward.shareable vg0/mirrored")
         .unwrap();
     nothing_is_left(one);
     let steps = |log: &str| log.matches(" leased pool=").count();
