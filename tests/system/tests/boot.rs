@@ -233,6 +233,9 @@ fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
         .add_policy(1, "hydrate-local", "reserve = \"64MiB\"")
         .unwrap();
     volward.volume("big", 384).unwrap();
+    // What is behind is written back, too: it takes longer than a shutdown gets to it.
+    node.run_ok_within(PATIENCE, "lvextend -qq -L 2G vg0/big")
+        .unwrap();
     let attach = format!("attach {NOBODY} vg0/big");
     volward.cli_ok(1, &attach).unwrap();
     let copies = || volward.json(1, "hydration ls");
@@ -247,7 +250,7 @@ fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
     volward.cli_ok(1, &format!("detach {NOBODY}")).unwrap();
     let took = power_off(node, DOWN);
     println!(
-        "shutdown with a write-back of 384 MiB under way: {:.1} s",
+        "shutdown with a write-back of 2 GiB under way: {:.1} s",
         took.as_secs_f32()
     );
 
@@ -259,10 +262,11 @@ fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
     volward.wait(1, "way home", PATIENCE, home).unwrap();
     volward.cli_ok(1, &format!("{attach}:ro")).unwrap();
     let same = format!(
-        "{{ {}; {} | tail -c +{}; }} | cmp - {device}",
+        "{{ {}; {} | tail -c +{}; }} | cmp -n {} - {device}",
         content("new", 64),
         content("big", 384),
-        (64 << 20) + 1
+        (64 << 20) + 1,
+        384 << 20
     );
     node.run_ok_within(PATIENCE, &same).unwrap();
     volward.cli_ok(1, &format!("detach {NOBODY}")).unwrap();
