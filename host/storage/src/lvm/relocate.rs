@@ -152,13 +152,6 @@ impl Lvm {
         volume: &VolumeRef,
         (from, to): (LvmUuid, LvmUuid),
     ) -> PortResult<Applied> {
-        if !kernel::is_there(Path::new(LVMPOLLD)) {
-            return Err(PortError::Missing {
-                what: format!(
-                    "{LVMPOLLD}: LVM moves nothing without lvmpolld (`systemctl enable --now lvm2-lvmpolld.socket`); it"
-                ),
-            });
-        }
         self.must_be_whole(&volume.pool)?;
         let settings = self.settings(&volume.pool)?;
         let disks = self.disks_of(&volume.pool)?;
@@ -170,6 +163,13 @@ impl Lvm {
             && moving.percent == Some(100)
         {
             return self.end_move(volume, hidden);
+        }
+        if !kernel::is_there(Path::new(LVMPOLLD)) {
+            return Err(PortError::Missing {
+                what: format!(
+                    "{LVMPOLLD}: LVM moves nothing without lvmpolld (`systemctl enable --now lvm2-lvmpolld.socket`); it"
+                ),
+            });
         }
         let mut args = vec!["-b", "-i", INTERVAL];
         args.extend(HELD);
