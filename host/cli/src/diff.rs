@@ -99,10 +99,9 @@ pub(crate) fn diff(client: &Client, json: bool, args: DiffArgs) -> anyhow::Resul
         only_unused: false,
         dry_run: false,
     });
-    if let Err(error) = detached {
-        // The lists come first; what stays is said all the same.
+    if detached.is_err() {
         hint(&format!(
-            "{error}; `volward detach {instance}` lets go of what was compared"
+            "`volward detach {instance}` lets go of what was compared"
         ));
     }
     let (size, changed) = compared?;
@@ -114,6 +113,8 @@ pub(crate) fn diff(client: &Client, json: bool, args: DiffArgs) -> anyhow::Resul
         changed,
     };
     answer(json, &difference, show::difference)?;
+    // What was found is of use, and what stays attached is a failure all the same.
+    detached?;
     Ok(Exit::Ok)
 }
 
@@ -157,7 +158,7 @@ fn compare(
     let mut at = 0;
     while at < common {
         if stopped.load(Ordering::Relaxed) {
-            bail!("interrupted; nothing is left attached");
+            bail!("interrupted");
         }
         let amount = usize::try_from((common - at).min(CHUNK))?;
         old.read_exact_at(&mut before[..amount], at)?;

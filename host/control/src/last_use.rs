@@ -35,6 +35,17 @@ impl LastUseBook {
         Ok(())
     }
 
+    /// After a recovery: whoever has something has it, also where the daemon before had not noted that. Most were noted.
+    pub(crate) fn take_up(&self) {
+        let table = self.state.attachment_table();
+        let attached: Vec<StoredAttachment> = table.attachments().cloned().collect();
+        drop(table);
+        let mut last = self.state.last_uses();
+        for one in attached {
+            last.comes(one.volume.id, one.instance, one.access == Access::ReadWrite);
+        }
+    }
+
     /// Before these are detached, all of one pool: afterwards their leases are anybody's. What cannot be seen is not noted, and keeps
     /// nobody from a detach.
     pub(crate) fn leave(&self, attachments: &[StoredAttachment]) {

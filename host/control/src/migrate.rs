@@ -184,7 +184,7 @@ impl Migrate {
         // What counts is what sanlock says afterwards (I29).
         match (converted, is_so) {
             (Err(error), Err(_)) => Err(error),
-            (_, is_so) => is_so,
+            (_, is_so) => is_so.map(drop),
         }
     }
 

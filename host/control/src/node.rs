@@ -183,6 +183,7 @@ impl Node {
         let recovered = self.recovery.recover()?;
         self.operate.end_stray_mirrors();
         self.fence.take_up();
+        self.last_use.take_up();
         self.start_marks.rebuild()?;
         self.retries.wake();
         self.operate.wake();

@@ -140,6 +140,20 @@ fn it_is_known_after_a_reboot() {
     }
 }
 
+/// A daemon that dies before it has noted who came next: whoever has the volume then has written to it.
+#[test]
+fn who_came_is_known_after_a_crash() {
+    let (lab, daemon, volume) = saved(LeaseStyle::Separate);
+    daemon.node.follow_leases();
+    daemon.tasks.run_all();
+    let request = ask(instance(2), &[disk(&volume)]);
+    daemon.node.attach(&request).unwrap();
+    daemon.kill();
+    let daemon = lab.start("n1");
+    daemon.node.detach(&detach_ask(instance(2))).unwrap();
+    must_be_refused(&lab, &daemon, &volume, "another instance on this node");
+}
+
 /// Of a guest that was saved elsewhere, or before this was on record, nothing is known here: it is restored as ever.
 #[test]
 fn of_whom_nothing_is_known_is_restored() {

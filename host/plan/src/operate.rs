@@ -11,6 +11,7 @@
 //! | module | decides |
 //! |---|---|
 //! | here | the next step, of each operation and of its way back |
+//! | `create` | the same of a volume that is made |
 //! | `copies` | the same of copies and snapshots |
 //! | `relocate` | the same of a volume that goes to another disk of its pool |
 //! | `away` | whether the volume's data is in a local copy, which is to come home first |
@@ -22,6 +23,7 @@
 mod attached;
 mod away;
 mod copies;
+mod create;
 mod group;
 mod may;
 mod relocate;
@@ -119,8 +121,8 @@ pub fn next(operation: &VolumeOperation, wipe: Wipe, sight: &Sight) -> Result<Ne
         };
     };
     match (&operation.task, end) {
-        (VolumeTask::Create { .. }, None) => create(operation, wipe, seen, sight),
-        (VolumeTask::Create { .. }, Some(end)) => Ok(unmake(operation, end, seen, sight)),
+        (VolumeTask::Create { .. }, None) => create::next(operation, wipe, seen, sight),
+        (VolumeTask::Create { .. }, Some(end)) => Ok(create::back(operation, end, seen, sight)),
         (VolumeTask::Delete { .. }, end) => delete(operation, wipe, seen, sight, end),
         (VolumeTask::Extend { size, .. }, end) => {
             extend(operation, wipe, seen, sight, (*size, end))
@@ -244,45 +246,6 @@ fn wiped(operation: &VolumeOperation, sight: &Sight, start: Bytes, all: Bytes) -
         }));
     }
     sight.holds.then(|| step(OperationStep::Release))
-}
-
-fn create(
-    operation: &VolumeOperation,
-    wipe: Wipe,
-    seen: &Seen,
-    sight: &Sight,
-) -> Result<Next, Refusal> {
-    let Some(mark) = &seen.mark else {
-        // Its mark is off, which was the last step; or it was never this operation's.
-        return match (sight.known, sight.holds) {
-            (true, true) => Ok(step(OperationStep::Release)),
-            (true, false) => Ok(Next::End(End::Done)),
-            (false, _) => Err(Refusal::name_taken(&operation.task)),
-        };
-    };
-    if !is_ours(Some(mark), &operation.id) || !is_new(seen) {
-        return Err(Refusal::name_taken(&operation.task));
-    }
-    let all = to_zero(operation, wipe, seen);
-    let next = wiped(operation, sight, Bytes(0), all);
-    Ok(next.unwrap_or_else(|| step(OperationStep::Unmark { mark: mark.clone() })))
-}
-
-fn unmake(operation: &VolumeOperation, end: &End, seen: &Seen, sight: &Sight) -> Next {
-    if !is_ours(seen.mark.as_ref(), &operation.id) {
-        if sight.known && sight.holds {
-            return step(OperationStep::Release);
-        }
-        // Committed before the way back began; or another's, which was in the way.
-        return Next::End(match (sight.known, &seen.mark) {
-            (true, None) => End::Done,
-            _ => end.clone(),
-        });
-    }
-    match sight.holds {
-        true => step(OperationStep::Release),
-        false => step(OperationStep::Remove),
-    }
 }
 
 fn delete(

@@ -81,8 +81,8 @@ pub trait Volumes: Send + Sync {
     /// As [`pool`](Volumes::pool).
     fn whereabouts(&self, volume: &VolumeRef) -> PortResult<Whereabouts>;
 
-    /// Begins to move what a volume has on one physical volume to another one, and has that ended when all is there; has a
-    /// move that is on its way watched again. The volume is active here under the exclusive lease, whoever has it: LVM
+    /// Begins to move what a volume has on one physical volume to another one, and has that ended when all is there. A move
+    /// that is on its way is ended where all is there, and else watched again. The volume is active here under the exclusive lease, whoever has it: LVM
     /// is told not to take it.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use volward_system::busy::{READER, WRITER};
+use volward_system::busy;
 use volward_system::sight::Sight;
 use volward_system::volward::{Volward, content};
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
@@ -86,14 +86,7 @@ fn operate(volward: &Volward<'_>, node: u8, words: &str) -> Value {
 /// A volume of its own, with a content, and somebody who writes to it from here on.
 fn begin(volward: &Volward<'_>) {
     let one = volward.node(1);
-    for (node, name, program) in [
-        (1, "writer", WRITER),
-        (1, "reader", READER),
-        (2, "reader", READER),
-    ] {
-        let path = format!("/run/lab/{name}.py");
-        volward.node(node).put_file(&path, 0o644, program).unwrap();
-    }
+    busy::put_programs(volward).unwrap();
     operate(volward, 1, &format!("volume create vg0/busy {VOLUME_MIB}M"));
     let attach = format!("attach {INSTANCE} vg0/busy");
     volward.cli_ok(1, &attach).unwrap();
@@ -102,39 +95,7 @@ fn begin(volward: &Volward<'_>) {
         content("busy", SIZE_MIB)
     );
     one.run_ok_within(PATIENCE, &fill).unwrap();
-    writes(one);
-}
-
-fn writes(node: &Node) {
-    let script = format!(
-        "rm -f /run/lab/busy.txt
-         setsid python3 /run/lab/writer.py {SIZE_MIB} /run/lab/busy.txt {DEVICE} > /run/lab/busy.err 2>&1 &
-         echo $! > /run/lab/busy.pid; while [ ! -e /run/lab/busy.txt ]; do sleep 0.2; done"
-    );
-    node.run_ok_within(PATIENCE, &script).unwrap();
-}
-
-/// The round that the writer is in, and its longest write so far, in ms.
-fn written(node: &Node) -> (u64, u64) {
-    let text = node.run_ok("cat /run/lab/busy.txt").unwrap();
-    let mut words = text.split_whitespace().map(|word| word.parse().unwrap());
-    (words.next().unwrap(), words.next().unwrap())
-}
-
-/// Whoever writes ends; what it met.
-fn ends(node: &Node) -> String {
-    let script = "kill $(cat /run/lab/busy.pid); while [ -d /proc/$(cat /run/lab/busy.pid) ]; do sleep 0.2; done; \
-                  cat /run/lab/busy.err";
-    node.run_ok_within(PATIENCE, script).unwrap()
-}
-
-/// What a volume holds: all but the heads of its MiBs, and what is written there.
-fn holds(node: &Node) -> (String, Vec<u64>) {
-    let script = format!("python3 /run/lab/reader.py {DEVICE} {SIZE_MIB}");
-    let text = node.run_ok_within(PATIENCE, &script).unwrap();
-    let mut words = text.split_whitespace().map(str::to_owned);
-    let rest = words.next().unwrap();
-    (rest, words.map(|word| word.parse().unwrap()).collect())
+    busy::begin(one, DEVICE, SIZE_MIB).unwrap();
 }
 
 /// What LVM says the volume is on.
@@ -182,7 +143,7 @@ fn ended(volward: &Volward<'_>, node: u8, id: &str) -> Value {
 fn it_goes_there_and_the_daemon_dies_meanwhile(volward: &Volward<'_>) {
     let one = volward.node(1);
     let first = is_on(one);
-    let (before, longest_before) = written(one);
+    let (before, longest_before) = busy::written(one).unwrap();
     let unknown = volward.problem(1, "volume relocate vg0/busy /dev/vdz");
     assert_eq!(unknown.unwrap()["code"], "not-found");
     asked_on(2, volward, "there", LUN2);
@@ -197,7 +158,7 @@ fn it_goes_there_and_the_daemon_dies_meanwhile(volward: &Volward<'_>) {
     one.run_ok("lvmpolld -t 600").unwrap();
     assert_eq!((is_on(one), beneath(one)), (LUN2.to_owned(), String::new()));
     assert_ne!(first, LUN2);
-    let (after, longest) = written(one);
+    let (after, longest) = busy::written(one).unwrap();
     assert!(after > before);
     println!("longest write {longest} ms, before {longest_before} ms; rounds {before} to {after}");
 }
@@ -213,7 +174,7 @@ fn it_is_cancelled(volward: &Volward<'_>, first: &str) {
 fn its_user_is_cut_off_meanwhile(volward: &Volward<'_>, first: &str) {
     let one = volward.node(1);
     under_way(volward, "cut", first);
-    assert_eq!(ends(one), "");
+    assert_eq!(busy::end(one).unwrap(), "");
     volward.cli_ok(1, &format!("fence {INSTANCE}")).unwrap();
     volward
         .wait(1, "halted move", PATIENCE, || {
@@ -224,15 +185,15 @@ fn its_user_is_cut_off_meanwhile(volward: &Volward<'_>, first: &str) {
     assert_eq!(ended(volward, 1, "cut")["code"], "move-halted");
     volward.cli_ok(1, &format!("unfence {INSTANCE}")).unwrap();
     assert_eq!((is_on(one), beneath(one)), (LUN2.to_owned(), String::new()));
-    writes(one);
+    busy::begin(one, DEVICE, SIZE_MIB).unwrap();
 }
 
 /// When its detach has been answered nothing is copied, and the volume is anybody's.
 fn its_user_ends_meanwhile(volward: &Volward<'_>, first: &str) {
     let (one, two) = (volward.node(1), volward.node(2));
     under_way(volward, "ends", first);
-    assert_eq!(ends(one), "");
-    let had = holds(one);
+    assert_eq!(busy::end(one).unwrap(), "");
+    let had = busy::holds(one, DEVICE, SIZE_MIB).unwrap();
     volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
     assert_eq!(beneath(one), "", "copied without a lease");
     assert_eq!(ended(volward, 1, "ends")["code"], "source-detached");
@@ -240,7 +201,7 @@ fn its_user_ends_meanwhile(volward: &Volward<'_>, first: &str) {
     volward
         .cli_ok(2, &format!("attach {INSTANCE} vg0/busy"))
         .unwrap();
-    assert_eq!(holds(two), had);
+    assert_eq!(busy::holds(two, DEVICE, SIZE_MIB).unwrap(), had);
     volward.cli_ok(2, &format!("detach {INSTANCE}")).unwrap();
     assert_eq!(is_on(one), LUN2);
 }
@@ -262,7 +223,7 @@ fn its_node_dies_meanwhile(volward: &Volward<'_>) {
     volward
         .cli_ok(1, &format!("attach {INSTANCE} vg0/busy"))
         .unwrap();
-    let had = holds(one);
+    let had = busy::holds(one, DEVICE, SIZE_MIB).unwrap();
     under_way(volward, "dies", LUN2);
     one.kill().unwrap();
     let attach = format!("attach {INSTANCE} vg0/busy");
@@ -271,12 +232,12 @@ fn its_node_dies_meanwhile(volward: &Volward<'_>) {
             Ok(volward.cli(2, &attach)?.ok())
         })
         .unwrap();
-    assert_eq!(holds(two), had);
+    assert_eq!(busy::holds(two, DEVICE, SIZE_MIB).unwrap(), had);
     pace(two, AT_ONCE);
     let moved = operate(volward, 2, &format!("volume relocate vg0/busy {LUN2}"));
     assert_eq!(moved["state"], "done", "{moved}");
     assert_eq!((is_on(two), beneath(two)), (LUN2.to_owned(), String::new()));
-    assert_eq!(holds(two), had);
+    assert_eq!(busy::holds(two, DEVICE, SIZE_MIB).unwrap(), had);
     volward.cli_ok(2, &format!("detach {INSTANCE}")).unwrap();
     assert!(Sight::of(two).unwrap().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use volward_model::{LeaseMode, PoolName, VolumeRef};
+use volward_model::{HeldLease, LeaseMode, LvUuid, PoolName, VolumeRef};
 use volward_plan::recheck::recheck;
 use volward_plan::{Expectation, Recheck, Refusal};
 
@@ -44,8 +44,8 @@ impl Engine {
             tracing::debug!(%pool, %error, "taking the leases again");
             self.ports.clock.sleep(LEASE_PAUSE);
         }
-        self.leases_must_be(pool, volumes, mode)?;
-        self.note_taken(pool, volumes)?;
+        let held = self.leases_must_be(pool, volumes, mode)?;
+        self.note_taken(volumes, &held);
         self.ports.events.tell(&Event::Leased {
             pool: pool.clone(),
             volumes: volumes.to_vec(),
@@ -87,14 +87,14 @@ impl Engine {
         }
     }
 
-    /// The mode asked for, no weaker and no stronger: an exclusive lease left over where a shared
+    /// The mode asked for, no weaker and no stronger; answers all leases that this node has in the pool: an exclusive lease left over where a shared
     /// one was meant keeps the other nodes out.
     pub(crate) fn leases_must_be(
         &self,
         pool: &PoolName,
         volumes: &[VolumeRef],
         mode: LeaseMode,
-    ) -> PortResult<()> {
+    ) -> PortResult<BTreeMap<LvUuid, HeldLease>> {
         let held = self.ports.leases.held(pool)?;
         for volume in volumes {
             let found = match held.get(&volume.id.lv) {
@@ -109,22 +109,17 @@ impl Engine {
                 found,
             });
         }
-        Ok(())
+        Ok(held)
     }
 
     /// What this node takes itself is no use by others.
-    fn note_taken(&self, pool: &PoolName, volumes: &[VolumeRef]) -> PortResult<()> {
-        if !self.state.last_uses().knows(volumes) {
-            return Ok(());
-        }
-        let held = self.ports.leases.held(pool)?;
+    fn note_taken(&self, volumes: &[VolumeRef], held: &BTreeMap<LvUuid, HeldLease>) {
         let mut last = self.state.last_uses();
         for volume in volumes {
             if let Some(lease) = held.get(&volume.id.lv) {
                 last.leased(volume.id, lease.version);
             }
         }
-        Ok(())
     }
 
     /// Reads back that the volumes are mapped on this node.

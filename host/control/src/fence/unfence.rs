@@ -159,7 +159,7 @@ impl Fence {
         {
             return Err(for_now(
                 "LVM was moving it to another disk, and that was halted; `volward op ls` shows the operation, which takes that \
-                 back by itself once the lease is sound",
+                 back by itself once the lease is sound; where there is none, stop the instance and start it again",
             ));
         }
         // The lease first: where it is lost, the pool is hardly ever readable.

@@ -82,8 +82,8 @@ impl Operate {
         }
     }
 
-    /// Looks again in a while. Where both disks are equal, lvmpolld is about to end the move; should it have died, it is told
-    /// anew.
+    /// Looks again in a while. Where both disks are equal, lvmpolld is about to end the move; in case that it is gone, the move is
+    /// ended here.
     pub(super) fn await_relocation(
         &self,
         operation: &VolumeOperation,
@@ -95,25 +95,24 @@ impl Operate {
             }));
         };
         self.must_be_held(&info.volume, false)?;
-        let percent = match look.sight.place {
-            Some(Place::Moving { percent, .. }) => percent,
-            _ => None,
-        };
-        let equal = share(info.size, percent.unwrap_or_default());
-        if operation.zeroed < equal {
-            self.note(&operation.id, equal)?;
-        }
-        if percent.is_none_or(|percent| percent >= 100)
-            && let Some(moving) = self.ports.volumes.whereabouts(&info.volume)?.moving
+        let mut percent = 0;
+        if let Some(Place::Moving {
+            from,
+            percent: seen,
+        }) = look.sight.place
         {
-            self.ports
-                .volumes
-                .relocate(&info.volume, moving.from, disk)?;
+            percent = seen.unwrap_or_default();
+            let equal = share(info.size, percent);
+            if operation.zeroed < equal {
+                self.note(&operation.id, equal)?;
+            }
+            if seen.is_none_or(|percent| percent >= 100) {
+                self.ports.volumes.relocate(&info.volume, from, disk)?;
+            }
         }
         let what = format!(
-            "LVM moves {} to the other disk: {} % is on both",
-            info.volume,
-            percent.unwrap_or_default()
+            "LVM moves {} to the other disk: {percent} % is on both",
+            info.volume
         );
         Ok(self.waits(&operation.id, what))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volward_model::{InstanceId, VolumeId, VolumeRef};
+use volward_model::{InstanceId, VolumeId};
 use volward_plan::last_use::LastUse;
 
 use super::recording::Recording;
@@ -29,6 +29,8 @@ impl LastUses {
     /// An instance is about to leave its volume.
     pub(crate) fn leaves(&mut self, last: LastUse) {
         let now = last.at_ms;
+        // Also where a daemon that died had not noted that it came.
+        self.comes(last.volume.id, last.instance, true);
         self.all.insert((last.volume.id, last.instance), last);
         self.all
             .retain(|_, one| one.at_ms.saturating_add(KEPT_MS) > now);
@@ -55,12 +57,6 @@ impl LastUses {
             self.recording.changed(one.version.is_some());
             one.written_by_another();
         }
-    }
-
-    /// Whether anything is known of one of them.
-    pub(crate) fn knows(&self, volumes: &[VolumeRef]) -> bool {
-        let mut known = self.all.keys().map(|(volume, _)| *volume);
-        known.any(|id| volumes.iter().any(|volume| volume.id == id))
     }
 
     pub(crate) fn get(&self, volume: VolumeId, instance: InstanceId) -> Option<&LastUse> {

@@ -1,8 +1,8 @@
 //! A volume that somebody has: what has to be done before it can be changed.
 
-use volward_model::AttachmentState;
+use volward_model::{AttachmentState, VolumeRef};
 
-use crate::input::VolumeInput;
+use crate::input::{ForeignAttachment, LocalAttachment, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode};
 
 /// How an attachment goes. Of one that is quarantined a detach was tried: as long as something has the device open,
@@ -43,4 +43,28 @@ pub(super) fn unattached(seen: &VolumeInput) -> Result<(), Refusal> {
             Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message))
         }
     }
+}
+
+/// Another node has it, and that one alone can do what is asked for.
+pub(super) fn held_by_another(
+    volume: &VolumeRef,
+    other: &ForeignAttachment,
+    what: &str,
+) -> Refusal {
+    let message = format!(
+        "{volume} is attached on node {}, and only the node that has it can {what}; {}",
+        other.attachment.node,
+        how_it_goes(other.attachment.state, THERE)
+    );
+    Refusal::of(RefusalCode::HeldElsewhere, volume, message)
+}
+
+/// This node has it, in a way that does not allow what is asked for.
+pub(super) fn held_so(volume: &VolumeRef, here: &LocalAttachment, why: &str) -> Refusal {
+    let message = format!(
+        "{volume} is attached to instance {} on this node, and that attachment is {why}; {}",
+        here.instance,
+        how_it_goes(here.state, HERE)
+    );
+    Refusal::of(RefusalCode::HeldHere, volume, message)
 }

@@ -7,8 +7,8 @@ use volward_model::{
     VolumeInfo, VolumeName, VolumeRef, VolumeTask,
 };
 
-use super::Away;
-use super::attached::{HERE, THERE, how_it_goes, unattached};
+use super::attached::{HERE, THERE, held_by_another, held_so, how_it_goes, unattached};
+use super::{Away, relocate};
 use crate::input::{DiskForm, ForeignAttachment, LocalAttachment, VolumeInput};
 use crate::refusal::{Refusal, RefusalCode, Unmet, home_of};
 use crate::service::Kind;
@@ -165,7 +165,7 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
             }
             growing(seen)
         }
-        VolumeTask::Relocate { .. } => relocating(seen),
+        VolumeTask::Relocate { .. } => relocate::may(seen),
     }
 }
 
@@ -367,13 +367,8 @@ pub fn may_be_told(
 fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
     let volume = &seen.info.volume;
     if let Some(other) = seen.elsewhere.first() {
-        let node = &other.attachment.node;
-        let message = format!(
-            "{volume} is attached on node {node}, and only the node that has it can give its guest the new \
-             size: one node alone, completely attached and alive; {}",
-            how_it_goes(other.attachment.state, THERE)
-        );
-        return Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message));
+        let what = "give its guest the new size: one node alone, completely attached and alive";
+        return Err(held_by_another(volume, other, what));
     }
     for here in &seen.here {
         let why = match (here.state, here.form) {
@@ -383,57 +378,7 @@ fn growing(seen: &VolumeInput) -> Result<(), Refusal> {
             }
             _ => "neither complete nor gone",
         };
-        let message = format!(
-            "{volume} is attached to instance {} on this node, and that attachment is {why}; {}",
-            here.instance,
-            how_it_goes(here.state, HERE)
-        );
-        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
-    }
-    Ok(())
-}
-
-/// One instance on this node alone has it, with a device of its own, or nobody has it: LVM's mirror beneath it is this node's, and
-/// another node would not see it.
-fn relocating(seen: &VolumeInput) -> Result<(), Refusal> {
-    let volume = &seen.info.volume;
-    if Kind::of(&seen.info) != Kind::Plain {
-        let message = format!(
-            "{volume} is of the type {}, of which LVM decides what is on which disk; move it with LVM's own commands",
-            seen.info.segment_type
-        );
-        return Err(Refusal::of(RefusalCode::SegmentType, volume, message));
-    }
-    if let Some(other) = seen.elsewhere.first() {
-        let node = &other.attachment.node;
-        let message = format!(
-            "{volume} is attached on node {node}, and only the node that has it can move it beneath its guest: one node alone, \
-             exclusively, completely attached and alive; {}",
-            how_it_goes(other.attachment.state, THERE)
-        );
-        return Err(Refusal::of(RefusalCode::HeldElsewhere, volume, message));
-    }
-    for here in &seen.here {
-        let why = match (here.state, here.form, here.sharing) {
-            (AttachmentState::Attached, DiskForm::Own, Sharing::Exclusive)
-                if here.arriving.is_none() && !here.leaving =>
-            {
-                continue;
-            }
-            (AttachmentState::Attached, DiskForm::Lv, _) => {
-                "given as the LV itself, which Volward cannot cut off from a move when its lease is lost"
-            }
-            (AttachmentState::Attached, _, Sharing::Shared) => {
-                "shared, so other nodes may have it, which see nothing of a move"
-            }
-            _ => "neither complete nor gone, or on its way to another node",
-        };
-        let message = format!(
-            "{volume} is attached to instance {} on this node, and that attachment is {why}; {}",
-            here.instance,
-            how_it_goes(here.state, HERE)
-        );
-        return Err(Refusal::of(RefusalCode::HeldHere, volume, message));
+        return Err(held_so(volume, here, why));
     }
     Ok(())
 }

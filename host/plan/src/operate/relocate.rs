@@ -7,12 +7,15 @@
 //!
 //! It can be cancelled until the end: the volume is whole on the disk that it leaves as long as LVM moves it.
 
-use volward_model::{Bytes, End, LvmUuid, Mark, VolumeOperation};
+use volward_model::{AttachmentState, Bytes, End, LvmUuid, Mark, Sharing, VolumeOperation};
 
+use super::attached::{held_by_another, held_so};
 use super::sight::{Place, Seen, Sight};
 use super::step::OperationStep;
 use super::{Next, step};
-use crate::refusal::Refusal;
+use crate::input::{DiskForm, VolumeInput};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::service::Kind;
 
 pub(super) fn next(
     operation: &VolumeOperation,
@@ -22,10 +25,13 @@ pub(super) fn next(
     end: Option<&End>,
 ) -> Result<Next, Refusal> {
     let ours = matches!(&seen.mark, Some(Mark::Copying { by, .. }) if *by == operation.id);
-    let place = sight.place.unwrap_or(Place::There);
+    let Some(place) = sight.place else {
+        // Of that nothing follows.
+        return Ok(step(OperationStep::AwaitRelocation));
+    };
     let ended = match (place, end) {
         // Cancelled too late, or not: all of it is there.
-        (Place::There, Some(_) | None) => Some(End::Done),
+        (Place::There, _) => Some(End::Done),
         (Place::On { .. }, Some(end)) => Some(end.clone()),
         _ if end.is_some() && seen.mark.is_some() && !ours => end.cloned(),
         _ => None,
@@ -69,4 +75,40 @@ pub(super) fn next(
         Place::On { from } => Ok(step(OperationStep::Relocate { from, to: disk })),
         Place::There => Ok(Next::End(End::Done)),
     }
+}
+
+/// One instance on this node alone has it, with a device of its own, or nobody has it: LVM's mirror beneath it is this node's, and
+/// another node would not see it.
+pub(super) fn may(seen: &VolumeInput) -> Result<(), Refusal> {
+    let volume = &seen.info.volume;
+    if Kind::of(&seen.info) != Kind::Plain {
+        let message = format!(
+            "{volume} is of the type {}, of which LVM decides what is on which disk; move it with LVM's own commands",
+            seen.info.segment_type
+        );
+        return Err(Refusal::of(RefusalCode::SegmentType, volume, message));
+    }
+    if let Some(other) = seen.elsewhere.first() {
+        let what =
+            "move it beneath its guest: one node alone, exclusively, completely attached and alive";
+        return Err(held_by_another(volume, other, what));
+    }
+    for here in &seen.here {
+        let why = match (here.state, here.form, here.sharing) {
+            (AttachmentState::Attached, DiskForm::Own, Sharing::Exclusive)
+                if here.arriving.is_none() && !here.leaving =>
+            {
+                continue;
+            }
+            (AttachmentState::Attached, DiskForm::Lv, _) => {
+                "given as the LV itself, which Volward cannot cut off from a move when its lease is lost"
+            }
+            (AttachmentState::Attached, _, Sharing::Shared) => {
+                "shared, so other nodes may have it, which see nothing of a move"
+            }
+            _ => "neither complete nor gone, or on its way to another node",
+        };
+        return Err(held_so(volume, here, why));
+    }
+    Ok(())
 }

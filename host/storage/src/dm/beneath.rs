@@ -1,6 +1,8 @@
 //! What LVM has beneath an LV's device while it moves the LV from one physical volume to another: a hidden LV's device, a
 //! mirror, which goes on to write to the disks whoever has the LV's lease. It has to stop before the lease is given up or lost.
 
+use std::sync::OnceLock;
+
 use devicemapper::{DM, DevId, Device, DmError, DmFlags, DmName, DmUuid};
 use rustix::io::Errno;
 use volward_model::VolumeId;
@@ -75,7 +77,19 @@ fn describe(dm: &DM, group: &str, device: Device) -> PortResult<Option<Beneath>>
         }))
 }
 
-/// What is beneath an LV's device; nothing of an LV that is on disks alone, or has no device. That costs one question.
+/// device-mapper's major number, the same for all of its devices as long as the kernel runs.
+static MAJOR: OnceLock<u32> = OnceLock::new();
+
+/// That of a mapped device; `None` if it is gone.
+fn major(dm: &DM, device: &DevId<'_>, what: &str) -> PortResult<Option<u32>> {
+    if let Some(major) = MAJOR.get() {
+        return Ok(Some(*major));
+    }
+    let found = asked(dm.device_info(device), what)?;
+    Ok(found.map(|info| *MAJOR.get_or_init(|| info.device().major)))
+}
+
+/// What is beneath an LV's device; nothing of an LV that is on disks alone, or has no device: that costs one question.
 fn beneath(dm: &DM, volume: VolumeId) -> PortResult<Vec<Beneath>> {
     let uuid = lv_dm_uuid(volume);
     let what = format!("the device of LV {volume}");
@@ -85,13 +99,10 @@ fn beneath(dm: &DM, volume: VolumeId) -> PortResult<Vec<Beneath>> {
     let Some(on) = asked(dm.table_deps(&lv, plain), &what)? else {
         return Ok(Vec::new());
     };
-    // device-mapper has one major number.
-    let Some(own) = asked(dm.device_info(&lv), &what)? else {
+    let Some(major) = major(dm, &lv, &what)? else {
         return Ok(Vec::new());
     };
-    let mapped = on
-        .into_iter()
-        .filter(|device| device.major == own.device().major);
+    let mapped = on.into_iter().filter(|device| device.major == major);
     let group = group_of(&uuid);
     let found = mapped.map(|device| describe(dm, group, device));
     found.filter_map(Result::transpose).collect()

@@ -105,6 +105,18 @@ fn path_of(disks: &[PhysicalVolume], disk: LvmUuid) -> PortResult<String> {
     })
 }
 
+/// LVM says so too, in words that help nobody.
+fn lvmpolld_must_be_there() -> PortResult<()> {
+    match kernel::is_there(Path::new(LVMPOLLD)) {
+        true => Ok(()),
+        false => Err(PortError::Missing {
+            what: format!(
+                "{LVMPOLLD}: LVM moves nothing without lvmpolld (`systemctl enable --now lvm2-lvmpolld.socket`); it"
+            ),
+        }),
+    }
+}
+
 impl Lvm {
     /// By LVM's UUID, or by any path that leads to it.
     pub(super) fn find_disk(
@@ -146,7 +158,7 @@ impl Lvm {
         moving(&rows.collect::<Vec<_>>(), volume)
     }
 
-    /// Begins, or has one that was begun watched again.
+    /// Begins; ends one that is whole, and has any other that was begun watched again.
     pub(super) fn begin_move(
         &self,
         volume: &VolumeRef,
@@ -164,13 +176,7 @@ impl Lvm {
         {
             return self.end_move(volume, hidden);
         }
-        if !kernel::is_there(Path::new(LVMPOLLD)) {
-            return Err(PortError::Missing {
-                what: format!(
-                    "{LVMPOLLD}: LVM moves nothing without lvmpolld (`systemctl enable --now lvm2-lvmpolld.socket`); it"
-                ),
-            });
-        }
+        lvmpolld_must_be_there()?;
         let mut args = vec!["-b", "-i", INTERVAL];
         args.extend(HELD);
         let (left, name) = (path_of(&disks, from)?, self.present(volume)?.volume.name);
@@ -211,6 +217,7 @@ impl Lvm {
         };
         let settings = self.settings(&volume.pool)?;
         let left = path_of(&self.disks_of(&volume.pool)?, moving.from)?;
+        lvmpolld_must_be_there()?;
         let mut args = vec!["--abort"];
         args.extend(HELD);
         args.push(&left);

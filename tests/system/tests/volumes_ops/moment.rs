@@ -1,7 +1,7 @@
 //! All disks of a guest are kept as of one moment, on a real kernel, while it writes to one after the other.
 
-use super::following::{WRITER, written};
 use super::*;
+use volward_system::busy;
 
 const USER: &str = "c0ffee03-0000-4000-8000-000000000000";
 const DISKS: [&str; 3] = ["one", "two", "three"];
@@ -23,7 +23,7 @@ fn device(user: &str, volume: &str) -> String {
 
 fn begin(volward: &Volward<'_>) {
     let one = volward.node(1);
-    one.put_file("/run/lab/writer.py", 0o644, WRITER).unwrap();
+    busy::put_programs(volward).unwrap();
     volward
         .node(2)
         .put_file("/run/lab/heads.py", 0o644, READER)
@@ -35,13 +35,7 @@ fn begin(volward: &Volward<'_>) {
     let attach = format!("attach {USER} {disks}");
     volward.cli_ok(1, &attach).unwrap();
     let devices = DISKS.map(|disk| device(USER, disk)).join(" ");
-    let write = format!(
-        "rm -f /run/lab/busy.txt
-         setsid python3 /run/lab/writer.py {SIZE_MIB} /run/lab/busy.txt {devices} > /run/lab/busy.err 2>&1 &
-         echo $! > /run/lab/busy.pid
-         while [ ! -e /run/lab/busy.txt ]; do sleep 0.2; done"
-    );
-    one.run_ok_within(SLOW, &write).unwrap();
+    busy::begin(one, &devices, SIZE_MIB).unwrap();
 }
 
 /// In the order in which they are written: the numbers of one round up to a place, and of the one before from there on.
@@ -89,10 +83,10 @@ pub(super) fn a_guests_disks_are_kept_as_of_one_moment(volward: &Volward<'_>) {
     let one = volward.node(1);
     // Twice, for a moment is hit by chance; the second time by an order of the node where the guest is not.
     for (suffix, asked) in [("first", 1), ("second", 2)] {
-        let (since, before) = written(one);
+        let (since, before) = busy::written(one).unwrap();
         let words = format!("volume snap-guest {USER} {suffix}");
         are_made(volward, asked, &words);
-        let (now, longest) = written(one);
+        let (now, longest) = busy::written(one).unwrap();
         println!(
             "{words}, asked of node {asked}: longest write so far {longest} ms, before {before} ms; rounds {since} to {now}"
         );
@@ -114,7 +108,7 @@ pub(super) fn a_daemon_that_dies_keeps_none_or_all(volward: &Volward<'_>) {
     .into_iter()
     .enumerate()
     {
-        let (since, _) = written(volward.node(1));
+        let (since, _) = busy::written(volward.node(1)).unwrap();
         volward.stop(1).unwrap();
         let seam = format!("VOLWARD_TEST_CRASH={point}");
         volward.start(1, &[seam]).unwrap();
@@ -131,9 +125,7 @@ pub(super) fn a_daemon_that_dies_keeps_none_or_all(volward: &Volward<'_>) {
 /// Whoever writes ends, and has met no error.
 fn end(volward: &Volward<'_>) {
     let one = volward.node(1);
-    let script = "kill $(cat /run/lab/busy.pid); while [ -d /proc/$(cat /run/lab/busy.pid) ]; do sleep 0.2; done; \
-                  cat /run/lab/busy.err";
-    assert_eq!(one.run_ok_within(SLOW, script).unwrap(), "");
+    assert_eq!(busy::end(one).unwrap(), "");
     let table = one.run_ok("dmsetup table | grep volward").unwrap();
     assert!(!table.contains("mirror"), "{table}");
     volward.cli_ok(1, &format!("detach {USER}")).unwrap();
