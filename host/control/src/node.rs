@@ -251,10 +251,11 @@ impl Node {
         Ok(())
     }
 
-    /// Has everything tried again that failed for now, in the background. To be called again and
-    /// again: what fails beside a request is found here.
+    /// Has everything tried again that failed for now, and copies brought home whose time without a guest is over, in
+    /// the background. To be called again and again: what fails beside a request is found here.
     pub fn try_again(&self) {
         self.retries.wake();
+        self.recovery.bring_home_what_is_alone();
         self.operate.wake();
     }
 

@@ -13,12 +13,13 @@ use crate::observe::Observer;
 use crate::pools::Pools;
 use crate::ports::{
     Clock, Decisions, Devices, Event, Events, Finish, Journal, JournalEntry, JournalState, Machine,
-    OpenEntries, Operation, PortError, PortResult, StepMark, StoredAttachment,
+    OpenEntries, Operation, PortError, PortResult, StepMark, StoredAttachment, Tasks,
 };
 use crate::settings::{Settings, needs};
 use crate::state::{Need, State};
 
 mod claim;
+mod left_alone;
 mod left_over;
 
 /// What recovery did, for the log and for tests.
@@ -44,6 +45,7 @@ needs!(RecoveryPorts {
     devices: Devices,
     machine: Machine,
     clock: Clock,
+    tasks: Tasks,
     events: Events,
 });
 

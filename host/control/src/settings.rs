@@ -67,6 +67,9 @@ pub struct Settings {
     /// What was cut off because leases were lost gets its I/O back by itself when they have been sound
     /// for so long; `None`: only when somebody asks for it.
     pub unfence_after: Option<Duration>,
+    /// A copy that this node has in `split`, and no guest, comes home by itself after so long; `None`: it waits for its
+    /// guest.
+    pub alone_home_after: Option<Duration>,
     /// When each shared pool's extents are zeroed; one that is not named: before they are used.
     pub wipe: BTreeMap<PoolName, Wipe>,
 }

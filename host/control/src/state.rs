@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use volward_model::{
     Attachment, AttachmentKey, AttachmentState, Bytes, DeviceId, DeviceInfo, DeviceRole,
-    InstanceId, Member, PoolName, VolumeId,
+    InstanceId, Member, PoolName, VolumeId, VolumeRef,
 };
 use volward_plan::Unmet;
 use volward_plan::fence::Standing;
@@ -87,6 +87,8 @@ pub(crate) struct State {
     unexplained: Mutex<BTreeSet<VolumeId>>,
     /// Volumes from which recovery took a device that belonged to nobody.
     strays: Mutex<BTreeSet<VolumeId>>,
+    /// Copies that were `split` without a guest when recovery looked, and since when, on the monotonic clock.
+    alone: Mutex<BTreeMap<VolumeId, (VolumeRef, Duration)>>,
     /// Other nodes' intents that nobody pursues any more, with their `since_ms`, by host-id.
     passed_by: Mutex<BTreeMap<(u64, AttachmentKey), u64>>,
     monitors: Mutex<BTreeMap<VolumeId, CopyMonitor>>,
@@ -127,6 +129,7 @@ impl State {
             unclaimed: Mutex::default(),
             unexplained: Mutex::default(),
             strays: Mutex::default(),
+            alone: Mutex::default(),
             passed_by: Mutex::default(),
             monitors: Mutex::default(),
             present: Mutex::default(),
@@ -161,6 +164,10 @@ impl State {
 
     pub(crate) fn fences(&self) -> MutexGuard<'_, Fences> {
         unpoisoned(&self.fences)
+    }
+
+    pub(crate) fn alone(&self) -> MutexGuard<'_, BTreeMap<VolumeId, (VolumeRef, Duration)>> {
+        unpoisoned(&self.alone)
     }
 
     pub(crate) fn last_uses(&self) -> MutexGuard<'_, LastUses> {

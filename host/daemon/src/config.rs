@@ -46,6 +46,9 @@ pub(crate) struct Config {
     /// What becomes of attachments whose leases were lost.
     #[serde(default)]
     pub(crate) fence: FenceSection,
+    /// What becomes of local copies that no guest has.
+    #[serde(default)]
+    pub(crate) copies: CopiesSection,
     /// Where things are.
     #[serde(default)]
     pub(crate) paths: Paths,
@@ -247,6 +250,44 @@ impl FenceSection {
     pub(crate) fn after(&self) -> Option<Duration> {
         let after = Timeouts::seconds(self.unfence_pause);
         (self.unfence == Unfence::ByItself).then_some(after)
+    }
+}
+
+/// `[copies]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct CopiesSection {
+    /// What becomes of a copy whose guest did not start again after a boot.
+    pub(crate) left_alone: LeftAlone,
+    /// Seconds that its guest has for that.
+    pub(crate) left_alone_pause: u64,
+}
+
+/// What becomes of a copy that no guest has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LeftAlone {
+    /// It waits for its guest to start here again.
+    Stays,
+    /// It is written back, and other nodes may have the volume.
+    ComesHome,
+}
+
+impl Default for CopiesSection {
+    fn default() -> Self {
+        // A host whose guests start one after the other takes minutes for the last one.
+        Self {
+            left_alone: LeftAlone::Stays,
+            left_alone_pause: 600,
+        }
+    }
+}
+
+impl CopiesSection {
+    /// After how long; `None`: never by itself.
+    pub(crate) fn after(&self) -> Option<Duration> {
+        let after = Timeouts::seconds(self.left_alone_pause);
+        (self.left_alone == LeftAlone::ComesHome).then_some(after)
     }
 }
 

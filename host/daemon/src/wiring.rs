@@ -241,6 +241,7 @@ fn settings(config: &Config, node: volward_model::NodeName) -> Settings {
         busy_for: Timeouts::seconds(config.timeouts.busy),
         stall_after: Timeouts::seconds(config.timeouts.stall),
         unfence_after: config.fence.after(),
+        alone_home_after: config.copies.after(),
         wipe: of_kind(PoolKind::Shared)
             .map(|pool| (pool.name.clone(), pool.wipe()))
             .collect(),

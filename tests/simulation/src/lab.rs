@@ -47,6 +47,8 @@ pub struct Lab {
     truth: Mutex<BTreeMap<VolumeId, Vec<u64>>>,
     /// What daemons started from now on give back by themselves after so long.
     pub unfence_after: Option<Duration>,
+    /// What daemons started from now on bring home by themselves after so long.
+    pub alone_home_after: Option<Duration>,
     /// When daemons started from now on zero the extents of `san`.
     pub wipe: Wipe,
     /// Real time a sleep takes; zero unless threads race.
@@ -120,6 +122,7 @@ impl Lab {
             policy: Arc::default(),
             truth: Mutex::default(),
             unfence_after: None,
+            alone_home_after: None,
             wipe: Wipe::default(),
             pause: Duration::ZERO,
         }
@@ -253,6 +256,7 @@ impl Lab {
             busy_for: Duration::from_secs(2),
             stall_after: Duration::from_secs(60),
             unfence_after: self.unfence_after,
+            alone_home_after: self.alone_home_after,
             wipe: BTreeMap::from([(self.pool.clone(), self.wipe)]),
         };
         Daemon {

@@ -200,7 +200,8 @@ impl Recovery {
 
     /// Copies that no attachment and no journal entry speaks of: of a detach that could not be
     /// recorded. One that was on its way home goes on; a split one is written back if this boot
-    /// was at work on it. After a reboot a split one waits for its guest to start here again.
+    /// was at work on it. After a reboot a split one waits for its guest to start here again, and
+    /// for how long is noted.
     fn write_back_unspoken(&self, pool: &PoolName) -> PortResult<()> {
         let snapshot = self.observer.validated_snapshot(pool)?;
         let mut failed = None;
@@ -213,12 +214,15 @@ impl Recovery {
             else {
                 continue;
             };
-            if self.goes_on(&snapshot, info) {
+            let begun = snapshot.held.contains_key(&info.volume.id.lv);
+            if self.goes_on(&snapshot, info, begun) {
                 let due = DueWriteBack {
                     entry: None,
                     volume: info.volume.clone(),
                 };
                 self.copies.start_write_backs([due]);
+            } else if self.goes_on(&snapshot, info, true) {
+                self.note_alone(&info.volume);
             } else if let Err(error) = self.explain_lease(&snapshot, info) {
                 failed = Some(error);
             }
@@ -289,8 +293,14 @@ impl Recovery {
         Ok(())
     }
 
-    /// Whether a write-back of the volume is to be taken up that nothing speaks of.
-    fn goes_on(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> bool {
+    /// Whether a write-back of the volume is to be taken up that nothing speaks of; of one that is `split` only where
+    /// somebody wants it home.
+    pub(super) fn goes_on(
+        &self,
+        snapshot: &PoolSnapshot,
+        info: &VolumeInfo,
+        is_wanted: bool,
+    ) -> bool {
         let volume = &info.volume;
         let attached = self
             .state
@@ -313,9 +323,7 @@ impl Recovery {
         match (weigh(&self.settings.node, &home, &seen), &home.state) {
             (Verdict::Leftovers, _) => true,
             (Verdict::Agree, HomeState::Returning { .. }) => here,
-            (Verdict::Agree, HomeState::Split { .. }) => {
-                here && snapshot.held.contains_key(&volume.id.lv)
-            }
+            (Verdict::Agree, HomeState::Split { .. }) => here && is_wanted,
             (Verdict::Agree | Verdict::Silent(_) | Verdict::Contradict(_), _) => false,
         }
     }

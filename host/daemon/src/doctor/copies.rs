@@ -30,13 +30,14 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
 /// One check for each volume of a pool that does not come home by itself.
 pub(super) fn volumes(daemon: &Daemon, pool: &PoolName) -> Vec<DoctorCheck> {
     let found = daemon.node.to_look_at_in(pool);
+    let comes_home = daemon.config.copies.after().is_some();
     found
         .iter()
-        .map(|(v, trouble)| volume(v, trouble))
+        .map(|(v, trouble)| volume(v, trouble, comes_home))
         .collect()
 }
 
-fn volume(volume: &VolumeRef, trouble: &VolumeTrouble) -> DoctorCheck {
+fn volume(volume: &VolumeRef, trouble: &VolumeTrouble, comes_home: bool) -> DoctorCheck {
     let (verdict, found, remedy) = match trouble {
         VolumeTrouble::Contradiction(sentences) => (
             DoctorVerdict::Failed,
@@ -58,10 +59,16 @@ fn volume(volume: &VolumeRef, trouble: &VolumeTrouble) -> DoctorCheck {
         ),
         VolumeTrouble::WaitsForItsGuest => (
             DoctorVerdict::Warning,
-            "its data is partly in this node's copy, and no guest here has it; other nodes refuse it"
-                .to_owned(),
+            match comes_home {
+                false => "its data is partly in this node's copy, and no guest here has it; other nodes refuse it",
+                true => {
+                    "its data is partly in this node's copy, and no guest here has it; other nodes refuse it until it is \
+                     written back, which begins by itself ([copies] left-alone)"
+                }
+            }
+            .to_owned(),
             format!(
-                "start its guest on this node; or have it written back: `volward attach UUID {volume}` \
+                "start its guest on this node; or have it written back now: `volward attach UUID {volume}` \
                  and `volward detach UUID` here, with any UUID"
             ),
         ),
