@@ -203,6 +203,26 @@ fn the_invariants_are_all_there_and_the_tests_they_name_exist() {
             assert!(sources.contains(&function), "there is no test {name}");
         }
     }
+    // And a test whose name begins with an invariant's number stands there.
+    let mut unlisted: Vec<&str> = sources
+        .split("fn i")
+        .skip(1)
+        .filter_map(of_invariant)
+        .collect();
+    unlisted.retain(|name| !text.contains(&format!("`i{name}`")));
+    assert_eq!(
+        unlisted, [""; 0],
+        "docs/invariants.md lacks these, each after an i"
+    );
+}
+
+/// `24_what_it_says` of what follows an `fn i`.
+fn of_invariant(rest: &str) -> Option<&str> {
+    let name = rest.split('(').next()?;
+    let (number, words) = name.split_once('_')?;
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_of_one = number.parse::<u8>().is_ok() && words.chars().all(is_name);
+    is_of_one.then_some(name)
 }
 
 fn read_sources(folder: &Path, all: &mut String) {

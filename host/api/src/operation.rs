@@ -24,6 +24,9 @@ pub struct VolumeCreateRequest {
     pub volume: String,
     /// At least this size in bytes, a multiple of 512; the volume group rounds up to its extent.
     pub size: u64,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -42,6 +45,9 @@ pub struct VolumeDeleteRequest {
     pub pool: String,
     /// The volume's name in its pool.
     pub volume: String,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -63,6 +69,9 @@ pub struct VolumeExtendRequest {
     pub volume: String,
     /// Its size afterwards in bytes, a multiple of 512; the volume group rounds up to its extent.
     pub size: u64,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -92,6 +101,9 @@ pub struct VolumeCopyRequest {
     /// What is behind the content reads as zeroes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -113,6 +125,9 @@ pub struct VolumeSnapshotRequest {
     pub volume: String,
     /// The snapshot's name in the same pool; free now.
     pub snapshot: String,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -132,6 +147,9 @@ pub struct VolumeSnapshotsRequest {
     pub id: Option<OperationId>,
     /// At least one, and each volume once.
     pub snapshots: Vec<SnapshotOf>,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -169,12 +187,15 @@ pub struct VolumeMoveRequest {
     /// The name that it gets there, free now; absent: the one that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_volume: Option<String>,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// `POST /v1/volumes/relocate`: all of a volume goes to one disk of its pool, beneath the instance that has it alone on this node with a
+/// `POST /v1/volumes/relocate`: all of a volume goes to one disk of its pool, beneath the instance that has it alone, on whichever node, with a
 /// device of its own, which goes on; or nobody has it, and nobody attaches it until that has ended. One that is there is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -190,6 +211,9 @@ pub struct VolumeRelocateRequest {
     pub volume: String,
     /// The disk that it goes to: its path on the node that is asked, or LVM's UUID of it, as `GET /v1/pools/{pool}` lists them.
     pub disk: String,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
@@ -210,6 +234,9 @@ pub struct VolumeRenameRequest {
     pub volume: String,
     /// The name that it gets; free now.
     pub to: String,
+    /// For policies: whose it is, say (`project-id`). At most 64, of 16 KiB together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<(String, String)>,
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,

@@ -359,7 +359,7 @@ fn word<T: Words + Send + Sync>() -> impl TypedValueParser<Value = T> {
     })
 }
 
-fn hint(text: &str) -> Result<(String, String), String> {
+pub(crate) fn hint(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .ok_or_else(|| "write it as KEY=VALUE".to_owned())

@@ -12,7 +12,7 @@ use volward_api::{
     VolumeRelocateRequest, VolumeSnapshotRequest,
 };
 
-use crate::args::VolumePath;
+use crate::args::{self, VolumePath};
 use crate::exit::Exit;
 use crate::output::{answer, hint};
 use crate::show;
@@ -34,6 +34,9 @@ pub(crate) struct How {
     /// Come back as soon as it is on record, and not when it has ended
     #[arg(long)]
     no_wait: bool,
+    /// A hint for policies; may be given several times
+    #[arg(long = "hint", value_name = "KEY=VALUE", value_parser = args::hint)]
+    hints: Vec<(String, String)>,
     /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
@@ -88,7 +91,7 @@ pub(crate) struct NameArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RelocateArgs {
-    /// The volume: detached, or attached on this node to one guest alone, which goes on
+    /// The volume: detached, or attached to one guest alone, on whichever node, which goes on
     #[arg(value_name = "POOL/VOLUME")]
     volume: VolumePath,
     /// The disk of the pool that all of it goes to: its path on this node, or LVM's UUID of it (`volward pool show` lists them)
@@ -152,6 +155,7 @@ pub(crate) fn create(client: &Client, json: bool, args: SizedArgs) -> anyhow::Re
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         size: args.size.0,
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_create(&request))
@@ -164,6 +168,7 @@ pub(crate) fn extend(client: &Client, json: bool, args: SizedArgs) -> anyhow::Re
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         size: args.size.0,
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_extend(&request))
@@ -175,6 +180,7 @@ pub(crate) fn remove(client: &Client, json: bool, args: RemoveArgs) -> anyhow::R
         id: how.id.clone(),
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_delete(&request))
@@ -189,6 +195,7 @@ pub(crate) fn copy(client: &Client, json: bool, args: CopyArgs) -> anyhow::Resul
         to_pool: Some(args.to.pool.to_string()),
         to_volume: args.to.volume.to_string(),
         size: args.size.map(|size| size.0),
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_copy(&request))
@@ -201,6 +208,7 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: NameArgs) -> anyhow::R
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         snapshot: args.to.to_string(),
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_snapshot(&request))
@@ -213,6 +221,7 @@ pub(crate) fn relocate(client: &Client, json: bool, args: RelocateArgs) -> anyho
         pool: args.volume.pool.to_string(),
         volume: args.volume.volume.to_string(),
         disk: args.disk,
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     follow(client, json, &how, client.volume_relocate(&request))

@@ -47,6 +47,8 @@ pub struct OperationRequest {
     pub origin: Origin,
     /// The caller's user id, from there too.
     pub uid: u32,
+    /// What the caller says beside it, for policies.
+    pub hints: Vec<(String, String)>,
     /// What the caller calls it.
     pub id: OperationId,
     /// What is to be done.

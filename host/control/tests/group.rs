@@ -72,6 +72,7 @@ impl Stage {
             request: RequestId(uuid::Uuid::new_v4()),
             origin: Origin::Operator,
             uid: 0,
+            hints: Vec::new(),
             id: "g".parse().unwrap(),
             members: members(vec![self.of("a", "a-1"), self.of("b", "b-1")]),
             dry_run: false,

@@ -207,6 +207,7 @@ fn it_is_told_what_is_to_be_done_with_which_volume_and_by_whom() {
         let asked = OperationRequest {
             origin: Origin::Openstack,
             uid: 64_061,
+            hints: vec![("project-id".to_owned(), "shop".to_owned())],
             ..operation("o1", task.clone())
         };
         daemon.node.ask_operation(&asked).unwrap_err();
@@ -220,6 +221,7 @@ fn it_is_told_what_is_to_be_done_with_which_volume_and_by_whom() {
         let request = &facts.request;
         assert_eq!((request.id, request.caller_uid), (asked.request, 64_061));
         assert_eq!(request.origin, Origin::Openstack);
+        assert_eq!(request.hints, asked.hints);
         let operation = facts.operation.unwrap();
         assert_eq!((operation.kind, &operation.pool), (kind, &pool));
         let named = operation.new_name.map(|name| name.to_string());

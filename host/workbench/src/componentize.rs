@@ -9,10 +9,16 @@ use wit_parser::Resolve;
 /// The interface policies are written against.
 const WIT: &str = include_str!("../../../wit/policy.wit");
 /// The interfaces before it, by version: whoever has bindings of one of them goes on building against it.
-const RELEASED: [(&str, &str); 1] = [(
-    "0.1.0",
-    include_str!("../../../wit/released/0.1.0/policy.wit"),
-)];
+const RELEASED: [(&str, &str); 2] = [
+    (
+        "0.1.0",
+        include_str!("../../../wit/released/0.1.0/policy.wit"),
+    ),
+    (
+        "0.1.1",
+        include_str!("../../../wit/released/0.1.1/policy.wit"),
+    ),
+];
 /// All a policy may import: it is what makes the sandbox one.
 const ALLOWED_IMPORTS: &str = "volward:policy/";
 

@@ -136,6 +136,10 @@ told! {
         caller_uid: u32 = 0;
             asked |operation| operation.caller_uid();
             recorded |facts| facts.request.caller_uid;
+        /// What the caller says beside it, such as Cinder's `project-id`: proof of nothing but that.
+        hints: Vec<(String, String)> = Vec::new();
+            asked |operation| operation.hints();
+            recorded |facts| facts.request.hints.clone();
         /// The pool of the volume that is made, or that there is.
         pool: String = String::new();
             asked |operation| operation.pool();

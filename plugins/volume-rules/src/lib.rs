@@ -126,8 +126,13 @@ fn size(operation: &Operation, settings: &Settings) -> Result<(), Denial> {
     }
 }
 
-/// Whose the volume is, or will be: a copy is whose name it gets; where that says nothing, its source's.
+/// Whose the volume is, or will be: as the caller says; else a copy is whose name it gets; where that says nothing, its
+/// source's.
 fn tenant<'a>(operation: &Operation, settings: &'a Settings) -> Option<&'a Tenant> {
+    let hinted = settings.hinted(&operation.hints);
+    if hinted.is_some() {
+        return hinted;
+    }
     let by_name = operation.new_name.as_ref();
     let by_name = by_name.and_then(|name| settings.named(name));
     by_name.or_else(|| {
@@ -206,6 +211,23 @@ mod tests {
         );
         asked.kind = OperationKind::Snapshot.into();
         assert_eq!(code(&asked), None);
+    }
+
+    /// Cinder's volumes are called by their UUIDs, and are of the project that it names.
+    #[test]
+    fn a_tenant_is_whom_the_caller_names() {
+        config::set_for_test(&[("tenant-shop", "5GiB"), ("max-size", "100GiB")]);
+        let mut asked = sized(OperationKind::Create, None, Some("volume-1"), 6);
+        assert_eq!(code(&asked), None);
+        asked.hints = vec![("project-id".to_owned(), "shop".to_owned())].into();
+        let (code, message) = said(&asked).unwrap();
+        assert_eq!(code, "too-large");
+        assert!(
+            message.contains("of tenant shop has 5368709120"),
+            "{message}"
+        );
+        config::set_for_test(&[("tenant-shop", "5GiB"), ("hint", "customer")]);
+        assert_eq!(said(&asked), None, "another hint counts");
     }
 
     fn sized(kind: OperationKind, there: Option<Disk>, new: Option<&str>, gib: u64) -> Operation {

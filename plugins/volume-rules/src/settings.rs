@@ -3,7 +3,7 @@
 use volward_sdk::{Disk, Origin, Problem, config};
 
 const TENANT: &str = "tenant-";
-const KEYS: [&str; 4] = ["protected", "delete-by", "max-size", "tag"];
+const KEYS: [&str; 5] = ["protected", "delete-by", "max-size", "tag", "hint"];
 const ORIGINS: [&str; 3] = ["libvirt", "openstack", "operator"];
 
 /// A tenant: whose volumes have a limit of their own.
@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_size: Option<u64>,
     /// `tag = "tenant"`: an LV tag `tenant=NAME` says whose a volume is.
     pub tag: String,
+    /// `hint = "project-id"`: who asks says by a hint of this name whose the volume is.
+    pub hint: String,
     /// `tenant-NAME = "500GiB shop- web-"`: a tenant's limit, and how the names of its volumes begin.
     pub tenants: Vec<Tenant>,
 }
@@ -46,6 +48,9 @@ impl Settings {
                     word(text).filter(|word| !word.contains('='))
                 })
                 .unwrap_or_else(|| "tenant".to_owned()),
+            hint: read
+                .parsed("hint", "the name of a hint", word)
+                .unwrap_or_else(|| "project-id".to_owned()),
             tenants: Vec::new(),
         };
         for (name, words) in read.beginning(TENANT) {
@@ -87,6 +92,12 @@ impl Settings {
             Origin::Other(_) => return self.delete_by.is_empty(),
         };
         self.delete_by.is_empty() || self.delete_by.iter().any(|one| one == word)
+    }
+
+    /// Whose a volume is by what the caller says.
+    pub(crate) fn hinted(&self, hints: &[(String, String)]) -> Option<&Tenant> {
+        let (_, name) = hints.iter().find(|(key, _)| *key == self.hint)?;
+        self.tenants.iter().find(|tenant| tenant.name == *name)
     }
 
     /// Whose a volume's tag says it is; the strictest limit where it has several.

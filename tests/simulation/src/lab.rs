@@ -440,6 +440,7 @@ pub fn operation(id: &str, task: VolumeTask) -> OperationRequest {
         request: RequestId(Uuid::new_v4()),
         origin: Origin::Operator,
         uid: 0,
+        hints: Vec::new(),
         id: parsed.unwrap_or_else(|_| unreachable!("{id} is an id")),
         task,
         dry_run: false,

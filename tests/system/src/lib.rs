@@ -27,6 +27,7 @@ mod launch;
 mod node;
 pub mod openstack;
 mod packaged;
+pub mod power;
 mod progress;
 mod provider;
 mod qmp;

@@ -10,7 +10,11 @@ use crate::guest::Guest;
 use crate::{Cluster, LabError, Node, Result};
 
 /// Where each goes below [`HOME`], and its text.
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
+    (
+        "tests/nodes/timing.py",
+        include_str!("../../../openstack/tests/nodes/timing.py"),
+    ),
     (
         "tests/nodes/compute.py",
         include_str!("../../../openstack/tests/nodes/compute.py"),
@@ -60,6 +64,26 @@ ln -sfn $packages/etc etc
 mkfifo input
 ";
 
+/// What nova's driver takes to connect a volume of vg0 on a node, and what the daemon's attach of it alone does, in
+/// turn: as `tests/nodes/timing.py` of openstack prints it.
+///
+/// # Errors
+/// When target/openstack lacks something, or an attach is refused.
+pub fn timed(node: &Node, volume: &str, pairs: usize) -> Result<String> {
+    put(node)?;
+    let words =
+        format!("cd {HOME} && bin/python -W ignore -m tests.nodes.timing vg0 {volume} {pairs}");
+    node.run_ok_within(START, &words)
+}
+
+/// Scripts and Python on a node.
+fn put(node: &Node) -> Result<()> {
+    for (name, text) in SCRIPTS {
+        node.put_file(&format!("{HOME}/{name}"), 0o644, text)?;
+    }
+    node.run_ok(&format!("cd {HOME}\n{PREPARE}")).map(drop)
+}
+
 /// What runs, until the nodes end.
 #[derive(Debug)]
 pub struct Openstack<'a> {
@@ -75,10 +99,7 @@ impl<'a> Openstack<'a> {
         let begun = Instant::now();
         let stack = Self { cluster };
         cluster.on_all(|node| {
-            for (name, text) in SCRIPTS {
-                node.put_file(&format!("{HOME}/{name}"), 0o644, text)?;
-            }
-            node.run_ok(&format!("cd {HOME}\n{PREPARE}"))?;
+            put(node)?;
             if node.number() == 1 {
                 let words = format!(
                     "setpriv --reuid {USER} --regid {USER} --clear-groups \

@@ -18,10 +18,7 @@ use std::time::Instant;
 use volward_system::sight::Sight;
 use volward_system::volward::VIRSH;
 #[cfg(feature = "long")]
-use volward_system::{
-    Cluster, ClusterSpec, Node,
-    volward::{Setup, content},
-};
+use volward_system::{Cluster, ClusterSpec, power, volward::content};
 
 use copy::{Fixture, INSTANCE, MIB, OTHER, PATIENCE, SLOW, ready};
 
@@ -304,26 +301,11 @@ fn a_copy_takes_from_the_lun_what_it_gives_and_leaves_sanlock_its_part() {
     }
 }
 
-/// A node of the lab boots with a fresh root; a real one keeps these folders.
-#[cfg(feature = "long")]
-const KEPT: &str = "etc/volward etc/lvm/devices var/lib/volward";
-/// Makes room for them.
-#[cfg(feature = "long")]
-const KEEP: &str = "lvcreate -qq -n keep -L 64M local";
-
-#[cfg(feature = "long")]
-fn cut_power(node: &Node) {
-    let keep = format!("tar -C / -cf /dev/local/keep {KEPT} && sync");
-    node.run_ok(&keep).unwrap();
-    node.kill().unwrap();
-}
-
 #[cfg(feature = "long")]
 fn boot(cluster: &Cluster, fixture: &Fixture<'_>) {
-    cluster.rejoin(1, &ClusterSpec::default()).unwrap();
-    let restore = "lvchange -ay local/model local/keep && tar -C / -xf /dev/local/keep";
-    fixture.one().run_ok(restore).unwrap();
-    fixture.volward.install_node(1, &Setup::default()).unwrap();
+    let spec = ClusterSpec::default();
+    power::boot(cluster, &spec, &fixture.volward, 1).unwrap();
+    fixture.one().run_ok("lvchange -ay local/model").unwrap();
 }
 
 #[cfg(feature = "long")]
@@ -332,7 +314,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     let cluster = ready();
     let fixture = Fixture::begin(&cluster);
     let (one, guest) = (fixture.one(), &fixture.guest);
-    one.run_ok(KEEP).unwrap();
+    power::makes_room(one).unwrap();
     let boot = || boot(&cluster, &fixture);
 
     one.slow_lun(SLOW).unwrap();
@@ -342,7 +324,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     fixture.write(0xbb, (30 << 20) + 4096, 512);
     fixture.flush();
     fixture.is_under_way("hydrating");
-    cut_power(one);
+    power::cut(one).unwrap();
     // Until sanlock counts node 1 dead, what its slot says holds. Then the lease is free; the tag is
     // not.
     fixture.is_refused(2, "in-use", &["node1", INSTANCE]);
@@ -363,7 +345,7 @@ fn a_node_that_dies_in_split_or_returning_loses_nothing() {
     fixture.hold_write_back();
     guest.stop(one).unwrap();
     fixture.wait_home("returning:node1");
-    cut_power(one);
+    power::cut(one).unwrap();
     fixture.is_refused(2, "returning", &["node1"]);
     boot();
     fixture.comes_home_whole();
@@ -388,7 +370,7 @@ fn i19_a_copy_that_was_given_up_is_kept_by_the_node_that_comes_back_and_never_wr
     let fixture = Fixture::begin(&cluster);
     let volward = &fixture.volward;
     let (one, two, guest) = (fixture.one(), fixture.two(), &fixture.guest);
-    one.run_ok(KEEP).unwrap();
+    power::makes_room(one).unwrap();
     one.slow_lun(SLOW).unwrap();
     fixture.hold_hydration();
     guest.start(one).unwrap();
@@ -397,7 +379,7 @@ fn i19_a_copy_that_was_given_up_is_kept_by_the_node_that_comes_back_and_never_wr
     fixture.is_under_way("hydrating");
     let heard = || volward.json(2, "recover vg0/disk").unwrap();
     assert!(!heard().to_string().contains("--because"));
-    cut_power(one);
+    power::cut(one).unwrap();
     fixture.is_soon_refused(2, "home-elsewhere");
     fixture.is_refused(2, "home-elsewhere", &["volward recover"]);
 

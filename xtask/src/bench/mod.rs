@@ -6,10 +6,12 @@ mod beside;
 mod copied;
 mod corpus;
 mod crowded;
+mod death;
 mod figure;
 mod home;
 mod migrate;
 mod native;
+mod nova;
 mod on_node;
 mod record;
 mod report;
@@ -78,9 +80,13 @@ enum Part {
     Home,
     /// Operations on volumes, and what somebody who writes feels of them, on a node
     Volumes,
+    /// What OpenStack's nova adds to an attach, on a node
+    Nova,
+    /// A node that dies, and the start of its volume on the other one
+    Death,
 }
 
-const ON_NODE: [Part; 10] = [
+const ON_NODE: [Part; 12] = [
     Part::Attach,
     Part::Storm,
     Part::Many,
@@ -91,6 +97,8 @@ const ON_NODE: [Part; 10] = [
     Part::Migrate,
     Part::Volumes,
     Part::Home,
+    Part::Nova,
+    Part::Death,
 ];
 
 /// Measures and prints.
@@ -117,6 +125,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     if wanted(Part::Replay) {
         figures.push(native::replay(root)?);
     }
+    if wanted(Part::Nova) {
+        crate::openstack::on_nodes(root)?;
+    }
     if ON_NODE.into_iter().any(wanted) {
         // Production's: a node that is measured has all to do that it can, and the quickest would call its leases uncertain.
         let spec = ClusterSpec {
@@ -126,7 +137,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
             ..ClusterSpec::default()
         };
         let cluster = Cluster::with_volward(&Lab::open()?, &spec, Progress::shown())?;
-        figures.extend(on_nodes(&cluster, wanted)?);
+        figures.extend(on_nodes(&cluster, &spec, wanted)?);
         places.push(report::node(cluster.node(1))?);
     }
     if options.json {
@@ -140,7 +151,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figure>> {
+fn on_nodes(
+    cluster: &Cluster,
+    spec: &ClusterSpec,
+    wanted: impl Fn(Part) -> bool,
+) -> Result<Vec<Figure>> {
     let mut figures = Figures::default();
     let volward = Volward::on(cluster);
     on_node::use_release(&volward)?;
@@ -175,6 +190,13 @@ fn on_nodes(cluster: &Cluster, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figu
     }
     if wanted(Part::Migrate) {
         figures.extend(migrate::measure(&volward)?);
+    }
+    if wanted(Part::Nova) {
+        figures.extend(nova::measure(&volward)?);
+    }
+    // Last: the other node boots anew.
+    if wanted(Part::Death) {
+        figures.extend(death::measure(cluster, spec, &volward)?);
     }
     Ok(figures.0)
 }

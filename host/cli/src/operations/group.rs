@@ -44,6 +44,7 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: GuestArgs) -> anyhow::
     let request = VolumeSnapshotsRequest {
         id: how.id.clone(),
         snapshots: written.iter().map(|one| of(one, &args.suffix)).collect(),
+        hints: how.hints.clone(),
         dry_run: how.dry_run,
     };
     let reply = about(how.id.as_ref(), client.volume_snapshots(&request))?;

@@ -65,6 +65,7 @@ pub(crate) fn move_to(client: &Client, json: bool, args: MoveArgs) -> anyhow::Re
             volume: volume.to_string(),
             to_pool: to.to_string(),
             to_volume: name.map(|name| name.to_string()),
+            hints: how.hints.clone(),
             dry_run: how.dry_run,
         }),
         None => client.volume_rename(&VolumeRenameRequest {
@@ -72,6 +73,7 @@ pub(crate) fn move_to(client: &Client, json: bool, args: MoveArgs) -> anyhow::Re
             pool: pool.to_string(),
             to: name.unwrap_or_else(|| volume.clone()).to_string(),
             volume: volume.to_string(),
+            hints: how.hints.clone(),
             dry_run: how.dry_run,
         }),
     };

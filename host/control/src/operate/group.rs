@@ -29,6 +29,8 @@ pub struct GroupRequest {
     pub origin: Origin,
     /// The caller's user id, from there too.
     pub uid: u32,
+    /// What the caller says beside them, for policies.
+    pub hints: Vec<(String, String)>,
     /// What the caller calls all of them.
     pub id: OperationId,
     /// Each of them, a snapshot, with an id of its own ([`OperationId::member`]).
@@ -305,6 +307,7 @@ fn members(asked: &GroupRequest) -> Vec<OperationRequest> {
         },
         origin: asked.origin.clone(),
         uid: asked.uid,
+        hints: asked.hints.clone(),
         id: id.clone(),
         task: task.clone(),
         dry_run: asked.dry_run,

@@ -89,7 +89,7 @@ impl Operate {
                 purpose: Purpose::Other("operate".to_owned()),
                 instance: nobody,
                 instance_name: String::new(),
-                hints: Vec::new(),
+                hints: asked.hints.clone(),
             },
             node: self.observer.node_facts(local.as_ref(), &BTreeSet::new()),
             peer: None,

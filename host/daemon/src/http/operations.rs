@@ -7,9 +7,9 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
-    ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
-    VolumeMoveRequest, VolumeRelocateRequest, VolumeRenameRequest, VolumeReply,
-    VolumeSnapshotRequest,
+    Problem, ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest,
+    VolumeExtendRequest, VolumeMoveRequest, VolumeRelocateRequest, VolumeRenameRequest,
+    VolumeReply, VolumeSnapshotRequest, bounds,
 };
 use volward_control::{ControlError, Operated, OperationRequest};
 use volward_model::{
@@ -44,7 +44,13 @@ pub(super) async fn create(
         name: parse(&body.volume)?,
         size: Bytes(body.size),
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn delete(
@@ -57,7 +63,13 @@ pub(super) async fn delete(
         pool: parse(&body.pool)?,
         name: parse(&body.volume)?,
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn extend(
@@ -71,7 +83,13 @@ pub(super) async fn extend(
         name: parse(&body.volume)?,
         size: Bytes(body.size),
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn copy(
@@ -87,7 +105,13 @@ pub(super) async fn copy(
         name: parse(&body.to_volume)?,
         size: body.size.map(Bytes),
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn snapshot(
@@ -101,7 +125,13 @@ pub(super) async fn snapshot(
         from: parse(&body.volume)?,
         name: parse(&body.snapshot)?,
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn move_to(
@@ -127,7 +157,13 @@ pub(super) async fn move_to(
             name,
         },
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn rename(
@@ -141,7 +177,13 @@ pub(super) async fn rename(
         name: parse(&body.volume)?,
         to: parse(&body.to)?,
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 pub(super) async fn relocate(
@@ -160,16 +202,23 @@ pub(super) async fn relocate(
         name: parse(&body.volume)?,
         disk,
     };
-    ask(daemon, peer, patience, (body.id, task, body.dry_run)).await
+    ask(
+        daemon,
+        peer,
+        patience,
+        (body.id, task, body.hints, body.dry_run),
+    )
+    .await
 }
 
 async fn ask(
     daemon: Shared,
     peer: Peer,
     patience: Patience,
-    (id, task, dry_run): (Option<OperationId>, VolumeTask, bool),
+    (id, task, hints, dry_run): (Option<OperationId>, VolumeTask, Vec<(String, String)>, bool),
 ) -> Result<Json<OperationReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
+    bounds::hints(&hints).map_err(Problem::from)?;
     let request = request();
     let id = match id {
         Some(id) => id,
@@ -184,6 +233,7 @@ async fn ask(
             request,
             origin: caller.origin.clone(),
             uid,
+            hints,
             id,
             task,
             dry_run,

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
-use volward_api::{OperationsReply, ProblemCode, VolumeSnapshotsRequest};
+use volward_api::{OperationsReply, Problem, ProblemCode, VolumeSnapshotsRequest, bounds};
 use volward_control::GroupRequest;
 use volward_model::{OperationId, VolumeTask};
 
@@ -30,6 +30,7 @@ pub(super) async fn ask(
         return Err(plain(ProblemCode::BadRequest, "bad-request", message).into());
     }
     let caller = peer.caller(&daemon.config.api)?;
+    bounds::hints(&body.hints).map_err(Problem::from)?;
     let request = request();
     let id = match body.id {
         Some(id) => id,
@@ -58,6 +59,7 @@ pub(super) async fn ask(
             request,
             origin: caller.origin.clone(),
             uid: caller.uid,
+            hints: body.hints,
             id,
             members,
             dry_run: body.dry_run,

@@ -206,6 +206,10 @@ impl operations::HostOperation for Call {
         Ok(self.facts.request.caller_uid)
     }
 
+    fn hints(&mut self, _: Resource<OperationHandle>) -> Result<Vec<(String, String)>> {
+        Ok(self.facts.request.hints.clone())
+    }
+
     fn pool(&mut self, _: Resource<OperationHandle>) -> Result<String> {
         Ok(self.operation()?.pool.to_string())
     }

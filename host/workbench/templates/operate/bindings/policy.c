@@ -100,6 +100,9 @@ extern void __wasm_import_volward_policy_operations_method_operation_origin(int3
 __attribute__((__import_module__("volward:policy/operations@0.1.1"), __import_name__("[method]operation.caller-uid")))
 extern int32_t __wasm_import_volward_policy_operations_method_operation_caller_uid(int32_t);
 
+__attribute__((__import_module__("volward:policy/operations@0.1.1"), __import_name__("[method]operation.hints")))
+extern void __wasm_import_volward_policy_operations_method_operation_hints(int32_t, uint8_t *);
+
 __attribute__((__import_module__("volward:policy/operations@0.1.1"), __import_name__("[method]operation.pool")))
 extern void __wasm_import_volward_policy_operations_method_operation_pool(int32_t, uint8_t *);
 
@@ -904,6 +907,14 @@ void volward_policy_operations_method_operation_origin(volward_policy_operations
 uint32_t volward_policy_operations_method_operation_caller_uid(volward_policy_operations_borrow_operation_t self) {
   int32_t ret = __wasm_import_volward_policy_operations_method_operation_caller_uid((self).__handle);
   return (uint32_t) (ret);
+}
+
+void volward_policy_operations_method_operation_hints(volward_policy_operations_borrow_operation_t self, policy_list_tuple2_string_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_volward_policy_operations_method_operation_hints((self).__handle, ptr);
+  *ret = (policy_list_tuple2_string_string_t) { (policy_tuple2_string_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
 void volward_policy_operations_method_operation_pool(volward_policy_operations_borrow_operation_t self, policy_string_t *ret) {

@@ -346,6 +346,8 @@ extern void volward_policy_operations_method_operation_kind(volward_policy_opera
 extern void volward_policy_operations_method_operation_origin(volward_policy_operations_borrow_operation_t self, volward_policy_operations_origin_t *ret);
 // From the socket's peer credentials, not from the message.
 extern uint32_t volward_policy_operations_method_operation_caller_uid(volward_policy_operations_borrow_operation_t self);
+// What the caller says beside it, such as Cinder's `project-id`: proof of nothing but that.
+extern void volward_policy_operations_method_operation_hints(volward_policy_operations_borrow_operation_t self, policy_list_tuple2_string_string_t *ret);
 // Of the volume that is made, or that there is.
 extern void volward_policy_operations_method_operation_pool(volward_policy_operations_borrow_operation_t self, policy_string_t *ret);
 // The volume as it is; of a copy and a snapshot their source. None for create, where there is none
