@@ -91,6 +91,9 @@ name = "{node}"
 name = "san"
 [[pool]]
 name = "archive"
+[[pool]]
+name = "local-{node}"
+kind = "local"
 [policy]
 # The program has no compiler of policies; what is refused here is refused by invariants.
 baseline = "off"

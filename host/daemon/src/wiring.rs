@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use volward_control::ports::{Activation, Devices, Guests, Leases, Machine, Registry, Volumes};
+use volward_control::ports::{
+    Activation, Devices, Guests, Leases, Machine, Policy, Registry, Volumes,
+};
 use volward_control::{Node, Ports, Settings};
 use volward_folder::{Folder, NamedFolder};
 use volward_policy::Runtime;
@@ -55,7 +57,12 @@ pub(crate) struct Storage {
     pub(crate) lvm: Arc<dyn Diagnose>,
     /// What else `doctor` looks at.
     pub(crate) probes: Arc<dyn Probes>,
+    /// Stands before the policies, in tests of clients.
+    pub(crate) advice: Option<Advice>,
 }
+
+/// Makes of the policies what is asked in their place.
+pub(crate) type Advice = Box<dyn FnOnce(Arc<dyn Policy>) -> Arc<dyn Policy>>;
 
 /// What a [`Storage`] may be made of.
 pub(crate) struct Parts<'a> {
@@ -139,6 +146,11 @@ impl Daemon {
             devices: folders.devices,
             etc: folders.etc,
         })?;
+        let asked: Arc<dyn Policy> = policies.clone();
+        let asked = match storage.advice {
+            Some(advice) => advice(asked),
+            None => asked,
+        };
         let marks = MarksFolder::new(folders.marks, storage.machine.boot_id());
         let ports = Ports {
             volumes: storage.volumes,
@@ -150,7 +162,7 @@ impl Daemon {
             fence_records: state.clone(),
             last_uses: state.clone(),
             journal: state,
-            policy: policies.clone(),
+            policy: asked,
             decisions: decisions.clone(),
             marks: Arc::new(marks),
             clock: Arc::new(SystemClock::new()),
@@ -202,6 +214,7 @@ fn this_machine(parts: Parts<'_>) -> anyhow::Result<Storage> {
         guests: Arc::new(guests),
         lvm,
         probes: Arc::new(System),
+        advice: None,
     })
 }
 

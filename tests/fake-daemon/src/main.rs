@@ -1,5 +1,5 @@
 //! `volwardd-fake FOLDER`: the daemons of the nodes n1 and n2, over a shared pool `san` and a smaller one,
-//! `archive`, in memory, for tests of clients. Each reads `FOLDER/NODE.toml`, as volwardd would: a pool that is not in
+//! `archive`, and a local pool of each node, `local-NODE`, in memory, for tests of clients. Each reads `FOLDER/NODE.toml`, as volwardd would: a pool that is not in
 //! it is none of that node's.
 //!
 //! Everything but storage is volwardd: socket, rights, policies, journal. No device is made. It ends
@@ -16,6 +16,9 @@
 //! | `watchdog NODE on`, `off` | sanlock has a watchdog there, or none |
 //! | `migrating NODE INSTANCE on`, `off` | the node's libvirt migrates the instance to another one, or does not |
 //! | `open NODE VOLUME INSTANCE on`, `off` | a guest has the device open, or has closed it |
+//! | `copies NODE MODE`, `none` | what is attached there from now on has a local copy of that mode (`background`, `writes-only`) |
+//! | `copying NODE REGIONS` | so many regions are copied there, either way, whenever its daemon looks; at first none |
+//! | `member NODE live`, `fail`, `dead` | sanlock sees the node so; one that fails is told of after 6 s, a dead one has no lease any more |
 
 #![allow(
     clippy::disallowed_methods,
@@ -26,23 +29,38 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, getpid, kill_process};
+use volward_daemon::fake::Copies;
 use volward_model::volume::SHAREABLE_TAG;
-use volward_model::{Bytes, DeviceId, InstanceId, PoolName, VolumeRef};
+use volward_model::{Bytes, CopyMode, DeviceId, InstanceId, MemberState, PoolName, VolumeRef};
 use volward_ports::PortError;
 use volward_storage::fake::{FakeCluster, FakeNode};
 
 const NODES: [&str; 2] = ["n1", "n2"];
 const POOL: &str = "san";
 const ARCHIVE: &str = "archive";
+/// Between two looks of a daemon at a copy, and two steps of the cluster's clock.
+const MOMENT: Duration = Duration::from_millis(20);
 
 struct Stage {
     cluster: FakeCluster,
     pool: PoolName,
     volumes: BTreeMap<String, VolumeRef>,
+    local: BTreeMap<&'static str, Local>,
+}
+
+/// Copies on a node.
+#[derive(Clone, Default)]
+struct Local {
+    granted: Copies,
+    /// Regions that are copied in a moment.
+    pace: Arc<AtomicU64>,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +77,16 @@ fn run() -> Result<()> {
     let folder = std::env::args_os().nth(1);
     let folder = PathBuf::from(folder.context("usage: volwardd-fake FOLDER")?);
     let cluster = FakeCluster::new(&NODES);
+    // The least that sanlock takes: nobody waits a minute until a node is called silent.
+    cluster.set_io_timeout(1);
+    let clock = cluster.clock();
+    // Nodes renew their leases as time goes by. It ends with the program.
+    thread::spawn(move || {
+        loop {
+            thread::sleep(MOMENT);
+            clock.advance(MOMENT);
+        }
+    });
     // Room for what Cinder counts in GiB.
     let pool = cluster.shared_pool(POOL, Bytes::mib(64 << 10));
     // Smaller, so that whoever looks for room does not come here.
@@ -67,8 +95,9 @@ fn run() -> Result<()> {
         cluster,
         pool,
         volumes: BTreeMap::new(),
+        local: NODES.map(|name| (name, Local::default())).into(),
     };
-    let daemons = NODES.map(|name| serve(&folder, name, &stage.cluster.node(name)));
+    let daemons = NODES.map(|name| stage.serve(&folder, name));
     let mut answers = std::io::stdout();
     for line in std::io::stdin().lock().lines() {
         match stage.happens(&line.context("the input")?) {
@@ -87,19 +116,28 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-fn serve(folder: &Path, name: &str, node: &FakeNode) -> thread::JoinHandle<()> {
-    let config = folder.join(format!("{name}.toml"));
-    let (name, node) = (name.to_owned(), node.clone());
-    thread::spawn(move || {
-        if let Err(error) = volward_daemon::fake::serve(&config, &node) {
-            // A test that waits for the socket is to hear of it at once.
-            eprintln!("volwardd-fake: {name}: {error:#}");
-            std::process::exit(1);
-        }
-    })
-}
-
 impl Stage {
+    fn serve(&self, folder: &Path, name: &'static str) -> thread::JoinHandle<()> {
+        self.cluster
+            .local_pool(name, &format!("local-{name}"), Bytes::mib(8 << 10));
+        let node = self.cluster.node(name);
+        let local = self.local[name].clone();
+        let pace = local.pace;
+        node.while_waiting(move |node, id| {
+            thread::sleep(MOMENT);
+            // Other devices are waited for too; they copy nothing.
+            drop(node.hydrate(id, pace.load(Ordering::Relaxed)));
+        });
+        let config = folder.join(format!("{name}.toml"));
+        thread::spawn(move || {
+            if let Err(error) = volward_daemon::fake::serve(&config, &node, local.granted) {
+                // A test that waits for the socket is to hear of it at once.
+                eprintln!("volwardd-fake: {name}: {error:#}");
+                std::process::exit(1);
+            }
+        })
+    }
+
     fn happens(&mut self, line: &str) -> Result<()> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -139,8 +177,39 @@ impl Stage {
                 self.node(node)?.set_open(device, is_on(switch)?);
                 Ok(())
             }
+            ["copies", node, mode] => {
+                let mode = match mode {
+                    "none" => None,
+                    "background" => Some(CopyMode::Background),
+                    "writes-only" => Some(CopyMode::WritesOnly),
+                    _ => bail!("{mode} is no mode of a copy"),
+                };
+                self.local(node)?.granted.grant(mode);
+                Ok(())
+            }
+            ["copying", node, regions] => {
+                let regions = regions.parse().context("the regions")?;
+                self.local(node)?.pace.store(regions, Ordering::Relaxed);
+                Ok(())
+            }
+            ["member", node, state] => {
+                let state = match state {
+                    "live" => MemberState::Live,
+                    "fail" => MemberState::Fail,
+                    "dead" => MemberState::Dead,
+                    _ => bail!("{state} is no state of a node"),
+                };
+                self.node(node)?;
+                self.cluster.set_member(node, state);
+                Ok(())
+            }
             _ => bail!("what is {line:?}?"),
         }
+    }
+
+    fn local(&self, node: &str) -> Result<&Local> {
+        let found = self.local.get(node);
+        found.with_context(|| format!("there is no node {node}"))
     }
 
     fn volume(&mut self, name: &str) -> Result<()> {

@@ -47,6 +47,7 @@ impl FakeCluster {
         let mut world = World::default();
         // Some time in 2023: that it is not the epoch shows what forgets to ask.
         world.now_ms = 1_700_000_000_000;
+        world.io_timeout_s = 10;
         for (index, node) in (1..).zip(nodes) {
             world.nodes.insert(
                 name(node),
@@ -313,6 +314,11 @@ impl FakeCluster {
         if let Some(pool) = self.world().pools.get_mut(pool) {
             pool.old_registry = true;
         }
+    }
+
+    /// sanlock's I/O timeout on every node, of which its other times are made.
+    pub fn set_io_timeout(&self, seconds: u32) {
+        self.world().io_timeout_s = seconds;
     }
 
     /// How sanlock sees a node; `Dead` and `Free` take its leases away.

@@ -59,6 +59,8 @@ pub(crate) struct World {
     /// What dm-clone keeps where its metadata is. Outlives devices and nodes.
     pub(crate) clone_metadata: BTreeMap<MetadataAt, CloneMetadata>,
     pub(crate) now_ms: u64,
+    /// sanlock's, on every node.
+    pub(crate) io_timeout_s: u32,
     /// Whether leases come with activation; `None` as lvmlockd's do.
     pub(crate) lease_style: Option<LeaseStyle>,
     next_uuid: u64,

@@ -249,7 +249,7 @@ impl Leases for FakeNode {
                             MemberState::Live => world.now_ms,
                             _ => 0,
                         },
-                        io_timeout_s: 10,
+                        io_timeout_s: world.io_timeout_s,
                     }),
                 })
                 .collect();
