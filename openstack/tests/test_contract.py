@@ -12,6 +12,7 @@ from volward_openstack.client import Client
 
 SENT = [
     shapes.AttachRequest,
+    shapes.BringHomeRequest,
     shapes.ConfirmRequest,
     shapes.DetachRequest,
     shapes.DiskRequest,
@@ -30,12 +31,14 @@ READ = [
     shapes.AttachReply,
     shapes.Attached,
     shapes.AttachmentView,
+    shapes.BringHomeReply,
     shapes.ClusterReply,
     shapes.ConfirmReply,
     shapes.DetachReply,
     shapes.Detached,
     shapes.DoctorCheck,
     shapes.DoctorReply,
+    shapes.HydrationView,
     shapes.OperationReply,
     shapes.OperationView,
     shapes.OperationsReply,

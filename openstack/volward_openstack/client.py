@@ -144,6 +144,16 @@ class Client:
         """POST /v1/operations/cancel. It has ended when nothing of it is left."""
         return self._ask(shapes.OperationView, "POST", "/v1/operations/cancel", request, patience)
 
+    def hydrations(self, patience: float | None = None) -> list[shapes.HydrationView]:
+        """GET /v1/hydrations: local copies on this node. Answered while pools hang."""
+        return self._ask(list[shapes.HydrationView], "GET", "/v1/hydrations", None, patience)
+
+    def bring_home(
+        self, request: shapes.BringHomeRequest, patience: float | None = None
+    ) -> shapes.BringHomeReply:
+        """POST /v1/hydrations/home. Answered when it is on record; what is home already is no error."""
+        return self._ask(shapes.BringHomeReply, "POST", "/v1/hydrations/home", request, patience)
+
     def doctor(self, patience: float | None = None) -> shapes.DoctorReply:
         """GET /v1/doctor. A check that failed is no error."""
         return self._ask(shapes.DoctorReply, "GET", "/v1/doctor", None, patience)

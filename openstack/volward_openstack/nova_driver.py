@@ -6,19 +6,30 @@ whatever the daemon says no to becomes one here, with its sentence.
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from nova import exception, utils
 from nova.compute import task_states, vm_states
+from nova.conf import CONF
+from nova.virt import driver as virt_driver
 from nova.virt.libvirt import driver as libvirt_driver
 from nova.virt.libvirt.volume import volume as libvirt_volume
 from os_brick import exception as brick_exception
 from os_brick.initiator import connector as brick_connector
+from oslo_config import cfg
 
+from volward_openstack import copies
 from volward_openstack.attachments import NAME
+from volward_openstack.client import Client, socket_path
+from volward_openstack.problems import VolwardError
 
 LOG = logging.getLogger(__name__)
+
+# Of the time in which a node's nova has to answer the other one's, what is waited for a copy. The rest is for
+# what comes before and after.
+_SHARE = 0.75
 
 
 class VolwardVolumeError(exception.NovaException):
@@ -100,6 +111,41 @@ class LibvirtDriver(libvirt_driver.LibvirtDriver):
             return True
         theirs = super()._should_disconnect_target(context, instance, multiattach, vol_driver, volume_id)
         return bool(theirs)
+
+    def check_can_live_migrate_source(
+        self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None
+    ) -> Any:
+        """nova's checks; then what of the instance's volumes is in a local copy of this node is brought home,
+        under the guest. Nothing is prepared at the destination yet, which waits for this answer."""
+        begun = time.monotonic()
+        checked = super().check_can_live_migrate_source(context, instance, dest_check_data, block_device_info)
+        within = _SHARE * _answered_within() - (time.monotonic() - begun)
+        try:
+            copies.come_home(Client(socket_path()), _volumes(block_device_info), within)
+        except VolwardError as error:
+            # The other node's nova knows nova's own exceptions only.
+            raise exception.MigrationPreCheckError(reason=f"{NAME}: {error.sentence}") from error
+        return checked
+
+
+def _answered_within() -> float:
+    """Seconds that the destination's nova waits for the source's answer."""
+    try:
+        return float(CONF.rpc_response_timeout)
+    except cfg.NoSuchOptError:
+        # oslo.messaging has the option once something is sent; this is its default.
+        return 60.0
+
+
+def _volumes(block_device_info: Any) -> list[copies.Volume]:
+    """Ours among an instance's volumes."""
+    found = []
+    for mapping in virt_driver.block_device_info_get_mapping(block_device_info):
+        information = mapping["connection_info"] or {}
+        ours = information.get("data", {}).get(NAME)
+        if information.get("driver_volume_type") == NAME and isinstance(ours, dict):
+            found.append((ours["pool"], ours["volume"]))
+    return found
 
 
 def _properties(connection_info: dict[str, Any], instance: Any) -> dict[str, Any]:

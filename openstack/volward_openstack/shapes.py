@@ -296,6 +296,33 @@ class OperationsReply(TypedDict):
     plan: NotRequired[list[str]]
 
 
+class HydrationView(TypedDict):
+    """A local copy, on its way here or home. `done` and `total` in bytes; `remaining_ms` where the rate tells
+    it; `trouble`: the last thing that went wrong."""
+
+    pool: str
+    volume: str
+    state: str
+    done: int
+    total: int
+    remaining_ms: NotRequired[int | None]
+    trouble: NotRequired[str | None]
+
+
+class BringHomeRequest(TypedDict):
+    """`POST /v1/hydrations/home`: a volume, as `POOL/NAME`, whose copy is to come home under its guest."""
+
+    volume: str
+    dry_run: NotRequired[bool]
+
+
+class BringHomeReply(TypedDict):
+    """Whether it was begun; else it is at home, or on its way."""
+
+    begun: bool
+    plan: NotRequired[list[str]]
+
+
 class DoctorCheck(TypedDict):
     """One finding: its verdict, what was found, and what to do about it."""
 

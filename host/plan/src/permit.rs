@@ -119,8 +119,9 @@ pub enum Action {
     Explain,
     /// To attach volumes.
     Attach,
-    /// To detach them, and to tell what became of an instance. Nowhere refused for the node's sake: a
-    /// role that was taken from a node must not keep a guest's volumes.
+    /// To detach them, to have their data come home from this node's copies, which a detach does too, and to tell
+    /// what became of an instance. Nowhere refused for the node's sake: a role that was taken from a node must not
+    /// keep a guest's volumes.
     Detach,
     /// To make a volume.
     Create,

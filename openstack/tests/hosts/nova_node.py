@@ -4,11 +4,14 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import fixtures
 import pytest
 from nova import context as nova_context
 from nova import objects, test
 from nova.compute import vm_states
+from nova.network import model as network
 from nova.tests import fixtures as nova_fixtures
+from nova.tests.unit import fake_instance
 from nova.virt import fake as fake_virt
 
 from tests.fake_daemon import FakeCluster
@@ -29,6 +32,11 @@ def _case() -> Iterator[Any]:
     case = Case("runTest")
     case.setUp()
     case.useFixture(nova_fixtures.LibvirtFixture())
+    case.flags(instances_path=case.useFixture(fixtures.TempDir()).path)
+    # Of what is not asked about here, and is in a database.
+    case.stub_out("nova.objects.Instance.save", lambda *_, **__: None)
+    for method in ("_build_device_metadata", "_register_undefined_instance_details"):
+        case.stub_out(f"nova.virt.libvirt.driver.LibvirtDriver.{method}", lambda *_: None)
     yield case
     case.doCleanups()
 
@@ -70,10 +78,96 @@ class Node:
         volumes = self.driver._get_volume_driver(connection)
         return str(volumes.get_config(connection, DISK_INFO).to_xml())
 
-    def attached(self) -> list[str]:
-        """The instances that have the volume."""
-        views = Client(self.cluster.socket("n1")).attachments()
+    def attached(self, node: str = "n1") -> list[str]:
+        """The instances that have the volume on a node."""
+        views = Client(self.cluster.socket(node)).attachments()
         return [view["instance"] for view in views if view["volume"] == self.volume]
+
+
+class Mapping(dict[str, Any]):
+    """A volume of an instance, as nova's drivers are told of it; nova would keep what they add."""
+
+    def save(self) -> None:
+        """Nowhere."""
+
+
+class Server:
+    """An instance with all that nova has on record of it, which boots from the volume of its node. Its driver
+    is asked as nova's manager asks it, and the daemon as libvirt's hook does, for libvirt is none here."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        record = {"uuid": str(uuid.uuid4()), "display_name": "web", "image_ref": "", "host": "fake-mini"}
+        loaded = ["system_metadata", "metadata", "numa_topology", "pci_requests", "pci_devices", "vcpu_model"]
+        self.instance = fake_instance.fake_instance_obj(
+            node.context,
+            vm_state=vm_states.ACTIVE,
+            root_device_name="/dev/vda",
+            expected_attrs=[*loaded, "device_metadata", "trusted_certs"],
+            **record,
+        )
+        self.instance.info_cache = objects.InstanceInfoCache(network_info=network.NetworkInfo())
+        self.connected_by(node)
+
+    @property
+    def driver(self) -> Any:
+        return self.node.driver
+
+    def connected_by(self, node: Node) -> None:
+        """Cinder has been asked for the connection anew, by the node that is to have it."""
+        self.node = node
+        self.connection = node.connection()
+        self.mapping = Mapping(
+            connection_info=self.connection,
+            mount_device="/dev/vda",
+            disk_bus="virtio",
+            device_type="disk",
+            boot_index=0,
+            guest_format=None,
+            delete_on_termination=False,
+            volume_id=self.connection["serial"],
+            attachment_id=str(uuid.uuid4()),
+        )
+        self.devices = {
+            "root_device_name": "/dev/vda",
+            "swap": None,
+            "ephemerals": [],
+            "image": [],
+            "block_device_mapping": [self.mapping],
+        }
+
+    def spawn(self) -> None:
+        """Its guest is defined and started."""
+        self.driver.spawn(
+            self.node.context,
+            self.instance,
+            self.instance.image_meta,
+            [],
+            None,
+            {},
+            network_info=network.NetworkInfo(),
+            block_device_info=self.devices,
+        )
+
+    def power_off(self) -> None:
+        self.driver.power_off(self.instance)
+
+    def power_on(self) -> None:
+        self.driver.power_on(self.node.context, self.instance, network.NetworkInfo(), self.devices)
+
+    def destroy(self, destroy_disks: bool = True) -> None:
+        self.driver.destroy(
+            self.node.context, self.instance, network.NetworkInfo(), self.devices, destroy_disks=destroy_disks
+        )
+
+    def state(self) -> Any:
+        """As libvirt has it."""
+        return self.driver.get_info(self.instance).state
+
+    def released(self, node: str = "n1") -> None:
+        """By libvirt's hook: the guest has ended."""
+        client = self.node.cluster.n1 if node == "n1" else self.node.cluster.n2
+        client.detach({"instance": self.instance.uuid})
 
 
 @pytest.fixture(name="node")

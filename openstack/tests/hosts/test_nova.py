@@ -92,7 +92,11 @@ def signatures(base: type) -> None:
     check = Check("test_signatures")
     check.setUp()
     try:
-        with mock.patch.object(inspect, "getfullargspec", untyped):
+        # The check of nova 26 looks for what a class has of Python 2, and finds nothing.
+        with (
+            mock.patch.object(inspect, "getfullargspec", untyped),
+            mock.patch.object(inspect, "ismethod", inspect.isfunction),
+        ):
             check.test_signatures()
     finally:
         check.doCleanups()

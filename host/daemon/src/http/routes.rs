@@ -227,6 +227,8 @@ pub(super) fn table() -> Vec<Route> {
             "Bring a volume's copy home while its guest runs on",
             post(recover::bring_home),
         )
+        // A detach does it too, once the guest is gone.
+        .for_whoever_may(Action::Detach)
         .waiting(Waits::InPools),
         reads::<Vec<PolicyView>>("/v1/policies", "The policies", &[], get(policies::list)),
         does::<(), Vec<PolicyView>>(

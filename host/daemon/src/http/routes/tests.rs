@@ -67,7 +67,7 @@ fn who_may_do_what_is_as_reviewed() {
             "get /v1/cluster, look: root, openstack, nova, cinder, monitoring",
             "get /v1/hydrations, look: root, openstack, nova, cinder, monitoring",
             "post /v1/hydrations/put-down, administer: root",
-            "post /v1/hydrations/home, administer: root",
+            "post /v1/hydrations/home, detach: root, openstack, nova, cinder",
             "get /v1/policies, look: root, openstack, nova, cinder, monitoring",
             "post /v1/policies/load, administer: root",
             "post /v1/policies/rollback, administer: root",
