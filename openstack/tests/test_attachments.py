@@ -62,12 +62,12 @@ def _slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def test_the_narrower_of_cinders_mode_and_our_access_is_asked_for() -> None:
+def test_our_access_is_asked_for_and_cinders_mode_where_there_is_none() -> None:
     for mode, ours, wanted in [
         ("rw", None, "read-write"),
         (None, None, "read-write"),
         ("ro", None, "read-only"),
-        ("ro", "read-write", "read-only"),
+        ("ro", "read-write", "read-write"),
         ("rw", "read-only", "read-only"),
     ]:
         section = {"pool": "san", "volume": "a"} | ({"access": ours} if ours else {})

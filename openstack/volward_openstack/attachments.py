@@ -72,20 +72,17 @@ class Owner:
 def disk(properties: Mapping[str, Any]) -> Disk:
     """The volume that connection properties are of.
 
-    `properties["volward"]` has `pool`, `volume` and, if it is narrower than Cinder's own `access_mode`,
-    `access`. Cinder writes its mode for the whole volume over what a driver says, so both count and the
-    narrower one is asked for.
+    `properties["volward"]` has `pool`, `volume` and `access`, which is this attachment's. Where there is
+    none, `access_mode` counts, which Cinder has for the whole volume.
     """
     ours = properties.get(NAME)
     if not isinstance(ours, Mapping) or not all(isinstance(ours.get(key), str) for key in ("pool", "volume")):
         raise BadProperties(
             f"the connection information has no pool and volume under {NAME!r}: it is of another driver"
         )
-    access = ours.get("access", "read-write")
+    access = ours.get("access", "read-only" if properties.get("access_mode") == "ro" else "read-write")
     if access not in get_args(Access):
         raise BadProperties(f"the access {access!r} is none of {', '.join(get_args(Access))}")
-    if properties.get("access_mode") == "ro":
-        access = "read-only"
     return Disk(ours["pool"], ours["volume"], access, bool(properties.get("multiattach")))
 
 

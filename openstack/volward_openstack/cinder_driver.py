@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from cinder import exception, interface
+from cinder import context, exception, interface
+from cinder.db import api as db
 from cinder.volume import driver, volume_utils
 
 from volward_openstack import __version__, operations, register
@@ -18,6 +19,7 @@ from volward_openstack.attachments import API, NAME
 from volward_openstack.client import Client, socket_path
 from volward_openstack.problems import Refusal, VolwardError
 from volward_openstack.shapes import (
+    Access,
     OperationReply,
     OperationView,
     PoolView,
@@ -361,10 +363,10 @@ class VolwardDriver(driver.VolumeDriver):
             return
         raise exception.InvalidConnectorException(missing=missing)
 
-    def initialize_connection(self, volume: Any, connector: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG002
+    def initialize_connection(self, volume: Any, connector: Any, **_: Any) -> dict[str, Any]:
         """What nova's driver and the connector need. Whether it may be attached the node's daemon decides."""
         pool, view = self._found(volume)
-        section = {"pool": pool["name"], "volume": view["name"]}
+        section = {"pool": pool["name"], "volume": view["name"], "access": _access(volume, connector)}
         return {
             "driver_volume_type": NAME,
             "data": {NAME: section, "volume_id": volume.id, "discard": False},
@@ -429,6 +431,15 @@ class VolwardDriver(driver.VolumeDriver):
             return call()
         except VolwardError as error:
             raise _backend(error) from error
+
+
+def _access(volume: Any, connector: Any) -> Access:
+    """This attachment's. Cinder's `access_mode` is the volume's last one, and for who is no administrator it
+    does not even say that a volume was marked as read-only."""
+    mark = db.volume_admin_metadata_get(context.get_admin_context(), volume.id).get("readonly")
+    # Where there was ever such a mark, also one that was taken off, Cinder makes each attachment's mode `ro`.
+    is_read_only = mark == "True" or (mark is None and connector.get("mode") == "ro")
+    return "read-only" if is_read_only else "read-write"
 
 
 def _backend(error: VolwardError) -> Exception:

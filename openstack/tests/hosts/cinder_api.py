@@ -2,19 +2,27 @@
 
 import http.client
 import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from os_brick.initiator import connector as brick
 
+from tests.until import until
+from tests.wheel import PACKAGE
 from volward_openstack import register
 
 PROJECT = "a" * 32
-DONE = ("available", "error", "error_managing", "in-use", "error_deleting", "error_extending")
+ENDS_BADLY = ("managing", "deleting", "extending", "restoring")
+DONE = ("available", "in-use", "error", *(f"error_{what}" for what in ENDS_BADLY))
 
 
 class Cinder:
@@ -123,6 +131,31 @@ class Cinder:
         return self.volume(answer["volume"]["id"])
 
 
+@contextmanager
+def running(environment: dict[str, str]) -> Iterator[Cinder]:
+    """Cinder's services, until they are not wanted any more."""
+    with tempfile.TemporaryDirectory() as folder:
+        service = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.hosts.cinder_service", folder],
+            cwd=PACKAGE,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert service.stdin is not None
+        assert service.stdout is not None
+        try:
+            cinder = Cinder(int(service.stdout.readline()), folder)
+            until(lambda: cinder.ask("GET", "/scheduler-stats/get_pools")[1]["pools"])
+            yield cinder
+        finally:
+            service.stdin.close()
+            service.kill()
+            service.wait()
+            service.stdout.close()
+
+
 class Compute:
     """A node, doing as nova does: the host's properties, the connection information, os-brick's connector."""
 
@@ -132,9 +165,10 @@ class Compute:
         monkeypatch.setattr(brick, "unix_connector_list", [register.CONNECTOR])
         register.connector()
 
-    def attach(self, volume_id: str) -> dict[str, Any]:
+    def attach(self, volume_id: str, **more: str) -> dict[str, Any]:
         instance = str(uuid.uuid4())
-        wish = {"attachment": {"volume_uuid": volume_id, "instance_uuid": instance}}
+        is_shared = self.cinder.volume(volume_id)["multiattach"]
+        wish = {"attachment": {"volume_uuid": volume_id, "instance_uuid": instance, **more}}
         status, created = self.cinder.ask("POST", "/attachments", wish)
         assert status == 200, created
         self.attachment = f"/attachments/{created['attachment']['id']}"
@@ -143,19 +177,17 @@ class Compute:
         assert status == 200, updated
         information: dict[str, Any] = updated["attachment"]["connection_info"]
         whose = {"uuid": instance, "name": "instance-1", "purpose": "boot", "hints": {}}
-        self.data = {**information, "volward": {**information["volward"], "instance": whose}}
+        self.data = {
+            **information,
+            # As nova does: Cinder's connection information does not say it.
+            "multiattach": is_shared,
+            "volward": {**information["volward"], "instance": whose},
+        }
         self.built = brick.InitiatorConnector.factory(information["driver_volume_type"], None)
-        self.built.connect_volume(self.data)
+        self.access = self.built.connect_volume(self.data)["access"]
         assert self.cinder.ask("POST", f"{self.attachment}/action", {"os-complete": None})[0] == 204
         return information
 
     def detach(self) -> None:
         self.built.disconnect_volume(self.data, None)
         assert self.cinder.ask("DELETE", self.attachment)[0] == 200
-
-
-def until(is_so: Callable[[], Any]) -> None:
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.1)
