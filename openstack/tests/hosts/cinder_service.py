@@ -4,6 +4,7 @@ with its standard input.
 python -m tests.hosts.cinder_service FOLDER [ADDRESS [PORT]]
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,14 @@ service_down_time = 86400
 # Else what fails is made again, twice, by the same backend.
 scheduler_max_attempts = 1
 log_file = {folder}/cinder.log
+glance_api_servers = {glance}
+image_conversion_dir = {folder}/conversion
+backup_driver = cinder.backup.drivers.posix.PosixBackupDriver
+backup_posix_path = {folder}/backup
+# What there is to back up is empty, for the most part.
+backup_compression_algorithm = none
+# Else the scheduler has to have heard of it first.
+backup_use_same_host = true
 [volward]
 volume_driver = volward_openstack.cinder_driver.VolwardDriver
 volume_backend_name = volward
@@ -76,7 +85,9 @@ def serve(folder: str, address: str = "127.0.0.1", port: str = "0") -> None:
     assert configuration
     etc = Path(sys.prefix, "etc/cinder")
     file = Path(folder, "cinder.conf")
-    file.write_text(CONFIGURATION.format(etc=etc, folder=folder, address=address, port=port))
+    # Nobody, where no test says otherwise.
+    glance = os.environ.get("VOLWARD_TESTS_GLANCE", "http://127.0.0.1:1")
+    file.write_text(CONFIGURATION.format(etc=etc, folder=folder, address=address, port=port, glance=glance))
     paste = Path(etc, "api-paste.ini").read_text()
     assert PIPELINE in paste
     paste = paste.replace(PIPELINE, f" service_token{PIPELINE}") + FILTER.format(module=__name__)
@@ -86,11 +97,18 @@ def serve(folder: str, address: str = "127.0.0.1", port: str = "0") -> None:
     cfg.CONF(["--config-file", str(file)], project="cinder", version=version.version_string())
     log.setup(cfg.CONF, "cinder")
     migration.db_sync()
+    backup = []
+    if "VOLWARD_TESTS_FILES" in os.environ:
+        from tests.hosts import plain_files
+
+        plain_files.stand_in()
+        backup = [service.Service.create(binary="cinder-backup", host="h")]
     services: list[Any] = [
         service.Service.create(
             binary="cinder-volume", host="h@volward", service_name="volward", coordination=True
         ),
         service.Service.create(binary="cinder-scheduler"),
+        *backup,
         service.WSGIService("osapi_volume"),
     ]
     for one in services:
