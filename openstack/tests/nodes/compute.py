@@ -199,6 +199,28 @@ class Compute:
         instance = self._records.instance(uuid)
         self._driver.extend_volume(self._context, information, instance, record.volume_size << 30)
 
+    # nova-compute keeps the instance's state, which these calls do not ask for.
+
+    def power_off(self, uuid: str) -> None:
+        """Ends the guest; its volumes stay connected, as far as nova knows."""
+        self._driver.power_off(self._records.instance(uuid))
+
+    def power_on(self, uuid: str) -> None:
+        """Starts it anew."""
+        instance = self._records.instance(uuid)
+        devices = self._records.devices(instance)
+        self._driver.power_on(self._context, instance, network.NetworkInfo(), devices)
+
+    def suspend(self, uuid: str) -> None:
+        """Ends the guest, whose memory is kept in a file."""
+        self._driver.suspend(self._context, self._records.instance(uuid))
+
+    def resume(self, uuid: str) -> None:
+        """Starts it where it was."""
+        instance = self._records.instance(uuid)
+        devices = self._records.devices(instance)
+        self._driver.resume(self._context, instance, network.NetworkInfo(), devices)
+
     def delete(self, uuid: str) -> None:
         """Ends the guest, and lets go of its volumes."""
         instance = self._records.instance(uuid)

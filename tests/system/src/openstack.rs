@@ -207,6 +207,20 @@ impl<'a> Openstack<'a> {
         Ok(found)
     }
 
+    /// A volume that is to go to another pool, when that has ended: `migration_status` says how.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn migrated(&self, id: &str) -> Result<Value> {
+        let mut found = Value::Null;
+        self.wait("an end of a volume's migration", || {
+            found = self.settled(&format!("/volumes/{id}"))?;
+            let how = found["migration_status"].as_str().unwrap_or_default();
+            Ok(["success", "error"].contains(&how))
+        })?;
+        Ok(found)
+    }
+
     /// Makes a volume or a snapshot, whose member in what is sent is `kind` (`volume`, `snapshot`); its id.
     ///
     /// # Errors

@@ -120,3 +120,18 @@ pub fn ticks(node: &Node, device: &str) -> Result<Ticks> {
         _ => Err(LabError::Machine(format!("no ticks: {said:?}"))),
     }
 }
+
+/// The number where a guest writes its first one. One that has gone round since has a larger one there, until it begins
+/// anew.
+///
+/// # Errors
+/// When the device cannot be read.
+pub fn first(node: &Node, device: &str) -> Result<u64> {
+    let sector = FIRST + 1;
+    let script = format!(
+        "dd if={device} iflag=direct bs=512 skip={sector} count=1 2> /dev/null | od -An -tu4 -N4"
+    );
+    let said = node.run_ok(&script)?;
+    let number = said.trim().parse();
+    number.map_err(|error| LabError::Machine(format!("no number ({error}): {said:?}")))
+}

@@ -1,6 +1,7 @@
 //! A server that Cinder's and nova's own code gives its volumes, on nodes with a real LUN, sanlock and libvirt: it
 //! boots from a volume, writes to another one that is plugged in, grown and unplugged, and moves to the other node
-//! while it writes; there the other one is unplugged and copied. What there is not: nova-compute's manager, its database of all nodes, keystone, neutron.
+//! while it writes; there the other one is unplugged and copied, and it is switched off and on, and suspended. Then its
+//! volume is cloned and moved to another pool. What there is not: nova-compute's manager, its database of all nodes, keystone, neutron.
 #![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use volward_system::openstack::{self, Openstack};
 use volward_system::ticker::{self, Ticks};
 use volward_system::volward::{Setup, VIRSH, Volward};
-use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress};
+use volward_system::{Cluster, ClusterSpec, Lab, Node, Progress, SECOND_POOL};
 
 /// The server, one for the copy of its volume, and nobody's.
 const WEB: &str = "c0ffee01-0000-4000-8000-000000000000";
@@ -32,14 +33,21 @@ struct Story<'a> {
 fn a_server_of_novas_has_cinders_volumes_and_migrates_with_them() {
     let lab = Lab::open().unwrap();
     let spec = ClusterSpec {
-        lun_gib: 12,
+        // More than the second one ever has: Cinder puts what it makes where there is most room.
+        lun_gib: 24,
         // Two nodes that import nova are kept from their leases for longer than the quickest that works allows.
         io_timeout: Some(10),
         ..ClusterSpec::default()
     };
     let cluster = Cluster::with_volward(&lab, &spec, Progress::shown()).unwrap();
+    cluster.add_lun().unwrap();
+    Volward::on(&cluster).add_pool().unwrap();
     let setup = Setup {
-        config: openstack::RIGHTS.into(),
+        config: format!(
+            "{}[[pool]]\nname = \"{SECOND_POOL}\"\nprovider = \"{}\"\n",
+            openstack::RIGHTS,
+            cluster.provider()
+        ),
         ..Setup::default()
     };
     let story = Story {
@@ -59,14 +67,17 @@ fn a_server_of_novas_has_cinders_volumes_and_migrates_with_them() {
     story.a_volume_is_plugged_in_grown_and_unplugged(&data, &root);
     story.the_server_migrates(&root, &data);
     story.it_is_copied(&data, &root);
+    story.it_is_suspended_and_switched_off_and_on(&root);
 
     story.ask(2, "delete", json!({"uuid": WEB}));
     for id in [&root, &data] {
         assert_eq!(story.status(id), "available");
-        story.stack.delete("volume", id).unwrap();
     }
-    let left = "lvs --noheadings -o lv_name vg0 | grep -v volward-registry || true";
-    assert_eq!(story.one.run_ok(left).unwrap(), "");
+    story.stack.delete("volume", &data).unwrap();
+    story.its_volume_is_cloned_and_moved(&root);
+    let left =
+        format!("lvs --noheadings -o lv_name vg0 {SECOND_POOL} | grep -v volward-registry || true");
+    assert_eq!(story.one.run_ok(&left).unwrap(), "");
     for node in [1, 2] {
         assert_eq!(story.volward.left_over(node).unwrap(), "");
     }
@@ -190,6 +201,72 @@ impl Story<'_> {
         assert_eq!(self.status(&copy), "available");
         self.stack.delete("volume", &copy).unwrap();
         self.stack.delete("snapshot", &kept).unwrap();
+    }
+
+    /// By nova's calls: the guest is there again on what it had, goes on where it was, and begins anew.
+    fn it_is_suspended_and_switched_off_and_on(&self, root: &str) {
+        let before = self.goes_on(self.two, root);
+        self.ask(2, "suspend", json!({"uuid": WEB}));
+        // Its memory is a file, and nobody has the volume; for Cinder it is the server's.
+        self.has(2, &[]);
+        assert_eq!(self.status(root), "in-use");
+        self.ask(2, "resume", json!({"uuid": WEB}));
+        self.has(2, &[root]);
+        let after = self.goes_on(self.two, root);
+        assert!(after.last > before.last, "{before:?}, {after:?}");
+        assert!(after.lost <= 1, "{after:?}");
+
+        // A guest that begins anew counts from one on.
+        let first = || ticker::first(self.two, &device(WEB, root));
+        let wait = |what, so: &dyn Fn(u64) -> bool| {
+            let so = || Ok(so(first()?));
+            self.volward.wait(2, what, SOON, so).unwrap();
+        };
+        wait("a write of the guest's second round", &|number| number > 1);
+        self.ask(2, "power_off", json!({"uuid": WEB}));
+        self.has(2, &[]);
+        assert_eq!(self.status(root), "in-use");
+        self.ask(2, "power_on", json!({"uuid": WEB}));
+        self.has(2, &[root]);
+        wait("a guest's first write", &|number| number == 1);
+    }
+
+    /// It is nobody's any more: Cinder has it copied, and moved to the other pool by the daemon. Byte by byte the three are
+    /// the same.
+    fn its_volume_is_cloned_and_moved(&self, root: &str) {
+        let clone = self.make(json!({"source_volid": root}));
+        self.are_the_same(("vg0", root), ("vg0", &clone));
+        let action = format!("/volumes/{root}/action");
+        let to = json!({"host": format!("h@volward#{SECOND_POOL}"), "force_host_copy": false, "lock_volume": false});
+        self.stack
+            .cinder("POST", &action, &json!({"os-migrate_volume": to}))
+            .unwrap();
+        let moved = self.stack.migrated(root).unwrap();
+        assert_eq!(moved["migration_status"], "success", "{moved}");
+        assert_eq!(moved["status"], "available", "{moved}");
+        let place = &moved["os-vol-host-attr:host"];
+        assert_eq!(place, &format!("h@volward#{SECOND_POOL}"), "{moved}");
+        let listed = self.volward.cli_ok(1, "--json op ls").unwrap();
+        assert!(listed.contains(&format!("cinder:move:{root}:")), "{listed}");
+        self.are_the_same((SECOND_POOL, root), ("vg0", &clone));
+        for volume in [root, &clone] {
+            self.stack.delete("volume", volume).unwrap();
+        }
+    }
+
+    /// Two volumes of nobody's, each with its pool.
+    fn are_the_same(&self, one: (&str, &str), other: (&str, &str)) {
+        let names = [one, other].map(|(pool, volume)| format!("{pool}/{}", lv(volume)));
+        let attach = format!("attach {NOBODY} {}:ro {}:ro", names[0], names[1]);
+        self.volward.cli_ok(1, &attach).unwrap();
+        let at = format!("/dev/volward/{NOBODY}");
+        let compare = format!(
+            "cmp {at}/{} {at}/{} && blockdev --getsize64 {at}/{}",
+            names[0], names[1], names[0]
+        );
+        let same = self.one.run_ok_within(SLOW, &compare).unwrap();
+        assert_eq!(same.trim(), "1073741824");
+        self.volward.cli_ok(1, &format!("detach {NOBODY}")).unwrap();
     }
 
     /// What nova's part of a node says.
