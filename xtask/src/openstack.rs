@@ -32,21 +32,23 @@ pub(crate) fn alone(root: &Path, steps: &mut Steps) {
     steps.command("openstack: tests", &mut tests);
 }
 
-/// The tests beside the newest nova, Cinder and os-brick that PyPI has, with the package installed as a wheel.
+/// The tests beside the newest nova, Cinder and os-brick that PyPI has, and beside those of Debian 12, with the package
+/// installed as a wheel.
 pub(crate) fn beside_its_hosts(root: &Path, steps: &mut Steps) {
-    let mut ready = None;
-    steps.work("openstack: nova, Cinder and os-brick", || {
-        let tools = Tools::fetch(root, "hosts")?;
-        tools.install(root)?;
-        ready = Some((tools, fake_daemon(root)?));
-        Ok((true, Count::default()))
-    });
-    let Some((tools, fake)) = ready else { return };
-    let mut tests = tools.tests("tests/hosts", &fake);
-    steps.command(
-        "openstack: tests beside nova, Cinder and os-brick",
-        &mut tests,
-    );
+    for (name, whose) in [("hosts", "the newest"), ("zed", "Debian 12's")] {
+        let mut ready = None;
+        let step = format!("openstack: {whose} nova, Cinder and os-brick");
+        steps.work(&step, || {
+            let tools = Tools::fetch(root, name)?;
+            tools.install(root)?;
+            ready = Some((tools, fake_daemon(root)?));
+            Ok((true, Count::default()))
+        });
+        let Some((tools, fake)) = ready else { continue };
+        let mut tests = tools.tests("tests/hosts", &fake);
+        let step = format!("openstack: tests beside {whose} nova, Cinder and os-brick");
+        steps.command(&step, &mut tests);
+    }
 }
 
 /// What emulated nodes run of nova, Cinder and os-brick, with the package: they see it below /host/openstack, read
