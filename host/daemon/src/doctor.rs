@@ -7,7 +7,7 @@ use volward_control::ports::StoredAttachment;
 use volward_control::{Operated, Unfinished};
 use volward_model::{AttachmentState, PoolName};
 use volward_plan::fence::Standing;
-use volward_plan::permit::permit;
+use volward_plan::permit::{Account, Unasked, permit, unasked};
 use volward_plan::{Action, CallerKind};
 use volward_policy::{Level, PluginState, PluginStatus, Stray};
 
@@ -76,6 +76,7 @@ fn examine(daemon: &Arc<Daemon>) -> (Vec<DoctorCheck>, Vec<PoolName>) {
     }
     checks.push(callers(daemon));
     checks.push(permitted(daemon));
+    checks.push(done_unasked(daemon));
     checks.push(libvirt::hook(probes));
     checks.push(order::examine(probes));
     checks.extend(policies(daemon));
@@ -157,6 +158,25 @@ fn permitted(daemon: &Daemon) -> DoctorCheck {
         "permitted",
         format!("the node is {roles}; {}", rows.join("; ")),
     )
+}
+
+/// What is done here without a caller: this node's part of the second table.
+fn done_unasked(daemon: &Daemon) -> DoctorCheck {
+    let roles = daemon.node.settings().roles;
+    let of = |account: Account| {
+        let rows = Unasked::ALL.into_iter().filter(|what| {
+            let (whose, on) = unasked(*what);
+            whose == account && on.is_met_by(roles)
+        });
+        let rows: Vec<String> = rows.map(|what| what.to_string()).collect();
+        let rows = match rows.is_empty() {
+            true => "nothing here".to_owned(),
+            false => rows.join(", "),
+        };
+        format!("{account}: {rows}")
+    };
+    let parts = [Account::Own, Account::AnotherNode].map(of);
+    fine("unasked", parts.join("; "))
 }
 
 fn policies(daemon: &Daemon) -> Vec<DoctorCheck> {

@@ -3,11 +3,15 @@
 //!
 //! The roles of a node and the kinds of callers come from the configuration. Leases keep two nodes
 //! apart whatever the table says: it is for the operator, who wants to know which nodes change what
-//! a pool is made of.
+//! a pool is made of. What a node does without being asked for it is in a table of its own, [`unasked`].
 
 use std::fmt;
 
 use crate::refusal::Refusal;
+
+mod unasked;
+
+pub use unasked::{Account, Unasked, may_be_ordered, unasked};
 
 /// What a node is for, in the configuration's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -240,11 +244,17 @@ pub fn place(action: Action, caller: CallerKind) -> On {
 /// [`CallerMayNot`](crate::RefusalCode::CallerMayNot) where it is not the caller's on any node; else
 /// [`NotControl`](crate::RefusalCode::NotControl) or [`NotCompute`](crate::RefusalCode::NotCompute).
 pub fn permit(action: Action, caller: CallerKind, roles: NodeRoles) -> Result<(), Refusal> {
-    let on = place(action, caller);
-    match on {
+    match place(action, caller) {
         On::None => Err(Refusal::caller_may_not(action, caller)),
+        on => served(on, action, roles),
+    }
+}
+
+/// Whether a node of these roles is one of those.
+fn served(on: On, action: Action, roles: NodeRoles) -> Result<(), Refusal> {
+    match on {
         On::Role(role) if !on.is_met_by(roles) => Err(Refusal::not_of_role(action, role)),
-        On::Any | On::Role(_) => Ok(()),
+        On::None | On::Any | On::Role(_) => Ok(()),
     }
 }
 

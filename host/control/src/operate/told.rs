@@ -9,6 +9,7 @@ use volward_model::{
     RequestId, Slot, VolumeOperation, VolumeOrder, VolumeTask,
 };
 use volward_plan::Refusal;
+use volward_plan::permit::may_be_ordered;
 
 use super::{Decided, GroupRequest, Operate, OperationRequest};
 use crate::error::{ControlError, storage};
@@ -108,6 +109,9 @@ impl Operate {
         }
         if told.order.back {
             return Some(told.ended(End::Cancelled));
+        }
+        if let Err(refusal) = may_be_ordered(&told.order.what, self.settings.roles) {
+            return Some(told.failed(&refusal));
         }
         let begun = match &told.order.group {
             None => self.begin_told(pool, told),

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use volward_api::DoctorReply;
+use volward_plan::{NodeRole, NodeRoles};
 use volward_storage::exec::Tools;
 use volward_storage::probe::FakeSystem;
 
@@ -48,6 +49,58 @@ fn on_level_monitor_it_refuses_nothing_and_doctor_does_not_say_so() {
     assert!(
         policy.found.contains("monitor") && !policy.found.contains("every attach"),
         "{policy:?}"
+    );
+}
+
+/// What this node does, and for whom, is the matrix itself: each row with its callers, whatever the role.
+#[test]
+fn the_lines_on_what_is_permitted_are_this_nodes_part_of_the_matrix() {
+    for roles in NodeRoles::ALL {
+        let own = rustix::process::geteuid().as_raw();
+        let served = Served::on_node(roles, &format!("openstack-uids = [{own}]"));
+        let reply = served.client().doctor().unwrap();
+        let permitted = find(&reply, "permitted");
+        assert_eq!(permitted.verdict, DoctorVerdict::Ok);
+        let mut rows = permitted.found.split("; ");
+        assert_eq!(rows.next(), Some(format!("the node is {roles}").as_str()));
+        for action in Action::ALL {
+            let kinds = CallerKind::ALL.into_iter();
+            let may = kinds.filter(|kind| permit(action, *kind, roles).is_ok());
+            let may: Vec<String> = may.map(|kind| kind.to_string()).collect();
+            let expected = match may.is_empty() {
+                true => format!("{action}: nobody here"),
+                false => format!("{action}: {}", may.join(", ")),
+            };
+            assert_eq!(rows.next(), Some(expected.as_str()), "{roles}");
+        }
+        assert_eq!(rows.next(), None, "{roles}");
+        assert_eq!(
+            find(&reply, "unasked").found,
+            "by itself: set-home, disable-autoactivation, carry-on; \
+             on another node's word: extend, copy, snapshot, relocate",
+            "{roles}"
+        );
+    }
+}
+
+/// In the operator's words, as the guide has them: a compute node makes and deletes nothing for anybody.
+#[test]
+fn a_compute_node_says_that_nobody_has_volumes_made_there() {
+    let compute = NodeRoles::of(&[NodeRole::Compute]).unwrap();
+    let reply = Served::on_node(compute, "").client().doctor().unwrap();
+    let said = &find(&reply, "permitted").found;
+    assert!(
+        said.starts_with("the node is compute; look: root, "),
+        "{said}"
+    );
+    for action in [
+        "create", "delete", "extend", "copy", "move", "rename", "mark",
+    ] {
+        assert!(said.contains(&format!("; {action}: nobody here")), "{said}");
+    }
+    assert!(
+        said.contains("; attach: root, openstack, nova, cinder;"),
+        "{said}"
     );
 }
 
