@@ -553,6 +553,40 @@ fn what_a_lost_node_has_begun_is_completed_or_removed_by_another_one() {
     });
 }
 
+/// The same of a volume that was being grown, before it has grown and after; another id is told whose mark it is.
+#[test]
+fn what_a_lost_node_was_growing_is_grown_by_another_one_under_the_same_id() {
+    in_each_style(|lab, daemon| {
+        let (a, b) = (lab.volume("a"), lab.volume("b"));
+        let had = [&a, &b].map(|volume| lab.cluster.contents(volume.id));
+        for (name, point) in [("a", "grow"), ("b", "zero-range")] {
+            daemon.kernel.fail_on(point, failure());
+            let task = extend(&lab, name, Bytes(SIZE.0 - 512));
+            daemon.node.ask_operation(&operation(name, task)).unwrap();
+            daemon.tasks.run_all();
+        }
+        daemon.kernel.power_cut();
+        let other = lab.start("n2");
+        let grown = |name: &str| found(&lab, &other, name).unwrap();
+        assert!(grown("a").size < SIZE && grown("b").size == SIZE);
+        for name in ["a", "b"] {
+            assert!(grown(name).mark().is_some(), "{name}");
+            let task = extend(&lab, name, Bytes(SIZE.0 - 512));
+            assert_eq!(refusal(&other, "e9", task), "being-grown");
+        }
+        lab.cluster.set_member("n1", MemberState::Dead);
+        for (name, had) in ["a", "b"].into_iter().zip(had) {
+            let task = extend(&lab, name, Bytes(SIZE.0 - 512));
+            assert_eq!(done(&other, name, task), End::Done, "{name}");
+            let now = grown(name);
+            assert_eq!((now.size, now.mark()), (SIZE, None));
+            let contents = lab.cluster.contents(now.volume.id);
+            assert_eq!(contents[..had.len()], had, "its data");
+            assert!(contents[had.len()..].iter().all(|block| *block == 0));
+        }
+    });
+}
+
 /// What reports success and does nothing is tried again later, and not at once and for ever.
 #[test]
 fn i13_a_step_without_effect_is_not_taken_for_done() {

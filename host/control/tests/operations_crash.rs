@@ -542,6 +542,87 @@ fn raced(seed: u64) {
     }
 }
 
+/// Both nodes are asked for one and the same, under one id: whoever was not answered by the one asks the other, and the one
+/// lives. What either says is done is there.
+fn asked_of_both(story: Story, seed: u64) {
+    let lab = Lab::new(&["n1", "n2"]);
+    let mut random = Random::new(seed);
+    let style = STYLES[usize::from(random.below(2) == 0)];
+    lab.cluster.set_lease_style(style);
+    let volume = (story != Story::Create).then(|| lab.volume("v"));
+    let baton = Baton::over(&lab.cluster);
+    let daemons: Vec<Daemon> = ["n1", "n2"]
+        .map(|node| {
+            let workers = Workers {
+                baton: Arc::clone(&baton),
+                node: node.to_owned(),
+            };
+            let daemon = lab.daemon(node, Some(Arc::new(workers)));
+            daemon.node.recover().unwrap();
+            daemon
+        })
+        .into();
+    let step = |random: &mut Random, times: usize| {
+        for _ in 0..times {
+            let alive = baton.alive(None);
+            let Some(worker) = random.pick(&alive) else {
+                break;
+            };
+            baton.step(*worker);
+        }
+    };
+    for (name, daemon) in ["n1", "n2"].into_iter().zip(&daemons) {
+        let (node, asked) = (Arc::clone(&daemon.node), operation("o1", task(story, &lab)));
+        baton.start(name, move || drop(node.ask_operation(&asked)));
+        let before = random.below(200);
+        step(&mut random, before);
+    }
+    for _ in 0..40 {
+        step(&mut random, 20_000);
+        lab.cluster.clock().sleep(Duration::from_secs(31));
+        for daemon in &daemons {
+            daemon.node.try_again();
+        }
+        if baton.alive(None).is_empty() {
+            break;
+        }
+    }
+    let known = |daemon: &Daemon| daemon.node.operation(&"o1".parse().unwrap());
+    let ends = daemons.iter().filter_map(known);
+    let ends: Vec<End> = ends
+        .map(|known| known.operation.end().cloned().unwrap())
+        .collect();
+    let pool = Volumes::pool(&daemons[0].kernel, &lab.pool).unwrap();
+    let there = pool.named(&"v".parse().unwrap());
+    let case = format!("{story:?}, seed {seed}: {ends:?}");
+    for found in &pool.volumes {
+        assert_eq!(found.mark(), None, "{case}");
+    }
+    if let (Some(volume), false) = (volume, story == Story::Delete) {
+        assert_eq!(there.map(|info| info.volume.id), Some(volume.id), "{case}");
+    }
+    if !ends.contains(&End::Done) {
+        return;
+    }
+    match story {
+        Story::Create => {
+            let made = there.unwrap_or_else(|| panic!("{case}: it is gone"));
+            let contents = lab.cluster.contents(made.volume.id);
+            assert!(contents.iter().all(|block| *block == 0), "{case}");
+        }
+        Story::Extend => assert!(there.unwrap().size >= SIZE, "{case}"),
+        Story::Delete => assert!(there.is_none(), "{case}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn i1_two_nodes_that_are_asked_for_the_same_under_one_id_do_it_once() {
+    for story in [Story::Create, Story::Extend, Story::Delete] {
+        (0..60).for_each(|seed| asked_of_both(story, seed));
+    }
+}
+
 fn at_every_moment(lab: &Lab, daemons: &[Daemon], had: &[u64], volume: &VolumeRef, seed: u64) {
     let kernels: Vec<_> = daemons.iter().map(|d| d.kernel.clone()).collect();
     assert_eq!(check::always(lab, &kernels), [""; 0], "seed {seed}");

@@ -371,13 +371,14 @@ fn marked(mark: &Mark) -> VolumeInput {
 fn operations() -> Vec<Case> {
     use RefusalCode as Code;
     let by: OperationId = "cinder:7".parse().unwrap();
+    let other: OperationId = "cinder:8".parse().unwrap();
     let from = Bytes::mib(512);
     let node = "n1".parse().unwrap();
     let gib = 1 << 30;
     let begin =
         |task: &VolumeTask| may_begin(&by, task, &pool_of(vec![volume().info])).unwrap_err();
     let change = |word: &str, volume: &VolumeInput| {
-        may_change(&task(word, "root", gib), &node, volume).unwrap_err()
+        may_change(&other, &task(word, "root", gib), &node, volume).unwrap_err()
     };
     let of = |change: fn(&mut VolumeInput)| {
         let mut volume = volume();
@@ -395,7 +396,6 @@ fn operations() -> Vec<Case> {
         by: by.clone(),
         size: from,
     };
-    let other: OperationId = "cinder:8".parse().unwrap();
     let copied = |volume: &VolumeInput| {
         may_be_copied(&other, &task("copy", "root", gib), &node, volume).unwrap_err()
     };
@@ -625,7 +625,7 @@ fn operations() -> Vec<Case> {
         (
             Code::WouldShrink,
             "less than it has",
-            may_change(&task("extend", "root", 4096), &node, &volume()).unwrap_err(),
+            may_change(&by, &task("extend", "root", 4096), &node, &volume()).unwrap_err(),
         ),
         (
             Code::NoWatchdog,

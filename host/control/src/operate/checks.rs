@@ -76,7 +76,7 @@ impl Operate {
     /// follows from.
     pub(super) fn may(&self, operation: &VolumeOperation, look: &Look) -> Result<(), Refusal> {
         if let Some(seen) = &look.seen {
-            may_change(&operation.task, self.node(), seen)?;
+            may_change(&operation.id, &operation.task, self.node(), seen)?;
         }
         match &look.source {
             Some(source) => may_be_copied(&operation.id, &operation.task, self.node(), source),

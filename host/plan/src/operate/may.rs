@@ -135,15 +135,23 @@ fn may_be_called(name: &VolumeName) -> Result<(), Refusal> {
 }
 
 /// Whether the volume may be changed so: by who has it, where its data is, and what it is. Of a volume
-/// that is being made or deleted nothing but its mark counts: nobody has it.
+/// that is being made or deleted nothing but its mark counts: nobody has it. What the operation `id` has begun to grow, on
+/// another node that is gone say, it goes on with.
 ///
 /// # Errors
 /// With the rule that it breaks.
-pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Result<(), Refusal> {
+pub fn may_change(
+    id: &OperationId,
+    task: &VolumeTask,
+    node: &NodeName,
+    seen: &VolumeInput,
+) -> Result<(), Refusal> {
     let volume = &seen.info.volume;
     not_internal(seen)?;
+    let mut grows = false;
     match (task, seen.info.mark()) {
         (_, None) => {}
+        (VolumeTask::Extend { .. }, Some(Mark::Growing { by, .. })) if by == *id => grows = true,
         // What nobody goes on with is deleted, whoever began it.
         (VolumeTask::Delete { .. }, Some(Mark::Unknown { .. })) => {
             return Err(Refusal::marked(task, seen.info.mark().as_ref()));
@@ -160,7 +168,8 @@ pub fn may_change(task: &VolumeTask, node: &NodeName, seen: &VolumeInput) -> Res
         | VolumeTask::Move { .. } => Err(Refusal::name_taken(task)),
         VolumeTask::Delete { .. } | VolumeTask::Rename { .. } => unattached(seen),
         VolumeTask::Extend { size, .. } => {
-            if *size < seen.info.size {
+            // What has grown already has grown to a whole extent.
+            if *size < seen.info.size && !grows {
                 return Err(Refusal::would_shrink(volume, seen.info.size, *size));
             }
             growing(seen)
@@ -359,7 +368,7 @@ pub fn may_be_told(
     }
     match task.source() {
         Some(_) => may_be_copied(id, task, node, &there),
-        None => may_change(task, node, &there),
+        None => may_change(id, task, node, &there),
     }
 }
 
