@@ -275,7 +275,9 @@ impl Recovery {
             if let (Step::Publish { pool, attachments }, StepMark::Started | StepMark::Done) =
                 (step, mark)
             {
-                self.state.attachment_table().publish(pool, attachments);
+                let puts = entry.operation.puts();
+                let mut table = self.state.attachment_table();
+                table.publish(pool, attachments, puts);
             }
         }
     }

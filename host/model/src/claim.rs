@@ -20,6 +20,11 @@ pub enum Claim {
     Other,
 }
 
+impl Claim {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Libvirt, Self::Openstack, Self::Operator, Self::Other];
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

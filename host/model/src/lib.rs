@@ -14,6 +14,7 @@
 //! | [`regions`] | which regions of a clone are in its destination |
 //! | [`handover`] | the files that hook and daemon leave for each other |
 //! | [`slot`] | what a node tells the others through the registry |
+//! | [`status`] | what is done with a volume, in a word |
 //! | [`operation_id`], [`volume_operation`], [`volume_mark`] | operations on volumes, and the marks that they leave on them |
 //! | [`ids`], [`units`], [`attachment`], [`home`] | record's: who, how much, who has it, where it is |
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
@@ -26,6 +27,7 @@ pub mod handover;
 pub mod operation_id;
 pub mod regions;
 pub mod slot;
+pub mod status;
 pub mod volume;
 pub mod volume_mark;
 pub mod volume_operation;
@@ -40,10 +42,11 @@ pub use given_up::GivenUp;
 pub use operation_id::OperationId;
 pub use regions::RegionMap;
 pub use slot::{
-    CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
+    AskedFor, CopyProgress, CopyState, Messages, MigrationAnswer, MigrationCall, MigrationNonce,
     MigrationVerdict, NewerSlot, NumberedSlot, OrderGroup, OrderReport, Ordered, RegistryLayout,
     Slot, SlotReading, VolumeOrder,
 };
+pub use status::VolumeStatus;
 pub use volume::{
     Carried, DeviceNumber, HeldLease, LeaseHolder, LeaseMode, Member, MemberState, Moving,
     PhysicalVolume, PoolInfo, PoolKind, Renewal, VolumeInfo, VolumeRef, Whereabouts,

@@ -1,11 +1,13 @@
 //! What a node writes into its slot of a pool's registry. It informs, it never decides: leases do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attachment::Attachment;
+use crate::attachment::{Access, Attachment, AttachmentKey};
+use crate::claim::Claim;
 use crate::ids::{InstanceId, LvmUuid, NodeName, VolumeId, VolumeName};
 use crate::operation_id::OperationId;
 use crate::units::Bytes;
@@ -28,6 +30,10 @@ pub struct Slot {
     pub written_ms: u64,
     /// The node's attachments of volumes of this pool, intents included.
     pub attachments: Vec<Attachment>,
+    /// Who has asked for what is attached, and for what. Informs only: a writer leaves it out where it would not fit,
+    /// and a reader finds none of a version that does not write it.
+    #[serde(default)]
+    pub asked: Vec<AskedFor>,
     /// Copies of this pool's volumes on the node, with their progress. Informs only: a writer
     /// leaves out what would not fit.
     #[serde(default)]
@@ -39,6 +45,17 @@ pub struct Slot {
     /// stands above as attached, exclusive and read-write, as far as it is unknown.
     #[serde(default)]
     pub unknown: u32,
+}
+
+/// Who has asked for an attachment, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedFor {
+    /// Which attachment of the node.
+    pub of: AttachmentKey,
+    /// The access asked for, where a policy has granted less.
+    pub access: Option<Access>,
+    /// Who has asked for it.
+    pub claims: BTreeSet<Claim>,
 }
 
 /// What a node says to others. What is not understood grants nothing.

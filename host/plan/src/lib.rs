@@ -19,6 +19,7 @@
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
 //! | [`service`] | which LVs are served, by what LVM makes of them |
 //! | [`intent`] | which of two nodes that want the same goes on |
+//! | [`status`] | what is done with a volume, in a word with counts |
 //! | [`step`] | (the output) what can be done, and how it is taken back |
 
 pub mod attach;
@@ -37,6 +38,7 @@ pub mod recheck;
 pub mod refusal;
 pub mod requested;
 pub mod service;
+pub mod status;
 pub mod step;
 pub mod untouched;
 pub mod witness;
@@ -53,5 +55,6 @@ pub use permit::{Action, CallerKind, NodeRole, NodeRoles};
 pub use recheck::{Expectation, Recheck};
 pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};
+pub use status::{StatusCounts, VolumeTable};
 pub use step::{NextHome, Planned, Step};
 pub use untouched::untouched;

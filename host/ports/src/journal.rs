@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use volward_model::{
-    Access, Attachment, AttachmentKey, AttachmentState, Claim, CopyPlan, InstanceId, LeaseMode,
-    MigrationNonce, NodeName, RequestId, Sharing, VolumeRef,
+    Access, AskedFor, Attachment, AttachmentKey, AttachmentState, Claim, CopyPlan, InstanceId,
+    LeaseMode, MigrationNonce, NodeName, RequestId, Sharing, VolumeRef,
 };
 use volward_plan::{DiskForm, LocalAttachment};
 
@@ -255,6 +255,17 @@ impl StoredAttachment {
             since_ms: self.since_ms,
             state: self.state,
         }
+    }
+
+    /// Who has asked for it, and for what, as the registry shows it; `None` where there is nothing to say.
+    #[must_use]
+    pub fn asked_for(&self) -> Option<AskedFor> {
+        let access = (self.asked != self.access).then_some(self.asked);
+        (access.is_some() || !self.claims.is_empty()).then(|| AskedFor {
+            of: self.key(),
+            access,
+            claims: self.claims.clone(),
+        })
     }
 
     /// As a plan sees it.

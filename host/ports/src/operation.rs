@@ -191,6 +191,15 @@ impl Operation {
         }
     }
 
+    /// The attachments that there are when it has ended.
+    #[must_use]
+    pub fn puts(&self) -> &[StoredAttachment] {
+        match self {
+            Self::Attach { puts, .. } => puts,
+            Self::Detach { .. } | Self::WriteBack { .. } => &[],
+        }
+    }
+
     /// The steps that its entry keeps, with their marks, in the order of execution.
     #[must_use]
     pub fn steps(&self) -> Vec<(&Step, StepMark)> {

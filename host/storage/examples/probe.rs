@@ -211,6 +211,7 @@ fn registry(pool: &PoolName, host_id: u64) {
         generation: 1,
         written_ms: 1,
         attachments: Vec::new(),
+        asked: Vec::new(),
         copies: Vec::new(),
         messages: Default::default(),
         unknown: 0,

@@ -266,7 +266,10 @@ impl Engine {
                     .map_err(|error| self.kept_open(id, *instance, error))?;
             }
             Step::Publish { pool, attachments } => {
-                self.state.attachment_table().publish(pool, attachments);
+                let puts = operation.map_or(&[][..], Operation::puts);
+                let mut table = self.state.attachment_table();
+                table.publish(pool, attachments, puts);
+                drop(table);
                 self.state.write_slot(pool)?;
             }
             Step::Withdraw { pool, attachments } => {

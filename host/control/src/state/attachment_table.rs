@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use volward_model::{
-    Access, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId, Messages,
-    MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict, NodeName, PoolName, Sharing,
-    Slot, VolumeId,
+    Access, AskedFor, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId,
+    Messages, MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict, NodeName, PoolName,
+    Sharing, Slot, VolumeId,
 };
 
 use crate::ports::{Migration, StoredAttachment};
@@ -19,6 +19,8 @@ pub(crate) struct AttachmentTable {
     /// Attachments of plans under way that are published already, with their pool.
     published: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
     intents: BTreeMap<AttachmentKey, (PoolName, Attachment)>,
+    /// Who has asked for what is published.
+    asked: BTreeMap<AttachmentKey, AskedFor>,
     copies: BTreeMap<VolumeId, (PoolName, CopyProgress)>,
     /// What sources of migrations are asked for.
     calls: BTreeMap<AttachmentKey, (PoolName, MigrationCall)>,
@@ -89,6 +91,7 @@ impl AttachmentTable {
     pub(crate) fn put(&mut self, attachments: impl IntoIterator<Item = StoredAttachment>) {
         for attachment in attachments {
             self.published.remove(&attachment.key());
+            self.asked.remove(&attachment.key());
             self.intents.remove(&attachment.key());
             self.attachments.insert(attachment.key(), attachment);
         }
@@ -99,6 +102,7 @@ impl AttachmentTable {
         for key in keys {
             self.attachments.remove(key);
             self.published.remove(key);
+            self.asked.remove(key);
             self.shared.remove(key);
         }
     }
@@ -119,8 +123,15 @@ impl AttachmentTable {
         pools
     }
 
-    /// Shows attachments of a plan under way, instead of their intents.
-    pub(crate) fn publish(&mut self, pool: &PoolName, attachments: &[Attachment]) {
+    /// Shows attachments of a plan under way, instead of their intents; `puts`: what they become.
+    pub(crate) fn publish(
+        &mut self,
+        pool: &PoolName,
+        attachments: &[Attachment],
+        puts: &[StoredAttachment],
+    ) {
+        let asked = puts.iter().filter_map(StoredAttachment::asked_for);
+        self.asked.extend(asked.map(|one| (one.of, one)));
         for attachment in attachments {
             // Whoever has it does not ask for it any more.
             self.calls.remove(&attachment.key());
@@ -133,6 +144,7 @@ impl AttachmentTable {
     pub(crate) fn withdraw(&mut self, keys: &[AttachmentKey]) {
         for key in keys {
             self.published.remove(key);
+            self.asked.remove(key);
             // What is withdrawn is not shown any more, also while the journal still has it.
             self.attachments.remove(key);
             self.shared.remove(key);
@@ -271,8 +283,13 @@ impl AttachmentTable {
                 .filter_map(of_pool)
                 .map(|a| (a.key(), a)),
         );
-        let stored = self.attachments.values().filter(|a| a.volume.pool == *pool);
-        shown.extend(stored.map(|a| (a.key(), a.published(&identity.node))));
+        let stored = || self.attachments.values().filter(|a| a.volume.pool == *pool);
+        shown.extend(stored().map(|a| (a.key(), a.published(&identity.node))));
+        let published = self.published.iter().filter(|(_, (p, _))| p == pool);
+        let published = published.filter_map(|(key, _)| self.asked.get(key).cloned());
+        let mut asked: BTreeMap<AttachmentKey, AskedFor> =
+            published.map(|one| (one.of, one)).collect();
+        asked.extend(stored().filter_map(|a| Some((a.key(), a.asked_for()?))));
         let copies = self.copies.values().filter(|(p, _)| p == pool);
         Slot {
             node: identity.node.clone(),
@@ -281,6 +298,7 @@ impl AttachmentTable {
             generation: identity.generation,
             written_ms: now_ms,
             attachments: shown.into_values().collect(),
+            asked: asked.into_values().collect(),
             copies: copies.map(|(_, progress)| *progress).collect(),
             messages: self.messages(pool),
             unknown: 0,
@@ -343,7 +361,7 @@ mod tests {
         let mut attachment_table = AttachmentTable::default();
         attachment_table.put([a.clone()]);
         attachment_table.intend(&b.volume.pool, b.published(&node));
-        attachment_table.publish(&b.volume.pool, &[b.published(&node)]);
+        attachment_table.publish(&b.volume.pool, &[b.published(&node)], &[]);
         let own = |of: &StoredAttachment| BTreeSet::from([of.key()]);
         assert_eq!(attachment_table.count_without(&BTreeSet::new()), 2);
         assert_eq!(attachment_table.count_without(&own(&a)), 1);

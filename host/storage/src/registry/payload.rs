@@ -2,11 +2,12 @@
 //! registry is converted without touching what its nodes wrote, and each writes anew when it next
 //! writes at all.
 
+mod asked;
 mod compact;
 mod json;
 mod messages;
 
-use volward_model::{Access, AttachmentState, CopyProgress, NewerSlot, Sharing, Slot};
+use volward_model::{Access, AskedFor, AttachmentState, CopyProgress, NewerSlot, Sharing, Slot};
 
 /// What is in a payload whose checksum is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +45,23 @@ pub(super) fn decode(bytes: &[u8], host_id: u64) -> Decoded {
     }
 }
 
-/// Writes a slot down in at most `most` bytes, as a registry of that layout has it. Progress of
-/// copies is left out as far as it does not fit: it informs, and must never keep an attachment
+/// Writes a slot down in at most `most` bytes, as a registry of that layout has it. Who has asked for what, and progress
+/// of copies, are left out as far as they do not fit: they inform, and must never keep an attachment
 /// from being written or taken back.
 pub(super) fn encode(slot: &Slot, format: u32, most: u32) -> Result<Vec<u8>, CannotEncode> {
     let mut copies: &[CopyProgress] = &slot.copies;
+    let mut asked: &[AskedFor] = &slot.asked;
     loop {
         let bytes = match format {
             1 => json::encode(slot, copies).map_err(CannotEncode::Failed)?,
-            _ => compact::encode(slot, copies),
+            _ => compact::encode(slot, copies, asked),
         };
         if bytes.len() <= most as usize {
             return Ok(bytes);
+        }
+        if !asked.is_empty() {
+            asked = &[];
+            continue;
         }
         if copies.is_empty() {
             return Err(CannotEncode::TooLarge(bytes.len()));

@@ -4,9 +4,9 @@
 use std::os::unix::fs::FileExt;
 
 use volward_model::{
-    Access, Attachment, AttachmentState, Bytes, CopyProgress, End, InstanceId, MigrationAnswer,
-    MigrationCall, MigrationNonce, MigrationVerdict, OrderGroup, OrderReport, Ordered, Sharing,
-    Slot, SlotReading, VolumeId, VolumeOrder,
+    Access, AskedFor, Attachment, AttachmentState, Bytes, Claim, CopyProgress, End, InstanceId,
+    MigrationAnswer, MigrationCall, MigrationNonce, MigrationVerdict, OrderGroup, OrderReport,
+    Ordered, Sharing, Slot, SlotReading, VolumeId, VolumeOrder,
 };
 use volward_ports::Applied;
 
@@ -69,6 +69,7 @@ fn of(host_id: u64, written: u64, attachments: Vec<Attachment>, copies: Vec<Copy
         generation: 6 + host_id,
         written_ms: 1_795_000_000_500 + written,
         attachments,
+        asked: Vec::new(),
         copies,
         messages: Default::default(),
         unknown: 0,

@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use prost::Message;
 use uuid::Uuid;
 use volward_model::{
-    Access, Attachment, AttachmentState, CopyProgress, InstanceId, Messages, NewerSlot, NodeName,
-    ParseIdError, Sharing, Slot, VolumeId,
+    Access, AskedFor, Attachment, AttachmentKey, AttachmentState, CopyProgress, InstanceId,
+    Messages, NewerSlot, NodeName, ParseIdError, Sharing, Slot, VolumeId,
 };
 
+use super::asked;
 use super::messages::{self, Answering, Calling, Ordering, Reporting};
 use super::{Decoded, Words, opaque};
 
@@ -98,6 +99,13 @@ pub(super) struct Holding {
     /// Only if it is not the slot's.
     #[prost(string, tag = "7")]
     pub(super) node: String,
+    /// Since who has asked is told: the access asked for, where it is not the one above. It informs: 0 and what is not known
+    /// say nothing.
+    #[prost(uint32, tag = "8")]
+    pub(super) asked: u32,
+    /// The same: who has asked, a bit each. Bits that are not known say nothing.
+    #[prost(uint32, tag = "9")]
+    pub(super) claims: u32,
 }
 
 /// A copy and its progress.
@@ -133,6 +141,11 @@ fn access_number(access: Access) -> u32 {
     }
 }
 
+fn access_of(number: u32) -> Option<Access> {
+    let known = [Access::ReadWrite, Access::ReadOnly];
+    known.into_iter().find(|one| access_number(*one) == number)
+}
+
 fn state_number(state: AttachmentState) -> u32 {
     match state {
         AttachmentState::Intent => 1,
@@ -146,9 +159,7 @@ fn words(of: &Holding) -> Words {
         sharing: [Sharing::Shared, Sharing::Exclusive]
             .into_iter()
             .find(|known| sharing_number(*known) == of.sharing),
-        access: [Access::ReadWrite, Access::ReadOnly]
-            .into_iter()
-            .find(|known| access_number(*known) == of.access),
+        access: access_of(of.access),
         state: [
             AttachmentState::Intent,
             AttachmentState::Attached,
@@ -159,7 +170,9 @@ fn words(of: &Holding) -> Words {
     }
 }
 
-pub(super) fn encode(slot: &Slot, copies: &[CopyProgress]) -> Vec<u8> {
+/// `asked`: who has asked for what is attached, and for what, as far as it is to be written.
+pub(super) fn encode(slot: &Slot, copies: &[CopyProgress], asked: &[AskedFor]) -> Vec<u8> {
+    let asked: BTreeMap<AttachmentKey, &AskedFor> = asked.iter().map(|one| (one.of, one)).collect();
     let held = slot.attachments.iter().map(|a| a.volume);
     let held = held.chain(copies.iter().map(|c| c.volume));
     let held = held.chain(messages::volumes(&slot.messages));
@@ -188,6 +201,11 @@ pub(super) fn encode(slot: &Slot, copies: &[CopyProgress]) -> Vec<u8> {
             true => String::new(),
             false => a.node.to_string(),
         },
+        asked: asked
+            .get(&a.key())
+            .and_then(|one| one.access)
+            .map_or(0, access_number),
+        claims: asked.get(&a.key()).map_or(0, |one| asked::bits(one)),
     });
     let copies = copies.iter().map(|copy| Copying {
         volume: number(copy.volume),
@@ -299,9 +317,14 @@ fn slot(envelope: &Envelope, held: &[VolumeId]) -> Result<Slot, String> {
         told: vec![false; held.len()],
     };
     let (mut attachments, mut unknown) = (Vec::with_capacity(body.attachments.len()), 0);
+    let mut asked = Vec::new();
     for of in &body.attachments {
         let (attachment, strange) = attachment(of, &node, volumes.volume(of.volume)?)?;
         unknown += u32::from(strange);
+        asked.extend(asked::of(
+            attachment.key(),
+            (access_of(of.asked), of.claims),
+        ));
         attachments.push(attachment);
     }
     let mut copies = Vec::with_capacity(body.copies.len());
@@ -337,6 +360,7 @@ fn slot(envelope: &Envelope, held: &[VolumeId]) -> Result<Slot, String> {
         generation: envelope.generation,
         written_ms: body.written_ms,
         attachments,
+        asked,
         copies,
         messages: said,
         unknown,

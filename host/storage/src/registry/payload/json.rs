@@ -150,7 +150,8 @@ pub(super) fn decode(bytes: &[u8], host_id: u64) -> Decoded {
         written_ms: record.written_ms,
         attachments,
         copies: copies.collect(),
-        // 0.1.0 knows of none.
+        // 0.1.0 knows of none of these.
+        asked: Vec::new(),
         messages: Messages::default(),
         unknown,
     })

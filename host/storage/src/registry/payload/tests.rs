@@ -7,6 +7,8 @@ use volward_model::{
 use super::compact::{Body, Copying, Envelope, Held, Holding};
 use super::*;
 
+mod asked;
+
 const LV: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 fn volume() -> VolumeId {
@@ -25,6 +27,8 @@ fn holding() -> Holding {
         state: 1,
         since_ms: 5,
         node: String::new(),
+        asked: 0,
+        claims: 0,
     }
 }
 

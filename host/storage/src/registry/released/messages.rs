@@ -9,6 +9,7 @@ const ORDERS: &str = include_str!("../../../../../tests/compat/registry/layout-2
 const COPIES: &str = include_str!("../../../../../tests/compat/registry/layout-2-copies.hex");
 
 const DISKS: &str = include_str!("../../../../../tests/compat/registry/layout-2-disks.hex");
+const ASKED: &str = include_str!("../../../../../tests/compat/registry/layout-2-asked.hex");
 const GROUPS: &str = include_str!("../../../../../tests/compat/registry/layout-2-groups.hex");
 
 /// Node 2 asks node 1 for what its guest has, and node 1 has shared one volume and not the other.
@@ -186,6 +187,49 @@ fn orders_to_another_disk_are_read() {
     let [holder, other] = relocating();
     assert_eq!(lun.reading(1), good(holder, false));
     assert_eq!(lun.reading(2), good(other, false));
+}
+
+/// Two on node 1 have asked for one volume, and a person for another one, to write where reading was granted; of the third
+/// nothing is told.
+fn asking() -> Slot {
+    use Access::{ReadOnly, ReadWrite};
+    use AttachmentState::Attached;
+    use Sharing::{Exclusive, Shared};
+    let attachments = vec![
+        attachment(1, "a", 1, (Exclusive, ReadWrite, Attached)),
+        attachment(1, "b", 1, (Shared, ReadOnly, Attached)),
+        attachment(1, "c", 2, (Shared, ReadOnly, Attached)),
+    ];
+    let asked = |of: &Attachment, access, claims: &[Claim]| AskedFor {
+        of: of.key(),
+        access,
+        claims: claims.iter().copied().collect(),
+    };
+    let asked = vec![
+        asked(&attachments[0], None, &[Claim::Libvirt, Claim::Openstack]),
+        asked(&attachments[1], Some(ReadWrite), &[Claim::Operator]),
+    ];
+    Slot {
+        asked,
+        ..of(1, 1, attachments, vec![])
+    }
+}
+
+#[test]
+fn who_has_asked_is_read() {
+    let lun = fixture(ASKED, Bytes(0));
+    assert_eq!(lun.reading(1), good(asking(), false));
+}
+
+/// As the next but five, of `layout-2-asked.hex`.
+#[test]
+#[ignore = "writes the file it names"]
+fn the_fixture_of_who_has_asked() {
+    let lun = Lun::empty(Bytes::mib(4));
+    Store::format(lun.handle(), lun.size(), 512, "r").unwrap();
+    lun.store().write(&asking()).unwrap();
+    let title = "# A registry of layout 2 with who has asked for what; see README.md.\n";
+    write_down(&lun, title, "layout-2-asked.hex");
 }
 
 /// As the next but four, of `layout-2-disks.hex`.

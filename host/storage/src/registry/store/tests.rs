@@ -104,6 +104,7 @@ pub(in crate::registry) fn slot(host_id: u64, written_ms: u64, attachments: usiz
         generation: 1,
         written_ms,
         attachments: (0..attachments).map(attachment).collect(),
+        asked: Vec::new(),
         copies: Vec::new(),
         messages: Default::default(),
         unknown: 0,
