@@ -46,6 +46,7 @@ READ = [
     shapes.Problem,
     shapes.StatusReply,
     shapes.TryingAgain,
+    shapes.VolumeStatusView,
     shapes.VolumeView,
 ]
 

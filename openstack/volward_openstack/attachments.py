@@ -133,6 +133,8 @@ def size(client: Client, wanted: Disk, whose: Owner, at_least: int = 0) -> int |
     end = time.monotonic() + OVERLAP
     while True:
         views = [view for view in client.attachments() if _is_of(view, wanted, whose)]
+        # What is only asked for has no device yet.
+        views = [view for view in views if view.get("device")]
         if not views:
             return None
         found = views[0].get("size")

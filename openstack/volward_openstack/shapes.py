@@ -114,8 +114,9 @@ class ConfirmReply(TypedDict):
 
 
 class AttachmentView(TypedDict):
-    """An attachment. Of this node's own only: `device` and its `size` in bytes, who has asked for it
-    (`claims`), and for what, where less was granted (`asked`)."""
+    """An attachment. Of this node's own only: `device` and its `size` in bytes; what is only asked for has
+    none. Who has asked for it (`claims`), and for what, where less was granted (`asked`), as far as its node
+    tells."""
 
     node: str
     instance: str
@@ -139,8 +140,20 @@ class ClusterReply(TypedDict):
     unreadable: list[str]
 
 
+class VolumeStatusView(TypedDict):
+    """What is done with a volume, in a word; how many attachments are how far; `why` where it is a fault."""
+
+    word: str
+    attached: int
+    attaching: int
+    detaching: int
+    fault: int
+    why: NotRequired[list[str]]
+
+
 class VolumeView(TypedDict):
-    """A volume of a pool; `size` in bytes; `mark` while an operation makes, deletes or grows it."""
+    """A volume of a pool; `size` in bytes; `mark` while an operation makes, deletes or grows it; `status`
+    where the nodes of its pool can be asked."""
 
     name: str
     id: str
@@ -148,6 +161,7 @@ class VolumeView(TypedDict):
     shareable: bool
     home: str
     mark: NotRequired[str | None]
+    status: NotRequired[VolumeStatusView | None]
 
 
 class PoolView(TypedDict):

@@ -6,7 +6,7 @@ use volward_model::{MemberState, Sharing};
 use crate::operation::OperationView;
 use crate::pool::PoolView;
 use crate::view::HydrationView;
-use crate::words::Open;
+use crate::words::{Open, OperationKind, VolumeMark};
 
 /// One pool, with its disks and every lease in it. `GET /v1/pools/POOL`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,10 +20,43 @@ pub struct PoolReply {
     pub leases: Vec<LeaseView>,
     /// Operations of this node in the pool that have not ended.
     pub operations: Vec<OperationView>,
+    /// Operations of other nodes in the pool, as far as their marks on the volumes and the nodes' slots tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations_elsewhere: Vec<OperationElsewhere>,
     /// Copies on this node of volumes of the pool.
     pub hydrations: Vec<HydrationView>,
     /// What cannot be read, a sentence each: there may be more disks or leases then.
     pub unreadable: Vec<String>,
+}
+
+/// An operation on a volume that another node knows: this one cannot wait for it or cancel it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OperationElsewhere {
+    /// What its caller calls it; absent where its mark is not understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The volume's name in the pool: one that has its mark, or that it is ordered for.
+    pub volume: String,
+    /// Its mark on that volume; absent before it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Open<VolumeMark>>,
+    /// What it does, where one node has another one do it; else the mark says what is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Open<OperationKind>>,
+    /// The node that carries it out: the one that was told, or that has the lease of what is marked. Absent where neither
+    /// tells: between two steps, or because that node is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The node that was asked for it and has another one do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_on: Option<String>,
+    /// Bytes that are copied, moved or zeroed so far, where the node that was told says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// Bytes in all, where that node says so; 0 until that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 /// A disk that a pool is on: a physical volume of its volume group.

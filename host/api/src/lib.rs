@@ -22,14 +22,18 @@ pub use attach::{
 };
 pub use bounds::OutOfBounds;
 pub use client::{Client, ClientError, DecisionsQuery, ExplainQuery};
-pub use inventory::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply};
+pub use inventory::{
+    CarriedView, LeaseInstance, LeaseView, OperationElsewhere, PoolDisk, PoolReply,
+};
 pub use operation::{
     OperationCancelRequest, OperationReply, OperationView, OperationsReply, SnapshotOf,
     VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest, VolumeExtendRequest,
     VolumeMoveRequest, VolumeRelocateRequest, VolumeRenameRequest, VolumeReply,
     VolumeSnapshotRequest, VolumeSnapshotsRequest,
 };
-pub use pool::{PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeView};
+pub use pool::{
+    PoolInitRequest, PoolMember, PoolView, VolumeSetRequest, VolumeStatusView, VolumeView,
+};
 pub use problem::{Problem, ProblemCode};
 pub use recover::{
     BringHomeReply, BringHomeRequest, DiscardCopyRequest, GivenUpView, RecoverReply, SetHomeRequest,
@@ -42,8 +46,9 @@ pub use view::{
 /// The words the types are made of, so that a client needs no other crate of ours.
 pub use volward_model as model;
 pub use words::{
-    Became, DomainEvent, Heard, Hook, LockType, Open, OperationKind, OperationState, PolicyLevel,
-    PolicyState, PoolKind, Said, StepState, VolumeHome, VolumeMark, Witness, Words,
+    AttachmentStage, Became, DomainEvent, Heard, Hook, LockType, Open, OperationKind,
+    OperationState, PolicyLevel, PolicyState, PoolKind, Said, StepState, VolumeHome, VolumeMark,
+    Witness, Words,
 };
 
 /// The unix socket at which the daemon listens, unless its configuration says another.

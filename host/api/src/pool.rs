@@ -1,7 +1,7 @@
 //! Pools and volumes.
 
 use serde::{Deserialize, Serialize};
-use volward_model::MemberState;
+use volward_model::{MemberState, VolumeStatus};
 
 use crate::words::{LockType, Open, PoolKind, VolumeHome, VolumeMark};
 
@@ -87,6 +87,30 @@ pub struct VolumeView {
     /// volume that is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<Open<VolumeMark>>,
+    /// What is done with it, in a word with counts, derived from the attachments of all nodes; absent of a local pool's
+    /// volume, where the nodes of the pool cannot be asked, and in the answer to a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<VolumeStatusView>,
+}
+
+/// What is done with a volume. It informs: whether an attach is granted is decided when it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct VolumeStatusView {
+    /// In a word: a fault before the rest, `in-use` before `attaching` before `detaching`; then `held`, of what no instance
+    /// has and something keeps (an operation, a copy, a lease), and `available`.
+    pub word: Open<VolumeStatus>,
+    /// Attachments that are whole.
+    pub attached: u64,
+    /// Attachments that are asked for or being made.
+    pub attaching: u64,
+    /// Attachments that are being taken back.
+    pub detaching: u64,
+    /// Attachments that are quarantined or cut off.
+    pub fault: u64,
+    /// What contradicts itself, and what cannot be read, a sentence each: there may be more attachments then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<String>,
 }
 
 /// `POST /v1/volumes/set`. Answers with the changed [`VolumeView`].

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use volward_model::{
-    Access, AttachmentState, Claim, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
+    Access, Claim, CopyState, FaultKind, InstanceId, PoolName, Sharing, VolumeName,
 };
 
-use crate::words::{Became, Hook, Open, OperationKind, PolicyLevel, PolicyState, Said, StepState};
+use crate::words::{
+    AttachmentStage, Became, Hook, Open, OperationKind, PolicyLevel, PolicyState, Said, StepState,
+};
 
 /// `GET /v1/attachments` (`?all=true` for the cluster, without a word on what cannot be read).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,15 +28,16 @@ pub struct AttachmentView {
     pub sharing: Open<Sharing>,
     /// What the guest may do with it.
     pub access: Open<Access>,
-    /// What was asked for, where a policy has granted less (this node's own only).
+    /// What was asked for, where a policy has granted less; of another node's as far as its slot tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Open<Access>>,
-    /// Who has asked for it (this node's own only).
+    /// Who has asked for it; of another node's as far as its slot tells: one of an earlier version tells nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Open<Claim>>,
-    /// Whether it is asked for, whole, or left over from a failed rollback; `detaching` or
-    /// `attaching` where a step failed for now and is tried again.
-    pub state: Open<AttachmentState>,
+    /// Whether it is asked for or being made, whole, being taken back, or left over from a failed rollback.
+    /// `attaching` and `detaching` of what is asked for on another node, and of what a request on this one works on
+    /// or failed for now and is tried again: then `causes` says why.
+    pub state: Open<AttachmentStage>,
     /// The path of the device that the guest opens (this node's own only). It keeps the name that the
     /// volume had when it was attached.
     pub device: Option<String>,

@@ -15,8 +15,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use lists::{
-    Became, DomainEvent, Heard, Hook, LockType, OperationKind, OperationState, PolicyLevel,
-    PolicyState, PoolKind, Said, StepState, VolumeHome, VolumeMark, Witness,
+    AttachmentStage, Became, DomainEvent, Heard, Hook, LockType, OperationKind, OperationState,
+    PolicyLevel, PolicyState, PoolKind, Said, StepState, VolumeHome, VolumeMark, Witness,
 };
 
 /// A closed list of words, each the value of an enum.

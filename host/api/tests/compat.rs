@@ -17,7 +17,7 @@ use volward_api::{
     AttachReply, AttachRequest, AttachmentView, ClusterReply, ConfirmReply, ConfirmRequest,
     DecisionReply, DecisionsReply, DetachReply, DetachRequest, DoctorReply, ExplainReply,
     HydrationView, PolicyView, PoolInitRequest, PoolView, Problem, RollbackRequest, StatusReply,
-    VolumeSetRequest, VolumeView,
+    VolumeSetRequest, VolumeStatusView, VolumeView,
 };
 
 /// What the types of today make of a message: read, and written again.
@@ -157,7 +157,26 @@ fn a_word_of_a_later_version_is_kept_wherever_a_reply_has_words() {
     }
 }
 
-/// What the test above rests on.
+/// A daemon of 0.1.0 says no status, and a later one may have a word more; a client of 0.1.0 passes the status by, for what
+/// it read of a volume is there as it was.
+#[test]
+fn a_status_may_be_absent_and_its_words_may_grow() {
+    let text = fs::read_to_string(folder().join("volume-view.json")).unwrap();
+    let samples: Vec<Value> = serde_json::from_str(&text).unwrap();
+    for (n, then) in samples.into_iter().enumerate() {
+        let mut view: VolumeView = serde_json::from_value(then.clone()).unwrap();
+        assert_eq!(view.status, None, "volume-view[{n}]");
+        let of_later = r#"{"word": "of-a-later-version", "attached": 1, "attaching": 0, "detaching": 0, "fault": 2}"#;
+        let status: VolumeStatusView = serde_json::from_str(of_later).unwrap();
+        assert_eq!((status.attached, status.fault), (1, 2));
+        view.status = Some(status);
+        let today = serde_json::to_value(&view).unwrap();
+        assert_eq!(today["status"]["word"], "of-a-later-version");
+        kept(&format!("volume-view[{n}]"), &then, &today, More::Ignored).unwrap();
+    }
+}
+
+/// What the tests above rest on.
 #[test]
 fn a_lost_field_a_changed_word_and_an_added_field_are_noticed() {
     let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();

@@ -92,15 +92,11 @@ impl Attach {
             drop(guard);
             return outcome;
         }
-        let begun = self.state.in_flight.begin(
-            ask.request,
-            ask.instance,
-            ask.disks
-                .iter()
-                .map(|disk| (disk.pool.clone(), disk.volume.clone()))
-                .collect(),
-            &ask.cancellation,
-        );
+        let wanted = ask.wanted(self.ports.clock.now_ms());
+        let begun = self
+            .state
+            .in_flight
+            .begin(ask.request, wanted, &ask.cancellation);
         let outcome = self.attach_locked(ask);
         if let Err(error) = &outcome
             && !begun.is_on_record()

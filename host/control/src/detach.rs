@@ -136,12 +136,14 @@ impl Detach {
     fn wait_for_attaches(&self, ask: &DetachRequest) -> Result<(), ControlError> {
         let wait = self.settings.detach_lock_wait;
         let concerns = |attach: &Attaching| {
-            let named = ask.volumes.is_empty()
-                || ask.volumes.iter().any(|named| attach.disks.contains(named));
+            let wanted = &attach.wanted;
+            let mut volumes = ask.volumes.iter();
+            let named =
+                ask.volumes.is_empty() || volumes.any(|(pool, name)| wanted.names(pool, name));
             let old_enough = ask.not_after.as_ref().is_none_or(|mark| {
                 attach.is_cancelled() || attach.sequence.is_some_and(|n| n <= mark.sequence)
             });
-            attach.instance == ask.instance && named && old_enough
+            wanted.instance == ask.instance && named && old_enough
         };
         if ask.dry_run || self.state.in_flight.wait(wait, concerns) {
             return Ok(());
@@ -267,6 +269,9 @@ impl Detach {
         selected: &[StoredAttachment],
         done: &mut DetachDone,
     ) -> Result<(), ControlError> {
+        // To the end of all that follows: what fails is owed before this is dropped.
+        let going = selected.iter().map(StoredAttachment::key);
+        let _going = self.state.leaving.begin(going);
         let leaving = self.leaving(instance, selected);
         let plan = detach(&self.settings.node, instance, &leaving);
         let leaving = selected.iter().map(|attachment| LeavingVolume {

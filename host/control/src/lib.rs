@@ -55,7 +55,8 @@ pub use pools::SaidBy;
 pub use settings::{Ports, Settings};
 pub use state::{Cancellation, CopyMonitor, CopyView, Fenced, Operated};
 pub use views::{
-    Elsewhere, Inventory, PresentVolume, SeenAttachment, SeenLease, Unfinished, VolumeTrouble,
+    AttachingDisk, Elsewhere, Inventory, OperationAbroad, PresentVolume, SeenAttachment, SeenLease,
+    Unfinished, VolumeStanding, VolumeTrouble,
 };
 /// The room `host/ports`.
 pub use volward_ports as ports;

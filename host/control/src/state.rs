@@ -26,6 +26,7 @@ mod fences;
 mod followed;
 mod in_flight;
 mod last_use;
+mod leaving;
 mod monitor;
 mod operations;
 mod orders;
@@ -39,8 +40,9 @@ pub use fences::Fenced;
 pub(crate) use fences::Fences;
 pub(crate) use followed::Followed;
 pub use in_flight::Cancellation;
-pub(crate) use in_flight::{Attaching, InFlight};
+pub(crate) use in_flight::{Attaching, InFlight, Wanted, WantedDisk};
 pub(crate) use last_use::LastUses;
+pub(crate) use leaving::Leaving;
 pub use monitor::{CopyMonitor, CopyView};
 pub use operations::Operated;
 pub(crate) use operations::OperationBook;
@@ -70,6 +72,7 @@ pub(crate) struct State {
     pub(crate) instance_turns: InstanceTurns,
     pub(crate) in_flight: InFlight,
     attachment_table: Mutex<AttachmentTable>,
+    pub(crate) leaving: Leaving,
     fences: Mutex<Fences>,
     last_uses: Mutex<LastUses>,
     /// What the leases of each shared pool are worth.
@@ -117,6 +120,7 @@ impl State {
             instance_turns: InstanceTurns::default(),
             in_flight: InFlight::default(),
             attachment_table: Mutex::default(),
+            leaving: Leaving::default(),
             fences: Mutex::default(),
             last_uses: Mutex::default(),
             followed: Mutex::default(),

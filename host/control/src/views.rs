@@ -1,12 +1,12 @@
 //! What people and programs ask to see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use volward_model::{
-    Attachment, AttachmentState, HomeState, InstanceId, PoolName, RequestId, VolumeId, VolumeInfo,
-    VolumeName, VolumeRef,
+    AskedFor, Attachment, AttachmentKey, AttachmentState, HomeState, InstanceId, PoolName,
+    RequestId, VolumeId, VolumeInfo, VolumeName, VolumeRef,
 };
 use volward_plan::home_of;
 use volward_plan::witness::{Testimony, Verdict, testimony, weigh};
@@ -18,23 +18,29 @@ use crate::ports::{
     Volumes,
 };
 use crate::settings::{Settings, needs};
-use crate::state::{Owed, Rest, State};
+use crate::state::{Owed, State};
 
+mod abroad;
 mod consistent;
 mod inventory;
 mod not_here;
 mod orphans;
 mod seen;
+mod standing;
 
 pub use crate::state::PresentVolume;
+pub use abroad::OperationAbroad;
 pub use inventory::{Inventory, SeenLease};
 pub use seen::SeenAttachment;
+pub use standing::{AttachingDisk, VolumeStanding};
 
 /// An attachment somewhere in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterAttachment {
     /// As its node's slot shows it.
     pub attachment: Attachment,
+    /// Who has asked for it, and for what, as far as its node tells.
+    pub asked: Option<AskedFor>,
     /// The volume's present name; `None` if the pool does not list it any more.
     pub volume: Option<VolumeRef>,
 }
@@ -147,10 +153,19 @@ impl Views {
         match self.observer.shown(pool) {
             Ok(snapshot) => {
                 let named = |id: VolumeId| snapshot.info.volume(id).map(|v| v.volume.clone());
-                let all = snapshot.attachments_of_others().map(|(_, a)| a);
-                found.attachments.extend(all.map(|a| ClusterAttachment {
-                    attachment: a.clone(),
-                    volume: named(a.volume),
+                let asked: BTreeMap<(u64, AttachmentKey), &AskedFor> = snapshot
+                    .live_slots()
+                    .flat_map(|slot| slot.asked.iter().map(|one| ((slot.host_id, one.of), one)))
+                    .collect();
+                let all = snapshot.attachments_of_others();
+                found.attachments.extend(all.map(|(slot, a)| {
+                    ClusterAttachment {
+                        attachment: a.clone(),
+                        asked: asked
+                            .get(&(slot.host_id, a.key()))
+                            .map(|one| (*one).clone()),
+                        volume: named(a.volume),
+                    }
                 }));
                 found.unreadable.extend(snapshot.unreadable());
                 found.unreadable.extend(snapshot.newer(None));
@@ -283,7 +298,7 @@ impl Views {
             Unfinished {
                 request: owed.entry.request,
                 operation: operation.name(),
-                leaving: operation.undoable().is_none() || matches!(owed.rest, Rest::Undo { .. }),
+                leaving: standing::is_leaving(owed),
                 attachments: owed.concerned.clone(),
                 causes: owed.causes.clone(),
                 failures: owed.tries.failures,

@@ -6,10 +6,13 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ports::{Leases, PortError};
-use volward_control::{Inventory, SeenLease};
-use volward_model::LeaseMode;
-use volward_simulation::{Lab, ask, disk, instance, read_only, shared};
+use std::sync::{Arc, Mutex};
+
+use volward_control::ports::{Leases, PortError, Volumes};
+use volward_control::{Inventory, OperationAbroad, SeenLease};
+use volward_model::{Bytes, LeaseMode, Mark, MemberState, Ordered, VolumeTask};
+use volward_simulation::story::seconds;
+use volward_simulation::{Lab, ask, disk, instance, operation, read_only, shared};
 
 /// Those of one volume: how, by which node, for how many instances, and what is odd about it.
 fn of(inventory: &Inventory, name: &str) -> Vec<(LeaseMode, Option<String>, usize, String)> {
@@ -90,4 +93,141 @@ fn what_cannot_be_read_is_said_and_the_rest_is_shown() {
     // A local pool is one node's own: it has disks, and no leases.
     let local = n1.node.inventory(&lab.local("n1").unwrap());
     assert_eq!((local.leases.len(), local.disks.len()), (0, 1));
+}
+
+/// A line each: id, volume, its mark's tag, what is ordered, who does it, who was asked, how far it is.
+fn abroad(found: &[OperationAbroad]) -> Vec<String> {
+    let line = |one: &OperationAbroad| {
+        let id = one.id.as_ref().map_or("?", |id| id.as_str());
+        let mark = one.mark.as_ref().map_or_else(|| "-".to_owned(), Mark::tag);
+        let ordered = match &one.ordered {
+            None => "-",
+            Some(Ordered::Grow { .. }) => "grow",
+            Some(_) => "other",
+        };
+        let [node, asked] = [&one.node, &one.asked_on]
+            .map(|node| node.as_ref().map_or("-".to_owned(), ToString::to_string));
+        let done = one
+            .progress
+            .map_or("-".to_owned(), |(done, total)| format!("{done} of {total}"));
+        let name = &one.volume.name;
+        format!("{id} {name} {mark} {ordered} {node} {asked} {done}")
+    };
+    found.iter().map(line).collect()
+}
+
+/// The mark is on the LUN, and the lease says which node works on what has it.
+#[test]
+fn another_nodes_operation_is_known_by_its_mark_and_who_carries_it_out_by_the_lease() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let look = |call: &str| {
+        let nodes = [&n1, &n2].map(|daemon| Arc::clone(&daemon.node));
+        let (into, pool) = (Arc::clone(&seen), lab.pool.clone());
+        n1.kernel.before(call, move |_| {
+            let found = nodes
+                .each_ref()
+                .map(|node| abroad(&node.inventory(&pool).operations));
+            into.lock().unwrap().push(found);
+        });
+    };
+    let create = |name: &str| VolumeTask::Create {
+        pool: lab.pool.clone(),
+        name: name.parse().unwrap(),
+        size: Bytes::mib(8),
+    };
+    // While it zeroes; and before the mark goes, when it has given the lease up.
+    look("zero-range");
+    look("change-tags");
+    n1.node
+        .ask_operation(&operation("c1", create("new")))
+        .unwrap();
+    n1.tasks.run_all();
+    let own = || Vec::<String>::new();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            [own(), vec!["c1 new volward.new=c1 - n1 - -".to_owned()]],
+            [own(), vec!["c1 new volward.new=c1 - - - -".to_owned()]],
+        ]
+    );
+    let after = n2.node.inventory(&lab.pool);
+    assert_eq!(after.operations, []);
+
+    // A node that is gone leaves its mark; sanlock still tells whose lease it was.
+    n1.kernel.fail_on(
+        "zero-range",
+        PortError::Io {
+            what: "zeroing".into(),
+            reason: "a test's failure".into(),
+        },
+    );
+    n1.node
+        .ask_operation(&operation("c2", create("other")))
+        .unwrap();
+    n1.tasks.run_all();
+    n1.kernel.power_cut();
+    let of_n2 = || abroad(&n2.node.inventory(&lab.pool).operations);
+    assert_eq!(of_n2(), ["c2 other volward.new=c2 - n1 - -"]);
+    lab.cluster.set_member("n1", MemberState::Dead);
+    // A mark that nobody understands has no id.
+    let a = lab.volume("a");
+    n2.kernel
+        .change_tags(&a, &[], &["volward.new=a/b".to_owned()])
+        .unwrap();
+    let found = of_n2();
+    assert!(
+        found.contains(&"? a volward.new=a/b - - - -".to_owned()),
+        "{found:?}"
+    );
+}
+
+/// What one node has another one do stands in the slots of both, and a third one reads them.
+#[test]
+fn what_one_node_has_another_one_do_is_shown_with_both_and_with_how_far_it_is() {
+    let lab = Lab::new(&["n1", "n2", "n3"]);
+    let [n1, n2, n3] = ["n1", "n2", "n3"].map(|node| lab.start(node));
+    let a = lab.volume("a");
+    let blocks = u64::try_from(lab.cluster.contents(a.id).len()).unwrap();
+    let size = blocks * volward_storage::fake::BLOCK.0;
+    n2.node.attach(&ask(instance(2), &[disk(&a)])).unwrap();
+    let grow = VolumeTask::Extend {
+        pool: lab.pool.clone(),
+        name: a.name.clone(),
+        size: Bytes::mib(132),
+    };
+    n1.node.ask_operation(&operation("e1", grow)).unwrap();
+    n1.tasks.run_all();
+    let seen = || {
+        let found = [&n1, &n2, &n3].map(|daemon| daemon.node.inventory(&lab.pool).operations);
+        found.map(|found| abroad(&found))
+    };
+    let told = vec!["e1 a - grow n2 n1 -".to_owned()];
+    // The one that is told does not know of it yet; of one's own nobody reads in the slots.
+    assert_eq!(seen(), [vec![], told.clone(), told]);
+    for _ in 0..3 {
+        n2.kernel.fail_on(
+            "zero-range",
+            PortError::Io {
+                what: "zeroing".into(),
+                reason: "a test's failure".into(),
+            },
+        );
+    }
+    n2.node.follow_migrations();
+    n2.tasks.run_all();
+    n2.node.follow_migrations();
+    n2.tasks.run_all();
+    let [asked, does, third] = seen();
+    assert_eq!((asked, does), (vec![], vec![]));
+    let [line] = third.as_slice() else {
+        panic!("{third:?}")
+    };
+    assert!(
+        line.starts_with(&format!("e1 a volward.growing={size}:e1 grow n2 n1 0 ")),
+        "{line}"
+    );
+    seconds(&lab, &[&n1, &n2], 40);
+    assert_eq!(seen(), [vec![], vec![], Vec::<String>::new()]);
 }

@@ -12,6 +12,7 @@
 //! | `volume NAME` | a volume of 64 MiB is made in `san` |
 //! | `shareable NAME` | the same, and several guests may write to it |
 //! | `fail NODE CALL` | the next call of that name fails on the node (`activate`, say) |
+//! | `hold NODE CALL`, `go NODE CALL` | the next call of that name waits on the node, or waits no more |
 //! | `silent NODE on`, `off` | the pool's disks do not answer there, or do again |
 //! | `watchdog NODE on`, `off` | sanlock has a watchdog there, or none |
 //! | `migrating NODE INSTANCE on`, `off` | the node's libvirt migrates the instance to another one, or does not |
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -53,6 +55,8 @@ struct Stage {
     pool: PoolName,
     volumes: BTreeMap<String, VolumeRef>,
     local: BTreeMap<&'static str, Local>,
+    /// Calls that are held, by node and name: each goes on when this is dropped.
+    held: BTreeMap<(String, String), Sender<()>>,
 }
 
 /// Copies on a node.
@@ -96,6 +100,7 @@ fn run() -> Result<()> {
         pool,
         volumes: BTreeMap::new(),
         local: NODES.map(|name| (name, Local::default())).into(),
+        held: BTreeMap::new(),
     };
     let daemons = NODES.map(|name| stage.serve(&folder, name));
     let mut answers = std::io::stdout();
@@ -156,6 +161,21 @@ impl Stage {
                 };
                 self.node(node)?.fail_on(call, error);
                 Ok(())
+            }
+            ["hold", node, call] => {
+                let (held, waits) = channel();
+                let key = (node.to_owned(), call.to_owned());
+                self.node(node)?.before(call, move |_| {
+                    // Nothing is sent: it ends when the other side is gone.
+                    waits.recv().unwrap_or_default();
+                });
+                self.held.insert(key, held);
+                Ok(())
+            }
+            ["go", node, call] => {
+                let key = (node.to_owned(), call.to_owned());
+                let held = self.held.remove(&key);
+                held.map(drop).context("no such call is held")
             }
             ["silent", node, switch] => {
                 self.node(node)?.set_silent(&self.pool, is_on(switch)?);

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use volward_model::{
     Access, AttachmentState, Claim, CopyFate, CopyMode, CopyState, FaultKind, HomeState, Mark,
-    MemberState, Sharing, VolumeTask,
+    MemberState, Ordered, Sharing, VolumeStatus, VolumeTask,
 };
 
 use super::Words;
@@ -273,6 +273,17 @@ impl From<&VolumeTask> for OperationKind {
     }
 }
 
+impl From<&Ordered> for OperationKind {
+    fn from(ordered: &Ordered) -> Self {
+        match ordered {
+            Ordered::Grow { .. } => Self::Extend,
+            Ordered::Copy { .. } => Self::Copy,
+            Ordered::Snapshot { .. } => Self::Snapshot,
+            Ordered::Relocate { .. } => Self::Relocate,
+        }
+    }
+}
+
 /// How an operation on a volume stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -317,6 +328,32 @@ impl From<&Mark> for VolumeMark {
             Mark::Growing { .. } => Self::Growing,
             Mark::Copying { .. } => Self::Copying,
             Mark::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
+/// How far an attachment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttachmentStage {
+    /// Asked for on another node: as a daemon of 0.1.0 says. Later ones say `attaching`.
+    Intent,
+    /// Asked for, or being made; also where a step failed for now and is tried again.
+    Attaching,
+    /// Whole.
+    Attached,
+    /// Being taken back; also where a step failed for now and is tried again.
+    Detaching,
+    /// Left over from what could be neither completed nor undone: somebody has to look.
+    Quarantined,
+}
+
+impl From<AttachmentState> for AttachmentStage {
+    fn from(state: AttachmentState) -> Self {
+        match state {
+            AttachmentState::Intent => Self::Attaching,
+            AttachmentState::Attached => Self::Attached,
+            AttachmentState::Quarantined => Self::Quarantined,
         }
     }
 }
@@ -372,6 +409,7 @@ displayed_as_sent!(
     Said,
     Became,
     StepState,
+    AttachmentStage,
     OperationKind,
     OperationState,
     VolumeMark,
@@ -383,7 +421,8 @@ displayed_as_sent!(
 words!(Access, "Access": ReadWrite, ReadOnly);
 words!(Claim, "Claim": Libvirt, Openstack, Operator, Other);
 words!(Sharing, "Sharing": Exclusive, Shared);
-words!(AttachmentState, "AttachmentState": Intent, Attached, Quarantined);
+words!(AttachmentStage, "AttachmentState": Intent, Attaching, Attached, Detaching, Quarantined);
+words!(VolumeStatus, "VolumeStatus": Available, Held, Detaching, Attaching, InUse, Fault);
 words!(CopyMode, "CopyMode": None, WritesOnly, Background, BeforeStart);
 words!(CopyFate, "CopyFate": WriteBack, Keep, Discard);
 words!(CopyState, "CopyState": Hydrating, Complete, WritesOnly, Returning, Stalled, Failed);

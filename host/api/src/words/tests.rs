@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, from_value, json, to_value};
 use volward_model::{
     Access, AttachmentState, CopyFate, CopyMode, CopyState, FaultKind, HomeState, LvmUuid,
-    MemberState, Sharing,
+    MemberState, Sharing, VolumeStatus,
 };
 
 use super::*;
@@ -37,7 +37,8 @@ fn as_sent<T: Words + fmt::Debug>() {
 fn each_list_has_one_set_of_words() {
     as_sent::<Access>();
     as_sent::<Sharing>();
-    as_sent::<AttachmentState>();
+    as_sent::<AttachmentStage>();
+    as_sent::<VolumeStatus>();
     as_sent::<CopyMode>();
     as_sent::<CopyFate>();
     as_sent::<CopyState>();
@@ -90,6 +91,18 @@ fn the_word_of_a_home_is_its_tags() {
     }
 }
 
+/// An intent is an attachment that is being made, whichever node makes it; a client of 0.1.0 shows the word all the same.
+#[test]
+fn an_attachment_on_record_has_a_word() {
+    for (state, word) in [
+        (AttachmentState::Intent, "attaching"),
+        (AttachmentState::Attached, "attached"),
+        (AttachmentState::Quarantined, "quarantined"),
+    ] {
+        assert_eq!(AttachmentStage::from(state).word(), word);
+    }
+}
+
 fn attachment(state: &str) -> Value {
     json!({
         "node": "n1", "instance": "x", "instance_name": null, "pool": "vg0", "volume": "web",
@@ -107,7 +120,7 @@ fn a_word_of_a_later_daemon_is_kept_and_shown() {
         (view.state.known(), view.state.to_string()),
         (None, "fenced".into())
     );
-    assert_ne!(view.state, AttachmentState::Attached);
+    assert_ne!(view.state, AttachmentStage::Attached);
     assert_eq!(to_value(&view).unwrap(), later);
     // A word is a word: a number is no later version's.
     let mut bad = attachment("attached");

@@ -71,7 +71,8 @@ pub(crate) fn snapshot(client: &Client, json: bool, args: GuestArgs) -> anyhow::
 /// What it has on this node; where that is nothing, on others, of which all must be known.
 fn disks(client: &Client, instance: &str) -> anyhow::Result<Vec<AttachmentView>> {
     let mut its = client.attachments(false)?;
-    its.retain(|one| one.instance == instance);
+    // What is only asked for has no device, and is no disk of its yet.
+    its.retain(|one| one.instance == instance && one.device.is_some());
     if !its.is_empty() {
         return Ok(its);
     }

@@ -3,7 +3,7 @@
 use volward_api::model::{Bytes, CopyState, MemberState, PoolName};
 use volward_api::{
     AttachReply, Attached, AttachmentView, BringHomeReply, CopyGrant, DetachReply, FenceReply,
-    HydrationView, PoolMember, PoolView, VolumeView,
+    HydrationView, PoolMember, PoolView, VolumeStatusView, VolumeView,
 };
 
 use crate::show::facts::copy;
@@ -62,10 +62,33 @@ fn volumes(pools: &[PoolView]) -> String {
                 Bytes(volume.size).to_string(),
                 yes(volume.shareable),
                 volume.home.clone(),
+                volume
+                    .status
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), status),
             ]
         })
     });
-    table(["VOLUME", "SIZE", "SHAREABLE", "HOME"], &["SIZE"], rows)
+    let header = ["VOLUME", "SIZE", "SHAREABLE", "HOME", "STATUS"];
+    table(header, &["SIZE"], rows)
+}
+
+/// `in-use (2 attached, 1 attaching)`.
+pub(super) fn status(of: &VolumeStatusView) -> String {
+    let counts = [
+        (of.fault, "fault"),
+        (of.attached, "attached"),
+        (of.attaching, "attaching"),
+        (of.detaching, "detaching"),
+    ];
+    let there = counts.iter().filter(|(count, _)| *count > 0);
+    let there: Vec<String> = there
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    match there.is_empty() {
+        true => of.word.to_string(),
+        false => format!("{} ({})", of.word, there.join(", ")),
+    }
 }
 
 /// `n1 (this node), n2, 3 dead`.

@@ -4,7 +4,7 @@ use volward_api::model::Bytes;
 use volward_api::{OperationView, VolumeReply};
 
 use crate::show::attachments;
-use crate::show::lists::{or_none, percent, yes};
+use crate::show::lists::{or_none, percent, status, yes};
 use crate::table::table;
 use crate::time::utc;
 
@@ -98,8 +98,9 @@ pub(crate) fn operation(of: &OperationView) -> String {
 pub(crate) fn volume(reply: &VolumeReply) -> String {
     let volume = &reply.volume;
     let mark = volume.mark.as_ref().map(ToString::to_string);
+    let is = volume.status.as_ref().map(status);
     let mut parts = vec![format!(
-        "volume     {}/{}\nid         {}\nsize       {}\nshareable  {}\nhome       {}\nmark       {}",
+        "volume     {}/{}\nid         {}\nsize       {}\nshareable  {}\nhome       {}\nmark       {}\nstatus     {}",
         reply.pool,
         volume.name,
         volume.id,
@@ -107,10 +108,19 @@ pub(crate) fn volume(reply: &VolumeReply) -> String {
         yes(volume.shareable),
         volume.home,
         or_none(&mark.unwrap_or_default()),
+        or_none(&is.unwrap_or_default()),
     )];
+    let why = volume.status.iter().flat_map(|status| &status.why);
+    parts.extend(why.map(|sentence| format!("  {sentence}")));
     parts.push(String::new());
     parts.push(attachments(&reply.attachments, "in the cluster"));
-    parts.extend(reply.unreadable.iter().cloned());
+    // What is said of the status is not said twice.
+    let said = |sentence: &&String| {
+        let mut statuses = volume.status.iter();
+        statuses.any(|status| status.why.contains(sentence))
+    };
+    let unreadable = reply.unreadable.iter().filter(|sentence| !said(sentence));
+    parts.extend(unreadable.cloned());
     if !reply.operations.is_empty() {
         parts.push(String::new());
         parts.push(operations(&reply.operations));

@@ -1,9 +1,9 @@
 //! `pool show`: what a pool is on, who has what of it, and what is under way.
 
 use volward_api::model::{Bytes, MemberState};
-use volward_api::{LeaseView, PoolDisk, PoolReply};
+use volward_api::{LeaseView, OperationElsewhere, PoolDisk, PoolReply};
 
-use crate::show::lists::{hydrations, pools};
+use crate::show::lists::{hydrations, or_none, percent, pools};
 use crate::show::operations::operations;
 use crate::table::table;
 use crate::time::utc;
@@ -19,6 +19,9 @@ pub(crate) fn pool(reply: &PoolReply) -> String {
     }
     if !reply.operations.is_empty() {
         parts.extend([String::new(), operations(&reply.operations)]);
+    }
+    if !reply.operations_elsewhere.is_empty() {
+        parts.extend([String::new(), elsewhere(&reply.operations_elsewhere)]);
     }
     if !reply.hydrations.is_empty() {
         parts.extend([String::new(), hydrations(&reply.hydrations)]);
@@ -48,6 +51,25 @@ fn disks(found: &[PoolDisk]) -> String {
     });
     let header = ["DISK", "SIZE", "FREE", "CARRIES", "OF IT"];
     table(header, &["SIZE", "FREE", "OF IT"], rows)
+}
+
+/// A line an operation and volume that has its mark.
+fn elsewhere(found: &[OperationElsewhere]) -> String {
+    let rows = found.iter().map(|one| {
+        let does = one.operation.as_ref().map(ToString::to_string);
+        let mark = || one.mark.as_ref().map(ToString::to_string);
+        let done = one.done.zip(one.total);
+        [
+            or_none(one.id.as_deref().unwrap_or_default()),
+            or_none(&does.or_else(mark).unwrap_or_default()),
+            one.volume.clone(),
+            or_none(one.node.as_deref().unwrap_or_default()),
+            or_none(one.asked_on.as_deref().unwrap_or_default()),
+            done.map_or_else(|| "-".to_owned(), |(done, total)| percent(done, total)),
+        ]
+    });
+    let header = ["ID", "ELSEWHERE", "VOLUME", "NODE", "ASKED ON", "DONE"];
+    table(header, &["DONE"], rows)
 }
 
 /// A line a lease and instance.

@@ -1,11 +1,11 @@
 //! What is asked of an attach, and what comes of it.
 
 use volward_model::{
-    Access, InstanceId, Origin, PoolName, Purpose, RequestId, Sharing, VolumeName,
+    Access, Claim, InstanceId, Origin, PoolName, Purpose, RequestId, Sharing, VolumeName,
 };
 use volward_plan::{DiskForm, Grant};
 
-use crate::state::Cancellation;
+use crate::state::{Cancellation, Wanted, WantedDisk};
 
 /// An attach as it is asked for: one instance with its disks, all of them or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,25 @@ pub struct AttachRequest {
     pub dry_run: bool,
     /// Called off when nobody waits for it any more.
     pub cancellation: Cancellation,
+}
+
+impl AttachRequest {
+    /// For whoever looks while it is under way.
+    pub(crate) fn wanted(&self, now_ms: u64) -> Wanted {
+        let disks = self.disks.iter().map(|disk| WantedDisk {
+            pool: disk.pool.clone(),
+            volume: disk.volume.clone(),
+            sharing: disk.sharing,
+            access: disk.access,
+        });
+        Wanted {
+            instance: self.instance,
+            instance_name: self.instance_name.clone(),
+            claim: Claim::from(&self.origin),
+            since_ms: now_ms,
+            disks: disks.collect(),
+        }
+    }
 }
 
 /// One disk of a request: a volume, the access and the sharing asked for.

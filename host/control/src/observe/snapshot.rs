@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use volward_model::{
     Attachment, AttachmentState, CopyProgress, HeldLease, LvUuid, Member, MigrationAnswer,
-    NumberedSlot, PoolInfo, Slot, SlotReading, VolumeId,
+    NewerSlot, NumberedSlot, PoolInfo, Slot, SlotReading, VolumeId,
 };
 use volward_plan::fence::Silence;
 use volward_plan::input::ForeignAnswer;
@@ -98,14 +98,12 @@ impl PoolSnapshot {
     /// generation does not matter, as in [`PoolSnapshot::live_slots`].
     #[must_use]
     pub fn newer(&self, volume: Option<VolumeId>) -> Vec<String> {
-        let newer = self.slots.iter().filter_map(|place| {
-            let SlotReading::Newer(slot) = &place.reading else { return None };
-            self.live_member(place.host_id)?;
+        let newer = self.newer_slots().filter_map(|(host_id, slot)| {
             if volume.is_some_and(|volume| !slot.may_hold(volume)) {
                 return None;
             }
             let node = slot.node.as_ref().map_or_else(
-                || format!("the node with host-id {}", place.host_id),
+                || format!("the node with host-id {host_id}"),
                 |node| format!("node {node}"),
             );
             let names = match &slot.held {
@@ -119,6 +117,17 @@ impl PoolSnapshot {
             ))
         });
         newer.collect()
+    }
+
+    /// Slots that only a newer version understands, of nodes that may be alive, by host-id.
+    pub(crate) fn newer_slots(&self) -> impl Iterator<Item = (u64, &NewerSlot)> {
+        self.slots.iter().filter_map(|place| {
+            let SlotReading::Newer(slot) = &place.reading else {
+                return None;
+            };
+            self.live_member(place.host_id)?;
+            Some((place.host_id, slot))
+        })
     }
 
     fn live_member(&self, host_id: u64) -> Option<&Member> {

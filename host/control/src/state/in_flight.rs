@@ -8,10 +8,38 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use volward_model::{InstanceId, PoolName, RequestId, VolumeName};
+use volward_model::{Access, Claim, InstanceId, PoolName, RequestId, Sharing, VolumeName};
 
-/// Disks by pool and name.
-pub(crate) type Disks = Vec<(PoolName, VolumeName)>;
+/// What an attach under way was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub instance: InstanceId,
+    /// The instance's name, for people.
+    pub instance_name: String,
+    /// Who asks.
+    pub claim: Claim,
+    /// When it was asked for, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    pub disks: Vec<WantedDisk>,
+}
+
+/// One of its disks, by name: which volume that is, is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedDisk {
+    pub pool: PoolName,
+    pub volume: VolumeName,
+    /// `None`: what the access and the volume come to.
+    pub sharing: Option<Sharing>,
+    pub access: Access,
+}
+
+impl Wanted {
+    /// Whether that is one of the disks.
+    pub(crate) fn names(&self, pool: &PoolName, volume: &VolumeName) -> bool {
+        let mut disks = self.disks.iter();
+        disks.any(|disk| disk.pool == *pool && disk.volume == *volume)
+    }
+}
 
 /// Calls an attach off when nobody waits for it any more: it ends at its next stop, and what was
 /// begun is taken back.
@@ -42,8 +70,7 @@ impl Eq for Cancellation {}
 #[derive(Debug)]
 pub(crate) struct Attaching {
     request: RequestId,
-    pub(crate) instance: InstanceId,
-    pub(crate) disks: Disks,
+    pub(crate) wanted: Wanted,
     /// What it came to, or will, stands in the decision log.
     on_record: bool,
     /// Its place among the attaches of this node, once it has one.
@@ -75,14 +102,12 @@ impl InFlight {
     pub(crate) fn begin(
         &self,
         request: RequestId,
-        instance: InstanceId,
-        disks: Disks,
+        wanted: Wanted,
         cancellation: &Cancellation,
     ) -> Begun<'_> {
         self.lock().push(Attaching {
             request,
-            instance,
-            disks,
+            wanted,
             on_record: false,
             sequence: None,
             cancellation: cancellation.clone(),
@@ -103,8 +128,13 @@ impl InFlight {
         let attaches = self.lock();
         let numbered = attaches
             .iter()
-            .filter_map(|a| Some((a.instance, a.sequence?)));
+            .filter_map(|a| Some((a.wanted.instance, a.sequence?)));
         numbered.collect()
+    }
+
+    /// What those that have not ended were asked for.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        self.lock().iter().map(|a| a.wanted.clone()).collect()
     }
 
     /// Whether an attach of this id has begun and not ended.

@@ -5,7 +5,7 @@ use volward_model::{
     VolumeInfo, VolumeRef,
 };
 
-use super::Views;
+use super::{OperationAbroad, Views};
 use crate::observe::PoolSnapshot;
 
 /// What a pool has.
@@ -15,6 +15,8 @@ pub struct Inventory {
     pub disks: Vec<PhysicalVolume>,
     /// Every lease on a volume of it, Volward's own volumes included, in the order of the volumes.
     pub leases: Vec<SeenLease>,
+    /// Operations of other nodes.
+    pub operations: Vec<OperationAbroad>,
     /// Sentences: what cannot be read.
     pub unreadable: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Views {
                 }
             }
         }
+        found.operations = self.operations_abroad(&snapshot, &found.leases);
         found
     }
 

@@ -3,8 +3,11 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use volward_api::model::Sharing;
-use volward_api::{CarriedView, LeaseInstance, LeaseView, PoolDisk, PoolReply, ProblemCode};
-use volward_control::SeenLease;
+use volward_api::{
+    CarriedView, LeaseInstance, LeaseView, OperationElsewhere, OperationKind, PoolDisk, PoolReply,
+    ProblemCode, VolumeMark,
+};
+use volward_control::{OperationAbroad, SeenLease};
 use volward_model::{LeaseMode, PhysicalVolume, PoolName};
 
 use super::handler::{Shared, blocking};
@@ -34,11 +37,28 @@ pub(super) async fn pool(
             disks: found.disks.into_iter().map(disk).collect(),
             leases: found.leases.into_iter().map(lease).collect(),
             operations,
+            operations_elsewhere: found.operations.into_iter().map(elsewhere).collect(),
             hydrations: copies.into_iter().map(hydration).collect(),
             unreadable: found.unreadable,
         })
     })
     .await
+}
+
+fn elsewhere(found: OperationAbroad) -> OperationElsewhere {
+    let (done, total) = found.progress.unzip();
+    OperationElsewhere {
+        id: found.id.map(|id| id.to_string()),
+        volume: found.volume.name.to_string(),
+        mark: found.mark.map(|mark| VolumeMark::from(&mark).into()),
+        operation: found
+            .ordered
+            .map(|ordered| OperationKind::from(&ordered).into()),
+        node: found.node.map(|node| node.to_string()),
+        asked_on: found.asked_on.map(|node| node.to_string()),
+        done: done.map(|bytes| bytes.0),
+        total: total.map(|bytes| bytes.0),
+    }
 }
 
 fn disk(found: PhysicalVolume) -> PoolDisk {

@@ -157,7 +157,18 @@ mod tests {
             ("CopyGrant/mode", "none writes-only background before-start"),
             ("CopyGrant/fate", "write-back keep discard"),
             ("AttachmentView/sharing", "exclusive shared"),
-            ("AttachmentView/state", "intent attached quarantined"),
+            (
+                "AttachmentView/state",
+                "intent attaching attached detaching quarantined",
+            ),
+            (
+                "VolumeStatusView/word",
+                "available held detaching attaching in-use fault",
+            ),
+            (
+                "OperationElsewhere/mark",
+                "new dying growing copying unknown",
+            ),
             (
                 "HydrationView/state",
                 "hydrating complete writes-only returning stalled failed",

@@ -343,9 +343,13 @@ pub(super) async fn volume(
         attachments.retain(|a| a.pool == pool.as_str() && a.volume == name.as_str());
         let about = |one: &Operated| is_about(one, &found.volume);
         let operations = daemon.node.operations().into_iter().filter(about);
+        // A local pool has none, and one whose nodes cannot be asked is told of above.
+        let snapshot = daemon.node.pool_snapshot(&pool).ok();
+        let standings = snapshot.map(|snapshot| daemon.node.standings(&snapshot));
+        let standing = standings.and_then(|mut all| all.remove(&found.volume.id));
         Ok(VolumeReply {
             pool: pool.to_string(),
-            volume: volume_view(found),
+            volume: volume_view(found, standing.as_ref()),
             attachments,
             unreadable: elsewhere.unreadable,
             operations: operations.map(|one| view(&one)).collect(),

@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use volward_api::{
     LockType, Open, PoolInitRequest, PoolMember, PoolView, ProblemCode, VolumeHome, VolumeMark,
-    VolumeSetRequest, VolumeView,
+    VolumeSetRequest, VolumeStatusView, VolumeView,
 };
+use volward_control::VolumeStanding;
 use volward_model::{PoolName, VolumeInfo, VolumeName};
 
 use super::Peer;
@@ -90,7 +91,8 @@ pub(super) async fn volume_set(
         set.inspect_err(|error| tracing::warn!(%request, %error, "volume set"))
             .map_err(Failure::without_record)?;
         let info = daemon.node.pool_info(&pool)?;
-        info.named(&volume).map(volume_view).ok_or_else(|| {
+        let found = info.named(&volume).map(|info| volume_view(info, None));
+        found.ok_or_else(|| {
             let message = format!("{pool}/{volume} vanished while it was marked");
             plain(ProblemCode::NotFound, "not-found", message).into()
         })
@@ -135,16 +137,19 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
     view.lock_type = lock_type(&info.kind);
     (view.size, view.free) = (info.size.0, info.free.0);
     view.incomplete = info.partial;
-    view.volumes = info
-        .volumes
-        .iter()
-        .filter(|v| !v.is_internal())
-        .map(volume_view)
-        .collect();
+    let volumes = info.volumes.iter().filter(|v| !v.is_internal());
     if kind == PoolKind::Local {
+        view.volumes = volumes.map(|info| volume_view(info, None)).collect();
         return view;
     }
-    match daemon.node.pool_snapshot(name) {
+    let snapshot = daemon.node.pool_snapshot(name);
+    let standings = snapshot.as_ref().ok();
+    let standings = standings.map(|snapshot| daemon.node.standings(snapshot));
+    let standing = |volume: &VolumeInfo| standings.as_ref()?.get(&volume.volume.id);
+    view.volumes = volumes
+        .map(|info| volume_view(info, standing(info)))
+        .collect();
+    match snapshot {
         Ok(snapshot) => {
             let troubles = snapshot.slot_troubles();
             let members = snapshot.members.iter().map(|m| PoolMember {
@@ -176,7 +181,7 @@ fn lock_type(kind: &volward_model::PoolKind) -> Open<LockType> {
     }
 }
 
-pub(super) fn volume_view(volume: &VolumeInfo) -> VolumeView {
+pub(super) fn volume_view(volume: &VolumeInfo, standing: Option<&VolumeStanding>) -> VolumeView {
     let found = volume.home();
     let home = match &found {
         Ok(home) => match home.copy() {
@@ -196,5 +201,18 @@ pub(super) fn volume_view(volume: &VolumeInfo) -> VolumeView {
         home_node: copy.map(|(node, _)| node.to_string()),
         home_state: found.map(|home| VolumeHome::from(&home.state).into()),
         mark: volume.mark().map(|mark| VolumeMark::from(&mark).into()),
+        status: standing.map(status_view),
+    }
+}
+
+fn status_view(standing: &VolumeStanding) -> VolumeStatusView {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    VolumeStatusView {
+        word: standing.status.into(),
+        attached: count(standing.counts.attached),
+        attaching: count(standing.counts.attaching),
+        detaching: count(standing.counts.detaching),
+        fault: count(standing.counts.fault),
+        why: standing.troubles.clone(),
     }
 }

@@ -6,8 +6,10 @@ use axum::Json;
 use axum::extract::{ConnectInfo, Query, State};
 use serde::Deserialize;
 use volward_api::{
-    AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView, Open, ProblemCode,
+    AttachmentStage, AttachmentView, ClusterReply, DoctorReply, FencedView, HydrationView,
+    ProblemCode,
 };
+use volward_control::AttachingDisk;
 use volward_control::views::{ClusterAttachment, Elsewhere};
 use volward_control::{CopyView, Node, SeenAttachment};
 use volward_model::{PoolName, RequestId};
@@ -100,20 +102,31 @@ pub(super) async fn seen<T: Send + 'static>(
     tokio::time::timeout(SEEN_WITHIN, look).await.ok()?.ok()
 }
 
-/// This node's attachments, `own` as they were seen or are remembered, and what is not finished.
+/// This node's attachments, `own` as they were seen or are remembered, what is being attached, and what is not finished.
 pub(super) fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<AttachmentView> {
     let node = daemon.node.settings().node.to_string();
+    // In this order: an attach that ends meanwhile is found by the second look.
+    let attaching = daemon.node.attaching();
+    let has = daemon.node.attachments();
+    let attaching = attaching
+        .iter()
+        .filter(|disk| !has.iter().any(|a| disk.is(a)));
+    let mut views: Vec<_> = attaching.map(|disk| attaching_view(&node, disk)).collect();
+    let unseen = has.iter().filter(|a| {
+        let mut seen = own.iter();
+        !seen.any(|other| other.stored.key() == a.key())
+    });
+    let unseen: Vec<_> = unseen.cloned().map(SeenAttachment::remembered).collect();
     let unfinished = daemon.node.unfinished();
-    let settled = own.iter().filter(|a| {
+    let settled = own.iter().chain(&unseen).filter(|a| {
         let mut all = unfinished.iter().flat_map(|u| &u.attachments);
         !all.any(|other| other.key() == a.stored.key())
     });
-    let mut views: Vec<_> = settled.map(|a| own_view(daemon, &node, a)).collect();
+    views.extend(settled.map(|a| own_view(daemon, &node, a)));
     for unfinished in &unfinished {
-        let state = if unfinished.leaving {
-            "detaching"
-        } else {
-            "attaching"
+        let state = match unfinished.leaving {
+            true => AttachmentStage::Detaching,
+            false => AttachmentStage::Attaching,
         };
         let next = format!(
             "failed {} time(s), tried again in {} s",
@@ -122,7 +135,7 @@ pub(super) fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<Atta
         );
         let causes = [unfinished.causes.as_slice(), &[next]].concat();
         views.extend(unfinished.attachments.iter().map(|a| AttachmentView {
-            state: Open::of_word(state),
+            state: state.into(),
             causes: causes.clone(),
             ..own_view(daemon, &node, &SeenAttachment::remembered(a.clone()))
         }));
@@ -130,13 +143,36 @@ pub(super) fn attached_here(daemon: &Daemon, own: &[SeenAttachment]) -> Vec<Atta
     views
 }
 
+/// What is being attached here: as it was asked for, since nothing is granted yet.
+fn attaching_view(node: &str, disk: &AttachingDisk) -> AttachmentView {
+    AttachmentView {
+        node: node.to_owned(),
+        instance: disk.instance.to_string(),
+        instance_name: (!disk.instance_name.is_empty()).then(|| disk.instance_name.clone()),
+        pool: disk.pool.to_string(),
+        volume: disk.volume.to_string(),
+        sharing: disk.sharing.into(),
+        access: disk.access.into(),
+        asked: None,
+        claims: vec![disk.claim.into()],
+        state: AttachmentStage::Attaching.into(),
+        device: None,
+        size: None,
+        since_ms: disk.since_ms,
+        causes: Vec::new(),
+        notes: Vec::new(),
+        fenced: None,
+    }
+}
+
 /// Another node's attachment.
 pub(super) fn other_view(found: ClusterAttachment) -> AttachmentView {
     let a = found.attachment;
     let name = found.volume.as_ref();
+    let (asked, claims) = found.asked.map(|one| (one.access, one.claims)).unzip();
     AttachmentView {
-        asked: None,
-        claims: Vec::new(),
+        asked: asked.flatten().map(Into::into),
+        claims: claims.into_iter().flatten().map(Into::into).collect(),
         node: a.node.to_string(),
         instance: a.instance.to_string(),
         instance_name: None,
@@ -144,7 +180,7 @@ pub(super) fn other_view(found: ClusterAttachment) -> AttachmentView {
         volume: name.map_or_else(|| a.volume.lv.to_string(), |v| v.name.to_string()),
         sharing: a.sharing.into(),
         access: a.access.into(),
-        state: a.state.into(),
+        state: AttachmentStage::from(a.state).into(),
         device: None,
         size: None,
         since_ms: a.since_ms,
@@ -179,7 +215,10 @@ pub(super) fn own_view(daemon: &Daemon, node: &str, seen: &SeenAttachment) -> At
         access: a.access.into(),
         asked: (a.asked != a.access).then(|| a.asked.into()),
         claims: a.claims.iter().copied().map(Into::into).collect(),
-        state: a.state.into(),
+        state: match daemon.node.is_leaving(a) {
+            true => AttachmentStage::Detaching.into(),
+            false => AttachmentStage::from(a.state).into(),
+        },
         device: Some(device),
         size: seen.device_size.map(|size| size.0),
         since_ms: a.since_ms,
