@@ -1,7 +1,7 @@
 //! What policies said of an attach, and how it stands in the decision log.
 
-use volward_model::{DecisionRecord, Outcome, Purpose, RequestId};
-use volward_plan::{AttachPlan, VolumeInput};
+use volward_model::{DecisionRecord, Outcome, Purpose, RequestId, Sharing};
+use volward_plan::{AttachPlan, Grant, VolumeInput};
 
 use super::{Attach, AttachContext, AttachRequest, volumes};
 use crate::error::{ControlError, SilentNode, granted};
@@ -24,7 +24,8 @@ impl Attach {
         look: &AttachContext,
         plan: &AttachPlan,
     ) -> Result<(), ControlError> {
-        if ask.purpose != Purpose::MigrationIn || plan.grants.iter().all(|grant| grant.already) {
+        let nothing_new = plan.grants.iter().all(|grant| grant.already);
+        if ask.purpose != Purpose::MigrationIn || nothing_new || starts(look, plan) {
             return Ok(());
         }
         let decision = self.ports.policy.migrate(&look.facts);
@@ -72,6 +73,13 @@ impl Attach {
         }
         self.put_on_record(decision).is_ok()
     }
+}
+
+/// libvirt announces an offline migration like a live one, and its guest may start a moment later. Where no node shows the volumes
+/// as this instance's and one of them will be this node's alone, nothing migrates: it is a start like any other.
+fn starts(look: &AttachContext, plan: &AttachPlan) -> bool {
+    let is_alone = |grant: &Grant| grant.sharing == Sharing::Exclusive;
+    look.facts.peer.is_none() && plan.grants.iter().any(is_alone)
 }
 
 /// Of those that have a volume of the request, a node that does not renew its lease.

@@ -5,7 +5,7 @@ use volward_control::ports::PortError;
 use volward_model::scenario::Hook;
 use volward_model::{Combined, Fault, FaultKind, LeaseMode, Outcome, Purpose};
 use volward_simulation::doubles::denied;
-use volward_simulation::{ask, check, disk};
+use volward_simulation::{ask, check, disk, shared};
 
 use super::pair::{Pair, arrival, guest, lease};
 
@@ -77,6 +77,31 @@ fn a_start_is_not_asked_about() {
         .unwrap();
     assert!(n1.policy.asked_at(Hook::Migrate).is_empty());
     assert!(n1.policy.asked()[0].peer.is_none());
+}
+
+/// libvirt's hook cannot tell an offline migration, whose guest is started a moment later, from a live one: where no
+/// node has the volume, nothing migrates.
+#[test]
+fn what_arrives_from_nowhere_is_a_start_and_is_not_asked_about() {
+    let pair = Pair::new();
+    let n2 = pair.node("n2");
+    n2.policy.say_at(Hook::Migrate, stays());
+    pair.attach("n2").unwrap();
+    assert!(n2.policy.asked_at(Hook::Migrate).is_empty());
+    assert_eq!(n2.decisions.hooks(), ["attach"]);
+    assert_eq!(lease(&pair, "n2"), Some(LeaseMode::Exclusive));
+}
+
+/// Where others may have it too, nobody knows where it comes from.
+#[test]
+fn what_arrives_from_nowhere_and_shares_its_volume_is_asked_about() {
+    let pair = Pair::new();
+    let n2 = pair.node("n2");
+    let common = pair.lab.shareable("common");
+    n2.policy.say_at(Hook::Migrate, stays());
+    let ask = arrival(&[shared(&common)]);
+    let error = n2.node.attach(&ask).unwrap_err();
+    assert_eq!(error.to_string(), "the test's guest stays where it is");
 }
 
 /// Nobody knows what it would have answered.
