@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use volward_api::model::{Access, PoolName, Purpose};
-use volward_api::{AttachReply, AttachRequest, Client, ClientError, DiskRequest, ProblemCode};
+use volward_api::{
+    AttachReply, AttachRequest, Client, ClientError, DiskPath, DiskRequest, ProblemCode,
+};
 
 use crate::arrival::Arrival;
 use crate::input::Guest;
@@ -26,19 +28,22 @@ pub(crate) fn attach(call: &Call, mut guest: Guest, pools: &[PoolName], place: &
     if guest.managed.is_empty() {
         return true;
     }
-    let outcome = format!("guest {} was not started", call.guest);
+    // Good once, also where this call comes to nothing.
+    let arrival = guest
+        .instance
+        .and_then(|instance| arrival::take(place, instance));
+    let (purpose, what) = match arrival {
+        Some(Arrival::Migrates) => (Purpose::MigrationIn, "taken over from its node"),
+        Some(Arrival::Restored) => (Purpose::Restore, "started"),
+        None => (Purpose::Boot, "started"),
+    };
+    let outcome = format!("guest {} was not {what}", call.guest);
     // Also of XML that does not say whose it is.
     let can_be = complain(&guest, &outcome);
     let Some(instance) = guest.instance else {
         return false;
     };
     refusal::forget(place, instance);
-    // Good once, also where this call comes to nothing.
-    let purpose = match arrival::take(place, instance) {
-        Some(Arrival::Migrates) => Purpose::MigrationIn,
-        Some(Arrival::Restored) => Purpose::Restore,
-        None => Purpose::Boot,
-    };
     if !can_be {
         refusal::note(place, instance);
         return false;
@@ -98,7 +103,11 @@ fn nothing_is_left(error: &ClientError) -> bool {
 pub(crate) fn check(call: &Call, mut guest: Guest, place: &Place) -> bool {
     find_by_uuid(&mut guest, place);
     let what = match call.operation.as_str() {
-        "migrate" => "taken over from its node",
+        "migrate" => {
+            let here = here_already(&guest, place);
+            guest.managed.troubles.extend(here);
+            "taken over from its node"
+        }
         _ => "restored",
     };
     let can_be = complain(&guest, &format!("guest {} was not {what}", call.guest));
@@ -110,6 +119,33 @@ pub(crate) fn check(call: &Call, mut guest: Guest, place: &Place) -> bool {
         arrival::note(place, how, instance);
     }
     can_be
+}
+
+/// Of a guest that is to come: its disks that are here. That they are not is what libvirt goes by where it is to copy disks too
+/// (`--copy-storage-all`): it looks for them between this call and `prepare`, and ends a migration whose disks it cannot make.
+/// One that it found it would copy onto itself, over what the guest writes meanwhile.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a link of the daemon's in /dev, looked at and not opened"
+)]
+fn here_already(guest: &Guest, place: &Place) -> Vec<String> {
+    let Some(instance) = guest.instance else {
+        return Vec::new();
+    };
+    let own = guest.managed.disks.iter();
+    let own = own.filter(|disk| disk.path == DiskPath::Own);
+    let here = own.filter(|disk| {
+        let path = format!("/dev/volward/{instance}/{}/{}", disk.pool, disk.volume);
+        place.path(&path).symlink_metadata().is_ok()
+    });
+    here.map(|disk| {
+        format!(
+            "{}/{} is attached to it on this node already, by a migration that has not come to its end: see that the \
+             guest does not run here (`virsh domstate`), run `volward detach {instance}` here, and migrate again",
+            disk.pool, disk.volume
+        )
+    })
+    .collect()
 }
 
 /// libvirt passes the guest's own wish to write on to qemu, which does not start where the device

@@ -248,6 +248,28 @@ fn migrate_and_restore_leave_good_xml_as_it_is() {
     }
 }
 
+/// libvirt does not copy a disk onto itself (`--copy-storage-all`) as long as there is none where it looks for it.
+#[test]
+fn a_guest_does_not_come_to_disks_that_it_has_here_already() {
+    let node = Node::new();
+    let daemon = node.daemon(attached);
+    let folder = node.path(&format!("/dev/volward/{WEB1}/vg0"));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("/dev/dm-99", folder.join("root")).unwrap();
+    let ended = node.hook("web1 migrate begin -", &xml("two-disks"));
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    assert_golden("migrate-here-already", &ended.stderr);
+    // It has them for a start, and for one that is restored.
+    for operation in ["restore begin -", "prepare begin -"] {
+        let ended = node.hook(&format!("web1 {operation}"), &xml("two-disks"));
+        assert_eq!(ended.code, 0, "{operation}: {}", ended.stderr);
+    }
+    assert_eq!(daemon.seen().len(), 1);
+    std::fs::remove_file(folder.join("root")).unwrap();
+    let ended = node.hook("web1 migrate begin -", &xml("two-disks"));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}
+
 /// libvirt says it to the first of two calls only, and a start that is none must not be taken for an
 /// arrival or a restore.
 #[test]
