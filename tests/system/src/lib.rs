@@ -20,6 +20,7 @@ mod error;
 mod fault;
 mod fixture;
 pub mod guest;
+pub mod hook_clock;
 mod image;
 mod kernel;
 mod lab;

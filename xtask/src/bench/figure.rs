@@ -25,6 +25,8 @@ pub(crate) enum Unit {
     Microseconds,
     /// Seconds, shown in milliseconds.
     Milliseconds,
+    /// A part of one, shown in percent.
+    Percent,
     /// Bytes, shown in MiB.
     Mebibytes,
     /// Bytes a second, shown in MiB a second.
@@ -38,6 +40,7 @@ impl Unit {
         match self {
             Self::Microseconds => format!("{:.1} µs", value * 1e6),
             Self::Milliseconds => format!("{:.1} ms", value * 1e3),
+            Self::Percent => format!("{:.1} %", value * 100.0),
             Self::Mebibytes => format!("{:.1} MiB", value / mebi),
             Self::MebibytesPerSecond => format!("{:.1} MiB/s", value / mebi),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use volward_system::Node;
 use volward_system::guest::{Guest, Wish};
+use volward_system::hook_clock::{self, Call, HOOK};
 use volward_system::ticker;
 use volward_system::volward::{VIRSH, Volward};
 
@@ -13,12 +14,13 @@ use super::figure::{Figure, Pairs, Unit};
 
 /// There and back, with each: so many times two samples.
 const ROUNDS: usize = 4;
+/// The same under the hook's clock, which takes some time itself: apart from the others.
+const CLOCKED_ROUNDS: usize = 2;
 /// The ratio that the guest's pause may have.
 const PAUSE_GOAL: f64 = 1.1;
 /// A migration, its hooks and what follows it, in emulation.
 const DEADLINE: Duration = Duration::from_secs(180);
-/// The release hook, and where libvirt does not find it.
-const HOOK: &str = "/etc/libvirt/hooks/qemu.d/volward";
+/// Where libvirt does not find the hook.
 const HIDDEN: &str = "/run/lab/volward-hook";
 
 /// Guests of both kinds, side by side.
@@ -55,6 +57,7 @@ pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
         }
         hook(volward, true)?;
     }
+    let hooks = clocked(volward, &guests.ours)?;
     end(volward, &guests)?;
     let against = "volumes that are active on both nodes by hand, without the hook";
     Ok(vec![
@@ -72,7 +75,70 @@ pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
             &wholes,
             None,
         ),
+        Figure::alone(
+            "of it the hook, on both nodes",
+            Unit::Milliseconds,
+            &hooks.waited,
+        ),
+        Figure::alone("the hook's share of it", Unit::Percent, &hooks.share),
+        Figure::alone(
+            "the share of `prepare`, which attaches at the destination",
+            Unit::Percent,
+            &hooks.prepare,
+        ),
     ])
+}
+
+/// What the hook took of migrations, a sample each.
+#[derive(Debug, Default)]
+struct Hooks {
+    /// All its calls on both nodes, in seconds. libvirt waits for each.
+    waited: Vec<f64>,
+    /// These, as a part of the whole.
+    share: Vec<f64>,
+    /// Of `prepare` alone, as a part of the whole.
+    prepare: Vec<f64>,
+}
+
+impl Hooks {
+    fn add(&mut self, whole: f64, calls: &[Call]) {
+        let waited = |wanted: fn(&Call) -> bool| -> f64 {
+            calls
+                .iter()
+                .filter(|call| wanted(call))
+                .map(|call| call.seconds)
+                .sum()
+        };
+        let all = waited(|_| true);
+        self.waited.push(all);
+        self.share.push(all / whole);
+        self.prepare
+            .push(waited(|call| call.operation == "prepare") / whole);
+    }
+}
+
+fn clocked(volward: &Volward<'_>, guest: &Guest) -> Result<Hooks> {
+    for node in [1, 2] {
+        hook_clock::begin(volward.node(node))?;
+    }
+    let mut hooks = Hooks::default();
+    for _ in 0..CLOCKED_ROUNDS {
+        eprintln!("  measuring: live migrations under the hook's clock");
+        for (from, to) in [(1, 2), (2, 1)] {
+            let took = migrate(volward, guest, from, to)?;
+            let mut calls = Vec::new();
+            for node in [1, 2] {
+                let of_node = hook_clock::calls(volward.node(node))?;
+                calls.extend(of_node.into_iter().filter(|call| call.guest == guest.name));
+            }
+            hooks.add(took.whole, &calls);
+            alone(volward, to)?;
+        }
+    }
+    for node in [1, 2] {
+        hook_clock::end(volward.node(node))?;
+    }
+    Ok(hooks)
 }
 
 fn empty() -> Pairs {
@@ -183,4 +249,27 @@ fn end(volward: &Volward<'_>, guests: &Guests) -> Result<()> {
         volward.node(node).run_ok_within(DEADLINE, deactivate)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hooks_share_is_of_all_its_calls_and_of_prepare() {
+        let call = |operation: &str, seconds| Call {
+            guest: "moved".to_owned(),
+            operation: operation.to_owned(),
+            seconds,
+        };
+        let mut hooks = Hooks::default();
+        let calls = [
+            call("prepare", 1.0),
+            call("start", 0.5),
+            call("release", 0.5),
+        ];
+        hooks.add(8.0, &calls);
+        assert_eq!((hooks.waited, hooks.share), (vec![2.0], vec![0.25]));
+        assert_eq!(hooks.prepare, [0.125]);
+    }
 }
