@@ -92,6 +92,7 @@ class VolwardDriver(driver.VolumeDriver):
                 "pool": pool,
                 "volume": volume.name,
                 "size": volume.size * GIB,
+                "hints": _hints(volume),
             }
             return _on_record(self._client.volume_create(wish))
 
@@ -116,6 +117,7 @@ class VolwardDriver(driver.VolumeDriver):
                 "pool": pool["name"],
                 "volume": view["name"],
                 "snapshot": _snapshot_name(snapshot),
+                "hints": _hints(snapshot),
             }
             return _on_record(self._client.volume_snapshot(wish))
 
@@ -149,7 +151,11 @@ class VolwardDriver(driver.VolumeDriver):
                 pool, view = self._found(snapshot.volume)
                 name = _snapshot_name(snapshot)
                 members.append({"pool": pool["name"], "volume": view["name"], "snapshot": name})
-            wish: VolumeSnapshotsRequest = {"id": group, "snapshots": members}
+            wish: VolumeSnapshotsRequest = {
+                "id": group,
+                "snapshots": members,
+                "hints": _hints(group_snapshot),
+            }
             return self._client.volume_snapshots(wish)["operations"]
 
         wanted = _operation("group", group_snapshot)
@@ -172,6 +178,7 @@ class VolwardDriver(driver.VolumeDriver):
                 "to_volume": volume.name,
                 # One that was managed may have more than the GiB that Cinder counts.
                 "size": max(volume.size * GIB, view["size"]),
+                "hints": _hints(volume),
             }
             return _on_record(self._client.volume_copy(wish))
 
@@ -213,7 +220,12 @@ class VolwardDriver(driver.VolumeDriver):
             if found is None:
                 LOG.warning("%s is deleted already: no pool has it", what.id)
                 return None
-            wish: VolumeDeleteRequest = {"id": operation, "pool": found[0], "volume": found[1]}
+            wish: VolumeDeleteRequest = {
+                "id": operation,
+                "pool": found[0],
+                "volume": found[1],
+                "hints": _hints(what),
+            }
             return _on_record(self._client.volume_delete(wish))
 
         try:
@@ -243,6 +255,7 @@ class VolwardDriver(driver.VolumeDriver):
                 "pool": pool["name"],
                 "volume": view["name"],
                 "size": size,
+                "hints": _hints(volume),
             }
             return _on_record(self._client.volume_extend(wish))
 
@@ -280,6 +293,7 @@ class VolwardDriver(driver.VolumeDriver):
                 "pool": pool["name"],
                 "volume": view["name"],
                 "to_pool": wanted,
+                "hints": _hints(volume),
             }
             return _on_record(self._client.volume_move(wish))
 
@@ -444,6 +458,12 @@ def _access(volume: Any, connector: Any) -> Access:
 
 def _backend(error: VolwardError) -> Exception:
     return exception.VolumeBackendAPIException(data=f"volward: {error.sentence}")  # type: ignore[no-any-return]
+
+
+def _hints(what: Any) -> list[tuple[str, str]]:
+    """For policies: a limit of a tenant's volumes, say. A project of Cinder's own work has none."""
+    project = what.project_id
+    return [("project-id", str(project))] if project else []
 
 
 class _Busy(Exception):

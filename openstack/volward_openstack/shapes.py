@@ -193,6 +193,7 @@ class VolumeCreateRequest(TypedDict):
     pool: str
     volume: str
     size: int
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 
@@ -202,6 +203,7 @@ class VolumeDeleteRequest(TypedDict):
     id: NotRequired[str]
     pool: str
     volume: str
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 
@@ -212,6 +214,7 @@ class VolumeExtendRequest(TypedDict):
     pool: str
     volume: str
     size: int
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 
@@ -224,6 +227,7 @@ class VolumeCopyRequest(TypedDict):
     to_pool: NotRequired[str]
     to_volume: str
     size: NotRequired[int]
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 
@@ -235,6 +239,7 @@ class VolumeMoveRequest(TypedDict):
     volume: str
     to_pool: str
     to_volume: NotRequired[str]
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 
@@ -245,6 +250,7 @@ class VolumeSnapshotRequest(TypedDict):
     pool: str
     volume: str
     snapshot: str
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 
@@ -261,6 +267,7 @@ class VolumeSnapshotsRequest(TypedDict):
 
     id: NotRequired[str]
     snapshots: list[SnapshotOf]
+    hints: NotRequired[list[tuple[str, str]]]
     dry_run: NotRequired[bool]
 
 

@@ -401,8 +401,13 @@ def test_whoever_asks_again_finds_what_was_done(
             size=1,
             multiattach=False,
             provider_id=None,
+            project_id="shop",
         )
+        seen, ask = [], driver._client.volume_create
+        driver._client.volume_create = lambda wish: seen.append(wish) or ask(wish)
         made = driver.create_volume(volume)
+        # Policies are told whose it is.
+        assert seen[0]["hints"] == [("project-id", "shop")]
         assert driver.create_volume(volume) == made
         known = Fake(**vars(volume) | made)
         driver.extend_volume(known, 2)
@@ -441,7 +446,7 @@ def test_what_the_daemon_cannot_move_is_left_to_cinder(
         places = {pool["pool_name"]: pool["location_info"] for pool in pools}
         id, name, state = sys.argv[1:]
         here = driver._named(Fake(host="h@volward#san"), {"source-name": name})
-        volume = Fake(id=id, provider_id=here["id"])
+        volume = Fake(id=id, provider_id=here["id"], project_id="shop")
 
         def migrate(pool, place):
             return driver.migrate_volume(
