@@ -81,6 +81,46 @@ fn i19_an_older_state_takes_no_copy_from_a_guest_that_has_its_path() {
     assert_eq!(data(&lab, &n1), [""; 0]);
 }
 
+/// The home tag was lost, and so was the state: what says that the newest data is in the copy is the copy, and what keeps
+/// the other nodes from the older data is the lease.
+#[test]
+fn i19_the_lease_over_a_whole_copy_is_not_given_up_because_nothing_else_tells_of_it() {
+    for (mode, closed) in [
+        (CopyMode::Background, true),
+        (CopyMode::Background, false),
+        (CopyMode::WritesOnly, true),
+    ] {
+        let (mut lab, n1, volume) = attached(Say::Copy(mode));
+        let n2 = lab.start("n2");
+        n1.tasks.run_all();
+        lab.write(&n1.kernel, volume.id, instance(1), (3, 7))
+            .unwrap();
+        lab.cluster.tamper(&volume, |_, tags, _| {
+            tags.retain(|tag| !tag.starts_with("volward.home"));
+        });
+        let n1 = lose_state(&mut lab, n1, &volume);
+        n1.kernel.set_open(device(&volume), !closed);
+        n1.node.recover().unwrap();
+        n1.kernel.set_open(device(&volume), false);
+        drop(n1.node.detach(&detach_ask(instance(1))));
+        n1.kill();
+        let n1 = lab.start("n1");
+        n1.tasks.run_all();
+        let (code, message) = refused(&n2.node, &ask(instance(2), &[disk(&volume)]));
+        assert_eq!(
+            code,
+            RefusalCode::HeldElsewhere,
+            "{mode:?} {closed}: {message}"
+        );
+        let (code, message) = refused(&n1.node, &ask(instance(2), &[disk(&volume)]));
+        assert_eq!(
+            code,
+            RefusalCode::Contradiction,
+            "{mode:?} {closed}: {message}"
+        );
+    }
+}
+
 /// What node 2 is told each time before node 1 writes its slot.
 fn told_at_each_write(
     n1: FakeNode,

@@ -264,11 +264,13 @@ impl Recovery {
             || info.is_internal()
             || self.state.uses(volume.id)
             || self.state.is_returning(volume.id)
-            || self.state.operations().open_on(volume.id).is_some()
-            // What the data's own witnesses say of it is named already, and refused.
-            || !info.home().is_ok_and(|home| home.state == HomeState::Pool);
+            || self.state.operations().open_on(volume.id).is_some();
         let here = held.is_some() || snapshot.by_hand.contains(&volume.id.lv);
         if !here || held.is_some_and(|lease| lease.orphan) || explained {
+            return Ok(());
+        }
+        // What the data's own witnesses say of it is named already, and refused.
+        if !self.is_at_home(snapshot, info)? {
             return Ok(());
         }
         if self.state.had_stray(volume.id) {
@@ -291,6 +293,17 @@ impl Recovery {
         });
         self.state.cannot_explain(volume.id);
         Ok(())
+    }
+
+    /// Whether nothing says that the volume's data may be in a copy here. Where something does, and its home says the pool,
+    /// the lease is what keeps the other nodes from older data.
+    fn is_at_home(&self, snapshot: &PoolSnapshot, info: &VolumeInfo) -> PortResult<bool> {
+        let Some(home) = info.home().ok().filter(|h| h.state == HomeState::Pool) else {
+            return Ok(false);
+        };
+        let seen = self.observer.local_input(&snapshot.traces, info)?;
+        let verdict = weigh(&self.settings.node, &home, &seen);
+        Ok(matches!(verdict, Verdict::Agree | Verdict::Leftovers))
     }
 
     /// Whether a write-back of the volume is to be taken up that nothing speaks of; of one that is `split` only where
