@@ -13,6 +13,9 @@ use crate::words::{LockType, Open, PoolKind, VolumeHome, VolumeMark};
 pub struct PoolInitRequest {
     /// The volume group; it must be in the daemon's configuration.
     pub name: String,
+    /// Its disks are older than this node left them (`pool-older`), and are to be used so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_older: bool,
 }
 
 /// One pool; `GET /v1/pools` answers with all of them.

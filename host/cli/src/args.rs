@@ -135,6 +135,9 @@ pub(crate) enum PoolCommand {
         /// The volume group, by its name in the configuration
         #[arg(value_name = "VG")]
         name: PoolName,
+        /// Use its disks as they are, although this node has written more to them: the LUN is an earlier snapshot of itself
+        #[arg(long)]
+        accept_older: bool,
     },
     /// Pools with their space, nodes and volumes
     Ls,

@@ -201,9 +201,10 @@ fn cluster(client: &Client, json: bool) -> anyhow::Result<Exit> {
 
 fn pool(client: &Client, json: bool, command: PoolCommand) -> anyhow::Result<Exit> {
     match command {
-        PoolCommand::Init { name } => {
+        PoolCommand::Init { name, accept_older } => {
             let request = PoolInitRequest {
                 name: name.to_string(),
+                accept_older,
             };
             let pool = client.pool_init(&request)?;
             answer(json, &pool, |pool| show::pools(std::slice::from_ref(pool)))?;

@@ -80,7 +80,7 @@ impl Fence {
             let standing = followed.watch.hear(asked_at, &said);
             let missing = match &said {
                 Said::Joined { held, .. } => followed.watch.missing(held, needed),
-                Said::NotJoined | Said::GivenUp | Said::Silent { .. } => BTreeSet::new(),
+                Said::NotJoined { .. } | Said::GivenUp | Said::Silent { .. } => BTreeSet::new(),
             };
             (standing, missing)
         };
@@ -345,7 +345,7 @@ fn said(answer: PortResult<LeaseStatus>) -> Said {
                 reason: "it does not say when the lockspace was renewed".to_owned(),
             },
         },
-        Err(PortError::Unmet(Unmet::NotJoined { .. })) => Said::NotJoined,
+        Err(PortError::Unmet(Unmet::NotJoined { taken, .. })) => Said::NotJoined { taken },
         Err(error) => Said::Silent {
             reason: error.to_string(),
         },

@@ -180,6 +180,7 @@ impl Node {
         // First: a lease that an operation has is explained by it.
         self.operate.load()?;
         self.last_use.load()?;
+        self.state.load_last_writes()?;
         let recovered = self.recovery.recover()?;
         self.operate.end_stray_mirrors();
         self.fence.take_up();

@@ -91,6 +91,31 @@ impl Pools {
         )
     }
 
+    /// Somebody says that a pool whose disks are older than this node left them is to be used so. Of one that is not older
+    /// nothing is changed.
+    ///
+    /// # Errors
+    /// If its registry cannot be read here, or that cannot be put on record.
+    pub(crate) fn accept_older(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        uid: u32,
+    ) -> Result<Applied, ControlError> {
+        let failed = |error| storage(request, &format!("using {pool} as it is"), error);
+        let _alone = self.alone(pool);
+        self.make_active(pool).map_err(failed)?;
+        match self.state.accept_older(pool).map_err(failed)? {
+            None => Ok(Applied::Identity),
+            Some(why) => {
+                let pool = pool.clone();
+                let accepted = Event::OlderAccepted { pool, uid, why };
+                self.ports.events.tell(&accepted);
+                Ok(Applied::Changed)
+            }
+        }
+    }
+
     /// Once for the pool: an attach would have to for each of its volumes (I4), by a command of LVM's
     /// after which everything has to be read again.
     fn disable_autoactivation(&self, pool: &PoolName) -> PortResult<Applied> {
@@ -121,7 +146,11 @@ impl Pools {
         let name = registry_name().map_err(failed)?;
         if info.named(&name).is_some() {
             match self.open(pool) {
-                Ok(()) => return self.convert_registry(pool, &name).map_err(failed),
+                // It is written where something is attached here, and is older all the same.
+                Ok(()) => match self.state.older_refusal(pool) {
+                    Some(refusal) => return Err(refuse(request, refusal)),
+                    None => return self.convert_registry(pool, &name).map_err(failed),
+                },
                 // Made, but not formatted: an earlier `pool init` broke off in between.
                 Err(PortError::Unmet(reason @ Unmet::NoRegistry { .. })) => {
                     tracing::warn!(%pool, %reason, "formatting the registry once more");

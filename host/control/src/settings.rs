@@ -11,7 +11,7 @@ use volward_plan::operate::Wipe;
 
 use crate::ports::{
     Activation, Clock, Decisions, Devices, Events, FaultPoints, FenceRecords, Guests, Journal,
-    LastUses, Leases, Machine, Marks, Operations, Policy, Registry, Tasks, Volumes,
+    LastUses, LastWrites, Leases, Machine, Marks, Operations, Policy, Registry, Tasks, Volumes,
 };
 
 /// Every port.
@@ -27,6 +27,7 @@ pub struct Ports {
     pub operations: Arc<dyn Operations>,
     pub fence_records: Arc<dyn FenceRecords>,
     pub last_uses: Arc<dyn LastUses>,
+    pub last_writes: Arc<dyn LastWrites>,
     pub policy: Arc<dyn Policy>,
     pub decisions: Arc<dyn Decisions>,
     pub marks: Arc<dyn Marks>,

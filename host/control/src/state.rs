@@ -15,7 +15,8 @@ use volward_plan::fence::Standing;
 use volward_plan::intent::Contender;
 
 use crate::ports::{
-    Clock, Events, Finish, Leases, Machine, PortError, PortResult, Registry, Tasks,
+    Clock, Events, Finish, LastWrites as LastWriteRecords, Leases, Machine, PortError, PortResult,
+    Registry, Tasks,
 };
 use crate::rounds::Rounds;
 use crate::settings::{Ports, Settings, needs};
@@ -26,6 +27,7 @@ mod fences;
 mod followed;
 mod in_flight;
 mod last_use;
+mod last_write;
 mod leaving;
 mod monitor;
 mod operations;
@@ -42,6 +44,7 @@ pub(crate) use followed::Followed;
 pub use in_flight::Cancellation;
 pub(crate) use in_flight::{Attaching, InFlight, Wanted, WantedDisk};
 pub(crate) use last_use::LastUses;
+use last_write::LastWrites;
 pub(crate) use leaving::Leaving;
 pub use monitor::{CopyMonitor, CopyView};
 pub use operations::Operated;
@@ -54,6 +57,7 @@ pub(crate) use volume_locks::{InstanceTurns, TurnGuard, VolumeGuard, VolumeLocks
 needs!(StatePorts {
     leases: Leases,
     registry: Registry,
+    last_writes: LastWriteRecords,
     machine: Machine,
     clock: Clock,
     events: Events,
@@ -75,6 +79,7 @@ pub(crate) struct State {
     pub(crate) leaving: Leaving,
     fences: Mutex<Fences>,
     last_uses: Mutex<LastUses>,
+    last_writes: Mutex<LastWrites>,
     /// What the leases of each shared pool are worth.
     followed: Mutex<BTreeMap<PoolName, Followed>>,
     /// One writer of a pool's slot at a time, so that an older content never replaces a newer one; it writes
@@ -123,6 +128,7 @@ impl State {
             leaving: Leaving::default(),
             fences: Mutex::default(),
             last_uses: Mutex::default(),
+            last_writes: Mutex::default(),
             followed: Mutex::default(),
             slot_writes: settings
                 .pools
@@ -176,6 +182,10 @@ impl State {
 
     pub(crate) fn last_uses(&self) -> MutexGuard<'_, LastUses> {
         unpoisoned(&self.last_uses)
+    }
+
+    fn last_writes(&self) -> MutexGuard<'_, LastWrites> {
+        unpoisoned(&self.last_writes)
     }
 
     pub(crate) fn followed(&self) -> MutexGuard<'_, BTreeMap<PoolName, Followed>> {
@@ -243,7 +253,9 @@ impl State {
             .attachment_table()
             .slot(pool, &identity, self.ports.clock.now_ms());
         (slot.messages.orders, slot.messages.reports) = self.orders().of(pool);
-        self.ports.registry.write(pool, &slot)
+        self.must_not_be_older(pool, &identity, &slot)?;
+        let written = self.ports.registry.write(pool, &slot)?;
+        self.note_write(pool, &identity, &written)
     }
 
     fn identity(&self, pool: &PoolName) -> PortResult<Identity> {
@@ -361,9 +373,8 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// This node among the members of a lockspace.
 pub(crate) fn own_of(pool: &PoolName, members: &[Member]) -> PortResult<Member> {
-    members
-        .iter()
-        .find(|m| m.own)
-        .cloned()
-        .ok_or_else(|| PortError::from(Unmet::NotJoined { pool: pool.clone() }))
+    members.iter().find(|m| m.own).cloned().ok_or_else(|| {
+        let (pool, taken) = (pool.clone(), None);
+        PortError::from(Unmet::NotJoined { pool, taken })
+    })
 }

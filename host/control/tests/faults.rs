@@ -276,6 +276,7 @@ fn a_pool_of_a_lockspace_that_is_not_joined_is_not_formatted_again() {
     let not_joined = || {
         PortError::Unmet(volward_plan::Unmet::NotJoined {
             pool: "san".parse().unwrap(),
+            taken: None,
         })
     };
     n1.kernel.fail_on("held", not_joined());

@@ -161,6 +161,7 @@ impl Daemon {
             operations: state.clone(),
             fence_records: state.clone(),
             last_uses: state.clone(),
+            last_writes: state.clone(),
             journal: state,
             policy: asked,
             decisions: decisions.clone(),
@@ -220,7 +221,9 @@ fn this_machine(parts: Parts<'_>) -> anyhow::Result<Storage> {
 
 /// Leases and activation, for each pool as it is configured.
 fn provider(config: &Config, lvm: &Arc<Lvm>, left: &LeftByUs) -> anyhow::Result<Direct> {
-    let sanlock = Arc::new(Sanlock::new()?);
+    let of = Arc::clone(lvm);
+    let host_id = move || of.host_id().ok().flatten();
+    let sanlock = Arc::new(Sanlock::new(host_id)?);
     let lvmlockd = Arc::new(Lvmlockd::new(lvm, Arc::clone(&sanlock), left));
     let direct = config.pool.iter();
     let direct = direct.filter(|pool| pool.provider() == Some(Provider::Direct));

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use volward_model::{HeldLease, LeaseMode, LvUuid};
 
+use crate::refusal::HostIdTaken;
+
 mod give_back;
 mod silence;
 
@@ -35,7 +37,10 @@ pub enum Said {
         leaving: bool,
     },
     /// This node is not in the lockspace.
-    NotJoined,
+    NotJoined {
+        /// Who has its place there, where that is another node.
+        taken: Option<HostIdTaken>,
+    },
     /// The provider has given the lockspace up on this node, and does not leave it yet.
     GivenUp,
     /// The provider did not answer; the reason is a sentence.
@@ -87,6 +92,8 @@ pub struct LeaseWatch {
     leaving: bool,
     /// Looks in a row at which the node was not in the lockspace.
     not_joined: u8,
+    /// Who had its place, at the last of them.
+    taken: Option<HostIdTaken>,
     /// LVs whose lease the look before missed too.
     missed: BTreeSet<LvUuid>,
     why_silent: Option<String>,
@@ -141,8 +148,9 @@ impl LeaseWatch {
                 self.given_up = true;
                 self.standing(now)
             }
-            Said::NotJoined => {
+            Said::NotJoined { taken } => {
                 self.not_joined = self.not_joined.saturating_add(1);
+                self.taken.clone_from(taken);
                 self.standing(now)
             }
             Said::Silent { reason } => {
@@ -170,8 +178,12 @@ impl LeaseWatch {
                 Some(_) => " any more",
                 None => "",
             };
+            let because = match &self.taken {
+                Some(taken) => format!(": {taken}"),
+                None => String::new(),
+            };
             return Standing::Lost {
-                reason: format!("this node is not in the pool's lockspace{any_more}"),
+                reason: format!("this node is not in the pool's lockspace{any_more}{because}"),
                 regainable: false,
             };
         }

@@ -15,6 +15,7 @@
 //! | [`permit`] | who may have what done on which node: one table |
 //! | [`pace`] | how much of a copy is on its way at once |
 //! | [`fence`] | when leases count as lost, so that attachments are cut off |
+//! | [`last_write`] | whether a pool's disks are those that this node wrote to last |
 //! | [`recheck`] | whether what was seen before the lease still holds under it |
 //! | [`refusal`] | why a request is refused: every code, and every sentence |
 //! | [`service`] | which LVs are served, by what LVM makes of them |
@@ -30,6 +31,7 @@ pub mod home;
 pub mod input;
 pub mod intent;
 pub mod last_use;
+pub mod last_write;
 pub mod migrate;
 pub mod operate;
 pub mod pace;
@@ -53,7 +55,7 @@ pub use intent::{Precedence, precedence};
 pub use pace::{Amounts, Pace, Reached, Speeds};
 pub use permit::{Action, CallerKind, NodeRole, NodeRoles};
 pub use recheck::{Expectation, Recheck};
-pub use refusal::{Refusal, RefusalCode, Unmet, home_of};
+pub use refusal::{HostIdTaken, Refusal, RefusalCode, Unmet, home_of};
 pub use requested::{DiskOptions, RequestedDisk};
 pub use status::{StatusCounts, VolumeTable};
 pub use step::{NextHome, Planned, Step};

@@ -25,7 +25,7 @@ mod operate;
 mod permit;
 mod unmet;
 
-pub use unmet::Unmet;
+pub use unmet::{HostIdTaken, Unmet};
 
 /// A refusal: the request breaks a rule that holds whatever the policies say. Only this crate
 /// makes one.
@@ -151,6 +151,8 @@ codes! {
     DevicesFile => "devices-file",
     /// This node is not in the pool's lockspace.
     NotJoined => "not-joined",
+    /// The disks of the pool have less than this node wrote to them: an earlier snapshot of themselves.
+    PoolOlder => "pool-older",
     /// The pool has no registry yet.
     NoRegistry => "no-registry",
     /// The pool has a registry already, which is left as it is.

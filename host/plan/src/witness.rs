@@ -292,7 +292,7 @@ mod ways_out;
 
 pub use discard::may_discard;
 pub use elsewhere::Owner;
-pub use ways_out::{Testimony, Witness, choose, testimony};
+pub use ways_out::{Testimony, Witness, choose, is_without_its_copy, testimony};
 
 #[cfg(test)]
 mod tests;

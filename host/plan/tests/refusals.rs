@@ -32,9 +32,9 @@ use volward_plan::permit::permit;
 use volward_plan::recheck::recheck;
 use volward_plan::service::Kind;
 use volward_plan::{
-    Action, CallerKind, DiskForm, DiskOptions, Expectation, LocalAttachment, LocalCopies,
-    LocalPool, NodeRoles, PlanInput, Recheck, Refusal, RefusalCode, RequestedDisk, Unmet,
-    VolumeInput, Watchdog,
+    Action, CallerKind, DiskForm, DiskOptions, Expectation, HostIdTaken, LocalAttachment,
+    LocalCopies, LocalPool, NodeRoles, PlanInput, Recheck, Refusal, RefusalCode, RequestedDisk,
+    Unmet, VolumeInput, Watchdog,
 };
 
 /// A refusal, and what makes it.
@@ -1394,6 +1394,11 @@ fn pools() -> Vec<Case> {
     use RefusalCode as Code;
     let pool = || "vg0".parse().unwrap();
     let registry = || "vg0/volward-registry".to_owned();
+    let taken = |renewed| HostIdTaken {
+        host_id: 2,
+        node: "node1".to_owned(),
+        renewed,
+    };
     vec![
         (
             Code::NotShared,
@@ -1408,7 +1413,40 @@ fn pools() -> Vec<Case> {
         (
             Code::NotJoined,
             "no lockspace",
-            Unmet::NotJoined { pool: pool() }.into(),
+            Unmet::NotJoined {
+                pool: pool(),
+                taken: None,
+            }
+            .into(),
+        ),
+        (
+            Code::NotJoined,
+            "another node has the host-id",
+            Unmet::NotJoined {
+                pool: pool(),
+                taken: Some(taken(true)),
+            }
+            .into(),
+        ),
+        (
+            Code::NotJoined,
+            "another node had the host-id",
+            Unmet::NotJoined {
+                pool: pool(),
+                taken: Some(taken(false)),
+            }
+            .into(),
+        ),
+        (
+            Code::PoolOlder,
+            "a snapshot of the LUN",
+            Unmet::PoolOlder {
+                pool: pool(),
+                why: "this node's place in its registry (host-id 1) was written 998 times, and 1041 times when this node wrote \
+                      there last, 3 hours before that was seen"
+                    .to_owned(),
+            }
+            .into(),
         ),
         (
             Code::NoRegistry,

@@ -201,6 +201,14 @@ pub enum Event {
     },
     /// A pool cannot be used until its registry can be opened.
     PoolUnusable { pool: PoolName, reason: String },
+    /// What is on a pool's disks is older than what this node wrote there; nothing is attached or changed in it.
+    PoolOlder { pool: PoolName, why: String },
+    /// Somebody has said that a pool's disks are to be used as they are, although they are older.
+    OlderAccepted {
+        pool: PoolName,
+        uid: u32,
+        why: String,
+    },
     /// This node's slot does not show `what` to the other nodes yet.
     Unseen {
         pool: PoolName,

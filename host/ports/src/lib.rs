@@ -17,6 +17,7 @@ mod fences;
 mod guests;
 mod journal;
 mod last_uses;
+mod last_writes;
 mod leases;
 mod marks;
 mod operation;
@@ -38,6 +39,7 @@ pub use journal::{
     OpenEntries, StoredAttachment,
 };
 pub use last_uses::LastUses;
+pub use last_writes::LastWrites;
 pub use leases::{Freshness, LeaseStatus, LeaseStyle, Leases};
 pub use marks::{Marks, Unmarked};
 pub use operation::{
@@ -45,7 +47,7 @@ pub use operation::{
 };
 pub use operations::Operations;
 pub use policy::{Decisions, Policy};
-pub use registry::{REGISTRY_NODES, REGISTRY_SIZE, Registry};
+pub use registry::{REGISTRY_NODES, REGISTRY_SIZE, Registry, Writes, Written};
 pub use tasks::{FaultPoints, NoFaultPoints, Tasks, Waiting};
 pub use volumes::{NewVolume, Volumes};
 pub use volward_plan::Unmet;

@@ -1,6 +1,6 @@
 //! The registry on the LUN.
 
-use volward_model::{Bytes, NumberedSlot, PoolName, RegistryLayout, Slot};
+use volward_model::{Bytes, NumberedSlot, PoolName, RegistryLayout, Slot, VolumeId};
 
 use super::{Applied, PortResult};
 
@@ -11,6 +11,24 @@ pub const REGISTRY_NODES: u32 = 512;
 /// copies of 256 KiB, and their index; also behind a registry of 0.1.0's layout, 12 MiB, that is
 /// converted. As much as lvmlockd's own volume takes.
 pub const REGISTRY_SIZE: Bytes = Bytes::mib(280);
+
+/// How often a place was written, and in which registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// The registry's LV.
+    pub registry: VolumeId,
+    /// 0 of a place that never was; `None` where that cannot be told: a copy of it is damaged, or of a newer version.
+    pub count: Option<u64>,
+}
+
+/// A write of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// As it was found.
+    pub before: Writes,
+    /// How often the place was written by now.
+    pub count: u64,
+}
 
 /// Conversation with a pool's registry LV, by direct I/O.
 pub trait Registry: Send + Sync {
@@ -26,7 +44,13 @@ pub trait Registry: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be written, or is larger than a place.
-    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<()>;
+    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<Written>;
+
+    /// How often a place was written, as the LUN has it now.
+    ///
+    /// # Errors
+    /// As [`read`](Registry::read).
+    fn writes(&self, pool: &PoolName, host_id: u64) -> PortResult<Writes>;
 
     /// Makes a fresh registry LV ready: every place empty. Only `pool init` does this.
     ///

@@ -57,7 +57,7 @@ fn main() {
         Node {
             leases: Lvmlockd::new(
                 &lvm,
-                Arc::new(Sanlock::new().unwrap()),
+                Arc::new(Sanlock::new(|| None).unwrap()),
                 &LeftByUs::default(),
             ),
             lvm,

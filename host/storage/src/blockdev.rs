@@ -113,7 +113,7 @@ pub(crate) fn mapped_lvs() -> PortResult<HashMap<VolumeId, bool>> {
 }
 
 /// The LV whose device has that dm UUID: `LVM-`, VG, LV. Anything longer is a layer of LVM's or a device of ours.
-fn lv_of(dm_uuid: &str) -> Option<VolumeId> {
+pub(crate) fn lv_of(dm_uuid: &str) -> Option<VolumeId> {
     let (vg, lv) = dm_uuid.strip_prefix("LVM-")?.split_at_checked(32)?;
     Some(VolumeId {
         vg: vg.parse().ok()?,

@@ -29,6 +29,11 @@ impl<C: Send + 'static> Worker<C> {
         Self { jobs }
     }
 
+    /// Has `call` made by the thread when what waits before it is done; nobody waits for it. Says whether it can be.
+    pub(crate) fn post(&self, call: impl FnOnce(&mut C) + Send + 'static) -> bool {
+        self.jobs.try_send(Box::new(call)).is_ok()
+    }
+
     /// Has `call` made by the thread; `what` is for messages.
     pub(crate) fn call<T: Send + 'static>(
         &self,

@@ -227,6 +227,7 @@ impl Lab {
             operations: Arc::new(self.journal(node)),
             fence_records: Arc::new(self.journal(node)),
             last_uses: Arc::new(self.journal(node)),
+            last_writes: Arc::new(self.journal(node)),
             journal: Arc::new(self.journal(node)),
             policy: self.policy.clone(),
             decisions: decisions.clone(),

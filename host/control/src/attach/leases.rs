@@ -1,4 +1,5 @@
-//! What an attach is refused for on account of leases that are lost, or may be (I2).
+//! What an attach is refused for on account of leases that are lost, or may be (I2), and of a pool that is older than this
+//! node left it.
 
 use volward_model::VolumeRef;
 use volward_plan::Refusal;
@@ -7,12 +8,15 @@ use super::{Attach, AttachRequest, refuse};
 use crate::error::ControlError;
 
 impl Attach {
-    /// Nothing is attached where leases may be lost before long.
+    /// Nothing is attached where leases may be lost before long, or in a pool that is older than this node left it.
     pub(super) fn leases_must_be_sound(&self, ask: &AttachRequest) -> Result<(), ControlError> {
         let now = self.ports.clock.monotonic();
         for disk in &ask.disks {
             if let Some(why) = self.state.uncertain(&disk.pool, now) {
                 let refusal = Refusal::leases_uncertain(&disk.pool, &why);
+                return Err(refuse(ask.request, refusal));
+            }
+            if let Some(refusal) = self.state.older_refusal(&disk.pool) {
                 return Err(refuse(ask.request, refusal));
             }
         }

@@ -55,4 +55,10 @@ impl Node {
     pub fn unwritten_slots(&self) -> Vec<String> {
         self.views.unwritten_slots()
     }
+
+    /// Why a shared pool is older on its disks than this node left it, a sentence; `None` where nothing says so.
+    #[must_use]
+    pub fn older(&self, pool: &PoolName) -> Option<String> {
+        self.state.older(pool)
+    }
 }

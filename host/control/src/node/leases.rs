@@ -17,6 +17,7 @@ impl Node {
     pub fn follow_leases(&self) {
         self.fence.follow();
         self.last_use.record();
+        self.state.record_last_writes();
     }
 
     /// One look at live migrations, to be made each second: what other nodes ask of this one, and what

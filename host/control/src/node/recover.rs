@@ -1,4 +1,4 @@
-//! Volumes that need a person: what each witness says, and what he decides.
+//! Volumes and pools that need a person: what each witness says, and what he decides.
 
 use volward_model::{Home, LvUuid, PoolName, RequestId, VolumeName};
 use volward_plan::witness::Testimony;
@@ -6,6 +6,7 @@ use volward_plan::witness::Testimony;
 use super::Node;
 use crate::error::ControlError;
 use crate::pools::SaidBy;
+use crate::ports::Applied;
 
 impl Node {
     /// What each witness says of where a volume's data is, and what a person can do where they
@@ -70,5 +71,19 @@ impl Node {
         let volume = self.pools.discard_copy(request, pool, name, copy)?;
         self.recovery.clear_discarded(&volume);
         Ok(())
+    }
+
+    /// Somebody says that a shared pool whose disks are older than this node left them is to be used so: a LUN that was
+    /// replaced by an earlier snapshot of itself. Of one that is not older nothing is changed.
+    ///
+    /// # Errors
+    /// If its registry cannot be read here, or that cannot be put on record.
+    pub fn accept_older(
+        &self,
+        request: RequestId,
+        pool: &PoolName,
+        uid: u32,
+    ) -> Result<Applied, ControlError> {
+        self.pools.accept_older(request, pool, uid)
     }
 }

@@ -21,6 +21,9 @@ impl Operate {
                 let refusal = Refusal::leases_uncertain(pool, &why);
                 return Err(refuse(asked.request, refusal));
             }
+            if let Some(refusal) = self.state.older_refusal(pool) {
+                return Err(refuse(asked.request, refusal));
+            }
         }
         Ok(())
     }

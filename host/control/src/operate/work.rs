@@ -111,6 +111,13 @@ impl Operate {
         operation: &VolumeOperation,
         run: &mut Run<'a>,
     ) -> Result<Went, StepError> {
+        let pools = operation.task.pools();
+        if let Some(older) = pools
+            .into_iter()
+            .find_map(|pool| self.state.older_refusal(pool))
+        {
+            return Ok(self.waits(&operation.id, older.message));
+        }
         if run.turn.is_none() {
             match self.turn(operation) {
                 Ok(turn) => run.turn = turn,

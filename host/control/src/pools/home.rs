@@ -3,11 +3,11 @@
 
 use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
-    CopyStage, GivenUp, Home, LeaseMode, LvUuid, PoolName, RequestId, VolumeInfo, VolumeName,
-    VolumeRef,
+    CopyStage, GivenUp, Home, HomeState, LeaseMode, LvUuid, PoolName, RequestId, VolumeInfo,
+    VolumeName, VolumeRef,
 };
-use volward_plan::witness::{Owner, choose, may_discard, testimony};
-use volward_plan::{Refusal, home_of};
+use volward_plan::witness::{Owner, choose, is_without_its_copy, may_discard, testimony};
+use volward_plan::{Refusal, VolumeInput, home_of};
 
 use super::Pools;
 use crate::engine::StepError;
@@ -44,8 +44,14 @@ impl Pools {
         let heard = testimony(&self.settings.node, &home, seen, &alone.owner);
         choose(&heard, &home, &info.volume, found, right)
             .map_err(|refusal| refuse(request, refusal))?;
+        let lost =
+            right.state == HomeState::Pool && is_without_its_copy(&self.settings.node, &home, seen);
         match &alone.owner {
-            Owner::Gone(why) => self.give_up(request, info, (&home, right), why, said),
+            Owner::Gone(why) => self.give_up(request, seen, (&home, right), why, said),
+            Owner::Here if lost => {
+                let why = "its copy is not in the local pool of this node";
+                self.give_up(request, seen, (&home, right), why, said)
+            }
             Owner::Here | Owner::MayLive(_) => self
                 .replace_home(info, right, &[])
                 .map_err(|error| storage(request, &doing, error))
@@ -53,16 +59,17 @@ impl Pools {
         }
     }
 
-    /// The copy of a node that is gone counts no more. What proves that no guest of that node uses the volume is
-    /// the exclusive lease, which a node that lives would not give away.
+    /// The copy of a node that is gone counts no more, or one that this node has not got any more. What proves that no
+    /// guest of another node uses the volume is the exclusive lease, which a node that lives would not give away.
     fn give_up(
         &self,
         request: RequestId,
-        info: &VolumeInfo,
+        seen: &VolumeInput,
         (home, right): (&Home, &Home),
         gone: &str,
         said: &SaidBy,
     ) -> Result<(), ControlError> {
+        let info = &seen.info;
         let volume = &info.volume;
         let doing = format!("giving up the copy of {volume}");
         if let Some(mark) = info.mark() {
@@ -76,9 +83,12 @@ impl Pools {
             return Err(refuse(request, Refusal::home_changed(volume, "it is home")));
         };
         let volumes = std::slice::from_ref(volume);
-        let leased = self
-            .engine
-            .lease(&volume.pool, volumes, LeaseMode::Exclusive);
+        let leased = match seen.lease {
+            Some(held) if held.mode == LeaseMode::Exclusive && !held.orphan => Ok(()),
+            _ => self
+                .engine
+                .lease(&volume.pool, volumes, LeaseMode::Exclusive),
+        };
         leased.map_err(|error| match error {
             StepError::Held(refusal) | StepError::Refused(refusal) => refuse(request, refusal),
             StepError::Port(error) => failed(error),
@@ -95,7 +105,10 @@ impl Pools {
             (said.uid, because),
         );
         let replaced = self.replace_leased(request, info, (home, right), &given_up);
-        if let Err(error) = self.engine.release(&volume.pool, volumes) {
+        // What is still attached here goes on with its lease.
+        if seen.here.is_empty()
+            && let Err(error) = self.engine.release(&volume.pool, volumes)
+        {
             let what = format!("the lease of {volume}, after its copy was given up");
             let reason = error.to_string();
             self.ports.events.tell(&Event::StrayStays { what, reason });

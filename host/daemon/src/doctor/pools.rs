@@ -1,7 +1,7 @@
 //! Pools: their devices files, lockspaces and slots.
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::PortResult;
+use volward_control::ports::{PortError, PortResult, Unmet};
 use volward_model::{PoolInfo, PoolName, RegistryLayout};
 use volward_storage::lvm::SeenDisks;
 
@@ -62,17 +62,7 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, (info, disks): Read) -> DoctorC
         return refusing(bad(&check, DoctorVerdict::Failed, found, remedy));
     }
     match daemon.node.pool_snapshot(pool) {
-        Err(error) => {
-            let remedy = format!(
-                "vgchange --lock-start {pool}; then, once per pool, volward pool init {pool}"
-            );
-            refusing(bad(
-                &check,
-                DoctorVerdict::Failed,
-                error.to_string(),
-                remedy,
-            ))
-        }
+        Err(error) => unseen(&check, pool, &error),
         Ok(snapshot) => {
             let settings = daemon.node.settings();
             let trouble = snapshot.slot_troubles().into_iter().next();
@@ -82,15 +72,33 @@ fn shared_pool(daemon: &Daemon, pool: &PoolName, (info, disks): Read) -> DoctorC
                 incomplete: info
                     .partial
                     .then(|| disks::incomplete(&check, &info, disks)),
+                older: daemon.node.older(pool),
                 impostor: snapshot.impostors(&settings.node).into_iter().next(),
                 unreadable: snapshot.unreadable().into_iter().next(),
                 newer: snapshot.newer(None).into_iter().next(),
                 registry: daemon.node.registry_layout(pool).ok(),
                 slot: trouble.map(|s| format!("the slot of host-id {} {}", s.host_id, s.trouble)),
             };
-            seen_pool(&check, seen)
+            seen_pool(pool, seen)
         }
     }
+}
+
+/// A shared pool that cannot be used on this node.
+fn unseen(check: &str, pool: &PoolName, error: &PortError) -> DoctorCheck {
+    let (found, remedy) = match error {
+        PortError::Unmet(Unmet::NotJoined {
+            taken: Some(taken), ..
+        }) => (
+            format!("this node has not joined the lockspace: {taken}"),
+            taken.remedy(pool),
+        ),
+        _ => (
+            error.to_string(),
+            format!("vgchange --lock-start {pool}; then, once per pool, volward pool init {pool}"),
+        ),
+    };
+    refusing(bad(check, DoctorVerdict::Failed, found, remedy))
 }
 
 /// A shared pool that is joined.
@@ -99,6 +107,8 @@ struct SeenPool {
     nodes: usize,
     /// What is to be said where a physical volume is missing.
     incomplete: Option<DoctorCheck>,
+    /// What is on its disks is older than what this node wrote there, in a sentence.
+    older: Option<String>,
     /// Another node has this node's name or place, in a sentence.
     impostor: Option<String>,
     /// A slot of a node that may be alive cannot be read, in a sentence.
@@ -111,7 +121,19 @@ struct SeenPool {
     slot: Option<String>,
 }
 
-fn seen_pool(check: &str, seen: SeenPool) -> DoctorCheck {
+fn seen_pool(pool: &PoolName, seen: SeenPool) -> DoctorCheck {
+    let check = &format!("pool {pool}");
+    if let Some(older) = seen.older {
+        let found = format!(
+            "older on its disks than this node left it: {older}; attaches and operations are refused, what is attached goes on"
+        );
+        let remedy = format!(
+            "find out which LUN this is: where it was replaced by an earlier snapshot or replica of itself, what was written \
+             since is not on it. Put the right one back and restart volwardd; or, to go on with this one, volward pool init \
+             {pool} --accept-older, on each node that says so"
+        );
+        return refusing(bad(check, DoctorVerdict::Failed, found, remedy));
+    }
     if let Some(impostor) = seen.impostor {
         let found = format!("{impostor}; attaches in this pool are refused on both until then");
         let remedy = "correct the node that is wrong, and restart volwardd there";
@@ -173,8 +195,37 @@ fn local_pool(daemon: &Daemon, pool: &PoolName, (info, disks): Read) -> DoctorCh
 #[cfg(test)]
 mod tests {
     use volward_model::Bytes;
+    use volward_plan::HostIdTaken;
 
     use super::*;
+
+    fn vg0() -> PoolName {
+        "vg0".parse().unwrap()
+    }
+
+    #[test]
+    fn a_pool_that_is_older_on_its_disks_refuses_and_both_ways_out_are_said() {
+        let seen = SeenPool {
+            host_id: 1,
+            nodes: 2,
+            incomplete: None,
+            older: Some("this node's place was written 3 times, and 9 times before".to_owned()),
+            impostor: Some("the node with host-id 2 is called n1 too".to_owned()),
+            unreadable: None,
+            newer: None,
+            registry: None,
+            slot: None,
+        };
+        let check = seen_pool(&vg0(), seen);
+        assert!(check.refuses_read_write, "{check:?}");
+        assert!(check.found.contains("written 3 times"), "{check:?}");
+        let remedy = check.remedy.unwrap();
+        assert!(remedy.contains("right one back"), "{remedy}");
+        assert!(
+            remedy.contains("volward pool init vg0 --accept-older"),
+            "{remedy}"
+        );
+    }
 
     /// Its attaches are refused with `slot-unreadable`.
     #[test]
@@ -184,16 +235,17 @@ mod tests {
             host_id: 1,
             nodes: 2,
             incomplete: None,
+            older: None,
             impostor: None,
             unreadable: unreadable.map(str::to_owned),
             newer: None,
             registry: None,
             slot: Some(slot.to_owned()),
         };
-        let alive = seen_pool("pool vg0", seen(Some("... and that node may be alive")));
+        let alive = seen_pool(&vg0(), seen(Some("... and that node may be alive")));
         assert_eq!(alive.verdict, DoctorVerdict::Failed);
         assert!(alive.refuses_read_write, "{alive:?}");
-        let dead = seen_pool("pool vg0", seen(None));
+        let dead = seen_pool(&vg0(), seen(None));
         assert_eq!(
             (&dead.verdict, dead.found.as_str()),
             (&DoctorVerdict::Warning.into(), slot)
@@ -207,16 +259,49 @@ mod tests {
             host_id: 1,
             nodes: 2,
             incomplete: Some(fine("pool vg0", "incomplete")),
+            older: None,
             impostor: Some("the node with host-id 2 is called n1 too".to_owned()),
             unreadable: None,
             newer: None,
             registry: None,
             slot: None,
         };
-        let found = seen_pool("pool vg0", seen);
+        let found = seen_pool(&vg0(), seen);
         assert_eq!(found.verdict, DoctorVerdict::Failed);
         assert!(found.refuses_read_write, "{found:?}");
         assert!(found.found.contains("called n1 too"), "{found:?}");
+    }
+
+    #[test]
+    fn a_host_id_that_another_node_has_is_said_with_its_name_and_what_to_do() {
+        let pool: PoolName = "vg0".parse().unwrap();
+        let said = |taken| {
+            let pool = pool.clone();
+            let error = PortError::from(Unmet::NotJoined { pool, taken });
+            unseen("pool vg0", &"vg0".parse().unwrap(), &error)
+        };
+        let plain = said(None);
+        assert!(
+            plain
+                .remedy
+                .unwrap()
+                .starts_with("vgchange --lock-start vg0")
+        );
+        for renewed in [true, false] {
+            let taken = said(Some(HostIdTaken {
+                host_id: 2,
+                node: "node1".to_owned(),
+                renewed,
+            }));
+            assert!(taken.refuses_read_write, "{taken:?}");
+            assert!(
+                taken.found.contains("host-id 2 is that of node node1"),
+                "{taken:?}"
+            );
+            let remedy = taken.remedy.unwrap();
+            assert!(remedy.contains("/etc/lvm/lvmlocal.conf"), "{remedy}");
+            assert_eq!(remedy.contains("wait"), !renewed, "{remedy}");
+        }
     }
 
     #[test]
@@ -237,6 +322,7 @@ mod tests {
             host_id: 1,
             nodes: 2,
             incomplete: None,
+            older: None,
             impostor: None,
             unreadable: None,
             newer: newer.map(str::to_owned),
@@ -247,15 +333,15 @@ mod tests {
             }),
             slot: None,
         };
-        let newer = seen_pool("pool vg0", seen(Some("node n2 runs a newer Volward"), 2));
+        let newer = seen_pool(&vg0(), seen(Some("node n2 runs a newer Volward"), 2));
         assert_eq!(newer.verdict, DoctorVerdict::Warning);
         assert!(newer.found.contains("node n2"), "{newer:?}");
-        let old = seen_pool("pool vg0", seen(None, 1));
+        let old = seen_pool(&vg0(), seen(None, 1));
         assert_eq!(old.verdict, DoctorVerdict::Warning);
         assert!(old.found.contains("host-ids 1 to 89"), "{old:?}");
         let remedy = old.remedy.unwrap_or_default();
         assert!(remedy.contains("pool init"), "{remedy}");
-        let now = seen_pool("pool vg0", seen(None, 2));
+        let now = seen_pool(&vg0(), seen(None, 2));
         assert_eq!(now.verdict, DoctorVerdict::Ok);
     }
 }

@@ -9,6 +9,7 @@ use volward_api::{
     VolumeSetRequest, VolumeStatusView, VolumeView,
 };
 use volward_control::VolumeStanding;
+use volward_control::ports::Unmet;
 use volward_model::{PoolName, VolumeInfo, VolumeName};
 
 use super::Peer;
@@ -34,8 +35,15 @@ pub(super) async fn pool_init(
     let work = blocking(move || {
         let request = request();
         tracing::info!(
-            %request, pool = %name, uid = caller.uid, origin = ?caller.origin, "pool init"
+            %request, pool = %name, uid = caller.uid, origin = ?caller.origin, body.accept_older,
+            "pool init"
         );
+        if body.accept_older && kind_of(&daemon, &name) == PoolKind::Shared {
+            let accepted = daemon.node.accept_older(request, &name, caller.uid);
+            accepted
+                .inspect_err(|error| tracing::warn!(%request, %error, "accepting an older pool"))
+                .map_err(Failure::without_record)?;
+        }
         let made = daemon.node.init_pool(request, &name);
         made.inspect_err(|error| tracing::warn!(%request, %error, "pool init"))
             .map_err(Failure::without_record)?;
@@ -165,11 +173,17 @@ pub(super) fn pool_view(daemon: &Daemon, name: &PoolName) -> PoolView {
             });
             view.members = members.collect();
             let impostors = snapshot.impostors(&daemon.node.settings().node);
-            view.trouble = impostors.into_iter().next();
+            view.trouble = daemon.node.older(name).map(|why| older(name, why));
+            view.trouble = view.trouble.or_else(|| impostors.into_iter().next());
         }
         Err(error) => view.trouble = Some(error.to_string()),
     }
     view
+}
+
+fn older(pool: &PoolName, why: String) -> String {
+    let pool = pool.clone();
+    Unmet::PoolOlder { pool, why }.to_string()
 }
 
 /// The lock type in LVM's word; a foreign one is passed on as LVM reports it.

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_an_operator_has_to_put_right_is_refused_with_its_code_and_sentence() {
         let pool = "vg0".parse().unwrap();
-        let Failure(said) = PortError::Unmet(Unmet::NotJoined { pool }).into();
+        let Failure(said) = PortError::Unmet(Unmet::NotJoined { pool, taken: None }).into();
         assert_eq!(
             (said.kind.known(), said.code.as_str()),
             (Some(ProblemCode::Refused), "not-joined")

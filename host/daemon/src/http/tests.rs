@@ -316,7 +316,10 @@ fn who_changes_a_volume_or_makes_a_pool_is_in_the_log() {
         volume: "web".into(),
         shareable: true,
     };
-    let init = PoolInitRequest { name: "vg9".into() };
+    let init = PoolInitRequest {
+        name: "vg9".into(),
+        accept_older: false,
+    };
     // The test's daemon has no LVM; who asked is said before anything is done.
     served.client().volume_set(&set).unwrap_err();
     served.client().pool_init(&init).unwrap_err();

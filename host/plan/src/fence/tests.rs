@@ -1,6 +1,7 @@
 use super::*;
 
 const EXPIRES: Duration = Duration::from_secs(80);
+const NOT_JOINED: Said = Said::NotJoined { taken: None };
 
 fn lv(letter: &str) -> LvUuid {
     letter.repeat(32).parse().unwrap()
@@ -107,8 +108,8 @@ fn i2_a_lockspace_that_was_given_up_is_lost_however_fresh_it_is() {
     watch.hear(at(0), &joined(0, 1));
     assert_eq!(lost(&watch.hear(at(1), &Said::GivenUp)), Some(false));
     assert_eq!(lost(&watch.standing(at(2))), Some(false));
-    watch.hear(at(3), &Said::NotJoined);
-    assert_eq!(lost(&watch.hear(at(4), &Said::NotJoined)), Some(false));
+    watch.hear(at(3), &NOT_JOINED);
+    assert_eq!(lost(&watch.hear(at(4), &NOT_JOINED)), Some(false));
     // Another join of it.
     assert_eq!(lost(&watch.hear(at(9), &joined(0, 2))), Some(false));
     assert_eq!(watch.hear(at(10), &joined(0, 2)), Standing::Sound);
@@ -121,8 +122,8 @@ fn i2_a_new_generation_and_a_lockspace_that_was_left_are_lost_for_good() {
     assert_eq!(lost(&watch.hear(at(1), &joined(0, 2))), Some(false));
     // What is attached from then on is so under the new one.
     assert_eq!(watch.hear(at(2), &joined(0, 2)), Standing::Sound);
-    assert_eq!(watch.hear(at(3), &Said::NotJoined), Standing::Sound);
-    assert_eq!(lost(&watch.hear(at(4), &Said::NotJoined)), Some(false));
+    assert_eq!(watch.hear(at(3), &NOT_JOINED), Standing::Sound);
+    assert_eq!(lost(&watch.hear(at(4), &NOT_JOINED)), Some(false));
     // Joined again, and never seen apart: the generation tells.
     assert_eq!(lost(&watch.hear(at(5), &joined(0, 3))), Some(false));
 }
@@ -130,10 +131,34 @@ fn i2_a_new_generation_and_a_lockspace_that_was_left_are_lost_for_good() {
 #[test]
 fn i2_a_daemon_that_finds_no_lockspace_at_its_start_takes_the_leases_for_lost() {
     let mut watch = LeaseWatch::default();
-    assert_eq!(watch.hear(at(0), &Said::NotJoined), Standing::Unknown);
-    assert_eq!(lost(&watch.hear(at(1), &Said::NotJoined)), Some(false));
+    assert_eq!(watch.hear(at(0), &NOT_JOINED), Standing::Unknown);
+    assert_eq!(lost(&watch.hear(at(1), &NOT_JOINED)), Some(false));
     // As after a boot.
     assert_eq!(watch.hear(at(2), &joined(0, 1)), Standing::Sound);
+}
+
+#[test]
+fn who_has_this_nodes_place_is_in_the_reason_as_long_as_it_is_so() {
+    let mut watch = LeaseWatch::default();
+    let taken = || Said::NotJoined {
+        taken: Some(HostIdTaken {
+            host_id: 2,
+            node: "node1".to_owned(),
+            renewed: true,
+        }),
+    };
+    watch.hear(at(0), &taken());
+    let Standing::Lost { reason, .. } = watch.hear(at(1), &taken()) else {
+        panic!("{watch:?}")
+    };
+    assert!(
+        reason.contains("host-id 2") && reason.contains("node1"),
+        "{reason}"
+    );
+    let Standing::Lost { reason, .. } = watch.hear(at(2), &NOT_JOINED) else {
+        panic!("{watch:?}")
+    };
+    assert!(!reason.contains("node1"), "{reason}");
 }
 
 #[test]

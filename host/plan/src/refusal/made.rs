@@ -164,7 +164,8 @@ impl Refusal {
     pub fn no_local_pool(volume: &VolumeRef, node: &NodeName) -> Self {
         let message = format!(
             "the data of {volume} is partly in the copy on node {node}, where no local pool is \
-             configured; put the local pool back into /etc/volward/volward.toml there"
+             configured; put the local pool back into /etc/volward/volward.toml there, or, where its disk is gone, ask `volward \
+             recover {volume}` there"
         );
         Self::of(RefusalCode::HomeElsewhere, volume, message)
     }

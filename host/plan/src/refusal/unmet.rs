@@ -1,8 +1,57 @@
 //! Preconditions that a port found not to hold, each for an operator to put right.
 
+use std::fmt;
+
 use volward_model::{PoolName, VolumeRef};
 
 use super::{Refusal, RefusalCode};
+
+/// Another node has this one's place in a pool's lockspace: sanlock does not let this one join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostIdTaken {
+    /// The number that this node was given.
+    pub host_id: u64,
+    /// What sanlock is called on the node that has it.
+    pub node: String,
+    /// Whether that one was seen to renew its lease; else it may be gone.
+    pub renewed: bool,
+}
+
+impl HostIdTaken {
+    /// What is to be done about it in that pool.
+    #[must_use]
+    pub fn remedy(&self, pool: &PoolName) -> String {
+        let own = format!(
+            "give this node a host-id of its own (host_id in the section local of /etc/lvm/lvmlocal.conf; `sanlock direct \
+             dump /dev/mapper/{}-lvmlock` lists those that were ever used), then `vgchange --lock-start {pool}`",
+            pool.as_str().replace('-', "--")
+        );
+        match self.renewed {
+            true => own,
+            false => format!(
+                "if {} is a node that is still used, {own}; if it is gone for good, or was the name of this node, wait: \
+                 sanlock gives its place away when it has not been renewed for long enough (140 s with its defaults)",
+                self.node
+            ),
+        }
+    }
+}
+
+impl fmt::Display for HostIdTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host_id, node, .. } = self;
+        match self.renewed {
+            true => write!(
+                f,
+                "its host-id {host_id} is that of node {node}, which is in the lockspace"
+            ),
+            false => write!(
+                f,
+                "its host-id {host_id} is that of node {node}, which was in the lockspace last"
+            ),
+        }
+    }
+}
 
 /// A precondition of a storage operation that does not hold. Nothing failed: the operation was
 /// not begun. Each becomes the refusal that says what to do about it.
@@ -10,11 +59,14 @@ use super::{Refusal, RefusalCode};
 pub enum Unmet {
     /// This node is not in the pool's lockspace.
     #[error(
-        "this node has not joined the lockspace of pool {pool}; join it with `vgchange --lock-start {pool}`"
+        "this node has not joined the lockspace of pool {pool}{}",
+        how_to_join(pool, taken.as_ref())
     )]
     NotJoined {
         /// The name of the pool concerned.
         pool: PoolName,
+        /// Who has its place there, where that is another node.
+        taken: Option<HostIdTaken>,
     },
     /// sanlock has lost this node's leases in the pool's lockspace, and does not leave it as long as a process has some:
     /// it goes on renewing, and gives no lease.
@@ -24,6 +76,16 @@ pub enum Unmet {
     GivenUp {
         /// The name of the pool concerned.
         pool: PoolName,
+    },
+    /// What is on the pool's disks is older than what this node wrote there.
+    #[error(
+        "pool {pool} is older on its disks than this node left it, as where the LUN was replaced by an earlier snapshot or replica of itself: {why}; nothing is attached or changed in it here until the right LUN is back, or somebody says that this one is to be used: `volward pool init {pool} --accept-older`, on each node"
+    )]
+    PoolOlder {
+        /// The name of the pool concerned.
+        pool: PoolName,
+        /// How that shows.
+        why: String,
     },
     /// The registry volume is there, and was never formatted.
     #[error("{registry} holds no registry; make one with `volward pool init`")]
@@ -120,11 +182,19 @@ pub enum Unmet {
     },
 }
 
+fn how_to_join(pool: &PoolName, taken: Option<&HostIdTaken>) -> String {
+    match taken {
+        None => format!("; join it with `vgchange --lock-start {pool}`"),
+        Some(taken) => format!(": {taken}; {}", taken.remedy(pool)),
+    }
+}
+
 impl From<Unmet> for Refusal {
     fn from(unmet: Unmet) -> Self {
         let message = unmet.to_string();
         let code = match unmet {
             Unmet::NotJoined { .. } | Unmet::GivenUp { .. } => RefusalCode::NotJoined,
+            Unmet::PoolOlder { .. } => RefusalCode::PoolOlder,
             Unmet::NoRegistry { .. } => RefusalCode::NoRegistry,
             Unmet::RegistryExists { .. } => RefusalCode::RegistryExists,
             Unmet::RegistryUnreadable { .. } => RefusalCode::RegistryUnreadable,

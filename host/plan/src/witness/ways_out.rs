@@ -53,6 +53,13 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput, owner: &Owner
     let verdict = weigh(node, home, seen);
     let (elsewhere, homes_elsewhere) = elsewhere::ways_out(home, seen, owner);
     let ways_out = match &verdict {
+        // No local pool is configured: nobody contradicts, and the volume cannot be used.
+        Verdict::Agree if is_without_its_copy(node, home, seen) => {
+            vec![format!(
+                "put the local pool back into /etc/volward/volward.toml, where its disk is there; or {}",
+                without_its_copy(home, seen)
+            )]
+        }
         Verdict::Agree => elsewhere,
         Verdict::Leftovers => vec![format!(
             "the next attach of {} on this node, or the next start of volwardd, removes what is left",
@@ -63,6 +70,7 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput, owner: &Owner
     };
     let homes = match &verdict {
         Verdict::Contradict(_) => homes(node, home, seen),
+        Verdict::Agree if is_without_its_copy(node, home, seen) => homes(node, home, seen),
         Verdict::Agree => homes_elsewhere,
         Verdict::Leftovers | Verdict::Silent(_) => Vec::new(),
     };
@@ -206,17 +214,41 @@ fn ways_out(node: &NodeName, home: &Home, seen: &VolumeInput) -> Vec<String> {
         ways.extend(right_home(node, home, seen, copy));
     }
     if here && copies(seen).next().is_none() {
-        ways.push(format!(
-            "bring the disk of the local pool back that has the copy; without it, what was written \
-             since the copy was made is lost, and {} in the pool is as it was then: {}",
-            seen.info.volume,
-            command(&seen.info.volume, home, &pool_after(home))
-        ));
+        ways.push(without_its_copy(home, seen));
     }
     if ways.is_empty() {
         ways.push("mend what the sentences above name, and ask again".to_owned());
     }
     ways
+}
+
+/// The copy was to be here, and is not.
+fn without_its_copy(home: &Home, seen: &VolumeInput) -> String {
+    let volume = &seen.info.volume;
+    let right = pool_after(home);
+    let pool_has = match home.state {
+        HomeState::Returning { .. } => format!(
+            "{volume} in the pool is partly as it was before the copy and partly as the copy was, for the copy was being \
+             written back: a guest may not be able to use it"
+        ),
+        _ => format!("{volume} in the pool is as it was then"),
+    };
+    format!(
+        "bring the disk of the local pool back that has the copy; without it, what was written since the copy was made \
+         is lost, and {pool_has}: {} --because REASON`",
+        command(volume, home, &right).trim_end_matches('`')
+    )
+}
+
+/// The copy that the home names was to be in the local pool of this node and is not, as after the node was installed
+/// anew: whoever says that the pool is right loses what was in it, and has to say why.
+#[must_use]
+pub fn is_without_its_copy(node: &NodeName, home: &Home, seen: &VolumeInput) -> bool {
+    let here = home.copy().filter(|(owner, _)| *owner == node);
+    here.is_some_and(|(_, named)| {
+        !matches!(seen.witnesses.copies, LocalCopies::Silent(_))
+            && copies(seen).all(|copy| copy.lv != *named)
+    })
 }
 
 fn devices_in_use(seen: &VolumeInput) -> Vec<String> {

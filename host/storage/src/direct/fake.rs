@@ -119,7 +119,8 @@ impl World for FakeHere {
 
     fn account(&self, pool: &PoolName) -> PortResult<Account> {
         if !self.state().joined {
-            return Err(Unmet::NotJoined { pool: pool.clone() }.into());
+            let (pool, taken) = (pool.clone(), None);
+            return Err(Unmet::NotJoined { pool, taken }.into());
         }
         let (given_up, leaving, ago) = {
             let state = self.state();

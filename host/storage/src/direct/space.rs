@@ -138,8 +138,8 @@ impl Space {
             return Err(Unmet::GivenUp { pool }.into());
         }
         if account.freshness.is_failing() {
-            let pool = self.pool.clone();
-            return Err(Unmet::NotJoined { pool }.into());
+            let (pool, taken) = (self.pool.clone(), None);
+            return Err(Unmet::NotJoined { pool, taken }.into());
         }
         let look = self.look()?;
         let parted = self.part(&look, volumes)?;
@@ -311,6 +311,7 @@ impl Space {
             SanlockError::Broken(error) => error,
             SanlockError::NoLockspace => PortError::from(Unmet::NotJoined {
                 pool: self.pool.clone(),
+                taken: None,
             }),
             SanlockError::Busy => PortError::Busy {
                 what: format!("{what}: one of them"),

@@ -87,6 +87,10 @@ impl Events for EventLog {
                 warn!(%volume, %instance, "the migration came to nothing; exclusive again"),
             Event::Arrived { volume, instance } => info!(%volume, %instance, "the migration has ended; exclusive now"),
             Event::PoolUnusable { pool, reason } => error!(%pool, %reason, "this pool cannot be used yet"),
+            Event::PoolOlder { pool, why } => error!(%pool, %why, "the disks of this pool are older than this node left them"),
+            Event::OlderAccepted { pool, uid, why } => {
+                warn!(%pool, uid, %why, "the disks of this pool are used as they are");
+            }
             Event::Unseen { pool, what, reason } => warn!(%pool, what, %reason, "not shown to other nodes yet"),
             Event::Unrecorded { what, reason } => error!(%what, %reason, "not recorded"),
             Event::OperationBegun { operation } =>

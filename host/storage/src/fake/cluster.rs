@@ -56,6 +56,7 @@ impl FakeCluster {
                     generation: 1,
                     boot: 1,
                     state: MemberState::Live,
+                    place_taken: None,
                     watchdog: true,
                     renewed_ago: std::time::Duration::ZERO,
                     dm_clone_unfit: None,

@@ -27,6 +27,7 @@ mod faults;
 mod guest;
 pub(crate) mod mirror;
 mod node;
+mod odd;
 mod old_copies;
 pub(crate) mod regions;
 pub(crate) mod relocate;
@@ -36,6 +37,7 @@ pub use clock::FakeClock;
 pub use cluster::FakeCluster;
 pub use data::{BLOCK, OLD_CONTENT};
 pub use node::FakeNode;
+pub use odd::Lun;
 
 pub(crate) use data::Contents;
 pub(crate) use world::{Device, Lv, Pool, World};

@@ -7,6 +7,7 @@ use volward_model::{
     LvmUuid, MemberState, NodeName, PoolName, Sectors, Slot, SlotReading, Table, VgUuid, VolumeId,
     VolumeInfo, VolumeName, VolumeRef,
 };
+use volward_plan::HostIdTaken;
 use volward_plan::migrate::Job;
 use volward_ports::{GuestDisks, LeaseStyle, LinkPath, PortError, PortResult};
 
@@ -63,10 +64,12 @@ pub(crate) struct World {
     pub(crate) io_timeout_s: u32,
     /// Whether leases come with activation; `None` as lvmlockd's do.
     pub(crate) lease_style: Option<LeaseStyle>,
+    /// LUNs as they were.
+    pub(crate) snapshots: BTreeMap<PoolName, super::Lun>,
     next_uuid: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pool {
     pub(crate) vg: VgUuid,
     pub(crate) size: Bytes,
@@ -87,9 +90,11 @@ pub(crate) struct Pool {
 
 /// One place of a registry: what was written, and what a reader makes of it instead, if a test
 /// says so.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Place {
     pub(crate) slot: Option<Slot>,
+    /// How often it was written.
+    pub(crate) writes: u64,
     pub(crate) shown_as: Option<SlotReading>,
 }
 
@@ -116,6 +121,8 @@ pub(crate) struct Node {
     pub(crate) generation: u64,
     pub(crate) boot: u64,
     pub(crate) state: MemberState,
+    /// Another node has its place in the lockspaces.
+    pub(crate) place_taken: Option<HostIdTaken>,
     pub(crate) watchdog: bool,
     /// Since the lockspace was renewed.
     pub(crate) renewed_ago: std::time::Duration,

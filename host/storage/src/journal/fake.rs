@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use volward_model::{AttachmentKey, Bytes, OperationId, VolumeOperation};
 use volward_plan::last_use::LastUse;
+use volward_plan::last_write::LastWrite;
 use volward_ports::{
     DamagedEntry, FenceRecord, FenceRecords, Finish, Journal, JournalEntry, JournalQuery,
-    JournalState, LastUses, OpenEntries, Operations, PortError, PortResult, StepMark,
+    JournalState, LastUses, LastWrites, OpenEntries, Operations, PortError, PortResult, StepMark,
     StoredAttachment,
 };
 
@@ -20,7 +21,7 @@ pub struct FakeJournal {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     sequence: u64,
     entries: BTreeMap<u64, JournalEntry>,
@@ -31,6 +32,7 @@ struct State {
     operations: BTreeMap<OperationId, VolumeOperation>,
     fences: Vec<FenceRecord>,
     last_uses: Vec<LastUse>,
+    last_writes: Vec<LastWrite>,
 }
 
 impl FakeJournal {
@@ -61,6 +63,15 @@ impl FakeJournal {
         Self {
             kernel,
             state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// A copy of it as it is now, as a backup has it.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        Self {
+            kernel: self.kernel.clone(),
+            state: Arc::new(Mutex::new(self.state().clone())),
         }
     }
 
@@ -283,6 +294,16 @@ impl LastUses for FakeJournal {
 
     fn last_uses(&self) -> PortResult<Vec<LastUse>> {
         self.look(|state| state.last_uses.clone())
+    }
+}
+
+impl LastWrites for FakeJournal {
+    fn replace_last_writes(&self, all: &[LastWrite]) -> PortResult<()> {
+        self.change("last-writes", |state| state.last_writes = all.to_vec())
+    }
+
+    fn last_writes(&self) -> PortResult<Vec<LastWrite>> {
+        self.look(|state| state.last_writes.clone())
     }
 }
 

@@ -12,6 +12,7 @@ mod fake;
 mod fences;
 mod group;
 mod last_uses;
+mod last_writes;
 mod open;
 mod operations;
 mod record;

@@ -16,12 +16,13 @@ use super::rows::{self, Trouble};
 
 /// What makes each layout of the one before; the first makes layout 1 of nothing. A layout's number
 /// is the database's `user_version`. One that was released is never changed.
-const LAYOUTS: [&str; 5] = [
+const LAYOUTS: [&str; 6] = [
     include_str!("layouts/1.sql"),
     include_str!("layouts/2.sql"),
     include_str!("layouts/3.sql"),
     include_str!("layouts/4.sql"),
     include_str!("layouts/5.sql"),
+    include_str!("layouts/6.sql"),
 ];
 
 /// The layout this build reads and writes.

@@ -8,6 +8,7 @@
 pub(crate) mod claims;
 mod ffi;
 mod status;
+mod taken;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,6 +21,7 @@ use volward_ports::{Freshness, LeaseStatus, PortError, PortResult, Unmet};
 use crate::worker::Worker;
 use claims::Claims;
 pub use claims::LeftByUs;
+use taken::Takers;
 
 /// sanlock answers from memory; a daemon that takes longer does not answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -31,17 +33,20 @@ pub struct Sanlock {
     /// A conversation per pool (I3): reading a lease area of a hanging LUN blocks, and must not
     /// block another pool's.
     workers: Mutex<HashMap<PoolName, Arc<Worker<Arc<ffi::Library>>>>>,
+    takers: Takers,
 }
 
 impl Sanlock {
-    /// Loads libsanlock.
+    /// Loads libsanlock. `host_id` says which place this node is given in lockspaces; it is asked while the node is not in
+    /// one.
     ///
     /// # Errors
     /// If the library is not installed; the sentence names the package.
-    pub fn new() -> PortResult<Self> {
+    pub fn new(host_id: impl Fn() -> Option<u64> + Send + Sync + 'static) -> PortResult<Self> {
         Ok(Self {
             library: Arc::new(ffi::Library::load()?),
             workers: Mutex::default(),
+            takers: Takers::new(host_id),
         })
     }
 
@@ -52,14 +57,30 @@ impl Sanlock {
         what: &str,
         call: impl FnOnce(&ffi::Library) -> PortResult<T> + Send + 'static,
     ) -> PortResult<T> {
-        let worker = {
-            let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-            let worker = workers
-                .entry(pool.clone())
-                .or_insert_with(|| Arc::new(Worker::start(Arc::clone(&self.library))));
-            Arc::clone(worker)
-        };
+        let worker = self.worker(pool);
         worker.call(what, DEADLINE, move |library| call(library))
+    }
+
+    fn worker(&self, pool: &PoolName) -> Arc<Worker<Arc<ffi::Library>>> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let worker = workers
+            .entry(pool.clone())
+            .or_insert_with(|| Arc::new(Worker::start(Arc::clone(&self.library))));
+        Arc::clone(worker)
+    }
+
+    /// Who has this node's place is what was seen last: it is on the LUN, and whoever follows the leases does not wait
+    /// for that.
+    fn not_joined(&self, pool: &PoolName, our_name: &str) -> PortError {
+        if let Some(look) = self.takers.look(pool, our_name) {
+            let posted = self.worker(pool).post(move |_| look.take());
+            self.takers.is_looked_at(pool, posted);
+        }
+        let taken = self.takers.taker(pool);
+        PortError::from(Unmet::NotJoined {
+            pool: pool.clone(),
+            taken,
+        })
     }
 }
 
@@ -135,7 +156,7 @@ impl Sanlock {
         let status = status::ask(Path::new(status::SOCKET), DEADLINE)?;
         let lockspace = lockspace(pool);
         let Some(joined) = status.lockspaces.iter().find(|l| l.name == lockspace) else {
-            return Err(not_joined(pool));
+            return Err(self.not_joined(pool, &status.our_name));
         };
         let freshness = joined.freshness(status.monotime);
         let generation = joined.generation;
@@ -168,7 +189,12 @@ impl Sanlock {
         let found = self.call(pool, "asking sanlock for its members", move |library| {
             library.members(&lockspace)
         })?;
-        found.ok_or_else(|| not_joined(pool))
+        found.ok_or_else(|| {
+            PortError::from(Unmet::NotJoined {
+                pool: pool.clone(),
+                taken: self.takers.taker(pool),
+            })
+        })
     }
 
     /// Who holds a volume's lease, read from the LUN; `address` is where LVM says it is.
@@ -208,10 +234,6 @@ fn entries(resources: Vec<status::Resource>, lockspace: &str) -> Vec<Entry> {
             })
         })
         .collect()
-}
-
-fn not_joined(pool: &PoolName) -> PortError {
-    PortError::from(Unmet::NotJoined { pool: pool.clone() })
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ const MOST_BYTES: u64 = 64 << 20;
 /// What is used of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Status {
+    /// What sanlock is called on this node, which it writes into its place of a lockspace.
+    pub(super) our_name: String,
     /// The running daemon has wdmd reset the node when it cannot renew: it refuses to join a
     /// lockspace otherwise, so there is no need to ask wdmd too.
     pub(super) use_watchdog: bool,
@@ -243,6 +245,9 @@ fn parse(answer: &[u8]) -> PortResult<Status> {
                     other => return Err(unreadable(format!("use_watchdog={other}"))),
                 });
                 status.monotime = values.number("monotime")?;
+                values
+                    .get("our_host_name")?
+                    .clone_into(&mut status.our_name);
             }
             CLIENT => {}
             LOCKSPACE => {

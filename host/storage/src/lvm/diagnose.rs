@@ -158,6 +158,16 @@ impl Lvm {
         Ok(lists(&String::from_utf8_lossy(&output.stdout)))
     }
 
+    /// The place that this node is given in lockspaces: `local/host_id` of lvmlocal.conf. `None` where that is not said.
+    ///
+    /// # Errors
+    /// If LVM does not answer.
+    pub fn host_id(&self) -> PortResult<Option<u64>> {
+        let line = ["lvmconfig", "local/host_id"].map(str::to_owned).to_vec();
+        let output = self.lvm("doctor", REPORT_DEADLINE, line)?;
+        Ok(host_id(&String::from_utf8_lossy(&output.stdout)))
+    }
+
     fn groups(&self, lane: &str, devices: &[&str]) -> PortResult<Vec<FoundGroup>> {
         // Read without lvmlockd: it may be what is missing.
         let mut line = vec!["vgs", "--reportformat", "json", "--shared"];
@@ -206,8 +216,16 @@ fn lists(text: &str) -> ActivationLists {
     found
 }
 
+/// `host_id=2`.
+fn host_id(text: &str) -> Option<u64> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+    let (_, number) = pairs.find(|(key, _)| key.trim() == "host_id")?;
+    number.trim().parse().ok().filter(|id| *id > 0)
+}
+
 /// `lvmlockctl --info --dump` (`--dump` alone prints lvmlockd's log): a line a lockspace, `info=ls
 /// ls_name=lvm_vg0 vg_name=vg0 ... sanlock_gl_enabled=1`.
+
 fn global_locks(dump: &str) -> Vec<String> {
     let lockspaces = dump.lines().filter(|line| line.starts_with("info=ls "));
     let enabled = lockspaces.filter_map(|line| {
@@ -243,6 +261,17 @@ mod tests {
             Some(vec![])
         );
         assert_eq!(lists("").volumes, None);
+    }
+
+    #[test]
+    fn the_host_id_is_read_where_it_is_said() {
+        assert_eq!(host_id("host_id=2\n"), Some(2));
+        assert_eq!(
+            host_id("host_id=0\n"),
+            None,
+            "LVM's default, which joins nothing"
+        );
+        assert_eq!(host_id(""), None);
     }
 
     #[test]

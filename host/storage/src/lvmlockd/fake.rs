@@ -20,7 +20,9 @@ use crate::lvm::fake::{exit_5, find, names};
 fn lockspace<'a>(world: &'a World, pool: &PoolName, node: &NodeName) -> PortResult<&'a Pool> {
     let found = world.pool(pool, node)?;
     if found.local_to.is_some() || !world.node(node).state.may_be_alive() {
-        return Err(PortError::from(Unmet::NotJoined { pool: pool.clone() }));
+        let taken = world.node(node).place_taken.clone();
+        let pool = pool.clone();
+        return Err(PortError::from(Unmet::NotJoined { pool, taken }));
     }
     Ok(found)
 }

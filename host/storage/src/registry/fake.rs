@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use volward_model::volume::REGISTRY_VOLUME;
 use volward_model::{Bytes, NodeName, NumberedSlot, PoolName, RegistryLayout, Slot, SlotReading};
-use volward_ports::{Applied, PortError, PortResult, REGISTRY_SIZE, Registry, Unmet};
+use volward_ports::{
+    Applied, PortError, PortResult, REGISTRY_SIZE, Registry, Unmet, Writes, Written,
+};
 
 use crate::fake::{FakeNode, World};
 
@@ -22,6 +24,25 @@ fn check_active(world: &World, pool: &PoolName, node: &NodeName) -> PortResult<(
             what: format!("an active {pool}/{REGISTRY_VOLUME}"),
         })
     }
+}
+
+/// How often a place was written. One that a test shows as something else cannot be read.
+fn writes_of(world: &World, pool: &PoolName, node: &NodeName, host_id: u64) -> PortResult<Writes> {
+    check_active(world, pool, node)?;
+    let found = world.pool(pool, node)?;
+    let mut volumes = found.volumes.iter();
+    let registry = volumes.find(|(name, _)| name.as_str() == REGISTRY_VOLUME);
+    let (_, registry) = registry.ok_or_else(|| unformatted(pool))?;
+    let places = found.places.as_ref().ok_or_else(|| unformatted(pool))?;
+    let count = match places.get(&host_id) {
+        None => Some(0),
+        Some(place) if place.shown_as.is_some() => None,
+        Some(place) => Some(place.writes),
+    };
+    Ok(Writes {
+        registry: registry.id,
+        count,
+    })
 }
 
 fn unformatted(pool: &PoolName) -> PortError {
@@ -52,7 +73,7 @@ impl Registry for FakeNode {
         })
     }
 
-    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<()> {
+    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<Written> {
         let detail = format!("{pool} {} attachments", slot.attachments.len());
         self.changes("write-registry", detail, |world, node| {
             check_active(world, pool, node)?;
@@ -63,10 +84,20 @@ impl Registry for FakeNode {
                     reason: format!("this node's is {host_id}"),
                 });
             }
+            let before = writes_of(world, pool, node, host_id)?;
             let places = world.pool_mut(pool, node)?.places.as_mut();
             let places = places.ok_or_else(|| unformatted(pool))?;
-            places.entry(host_id).or_default().slot = Some(slot.clone());
-            Ok(())
+            let place = places.entry(host_id).or_default();
+            place.slot = Some(slot.clone());
+            place.writes += 1;
+            let count = place.writes;
+            Ok(Written { before, count })
+        })
+    }
+
+    fn writes(&self, pool: &PoolName, host_id: u64) -> PortResult<Writes> {
+        self.reads("registry-writes", pool, |world, node| {
+            writes_of(world, pool, node, host_id)
         })
     }
 

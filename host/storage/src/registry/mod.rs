@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 use volward_model::volume::REGISTRY_VOLUME;
-use volward_model::{Bytes, NumberedSlot, PoolName, RegistryLayout, Slot};
-use volward_ports::{Applied, PortError, PortResult, Registry};
+use volward_model::{Bytes, NumberedSlot, PoolName, RegistryLayout, Slot, VolumeId};
+use volward_ports::{Applied, PortError, PortResult, Registry, Writes, Written};
 
 use crate::blockdev;
 use crate::worker::Worker;
@@ -57,6 +57,7 @@ struct Conversation {
 struct Opened {
     /// Its dm UUID.
     uuid: String,
+    id: VolumeId,
     file: File,
     size: Bytes,
     /// Bytes that the device writes as a whole.
@@ -73,9 +74,11 @@ impl Conversation {
         };
         let uuid =
             blockdev::lv_uuid_named(self.pool.as_str(), REGISTRY_VOLUME)?.ok_or_else(what)?;
+        let id = blockdev::lv_of(&uuid).ok_or_else(what)?;
         let device = blockdev::open(&uuid, write, OFlags::DIRECT)?;
         Ok(Opened {
             uuid,
+            id,
             size: blockdev::size(device.number)?,
             stride: blockdev::write_unit(device.number),
             file: device.file,
@@ -84,18 +87,22 @@ impl Conversation {
     }
 
     /// Open before anybody may rely on what the slot says, and until nobody does.
-    fn write(&mut self, opened: Opened, slot: &Slot) -> PortResult<()> {
+    fn write(&mut self, opened: Opened, slot: &Slot) -> PortResult<Written> {
         let store = Store::open(opened.file, opened.size, &opened.name)?;
         let nothing = slot.attachments.is_empty() && slot.unknown == 0;
         if !nothing {
             let open = format!("cannot keep {} open", opened.name);
             self.kept = Some(store.file.try_clone().map_err(blockdev::io(open))?);
         }
-        store.write(slot)?;
+        let (before, count) = store.write(slot)?;
         if nothing {
             self.kept = None;
         }
-        Ok(())
+        let before = Writes {
+            registry: opened.id,
+            count: before,
+        };
+        Ok(Written { before, count })
     }
 
     fn store<T>(
@@ -144,11 +151,21 @@ impl Registry for LunRegistry {
         })
     }
 
-    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<()> {
+    fn write(&self, pool: &PoolName, slot: &Slot) -> PortResult<Written> {
         let slot = slot.clone();
         self.call(pool, "writing", move |conversation| {
             let opened = conversation.open(true)?;
             conversation.write(opened, &slot)
+        })
+    }
+
+    fn writes(&self, pool: &PoolName, host_id: u64) -> PortResult<Writes> {
+        self.call(pool, "reading", move |conversation| {
+            let opened = conversation.open(false)?;
+            let registry = opened.id;
+            let store = Store::open(opened.file, opened.size, &opened.name)?;
+            let count = store.writes(host_id)?;
+            Ok(Writes { registry, count })
         })
     }
 
@@ -189,6 +206,10 @@ mod tests {
         };
         let opened = || Opened {
             uuid: "LVM-x".to_owned(),
+            id: VolumeId {
+                vg: "v".repeat(32).parse().unwrap(),
+                lv: "r".repeat(32).parse().unwrap(),
+            },
             file: lun.handle(),
             size: lun.size(),
             stride: 512,

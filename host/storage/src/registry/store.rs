@@ -84,6 +84,16 @@ impl Place {
     fn is_newer(&self) -> bool {
         self.copies.contains(&Found::Newer)
     }
+
+    /// How often it was written; `None` where a copy that cannot be read may be the newest.
+    fn writes(&self) -> Option<u64> {
+        let readable = |found: &Found| matches!(found, Found::Empty | Found::Header(_));
+        let newest = self.newest_first().first().map(|(_, h)| h.sequence);
+        self.copies
+            .iter()
+            .all(readable)
+            .then(|| newest.unwrap_or_default())
+    }
 }
 
 impl Store {
@@ -249,16 +259,28 @@ impl Store {
         Ok(buffer)
     }
 
-    /// Writes a node's place: over the copy that is not the newest whole one.
-    pub(super) fn write(&self, slot: &Slot) -> PortResult<()> {
-        let host_id = slot.host_id;
-        if host_id == 0 || host_id > u64::from(self.layout.places) {
-            return Err(PortError::from(Unmet::NoPlace {
-                registry: self.name.clone(),
-                places: self.layout.places.into(),
-                host_id,
-            }));
+    /// How often a place was written; `None` where that cannot be told.
+    pub(super) fn writes(&self, host_id: u64) -> PortResult<Option<u64>> {
+        self.has_place(host_id)?;
+        Ok(self.place(host_id)?.writes())
+    }
+
+    fn has_place(&self, host_id: u64) -> PortResult<()> {
+        if (1..=u64::from(self.layout.places)).contains(&host_id) {
+            return Ok(());
         }
+        Err(PortError::from(Unmet::NoPlace {
+            registry: self.name.clone(),
+            places: self.layout.places.into(),
+            host_id,
+        }))
+    }
+
+    /// Writes a node's place: over the copy that is not the newest whole one. Answers how often it was written before, and
+    /// by now.
+    pub(super) fn write(&self, slot: &Slot) -> PortResult<(Option<u64>, u64)> {
+        let host_id = slot.host_id;
+        self.has_place(host_id)?;
         let payload = self.encoded(slot)?;
         let place = self.place(host_id)?;
         let (copy, sequence) = self.next(&place)?;
@@ -275,7 +297,8 @@ impl Store {
             let at = self.layout.header_at(host_id, other);
             self.write_at(&zeroes[..self.stride()], at)?;
         }
-        self.sync()
+        self.sync()?;
+        Ok((place.writes(), sequence))
     }
 
     fn encoded(&self, slot: &Slot) -> PortResult<Vec<u8>> {

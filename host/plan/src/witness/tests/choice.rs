@@ -74,3 +74,44 @@ fn i19_a_copy_that_was_given_up_is_no_way_back_once_another_copy_was_written_bac
     assert!(way_back(3), "as it was given up");
     assert!(!way_back(6), "another copy was written back since");
 }
+
+/// As after the node was installed anew, or its local disk was replaced.
+#[test]
+fn i19_a_copy_that_its_node_has_not_got_any_more_is_given_up_with_a_reason() {
+    let at = home(split("n1"), 3);
+    let heard = |copies: LocalCopies| {
+        let mut seen = seen();
+        seen.witnesses.copies = copies;
+        let without = is_without_its_copy(&node("n1"), &at, &seen);
+        (testimony(&node("n1"), &at, &seen, &Owner::Here), without)
+    };
+    for (copies, first) in [
+        (LocalCopies::Found(Vec::new()), "bring the disk"),
+        (LocalCopies::NoPool, "put the local pool back"),
+    ] {
+        let (heard, without) = heard(copies);
+        assert!(without);
+        assert_eq!(heard.homes, [home(HomeState::Pool, 5)]);
+        let [way] = &heard.ways_out[..] else {
+            panic!("{heard:?}")
+        };
+        assert!(way.starts_with(first), "{way}");
+        assert!(way.contains("is lost"), "{way}");
+        assert!(
+            way.contains("--set-home pool:::5 --instead-of split:n1:"),
+            "{way}"
+        );
+        assert!(way.ends_with(" --because REASON`"), "{way}");
+    }
+    // Nobody knows what is in a pool that cannot be read.
+    let (heard, without) = heard(LocalCopies::Silent("it does not answer".to_owned()));
+    assert!(!without && heard.homes.is_empty(), "{heard:?}");
+    assert!(!is_without_its_copy(&node("n1"), &at, &with_copy(used(3))));
+    assert!(
+        !is_without_its_copy(&node("n2"), &at, &seen()),
+        "it is node 1's"
+    );
+    let half = home(returning(), 4);
+    let heard = testimony(&node("n1"), &half, &seen(), &Owner::Here);
+    assert!(heard.ways_out[0].contains("partly"), "{heard:?}");
+}

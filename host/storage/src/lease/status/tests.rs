@@ -37,6 +37,7 @@ fn modes(answer: &[u8]) -> Vec<HeldLease> {
 fn leases_held_are_read_with_mode_and_version() {
     let status = parse(HELD).unwrap();
     assert!(!status.use_watchdog);
+    assert_eq!(status.our_name, "node1");
     let [lockspace] = &status.lockspaces[..] else {
         panic!("{status:?}")
     };
