@@ -26,6 +26,7 @@ mod kernel;
 mod lab;
 mod launch;
 mod node;
+mod older_lun;
 pub mod openstack;
 mod packaged;
 pub mod power;
