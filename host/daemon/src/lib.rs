@@ -8,6 +8,7 @@
 //! | `http` | the socket, and the OpenAPI document of what is served there |
 //! | `folders` | the folders it works in, opened once |
 //! | `doctor` | what is missing on this node, with the remedy |
+//! | `failure` | with which code it ends, and whether systemd starts it again |
 //! | `only_one` | one daemon for one state folder |
 //! | `spool` | when the hook's late releases are done |
 //! | `fake` | the same daemon over storage in memory; with the feature `fake`, for tests of clients |
@@ -22,6 +23,7 @@
 
 mod config;
 mod doctor;
+mod failure;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod folders;
@@ -44,7 +46,8 @@ use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use volward_storage::journal::OpenError;
+
+use failure::Failure;
 
 /// The Volward daemon: leases, activates and hands out volumes on this node.
 #[derive(Debug, Parser)]
@@ -79,7 +82,8 @@ const MANUAL: volward_manual::Page = volward_manual::Page {
         (
             "Exit status",
             "0  ended as it was told to\n1  did not start, or failed\n2  the command line is invalid\n3  another \
-             version of Volward is needed for what is in the state; starting again does not help",
+             version of Volward is needed for what is in the state\n4  the configuration cannot be read or is invalid\n\
+             After 2, 3 and 4 starting again does not help, and systemd does not",
         ),
         (
             "Files",
@@ -104,31 +108,16 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(Failure { code, error }) => {
             // One line, causes included: the first thing somebody sees in the journal at night.
             tracing::error!("{error:#}");
             eprintln!("volwardd: {error:#}");
-            exit_code(&error)
+            ExitCode::from(code)
         }
     }
 }
 
-/// What ends a start that no further start will better: another version of Volward is needed for
-/// what is on the disk. The unit does not restart the daemon then.
-const NEEDS_ANOTHER_VERSION: u8 = 3;
-
-fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let another = |cause: &(dyn std::error::Error + 'static)| {
-        let state = cause.downcast_ref::<OpenError>();
-        state.is_some_and(OpenError::needs_another_version)
-    };
-    if error.chain().any(another) {
-        return ExitCode::from(NEEDS_ANOTHER_VERSION);
-    }
-    ExitCode::FAILURE
-}
-
-fn run(args: &Args) -> anyhow::Result<()> {
+fn run(args: &Args) -> Result<(), Failure> {
     if args.manual {
         print!("{}", volward_manual::page(Args::command(), MANUAL));
         return Ok(());
@@ -137,13 +126,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
         println!("{:#}", http::openapi::document());
         return Ok(());
     }
-    let config = config::Config::load(&args.config)?;
+    let config = config::Config::load(&args.config).map_err(Failure::misconfigured)?;
     if args.check {
         config.node_name()?;
-        return check(&config);
+        return Ok(check(&config)?);
     }
     start_log()?;
-    runtime()?.block_on(http::serve(|| wiring::Daemon::new(config)))
+    Ok(runtime()?.block_on(http::serve(|| wiring::Daemon::new(config)))?)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -296,20 +296,43 @@ fn the_packaged_units_are_ordered_and_others_or_none_are_not() {
         assert_eq!(verdict, DoctorVerdict::Warning, "{said}");
         assert!(said.contains(words), "{said}");
     };
-    let unit = "/lib/systemd/system/volwardd.service";
+    let units = "/lib/systemd/system";
+    let with = |node: &FakeSystem, name: &str, text: &str| {
+        node.clone()
+            .with_file(&format!("{units}/{name}.service"), text)
+    };
     warned(&bare, "no volwardd.service");
-    warned(
-        &bare.clone().with_file(unit, "[Unit]\n"),
-        "does not order volwardd",
-    );
-    let ordered = bare.with_file(unit, packaged);
-    warned(&ordered, "no volward-release.service");
-    let whole = ordered.with_file("/lib/systemd/system/volward-release.service", release);
+    let daemon = with(&bare, "volwardd", packaged);
+    warned(&daemon, "no volward-release.service");
+    let whole = with(&daemon, "volward-release", release);
+    for unordered in ["volwardd", "volward-release"] {
+        warned(
+            &with(&whole, unordered, "[Unit]\n"),
+            "do not order volwardd and volward-release after lvmlockd",
+        );
+    }
     assert_eq!(
         found(&whole).0,
         DoctorVerdict::Ok,
         "sanlock is not installed"
     );
+    // Where nova is, both come before it; the units of an earlier version did not.
+    let nova = with(&whole, "nova-compute", "[Unit]\nAfter=libvirtd.service\n");
+    assert_eq!(found(&nova).0, DoctorVerdict::Ok);
+    for (name, text) in [("volwardd", packaged), ("volward-release", release)] {
+        let earlier = text.replace(" nova-compute.service", "");
+        assert_ne!(earlier, text);
+        warned(&with(&nova, name, &earlier), "before nova-compute");
+        assert_eq!(
+            found(&with(&whole, name, &earlier)).0,
+            DoctorVerdict::Ok,
+            "no nova here"
+        );
+        let dropin = format!("/etc/systemd/system/{name}.service.d/nova.conf");
+        let mended =
+            with(&nova, name, &earlier).with_file(&dropin, "[Unit]\nBefore=nova-compute.service\n");
+        assert_eq!(found(&mended).0, DoctorVerdict::Ok, "by a drop-in");
+    }
     let sanlock = "[Unit]\nWants=wdmd.service\n";
     let debian = whole.with_file("/lib/systemd/system/sanlock.service", sanlock);
     warned(&debian, "wdmd waits for sanlock");
