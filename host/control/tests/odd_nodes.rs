@@ -84,6 +84,7 @@ fn a_place_that_another_node_wrote_in_this_generation_refuses_and_names_it() {
             written_ms: 0,
             attachments: Vec::new(),
             copies: Vec::new(),
+            asked: Default::default(),
             messages: Default::default(),
             unknown: 0,
         };

@@ -31,7 +31,9 @@ fn standing(node: &Node, volume: &VolumeRef) -> VolumeStanding {
 }
 
 /// The word, and how many are attached, attaching, detaching, and at fault.
-fn stands(node: &Node, volume: &VolumeRef) -> (VolumeStatus, [usize; 4]) {
+type Said = (VolumeStatus, [usize; 4]);
+
+fn stands(node: &Node, volume: &VolumeRef) -> Said {
     let found = standing(node, volume);
     let counts = found.counts;
     let counts = [
@@ -44,11 +46,7 @@ fn stands(node: &Node, volume: &VolumeRef) -> (VolumeStatus, [usize; 4]) {
 }
 
 /// What both nodes say before the next call of that name on the first one's kernel.
-fn seen_before(
-    call: &str,
-    daemons: [&Daemon; 2],
-    volume: &VolumeRef,
-) -> Arc<Mutex<Vec<(VolumeStatus, [usize; 4])>>> {
+fn seen_before(call: &str, daemons: [&Daemon; 2], volume: &VolumeRef) -> Arc<Mutex<Vec<Said>>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (into, volume) = (Arc::clone(&seen), volume.clone());
     let nodes = daemons.map(|daemon| Arc::clone(&daemon.node));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use volward_model::{
-    Bytes, LvmUuid, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
+    Bytes, LvmUuid, Mark, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
     Whereabouts,
 };
 
@@ -149,11 +149,12 @@ pub trait Volumes: Send + Sync {
     fn grow_held(&self, volume: &VolumeRef, size: Bytes) -> PortResult<Applied>;
 
     /// Removes an LV that this node does not hold, if there is one of that identity. In a shared pool LVM
-    /// takes its exclusive lease for that, which proves that no node has it.
+    /// takes its exclusive lease for that, which proves that no node has it. Of one with a `mark`, only while it has
+    /// that: whoever takes it away meanwhile has said that the volume is somebody's.
     ///
     /// # Errors
-    /// [`Busy`](super::PortError::Busy) if it is open.
-    fn remove(&self, volume: &VolumeRef) -> PortResult<Applied>;
+    /// [`Busy`](super::PortError::Busy) if it is open; [`NotInEffect`](super::PortError::NotInEffect) if it has that mark no more.
+    fn remove(&self, volume: &VolumeRef, mark: Option<&Mark>) -> PortResult<Applied>;
 
     /// Writes zeroes over the first `amount` of an active LV, and flushes.
     ///

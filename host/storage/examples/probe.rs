@@ -299,8 +299,8 @@ fn clone(node: &Node, pool: &PoolName, name: &str, local: &PoolName) {
     for volume in [&copy, &meta] {
         println!(
             "remove: {:?} {:?}",
-            node.lvm.remove(volume),
-            node.lvm.remove(volume)
+            node.lvm.remove(volume, None),
+            node.lvm.remove(volume, None)
         );
     }
     println!("deactivate: {:?}", node.lvm.deactivate(pool, one));

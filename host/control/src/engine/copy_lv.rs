@@ -132,7 +132,7 @@ impl Engine {
             if !info.tags.contains(&names.tag) {
                 return Err(not_ours(info, &names.tag));
             }
-            self.ports.volumes.remove(&info.volume)?;
+            self.ports.volumes.remove(&info.volume, None)?;
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ impl Operate {
             OperationStep::Lengthen => self.lengthen(info)?,
             OperationStep::Release => self.engine.release(task.pool(), volumes)?,
             OperationStep::Remove => {
-                self.ports.volumes.remove(volume)?;
+                self.ports.volumes.remove(volume, info.mark().as_ref())?;
             }
         }
         Ok(())

@@ -96,7 +96,8 @@ impl Operate {
                 self.zero(operation, info, *from, (false, look))?;
             }
             OperationStep::RemoveSource => {
-                self.ports.volumes.remove(&info.volume)?;
+                let mark = info.mark();
+                self.ports.volumes.remove(&info.volume, mark.as_ref())?;
             }
             OperationStep::UnmarkSource { .. } => self.set_mark(info, None)?,
             _ => {}

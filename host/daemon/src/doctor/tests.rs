@@ -299,7 +299,7 @@ fn the_packaged_units_are_ordered_and_others_or_none_are_not() {
     let units = "/lib/systemd/system";
     let with = |node: &FakeSystem, name: &str, text: &str| {
         node.clone()
-            .with_file(&format!("{units}/{name}.service"), text)
+            .with_file(format!("{units}/{name}.service"), text)
     };
     warned(&bare, "no volwardd.service");
     let daemon = with(&bare, "volwardd", packaged);

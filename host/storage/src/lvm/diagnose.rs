@@ -225,7 +225,6 @@ fn host_id(text: &str) -> Option<u64> {
 
 /// `lvmlockctl --info --dump` (`--dump` alone prints lvmlockd's log): a line a lockspace, `info=ls
 /// ls_name=lvm_vg0 vg_name=vg0 ... sanlock_gl_enabled=1`.
-
 fn global_locks(dump: &str) -> Vec<String> {
     let lockspaces = dump.lines().filter(|line| line.starts_with("info=ls "));
     let enabled = lockspaces.filter_map(|line| {

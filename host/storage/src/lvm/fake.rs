@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use volward_model::{
-    Bytes, Carried, LvmUuid, NodeName, PhysicalVolume, PoolInfo, PoolKind, PoolName, VolumeId,
-    VolumeName, VolumeRef, Whereabouts,
+    Bytes, Carried, LvmUuid, Mark, NodeName, PhysicalVolume, PoolInfo, PoolKind, PoolName,
+    VolumeId, VolumeName, VolumeRef, Whereabouts,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
@@ -308,10 +308,17 @@ impl Volumes for FakeNode {
         })
     }
 
-    fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
+    fn remove(&self, volume: &VolumeRef, mark: Option<&Mark>) -> PortResult<Applied> {
         self.changes("remove-volume", volume, |world, node| {
-            if find(world, volume, node).is_none() {
+            let Some(there) = find(world, volume, node) else {
                 return Ok(Applied::Identity);
+            };
+            if mark.is_some_and(|mark| !there.tags.contains(&mark.tag())) {
+                return Err(PortError::NotInEffect {
+                    what: format!("removing {volume}"),
+                    expected: "no such volume".to_owned(),
+                    found: "it".to_owned(),
+                });
             }
             must_be_whole(world, &volume.pool, node)?;
             off(world, node, std::slice::from_ref(volume), true)?;

@@ -31,8 +31,8 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use volward_folder::Folder;
 use volward_model::{
-    Bytes, LeaseMode, LvmUuid, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName, VolumeRef,
-    Whereabouts,
+    Bytes, LeaseMode, LvmUuid, Mark, PhysicalVolume, PoolInfo, PoolName, VolumeId, VolumeName,
+    VolumeRef, Whereabouts,
 };
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
@@ -352,8 +352,8 @@ impl Volumes for Lvm {
         self.extend_held(volume, size)
     }
 
-    fn remove(&self, volume: &VolumeRef) -> PortResult<Applied> {
-        self.take_away(volume)
+    fn remove(&self, volume: &VolumeRef, mark: Option<&Mark>) -> PortResult<Applied> {
+        self.take_away(volume, mark)
     }
 
     fn zero_range(

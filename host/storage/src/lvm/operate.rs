@@ -1,11 +1,11 @@
 //! What operations on volumes need of LVM: making an LV that is not active, renaming one, growing one
 //! whose lease is held.
 
-use volward_model::{Bytes, PoolInfo, VolumeId, VolumeName, VolumeRef};
+use volward_model::{Bytes, Mark, PoolInfo, VolumeId, VolumeName, VolumeRef};
 use volward_ports::{Applied, NewVolume, PortError, PortResult, Volumes};
 
 use super::create::{create_args, same_volume};
-use super::{LEASE_DEADLINE, Lvm};
+use super::{LEASE_DEADLINE, Lvm, selection};
 
 /// `-an`: LVM zeroes nothing and takes no lease that would have to be given up.
 pub(super) const INACTIVE: &str = "-an";
@@ -90,8 +90,9 @@ impl Lvm {
         })
     }
 
-    /// Removed where it is; LVM takes the exclusive lease for it.
-    pub(super) fn take_away(&self, volume: &VolumeRef) -> PortResult<Applied> {
+    /// Removed where it is; LVM takes the exclusive lease for it. LVM looks for the mark under the group's lock: nobody can
+    /// take it away in between.
+    pub(super) fn take_away(&self, volume: &VolumeRef, mark: Option<&Mark>) -> PortResult<Applied> {
         let there = |info: &PoolInfo| info.volume(volume.id).is_some();
         let known = self.validated_pool(&volume.pool)?;
         if !there(&known) {
@@ -101,7 +102,13 @@ impl Lvm {
         let volumes = std::slice::from_ref(volume);
         // lvremove asks no question about an LV that is not active.
         self.deactivate(&volume.pool, volumes)?;
-        self.on_volumes(&volume.pool, "lvremove", &[], volumes)?;
+        let mut chosen = selection(volumes);
+        if let Some(mark) = mark {
+            chosen += &format!(" && lv_tags={{\"{}\"}}", mark.tag());
+        }
+        let args = ["--select".to_owned(), chosen, volume.pool.to_string()];
+        let settings = self.settings(&volume.pool)?;
+        self.run(settings, LEASE_DEADLINE, "lvremove", &args)?;
         match there(&self.pool(&volume.pool)?) {
             false => Ok(Applied::Changed),
             true => Err(PortError::NotInEffect {

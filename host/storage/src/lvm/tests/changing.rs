@@ -27,7 +27,7 @@ fn metadata_of_a_shared_pool_are_not_changed_while_a_disk_is_missing() {
         lvm.rename(of, &"b".parse().unwrap()).err(),
         lvm.grow(of, size).err(),
         lvm.grow_held(of, size).err(),
-        lvm.remove(of).err(),
+        lvm.remove(of, None).err(),
     ];
     for (index, error) in refused.into_iter().enumerate() {
         let unmet = matches!(error, Some(PortError::Unmet(Unmet::PoolIncomplete { .. })));
@@ -36,7 +36,7 @@ fn metadata_of_a_shared_pool_are_not_changed_while_a_disk_is_missing() {
     // What is done already stays so.
     assert_eq!(lvm.rename(of, &of.name).unwrap(), Applied::Identity);
     assert_eq!(lvm.grow(of, Bytes(1)).unwrap(), Applied::Identity);
-    assert_eq!(lvm.remove(&volumes("san")[1]).unwrap(), Applied::Identity);
+    assert_eq!(lvm.remove(&volumes("san")[1], None).unwrap(), Applied::Identity);
     let calls = script.calls();
     assert!(
         calls.iter().all(|call| call.starts_with("fullreport")),
@@ -90,14 +90,31 @@ fn i12_a_renamed_volume_is_removed_and_grown_by_its_uuid_and_read_back() {
             .collect()
     };
     let removing = renamed(true);
-    assert_eq!(removing.lvm.remove(volume).unwrap(), Applied::Changed);
-    assert_eq!(removing.lvm.remove(volume).unwrap(), Applied::Identity);
+    assert_eq!(removing.lvm.remove(volume, None).unwrap(), Applied::Changed);
+    assert_eq!(
+        removing.lvm.remove(volume, None).unwrap(),
+        Applied::Identity
+    );
     assert_eq!(
         changes(&removing),
         [
             format!("lvchange {SHARED} -an {FIRST} san"),
             format!("lvremove {SHARED} {FIRST} san"),
         ]
+    );
+    // One with a mark, only while it has it.
+    let marked = renamed(true);
+    let mark = Mark::New {
+        by: "o1".parse().unwrap(),
+    };
+    assert_eq!(
+        marked.lvm.remove(volume, Some(&mark)).unwrap(),
+        Applied::Changed
+    );
+    let chosen = format!("{FIRST} && lv_tags={{\"{}\"}}", mark.tag());
+    assert_eq!(
+        changes(&marked)[1],
+        format!("lvremove {SHARED} {chosen} san")
     );
     let growing = renamed(true);
     let size = Bytes(8 << 20);
@@ -111,7 +128,7 @@ fn i12_a_renamed_volume_is_removed_and_grown_by_its_uuid_and_read_back() {
 
     let lying = renamed(false);
     assert!(matches!(
-        lying.lvm.remove(volume),
+        lying.lvm.remove(volume, None),
         Err(PortError::NotInEffect { .. })
     ));
     assert!(matches!(
@@ -119,7 +136,7 @@ fn i12_a_renamed_volume_is_removed_and_grown_by_its_uuid_and_read_back() {
         Err(PortError::Identity { .. })
     ));
     let nobody = &volumes("san")[1];
-    assert_eq!(lying.lvm.remove(nobody).unwrap(), Applied::Identity);
+    assert_eq!(lying.lvm.remove(nobody, None).unwrap(), Applied::Identity);
     assert!(matches!(
         lying.lvm.grow(nobody, size),
         Err(PortError::Missing { .. })
