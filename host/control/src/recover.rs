@@ -92,7 +92,7 @@ impl Recovery {
         }
         // Before this node's slots are written anew: what is in use stays shown to the others.
         self.claim_what_is_open(&entries);
-        for pool in open {
+        for pool in &open {
             self.show(pool);
         }
         let mut write_backs = Vec::new();
@@ -104,7 +104,12 @@ impl Recovery {
         // Last: until every attachment is known, a guest may be using the copy.
         self.copies.start_write_backs(write_backs);
         for pool in &self.settings.pools {
-            // What is not open is taken up when it is.
+            // On a LUN that hangs each look takes until LVM is given up, and libvirt and its guests wait for the
+            // start: one look is enough.
+            if !open.contains(&pool) {
+                self.is_needed(pool, Need::TakeUp);
+                continue;
+            }
             if let Err(error) = self.take_up_pool(pool) {
                 tracing::debug!(%pool, %error, "not taken up yet");
                 self.is_needed(pool, Need::TakeUp);

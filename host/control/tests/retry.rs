@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use volward_control::ControlError;
-use volward_control::ports::{Devices, Event, JournalState, PortError};
+use volward_control::ports::{Devices, Event, JournalState, PortError, Volumes};
 use volward_model::{AttachmentState, Bytes, CopyMode, DeviceId, LeaseMode, VolumeRef};
 use volward_simulation::check::{clean, holds, settled};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
@@ -367,4 +367,22 @@ fn what_a_restart_completes_and_what_is_tried_again_lets_the_others_go_too() {
     n1.tasks.run_all();
     only_the_open_one(&n1, &volumes);
     assert_eq!(settled(&lab, &n1), [""; 0]);
+}
+
+/// libvirt and its guests wait for a start, and on a LUN that hangs each look takes until LVM is given up.
+#[test]
+fn a_start_looks_once_at_a_pool_that_does_not_answer() {
+    let lab = Lab::new(&["n1"]);
+    lab.start("n1").kill();
+    let n1 = lab.daemon("n1", None);
+    for _ in 0..2 {
+        n1.kernel.fail_on("pool", moments().remove(1));
+    }
+    n1.node.recover().unwrap();
+    let look = || n1.kernel.validated_pool(&lab.pool);
+    assert!(look().is_err(), "it looked twice");
+    look().unwrap();
+    // And again when the moment has passed.
+    assert_eq!(settled(&lab, &n1), [""; 0]);
+    assert!(n1.node.inconsistencies().is_empty());
 }

@@ -10,8 +10,9 @@ const COMMAND_LINE: u8 = 2;
 /// Another version of Volward is needed for what is on the disk.
 const NEEDS_ANOTHER_VERSION: u8 = 3;
 
-/// The configuration cannot be read, or says what cannot be: so it stays until somebody changes it.
-const MISCONFIGURED: u8 = 4;
+/// The configuration cannot be read, or says what cannot be: so it stays until somebody changes it. systemd shows this one
+/// as `6/NOTCONFIGURED`, as the LSB has it.
+const MISCONFIGURED: u8 = 6;
 
 /// Why the program ends.
 pub(crate) struct Failure {

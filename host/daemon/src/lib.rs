@@ -82,8 +82,8 @@ const MANUAL: volward_manual::Page = volward_manual::Page {
         (
             "Exit status",
             "0  ended as it was told to\n1  did not start, or failed\n2  the command line is invalid\n3  another \
-             version of Volward is needed for what is in the state\n4  the configuration cannot be read or is invalid\n\
-             After 2, 3 and 4 starting again does not help, and systemd does not",
+             version of Volward is needed for what is in the state\n6  the configuration cannot be read or is invalid\n\
+             After 2, 3 and 6 starting again does not help, and systemd does not",
         ),
         (
             "Files",

@@ -330,7 +330,7 @@ fn the_packaged_units_are_ordered_and_others_or_none_are_not() {
         );
         let dropin = format!("/etc/systemd/system/{name}.service.d/nova.conf");
         let mended =
-            with(&nova, name, &earlier).with_file(&dropin, "[Unit]\nBefore=nova-compute.service\n");
+            with(&nova, name, &earlier).with_file(dropin, "[Unit]\nBefore=nova-compute.service\n");
         assert_eq!(found(&mended).0, DoctorVerdict::Ok, "by a drop-in");
     }
     let sanlock = "[Unit]\nWants=wdmd.service\n";

@@ -28,12 +28,20 @@ const ORDERS: [Order; 2] = [
         folder: paths::LVMLOCKS_DROPINS,
         dropin: paths::LVMLOCKS_DROPIN,
         after: &["multipathd.service", "iscsid.service", "open-iscsi.service"],
-        // On a LUN that hangs joining never ends, and volwardd, libvirtd and guests that are not Volward's wait for it.
-        // Joining itself takes three minutes at most, says LVM.
-        more: "[Service]\nTimeoutStartSec=300\n",
+        more: LOOK_FIRST,
         why: "lockspaces are joined when the LUN's paths are there",
     },
 ];
+
+/// On a LUN that hangs joining never ends, and volwardd, libvirtd and guests that are not Volward's wait for it. So LVM
+/// looks at the disks first, for as long as a path takes to fail over: 30 s until a SCSI command is given up, as long on
+/// the next path. What else goes wrong with that look is for joining to say. Joining takes three minutes at most, says LVM.
+const LOOK_FIRST: &str = "[Service]
+ExecStartPre=/bin/sh -c '/usr/bin/timeout --signal=KILL 60 /sbin/lvm vgs -o vg_name > /dev/null 2>&1; \
+[ $$? -ne 137 ] || { echo \"a disk does not answer LVM within 60 s: no lockspace is joined; \
+when it answers: systemctl restart lvmlocks\" >&2; exit 1; }'
+TimeoutStartSec=300
+";
 
 impl Draft<'_> {
     pub(super) fn order(&mut self) {

@@ -71,10 +71,15 @@ fn a_bare_node_gets_all_that_the_guide_had_typed_by_hand() {
     );
     assert!(after(&plan, paths::LVMLOCKD_DROPIN).contains("--adopt 1"));
     assert!(after(&plan, paths::SANLOCK_DROPIN).ends_with("\n[Unit]\nAfter=wdmd.service\n"));
-    assert!(
-        after(&plan, paths::LVMLOCKS_DROPIN)
-            .ends_with("\n[Unit]\nAfter=multipathd.service iscsid.service open-iscsi.service\n[Service]\nTimeoutStartSec=300\n")
-    );
+    let joins = after(&plan, paths::LVMLOCKS_DROPIN);
+    assert!(joins.contains(
+        "\n[Unit]\nAfter=multipathd.service iscsid.service open-iscsi.service\n[Service]\nExecStartPre="
+    ));
+    // Beneath the bound of joining, and by a look that is killed: systemd has `$$` for a `$`.
+    assert!(joins.contains("/usr/bin/timeout --signal=KILL 60 /sbin/lvm vgs"));
+    assert!(joins.contains("[ $$? -ne 137 ] || {"));
+    assert!(joins.ends_with("exit 1; }'\nTimeoutStartSec=300\n"));
+    assert_eq!(joins.lines().count(), 6, "{joins}");
     assert!(after(&plan, paths::WATCHDOG_MODULE).ends_with("\nsoftdog\n"));
     let volward = after(&plan, paths::VOLWARD);
     assert!(
