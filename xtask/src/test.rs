@@ -160,7 +160,9 @@ fn system(root: &Path, name: &'static str, provider: Option<Provider>) -> Steps 
     });
     if name == "long" {
         steps.work("programs of 0.1.0", || build::release_0_1_0(root).map(well));
-        steps.work("package", || package::made(root).map(well));
+        steps.work("package, tried in a bare Debian 12", || {
+            package::made_and_tried(root).map(well)
+        });
         steps.work("nova, Cinder and os-brick", || {
             openstack::on_nodes(root).map(well)
         });

@@ -3,6 +3,7 @@
 //! work meet both.
 
 mod beside;
+mod boot;
 mod copied;
 mod corpus;
 mod crowded;
@@ -27,7 +28,7 @@ use volward_system::volward::Volward;
 use volward_system::{Cluster, ClusterSpec, Lab, Progress};
 
 use crate::sets::SETS;
-use crate::{build, guests, setup};
+use crate::{build, guests, package, setup};
 use figure::Figure;
 
 /// What is measured and where the figures go.
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     /// These only
     #[arg(long, value_enum)]
     only: Vec<Part>,
+    /// So many attachments in `boot` [default: 3 and 100]
+    #[arg(long)]
+    attached: Vec<usize>,
 }
 
 /// A measurement.
@@ -84,6 +88,8 @@ enum Part {
     Nova,
     /// A node that dies, and the start of its volume on the other one
     Death,
+    /// From a node's boot to volwardd, and to what was attached before; on a node with the package
+    Boot,
 }
 
 const ON_NODE: [Part; 12] = [
@@ -139,6 +145,15 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         let cluster = Cluster::with_volward(&Lab::open()?, &spec, Progress::shown())?;
         figures.extend(on_nodes(&cluster, &spec, wanted)?);
         places.push(report::node(cluster.node(1))?);
+    }
+    if wanted(Part::Boot) {
+        let lab = Lab::open()?;
+        if !options.no_build {
+            package::run(root, &package::Options::default())?;
+        }
+        let mut told = Figures::default();
+        told.extend(boot::measure(&lab, &options.attached)?);
+        figures.extend(told.0);
     }
     if options.json {
         println!("{}", report::json(&figures, &places)?);

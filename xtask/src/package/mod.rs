@@ -1,7 +1,7 @@
 //! `cargo xtask package`: Debian packages of what is built here, in target/debian.
 //!
 //! What is packaged is laid out below target/package, beside packaging/debian, and handed to debhelper
-//! (docs/adr/0046). Man pages and completions are printed by the very programs that are packaged.
+//! (docs/adr/0050). Man pages and completions are printed by the very programs that are packaged.
 
 mod bare;
 mod layout;
@@ -18,7 +18,7 @@ use volward_system::Progress;
 use crate::{build, guests, setup};
 
 /// What is packaged, and what is done with the packages.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct Options {
     /// Package debug programs, which are there after any test: a fraction of the time
     #[arg(long)]
@@ -69,6 +69,18 @@ pub(crate) fn made(root: &Path) -> Result<()> {
     let options = Options {
         debug: true,
         check: false,
+    };
+    run(root, &options)
+}
+
+/// The same, and they are tried in a bare Debian 12.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn made_and_tried(root: &Path) -> Result<()> {
+    let options = Options {
+        debug: true,
+        check: true,
     };
     run(root, &options)
 }
