@@ -48,6 +48,7 @@ pub use fault::Cut;
 pub use image::Image;
 pub use lab::Lab;
 pub use node::Node;
+pub use packaged::later_package;
 pub use progress::{Progress, Stage};
 pub use provider::Provider;
 pub use second_lun::SECOND_POOL;

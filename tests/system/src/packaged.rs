@@ -1,16 +1,20 @@
 //! The package on nodes that systemd boots: installed by apt, set up by `volward setup`, as an operator does it.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::cache::Recipe;
+use crate::command::run;
 use crate::error::IoContext;
 use crate::fixture::copy_sparse;
 use crate::launch::MACHINE_VERSION;
 use crate::{Cluster, ClusterSpec, Lab, LabError, Node, Progress, Result, System, shared_vg};
 
 const SET_UP: &str = include_str!("guest/package-set-up");
+const AGAIN: &str = include_str!("guest/package-again");
 const START: &str = include_str!("guest/package-start");
 const SERVES: &str = include_str!("guest/package-serves");
 
@@ -46,19 +50,72 @@ impl Cluster {
         node.start()?;
         serves(node)
     }
+
+    /// Installs the package anew on a node of [`Cluster::packaged`] from which it was purged, and sets it up, beside a
+    /// lockspace that is joined.
+    ///
+    /// # Errors
+    /// When a step fails, or the node does not come to serve.
+    pub fn install_again(&self, number: u8) -> Result<()> {
+        let node = self.node(number);
+        node.run_ok_within(STEP, &format!("node={number}\n{AGAIN}\n{START}"))?;
+        serves(node)
+    }
 }
 
-/// The package is where the nodes look for it; its path, size and time.
+/// Makes the package once more under a later version, with a daemon that differs from the other one in a byte behind its
+/// end; answers where nodes see it.
+///
+/// # Errors
+/// When there is no package, or dpkg-deb fails.
+pub fn later_package(lab: &Lab) -> Result<String> {
+    let package = package(lab)?;
+    let work = tempfile::tempdir_in(lab.share()).at("make a folder in", lab.share())?;
+    let tree = work.path().join("tree");
+    run(Command::new("dpkg-deb").arg("-R").args([&package, &tree]))?;
+    let control = tree.join("DEBIAN/control");
+    let text = fs::read_to_string(&control).at("read", &control)?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for version in lines
+        .iter_mut()
+        .filter(|line| line.starts_with("Version: "))
+    {
+        version.push_str("+later");
+    }
+    fs::write(&control, lines.join("\n") + "\n").at("write", &control)?;
+    let daemon = tree.join("usr/sbin/volwardd");
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(&daemon)
+        .at("open", &daemon)?;
+    file.write_all(b"\n").at("write", &daemon)?;
+    let made = work.path().join("volward.deb");
+    run(Command::new("dpkg-deb")
+        .args(["-Zgzip", "-z1", "--root-owner-group", "-b"])
+        .args([&tree, &made]))?;
+    let folder = lab.share().join("debian-later");
+    fs::create_dir_all(&folder).at("create", &folder)?;
+    let name = "volward-later.deb";
+    fs::rename(&made, folder.join(name)).at("rename", &made)?;
+    Ok(format!("/host/debian-later/{name}"))
+}
+
+/// The package is where the nodes look for it; its name, size and time.
 pub(crate) fn has_package(lab: &Lab) -> Result<String> {
+    let path = package(lab)?;
+    let data = fs::metadata(&path).at("look at", &path)?;
+    let made = data.modified().at("read the time of", &path)?;
+    Ok(format!("{} {} {made:?}", path.display(), data.len()))
+}
+
+fn package(lab: &Lab) -> Result<PathBuf> {
     let folder = lab.share().join("debian");
     let there = fs::read_dir(&folder).into_iter().flatten();
     for entry in there {
         let entry = entry.at("list", &folder)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("volward_") && name.ends_with(".deb") {
-            let data = entry.metadata().at("look at", &folder)?;
-            let made = data.modified().at("read the time of", &folder)?;
-            return Ok(format!("{name} {} {made:?}", data.len()));
+            return Ok(entry.path());
         }
     }
     Err(LabError::Machine(

@@ -6,6 +6,11 @@
     reason = "what a shutdown takes is measured here"
 )]
 
+#[path = "boot/beneath.rs"]
+mod beneath;
+#[path = "boot/kept.rs"]
+mod kept;
+
 use std::time::{Duration, Instant};
 
 use volward_system::guest::{Guest, Wish};
@@ -81,6 +86,37 @@ fn in_order(node: &Node, units: &[&str]) {
     }
 }
 
+/// A unit of this name, which is ordered after libvirtd and knows nothing of Volward, as Debian's of nova; it takes its
+/// time to start and to end.
+fn is_there_beside_libvirt(node: &Node, name: &str) {
+    let unit = "[Unit]\nAfter=libvirtd.service\n[Service]\nExecStart=/bin/sleep infinity\n\
+                ExecStop=/bin/sleep 3\n[Install]\nWantedBy=multi-user.target\n";
+    let path = format!("/etc/systemd/system/{name}.service");
+    node.put_file(&path, 0o644, unit).unwrap();
+    node.run_ok(&format!("systemctl daemon-reload; systemctl enable {name}"))
+        .unwrap();
+}
+
+/// Each unit had ended in the boot before this one before the next one was told to.
+#[track_caller]
+fn ended_in_order_before(node: &Node, units: &[&str]) {
+    let script = "journalctl -b -1 -o cat --no-pager _PID=1";
+    let said = node.run_ok(script).unwrap();
+    let at = |what: &str, unit: &str| {
+        let mut lines = said.lines();
+        let found = lines
+            .position(|line| line.starts_with(what) && line.contains(&format!("{unit}.service")));
+        assert!(found.is_some(), "no {what} {unit}: {said}");
+        found.unwrap()
+    };
+    for pair in units.windows(2) {
+        assert!(
+            at("Stopped", pair[0]) < at("Stopping", pair[1]),
+            "{pair:?}: {said}"
+        );
+    }
+}
+
 /// Seconds of this boot at which a guest's QEMU was started; waits until it runs.
 fn guest_started(node: &Node, guest: &Guest) -> f64 {
     let script = format!(
@@ -116,6 +152,7 @@ fn units_start_in_order_and_a_volume_that_nobody_has_open_delays_no_shutdown() {
     );
     in_order(node, &["lvmlockd", "lvmlocks"]);
     in_order(node, &["multipathd", "lvmlocks"]);
+    is_there_beside_libvirt(node, "nova-compute");
     let doctor = volward.cli_ok(1, "doctor").unwrap();
     println!("{doctor}");
     assert!(!doctor.contains("->"), "a sound node has nothing to mend");
@@ -126,6 +163,7 @@ fn units_start_in_order_and_a_volume_that_nobody_has_open_delays_no_shutdown() {
         empty.as_secs_f32()
     );
     cluster.reboot(1).unwrap();
+    in_order(node, &["volwardd", "volward-release", "nova-compute"]);
 
     for volume in ["own", "given"] {
         volward.volume(volume, 32).unwrap();
@@ -145,6 +183,7 @@ fn units_start_in_order_and_a_volume_that_nobody_has_open_delays_no_shutdown() {
         let line = format!("vg0/{volume} of instance {NOBODY} detached");
         assert!(said.contains(&line), "{said}");
     }
+    ended_in_order_before(node, &["nova-compute", "volward-release", "volwardd"]);
     assert_eq!(timed_out_before(node), "");
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
