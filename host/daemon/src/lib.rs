@@ -9,6 +9,7 @@
 //! | `folders` | the folders it works in, opened once |
 //! | `doctor` | what is missing on this node, with the remedy |
 //! | `failure` | with which code it ends, and whether systemd starts it again |
+//! | `log` | what it says, in lines |
 //! | `only_one` | one daemon for one state folder |
 //! | `spool` | when the hook's late releases are done |
 //! | `fake` | the same daemon over storage in memory; with the feature `fake`, for tests of clients |
@@ -29,6 +30,7 @@ pub mod fake;
 mod folders;
 mod http;
 mod left;
+mod log;
 mod looks;
 mod only_one;
 mod policies;
@@ -37,15 +39,11 @@ mod spool;
 mod system;
 mod wiring;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use failure::Failure;
 
@@ -131,7 +129,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         config.node_name()?;
         return Ok(check(&config)?);
     }
-    start_log()?;
+    log::start();
     Ok(runtime()?.block_on(http::serve(|| wiring::Daemon::new(config)))?)
 }
 
@@ -156,21 +154,4 @@ fn check(config: &config::Config) -> anyhow::Result<()> {
         return Ok(());
     }
     anyhow::bail!("{} can be read, but {}", path.display(), remarks.join("; "))
-}
-
-/// To journald where systemd started us, to stderr elsewhere. `VOLWARD_LOG` filters as
-/// `RUST_LOG` does for others.
-fn start_log() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("VOLWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let registry = tracing_subscriber::registry().with(filter);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let journald = tracing_journald::layer().context("connecting to journald")?;
-        registry.with(journald).init();
-    } else {
-        let stderr = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal());
-        registry.with(stderr).init();
-    }
-    Ok(())
 }
