@@ -67,6 +67,11 @@ fn an_older_lun_is_refused_until_somebody_accepts_it() {
     lab.cluster.node("n1").boot();
     let n1 = lab.start("n1");
     assert!(older(&n1));
+    assert_eq!(
+        n1.node.unwritten_slots(),
+        [""; 0],
+        "it is said as what it is"
+    );
     let (code, message) = refused(attach(&n1, 1, &volume));
     assert_eq!(code, RefusalCode::PoolOlder);
     assert!(

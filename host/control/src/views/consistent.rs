@@ -31,7 +31,9 @@ impl Views {
         let shows = |pool: &PoolName| {
             !closed.contains(pool) || table.attachments().any(|a| a.volume.pool == *pool)
         };
+        // Of a pool that is older nothing is written on purpose, where nothing is attached, and that is said.
         let unwritten = unwritten.filter(shows);
+        let unwritten = unwritten.filter(|pool| self.state.older(pool).is_none());
         let sentence = |pool: PoolName| {
             format!(
                 "this node's slot in the registry of pool {pool} could not be written: other nodes \

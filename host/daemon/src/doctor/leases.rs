@@ -1,7 +1,9 @@
 //! Leases that are lost or may be, and attachments that are cut off.
 
 use volward_api::{DoctorCheck, DoctorVerdict};
-use volward_control::ports::LeaseStatus;
+use volward_control::ports::{LeaseStatus, PortError, Unmet};
+use volward_model::PoolName;
+use volward_plan::HostIdTaken;
 use volward_plan::fence::Standing;
 
 use super::{bad, fine, in_pool, refusing};
@@ -47,6 +49,8 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
                 rejoin,
             )),
             Standing::Lost { reason, .. } => {
+                let taken = taken(daemon, &pool);
+                let remedy = taken.map_or_else(|| remedy.clone(), |taken| taken.remedy(&pool));
                 refusing(bad(&check, DoctorVerdict::Failed, reason, remedy))
             }
         };
@@ -54,6 +58,14 @@ pub(super) fn examine(daemon: &Daemon) -> Vec<DoctorCheck> {
     }
     checks.extend(fenced(daemon));
     checks
+}
+
+/// Another node has this one's place in the lockspace: nothing else is to be mended then.
+fn taken(daemon: &Daemon, pool: &PoolName) -> Option<HostIdTaken> {
+    match daemon.leases.status(pool) {
+        Err(PortError::Unmet(Unmet::NotJoined { taken, .. })) => taken,
+        _ => None,
+    }
 }
 
 fn fenced(daemon: &Daemon) -> Option<DoctorCheck> {

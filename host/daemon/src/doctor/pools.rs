@@ -300,7 +300,7 @@ mod tests {
             );
             let remedy = taken.remedy.unwrap();
             assert!(remedy.contains("/etc/lvm/lvmlocal.conf"), "{remedy}");
-            assert_eq!(remedy.contains("wait"), !renewed, "{remedy}");
+            assert_eq!(remedy.contains("waits"), !renewed, "{remedy}");
         }
     }
 

@@ -29,8 +29,9 @@ impl HostIdTaken {
         match self.renewed {
             true => own,
             false => format!(
-                "if {} is a node that is still used, {own}; if it is gone for good, or was the name of this node, wait: \
-                 sanlock gives its place away when it has not been renewed for long enough (140 s with its defaults)",
+                "if {} is a node that is still used, {own}; if it is gone for good, or was the name of this node: `vgchange \
+                 --lock-start {pool}` waits until its place was not renewed for long enough (140 s with sanlock's defaults), \
+                 and joins",
                 self.node
             ),
         }
