@@ -4,6 +4,31 @@
 use crate::volward::{POOL, VIRSH};
 use crate::{Node, Output, Result};
 
+/// What QEMU has for words of its own in a domain's XML.
+const QEMU_SPACE: &str = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+/// Random bytes, which no migration makes smaller.
+const WEIGHT: &str = "/run/lab/weight";
+/// Of the guest's 32 MiB; what the BIOS and the program on its disk use is in the first.
+const WEIGHT_MIB: u8 = 20;
+
+/// Puts onto a node what guests that weigh have in their memory.
+///
+/// # Errors
+/// When the node is down.
+pub fn put_weight(node: &Node) -> Result<()> {
+    node.run_ok(&format!(
+        "head -c {WEIGHT_MIB}M /dev/urandom > {WEIGHT}; chmod 644 {WEIGHT}"
+    ))
+    .map(drop)
+}
+
+fn weight() -> String {
+    let loader = format!("loader,file={WEIGHT},addr=0x400000,force-raw=on");
+    format!(
+        "<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='{loader}'/></qemu:commandline>"
+    )
+}
+
 /// A guest's definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
@@ -12,6 +37,7 @@ pub struct Guest {
     /// Its domain UUID.
     pub uuid: String,
     disks: Vec<Disk>,
+    weighs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +66,7 @@ impl Guest {
             name: name.to_owned(),
             uuid: format!("c0ffee{number:02x}-0000-4000-8000-000000000000"),
             disks: Vec::new(),
+            weighs: false,
         }
     }
 
@@ -49,6 +76,7 @@ impl Guest {
             name: name.to_owned(),
             uuid: uuid.to_owned(),
             disks: Vec::new(),
+            weighs: false,
         }
     }
 
@@ -57,6 +85,14 @@ impl Guest {
     pub fn disk(self, volume: &str, wish: Wish) -> Self {
         let source = self.device(volume);
         self.disk_at(source, wish)
+    }
+
+    /// Gives it memory that is not empty, so that its migration takes time: [`put_weight`] is needed on each node
+    /// that it may come to.
+    #[must_use]
+    pub fn weighs(mut self) -> Self {
+        self.weighs = true;
+        self
     }
 
     /// Adds a disk by its path.
@@ -91,12 +127,16 @@ impl Guest {
                 disk.source, disk.elements
             );
         }
+        let (space, weight) = match self.weighs {
+            true => (QEMU_SPACE, weight()),
+            false => ("", String::new()),
+        };
         format!(
-            "<domain type='qemu'><name>{}</name><uuid>{}</uuid>\
+            "<domain type='qemu'{space}><name>{}</name><uuid>{}</uuid>\
              <memory unit='MiB'>32</memory><vcpu>1</vcpu>\
              <os><type arch='x86_64' machine='pc'>hvm</type></os>\
              <features><acpi/></features><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>{disks}\
-             <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
+             <controller type='usb' model='none'/><memballoon model='none'/></devices>{weight}</domain>",
             self.name, self.uuid
         )
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::volward::{POOL, Volward};
 use crate::{LabError, Node, Result};
 
-/// Sectors of the ring.
-const RING: u64 = 1024;
+/// Sectors of the ring. Before so many writes some have nothing yet, and count as lost.
+pub const RING: u64 = 1024;
 /// Where it begins, in sectors.
 const FIRST: u64 = 8;
 
@@ -103,6 +103,17 @@ pub fn install(volward: &Volward<'_>, name: &str) -> Result<()> {
     );
     node.run_ok_within(Duration::from_secs(60), &script)
         .map(drop)
+}
+
+/// Empties the ring, for a guest that begins to count again.
+///
+/// # Errors
+/// When the device cannot be written to.
+pub fn empty(node: &Node, device: &str) -> Result<()> {
+    node.run_ok(&format!(
+        "dd if=/dev/zero of={device} bs=512 seek={FIRST} count={RING} oflag=direct status=none"
+    ))
+    .map(drop)
 }
 
 /// What has been written to a device, read on a node that has it.

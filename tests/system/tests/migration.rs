@@ -1,12 +1,24 @@
 //! Guests move between nodes while they write: real libvirt, real leases.
-#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests measure time, and end at the first surprise"
+)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use volward_system::guest::{Guest, Wish};
+use volward_system::hook_clock;
 use volward_system::ticker::{self, Ticks};
 use volward_system::volward::{VIRSH, Volward};
 use volward_system::{Cluster, ClusterSpec, Lab, Node, Output, Progress};
+
+#[path = "moving/kinds.rs"]
+mod kinds;
+#[cfg(feature = "long")]
+#[path = "moving/losses.rs"]
+mod losses;
+mod moving;
 
 /// The destination looks each second; a node has one processor, and others have work to do.
 const SOON: Duration = Duration::from_secs(60);
@@ -51,6 +63,32 @@ fn has_alone(volward: &Volward<'_>, node: &Node, other: &Node) {
     assert_eq!(volward.left_over(other.number()).unwrap(), "");
 }
 
+/// Says what libvirt waited for its hook, which attaches at the destination and lets go at the source. What the clock's own script
+/// takes is none of the hook's.
+fn hooks_share(whole: Duration, from: &Node, to: &Node) {
+    let mut waited = Duration::ZERO;
+    for (node, is) in [(to, "destination"), (from, "source")] {
+        let calls = hook_clock::calls(node).unwrap();
+        let of_it = calls.iter().filter(|call| call.guest == "mover");
+        for call in of_it {
+            println!("{} at the {is}: {:.2} s", call.operation, call.seconds);
+            waited += Duration::from_secs_f64(call.seconds);
+        }
+        let attaches = if is == "destination" {
+            "prepare"
+        } else {
+            "release"
+        };
+        assert!(
+            calls.iter().any(|call| call.operation == attaches),
+            "{calls:?}"
+        );
+    }
+    let share = 100.0 * waited.as_secs_f64() / whole.as_secs_f64();
+    println!("the hook's share of the migration: {waited:.2?} of {whole:.2?}, {share:.0} %");
+    assert!(waited < whole, "{waited:?} of {whole:?}");
+}
+
 #[test]
 fn i7_a_guest_that_writes_moves_there_and_back_and_loses_nothing() {
     let cluster = ready();
@@ -60,10 +98,13 @@ fn i7_a_guest_that_writes_moves_there_and_back_and_loses_nothing() {
     let guest = Guest::new("mover", 1).disk("moves", Wish::Plain);
     guest.start(one).unwrap();
     let mut before = goes_on(&volward, one, &guest);
+    cluster.on_all(hook_clock::begin).unwrap();
 
     for (options, from, to) in [("", one, two), ("--p2p --undefinesource", two, one)] {
+        let begun = Instant::now();
         let said = migrate(from, to, &guest, options);
         assert!(said.ok(), "{said:?}");
+        hooks_share(begun.elapsed(), from, to);
         has_alone(&volward, to, from);
         let after = goes_on(&volward, to, &guest);
         assert!(after.last > before.last, "{before:?}, {after:?}");
