@@ -3,7 +3,7 @@
 //!
 //! The roles of a node and the kinds of callers come from the configuration. Leases keep two nodes
 //! apart whatever the table says: it is for the operator, who wants to know which nodes change what
-//! a pool is made of. What a node does without being asked for it is in a table of its own, [`unasked`].
+//! a pool is made of. What a node does without being asked for it is in a table of its own, [`unasked()`].
 
 use std::fmt;
 

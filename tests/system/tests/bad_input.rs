@@ -36,7 +36,7 @@ fn bad_input_is_refused_with_its_reason_and_leaves_nothing_behind() {
             .run(&format!("volwardd {check} --config /run/lab/typo.toml"))
             .unwrap();
         println!("{}", answer.stderr);
-        assert_eq!(answer.status, 1, "{answer:?}");
+        assert_eq!(answer.status, 6, "{answer:?}");
         assert!(
             answer
                 .stderr

@@ -36,7 +36,10 @@ fn metadata_of_a_shared_pool_are_not_changed_while_a_disk_is_missing() {
     // What is done already stays so.
     assert_eq!(lvm.rename(of, &of.name).unwrap(), Applied::Identity);
     assert_eq!(lvm.grow(of, Bytes(1)).unwrap(), Applied::Identity);
-    assert_eq!(lvm.remove(&volumes("san")[1], None).unwrap(), Applied::Identity);
+    assert_eq!(
+        lvm.remove(&volumes("san")[1], None).unwrap(),
+        Applied::Identity
+    );
     let calls = script.calls();
     assert!(
         calls.iter().all(|call| call.starts_with("fullreport")),
