@@ -1,10 +1,10 @@
 //! The chapters about nodes: a guest that moves, and a node that is lost.
 
 use anyhow::{Result, ensure};
+use volward_system::Cut;
 use volward_system::guest::{Guest, Wish};
 use volward_system::ticker::{self, Ticks};
 use volward_system::volward::VIRSH;
-use volward_system::{ClusterSpec, Cut, power};
 
 use super::stage::Stage;
 
@@ -81,35 +81,5 @@ pub(super) fn lost(stage: &Stage<'_>) -> Result<()> {
     stage.until(1, "virsh start mover", "started")?;
     stage.say("The guest runs again, and nobody has done anything by hand:");
     stage.works(1, "volward ls --all")?;
-    Ok(())
-}
-
-/// Cuts the power of the node that the guest runs on, and boots it.
-pub(super) fn back(stage: &Stage<'_>) -> Result<()> {
-    let one = stage.node(1);
-    stage.say("libvirt is to start the guest by itself on node 1. A second volume is attached there by hand:");
-    stage.works(1, "virsh autostart mover")?;
-    let by_hand = "99999999-9999-4999-8999-999999999999";
-    stage.works(1, &format!("volward attach {by_hand} vg0/root"))?;
-    let before = paused(stage, 1, 0)?;
-    power::makes_room(one)?;
-    stage.say("The power of node 1 fails, and it boots:");
-    power::cut(one)?;
-    power::boot(stage.cluster(), &ClusterSpec::default(), stage.volward(), 1)?;
-    stage.say(
-        "The lockspace is joined again and volwardd is ready, as the package's units order it. Of what was attached nothing \
-         is any more: another node may have had it since.",
-    );
-    stage.works(1, "volward ls")?;
-    stage.works(1, "dmsetup ls | grep -c ^volward- || true")?;
-    stage.say(
-        "Then libvirtd starts, and with it the guest, which asks for its disk as at any start:",
-    );
-    // The lab's quick nodes have no units; this libvirtd is the boot's first one that knows the guest.
-    one.run_ok("rm -f /run/libvirt/qemu/autostarted")?;
-    stage.volward().restart_libvirtd(1)?;
-    stage.until(1, "virsh list --name", "mover")?;
-    stage.works(1, "volward ls")?;
-    paused(stage, 1, before.last)?;
     Ok(())
 }

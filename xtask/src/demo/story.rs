@@ -30,10 +30,6 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         "A node that loses the LUN is cut off, and its guest starts elsewhere",
         nodes::lost,
     ),
-    (
-        "A node whose power fails comes back, and its guest with it",
-        nodes::back,
-    ),
 ];
 
 /// Bytes a second of the LUN while a copy is to be looked at: 96 MiB in some 20 s.
