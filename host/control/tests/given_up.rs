@@ -12,7 +12,7 @@ use volward_model::{CopyMode, Home, HomeState, LvUuid, MemberState, RequestId, V
 use volward_plan::RefusalCode;
 use volward_plan::witness::Testimony;
 use volward_simulation::check::clean;
-use volward_simulation::story::{attached, home};
+use volward_simulation::story::{attached, home, refusal};
 use volward_simulation::{Daemon, Lab, Say, ask, detach_ask, disk, instance};
 
 const REQUEST: RequestId = RequestId(uuid::Uuid::nil());
@@ -54,13 +54,6 @@ fn give_up(
     daemon.node.set_home(REQUEST, of, found, &right, &said)
 }
 
-fn refused<T: std::fmt::Debug>(result: Result<T, ControlError>) -> (RefusalCode, String) {
-    match result {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
 fn copy_of(home: &Home) -> LvUuid {
     *home.copy().unwrap().1
 }
@@ -74,7 +67,7 @@ fn i19_what_may_be_alive_is_not_given_up_and_what_is_dead_is_with_a_reason() {
         let heard = heard(&n2, &volume);
         assert_eq!(heard.homes, []);
         assert!(heard.ways_out[0].contains("on node n1"), "{heard:?}");
-        let (code, message) = refused(give_up(&n2, &volume, &before, Some("burned")));
+        let (code, message) = refusal(give_up(&n2, &volume, &before, Some("burned")));
         assert_eq!(code, RefusalCode::HomeChanged, "{message}");
     }
     assert_eq!(home(&lab, &volume), before);
@@ -88,10 +81,10 @@ fn i19_what_may_be_alive_is_not_given_up_and_what_is_dead_is_with_a_reason() {
     assert!(start.contains("was attached there"), "{start}");
     assert!(give.contains("is lost"), "{give}");
     assert!(give.contains("--because REASON"), "{give}");
-    let (code, message) = refused(give_up(&n2, &volume, &before, None));
+    let (code, message) = refusal(give_up(&n2, &volume, &before, None));
     assert_eq!(code, RefusalCode::NoReason, "{message}");
     assert_eq!(home(&lab, &volume), before);
-    let (code, message) = refused(n2.node.attach(&ask(instance(2), &[disk(&volume)])));
+    let (code, message) = refusal(n2.node.attach(&ask(instance(2), &[disk(&volume)])));
     assert_eq!(code, RefusalCode::HomeElsewhere);
     assert!(message.contains("volward recover"), "{message}");
 
@@ -124,7 +117,7 @@ fn i19_a_living_node_that_has_not_said_who_it_is_may_be_the_one_that_has_the_cop
     n1.kernel.power_cut();
     lab.cluster.set_member("n1", MemberState::Dead);
     let before = home(&lab, &volume);
-    let (code, _) = refused(give_up(&n2, &volume, &before, Some("burned")));
+    let (code, _) = refusal(give_up(&n2, &volume, &before, Some("burned")));
     assert_eq!(code, RefusalCode::HomeChanged);
     let heard = heard(&n2, &volume);
     assert!(heard.ways_out[0].contains("host-id 3"), "{heard:?}");
@@ -162,7 +155,7 @@ fn i19_a_node_that_comes_back_keeps_its_copy_aside_until_somebody_discards_it() 
         matches!(&troubles[..], [(of, VolumeTrouble::Contradiction(_))] if *of == volume),
         "{troubles:?}"
     );
-    let (code, _) = refused(n1.node.attach(&ask(instance(3), &[disk(&volume)])));
+    let (code, _) = refusal(n1.node.attach(&ask(instance(3), &[disk(&volume)])));
     assert_eq!(code, RefusalCode::Contradiction);
     assert_eq!(
         lab.cluster.contents(volume.id)[5],
@@ -173,8 +166,8 @@ fn i19_a_node_that_comes_back_keeps_its_copy_aside_until_somebody_discards_it() 
     // Only the copy that was given up, and only here.
     let other: LvUuid = "z".repeat(32).parse().unwrap();
     let of = (&volume.pool, &volume.name);
-    refused(n1.node.discard_copy(REQUEST, of.0, of.1, other));
-    refused(n2.node.discard_copy(REQUEST, of.0, of.1, copy_of(&before)));
+    refusal(n1.node.discard_copy(REQUEST, of.0, of.1, other));
+    refusal(n2.node.discard_copy(REQUEST, of.0, of.1, copy_of(&before)));
     n1.node
         .discard_copy(REQUEST, of.0, of.1, copy_of(&before))
         .unwrap();
@@ -214,7 +207,7 @@ fn a_copy_that_was_given_up_too_early_can_be_taken_back() {
     let of = (&volume.pool, &volume.name);
     n1.node.set_home(REQUEST, of, &now, right, &said).unwrap();
     assert_eq!(lab.cluster.tags(&volume).len(), 1, "only the home is left");
-    refused(n1.node.discard_copy(REQUEST, of.0, of.1, copy_of(&before)));
+    refusal(n1.node.discard_copy(REQUEST, of.0, of.1, copy_of(&before)));
     for held in n1.node.attachments() {
         n1.node.detach(&detach_ask(held.instance)).unwrap();
     }
@@ -237,7 +230,7 @@ fn a_copy_in_use_is_not_discarded() {
     let device = volward_model::DeviceId::attachment(volume.id, instance(1));
     n1.kernel.set_open(device, true);
     let of = (&volume.pool, &volume.name);
-    let (code, message) = refused(n1.node.discard_copy(REQUEST, of.0, of.1, copy_of(&before)));
+    let (code, message) = refusal(n1.node.discard_copy(REQUEST, of.0, of.1, copy_of(&before)));
     assert_eq!(code, RefusalCode::HomeChanged, "{message}");
     assert!(message.contains("in use"), "{message}");
 }

@@ -13,32 +13,14 @@ use volward_control::{ControlError, SaidBy};
 use volward_model::{Bytes, CopyMode, Home, HomeState, RequestId, Slot, SlotReading, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::{holds, settled};
-use volward_simulation::story::home;
+use volward_simulation::story::{follow, home, refusal};
 use volward_simulation::{Daemon, FakeJournal, Lab, Say, ask, detach_ask, disk, instance};
 
 const REQUEST: RequestId = RequestId(uuid::Uuid::nil());
 
-fn refused<T: std::fmt::Debug>(result: Result<T, ControlError>) -> (RefusalCode, String) {
-    match result {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
 fn attach(daemon: &Daemon, n: u8, volume: &VolumeRef) -> Result<(), ControlError> {
     let asked = daemon.node.attach(&ask(instance(n), &[disk(volume)]));
     asked.map(|_| ())
-}
-
-/// So often that whatever is seen twice is seen, in the background too.
-fn follow(daemon: &Daemon) {
-    for _ in 0..3 {
-        daemon.node.follow_leases();
-        // Whatever else waits for the pool is tried again for ever.
-        for name in ["leases san", "record what was written last"] {
-            daemon.tasks.run_named(name);
-        }
-    }
 }
 
 // A host-id twice.
@@ -57,7 +39,7 @@ fn a_node_whose_host_id_is_anothers_says_whose_when_it_is_asked_for_something() 
     let error = n2.node.pool_snapshot(&lab.pool).unwrap_err();
     assert!(says(&error.to_string()), "{error}");
     follow(&n2);
-    let (code, message) = refused(attach(&n2, 1, &volume));
+    let (code, message) = refusal(attach(&n2, 1, &volume));
     assert_eq!(code, RefusalCode::LeasesUncertain);
     assert!(says(&message), "{message}");
     // It was given a number of its own.
@@ -96,7 +78,7 @@ fn a_place_that_another_node_wrote_in_this_generation_refuses_and_names_it() {
     let snapshot = n1.node.pool_snapshot(&lab.pool).unwrap();
     let found = snapshot.impostors(&n1.node.settings().node);
     assert_eq!(found.len(), 1, "{found:?}");
-    let (code, message) = refused(attach(&n1, 1, &volume));
+    let (code, message) = refusal(attach(&n1, 1, &volume));
     assert_eq!(code, RefusalCode::SlotUnreadable);
     for words in ["host-id 1", "node n9", "lvmlocal.conf"] {
         assert!(message.contains(words), "{message}");
@@ -133,7 +115,7 @@ fn what_a_node_had_before_it_was_installed_anew_is_neither_believed_nor_in_the_w
     n1.kill();
     install_anew(&mut lab, "n1");
     // It has joined again, and has not said what it has: its guests may run as far as anybody knows.
-    let (code, message) = refused(attach(&n2, 1, &a));
+    let (code, message) = refusal(attach(&n2, 1, &a));
     assert_eq!(code, RefusalCode::HeldElsewhere, "{message}");
     let n1 = lab.start("n1");
     assert_eq!(n1.node.attachments(), []);
@@ -159,10 +141,10 @@ fn i19_a_copy_that_went_with_a_node_that_was_installed_anew_is_given_up_with_a_r
     let n1 = lab.start("n1");
     n1.tasks.run_all();
     lab.policy.say(Say::AsAsked);
-    let (code, message) = refused(attach(&n1, 1, &volume));
+    let (code, message) = refusal(attach(&n1, 1, &volume));
     assert_eq!(code, RefusalCode::Contradiction, "{message}");
     assert!(message.contains("volward recover san/a"), "{message}");
-    let (code, message) = refused(attach(&n2, 1, &volume));
+    let (code, message) = refusal(attach(&n2, 1, &volume));
     assert_eq!(code, RefusalCode::HomeElsewhere, "{message}");
 
     let was = home(&lab, &volume);
@@ -187,7 +169,7 @@ fn i19_a_copy_that_went_with_a_node_that_was_installed_anew_is_given_up_with_a_r
         n1.node.set_home(REQUEST, of, &was, &right, &said)
     };
     for nothing in [None, Some(" ")] {
-        let (code, message) = refused(say(nothing));
+        let (code, message) = refusal(say(nothing));
         assert_eq!(code, RefusalCode::NoReason, "{message}");
     }
     assert_eq!(home(&lab, &volume), was);

@@ -13,31 +13,14 @@ use volward_control::ports::Event;
 use volward_model::{Bytes, RequestId, VolumeRef};
 use volward_plan::RefusalCode;
 use volward_simulation::check::clean;
+use volward_simulation::story::{follow, refusal};
 use volward_simulation::{Daemon, FakeJournal, Lab, ask, detach_ask, disk, instance};
 
 const REQUEST: RequestId = RequestId(uuid::Uuid::nil());
 
-fn refused<T: std::fmt::Debug>(result: Result<T, ControlError>) -> (RefusalCode, String) {
-    match result {
-        Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
 fn attach(daemon: &Daemon, n: u8, volume: &VolumeRef) -> Result<(), ControlError> {
     let asked = daemon.node.attach(&ask(instance(n), &[disk(volume)]));
     asked.map(|_| ())
-}
-
-/// So often that whatever is seen twice is seen, in the background too.
-fn follow(daemon: &Daemon) {
-    for _ in 0..3 {
-        daemon.node.follow_leases();
-        // Whatever else waits for the pool is tried again for ever.
-        for name in ["leases san", "record what was written last"] {
-            daemon.tasks.run_named(name);
-        }
-    }
 }
 
 fn older(daemon: &Daemon) -> bool {
@@ -72,13 +55,13 @@ fn an_older_lun_is_refused_until_somebody_accepts_it() {
         [""; 0],
         "it is said as what it is"
     );
-    let (code, message) = refused(attach(&n1, 1, &volume));
+    let (code, message) = refusal(attach(&n1, 1, &volume));
     assert_eq!(code, RefusalCode::PoolOlder);
     assert!(
         message.contains("volward pool init san --accept-older"),
         "{message}"
     );
-    let (code, _) = refused(n1.node.init_pool(REQUEST, &lab.pool));
+    let (code, _) = refusal(n1.node.init_pool(REQUEST, &lab.pool));
     assert_eq!(code, RefusalCode::PoolOlder);
     let create = volward_model::VolumeTask::Create {
         pool: lab.pool.clone(),
@@ -88,12 +71,12 @@ fn an_older_lun_is_refused_until_somebody_accepts_it() {
     let asked = n1
         .node
         .ask_operation(&volward_simulation::operation("make", create));
-    assert_eq!(refused(asked).0, RefusalCode::PoolOlder);
+    assert_eq!(refusal(asked).0, RefusalCode::PoolOlder);
     // Nothing is attached here, so nothing is written there: also the next daemon sees it.
     follow(&n1);
     n1.kill();
     let n1 = lab.start("n1");
-    assert_eq!(refused(attach(&n1, 1, &volume)).0, RefusalCode::PoolOlder);
+    assert_eq!(refusal(attach(&n1, 1, &volume)).0, RefusalCode::PoolOlder);
 
     n1.node.accept_older(REQUEST, &lab.pool, 0).unwrap();
     n1.node.init_pool(REQUEST, &lab.pool).unwrap();
@@ -137,20 +120,20 @@ fn a_lun_that_is_replaced_under_a_node_is_seen_with_the_next_write_and_what_is_a
     lab.cluster.put_back(&lab.pool);
     attach(&n1, 2, &b).unwrap_err();
     assert!(n1.node.older(&lab.pool).is_some());
-    assert_eq!(refused(attach(&n1, 2, &b)).0, RefusalCode::PoolOlder);
+    assert_eq!(refusal(attach(&n1, 2, &b)).0, RefusalCode::PoolOlder);
     n1.node.try_again();
     n1.tasks.run_all();
     // Others hear of what is attached, and how often that was written does not hide what was seen.
     let n2 = lab.start("n2");
-    let (code, message) = refused(attach(&n2, 1, &a));
+    let (code, message) = refusal(attach(&n2, 1, &a));
     assert_eq!(code, RefusalCode::HeldElsewhere, "{message}");
     for _ in 0..20 {
         n1.node.open_registry(&lab.pool).unwrap();
     }
     n1.kill();
     let n1 = lab.start("n1");
-    assert_eq!(refused(attach(&n1, 2, &b)).0, RefusalCode::PoolOlder);
-    let (code, _) = refused(n1.node.init_pool(REQUEST, &lab.pool));
+    assert_eq!(refusal(attach(&n1, 2, &b)).0, RefusalCode::PoolOlder);
+    let (code, _) = refusal(n1.node.init_pool(REQUEST, &lab.pool));
     assert_eq!(code, RefusalCode::PoolOlder);
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     n1.node.accept_older(REQUEST, &lab.pool, 0).unwrap();

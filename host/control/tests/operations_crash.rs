@@ -429,6 +429,20 @@ fn i27_progress_that_is_lost_is_made_again() {
     );
 }
 
+/// Both nodes' daemons, whose work goes on when the baton says so.
+fn both(lab: &Lab, baton: &Arc<Baton>) -> Vec<Daemon> {
+    let started = ["n1", "n2"].map(|node| {
+        let workers = Workers {
+            baton: Arc::clone(baton),
+            node: node.to_owned(),
+        };
+        let daemon = lab.daemon(node, Some(Arc::new(workers)));
+        daemon.node.recover().unwrap();
+        daemon
+    });
+    started.into()
+}
+
 /// One volume, two nodes, everything at once: it is attached by one, or whole and grown, or gone, and never two of
 /// these.
 fn raced(seed: u64) {
@@ -443,17 +457,7 @@ fn raced(seed: u64) {
     let volume = lab.volume("v");
     let had = lab.cluster.contents(volume.id);
     let baton = Baton::over(&lab.cluster);
-    let daemons: Vec<Daemon> = ["n1", "n2"]
-        .map(|node| {
-            let workers = Workers {
-                baton: Arc::clone(&baton),
-                node: node.to_owned(),
-            };
-            let daemon = lab.daemon(node, Some(Arc::new(workers)));
-            daemon.node.recover().unwrap();
-            daemon
-        })
-        .into();
+    let daemons = both(&lab, &baton);
     let request = |n: u8, id: &str, story| {
         let node = Arc::clone(&daemons[usize::from(n)].node);
         let asked = operation(id, task(story, &lab));
@@ -551,17 +555,7 @@ fn asked_of_both(story: Story, seed: u64) {
     lab.cluster.set_lease_style(style);
     let volume = (story != Story::Create).then(|| lab.volume("v"));
     let baton = Baton::over(&lab.cluster);
-    let daemons: Vec<Daemon> = ["n1", "n2"]
-        .map(|node| {
-            let workers = Workers {
-                baton: Arc::clone(&baton),
-                node: node.to_owned(),
-            };
-            let daemon = lab.daemon(node, Some(Arc::new(workers)));
-            daemon.node.recover().unwrap();
-            daemon
-        })
-        .into();
+    let daemons = both(&lab, &baton);
     let step = |random: &mut Random, times: usize| {
         for _ in 0..times {
             let alive = baton.alive(None);

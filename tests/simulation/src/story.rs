@@ -64,8 +64,25 @@ pub fn home(lab: &Lab, volume: &VolumeRef) -> Home {
 /// The refusal of an attach that must be refused.
 #[must_use]
 pub fn refused(node: &Node, ask: &AttachRequest) -> (RefusalCode, String) {
-    match node.attach(ask) {
+    refusal(node.attach(ask))
+}
+
+/// The refusal of what must be refused.
+#[track_caller]
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, ControlError>) -> (RefusalCode, String) {
+    match result {
         Err(ControlError::Refused { refusal, .. }) => (refusal.code, refusal.message),
         other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The daemon follows its leases and notes what it has written, so often that whatever is to be seen twice is. Whatever else waits
+/// for the pool, which would be tried again for ever, stays.
+pub fn follow(daemon: &Daemon) {
+    for _ in 0..3 {
+        daemon.node.follow_leases();
+        for name in ["leases san", "record what was written last"] {
+            daemon.tasks.run_named(name);
+        }
     }
 }

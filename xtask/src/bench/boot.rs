@@ -38,11 +38,8 @@ pub(crate) fn measure(lab: &Lab, numbers: &[usize]) -> Result<Vec<Figure>> {
             .collect();
         node.run_ok_within(DEADLINE, &missing)?;
         made = made.max(number);
-        let empty = || Pairs {
-            ours: Vec::new(),
-            base: Vec::new(),
-        };
-        let [mut ready, mut whole, mut attached] = [empty(), empty(), empty()];
+        let [mut ready, mut whole, mut attached] =
+            [Pairs::default(), Pairs::default(), Pairs::default()];
         for round in 0..ROUNDS {
             eprintln!(
                 "  measuring: boot with {number} volumes, {} of {ROUNDS}",

@@ -46,10 +46,7 @@ pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     volward.add_policy(NODE, "hydrate-local", SETTINGS)?;
     let words = format!("copied vg0/kept vg0/served --rounds {ROUNDS}");
     let attaches: Pairs = bench(volward, &words)?;
-    let [mut slowest, mut median] = [(); 2].map(|()| Pairs {
-        ours: Vec::new(),
-        base: Vec::new(),
-    });
+    let [mut slowest, mut median] = [(); 2].map(|()| Pairs::default());
     for _ in 0..PHASES {
         eprintln!("  measuring: writes while a copy is made");
         let text = node.run_ok_within(DEADLINE, PHASE)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Pairs of samples in seconds, as `volward-bench` answers them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Pairs {
     pub(crate) ours: Vec<f64>,
     pub(crate) base: Vec<f64>,

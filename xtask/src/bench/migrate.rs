@@ -40,7 +40,7 @@ struct Took {
 
 pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     let guests = begin(volward)?;
-    let (mut pauses, mut wholes) = (empty(), empty());
+    let (mut pauses, mut wholes) = (Pairs::default(), Pairs::default());
     for _ in 0..ROUNDS {
         eprintln!("  measuring: live migrations, there and back");
         for (from, to) in [(1, 2), (2, 1)] {
@@ -139,13 +139,6 @@ fn clocked(volward: &Volward<'_>, guest: &Guest) -> Result<Hooks> {
         hook_clock::end(volward.node(node))?;
     }
     Ok(hooks)
-}
-
-fn empty() -> Pairs {
-    Pairs {
-        ours: Vec::new(),
-        base: Vec::new(),
-    }
 }
 
 /// Starts a guest of each kind on node 1. Both write all the time.

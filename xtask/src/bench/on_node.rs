@@ -199,10 +199,7 @@ pub(crate) fn start(volward: &Volward<'_>) -> Result<Vec<Figure>> {
 pub(crate) fn hydration(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     volward.volume("copied", COPY_MIB)?;
     volward.add_policy(NODE, "hydrate-local", "")?;
-    let [mut copied, mut by_hand] = [(); 2].map(|()| Pairs {
-        ours: Vec::new(),
-        base: Vec::new(),
-    });
+    let [mut copied, mut by_hand] = [(); 2].map(|()| Pairs::default());
     for _ in 0..COPY_ROUNDS {
         eprintln!("  measuring: hydration");
         let text = volward.node(NODE).run_ok_within(DEADLINE, ROUND)?;

@@ -37,7 +37,7 @@ echo $ours $base
 
 pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     let node = volward.node(NODE);
-    let mut made = empty();
+    let mut made = Pairs::default();
     for _ in 0..CREATES {
         eprintln!("  measuring: a volume is made");
         let script = CREATE.replace("MADE", &MADE_MIB.to_string());
@@ -59,13 +59,6 @@ pub(crate) fn measure(volward: &Volward<'_>) -> Result<Vec<Figure>> {
     )];
     figures.extend(under_a_writer(volward)?);
     Ok(figures)
-}
-
-fn empty() -> Pairs {
-    Pairs {
-        ours: Vec::new(),
-        base: Vec::new(),
-    }
 }
 
 fn under_a_writer(volward: &Volward<'_>) -> Result<Vec<Figure>> {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use volward_model::{
-    Access, AttachmentState, Claim, CopyFate, CopyMode, CopyState, FaultKind, HomeState, Mark,
-    MemberState, Ordered, Sharing, VolumeStatus, VolumeTask,
+    Access, AttachmentState, Claim, CopyFate, CopyMode, CopyState, FaultKind, HomeState,
+    MemberState, Sharing, VolumeStatus,
 };
 
 use super::Words;
@@ -55,6 +55,11 @@ macro_rules! displayed_as_sent {
         }
     )+};
 }
+
+// After the macros, which it uses.
+mod operations;
+
+pub use operations::{OperationKind, OperationState, VolumeMark};
 
 /// What libvirt says of an instance, in its own words for the operations of the qemu hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -235,103 +240,6 @@ pub enum Became {
     Failed,
 }
 
-/// What an operation does with a volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum OperationKind {
-    /// It is made.
-    Create,
-    /// It is deleted.
-    Delete,
-    /// It is grown.
-    Extend,
-    /// It is made with the content of another one.
-    Copy,
-    /// The same, to keep a moment of the other one.
-    Snapshot,
-    /// It goes to another pool.
-    Move,
-    /// It gets another name.
-    Rename,
-    /// It goes to another disk of its pool.
-    Relocate,
-}
-
-impl From<&VolumeTask> for OperationKind {
-    fn from(task: &VolumeTask) -> Self {
-        match task {
-            VolumeTask::Create { .. } => Self::Create,
-            VolumeTask::Delete { .. } => Self::Delete,
-            VolumeTask::Extend { .. } => Self::Extend,
-            VolumeTask::Copy { .. } => Self::Copy,
-            VolumeTask::Snapshot { .. } => Self::Snapshot,
-            VolumeTask::Move { .. } => Self::Move,
-            VolumeTask::Rename { .. } => Self::Rename,
-            VolumeTask::Relocate { .. } => Self::Relocate,
-        }
-    }
-}
-
-impl From<&Ordered> for OperationKind {
-    fn from(ordered: &Ordered) -> Self {
-        match ordered {
-            Ordered::Grow { .. } => Self::Extend,
-            Ordered::Copy { .. } => Self::Copy,
-            Ordered::Snapshot { .. } => Self::Snapshot,
-            Ordered::Relocate { .. } => Self::Relocate,
-        }
-    }
-}
-
-/// How an operation on a volume stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum OperationState {
-    /// It waits for its turn, or to be tried again.
-    Waiting,
-    /// It is being carried out.
-    Running,
-    /// What was begun is being taken back.
-    TakingBack,
-    /// All of it was done.
-    Done,
-    /// It was cancelled, and nothing of it is left.
-    Cancelled,
-    /// It was refused or failed, and nothing of it is left.
-    Failed,
-}
-
-/// How a volume stands that an operation has marked; nobody can attach it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum VolumeMark {
-    /// It is being made.
-    New,
-    /// It is being deleted.
-    Dying,
-    /// It is being grown; who has it keeps it.
-    Growing,
-    /// Its content is being copied; who reads it keeps it.
-    Copying,
-    /// It has a mark that the daemon does not understand.
-    Unknown,
-}
-
-impl From<&Mark> for VolumeMark {
-    fn from(mark: &Mark) -> Self {
-        match mark {
-            Mark::New { .. } => Self::New,
-            Mark::Dying { .. } => Self::Dying,
-            Mark::Growing { .. } => Self::Growing,
-            Mark::Copying { .. } => Self::Copying,
-            Mark::Unknown { .. } => Self::Unknown,
-        }
-    }
-}
-
 /// How far an attachment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -386,12 +294,6 @@ own_words!(Became, "Became": Begun, Interrupted, Done, Refused, Failed);
 own_words!(Witness, "Witness": HomeTag, Lease, Record, Device, Copy);
 own_words!(Heard, "Heard": Agree, Leftovers, Silent, Contradict);
 own_words!(StepState, "StepState": Waiting, Started, Done, Undone);
-own_words!(OperationKind, "OperationKind": Create, Delete, Extend, Copy, Snapshot, Move, Rename, Relocate);
-own_words!(
-    OperationState, "OperationState":
-    Waiting, Running, TakingBack, Done, Cancelled, Failed,
-);
-own_words!(VolumeMark, "VolumeMark": New, Dying, Growing, Copying, Unknown);
 own_words!(DoctorVerdict, "DoctorVerdict": Ok, Warning, Failed);
 own_words!(
     ProblemCode, "ProblemCode":
@@ -410,9 +312,6 @@ displayed_as_sent!(
     Became,
     StepState,
     AttachmentStage,
-    OperationKind,
-    OperationState,
-    VolumeMark,
     Witness,
     Heard,
     DoctorVerdict,

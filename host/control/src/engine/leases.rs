@@ -87,8 +87,8 @@ impl Engine {
         }
     }
 
-    /// The mode asked for, no weaker and no stronger; answers all leases that this node has in the pool: an exclusive lease left over where a shared
-    /// one was meant keeps the other nodes out.
+    /// The mode asked for, no weaker and no stronger: an exclusive lease left over where a shared one was meant keeps the
+    /// other nodes out. Answers all leases that this node has in the pool.
     pub(crate) fn leases_must_be(
         &self,
         pool: &PoolName,

@@ -7,13 +7,11 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use serde::Deserialize;
 use volward_api::{
     Open, OperationCancelRequest, OperationKind, OperationReply, OperationState, OperationView,
-    Problem, ProblemCode, VolumeCopyRequest, VolumeCreateRequest, VolumeDeleteRequest,
-    VolumeExtendRequest, VolumeMoveRequest, VolumeRelocateRequest, VolumeRenameRequest,
-    VolumeReply, VolumeSnapshotRequest, bounds,
+    Problem, ProblemCode, VolumeRelocateRequest, VolumeReply, bounds,
 };
 use volward_control::{ControlError, Operated, OperationRequest};
 use volward_model::{
-    Bytes, Course, End, OperationId, PoolName, RequestId, VolumeName, VolumeRef, VolumeTask,
+    Course, End, OperationId, PoolName, RequestId, VolumeName, VolumeRef, VolumeTask,
 };
 
 use super::Peer;
@@ -27,163 +25,24 @@ use super::views::{attached_here, other_view, parse, request};
 use crate::policies::FIRST_LOAD;
 use crate::wiring::Daemon;
 
+mod wishes;
+
+use wishes::{Wanted, Wish};
+
 /// Whoever waits is answered after so long at most, and may ask again: a connection that says nothing for
 /// longer looks dead to what is between.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Between two looks for whoever waits: at memory only.
 const LOOK: Duration = Duration::from_millis(100);
 
-pub(super) async fn create(
+/// Any of the requests but a relocation, whose disk is to be found first.
+pub(super) async fn ask<W: Wish>(
     State(daemon): State<Shared>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     patience: Patience,
-    Json(body): Json<VolumeCreateRequest>,
+    Json(body): Json<W>,
 ) -> Result<Json<OperationReply>, Failure> {
-    let task = VolumeTask::Create {
-        pool: parse(&body.pool)?,
-        name: parse(&body.volume)?,
-        size: Bytes(body.size),
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
-}
-
-pub(super) async fn delete(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeDeleteRequest>,
-) -> Result<Json<OperationReply>, Failure> {
-    let task = VolumeTask::Delete {
-        pool: parse(&body.pool)?,
-        name: parse(&body.volume)?,
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
-}
-
-pub(super) async fn extend(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeExtendRequest>,
-) -> Result<Json<OperationReply>, Failure> {
-    let task = VolumeTask::Extend {
-        pool: parse(&body.pool)?,
-        name: parse(&body.volume)?,
-        size: Bytes(body.size),
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
-}
-
-pub(super) async fn copy(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeCopyRequest>,
-) -> Result<Json<OperationReply>, Failure> {
-    let task = VolumeTask::Copy {
-        from_pool: parse(&body.pool)?,
-        from: parse(&body.volume)?,
-        pool: parse(body.to_pool.as_ref().unwrap_or(&body.pool))?,
-        name: parse(&body.to_volume)?,
-        size: body.size.map(Bytes),
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
-}
-
-pub(super) async fn snapshot(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeSnapshotRequest>,
-) -> Result<Json<OperationReply>, Failure> {
-    let task = VolumeTask::Snapshot {
-        pool: parse(&body.pool)?,
-        from: parse(&body.volume)?,
-        name: parse(&body.snapshot)?,
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
-}
-
-pub(super) async fn move_to(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeMoveRequest>,
-) -> Result<Json<OperationReply>, Failure> {
-    let (from_pool, pool): (PoolName, PoolName) = (parse(&body.pool)?, parse(&body.to_pool)?);
-    let from: VolumeName = parse(&body.volume)?;
-    let name: VolumeName = parse(body.to_volume.as_ref().unwrap_or(&body.volume))?;
-    let task = match from_pool == pool {
-        // Nothing is to be copied.
-        true => VolumeTask::Rename {
-            pool,
-            name: from,
-            to: name,
-        },
-        false => VolumeTask::Move {
-            from_pool,
-            from,
-            pool,
-            name,
-        },
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
-}
-
-pub(super) async fn rename(
-    State(daemon): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    patience: Patience,
-    Json(body): Json<VolumeRenameRequest>,
-) -> Result<Json<OperationReply>, Failure> {
-    let task = VolumeTask::Rename {
-        pool: parse(&body.pool)?,
-        name: parse(&body.volume)?,
-        to: parse(&body.to)?,
-    };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
+    begin(daemon, peer, patience, body.wanted()?).await
 }
 
 pub(super) async fn relocate(
@@ -197,27 +56,32 @@ pub(super) async fn relocate(
     let (looks, within, named) = (daemon.clone(), pool.clone(), body.disk);
     let found = blocking(move || Ok(looks.node.disk(request(), &within, &named)?));
     let Json(disk) = found.await?;
-    let task = VolumeTask::Relocate {
-        pool,
-        name: parse(&body.volume)?,
-        disk,
+    let wanted = Wanted {
+        id: body.id,
+        task: VolumeTask::Relocate {
+            pool,
+            name: parse(&body.volume)?,
+            disk,
+        },
+        hints: body.hints,
+        dry_run: body.dry_run,
     };
-    ask(
-        daemon,
-        peer,
-        patience,
-        (body.id, task, body.hints, body.dry_run),
-    )
-    .await
+    begin(daemon, peer, patience, wanted).await
 }
 
-async fn ask(
+async fn begin(
     daemon: Shared,
     peer: Peer,
     patience: Patience,
-    (id, task, hints, dry_run): (Option<OperationId>, VolumeTask, Vec<(String, String)>, bool),
+    wanted: Wanted,
 ) -> Result<Json<OperationReply>, Failure> {
     let caller = peer.caller(&daemon.config.api)?;
+    let Wanted {
+        id,
+        task,
+        hints,
+        dry_run,
+    } = wanted;
     bounds::hints(&hints).map_err(Problem::from)?;
     let request = request();
     let id = match id {

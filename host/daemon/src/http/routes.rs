@@ -102,35 +102,35 @@ pub(super) fn table() -> Vec<Route> {
         does::<VolumeCreateRequest, OperationReply>(
             "/v1/volumes/create",
             "Make a volume that reads as zeroes; it is on record when this is answered, and goes on by itself",
-            post(operations::create),
+            post(operations::ask::<VolumeCreateRequest>),
         )
         .for_whoever_may(Action::Create)
         .waiting(Waits::InPools),
         does::<VolumeDeleteRequest, OperationReply>(
             "/v1/volumes/delete",
             "Delete a volume that nobody has; one that is gone is no error",
-            post(operations::delete),
+            post(operations::ask::<VolumeDeleteRequest>),
         )
         .for_whoever_may(Action::Delete)
         .waiting(Waits::InPools),
         does::<VolumeExtendRequest, OperationReply>(
             "/v1/volumes/extend",
             "Give a volume at least this size, also while one node has it attached",
-            post(operations::extend),
+            post(operations::ask::<VolumeExtendRequest>),
         )
         .for_whoever_may(Action::Extend)
         .waiting(Waits::InPools),
         does::<VolumeCopyRequest, OperationReply>(
             "/v1/volumes/copy",
             "Make a volume with the content of another one, in the same pool or another shared one",
-            post(operations::copy),
+            post(operations::ask::<VolumeCopyRequest>),
         )
         .for_whoever_may(Action::Copy)
         .waiting(Waits::InPools),
         does::<VolumeSnapshotRequest, OperationReply>(
             "/v1/volumes/snapshot",
             "Keep what a volume holds now in a volume of its own",
-            post(operations::snapshot),
+            post(operations::ask::<VolumeSnapshotRequest>),
         )
         .for_whoever_may(Action::Copy)
         .waiting(Waits::InPools),
@@ -144,7 +144,7 @@ pub(super) fn table() -> Vec<Route> {
         does::<VolumeMoveRequest, OperationReply>(
             "/v1/volumes/move",
             "Have a volume that nobody has go to another shared pool",
-            post(operations::move_to),
+            post(operations::ask::<VolumeMoveRequest>),
         )
         .for_whoever_may(Action::Move)
         .waiting(Waits::InPools),
@@ -158,7 +158,7 @@ pub(super) fn table() -> Vec<Route> {
         does::<VolumeRenameRequest, OperationReply>(
             "/v1/volumes/rename",
             "Give a volume that nobody has another name",
-            post(operations::rename),
+            post(operations::ask::<VolumeRenameRequest>),
         )
         .for_whoever_may(Action::Rename)
         .waiting(Waits::InPools),

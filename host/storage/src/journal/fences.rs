@@ -6,7 +6,7 @@ use volward_model::{AttachmentKey, InstanceId, VolumeId};
 use volward_ports::{FenceRecord, FenceRecords, PortResult};
 
 use super::SqliteJournal;
-use super::rows::{Trouble, number};
+use super::rows::{Trouble, number, records_understood};
 
 /// Of a record, as its row says.
 const FORMAT: i64 = 1;
@@ -75,18 +75,10 @@ fn replace(c: &Connection, all: &[FenceRecord]) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Without a record that is not understood the attachment stays cut off, which is safe.
 fn read(c: &Connection) -> Result<Vec<FenceRecord>, Trouble> {
-    let mut statement =
-        c.prepare("SELECT record FROM fence WHERE format = ?1 ORDER BY since_ms")?;
-    let rows = statement.query_map([FORMAT], |row| row.get::<_, String>(0))?;
-    let mut all = Vec::new();
-    for text in rows {
-        // Without it the attachment stays cut off, which is safe.
-        if let Ok(fence) = serde_json::from_str::<Fence>(&text?) {
-            all.push(fence.into());
-        }
-    }
-    Ok(all)
+    let select = "SELECT record FROM fence WHERE format = ?1 ORDER BY since_ms";
+    records_understood::<Fence, _>(c, select, FORMAT)
 }
 
 impl FenceRecords for SqliteJournal {

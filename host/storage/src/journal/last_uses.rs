@@ -7,7 +7,7 @@ use volward_plan::last_use::LastUse;
 use volward_ports::{LastUses, PortResult};
 
 use super::SqliteJournal;
-use super::rows::{Trouble, number};
+use super::rows::{Trouble, number, records_understood};
 
 /// Of a record, as its row says.
 const FORMAT: i64 = 1;
@@ -66,18 +66,10 @@ fn replace(c: &Connection, all: &[LastUse]) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Without a record that is not understood nothing is known of that use.
 fn read(c: &Connection) -> Result<Vec<LastUse>, Trouble> {
-    let mut statement =
-        c.prepare("SELECT record FROM last_use WHERE format = ?1 ORDER BY at_ms, lv")?;
-    let rows = statement.query_map([FORMAT], |row| row.get::<_, String>(0))?;
-    let mut all = Vec::new();
-    for text in rows {
-        // Without it nothing is known of that use.
-        if let Ok(record) = serde_json::from_str::<Record>(&text?) {
-            all.push(record.into());
-        }
-    }
-    Ok(all)
+    let select = "SELECT record FROM last_use WHERE format = ?1 ORDER BY at_ms, lv";
+    records_understood::<Record, _>(c, select, FORMAT)
 }
 
 impl LastUses for SqliteJournal {
@@ -93,11 +85,10 @@ impl LastUses for SqliteJournal {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use volward_folder::Folder;
     use volward_model::VolumeId;
 
+    use super::super::fixture;
     use super::*;
 
     fn open(dir: &tempfile::TempDir) -> SqliteJournal {
@@ -139,23 +130,9 @@ mod tests {
         assert_eq!(state.last_uses().unwrap(), all[..1]);
     }
 
-    /// Word by word, as the first build that had it wrote it; see CONTRIBUTING.md, "Formats".
     #[test]
     fn records_are_written_as_the_fixture_has_them() {
         let all = [record(1, Some(7)), record(2, None)];
-        let now: Vec<Record> = all.iter().map(Record::from).collect();
-        let now = format!("{:#}\n", serde_json::to_value(&now).unwrap());
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/compat/state/last-uses-1.json"
-        );
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(path, &now).unwrap();
-        }
-        let golden = fs::read_to_string(path).unwrap_or_default();
-        assert!(now == golden, "{path} differs; UPDATE_GOLDEN=1 rewrites it");
-        let read: Vec<Record> = serde_json::from_str(&golden).unwrap();
-        let read: Vec<LastUse> = read.into_iter().map(Into::into).collect();
-        assert_eq!(read, all);
+        fixture::is_as_written::<Record, _>("last-uses-1.json", &all);
     }
 }

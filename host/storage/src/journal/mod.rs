@@ -10,6 +10,8 @@
 #[cfg(any(test, feature = "fake"))]
 mod fake;
 mod fences;
+#[cfg(test)]
+mod fixture;
 mod group;
 mod last_uses;
 mod last_writes;

@@ -1,6 +1,7 @@
 //! Rows of the state: a record and its format, the columns that change, and columns for people.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
 use volward_model::AttachmentKey;
 use volward_ports::{
     DamagedEntry, JournalEntry, MarksMismatch, OpenEntries, PortError, StepMark, StoredAttachment,
@@ -43,6 +44,27 @@ impl Trouble {
 /// A number for SQLite, which has signed ones only.
 pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The records that a query with one parameter, the format, selects. One that is not understood counts as none: whoever asks
+/// says what that means.
+pub(super) fn records_understood<R, T>(
+    c: &Connection,
+    select: &str,
+    format: i64,
+) -> Result<Vec<T>, Trouble>
+where
+    R: DeserializeOwned + Into<T>,
+{
+    let mut statement = c.prepare(select)?;
+    let rows = statement.query_map([format], |row| row.get::<_, String>(0))?;
+    let mut all = Vec::new();
+    for text in rows {
+        if let Ok(record) = serde_json::from_str::<R>(&text?) {
+            all.push(record.into());
+        }
+    }
+    Ok(all)
 }
 
 fn index(n: usize) -> i64 {

@@ -170,6 +170,7 @@ impl Look {
     /// Reads the place.
     pub(super) fn take(self) {
         let host_id = (self.host_id)().unwrap_or_default();
+        // What cannot be read now is not known: it only says why a join fails, and is read again.
         let found = match host_id {
             0 => None,
             id => read(&self.pool, id).unwrap_or_default(),

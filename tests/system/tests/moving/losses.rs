@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use volward_system::volward::{LOCAL, POOL, Setup, Volward};
-use volward_system::{Cluster, ClusterSpec, Cut, Node};
+use volward_system::ticker::Ticks;
+use volward_system::volward::Volward;
+use volward_system::{Cluster, ClusterSpec, Cut, Node, power};
 
 use super::moving::{Mover, SLOWLY, put_weights, ready};
 
@@ -18,6 +19,7 @@ fn half_way<'a>(cluster: &'a Cluster, options: &str) -> (Volward<'a>, Mover) {
     let volward = Volward::on(cluster);
     let (one, two) = (cluster.node(1), cluster.node(2));
     put_weights(cluster);
+    cluster.on_all(power::makes_room).unwrap();
     let mover = Mover::new(&volward, "mover", 1);
     mover.guest.start(one).unwrap();
     mover.goes_on(&volward, one);
@@ -26,20 +28,40 @@ fn half_way<'a>(cluster: &'a Cluster, options: &str) -> (Volward<'a>, Mover) {
     (volward, mover)
 }
 
-/// Boots a node that was killed, with Volward on it.
-fn comes_back(cluster: &Cluster, volward: &Volward<'_>, node: &Node) {
-    cluster
-        .rejoin(node.number(), &ClusterSpec::default())
-        .unwrap();
-    volward
-        .install_node(node.number(), &Setup::default())
-        .unwrap();
-    // Its root is a fresh one, without the devices files.
-    for pool in [POOL, LOCAL] {
-        let init = format!("pool init {pool}");
-        volward.cli_ok(node.number(), &init).unwrap();
-    }
+/// Boots a node that was killed, as it was left; the guest can go there from where it is.
+fn comes_back(cluster: &Cluster, volward: &Volward<'_>, mover: &Mover, node: &Node) {
+    power::boot(cluster, &ClusterSpec::default(), volward, node.number()).unwrap();
     put_weights(cluster);
+    let other = cluster.node(3 - node.number());
+    goes_to(volward, mover, other, node);
+}
+
+/// The guest is one node's alone, and then the other one's.
+fn goes_to(volward: &Volward<'_>, mover: &Mover, from: &Node, to: &Node) {
+    mover.is_alone_on(volward, from, to);
+    assert!(mover.migrate(from, to, "--live").ok());
+    mover.is_alone_on(volward, to, from);
+    mover.goes_on(volward, to);
+}
+
+/// A node may have the volume when sanlock counts the other one dead, with all that was written there.
+fn starts_again(volward: &Volward<'_>, mover: &Mover, node: &Node, before: &Ticks) {
+    let number = node.number();
+    let begun = Instant::now();
+    let attach = format!("attach {} vg0/mover", mover.guest.uuid);
+    let attached = || Ok(volward.cli(number, &attach)?.ok());
+    volward.wait(number, "attach", DEAD, attached).unwrap();
+    println!(
+        "node {number} may have it after {:.1?} more",
+        begun.elapsed()
+    );
+    has_all(volward, mover, node, before);
+}
+
+fn has_all(volward: &Volward<'_>, mover: &Mover, node: &Node, before: &Ticks) {
+    let after = mover.starts_anew(volward, node);
+    assert!(after.last >= before.last, "{before:?}, {after:?}");
+    mover.goes_on(volward, node);
 }
 
 fn has_nothing(volward: &Volward<'_>, node: &Node, within: Duration) {
@@ -68,27 +90,16 @@ fn i7_where_the_source_dies_half_way_the_guest_starts_again_at_the_destination()
     let (volward, mover) = half_way(&cluster, "");
     let (one, two) = (cluster.node(1), cluster.node(2));
     let before = mover.ticks(one);
-    one.kill().unwrap();
+    power::cut(one).unwrap();
     let begun = Instant::now();
     has_nothing(&volward, two, MISSED);
     println!("libvirt gave the guest up after {:.1?}", begun.elapsed());
     let refused = mover.guest.try_start(two).unwrap();
     println!("meanwhile: {refused:?}");
     assert!(refused.stderr.contains("node1"), "{refused:?}");
-    let uuid = &mover.guest.uuid;
-    let attach = format!("attach {uuid} vg0/mover");
-    let attached = || Ok(volward.cli(2, &attach)?.ok());
-    volward.wait(2, "attach", DEAD, attached).unwrap();
-    println!("node 2 may have it {:.1?} after the death", begun.elapsed());
-    let after = mover.starts_anew(&volward, two);
-    assert!(after.last >= before.last, "{before:?}, {after:?}");
-    mover.goes_on(&volward, two);
+    starts_again(&volward, &mover, two, &before);
 
-    comes_back(&cluster, &volward, one);
-    mover.is_alone_on(&volward, two, one);
-    assert!(mover.migrate(two, one, "--live").ok());
-    mover.is_alone_on(&volward, one, two);
-    mover.goes_on(&volward, one);
+    comes_back(&cluster, &volward, &mover, one);
 }
 
 #[test]
@@ -96,7 +107,7 @@ fn i7_where_the_destination_dies_half_way_the_guest_goes_on_at_the_source() {
     let cluster = ready();
     let (volward, mover) = half_way(&cluster, "--p2p");
     let (one, two) = (cluster.node(1), cluster.node(2));
-    two.kill().unwrap();
+    power::cut(two).unwrap();
     let begun = Instant::now();
     mover.goes_on(&volward, one);
     let said = mover.has_left(one, MISSED);
@@ -106,11 +117,7 @@ fn i7_where_the_destination_dies_half_way_the_guest_goes_on_at_the_source() {
     println!("exclusive {:.1?} after the death", begun.elapsed());
     mover.goes_on(&volward, one);
 
-    comes_back(&cluster, &volward, two);
-    mover.is_alone_on(&volward, one, two);
-    assert!(mover.migrate(one, two, "--live").ok());
-    mover.is_alone_on(&volward, two, one);
-    mover.goes_on(&volward, two);
+    comes_back(&cluster, &volward, &mover, two);
 }
 
 /// The source's daemon cuts the guest off, and its memory goes on to the destination, which has the volume alone when sanlock
@@ -134,16 +141,10 @@ fn i7_where_the_source_loses_its_lun_half_way_the_destination_has_the_guest() {
     // The guest met an error of its disk, which its program does not survive.
     mover.guest.stop(two).unwrap();
     mover.guest.define(two).unwrap();
-    let after = mover.starts_anew(&volward, two);
-    assert!(after.last >= before.last, "{before:?}, {after:?}");
-    mover.goes_on(&volward, two);
+    has_all(&volward, &mover, two, &before);
 
-    one.kill().unwrap();
-    comes_back(&cluster, &volward, one);
-    mover.is_alone_on(&volward, two, one);
-    assert!(mover.migrate(two, one, "--live").ok());
-    mover.is_alone_on(&volward, one, two);
-    mover.goes_on(&volward, one);
+    power::cut(one).unwrap();
+    comes_back(&cluster, &volward, &mover, one);
 }
 
 /// The guest comes to a node that has cut it off already. Nobody else has its volume before sanlock counts that node as dead; then
@@ -164,20 +165,10 @@ fn i7_where_the_destination_loses_its_lun_half_way_the_source_gets_the_volume_ba
     println!("meanwhile: {start:?}");
     assert!(start.stderr.contains("node2"), "{start:?}");
 
-    two.kill().unwrap();
-    let attach = format!("attach {} vg0/mover", mover.guest.uuid);
-    let attached = || Ok(volward.cli(1, &attach)?.ok());
-    volward.wait(1, "attach", DEAD, attached).unwrap();
-    println!("node 1 may have it {:.1?} after the loss", begun.elapsed());
-    let after = mover.starts_anew(&volward, one);
-    assert!(after.last >= before.last, "{before:?}, {after:?}");
-    mover.goes_on(&volward, one);
+    power::cut(two).unwrap();
+    starts_again(&volward, &mover, one, &before);
 
-    comes_back(&cluster, &volward, two);
-    mover.is_alone_on(&volward, one, two);
-    assert!(mover.migrate(one, two, "--live").ok());
-    mover.is_alone_on(&volward, two, one);
-    mover.goes_on(&volward, two);
+    comes_back(&cluster, &volward, &mover, two);
 }
 
 /// libvirt of the destination is gone with all that it knew of the guest, so its hook never lets go: both share the volume, the guest
@@ -202,11 +193,7 @@ fn i7_an_arrival_that_nobody_ends_is_ended_by_a_detach() {
     volward
         .cli_ok(2, &format!("detach {}", mover.guest.uuid))
         .unwrap();
-    mover.is_alone_on(&volward, one, two);
-    mover.goes_on(&volward, one);
-    assert!(mover.migrate(one, two, "--live").ok());
-    mover.is_alone_on(&volward, two, one);
-    mover.goes_on(&volward, two);
+    goes_to(&volward, &mover, one, two);
 }
 
 /// Ends a node's libvirtd and the guest that is on its way there, and has the one that comes after it know of neither.

@@ -1,8 +1,7 @@
-use std::fs;
-
 use volward_folder::Folder;
 use volward_model::VolumeId;
 
+use super::super::fixture;
 use super::*;
 
 fn open(dir: &tempfile::TempDir) -> SqliteJournal {
@@ -56,22 +55,8 @@ fn a_record_that_is_not_understood_counts_as_none() {
     assert_eq!(state.fences().unwrap(), []);
 }
 
-/// Word by word, as the first build that had it wrote it; see CONTRIBUTING.md, "Formats".
 #[test]
 fn records_are_written_as_the_fixture_has_them() {
     let all = [record(1, Some(7)), record(2, None)];
-    let now: Vec<Fence> = all.iter().map(Fence::from).collect();
-    let now = format!("{:#}\n", serde_json::to_value(&now).unwrap());
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/compat/state/fences-1.json"
-    );
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(path, &now).unwrap();
-    }
-    let golden = fs::read_to_string(path).unwrap_or_default();
-    assert!(now == golden, "{path} differs; UPDATE_GOLDEN=1 rewrites it");
-    let read: Vec<Fence> = serde_json::from_str(&golden).unwrap();
-    let read: Vec<FenceRecord> = read.into_iter().map(Into::into).collect();
-    assert_eq!(read, all);
+    fixture::is_as_written::<Fence, _>("fences-1.json", &all);
 }
