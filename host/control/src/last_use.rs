@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use volward_model::{Access, AttachmentState, DeviceId, Sharing};
+use volward_model::{Access, AttachmentState, DeviceId, Sharing, VolumeRef};
 use volward_plan::last_use::LastUse;
 
 use crate::ports::{Clock, Devices, LastUses, Leases, PortResult, StoredAttachment, Tasks};
@@ -74,6 +74,21 @@ impl LastUseBook {
                 at_ms,
             });
         }
+    }
+
+    /// Before somebody says which data of these volumes counts: no saved guest goes on with what it left there. On record when
+    /// this returns.
+    ///
+    /// # Errors
+    /// If it cannot be put on record.
+    pub(crate) fn data_is_chosen(&self, which: impl Fn(&VolumeRef) -> bool) -> PortResult<()> {
+        let all = {
+            let mut last = self.state.last_uses();
+            last.spoil(which);
+            last.all()
+        };
+        // What the background writes meanwhile may be older, and is followed by what it has not seen.
+        self.ports.last_uses.replace_last_uses(&all)
     }
 
     /// Puts on record what is not, in the background: nothing waits for it.

@@ -62,21 +62,22 @@ impl Node {
         let observer = Arc::new(Observer::new(&settings, &state, ports));
         let engine = Arc::new(Engine::new(&settings, &state, &observer, ports));
         let copies = Copies::new(&settings, &state, &observer, &engine, ports);
+        let last_use = Arc::new(LastUseBook {
+            ports: ports.into(),
+            state: Arc::clone(&state),
+        });
         let pools = Arc::new(Pools {
             ports: ports.into(),
             settings: Arc::clone(&settings),
             state: Arc::clone(&state),
             observer: Arc::clone(&observer),
             engine: Arc::clone(&engine),
+            last_use: Arc::clone(&last_use),
             registries: settings
                 .pools
                 .iter()
                 .map(|pool| (pool.clone(), Mutex::default()))
                 .collect(),
-        });
-        let last_use = Arc::new(LastUseBook {
-            ports: ports.into(),
-            state: Arc::clone(&state),
         });
         let detach = Arc::new(Detach {
             ports: ports.into(),

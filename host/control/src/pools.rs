@@ -11,6 +11,7 @@ use volward_plan::{Refusal, Unmet};
 
 use crate::engine::Engine;
 use crate::error::{ControlError, refuse, storage};
+use crate::last_use::LastUseBook;
 use crate::observe::Observer;
 use crate::ports::{
     Applied, Clock, Event, Events, Leases, NewVolume, PortError, PortResult, REGISTRY_SIZE,
@@ -41,6 +42,7 @@ pub(crate) struct Pools {
     pub(crate) state: Arc<State>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) last_use: Arc<LastUseBook>,
     /// One change of a pool's registry at a time, by pool: what opens a registry in the
     /// background would give up the exclusive lease under which another thread formats it.
     pub(crate) registries: BTreeMap<PoolName, Mutex<()>>,
@@ -105,7 +107,8 @@ impl Pools {
         let failed = |error| storage(request, &format!("using {pool} as it is"), error);
         let _alone = self.alone(pool);
         self.make_active(pool).map_err(failed)?;
-        match self.state.accept_older(pool).map_err(failed)? {
+        let first = || self.last_use.data_is_chosen(|one| one.pool == *pool);
+        match self.state.accept_older(pool, first).map_err(failed)? {
             None => Ok(Applied::Identity),
             Some(why) => {
                 let pool = pool.clone();

@@ -7,12 +7,15 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use volward_control::ControlError;
 use volward_control::ports::LeaseStyle;
-use volward_model::{Purpose, VolumeRef, VolumeTask};
+use volward_control::{ControlError, SaidBy};
+use volward_model::{Bytes, CopyMode, Home, HomeState, Purpose, RequestId, VolumeRef, VolumeTask};
+use volward_simulation::story::{follow, home};
 use volward_simulation::{
-    Daemon, Lab, ask, check, detach_ask, disk, instance, operation, read_only,
+    Daemon, Lab, Say, ask, check, detach_ask, disk, instance, operation, read_only,
 };
+
+const REQUEST: RequestId = RequestId(uuid::Uuid::nil());
 
 const STYLES: [LeaseStyle; 2] = [LeaseStyle::Fused, LeaseStyle::Separate];
 
@@ -160,5 +163,93 @@ fn of_whom_nothing_is_known_is_restored() {
     let lab = Lab::new(&["n1"]);
     let daemon = lab.start("n1");
     let volume = lab.volume("a");
+    assert_eq!(restored(&daemon, &volume), Ok(()));
+}
+
+/// By a person's word: what the guest had cached is of a copy that counts no more. Its node has the lease all the while.
+#[test]
+fn data_that_was_given_up_is_not_what_it_was() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let daemon = lab.start("n1");
+    let volume = lab.volume("a");
+    lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+    daemon
+        .node
+        .attach(&ask(instance(1), &[disk(&volume)]))
+        .unwrap();
+    daemon.node.detach(&detach_ask(instance(1))).unwrap();
+    // Its write-back does not come to anything: only what is to be remembered is written.
+    daemon.node.follow_leases();
+    daemon.tasks.run_named("record the last use of volumes");
+    daemon.kill();
+    lab.reboot("n1");
+    let local = lab.local("n1").unwrap();
+    lab.cluster.lose_pool(&local);
+    lab.cluster
+        .local_pool("n1", local.as_str(), Bytes::mib(256));
+    lab.policy.say(Say::AsAsked);
+    let daemon = lab.start("n1");
+    daemon.tasks.run_all();
+    assert_eq!(restored(&daemon, &volume).unwrap_err().0, "contradiction");
+
+    let was = home(&lab, &volume);
+    let right = Home {
+        state: HomeState::Pool,
+        generation: was.generation + 2,
+    };
+    let said = SaidBy {
+        uid: 0,
+        because: Some("the disk burned".to_owned()),
+    };
+    let of = (&volume.pool, &volume.name);
+    daemon
+        .node
+        .set_home(REQUEST, of, &was, &right, &said)
+        .unwrap();
+    let (code, message) = restored(&daemon, &volume).unwrap_err();
+    assert_eq!(code, "used-since", "{message}");
+    assert!(message.contains("which of its data counts"), "{message}");
+    // It is on record before anything else is done.
+    daemon.kill();
+    let daemon = lab.start("n1");
+    assert_eq!(restored(&daemon, &volume).unwrap_err().0, "used-since");
+    has_and_leaves(&daemon, 1, &volume);
+    assert_eq!(restored(&daemon, &volume), Ok(()));
+}
+
+/// The LUN is a snapshot that was made while the guest ran, so that the lease has the number that it had then.
+#[test]
+fn an_older_lun_that_somebody_accepts_is_not_what_it_was() {
+    let lab = Lab::new(&["n1", "n2"]);
+    let daemon = lab.start("n1");
+    let (volume, other) = (lab.volume("a"), lab.volume("b"));
+    daemon
+        .node
+        .attach(&ask(instance(1), &[disk(&volume)]))
+        .unwrap();
+    lab.cluster.snapshot(&lab.pool);
+    daemon.node.detach(&detach_ask(instance(1))).unwrap();
+    has_and_leaves(&daemon, 2, &other);
+    follow(&daemon);
+    daemon.tasks.run_named("record the last use of volumes");
+    daemon.kill();
+    lab.cluster.put_back(&lab.pool);
+    lab.cluster.node("n1").boot();
+    let daemon = lab.start("n1");
+    assert_eq!(restored(&daemon, &volume).unwrap_err().0, "pool-older");
+    daemon.node.accept_older(REQUEST, &lab.pool, 0).unwrap();
+    let (code, message) = restored(&daemon, &volume).unwrap_err();
+    assert_eq!(code, "used-since", "{message}");
+    assert!(message.contains("which of its data counts"), "{message}");
+    daemon.kill();
+    let daemon = lab.start("n1");
+    assert_eq!(restored(&daemon, &volume).unwrap_err().0, "used-since");
+}
+
+/// Of a pool that is as this node left it nobody decides anything.
+#[test]
+fn a_pool_that_is_not_older_stays_what_it_was() {
+    let (lab, daemon, volume) = saved(LeaseStyle::Separate);
+    daemon.node.accept_older(REQUEST, &lab.pool, 0).unwrap();
     assert_eq!(restored(&daemon, &volume), Ok(()));
 }

@@ -13,8 +13,8 @@ pub struct LastUse {
     pub instance: InstanceId,
     /// What it had.
     pub volume: VolumeRef,
-    /// sanlock's version of the lease, of that use or of what this node has taken since; `None`: another instance on this
-    /// node has had the volume, to write.
+    /// sanlock's version of the lease, of that use or of what this node has taken since; `None`: this node knows that it is not as
+    /// it was, see [`LastUse::spoiled`].
     pub version: Option<u64>,
     /// How large it was, in bytes; `None` where that was not seen.
     pub size: Option<Bytes>,
@@ -23,7 +23,7 @@ pub struct LastUse {
 }
 
 impl LastUse {
-    /// This node has taken the lease: for itself, or for somebody who is looked at by [`LastUse::written_by_another`].
+    /// This node has taken the lease: for itself, or for somebody who is looked at by [`LastUse::spoiled`].
     pub fn leased(&mut self, version: u64) {
         let next = self
             .version
@@ -33,8 +33,8 @@ impl LastUse {
         }
     }
 
-    /// Another instance on this node writes to it.
-    pub fn written_by_another(&mut self) {
+    /// Another instance on this node writes to it, or somebody says here which of its data counts.
+    pub fn spoiled(&mut self) {
         self.version = None;
     }
 
@@ -43,7 +43,10 @@ impl LastUse {
     #[must_use]
     pub fn differs(&self, version: u64, size: Bytes) -> Option<String> {
         match (self.version, self.size) {
-            (None, _) => Some("another instance on this node has had it to write to".to_owned()),
+            (None, _) => Some(
+                "another instance on this node has had it to write to, or somebody has said here which of its data counts"
+                    .to_owned(),
+            ),
             (Some(had), _) if version != had && version != had + 1 => Some(
                 "another node has had its lease, and whoever is there may have written to it"
                     .to_owned(),
@@ -107,7 +110,7 @@ mod tests {
     fn another_instance_and_another_size_are_told() {
         let mut one = used();
         assert!(one.differs(8, Bytes::mib(16)).unwrap().contains("8 MiB"));
-        one.written_by_another();
+        one.spoiled();
         one.leased(8);
         assert!(
             one.differs(9, Bytes::mib(8))

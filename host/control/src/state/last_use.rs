@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use volward_model::{InstanceId, VolumeId};
+use volward_model::{InstanceId, VolumeId, VolumeRef};
 use volward_plan::last_use::LastUse;
 
 use super::recording::Recording;
@@ -53,10 +53,20 @@ impl LastUses {
         if !writes {
             return;
         }
-        for one in of(&mut self.all, volume) {
+        self.spoil(|one| one.id == volume);
+    }
+
+    /// What these volumes have is not what anybody left in them.
+    pub(crate) fn spoil(&mut self, which: impl Fn(&VolumeRef) -> bool) {
+        for one in self.all.values_mut().filter(|one| which(&one.volume)) {
             self.recording.changed(one.version.is_some());
-            one.written_by_another();
+            one.spoiled();
         }
+    }
+
+    /// All of them, for the record.
+    pub(crate) fn all(&self) -> Vec<LastUse> {
+        self.all.values().cloned().collect()
     }
 
     pub(crate) fn get(&self, volume: VolumeId, instance: InstanceId) -> Option<&LastUse> {
@@ -66,7 +76,7 @@ impl LastUses {
     /// What is to be put on record, if it is not, and nobody does it now.
     pub(crate) fn take_unrecorded(&mut self) -> Option<Vec<LastUse>> {
         let begins = self.recording.begin();
-        begins.then(|| self.all.values().cloned().collect())
+        begins.then(|| self.all())
     }
 
     /// Whether it could be put on record; it is tried again where not.

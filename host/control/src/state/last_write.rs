@@ -227,14 +227,19 @@ impl State {
         Err(refused(pool, why))
     }
 
-    /// Somebody says that the pool is to be used as it is on its disks: from now on that is what this node wrote last. Answers
-    /// why it was older; `None` where it is not.
-    pub(crate) fn accept_older(&self, pool: &PoolName) -> PortResult<Option<String>> {
+    /// Somebody says that the pool is to be used as it is on its disks: from now on that is what this node wrote last, once `first`
+    /// is done. Answers why it was older; `None` where it is not.
+    pub(crate) fn accept_older(
+        &self,
+        pool: &PoolName,
+        first: impl FnOnce() -> PortResult<()>,
+    ) -> PortResult<Option<String>> {
         let identity = self.identity(pool)?;
         let writes = self.ports.registry.writes(pool, identity.host_id)?;
         let Some(Older { why, .. }) = self.compare(pool, &identity, &writes) else {
             return Ok(None);
         };
+        first()?;
         let last = LastWrite {
             registry: writes.registry,
             host_id: identity.host_id,
