@@ -76,6 +76,10 @@ pub struct RecoverReply {
     /// Copies that a person gave up, and that nobody has discarded yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<GivenUpView>,
+    /// When the copy was made that the home names, in milliseconds since the Unix epoch by the clock of its node: what is on the
+    /// shared volume is as of then. Absent: there is none, or an earlier version made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_at_ms: Option<u64>,
 }
 
 /// A copy that was given up: its node was dead, and it counts no more.

@@ -7,6 +7,9 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use std::time::Duration;
+
+use volward_control::ports::Clock;
 use volward_control::{ControlError, SaidBy, VolumeTrouble};
 use volward_model::{CopyMode, Home, HomeState, LvUuid, MemberState, RequestId, VolumeRef};
 use volward_plan::RefusalCode;
@@ -103,6 +106,46 @@ fn i19_what_may_be_alive_is_not_given_up_and_what_is_dead_is_with_a_reason() {
     n2.node.attach(&ask(instance(2), &[disk(&volume)])).unwrap();
     let read = lab.read(&n2.kernel, volume.id, instance(2)).unwrap();
     assert_ne!(read[3], 7, "the guest's last write went with the copy");
+}
+
+/// What is on the LUN is as of the copy, whenever its guest was started last, and in the middle of a write-back, too.
+#[test]
+fn i19_who_is_asked_to_give_up_a_copy_is_told_when_it_was_made() {
+    for returning in [false, true] {
+        let lab = Lab::new(&["n1", "n2"]);
+        let (n1, n2) = (lab.start("n1"), lab.start("n2"));
+        let volume = lab.volume("a");
+        assert_eq!(heard(&n2, &volume).copied_at, None);
+        lab.policy.say(Say::Copy(CopyMode::WritesOnly));
+        let made = lab.cluster.clock().now_ms() / 1_000;
+        n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+        n1.kill();
+        lab.reboot("n1");
+        lab.cluster.clock().sleep(Duration::from_secs(7_200));
+        let n1 = lab.start("n1");
+        n1.node.attach(&ask(instance(1), &[disk(&volume)])).unwrap();
+        if returning {
+            lab.write(&n1.kernel, volume.id, instance(1), (3, 7))
+                .unwrap();
+            n1.node.detach(&detach_ask(instance(1))).unwrap();
+            n1.kernel.while_waiting(|kernel, _| {
+                kernel.while_waiting(|_, _| {});
+                kernel.power_cut();
+            });
+            n1.tasks.run_all();
+            let state = home(&lab, &volume).state;
+            assert!(matches!(state, HomeState::Returning { .. }), "{state:?}");
+        }
+        if !returning {
+            n1.kernel.power_cut();
+        }
+        lab.cluster.set_member("n1", MemberState::Dead);
+        assert_eq!(heard(&n2, &volume).copied_at, Some(made));
+        give_up(&n2, &volume, &home(&lab, &volume), Some("burned")).unwrap();
+        assert_eq!(heard(&n2, &volume).copied_at, None);
+        // Home tag and who gave it up.
+        assert_eq!(lab.cluster.tags(&volume).len(), 2);
+    }
 }
 
 /// A node that came back under another host-id has a place that says nothing yet.

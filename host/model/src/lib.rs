@@ -9,6 +9,7 @@
 //! | [`volume`] | volumes, pools and leases as LVM and sanlock report them |
 //! | [`claim`] | who has asked for an attachment |
 //! | [`copy`] | what a copy's LV says of itself |
+//! | [`copied`] | when a copy was made that a home names |
 //! | [`given_up`] | copies that a person has said count no more |
 //! | [`device`] | device-mapper devices of ours and their tables |
 //! | [`regions`] | which regions of a clone are in its destination |
@@ -20,6 +21,7 @@
 //! | [`facts`], [`answer`], [`decision`], [`mask`], [`scenario`] | record's: told, answered, recorded |
 
 pub mod claim;
+pub mod copied;
 pub mod copy;
 pub mod device;
 pub mod given_up;
@@ -33,6 +35,7 @@ pub mod volume_mark;
 pub mod volume_operation;
 
 pub use claim::Claim;
+pub use copied::Copied;
 pub use copy::{CopyLayout, CopyLv, CopyStage};
 pub use device::{
     Backing, CloneMode, CloneStatus, CloneTable, DeviceId, DeviceInfo, DeviceRole, IoCounters,

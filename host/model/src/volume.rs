@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::copied::Copied;
 use crate::given_up::GivenUp;
 use crate::home::Home;
 use crate::ids::{LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
@@ -127,6 +128,14 @@ impl VolumeInfo {
     /// The copies of it that were given up.
     pub fn given_up(&self) -> impl Iterator<Item = GivenUp> {
         GivenUp::of_tags(self.tags.iter().map(String::as_str))
+    }
+
+    /// When the copy was made that its home names; `None` where it names none, or nobody has said so.
+    #[must_use]
+    pub fn copied(&self) -> Option<Copied> {
+        let home = self.home().ok()?;
+        let (_, copy) = home.copy()?;
+        Copied::of_tags(self.tags.iter().map(String::as_str), *copy)
     }
 
     /// The mark of an operation that makes it, deletes it or grows it; `None` of a volume that is whole.

@@ -40,6 +40,13 @@ pub(crate) fn recover(reply: &RecoverReply) -> String {
             said.reason
         )
     }));
+    lines.extend(reply.copied_at_ms.map(|at| {
+        format!(
+            "the copy was made at {}: the pool has what {} had then, and what a write-back has brought home since",
+            utc(at),
+            reply.volume
+        )
+    }));
     if !reply.ways_out.is_empty() {
         lines.push("what can be done (nothing was changed):".to_owned());
         lines.extend(reply.ways_out.iter().map(|s| format!("  {s}")));

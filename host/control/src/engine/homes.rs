@@ -1,8 +1,10 @@
 //! Homes: the tag that says where a volume's data is, and what the copy says of itself.
 
+use volward_model::copied::COPIED_TAG_PREFIX;
 use volward_model::copy::COPY_STAGE_TAG_PREFIX;
+use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
-    CopyStage, Home, HomeState, LeaseMode, PoolName, Sectors, VolumeInfo, VolumeRef,
+    Copied, CopyStage, Home, HomeState, LeaseMode, PoolName, Sectors, VolumeInfo, VolumeRef,
 };
 use volward_plan::{NextHome, Unmet};
 
@@ -67,14 +69,17 @@ impl Engine {
             self.set_copy_stage(&copy, stage)?;
         }
         let tags = &self.volume_info(volume)?.tags;
-        let old: Vec<String> = tags
-            .iter()
-            .filter(|t| t.starts_with(volward_model::home::HOME_TAG_PREFIX))
-            .cloned()
-            .collect();
-        self.ports
-            .volumes
-            .change_tags(volume, &old, &[after.tag()])?;
+        let keeps_time = matches!(to, NextHome::Returning(_));
+        let goes = |tag: &&String| {
+            tag.starts_with(HOME_TAG_PREFIX) || (tag.starts_with(COPIED_TAG_PREFIX) && !keeps_time)
+        };
+        let old: Vec<String> = tags.iter().filter(goes).cloned().collect();
+        let mut new = vec![after.tag()];
+        if let HomeState::Split { copy, .. } = &after.state {
+            let (copy, at) = (*copy, self.ports.clock.now_ms() / 1_000);
+            new.push(Copied { copy, at }.tag());
+        }
+        self.ports.volumes.change_tags(volume, &old, &new)?;
         let now = self.home_of(volume)?;
         if now == after {
             return Ok(());

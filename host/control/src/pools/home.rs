@@ -1,6 +1,7 @@
 //! The home that a person says is right: where the witnesses contradict each other, or where the node that
 //! has the copy is gone. And copies that were given up so.
 
+use volward_model::copied::COPIED_TAG_PREFIX;
 use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
     CopyStage, GivenUp, Home, HomeState, LeaseMode, LvUuid, PoolName, RequestId, VolumeInfo,
@@ -44,6 +45,8 @@ impl Pools {
         let heard = testimony(&self.settings.node, &home, seen, &alone.owner);
         choose(&heard, &home, &info.volume, found, right)
             .map_err(|refusal| refuse(request, refusal))?;
+        let chosen = self.last_use.data_is_chosen(|one| one.id == info.volume.id);
+        chosen.map_err(|error| storage(request, &doing, error))?;
         let lost =
             right.state == HomeState::Pool && is_without_its_copy(&self.settings.node, &home, seen);
         match &alone.owner {
@@ -150,9 +153,12 @@ impl Pools {
     /// One metadata commit: the home, and what is said of copies beside it. A copy that counts again is given up
     /// no longer.
     fn replace_home(&self, info: &VolumeInfo, right: &Home, more: &[String]) -> PortResult<()> {
-        let is_home = |tag: &&String| tag.starts_with(HOME_TAG_PREFIX);
-        let mut old: Vec<String> = info.tags.iter().filter(is_home).cloned().collect();
         let counts = right.copy().map(|(_, copy)| *copy);
+        let goes = |tag: &&String| {
+            tag.starts_with(HOME_TAG_PREFIX)
+                || (tag.starts_with(COPIED_TAG_PREFIX) && counts.is_none())
+        };
+        let mut old: Vec<String> = info.tags.iter().filter(goes).cloned().collect();
         let again = info.given_up().filter(|said| Some(said.copy) == counts);
         old.extend(again.map(|said| said.tag()));
         let new: Vec<String> = [right.tag()].into_iter().chain(more.to_vec()).collect();

@@ -148,6 +148,7 @@ fn reply(volume: String, testimony: Testimony) -> RecoverReply {
         contradictions,
         ways_out: testimony.ways_out,
         given_up: testimony.given_up.iter().map(given_up).collect(),
+        copied_at_ms: testimony.copied_at.map(|at| at.saturating_mul(1_000)),
     }
 }
 

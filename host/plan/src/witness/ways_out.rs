@@ -45,6 +45,8 @@ pub struct Testimony {
     pub homes: Vec<Home>,
     /// What persons have said of copies that count no more.
     pub given_up: Vec<GivenUp>,
+    /// When the copy was made that the home names, in seconds since the Unix epoch; `None` where nobody has said so.
+    pub copied_at: Option<u64>,
 }
 
 /// Hears all witnesses of one volume.
@@ -80,6 +82,7 @@ pub fn testimony(node: &NodeName, home: &Home, seen: &VolumeInput, owner: &Owner
         ways_out,
         homes,
         given_up: seen.info.given_up().collect(),
+        copied_at: seen.info.copied().map(|copied| copied.at),
     }
 }
 
