@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -319,6 +320,12 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct VolumePath {
     pub(crate) pool: PoolName,
     pub(crate) volume: VolumeName,
+}
+
+impl fmt::Display for VolumePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pool, self.volume)
+    }
 }
 
 impl FromStr for VolumePath {

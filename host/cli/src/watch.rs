@@ -1,4 +1,4 @@
-//! `hydration watch`: a bar for each copy, until all are done.
+//! `hydration watch` and `hydration home --wait`: a bar for each copy, until it is done.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -7,38 +7,85 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use volward_api::model::CopyState;
-use volward_api::{Client, HydrationView};
+use volward_api::{Client, HydrationView, Open};
 
+use crate::args::VolumePath;
 use crate::exit::Exit;
 use crate::output::{answer, print};
 use crate::show;
 
 /// The daemon reads a status line for each copy when asked; nothing changes faster for the eye.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
-/// Watches; ends when nothing moves or should move any more.
+/// Watches all of them; ends when nothing moves or should move any more.
 pub(crate) fn watch(client: &Client, json: bool) -> anyhow::Result<Exit> {
-    let mut screen = Screen::default();
-    let mut last = None;
+    let mut watch = Watch::new(client, json);
     loop {
         let found = client.hydrations()?;
-        let changed = last.as_ref() != Some(&found);
-        if json {
+        let is_done = !found.iter().any(moves);
+        let exit = watch.show(found)?;
+        if is_done {
+            return Ok(exit);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What has been seen, and shown.
+pub(crate) struct Watch<'a> {
+    client: &'a Client,
+    json: bool,
+    screen: Screen,
+    last: Option<Vec<HydrationView>>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(client: &'a Client, json: bool) -> Self {
+        Self {
+            client,
+            json,
+            screen: Screen::default(),
+            last: None,
+        }
+    }
+
+    /// Watches one volume's copy for as long as it is in one of these states; answers the one in which it is then.
+    pub(crate) fn while_in(
+        &mut self,
+        volume: &VolumePath,
+        states: &[CopyState],
+    ) -> anyhow::Result<Option<Open<CopyState>>> {
+        loop {
+            let mut found = self.client.hydrations()?;
+            found.retain(|h| h.pool == volume.pool.as_str() && h.volume == volume.volume.as_str());
+            let state = found.first().map(|h| h.state.clone());
+            // Who waits for one is told of its end by another sentence.
+            if found.is_empty() {
+                self.screen.update(&found)?;
+            } else {
+                self.show(found)?;
+            }
+            let known = state.as_ref().and_then(Open::known);
+            if known.is_none_or(|known| !states.contains(&known)) {
+                return Ok(state);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Shows how far they are, as bars, or where they are not as they were.
+    fn show(&mut self, found: Vec<HydrationView>) -> anyhow::Result<Exit> {
+        let changed = self.last.as_ref() != Some(&found);
+        if self.json {
             print(&serde_json::to_string(&found)?)?;
         } else if std::io::stderr().is_terminal() {
-            screen.update(&found)?;
+            self.screen.update(&found)?;
         } else if changed {
             answer(false, &found, |found| show::hydrations(found))?;
         }
-        if !found.iter().any(moves) {
-            return Ok(if found.iter().any(|h| h.state == CopyState::Failed) {
-                Exit::Storage
-            } else {
-                Exit::Ok
-            });
-        }
-        last = Some(found);
-        thread::sleep(PAUSE);
+        let failed = found.iter().any(|h| h.state == CopyState::Failed);
+        self.last = Some(found);
+        Ok(if failed { Exit::Storage } else { Exit::Ok })
     }
 }
 

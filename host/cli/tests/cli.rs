@@ -7,6 +7,7 @@
 )]
 
 mod faults;
+mod home;
 mod plug;
 mod release;
 mod setup;
@@ -235,6 +236,14 @@ fn a_home_is_set_instead_of_the_one_that_was_found() {
             }],
         }))
     });
+    let gone = Node::with(|_| {
+        Canned::json(&json!({
+            "volume": "vg0/web", "heard": "agree", "witnesses": [["home-tag", "split (node n3, copy y, generation 3)"]],
+            "contradictions": [], "ways_out": ["node n3 is dead: start it"], "copied_at_ms": 1_795_800_000_000_u64,
+        }))
+    });
+    let ended = gone.volward("recover vg0/web");
+    assert_golden("recover-copied", "recover vg0/web", &ended);
     let ended = given_up.volward("recover vg0/web");
     assert_golden("recover-given-up", "recover vg0/web", &ended);
     for half in ["--set-home split:n1:y:1", "--instead-of pool:::0"] {

@@ -97,7 +97,7 @@ pub(super) fn home(
             let way_out = match attached.any(|other| other.attachment.node == *node) {
                 true => format!(
                     "stop its guest there, which writes the copy back, or bring it home while the guest runs on, with \
-                     `volward hydration home {name}` there"
+                     `volward hydration home {name} --wait` there"
                 ),
                 // A node that is dead shows no guests either.
                 false => format!(

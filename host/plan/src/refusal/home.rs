@@ -31,15 +31,15 @@ impl Refusal {
                     "{} of {} regions are in the copy",
                     clone.hydrated, clone.total
                 ),
-                "ask again when `volward hydration ls` calls it complete",
+                format!("`volward hydration home {volume} --wait` waits for the rest"),
             ),
             Some(_) => (
                 "it takes what its guest writes, and nothing more".to_owned(),
-                "stop the guest, which writes it back",
+                "stop the guest, which writes it back".to_owned(),
             ),
             None => (
                 "its clone is not loaded".to_owned(),
-                "detach the volume, which writes it back",
+                "detach the volume, which writes it back".to_owned(),
             ),
         };
         let message = format!(

@@ -40,7 +40,7 @@ impl Refusal {
     pub(crate) fn copied_there(volume: &VolumeRef, home: &Home) -> Self {
         let message = format!(
             "the data of {volume} is partly in a local copy ({home}), which no other node can read; bring it home \
-             under its guest first, with `volward hydration home {volume}` on that node, and migrate then"
+             under its guest first, with `volward hydration home {volume} --wait` on that node, and migrate then"
         );
         Self::of(RefusalCode::MigrationCopy, volume, message)
     }
