@@ -179,8 +179,12 @@ impl Fence {
                 ("late", Event::LeasesLate { pool, ago, cut_in })
             }
             Standing::Lost { reason, .. } => {
-                let (pool, reason) = (pool.clone(), reason.clone());
-                ("lost", Event::LeasesLost { pool, reason })
+                let event = Event::LeasesLost {
+                    pool: pool.clone(),
+                    reason: reason.clone(),
+                    attached: self.attached(|a| a.volume.pool == *pool).len(),
+                };
+                ("lost", event)
             }
         };
         let before = {

@@ -58,6 +58,16 @@ fn fences(node: &Daemon) -> usize {
         .count()
 }
 
+/// How much was attached at each loss that was told.
+fn losses(node: &Daemon) -> Vec<usize> {
+    let told = node.events.told();
+    let lost = told.iter().filter_map(|event| match event {
+        Event::LeasesLost { attached, .. } => Some(*attached),
+        _ => None,
+    });
+    lost.collect()
+}
+
 #[test]
 fn i2_a_lockspace_that_is_not_renewed_cuts_off_what_is_attached_and_gives_it_back() {
     let lab = Lab::new(&["n1"]);
@@ -267,6 +277,7 @@ fn i2_a_daemon_that_is_started_outside_the_lockspace_cuts_off_what_the_one_befor
     look(&n1);
     assert!(!writes(&lab, &n1, &volume, 2));
     assert_eq!(fences(&n1), 1);
+    assert_eq!(losses(&n1), [1]);
     n1.node.unfence(request(), instance(1)).unwrap_err();
     // In the lockspace again, its end is taken up as any other.
     lab.cluster.set_member("n1", MemberState::Live);
@@ -274,6 +285,18 @@ fn i2_a_daemon_that_is_started_outside_the_lockspace_cuts_off_what_the_one_befor
     n1.node.detach(&detach_ask(instance(1))).unwrap();
     n1.tasks.run_all();
     assert_eq!(clean(&lab, &n1), [""; 0]);
+}
+
+/// A node that was booted without its LUN, say.
+#[test]
+fn of_leases_that_nothing_here_needs_it_is_not_said_that_something_is_cut_off() {
+    let lab = Lab::new(&["n1"]);
+    lab.cluster.set_member("n1", MemberState::Dead);
+    let n1 = lab.start("n1");
+    look(&n1);
+    look(&n1);
+    assert_eq!(losses(&n1), [0]);
+    assert_eq!(fences(&n1), 0);
 }
 
 /// Whoever asks for I/O hears of the new generation first; the next look hears of it all the same.

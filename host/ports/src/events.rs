@@ -150,8 +150,13 @@ pub enum Event {
     },
     /// Somebody has told the provider to leave the pool's lockspace, in which this node holds leases.
     LockspaceLeaving { pool: PoolName },
-    /// Other nodes may have the leases of the pool, now or before long.
-    LeasesLost { pool: PoolName, reason: String },
+    /// Other nodes may have the leases of the pool, now or before long: what is attached is cut off.
+    LeasesLost {
+        pool: PoolName,
+        reason: String,
+        /// Attachments of the pool on this node.
+        attached: usize,
+    },
     /// Every I/O of an attachment fails from now on.
     Fenced {
         volume: VolumeRef,

@@ -75,7 +75,10 @@ impl Events for EventLog {
             Event::LockspaceLeaving { pool } => error!(
                 %pool, "sanlock was told to leave the lockspace: what is attached goes on, and nothing else can be attached"
             ),
-            Event::LeasesLost { pool, reason } => error!(%pool, %reason, "the leases are lost; cutting attachments off"),
+            Event::LeasesLost { pool, reason, attached: 0 } =>
+                error!(%pool, %reason, "no lease can be had; nothing of this pool is attached"),
+            Event::LeasesLost { pool, reason, attached } =>
+                error!(%pool, %reason, attached, "the leases are lost; cutting attachments off"),
             Event::Fenced { volume, instance, reason } => error!(%volume, %instance, %reason, "cut off"),
             Event::NotFenced { volume, instance, reason } => error!(%volume, %instance, %reason, "not cut off yet"),
             Event::Unfenced { volume, instance, by_itself } => warn!(%volume, %instance, by_itself, "has its I/O back"),
