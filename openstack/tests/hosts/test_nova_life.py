@@ -1,6 +1,7 @@
 """What becomes of a server's volume in nova's calls between its boot and its end: nova's libvirt driver, over
 the real daemons with storage in memory. What nova-compute's manager does around them is said with them."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,51 @@ def test_a_server_that_was_off_does_not_start_while_another_node_has_its_volume(
     server.power_on()
     assert server.node.attached() == [server.instance.uuid]
     server.destroy()
+
+
+class TestANodeThatBooted:
+    """nova-compute starts its servers again (`resume_guests_state_on_host_boot`), after volwardd is ready."""
+
+    @pytest.fixture(name="down")
+    def _down(self, server: Server) -> Server:
+        # The power failed: nova was not asked, and what was attached went with the boot.
+        server.driver._host.get_guest(server.instance).poweroff()
+        server.released()
+        return server
+
+    def resume(self, server: Server) -> None:
+        resume = server.driver.resume_state_on_host_boot
+        # Of versions that know shares.
+        shares = {"share_info": []} if "share_info" in inspect.signature(resume).parameters else {}
+        resume(
+            server.node.context,
+            server.instance,
+            network.NetworkInfo(),
+            block_device_info=server.devices,
+            **shares,
+        )
+
+    def test_its_servers_have_their_volumes_again(self, down: Server) -> None:
+        self.resume(down)
+        assert down.state() == power_state.RUNNING
+        assert down.node.attached() == [down.instance.uuid]
+        # Of one that runs nova asks nothing.
+        self.resume(down)
+        assert down.node.attached() == [down.instance.uuid]
+        down.destroy()
+        assert down.node.attached() == []
+
+    def test_a_volume_that_another_node_has_by_now_is_refused(self, down: Server, other: Node) -> None:
+        thief, connection = other.instance(), other.connection()
+        other.connect(connection, thief)
+        with pytest.raises(exception.NovaException) as raised:
+            self.resume(down)
+        assert fault(raised).startswith(f"volward: san/{other.volume} is attached")
+        assert down.node.attached() == []
+        other.disconnect(connection, thief)
+        self.resume(down)
+        assert down.node.attached() == [down.instance.uuid]
+        down.destroy()
 
 
 def test_suspend_gives_the_volume_up_and_resume_leaves_the_attach_to_libvirts_hook(server: Server) -> None:
