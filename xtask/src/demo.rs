@@ -29,7 +29,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let begun = Instant::now();
     let cluster = Cluster::with_volward(&Lab::open()?, &spec, Progress::shown())?;
     let volward = Volward::on(&cluster);
-    let stage = Stage::new(root, &volward);
+    let stage = Stage::new(root, &cluster, &volward);
     story::prologue(&stage)?;
     for (number, (title, tell)) in story::CHAPTERS.iter().enumerate() {
         println!("\n{}. {title}\n", number + 1);

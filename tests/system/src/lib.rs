@@ -28,7 +28,7 @@ mod launch;
 mod node;
 mod older_lun;
 pub mod openstack;
-mod packaged;
+pub mod packaged;
 pub mod power;
 mod progress;
 mod provider;

@@ -41,6 +41,19 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Nodes of [`System::Systemd`] on which nothing is installed yet; [`Step`]s are to follow.
+    ///
+    /// # Errors
+    /// When a node does not boot, or there is no package.
+    pub fn bare(lab: &Lab, spec: &ClusterSpec, progress: Progress) -> Result<Self> {
+        package(lab)?;
+        let spec = ClusterSpec {
+            system: System::Systemd,
+            ..spec.clone()
+        };
+        Self::boot(lab, &spec, progress)
+    }
+
     /// Boots a node of [`Cluster::packaged`] that has ended, and waits until it serves by itself.
     ///
     /// # Errors
@@ -123,23 +136,44 @@ fn package(lab: &Lab) -> Result<PathBuf> {
     ))
 }
 
+/// A step from a bare node to one that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The package by apt, `volward setup`, and the units that it names.
+    Package,
+    /// The shared volume group, by LVM: on one node.
+    Group,
+    /// Its lockspace, where another node made it, then volwardd. One node after another: the first makes the registry.
+    Start,
+}
+
+impl Step {
+    /// Takes it on a node of [`Cluster::bare`].
+    ///
+    /// # Errors
+    /// When a command fails.
+    pub fn take(self, node: &Node) -> Result<()> {
+        let number = node.number();
+        let script = match self {
+            Self::Package => format!("node={number}\n{SET_UP}"),
+            Self::Group => return shared_vg::create(node, shared_vg::FIRST),
+            Self::Start => format!("vgchange --lock-start vg0\n{START}"),
+        };
+        node.run_ok_within(STEP, &script).map(drop)
+    }
+}
+
 /// From booted nodes to a cluster that serves.
 pub(crate) fn set_up(cluster: &Cluster, progress: Progress) -> Result<()> {
     progress.during("cluster: the package, by apt, and its set-up", || {
-        cluster.on_all(|node| {
-            let number = node.number();
-            node.run_ok_within(STEP, &format!("node={number}\n{SET_UP}"))
-                .map(drop)
-        })
+        cluster.on_all(|node| Step::Package.take(node))
     })?;
     progress.during("cluster: vg0 and volwardd", || {
-        shared_vg::create(cluster.node(1), shared_vg::FIRST)?;
-        // One after another: the first makes the registry.
-        cluster.nodes().iter().try_for_each(|node| {
-            let join = "vgchange --lock-start vg0\n";
-            let script = format!("{join}{START}");
-            node.run_ok_within(STEP, &script).map(drop)
-        })
+        Step::Group.take(cluster.node(1))?;
+        cluster
+            .nodes()
+            .iter()
+            .try_for_each(|node| Step::Start.take(node))
     })
 }
 

@@ -1,5 +1,5 @@
 //! From a node's boot to its volumes, on a node that systemd boots with the package installed: until volwardd serves,
-//! and until all that was attached before is attached again, as libvirt's autostart asks for it, all at once.
+//! and until all that was attached before is attached again, all at once (libvirt's autostart asks for one guest after the other).
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ mod crowded;
 mod death;
 mod figure;
 mod home;
+mod install;
 mod migrate;
 mod native;
 mod nova;
@@ -90,6 +91,8 @@ enum Part {
     Death,
     /// From a node's boot to volwardd, and to what was attached before; on a node with the package
     Boot,
+    /// From a bare node to its first attach, with the package
+    Install,
 }
 
 const ON_NODE: [Part; 12] = [
@@ -146,14 +149,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         figures.extend(on_nodes(&cluster, &spec, wanted)?);
         places.push(report::node(cluster.node(1))?);
     }
-    if wanted(Part::Boot) {
-        let lab = Lab::open()?;
-        if !options.no_build {
-            package::run(root, &package::Options::default())?;
-        }
-        let mut told = Figures::default();
-        told.extend(boot::measure(&lab, &options.attached)?);
-        figures.extend(told.0);
+    if [Part::Boot, Part::Install].into_iter().any(wanted) {
+        figures.extend(packaged(root, options, wanted)?);
     }
     if options.json {
         println!("{}", report::json(&figures, &places)?);
@@ -164,6 +161,22 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         record::write(&root.join("SPECIFICATION.md"), &figures, &places)?;
     }
     Ok(())
+}
+
+/// On nodes that install the package.
+fn packaged(root: &Path, options: &Options, wanted: impl Fn(Part) -> bool) -> Result<Vec<Figure>> {
+    let lab = Lab::open()?;
+    if !options.no_build {
+        package::run(root, &package::Options::default())?;
+    }
+    let mut figures = Figures::default();
+    if wanted(Part::Install) {
+        figures.extend(install::measure(&lab)?);
+    }
+    if wanted(Part::Boot) {
+        figures.extend(boot::measure(&lab, &options.attached)?);
+    }
+    Ok(figures.0)
 }
 
 fn on_nodes(

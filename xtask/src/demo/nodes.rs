@@ -1,10 +1,10 @@
-//! The chapters about nodes: a guest that moves, and a node that is lost.
+//! The chapters about nodes: a guest that moves, a node whose power fails, and one that is lost.
 
 use anyhow::{Result, ensure};
-use volward_system::Cut;
 use volward_system::guest::{Guest, Wish};
 use volward_system::ticker::{self, Ticks};
 use volward_system::volward::VIRSH;
+use volward_system::{ClusterSpec, Cut, power};
 
 use super::stage::Stage;
 
@@ -60,6 +60,51 @@ fn paused(stage: &Stage<'_>, node: u8, since: u64) -> Result<Ticks> {
     ensure!(ticks.lost == 0, "writes of the guest were lost: {ticks:?}");
     stage.works(node, "virsh resume mover")?;
     Ok(ticks)
+}
+
+/// Cuts the power of the node that the guest runs on, and boots it.
+pub(super) fn back(stage: &Stage<'_>) -> Result<()> {
+    let two = stage.node(2);
+    mover().define(two)?;
+    stage.say("libvirt is to start the guest by itself on node 2. A second volume is attached there by hand:");
+    stage.works(2, "virsh autostart mover")?;
+    let by_hand = "99999999-9999-4999-8999-999999999999";
+    stage.works(2, &format!("volward attach {by_hand} vg0/root"))?;
+    let before = paused(stage, 2, 0)?;
+    power::makes_room(two)?;
+    stage.say("The power of node 2 fails, and it boots:");
+    power::cut(two)?;
+    power::boot(stage.cluster(), &ClusterSpec::default(), stage.volward(), 2)?;
+    stage.say(
+        "The lockspace is joined again and volwardd is ready (here by hand, else by the package's units). Of what was attached nothing \
+         is any more: another node may have had it since.",
+    );
+    stage.works(2, "volward ls")?;
+    stage.works(2, "dmsetup ls | grep -c ^volward- || true")?;
+    stage.say("All that the guest had written is on its disk; the disk is emptied, for its program begins to count again:");
+    stage.works(2, &format!("volward attach {by_hand} vg0/moves"))?;
+    let device = format!("/dev/volward/{by_hand}/vg0/moves");
+    let kept = ticker::ticks(two, &device)?;
+    ensure!(
+        kept.last >= before.last && kept.lost <= 1,
+        "{before:?}, {kept:?}"
+    );
+    stage.say(&format!(
+        "It has written {} times until the power failed.",
+        kept.last
+    ));
+    ticker::empty(two, &device)?;
+    stage.works(2, &format!("volward detach {by_hand}"))?;
+    stage.say(
+        "Then libvirtd starts, and with it the guest, which asks for its disk as at any start:",
+    );
+    // The lab's quick nodes have no units; this libvirtd is the boot's first one that knows the guest.
+    two.run_ok("rm -f /run/libvirt/qemu/autostarted")?;
+    stage.volward().restart_libvirtd(2)?;
+    stage.until(2, "virsh list --name", "mover")?;
+    stage.works(2, "volward ls")?;
+    paused(stage, 2, 0)?;
+    Ok(())
 }
 
 /// Takes the LUN away from the node that the guest runs on.

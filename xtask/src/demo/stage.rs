@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use volward_system::guest::Guest;
 use volward_system::volward::{VIRSH, Volward};
-use volward_system::{Node, Output};
+use volward_system::{Cluster, Node, Output};
 
 /// Width of what is told, as of a plain terminal.
 const WIDTH: usize = 80;
@@ -14,12 +14,21 @@ const WIDTH: usize = 80;
 /// Where the story plays.
 pub(super) struct Stage<'a> {
     root: &'a Path,
+    cluster: &'a Cluster,
     volward: &'a Volward<'a>,
 }
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(root: &'a Path, volward: &'a Volward<'a>) -> Self {
-        Self { root, volward }
+    pub(super) fn new(root: &'a Path, cluster: &'a Cluster, volward: &'a Volward<'a>) -> Self {
+        Self {
+            root,
+            cluster,
+            volward,
+        }
+    }
+
+    pub(super) fn cluster(&self) -> &'a Cluster {
+        self.cluster
     }
 
     /// Volward's own folder.

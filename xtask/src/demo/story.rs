@@ -27,6 +27,10 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         nodes::moves,
     ),
     (
+        "A node whose power fails comes back, and its guest with it",
+        nodes::back,
+    ),
+    (
         "A node that loses the LUN is cut off, and its guest starts elsewhere",
         nodes::lost,
     ),
