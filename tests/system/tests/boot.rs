@@ -10,6 +10,8 @@
 mod beneath;
 #[path = "boot/kept.rs"]
 mod kept;
+#[path = "boot/without_lun.rs"]
+mod without_lun;
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// No unit's timeout is reached, which are 90 s.
 const DOWN: Duration = Duration::from_secs(75);
+
+/// Units' timeouts one after another.
+const HELD: Duration = Duration::from_secs(500);
 
 /// One whose LUN is gone: the watchdog resets the node 60 s after sanlock has given up, which it does 80 s after its last
 /// renewal; renewals are 20 s apart.
@@ -183,7 +188,15 @@ fn units_start_in_order_and_a_volume_that_nobody_has_open_delays_no_shutdown() {
         let line = format!("vg0/{volume} of instance {NOBODY} detached");
         assert!(said.contains(&line), "{said}");
     }
-    ended_in_order_before(node, &["nova-compute", "volward-release", "volwardd"]);
+    let lockspace = [
+        "volwardd",
+        "volward-registry",
+        "lvmlocks",
+        "sanlock",
+        "wdmd",
+    ];
+    let after = ["nova-compute", "volward-release"];
+    ended_in_order_before(node, &[&after[..], &lockspace].concat());
     assert_eq!(timed_out_before(node), "");
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
@@ -249,6 +262,7 @@ fn a_guest_that_starts_by_itself_has_its_disks_after_a_reboot_and_after_a_power_
     cluster.reboot(1).unwrap();
     println!("{}", said_before(node, "volward-release"));
     assert_eq!(timed_out_before(node), "");
+    ended_in_order_before(node, &["libvirt-guests", "volward-release", "volwardd"]);
     came_back("after a shutdown");
     is_there("0x5a");
 
@@ -309,6 +323,73 @@ fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
     );
     node.run_ok_within(PATIENCE, &same).unwrap();
     volward.cli_ok(1, &format!("detach {NOBODY}")).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+
+    // And one that nobody has after a boot is not left behind by whoever removes the package.
+    volward.cli_ok(1, &attach).unwrap();
+    let is_copied = || Ok(!copies()?.as_array().is_none_or(Vec::is_empty));
+    volward.wait(1, "copy", PATIENCE, is_copied).unwrap();
+    node.kill().unwrap();
+    cluster.reboot(1).unwrap();
+    assert_eq!(copies().unwrap(), serde_json::json!([]));
+    let words = [
+        "it is not removed: local copies",
+        "volward.copy-of=",
+        "volward doctor",
+    ];
+    beneath::refused(node, &words);
+    let doctor = volward.cli(1, "doctor").unwrap().stdout;
+    println!("{doctor}");
+    assert!(doctor.contains("vg0/big"), "{doctor}");
+
+    // Where the configuration says so, it comes home by itself.
+    node.run_ok_within(
+        PATIENCE,
+        r#"sed -i -e '/^\[copies]/a left-alone = "comes-home"\nleft-alone-pause = 5' /etc/volward/volward.toml
+           volwardd --check && systemctl restart volwardd"#,
+    )
+    .unwrap();
+    let is_home = || {
+        let pools = volward.cli_ok(1, "pool show vg0")?;
+        Ok(pools
+            .lines()
+            .any(|line| line.contains("big") && line.contains(" pool")))
+    };
+    volward
+        .wait(1, "way home by itself", PATIENCE, is_home)
+        .unwrap();
+    let doctor = volward.cli_ok(1, "doctor").unwrap();
+    assert!(!doctor.contains("vg0/big"), "{doctor}");
+    node.run_ok_within(PATIENCE, "apt-get remove -q -y volward")
+        .unwrap();
+}
+
+/// It is no guest, and nothing ends it before all else has ended.
+#[test]
+fn a_process_that_keeps_a_device_open_is_named_and_delays_a_shutdown_by_a_bounded_time() {
+    let cluster = one_node();
+    let (volward, node) = (Volward::on(&cluster), cluster.node(1));
+    volward.volume("own", 32).unwrap();
+    volward
+        .cli_ok(1, &format!("attach {NOBODY} vg0/own"))
+        .unwrap();
+    let holder = format!(
+        "systemd-run --unit holder -p DefaultDependencies=no /bin/sh -c \
+             'exec 3< /dev/volward/{NOBODY}/vg0/own; exec sleep infinity'
+         until [ \"$(dmsetup info -c --noheadings -o open | sort -n | tail -n 1)\" -gt 0 ]; do sleep 0.2; done"
+    );
+    node.run_ok(&holder).unwrap();
+    let took = power_off(node, HELD);
+    println!(
+        "shutdown with a process that keeps a device open: {:.1} s",
+        took.as_secs_f32()
+    );
+    cluster.reboot(1).unwrap();
+    let said = said_before(node, "volward-release");
+    println!("{said}");
+    println!("{}", timed_out_before(node));
+    assert!(said.contains("left: vg0/own"), "{said}");
+    assert_eq!(Sight::of(node).unwrap(), Sight::default());
     assert_eq!(volward.left_over(1).unwrap(), "");
 }
 

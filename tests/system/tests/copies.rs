@@ -127,6 +127,9 @@ fn a_copy_comes_home_under_its_guest_which_moves_then() {
     volward.start(1, &[]).unwrap();
     wait_for("returning");
     fixture.write(0x77, 3 << 20, 8192);
+    // Somebody who waits for it.
+    let waits = "(setsid sh -c 'volward hydration home vg0/disk --wait > /run/lab/home 2>&1; echo $? >> /run/lab/home' > /dev/null 2>&1 &)";
+    one.run_ok(waits).unwrap();
     one.restore_lun().unwrap();
     fixture.go_on_copying();
     let mut writes = 0;
@@ -142,6 +145,11 @@ fn a_copy_comes_home_under_its_guest_which_moves_then() {
         })
         .unwrap();
     assert_eq!(fixture.home(), "pool");
+    let waited = || {
+        let said = one.run_ok("cat /run/lab/home")?;
+        Ok(said.ends_with("the data of vg0/disk is at home\n0\n"))
+    };
+    volward.wait(1, "end of the wait", VIRSH, waited).unwrap();
     let seen = Sight::of(one).unwrap();
     assert!(seen.clones.is_empty() && seen.copies.is_empty(), "{seen:?}");
     assert_eq!(seen.devices.len(), 1);

@@ -239,7 +239,7 @@ fn a_package_is_exchanged_for_a_later_one_and_back(users: &mut Users<'_>, later:
 }
 
 #[track_caller]
-fn refused(node: &Node, words: &[&str]) {
+pub(super) fn refused(node: &Node, words: &[&str]) {
     let Output {
         status,
         stdout,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use volward_system::Node;
-use volward_system::volward::{POLICIES, Volward};
+use volward_system::volward::{POLICIES, VIRSH, Volward};
 
 use super::moving::{Mover, SLOWLY, own_disk, put_own_disks, put_weights, ready};
 
@@ -41,6 +41,9 @@ fn i7_however_it_migrates_one_node_has_it_and_what_is_refused_changes_nothing() 
         mover.goes_on(&volward, two);
     }
     assert_eq!(own_disk(two), whole);
+    // One took its definition along.
+    assert!(!one.run("virsh dominfo other").unwrap().ok());
+    assert!(one.run("virsh dominfo mover").unwrap().ok());
 
     // One that does not run takes its definition along, and starts there as ever.
     other.guest.stop(two).unwrap();
@@ -50,9 +53,20 @@ fn i7_however_it_migrates_one_node_has_it_and_what_is_refused_changes_nothing() 
     other.is_alone_on(&volward, one, two);
 
     // Past each other; the memory of one follows it.
-    mover.leaves(two, one, "--live --postcopy --postcopy-after-precopy");
+    mover.leaves(two, one, &format!("--live --postcopy {SLOWLY}"));
     other.leaves(one, two, "--live --copy-storage-all --migrate-disks vdb");
+    mover.is_on_its_way(&volward, two, one);
+    two.run_ok_within(VIRSH, "virsh migrate-postcopy mover")
+        .unwrap();
     assert!(mover.has_left(two, WHOLE).ok());
+    let fetched =
+        "virsh domjobinfo mover --completed --rawstats | sed -n 's/^memory_postcopy_requests: //p'";
+    let fetched = one.run_ok(fetched).unwrap();
+    println!("pages that followed the guest: {fetched}");
+    assert!(
+        fetched.trim().parse::<u64>().is_ok_and(|pages| pages > 0),
+        "{fetched:?}"
+    );
     assert!(other.has_left(one, WHOLE).ok());
     for (mover, at, other) in [(&mover, one, two), (&other, two, one)] {
         mover.is_alone_on(&volward, at, other);

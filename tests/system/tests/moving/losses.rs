@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use volward_system::ticker::Ticks;
 use volward_system::volward::Volward;
-use volward_system::{Cluster, ClusterSpec, Cut, Node, power};
+use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress, power};
 
 use super::moving::{Mover, SLOWLY, put_weights, ready};
 
 /// sanlock counts a node dead 8 I/O timeouts and a watchdog's 60 s after its last renewal; a node has one processor.
 const DEAD: Duration = Duration::from_secs(200);
+/// The watchdog resets a node 60 s after sanlock has given up.
+const RESET: Duration = Duration::from_secs(240);
 /// libvirt misses a node after some thirty seconds.
 const MISSED: Duration = Duration::from_secs(150);
 
@@ -169,6 +171,65 @@ fn i7_where_the_destination_loses_its_lun_half_way_the_source_gets_the_volume_ba
     starts_again(&volward, &mover, one, &before);
 
     comes_back(&cluster, &volward, &mover, two);
+}
+
+/// The guest's last write hangs, and so does the end of its migration: neither is over before the watchdog resets the source. Nobody
+/// else has the volume before that.
+#[test]
+fn i7_where_the_sources_lun_hangs_half_way_the_destination_has_the_guest_after_the_watchdog() {
+    let spec = ClusterSpec {
+        watchdog: true,
+        ..ClusterSpec::default()
+    };
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::with_volward(&lab, &spec, Progress::shown()).unwrap();
+    let (volward, mover) = half_way(&cluster, "");
+    let (one, two) = (cluster.node(1), cluster.node(2));
+    let before = mover.ticks(one);
+    one.cut_lun(Cut::Hang).unwrap();
+    let begun = Instant::now();
+    one.wait_ended(RESET).unwrap();
+    println!("reset {:.1?} after the loss", begun.elapsed());
+    look(&volward, &[two]);
+    assert!(
+        !volward
+            .leases(2)
+            .unwrap()
+            .contains(&"mover exclusive".to_owned()),
+        "before sanlock counts the source as dead"
+    );
+    has_nothing(&volward, two, MISSED);
+    starts_again(&volward, &mover, two, &before);
+}
+
+/// sanlock would share with a third node, too: it is kept out by what the nodes say of each other.
+#[test]
+fn i7_while_two_nodes_share_for_a_migration_a_third_one_gets_nothing() {
+    let spec = ClusterSpec {
+        nodes: 3,
+        ..ClusterSpec::default()
+    };
+    let lab = Lab::open().unwrap();
+    let cluster = Cluster::with_volward(&lab, &spec, Progress::shown()).unwrap();
+    let (volward, mover) = half_way(&cluster, "");
+    let (one, two, three) = (cluster.node(1), cluster.node(2), cluster.node(3));
+    let start = mover.guest.try_start(three).unwrap();
+    println!("{}", start.stderr);
+    assert!(!start.ok() && start.stderr.contains("node1"), "{start:?}");
+    for how in ["", ":ro", ":shared", ":ro,shared"] {
+        let asked = format!("attach 0ddba115-0000-4000-8000-000000000000 vg0/mover{how}");
+        let refused = volward.cli(3, &asked).unwrap();
+        println!("{}", refused.stderr);
+        assert_eq!(refused.status, 4, "{how}: {refused:?}");
+    }
+    // It was under way all the while.
+    mover.is_on_its_way(&volward, one, two);
+    assert_eq!(volward.left_over(3).unwrap(), "");
+    assert!(mover.has_left(one, MISSED).ok());
+    mover.is_alone_on(&volward, two, one);
+    mover.goes_on(&volward, two);
+    let start = mover.guest.try_start(three).unwrap();
+    assert!(!start.ok() && start.stderr.contains("node2"), "{start:?}");
 }
 
 /// libvirt of the destination is gone with all that it knew of the guest, so its hook never lets go: both share the volume, the guest
