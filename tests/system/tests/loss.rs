@@ -219,7 +219,32 @@ fn i2_a_lockspace_is_not_stopped_by_hand_while_something_is_attached() {
     assert!(!taken.ok(), "{taken:?}");
     assert!(writer.goes_on().unwrap());
     assert_eq!(fenced(&volward, 1).unwrap(), None);
+    let doctor = volward.cli(1, "doctor").unwrap().stdout;
+    println!("{doctor}");
+    assert!(doctor.contains("lockspace of vg0"), "{doctor}");
+
+    // The way out of the guide.
     writer.end().unwrap();
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    joins_again(&volward);
+}
+
+/// By the guide's commands, once nothing of the pool is attached there; then the pool is served.
+fn joins_again(volward: &Volward<'_>) {
+    let one = volward.node(1);
+    let said = one.run_ok_within(
+        Duration::from_secs(240),
+        "lvchange -an vg0/volward-registry && vgchange --lock-stop vg0 && vgchange --lock-start vg0",
+    );
+    println!("{}", said.unwrap());
+    let attach = format!("attach {INSTANCE} vg0/disk");
+    let attached = || Ok(volward.cli(1, &attach)?.ok());
+    let soon = Duration::from_secs(90);
+    volward.wait(1, "attach", soon, attached).unwrap();
+    volward.cli_ok(1, &format!("detach {INSTANCE}")).unwrap();
+    assert_eq!(volward.left_over(1).unwrap(), "");
+    let doctor = volward.cli(1, "doctor").unwrap().stdout;
+    assert!(!doctor.contains("FAIL"), "{doctor}");
 }
 
 /// One node of three is cut: the other two go on, attach, detach, and get what it had, in the end.
