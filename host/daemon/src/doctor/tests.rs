@@ -361,7 +361,7 @@ fn what_is_let_go_is_let_go_between_libvirt_and_the_daemon() {
     let wants = daemon.lines().find_map(|line| line.strip_prefix("Wants="));
     assert!(wants.unwrap().contains("volward-release.service"));
     // It ends before systemd ends it, and its default is what the unit goes by.
-    assert!(unit.contains("ExecStop=/usr/bin/volward release\nTimeoutStopSec=60\n"));
+    assert!(unit.contains("ExecStop=/usr/bin/volward release --within 100\nTimeoutStopSec=115\n"));
 }
 
 /// What is ordered after `blk-availability.service` stops before it: then guests, daemon and registry are
