@@ -52,7 +52,7 @@ impl PoolSnapshot {
                 .find(|a| a.volume == info.volume.id)?;
             let minutes = now_ms.saturating_sub(attachment.since_ms) / 60_000;
             Some(format!(
-                "; instance {} was attached there {minutes} minutes ago",
+                "; instance {} was attached there {minutes} min ago",
                 attachment.instance
             ))
         });
