@@ -13,7 +13,7 @@ use volward_system::volward::{VIRSH, Volward};
 use super::figure::{Figure, Pairs, Unit};
 
 /// There and back, with each: so many times two samples.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
 /// The same under the hook's clock, which takes some time itself: apart from the others.
 const CLOCKED_ROUNDS: usize = 2;
 /// The ratio that the guest's pause may have.

@@ -1,6 +1,7 @@
 //! What Volward stands on: programs, sanlock, lvmlockd, the kernel, systemd.
 
 use std::path::Path;
+use std::time::Duration;
 
 use volward_api::{DoctorCheck, DoctorVerdict};
 use volward_folder::Folder;
@@ -108,6 +109,10 @@ pub(super) fn watchdog(daemon: &Daemon) -> DoctorCheck {
     }
 }
 
+/// Debian's units start lvmlockd before sanlock at each boot, and it is none the worse for that, also where no lockspace was joined
+/// since because the LUN is not there.
+const ONE_BOOT: Duration = Duration::from_secs(60);
+
 /// Without adoption a restarted lvmlockd leaves orphaned leases that block the lockspace (I5). `joined`: sanlock is in some
 /// lockspace, which lvmlockd has had it join.
 pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection], joined: bool) -> DoctorCheck {
@@ -133,9 +138,11 @@ pub(super) fn lvmlockd(probes: &dyn Probes, pools: &[PoolSection], joined: bool)
             ..bad("lvmlockd", DoctorVerdict::Failed, found, remedy)
         };
     };
-    // Debian's units start it first at each boot, and it is none the worse for that.
-    let lvmlockd_first = probes.started("lvmlockd") < probes.started("sanlock");
-    if lvmlockd_first && probes.started("lvmlockd").is_some() && !joined {
+    let lvmlockd_first = match (probes.started("lvmlockd"), probes.started("sanlock")) {
+        (Some(lvmlockd), Some(sanlock)) => lvmlockd + ONE_BOOT < sanlock,
+        _ => false,
+    };
+    if lvmlockd_first && !joined {
         let found = "older than sanlock, and no lockspace is joined: where sanlock was started again since, it knows of none, \
                      and joins none (`vgchange --lock-start` says nothing of it)";
         let remedy = "systemctl restart lvmlockd; then, for each shared pool, vgchange --lock-start POOL. A guest whose I/O \

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use volward_api::DoctorReply;
 use volward_plan::{NodeRole, NodeRoles};
@@ -259,8 +260,13 @@ fn an_lvmlockd_that_is_older_than_sanlock_is_to_be_restarted() {
     assert!(remedy.starts_with("systemctl restart lvmlockd"), "{remedy}");
     let again = boot.running("sanlock daemon").running("lvmlockd --adopt 1");
     assert_eq!(verdict(&again, false), DoctorVerdict::Ok);
-    // As Debian's units start them at each boot: it has had lockspaces joined since.
+    // It has had lockspaces joined since.
     assert_eq!(verdict(&after, true), DoctorVerdict::Ok);
+    // As Debian's units start them at each boot: one without its LUN, say.
+    let without_lun = FakeSystem::default()
+        .running("lvmlockd --adopt 1")
+        .running_after(Duration::from_secs(3), "sanlock daemon");
+    assert_eq!(verdict(&without_lun, false), DoctorVerdict::Ok);
 }
 
 #[test]

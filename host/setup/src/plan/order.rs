@@ -39,7 +39,7 @@ const ORDERS: [Order; 2] = [
 /// behind. What else goes wrong with that look is for joining to say. Joining takes three minutes at most, says LVM.
 const LOOK_FIRST: &str = "[Service]
 ExecStartPre=/bin/sh -c '/sbin/lvm vgs -o vg_name > /dev/null 2>&1 & look=$$!; \
-for tenth in $$(seq 600); do kill -0 $$look 2> /dev/null || exit 0; sleep 0.1; done; \
+for half in $$(seq 120); do kill -0 $$look 2> /dev/null || exit 0; sleep 0.5; done; \
 echo \"a disk does not answer LVM within 60 s: no lockspace is joined; \
 when it answers: systemctl restart lvmlocks\" >&2; exit 1'
 KillMode=process

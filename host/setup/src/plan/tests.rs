@@ -76,9 +76,11 @@ fn a_bare_node_gets_all_that_the_guide_had_typed_by_hand() {
         "\n[Unit]\nAfter=multipathd.service iscsid.service open-iscsi.service\n[Service]\nExecStartPre="
     ));
     // Beneath the bound of joining, and a look that nobody waits for any longer: systemd has `$$` for a `$`.
-    assert!(joins.contains(
-        "/sbin/lvm vgs -o vg_name > /dev/null 2>&1 & look=$$!; for tenth in $$(seq 600)"
-    ));
+    assert!(
+        joins.contains(
+            "/sbin/lvm vgs -o vg_name > /dev/null 2>&1 & look=$$!; for half in $$(seq 120)"
+        )
+    );
     assert!(joins.ends_with("exit 1'\nKillMode=process\nTimeoutStartSec=300\n"));
     assert_eq!(joins.lines().count(), 7, "{joins}");
     assert!(after(&plan, paths::WATCHDOG_MODULE).ends_with("\nsoftdog\n"));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Probes;
 
@@ -12,8 +13,8 @@ pub struct FakeSystem {
     /// Content, and whether it can be run.
     files: BTreeMap<PathBuf, (Vec<u8>, bool)>,
     links: BTreeMap<PathBuf, PathBuf>,
-    /// With their arguments, in the order in which they were started.
-    running: Vec<(String, Vec<String>)>,
+    /// With their arguments and when they were started, in that order.
+    running: Vec<(String, Vec<String>, Duration)>,
     confined: BTreeMap<String, String>,
 }
 
@@ -53,14 +54,24 @@ impl FakeSystem {
         self.files.get(path)
     }
 
-    /// With a running program, given as its command line: the first word is its name. It was started after those that run
-    /// already; one of its name is gone.
+    /// With a running program, given as its command line: the first word is its name. It was started long after those that
+    /// run already; one of its name is gone.
     #[must_use]
-    pub fn running(mut self, line: &str) -> Self {
+    pub fn running(self, line: &str) -> Self {
+        self.running_after(Duration::from_secs(600), line)
+    }
+
+    /// The same, started so long after the last one.
+    #[must_use]
+    pub fn running_after(mut self, pause: Duration, line: &str) -> Self {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let name = words.first().cloned().unwrap_or_default();
-        self.running.retain(|(other, _)| *other != name);
-        self.running.push((name, words));
+        let at = self
+            .running
+            .last()
+            .map_or(pause, |(_, _, last)| *last + pause);
+        self.running.retain(|(other, ..)| *other != name);
+        self.running.push((name, words, at));
         self
     }
 }
@@ -96,12 +107,14 @@ impl Probes for FakeSystem {
 
     fn arguments_of(&self, program: &str) -> Option<Vec<String>> {
         let mut running = self.running.iter();
-        let found = running.find(|(name, _)| name == program);
-        found.map(|(_, words)| words.clone())
+        let found = running.find(|(name, ..)| name == program);
+        found.map(|(_, words, _)| words.clone())
     }
 
-    fn started(&self, program: &str) -> Option<u64> {
-        let at = self.running.iter().position(|(name, _)| name == program)?;
-        u64::try_from(at).ok()
+    fn started(&self, program: &str) -> Option<Duration> {
+        let mut running = self.running.iter();
+        running
+            .find(|(name, ..)| name == program)
+            .map(|(_, _, at)| *at)
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::kernel;
 
@@ -41,9 +42,9 @@ pub trait Probes: Debug + Send + Sync {
     /// The arguments of a running program, its own name first; `None` if none of that name runs.
     fn arguments_of(&self, program: &str) -> Option<Vec<String>>;
 
-    /// When a running program was started, in clock ticks since the kernel's start; `None` if none of that name runs, or
-    /// the kernel says nothing.
-    fn started(&self, program: &str) -> Option<u64>;
+    /// When a running program was started, since the kernel's start; `None` if none of that name runs, or the kernel says
+    /// nothing.
+    fn started(&self, program: &str) -> Option<Duration>;
 }
 
 /// The node this process runs on.
@@ -101,16 +102,18 @@ impl Probes for System {
         Some(words.collect())
     }
 
-    fn started(&self, program: &str) -> Option<u64> {
+    fn started(&self, program: &str) -> Option<Duration> {
         let stat = kernel::text(&process_of(program)?.join("stat")).ok()?;
-        start_time(&stat)
+        start_time(&stat, rustix::param::clock_ticks_per_second())
     }
 }
 
-/// Field 22 of `proc_pid_stat(5)`; the name before it, in brackets, may hold anything.
-fn start_time(stat: &str) -> Option<u64> {
+/// Field 22 of `proc_pid_stat(5)`, in clock ticks; the name before it, in brackets, may hold anything.
+fn start_time(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     let (_, behind) = stat.rsplit_once(')')?;
-    behind.split_whitespace().nth(19)?.parse().ok()
+    let ticks: u64 = behind.split_whitespace().nth(19)?.parse().ok()?;
+    let ms = ticks.saturating_mul(1_000).checked_div(ticks_per_second)?;
+    Some(Duration::from_millis(ms))
 }
 
 /// The folder of a running program's process.
@@ -133,8 +136,8 @@ mod tests {
     #[test]
     fn when_a_program_was_started_is_read_behind_its_name() {
         let stat = "412 (a) name) S 1 412 412 0 -1 4194560 158 0 0 0 6 12 0 0 20 0 3 0 1187 87879680 2048 1";
-        assert_eq!(start_time(stat), Some(1187));
-        assert_eq!(start_time("412 (short) S 1"), None);
+        assert_eq!(start_time(stat, 100), Some(Duration::from_millis(11_870)));
+        assert_eq!(start_time("412 (short) S 1", 100), None);
     }
 
     #[test]
