@@ -12,11 +12,13 @@ use volward_api::model::{InstanceId, PoolName, VolumeName};
 use volward_api::{AttachmentView, Client, ClientError, DetachReply, DetachRequest};
 
 use crate::exit::Exit;
-use crate::output::answer;
+use crate::output::{answer, hint};
 use crate::show;
 
 /// Between two tries: QEMU that was told to end has closed its disks a moment later.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Of the whole time, a third.
+const NAMED_AFTER: u32 = 3;
 /// Instances of one pool that are detached at the same time. Those of another pool do not wait for them.
 const AT_ONCE: usize = 8;
 
@@ -62,17 +64,29 @@ impl Left {
     }
 }
 
-/// Tries until nothing is left, or for so long.
+/// Tries until nothing is left, or for so long. What is left is named when a third of that is over, too: where the LUN is
+/// gone, the node may be reset before the end.
 pub(crate) fn run(client: &Client, json: bool, within: Duration) -> anyhow::Result<Exit> {
     let begun = now();
     let remaining = || within.saturating_sub(begun.elapsed());
     // First: what is detached below with a local copy is to begin no write-back.
     client.put_copies_down()?;
     let mut released = Released::default();
+    let mut to_name = Some(within / NAMED_AFTER);
     loop {
-        released.left = round(client, remaining(), &mut released.detached)?;
+        let until_named = to_name.map(|at| at.saturating_sub(begun.elapsed()));
+        let at_most = remaining().min(until_named.unwrap_or(within));
+        released.left = round(client, at_most, &mut released.detached)?;
         if released.left.is_empty() || remaining() <= PAUSE {
             break;
+        }
+        if to_name.is_some_and(|at| begun.elapsed() >= at) {
+            to_name = None;
+            let seconds = remaining().as_secs();
+            hint(&format!(
+                "{}\ntrying for {seconds} s more",
+                show::left(&released.left)
+            ));
         }
         thread::sleep(PAUSE);
     }

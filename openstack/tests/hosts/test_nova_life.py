@@ -98,7 +98,9 @@ class TestANodeThatBooted:
     def resume(self, server: Server) -> None:
         resume = server.driver.resume_state_on_host_boot
         # Of versions that know shares.
-        shares = {"share_info": []} if "share_info" in inspect.signature(resume).parameters else {}
+        shares: dict[str, Any] = {}
+        if "share_info" in inspect.signature(resume).parameters:
+            shares["share_info"] = []
         resume(
             server.node.context,
             server.instance,

@@ -28,5 +28,5 @@ pub(crate) use operations::{operation, operations, volume};
 pub(crate) use policies::policies;
 pub(crate) use pool::pool;
 pub(crate) use recover::recover;
-pub(crate) use release::released;
+pub(crate) use release::{left, released};
 pub(crate) use status::status;

@@ -210,7 +210,7 @@ fn what_is_tried_again_is_named_with_its_cause_and_refuses_nothing() {
         attachments: Vec::new(),
         causes: vec!["lvchange did not finish within 120 s".to_owned()],
         failures: 3,
-        next: std::time::Duration::from_secs(12),
+        next: Duration::from_secs(12),
     };
     let checks = unfinished(&[one]);
     assert_eq!(checks[0].verdict, DoctorVerdict::Warning);
