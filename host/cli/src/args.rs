@@ -1,14 +1,12 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use volward_api::model::{PoolName, Purpose, RequestId, VolumeName};
+use volward_api::model::{PoolName, Purpose, RequestId};
 use volward_api::{DiskRequest, Said, Words};
 
 use crate::audit::AuditCommand;
@@ -22,6 +20,7 @@ use crate::operations::{
 };
 use crate::plug::{PlugArgs, UnplugArgs};
 use crate::setup::{self, SetupArgs};
+use crate::volume_path::VolumePath;
 
 /// Volumes on a shared LUN for virtual machines: who has which, since when, and why not.
 #[derive(Debug, Parser)]
@@ -315,41 +314,6 @@ pub(crate) struct ExplainArgs {
     pub(crate) volume: Option<VolumePath>,
 }
 
-/// A volume as it is typed, `POOL/VOLUME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct VolumePath {
-    pub(crate) pool: PoolName,
-    pub(crate) volume: VolumeName,
-}
-
-impl fmt::Display for VolumePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.pool, self.volume)
-    }
-}
-
-impl FromStr for VolumePath {
-    type Err = String;
-
-    /// LVM's own path of it is taken too: `/dev/POOL/VOLUME`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let how = "write it as POOL/VOLUME".to_owned();
-        let inside = match text.strip_prefix("/dev/") {
-            Some(inside) if inside.starts_with("mapper/") || inside.starts_with("volward/") => {
-                return Err(how);
-            }
-            Some(inside) => inside,
-            None if text.starts_with('/') => return Err(how),
-            None => text,
-        };
-        let (pool, volume) = inside.split_once('/').ok_or(how)?;
-        Ok(Self {
-            pool: pool.parse().map_err(|e| format!("{e}"))?,
-            volume: volume.parse().map_err(|e| format!("{e}"))?,
-        })
-    }
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a Result")]
 fn purpose(text: &str) -> Result<Purpose, String> {
     Ok(match text {
@@ -379,22 +343,6 @@ pub(crate) fn hint(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
-
-    #[test]
-    fn lvms_own_path_of_a_volume_is_taken_and_others_are_not() {
-        let named: VolumePath = "vg0/data".parse().unwrap();
-        assert_eq!("/dev/vg0/data".parse(), Ok(named));
-        for text in [
-            "data",
-            "/dev/mapper/vg0-data",
-            "/dev/volward/11111111-2222-3333-4444-555555555555/vg0/data",
-            "/vg0/data",
-            "/dev/data",
-        ] {
-            let error = text.parse::<VolumePath>().unwrap_err();
-            assert_eq!(error, "write it as POOL/VOLUME", "{text}");
-        }
-    }
 
     #[test]
     fn the_command_line_is_sound() {

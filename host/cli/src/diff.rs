@@ -16,10 +16,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use volward_api::model::{Access, InstanceId, Purpose};
 use volward_api::{AttachReply, AttachRequest, Client, DetachRequest, DiskPath, DiskRequest};
 
-use crate::args::VolumePath;
 use crate::exit::Exit;
 use crate::output::{answer, hint};
 use crate::show;
+use crate::volume_path::VolumePath;
 
 /// What is compared as one: a range begins and ends at a multiple of it. Smaller than what backup programs keep as one piece, and large enough that a
 /// volume whose every block has changed makes no endless list.

@@ -3,7 +3,7 @@
 use volward_api::model::{Access, Sharing};
 use volward_api::{DiskPath, DiskRequest};
 
-use crate::args::VolumePath;
+use crate::volume_path::VolumePath;
 
 /// One option of a disk.
 struct DiskOption {

@@ -7,9 +7,9 @@ use clap::Subcommand;
 use volward_api::model::CopyState;
 use volward_api::{BringHomeRequest, Client, ClientError, Problem};
 
-use crate::args::VolumePath;
 use crate::exit::Exit;
 use crate::output::{answer, print};
+use crate::volume_path::VolumePath;
 use crate::watch::Watch;
 use crate::{show, watch};
 

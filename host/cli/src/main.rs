@@ -18,6 +18,7 @@ mod setup;
 mod show;
 mod table;
 mod time;
+mod volume_path;
 mod watch;
 mod workbench;
 

@@ -12,10 +12,11 @@ use volward_api::{
     VolumeRelocateRequest, VolumeSnapshotRequest,
 };
 
-use crate::args::{self, VolumePath};
+use crate::args;
 use crate::exit::Exit;
 use crate::output::{answer, hint};
 use crate::show;
+use crate::volume_path::VolumePath;
 
 mod group;
 mod moves;

@@ -14,11 +14,11 @@ use quick_xml::reader::Reader;
 use volward_api::model::{Access, InstanceId, PoolName, Purpose, Sharing, VolumeName};
 use volward_api::{AttachRequest, Attached, Client, DetachReply, DetachRequest, DiskRequest};
 
-use crate::args::VolumePath;
 use crate::disk;
 use crate::exit::Exit;
 use crate::output::answer;
 use crate::show;
+use crate::volume_path::VolumePath;
 
 /// virsh wants the name of a file. Where there is no udev there is no /dev/stdin either.
 const STDIN: &str = "/proc/self/fd/0";

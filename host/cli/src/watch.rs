@@ -9,10 +9,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use volward_api::model::CopyState;
 use volward_api::{Client, HydrationView, Open};
 
-use crate::args::VolumePath;
 use crate::exit::Exit;
 use crate::output::{answer, print};
 use crate::show;
+use crate::volume_path::VolumePath;
 
 /// The daemon reads a status line for each copy when asked; nothing changes faster for the eye.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);

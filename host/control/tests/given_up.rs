@@ -115,6 +115,10 @@ fn i19_who_is_asked_to_give_up_a_copy_is_told_when_it_was_made() {
         let lab = Lab::new(&["n1", "n2"]);
         let (n1, n2) = (lab.start("n1"), lab.start("n2"));
         let volume = lab.volume("a");
+        // Of another copy, from a version that does not know the tag.
+        let stale = format!("volward.copied={}:5", "z".repeat(32));
+        lab.cluster
+            .tamper(&volume, |_, tags, _| tags.push(stale.clone()));
         assert_eq!(heard(&n2, &volume).copied_at, None);
         lab.policy.say(Say::Copy(CopyMode::WritesOnly));
         let made = lab.cluster.clock().now_ms() / 1_000;

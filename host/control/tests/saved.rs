@@ -166,6 +166,20 @@ fn of_whom_nothing_is_known_is_restored() {
     assert_eq!(restored(&daemon, &volume), Ok(()));
 }
 
+/// That somebody has chosen the data, also by the next daemon: it was on record before anything else was done.
+fn is_told_of(lab: &Lab, daemon: Daemon, volume: &VolumeRef) -> Daemon {
+    let says = |daemon: &Daemon| {
+        let (code, message) = restored(daemon, volume).unwrap_err();
+        assert_eq!(code, "used-since", "{message}");
+        assert!(message.contains("which of its data counts"), "{message}");
+    };
+    says(&daemon);
+    daemon.kill();
+    let daemon = lab.start("n1");
+    says(&daemon);
+    daemon
+}
+
 /// By a person's word: what the guest had cached is of a copy that counts no more. Its node has the lease all the while.
 #[test]
 fn data_that_was_given_up_is_not_what_it_was() {
@@ -206,13 +220,7 @@ fn data_that_was_given_up_is_not_what_it_was() {
         .node
         .set_home(REQUEST, of, &was, &right, &said)
         .unwrap();
-    let (code, message) = restored(&daemon, &volume).unwrap_err();
-    assert_eq!(code, "used-since", "{message}");
-    assert!(message.contains("which of its data counts"), "{message}");
-    // It is on record before anything else is done.
-    daemon.kill();
-    let daemon = lab.start("n1");
-    assert_eq!(restored(&daemon, &volume).unwrap_err().0, "used-since");
+    let daemon = is_told_of(&lab, daemon, &volume);
     has_and_leaves(&daemon, 1, &volume);
     assert_eq!(restored(&daemon, &volume), Ok(()));
 }
@@ -238,12 +246,7 @@ fn an_older_lun_that_somebody_accepts_is_not_what_it_was() {
     let daemon = lab.start("n1");
     assert_eq!(restored(&daemon, &volume).unwrap_err().0, "pool-older");
     daemon.node.accept_older(REQUEST, &lab.pool, 0).unwrap();
-    let (code, message) = restored(&daemon, &volume).unwrap_err();
-    assert_eq!(code, "used-since", "{message}");
-    assert!(message.contains("which of its data counts"), "{message}");
-    daemon.kill();
-    let daemon = lab.start("n1");
-    assert_eq!(restored(&daemon, &volume).unwrap_err().0, "used-since");
+    is_told_of(&lab, daemon, &volume);
 }
 
 /// Of a pool that is as this node left it nobody decides anything.

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::copied::Copied;
+use crate::copied::{COPIED_TAG_PREFIX, Copied};
 use crate::given_up::GivenUp;
-use crate::home::Home;
+use crate::home::{HOME_TAG_PREFIX, Home};
 use crate::ids::{LvUuid, LvmUuid, NodeName, ParseIdError, PoolName, VgUuid, VolumeId, VolumeName};
 use crate::units::Bytes;
 use crate::volume_mark::Mark;
@@ -136,6 +136,17 @@ impl VolumeInfo {
         let home = self.home().ok()?;
         let (_, copy) = home.copy()?;
         Copied::of_tags(self.tags.iter().map(String::as_str), *copy)
+    }
+
+    /// The tags that go when its home changes to one that names this copy, or none.
+    #[must_use]
+    pub fn tags_of_home(&self, next_copy: Option<LvUuid>) -> Vec<String> {
+        let stays =
+            |tag: &str| next_copy.is_some_and(|copy| Copied::of_tags([tag], copy).is_some());
+        let goes = |tag: &&String| {
+            tag.starts_with(HOME_TAG_PREFIX) || (tag.starts_with(COPIED_TAG_PREFIX) && !stays(tag))
+        };
+        self.tags.iter().filter(goes).cloned().collect()
     }
 
     /// The mark of an operation that makes it, deletes it or grows it; `None` of a volume that is whole.

@@ -16,7 +16,7 @@ mod without_lun;
 use std::time::{Duration, Instant};
 
 use volward_system::guest::{Guest, Wish};
-use volward_system::sight::Sight;
+use volward_system::sight::{self, Sight};
 use volward_system::volward::{VIRSH, Volward, content};
 use volward_system::{Cluster, ClusterSpec, Cut, Lab, Node, Progress};
 
@@ -42,6 +42,17 @@ fn one_node() -> Cluster {
         ..ClusterSpec::default()
     };
     Cluster::packaged(&Lab::open().unwrap(), &spec, Progress::shown()).unwrap()
+}
+
+/// One that has a volume attached that no guest has.
+fn one_with_a_volume() -> Cluster {
+    let cluster = one_node();
+    let volward = Volward::on(&cluster);
+    volward.volume("own", 32).unwrap();
+    volward
+        .cli_ok(1, &format!("attach {NOBODY} vg0/own"))
+        .unwrap();
+    cluster
 }
 
 /// Shuts a node down, and says what that took.
@@ -349,12 +360,7 @@ fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
            volwardd --check && systemctl restart volwardd"#,
     )
     .unwrap();
-    let is_home = || {
-        let pools = volward.cli_ok(1, "pool show vg0")?;
-        Ok(pools
-            .lines()
-            .any(|line| line.contains("big") && line.contains(" pool")))
-    };
+    let is_home = || Ok(sight::home(node, "big")? == "pool");
     volward
         .wait(1, "way home by itself", PATIENCE, is_home)
         .unwrap();
@@ -367,12 +373,8 @@ fn a_write_back_delays_no_shutdown_and_goes_on_after_the_boot() {
 /// It is no guest, and does not end when it is asked to: systemd kills it after 90 s, and then its device goes, too.
 #[test]
 fn a_process_that_keeps_a_device_open_delays_a_shutdown_until_systemd_kills_it() {
-    let cluster = one_node();
+    let cluster = one_with_a_volume();
     let (volward, node) = (Volward::on(&cluster), cluster.node(1));
-    volward.volume("own", 32).unwrap();
-    volward
-        .cli_ok(1, &format!("attach {NOBODY} vg0/own"))
-        .unwrap();
     let holder = format!(
         "systemd-run --unit holder /bin/sh -c \
              'trap \"\" TERM; exec 3< /dev/volward/{NOBODY}/vg0/own; exec sleep infinity'
@@ -397,12 +399,8 @@ fn a_process_that_keeps_a_device_open_delays_a_shutdown_until_systemd_kills_it()
 /// What cannot be let go is named, and the node does not hang: where nothing else ends it, the watchdog does.
 #[test]
 fn a_lun_that_is_gone_at_shutdown_delays_it_by_no_more_than_the_watchdog_allows() {
-    let cluster = one_node();
+    let cluster = one_with_a_volume();
     let (volward, node) = (Volward::on(&cluster), cluster.node(1));
-    volward.volume("own", 32).unwrap();
-    volward
-        .cli_ok(1, &format!("attach {NOBODY} vg0/own"))
-        .unwrap();
     node.cut_lun(Cut::Hang).unwrap();
     let took = power_off(node, RESET);
     println!(

@@ -8,8 +8,8 @@ use volward_api::model::{ParseIdError, PoolName, VolumeName};
 use volward_api::{Client, VolumeMoveRequest, VolumeRenameRequest};
 
 use super::{How, follow};
-use crate::args::VolumePath;
 use crate::exit::Exit;
+use crate::volume_path::VolumePath;
 
 #[derive(Debug, Args)]
 pub(crate) struct MoveArgs {

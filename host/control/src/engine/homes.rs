@@ -1,8 +1,6 @@
 //! Homes: the tag that says where a volume's data is, and what the copy says of itself.
 
-use volward_model::copied::COPIED_TAG_PREFIX;
 use volward_model::copy::COPY_STAGE_TAG_PREFIX;
-use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
     Copied, CopyStage, Home, HomeState, LeaseMode, PoolName, Sectors, VolumeInfo, VolumeRef,
 };
@@ -68,16 +66,17 @@ impl Engine {
             let copy = self.copy_volumes(volume, local)?.copy;
             self.set_copy_stage(&copy, stage)?;
         }
-        let tags = &self.volume_info(volume)?.tags;
-        let keeps_time = matches!(to, NextHome::Returning(_));
-        let goes = |tag: &&String| {
-            tag.starts_with(HOME_TAG_PREFIX) || (tag.starts_with(COPIED_TAG_PREFIX) && !keeps_time)
-        };
-        let old: Vec<String> = tags.iter().filter(goes).cloned().collect();
+        let info = self.volume_info(volume)?;
+        let copy = after.copy().map(|(_, copy)| *copy);
+        let old = info.tags_of_home(copy);
         let mut new = vec![after.tag()];
-        if let HomeState::Split { copy, .. } = &after.state {
-            let (copy, at) = (*copy, self.ports.clock.now_ms() / 1_000);
-            new.push(Copied { copy, at }.tag());
+        if let HomeState::Split { copy, .. } = after.state {
+            // One that the home named before, too, was made then.
+            let tags = info.tags.iter().map(String::as_str);
+            if Copied::of_tags(tags, copy).is_none() {
+                let at = self.ports.clock.now_ms() / 1_000;
+                new.push(Copied { copy, at }.tag());
+            }
         }
         self.ports.volumes.change_tags(volume, &old, &new)?;
         let now = self.home_of(volume)?;

@@ -1,8 +1,6 @@
 //! The home that a person says is right: where the witnesses contradict each other, or where the node that
 //! has the copy is gone. And copies that were given up so.
 
-use volward_model::copied::COPIED_TAG_PREFIX;
-use volward_model::home::HOME_TAG_PREFIX;
 use volward_model::{
     CopyStage, GivenUp, Home, HomeState, LeaseMode, LvUuid, PoolName, RequestId, VolumeInfo,
     VolumeName, VolumeRef,
@@ -154,11 +152,7 @@ impl Pools {
     /// no longer.
     fn replace_home(&self, info: &VolumeInfo, right: &Home, more: &[String]) -> PortResult<()> {
         let counts = right.copy().map(|(_, copy)| *copy);
-        let goes = |tag: &&String| {
-            tag.starts_with(HOME_TAG_PREFIX)
-                || (tag.starts_with(COPIED_TAG_PREFIX) && counts.is_none())
-        };
-        let mut old: Vec<String> = info.tags.iter().filter(goes).cloned().collect();
+        let mut old = info.tags_of_home(counts);
         let again = info.given_up().filter(|said| Some(said.copy) == counts);
         old.extend(again.map(|said| said.tag()));
         let new: Vec<String> = [right.tag()].into_iter().chain(more.to_vec()).collect();

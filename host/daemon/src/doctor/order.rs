@@ -86,3 +86,6 @@ fn is_ordered(probes: &dyn Probes, name: &str, key: &str, other: &str) -> bool {
         units.any(|unit| unit == other)
     })
 }
+
+#[cfg(test)]
+mod tests;
